@@ -1,0 +1,1 @@
+"""What do the parts of Understudy say to each other?"""

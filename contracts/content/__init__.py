@@ -1,0 +1,1 @@
+"""What does a valid document of each kind look like?"""

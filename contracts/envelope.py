@@ -1,0 +1,142 @@
+"""What travels around an event's body, and how is it read from and written to headers?
+
+CloudEvents 1.0 in binary mode, as the NATS protocol binding of that specification has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from contracts import pipeline, subjects
+from contracts.errors import NewerVersion, Unreadable
+from contracts.events import Event
+
+TYPE_PREFIX: Final = "dev.understudy.gen."
+SOURCE: Final = "understudy"
+
+MSG_ID: Final = "Nats-Msg-Id"
+EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
+SCHEDULE: Final = "Nats-Schedule"
+SCHEDULE_TARGET: Final = "Nats-Schedule-Target"
+
+_TYPE: Final = re.compile(r"dev\.understudy\.gen\.([a-z_]+)\.v(\d+)")
+
+E_co = TypeVar("E_co", covariant=True)
+
+
+class Received(msgspec.Struct, Generic[E_co], frozen=True, kw_only=True):
+    """One event as a handler gets it."""
+
+    #: The decoded body.
+    event: E_co
+    name: str
+    kind: str
+    request_id: str
+    stream: str
+    sequence: int
+    #: Broker's timestamp, ms since the epoch.
+    time_ms: int
+    #: The stream's creation time, ms since the epoch; with ``sequence`` it names the message.
+    stream_created_ms: int = 0
+    headers: Mapping[str, str] = {}
+
+
+class Requested(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of ``requested`` as it came: a JSON object, checked by the stages themselves."""
+
+    body: bytes
+
+
+def message_id(request_id: str, stage: str, event: str, attempt: int | str) -> str:
+    """The deduplication id of rule 2."""
+    return f"{request_id}:{stage}:{event}:{attempt}"
+
+
+def headers(
+    *, name: str, version: int, kind: str, request_id: str, stage: str, attempt: int | str, time: str, traceparent: str
+) -> dict[str, str]:
+    """The headers of one event.
+
+    Args:
+        name: event name.
+        version: version of the event's body.
+        kind: content kind.
+        request_id: id of the request.
+        stage: publishing stage.
+        attempt: the event's attempt, or what else tells it from the stage's other events.
+        time: RFC 3339 with zone.
+        traceparent: W3C trace context.
+    """
+    ident = message_id(request_id, stage, name, attempt)
+    return {
+        "ce-specversion": "1.0",
+        "ce-id": ident,
+        "ce-type": f"{TYPE_PREFIX}{name}.v{version}",
+        "ce-source": f"{SOURCE}/{stage}",
+        "ce-subject": f"{kind}/{request_id}",
+        "ce-time": time,
+        "ce-datacontenttype": "application/json",
+        "traceparent": traceparent,
+        MSG_ID: ident,
+    }
+
+
+def percent(value: str) -> str:
+    """A header value with what the binding forbids percent-encoded."""
+    return quote(value, safe="".join(map(chr, range(0x21, 0x7F))).translate({0x22: None, 0x25: None}))
+
+
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+_DECODERS: Final = {
+    row.event: msgspec.json.Decoder(row.body) for row in pipeline.ROWS if row.body is not None
+}
+
+
+def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event | Requested:
+    """Decode an event's body by its name.
+
+    Args:
+        name: event name from the subject.
+        body: the message's bytes.
+        message_headers: the message's headers; a version in ``ce-type`` is heeded.
+
+    Raises:
+        Unreadable: the body is not what the event's struct says; the text names the field.
+        NewerVersion: a later version of a known event.
+    """
+    found = _TYPE.fullmatch(message_headers.get("ce-type", ""))
+    if found is not None:
+        if found[1] != name:
+            raise Unreadable(f"header ce-type says {found[1]!r}, the subject says {name!r}")
+        row = pipeline.ROW_OF.get(name)
+        known = row.body.version if row is not None and row.body is not None else 1
+        if int(found[2]) > known:
+            raise NewerVersion(f"{name} v{found[2]} is newer than v{known}, which this build reads")
+    try:
+        if name == "requested":
+            _OBJECT.decode(body)
+            return Requested(body=body)
+        decoder = _DECODERS.get(name)
+        if decoder is None:
+            raise Unreadable(f"event {name!r} is unknown")
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise Unreadable(f"the body of {name} cannot be read: {error}") from None
+
+
+def address(subject: str) -> subjects.Subject:
+    """Read a message's subject.
+
+    Raises:
+        Unreadable: naming the token at fault.
+    """
+    try:
+        return subjects.parse(subject)
+    except subjects.SubjectError as error:
+        raise Unreadable(str(error)) from None

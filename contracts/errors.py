@@ -1,0 +1,71 @@
+"""Which ways of failing exist, and what does each code mean?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why a request did not get the model's own content. Decide on these, never on a text."""
+
+    #: The deadline passed, or a provider call ran out of time.
+    GEN_TIMEOUT = "GEN_TIMEOUT"
+    #: The content does not meet a constraint the request or its node set.
+    GEN_CONSTRAINT_FAIL = "GEN_CONSTRAINT_FAIL"
+    #: The provider is not reachable, not installed or refused the call.
+    GEN_PROVIDER_UNAVAILABLE = "GEN_PROVIDER_UNAVAILABLE"
+    #: No model is wanted (``USE_LOCAL_MODEL=false``).
+    GEN_PROVIDER_DISABLED = "GEN_PROVIDER_DISABLED"
+    #: The provider answered with nothing, or with an empty document.
+    GEN_EMPTY_OUTPUT = "GEN_EMPTY_OUTPUT"
+    #: The document does not fit the kind's schema, repair and re-ask included.
+    GEN_SCHEMA_INVALID = "GEN_SCHEMA_INVALID"
+    #: The content is above the effective rating.
+    GEN_RATING_VIOLATION = "GEN_RATING_VIOLATION"
+    #: A cost or token cap is used up.
+    GEN_BUDGET_EXCEEDED = "GEN_BUDGET_EXCEEDED"
+    #: Too many requests for a rate-limited node.
+    GEN_RATE_LIMITED = "GEN_RATE_LIMITED"
+    #: Somebody cancelled the request.
+    GEN_CANCELLED = "GEN_CANCELLED"
+    #: The request itself cannot be accepted.
+    GEN_INVALID_REQUEST = "GEN_INVALID_REQUEST"
+    #: Three starts killed the worker; it is never run again.
+    GEN_POISON = "GEN_POISON"
+    #: A defect of ours.
+    GEN_INTERNAL = "GEN_INTERNAL"
+
+
+class UnderstudyError(Exception):
+    """Base of every error that Understudy raises on purpose; its text is meant for people."""
+
+
+class ProviderError(UnderstudyError):
+    """A provider call that gave no usable completion.
+
+    Args:
+        code: what it means to the request.
+        message: the real error, for logs and the result.
+        retryable: the same call may succeed later (a full queue, a lost connection).
+    """
+
+    def __init__(self, code: ErrorCode, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+
+
+class Unavailable(UnderstudyError):  # noqa: N818 - it is a state of the outside, not our error
+    """A part of the outside (broker, database) does not answer now; the message must wait."""
+
+
+class Unreadable(UnderstudyError):  # noqa: N818 - names the input's state
+    """Input that no decoder of ours can read; it becomes a dead letter with this text."""
+
+    def __init__(self, message: str, *, code: ErrorCode = ErrorCode.GEN_INVALID_REQUEST) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NewerVersion(UnderstudyError):  # noqa: N818 - names the input's state
+    """A known event in a version that this build does not know; it is parked, not failed."""

@@ -1,0 +1,73 @@
+"""What may a handler ask the runner to do?
+
+A handler returns one of these; it never publishes, acknowledges, logs or reads a clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from contracts.errors import ErrorCode
+from contracts.events import Event
+
+
+class Emit(msgspec.Struct, frozen=True, kw_only=True):
+    """Publish these events for the request at hand, in order, then acknowledge.
+
+    No events: there is nothing left to do.
+    """
+
+    events: tuple[Event, ...] = ()
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Let the broker publish ``event`` at a later time, then acknowledge.
+
+    One schedule per ``slot`` of a request exists; setting it twice is refused by the broker and
+    changes nothing.
+    """
+
+    event: Event
+    #: Milliseconds since the epoch.
+    at_ms: int
+    #: Tells the request's timers apart; empty for the deadline.
+    slot: str = ""
+
+
+class Fail(msgspec.Struct, frozen=True, kw_only=True):
+    """The stage gives up: ``failed`` goes out and the fallback takes over."""
+
+    code: ErrorCode
+    message: str
+    #: Unusable output, for triage.
+    evidence: str | None = None
+    #: Also leave a dead letter, so that an operator can look at it and replay it.
+    letter: bool = False
+    #: What happened in this stage, the trail so far included.
+    trail: Any = None
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """Not now: run the same event again later, as its next attempt; past the limit it fails."""
+
+    code: ErrorCode
+    message: str
+    trail: Any = None
+
+
+class Reject(msgspec.Struct, frozen=True, kw_only=True):
+    """The input is refused: a dead letter, and for a first request a ``rejected`` result."""
+
+    code: ErrorCode
+    message: str
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Write ``row`` to the sink of the stage, then acknowledge."""
+
+    row: Any
+
+
+Outcome = Emit | Schedule | Fail | Retry | Reject | Record

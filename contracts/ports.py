@@ -1,0 +1,111 @@
+"""What do stages need from the outside, in their own words?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from contracts.events import Params
+from contracts.node import Rating
+from contracts.result import Attempt, Tokens
+
+OnToken = Callable[[str], None]
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider is asked; the ids are for its log, its script and its cache, never for the model."""
+
+    text: str
+    kind: str
+    stage: str
+    request_id: str
+    attempt: int = 1
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider answered."""
+
+    text: str
+    provider: str
+    model: str
+    #: ``stop``, ``length`` or ``grammar``.
+    finish_reason: str
+    tokens: Tokens = Tokens()
+    #: Money; ``None`` where the provider did not tell.
+    amount: float | None = None
+    #: Was the seed honoured, bit for bit?
+    deterministic: bool = False
+    #: Calls that were made and given up before this one.
+    attempts: tuple[Attempt, ...] = ()
+    time_ms: float = 0.0
+
+
+class Provider(Protocol):
+    """A model, wherever it runs."""
+
+    name: str
+    model: str
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        params: Params,
+        schema: Mapping[str, Any] | None = None,
+        on_token: OnToken | None = None,
+    ) -> Completion:
+        """Answer one prompt.
+
+        Args:
+            prompt: what to answer.
+            params: sampling parameters; the time-out is the provider's to keep.
+            schema: JSON Schema that the answer should follow, where the provider can.
+            on_token: called with each piece of text as it is written.
+
+        Raises:
+            ProviderError: no usable completion; its code says why.
+        """
+        ...
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One golden sample or default content."""
+
+    #: File name.
+    name: str
+    kind: str
+    content: Any
+    #: SHA-256 of the canonical content.
+    hash: str
+    rating: Rating = Rating.SFW
+    tags: tuple[str, ...] = ()
+    author: str | None = None
+
+
+class Samples(Protocol):
+    """The understudies: golden samples by kind, default contents by id."""
+
+    def of_kind(self, kind: str) -> tuple[Sample, ...]:
+        """The golden samples of a kind, in file-name order."""
+        ...
+
+    def default_content(self, content_id: str) -> Sample | None:
+        """The named default content, or ``None``."""
+        ...
+
+
+class Contents(Protocol):
+    """Knows what a valid document of a kind is."""
+
+    def schema(self, kind: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The JSON Schema that documents of the kind follow; ``own`` for ``custom``."""
+        ...
+
+    def faults(self, kind: str, document: Any, own: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Why the document is not valid, one line per fault with its path; empty when it is."""
+        ...
+
+    def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
+        """A valid, labelled placeholder document; ``None`` where none can be built."""
+        ...

@@ -1,0 +1,192 @@
+"""What may the world ask for?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from contracts import fingerprint
+from contracts.node import Fallback, FallbackMode, Rating
+
+#: Largest request body, bytes.
+MAX_BODY: Final = 256 * 1024
+#: Longest prompt, characters.
+MAX_PROMPT: Final = 32_000
+#: Deepest nesting of a request body.
+MAX_DEPTH: Final = 32
+#: A request's deadline when neither it nor its node names one.
+DEFAULT_DEADLINE_MS: Final = 60_000
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+_NOT_YET: Final = (
+    "node",
+    "template_id",
+    "rules",
+    "prompt_config",
+    "social",
+    "player_context",
+    "scene_from",
+    "scene_to",
+)
+
+
+class RequestError(ValueError):
+    """A request that cannot be accepted.
+
+    Args:
+        path: the field at fault, dotted; empty for the body as a whole.
+        message: what is wrong and what to do.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+
+
+class SamplingParams(BaseModel):
+    """How the model samples; what is left out comes from the configuration."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+    )
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=32_000)
+
+
+class GenerationRequest(BaseModel):
+    """The body of ``gen.requested.<kind>.<id>``; snake_case and camelCase are both accepted."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+    )
+
+    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
+    #: JSON Schema of the answer; for kind ``custom`` alone.
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    deadline_ms: int | None = Field(default=None, ge=1, le=86_400_000)
+    params: SamplingParams = SamplingParams()
+    fallback: Fallback | None = None
+    tags: tuple[Label, ...] = Field(default=(), max_length=32)
+    workspace: Label | None = None
+    world: Label | None = None
+    #: Set by replays: the request that this one repeats.
+    replay_of: Label | None = None
+
+    node: Any = None
+    template_id: Any = None
+    rules: Any = None
+    prompt_config: Any = None
+    social: Any = None
+    player_context: Any = None
+    scene_from: Any = None
+    scene_to: Any = None
+
+    @field_validator("prompt")
+    @classmethod
+    def _says_something(cls, prompt: str) -> str:
+        if not prompt.strip():
+            raise ValueError("must say what to generate, not only blanks")
+        return prompt
+
+    @field_validator(*_NOT_YET)
+    @classmethod
+    def _not_yet(cls, value: Any) -> Any:
+        if value is not None:
+            raise ValueError("not supported yet; leave it out")
+        return value
+
+    def input_hash(self, kind: str) -> str:
+        """SHA-256 of kind and body; key order and spelling of field names do not matter."""
+        return fingerprint.digest(
+            {"kind": kind, **self.model_dump(mode="json", by_alias=False, exclude_defaults=True)}
+        )
+
+
+def read(body: bytes, kind: str) -> GenerationRequest:
+    """Read and check a request body.
+
+    Raises:
+        RequestError: naming the field and the fix.
+    """
+    if len(body) > MAX_BODY:
+        raise RequestError("", f"the body has {len(body)} bytes; at most {MAX_BODY} are accepted")
+    try:
+        request = GenerationRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise RequestError(path, _fix(first["type"], first["msg"])) from None
+    if kind == "custom" and request.schema_ is None:
+        raise RequestError("schema", "is required for kind custom: give the JSON Schema of the answer")
+    if kind != "custom" and request.schema_ is not None:
+        raise RequestError("schema", f"is for kind custom only; kind {kind} has its own")
+    if _deeper_than(request.schema_, MAX_DEPTH):
+        raise RequestError("schema", f"is nested more than {MAX_DEPTH} levels deep")
+    return request
+
+
+def _fix(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "unknown field; leave it out or correct its spelling"
+    return message.removeprefix("Value error, ")
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    if levels == 0:
+        return True
+    inner = value.values() if isinstance(value, dict) else value  # pyright: ignore[reportUnknownVariableType]
+    return any(_deeper_than(item, levels - 1) for item in inner)  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+
+
+class FallbackPlan(BaseModel):
+    """What the fallback does for one request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mode: FallbackMode = FallbackMode.GOLDEN_SAMPLE
+    default_content_id: str | None = None
+    retries: int = 0
+    retry_wait_ms: int = 0
+    then: FallbackMode = FallbackMode.GOLDEN_SAMPLE
+    max_rating: Rating = Rating.SFW
+    deadline_ms: int = DEFAULT_DEADLINE_MS
+
+
+def plan_fallback(
+    request: GenerationRequest | None, *, default_deadline_ms: int = DEFAULT_DEADLINE_MS
+) -> FallbackPlan:
+    """Resolve a request's fallback; what cannot be resolved means a golden sample at ``sfw``.
+
+    Args:
+        request: the checked request, ``None`` for one that could not be read.
+        default_deadline_ms: milliseconds, for requests that name no deadline.
+    """
+    if request is None or request.fallback is None:
+        deadline = request.deadline_ms if request else None
+        return FallbackPlan(deadline_ms=deadline or default_deadline_ms)
+    fallback = request.fallback
+    retrying = fallback.mode is FallbackMode.RETRY
+    timeout = None if retrying else fallback.timeout_ms
+    return FallbackPlan(
+        mode=fallback.mode,
+        default_content_id=fallback.default_content_id,
+        retries=fallback.retries if retrying else 0,
+        retry_wait_ms=(fallback.timeout_ms or 0) if retrying else 0,
+        then=fallback.then,
+        deadline_ms=request.deadline_ms or timeout or default_deadline_ms,
+    )

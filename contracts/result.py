@@ -1,0 +1,227 @@
+"""What is the one answer to a request, and which answers cannot exist?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from contracts.errors import ErrorCode
+from contracts.node import Rating
+
+
+class Status(StrEnum):
+    """How a request ended."""
+
+    SUCCESS = "success"
+    CACHED = "cached"
+    CACHED_FALLBACK = "cached_fallback"
+    FAIL_FALLBACK = "fail_fallback"
+    FAIL_VALIDATION = "fail_validation"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    PLACEHOLDER = "placeholder"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
+class Origin(StrEnum):
+    """Where the content comes from."""
+
+    LIVE = "live"
+    CACHE = "cache"
+    SCRIPTED = "scripted"
+    GOLDEN_SAMPLE = "golden_sample"
+    DEFAULT_CONTENT = "default_content"
+    PLACEHOLDER = "placeholder"
+    NONE = "none"
+
+
+#: Statuses with which ``understudy request --wait`` exits 0: somebody can use the answer.
+USABLE: Final = frozenset(
+    {
+        Status.SUCCESS,
+        Status.CACHED,
+        Status.CACHED_FALLBACK,
+        Status.FAIL_FALLBACK,
+        Status.SKIPPED,
+        Status.PLACEHOLDER,
+    }
+)
+
+#: The endings that exist.
+ORIGINS_OF: Final[dict[Status, frozenset[Origin]]] = {
+    Status.SUCCESS: frozenset({Origin.LIVE, Origin.SCRIPTED}),
+    Status.CACHED: frozenset({Origin.CACHE}),
+    Status.CACHED_FALLBACK: frozenset({Origin.GOLDEN_SAMPLE, Origin.DEFAULT_CONTENT}),
+    Status.FAIL_FALLBACK: frozenset({Origin.GOLDEN_SAMPLE, Origin.DEFAULT_CONTENT}),
+    Status.FAIL_VALIDATION: frozenset({Origin.NONE}),
+    Status.FAILED: frozenset({Origin.NONE}),
+    Status.SKIPPED: frozenset({Origin.NONE}),
+    Status.PLACEHOLDER: frozenset({Origin.PLACEHOLDER}),
+    Status.CANCELLED: frozenset({Origin.NONE}),
+    Status.REJECTED: frozenset({Origin.NONE}),
+}
+
+_EXPLAINS_ITSELF: Final = frozenset({Origin.LIVE, Origin.CACHE})
+_HAS_STAND_IN: Final = frozenset({Origin.GOLDEN_SAMPLE, Origin.DEFAULT_CONTENT})
+SCRIPTED: Final = "scripted"
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens over all attempts; ``None`` where no provider told."""
+
+    prompt: int | None = None
+    completion: int | None = None
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(
+            prompt=_sum(self.prompt, other.prompt),
+            completion=_sum(self.completion, other.completion),
+        )
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    if a is None:
+        return b
+    return a if b is None else a + b
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider call: who was asked, how it went, and why it was made or left."""
+
+    provider: str
+    model: str
+    #: ``None`` when it gave a usable completion.
+    code: ErrorCode | None = None
+    time_ms: float = 0.0
+    #: Why this attempt was made or given up, in words.
+    why: str = ""
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The real error behind an ending."""
+
+    code: ErrorCode
+    stage: str
+    message: str
+
+
+class StandIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Which prepared content stood in: its file name and the SHA-256 of its content."""
+
+    name: str
+    hash: str
+
+
+class ContentRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Content too large for a message: an object in the ``assets`` store."""
+
+    object: str
+    sha256: str
+    #: Bytes.
+    size: int
+
+
+class RatingInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What rating was asked for, and what held."""
+
+    requested: Rating = Rating.SFW
+    effective: Rating = Rating.SFW
+    clamped: bool = False
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request cost."""
+
+    tokens: Tokens = Tokens()
+    #: Milliseconds of work per stage.
+    time_ms: dict[str, float] = {}
+    #: Money, in the provider's currency; ``None`` where never known.
+    amount: float | None = None
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """How the content came to be."""
+
+    provider: str | None = None
+    model: str | None = None
+    seed: int | None = None
+    #: Was the seed honoured, bit for bit?
+    deterministic: bool = False
+    prompt_version: str | None = None
+    prompt_hash: str | None = None
+    cache_key: str | None = None
+    rating: RatingInfo = RatingInfo()
+    cost: Cost = Cost()
+    #: 0 to 1, from stated heuristics; ``None`` for what was not generated.
+    quality_score: float | None = None
+    warnings: tuple[str, ...] = ()
+    replay_of: str | None = None
+    #: SHA-256 of the canonical request.
+    input_hash: str | None = None
+    #: Broker's timestamp of ``requested``, milliseconds since the epoch.
+    requested_at_ms: int | None = None
+
+
+class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields that ``result`` and ``revised`` share, with the rules that make a lie impossible.
+
+    Raises:
+        ValueError: for a result that claims what it is not (see :func:`check`).
+    """
+
+    request_id: str
+    kind: str
+    status: Status
+    origin: Origin
+    reason: str | None = None
+    content: Any = None
+    content_ref: ContentRef | None = None
+    content_hash: str | None = None
+    error: ErrorInfo | None = None
+    attempts: tuple[Attempt, ...] = ()
+    stand_in: StandIn | None = None
+    meta: Meta = Meta()
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def check(result: ResultBody) -> None:
+    """Refuse a result that claims what it is not.
+
+    Raises:
+        ValueError: naming the fields that contradict each other.
+    """
+    status, origin = result.status, result.origin
+    if origin not in ORIGINS_OF[status]:
+        raise ValueError(f"status {status} cannot have origin {origin}")
+    if origin not in _EXPLAINS_ITSELF and not (result.reason or "").strip():
+        raise ValueError(f"origin {origin} needs a reason")
+    if (result.stand_in is not None) != (origin in _HAS_STAND_IN):
+        raise ValueError(f"origin {origin} and stand_in contradict each other")
+    has_content = bool(result.content) or result.content_ref is not None
+    if has_content != (origin is not Origin.NONE):
+        raise ValueError(f"origin {origin} and content contradict each other")
+    if has_content and result.content_hash is None:
+        raise ValueError("content needs its content_hash")
+    scripted = result.meta.provider == SCRIPTED
+    if origin is Origin.LIVE and (scripted or result.meta.provider is None):
+        raise ValueError("origin live needs a provider, and the scripted one is never live")
+    if origin is Origin.SCRIPTED and not scripted:
+        raise ValueError("origin scripted is for the scripted provider")
+    generated = status in (Status.SUCCESS, Status.CACHED)
+    if generated and result.error is not None:
+        raise ValueError(f"status {status} cannot carry an error")
+    if not generated and status is not Status.SKIPPED and result.error is None:
+        raise ValueError(f"status {status} needs an error")
+    if status is Status.CACHED_FALLBACK and not _disabled(result):
+        raise ValueError("cached_fallback is for GEN_PROVIDER_DISABLED alone")
+    if status is Status.FAIL_FALLBACK and _disabled(result):
+        raise ValueError("without a wanted model the status is cached_fallback")
+
+
+def _disabled(result: ResultBody) -> bool:
+    return result.error is not None and result.error.code is ErrorCode.GEN_PROVIDER_DISABLED

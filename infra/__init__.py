@@ -1,0 +1,1 @@
+"""What touches socket, disk, GPU or clock?"""

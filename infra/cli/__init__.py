@@ -1,0 +1,1 @@
+"""What can a person do from the command line?"""

@@ -1,0 +1,1 @@
+"""How is a message taken from the broker, worked on and settled?"""

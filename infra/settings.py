@@ -1,0 +1,204 @@
+"""Which settings exist, what are their defaults, and what did this process get?
+
+``config.yaml`` in the working directory (or the file that ``UNDERSTUDY_CONFIG`` names), overridden
+by ``UNDERSTUDY_*`` variables (nested with ``__``), plus the plain ``USE_LOCAL_MODEL``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from contracts.errors import UnderstudyError
+from contracts.pipeline import STAGES
+from contracts.request import DEFAULT_DEADLINE_MS
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(UnderstudyError):
+    """A setting that cannot be used; the text names it, its value and what is allowed."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelDefaults(_Part):
+    """How a stage asks its provider when the request does not say."""
+
+    temperature: float = Field(ge=0, le=2)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(ge=1, le=32_000)
+    #: Seconds for one provider call.
+    timeout: float = Field(gt=0, le=3600)
+
+
+class Defaults(_Part):
+    """Defaults of the two model stages."""
+
+    freeform: ModelDefaults = ModelDefaults(temperature=0.8, top_p=0.95, max_tokens=1500, timeout=180)
+    structuring: ModelDefaults = ModelDefaults(temperature=0.0, max_tokens=4000, timeout=180)
+
+
+class Providers(_Part):
+    """Which provider writes which kind."""
+
+    layout: str = "local"
+    plot: str = "local"
+    scene: str = "local"
+    dialogue: str = "local"
+    transition: str = "local"
+    custom: str = "local"
+
+
+class Narrative(_Part):
+    """Routing and defaults of generation."""
+
+    providers: Providers = Providers()
+    defaults: Defaults = Defaults()
+
+
+class Broker(_Part):
+    """The embedded broker, and the sizes of the streams on any broker."""
+
+    #: Used if free, else another one.
+    port: int = Field(default=4222, ge=1, le=65535)
+    #: When writes reach the disk: ``always``, or a Go duration such as ``2m``.
+    sync_interval: str = "always"
+    replicas: int = Field(default=1, ge=1, le=5)
+    #: Bytes; EVENTS gets twelve times as much.
+    requests_max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
+
+
+class Concurrency(_Part):
+    """How many messages a stage works on at once, per process and stream."""
+
+    context_build: int = Field(default=128, ge=1, le=10_000)
+    freeform_gen: int = Field(default=64, ge=1, le=10_000)
+    structuring: int = Field(default=64, ge=1, le=10_000)
+    validate_repair: int = Field(default=128, ge=1, le=10_000)
+    fallback: int = Field(default=128, ge=1, le=10_000)
+    audit: int = Field(default=512, ge=1, le=10_000)
+
+    def of(self, stage: str) -> int:
+        """The bound of one stage."""
+        return int(getattr(self, stage.replace("-", "_")))
+
+
+class Audit(_Part):
+    """What the audit keeps."""
+
+    #: Keep prompts in the database; otherwise their hashes alone.
+    store_prompts: bool = True
+    #: Events folded in one transaction.
+    batch: int = Field(default=500, ge=1, le=10_000)
+    #: Seconds between two looks of the sweeper.
+    sweep_every: float = Field(default=60.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; read once, frozen, passed down."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="UNDERSTUDY_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+    )
+    config_file: ClassVar[Path | None] = None
+
+    #: Broker to use; none: the embedded one, found through ``<data_dir>/runtime.json``.
+    nats_url: str | None = None
+    data_dir: Path = Path(".understudy")
+    #: An SQLAlchemy URL; none: SQLite in ``data_dir``.
+    database_url: str | None = None
+    #: False: no model is called, golden samples answer at once.
+    use_local_model: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("USE_LOCAL_MODEL", "use_local_model"),
+    )
+    samples_dir: Path = _ROOT / "golden_samples"
+    #: What the scripted provider does (JSON file).
+    script: Path | None = None
+    narrative: Narrative = Narrative()
+    broker: Broker = Broker()
+    concurrency: Concurrency = Concurrency()
+    audit: Audit = Audit()
+    #: Deadline of requests that name none, ms.
+    deadline_ms: int = Field(default=DEFAULT_DEADLINE_MS, ge=1, le=86_400_000)
+    #: Seconds without an acknowledgement after which the broker gives a message to another worker.
+    ack_wait: float = Field(default=10.0, ge=1.0)
+    #: Tries of a retryable error before the request fails.
+    max_attempts: int = Field(default=5, ge=1, le=20)
+    #: Times that structuring is asked again after an invalid document.
+    max_reasks: int = Field(default=1, ge=0, le=5)
+    #: Seconds that a stopping stage waits for what it holds before it hands it back.
+    grace: float = Field(default=10.0, ge=0)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: Lines for people, or one JSON object per line.
+    log_format: Literal["console", "json"] = "console"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file."""
+        del dotenv_settings, file_secret_settings
+        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, cls.config_file))
+
+    @property
+    def database(self) -> str:
+        """The database's SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'understudy.db'}"
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        SettingsError: naming the setting, its value and what is allowed.
+    """
+    config = Path(os.environ.get("UNDERSTUDY_CONFIG", "config.yaml"))
+    found = config if config.is_file() else None
+    if found is None and "UNDERSTUDY_CONFIG" in os.environ:
+        raise SettingsError(f"UNDERSTUDY_CONFIG names {config}, which is not a file")
+    source = type("_Settings", (Settings,), {"config_file": found, "__module__": __name__})
+    try:
+        return source(**overrides)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors(include_url=False)]
+        raise SettingsError("; ".join(lines)) from None
+
+
+def _explain(item: Any) -> str:
+    path = [str(part) for part in item["loc"]]
+    plain = path[0] == "USE_LOCAL_MODEL"
+    name = path[0] if plain else "UNDERSTUDY_" + "__".join(part.upper() for part in path)
+    return f"setting {name} is {item['input']!r}: {item['msg']}"
+
+
+def stage_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Check stage names from a command line.
+
+    Raises:
+        SettingsError: naming the unknown stage and the known ones.
+    """
+    for name in names:
+        if name not in STAGES:
+            raise SettingsError(f"stage {name!r} is unknown; stages are {', '.join(STAGES)}")
+    return names

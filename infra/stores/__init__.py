@@ -1,0 +1,1 @@
+"""Where is what has to last kept?"""

@@ -1,0 +1,1 @@
+"""Which pure consumers does the pipeline have?"""

@@ -1,0 +1,1 @@
+"""What does the log say about each request?"""

@@ -1,0 +1,1 @@
+"""What goes on stage when generation failed?"""

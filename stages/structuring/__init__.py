@@ -1,0 +1,1 @@
+"""How does prose become a document?"""

@@ -1,0 +1,1 @@
+"""Is the document good, and if not, can it be mended?"""
