@@ -69,6 +69,33 @@ class Provider(Protocol):
         ...
 
 
+class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A ``requested`` message as the log keeps it."""
+
+    kind: str
+    request_id: str
+    body: bytes
+    sequence: int
+    #: Broker's timestamp, ms since the epoch.
+    time_ms: int
+
+
+class Log(Protocol):
+    """The event log, as far as stages look back."""
+
+    async def first_request(self, request_id: str) -> StoredRequest | None:
+        """The request that owns the id: the one with the lowest sequence, whatever its kind."""
+        ...
+
+
+class Announce(Protocol):
+    """Tells watchers what a provider is writing; nothing is lost when nobody watches."""
+
+    def __call__(self, text: str) -> None:
+        """Add a piece of text."""
+        ...
+
+
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One golden sample or default content."""
 

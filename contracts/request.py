@@ -109,10 +109,11 @@ class GenerationRequest(BaseModel):
         return value
 
     def input_hash(self, kind: str) -> str:
-        """SHA-256 of kind and body; key order and spelling of field names do not matter."""
-        return fingerprint.digest(
-            {"kind": kind, **self.model_dump(mode="json", by_alias=False, exclude_defaults=True)}
+        """SHA-256 of what is asked for; key order and the spelling of field names do not matter."""
+        asked = self.model_dump(
+            mode="json", by_alias=False, exclude_defaults=True, exclude={"deadline_ms", "replay_of"}
         )
+        return fingerprint.digest({"kind": kind, **asked})
 
 
 def read(body: bytes, kind: str) -> GenerationRequest:

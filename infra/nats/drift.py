@@ -1,0 +1,302 @@
+"""How does what the broker has differ from what is wanted, and what may be changed?
+
+Configurations are JSON objects as in the JetStream API: durations in nanoseconds, sizes in bytes.
+Whoever set a limit owns it.  The values that ``topology apply`` sets are kept in the stream's
+metadata; a limit that differs from them was set by an operator, and stays until ``--force``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+Config = Mapping[str, Any]
+
+#: Metadata: version of the topology, and the limits that were set from it.
+VERSION_KEY: Final = "understudy.topology"
+LIMITS_KEY: Final = "understudy.limits"
+
+#: Fields of a stream where more is never less safe; value: what stands for "no limit".
+LIMITS: Final[Mapping[str, int | None]] = {
+    "max_age": 0,
+    "max_bytes": -1,
+    "max_msgs": -1,
+    "max_msgs_per_subject": -1,
+    "max_msg_size": -1,
+    "duplicate_window": None,
+    "num_replicas": None,
+}
+#: Abilities of a stream; one that is on but not wanted does no harm.
+FLAGS: Final = (
+    "allow_direct",
+    "allow_rollup_hdrs",
+    "allow_msg_ttl",
+    "allow_msg_schedules",
+    "allow_atomic",
+)
+#: Fields of a stream that change what it promises.
+TERMS: Final[Mapping[str, Any]] = {
+    "storage": "file",
+    "retention": "limits",
+    "discard": "old",
+    "deny_delete": False,
+    "deny_purge": False,
+    "sealed": False,
+}
+#: Fields of a consumer that the runner builds on, with what the broker leaves out when unset.
+CONSUMER: Final[Mapping[str, Any]] = {
+    "ack_wait": 0,
+    "max_deliver": -1,
+    "max_ack_pending": 0,
+    "inactive_threshold": 0,
+    "headers_only": False,
+    "backoff": (),
+}
+#: The same, where the broker cannot change it in place.
+CONSUMER_FIXED: Final[Mapping[str, Any]] = {"ack_policy": "explicit", "deliver_subject": ""}
+
+
+class Severity(StrEnum):
+    """What may be done about a difference."""
+
+    #: It is missing.
+    CREATE = "create"
+    #: It can be changed without losing or forbidding anything.
+    UPDATE = "update"
+    #: It would lose data or undo what an operator did: only with ``--force``.
+    UNSAFE = "unsafe"
+    #: An operator's choice that takes nothing away; no drift.
+    INFO = "info"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference."""
+
+    severity: Severity
+    #: ``stream`` or ``consumer``.
+    what: str
+    #: Stream name, or ``<stream>/<consumer>``.
+    name: str
+    #: Configuration field; empty where the whole thing is missing.
+    field: str = ""
+    actual: Any = None
+    wanted: Any = None
+    why: str
+    #: Set by ``topology apply``.
+    applied: bool = False
+
+    @property
+    def drift(self) -> bool:
+        """Does it keep the broker from being what is wanted?"""
+        return self.severity is not Severity.INFO and not self.applied
+
+    def __str__(self) -> str:
+        if not self.field:
+            return f"{self.what} {self.name}: {self.why}"
+        was, wants = show(self.field, self.actual), show(self.field, self.wanted)
+        arrow = f"is {was}, wanted {wants}"
+        return f"{self.what} {self.name}: {self.field} {arrow} ({self.why})"
+
+
+class Topology(msgspec.Struct, frozen=True, kw_only=True):
+    """Streams by name, and consumers by stream and name."""
+
+    streams: Mapping[str, Config]
+    consumers: Mapping[tuple[str, str], Config]
+
+
+def diff(wanted: Topology, actual: Topology) -> tuple[Change, ...]:
+    """Every difference, streams first; what exists beyond ``wanted`` is nobody's business here."""
+    found: list[Change] = []
+    for name, config in wanted.streams.items():
+        present = actual.streams.get(name)
+        if present is None:
+            found.append(Change(severity=Severity.CREATE, what="stream", name=name, why="missing"))
+        else:
+            found += _stream(name, config, present)
+    for (stream, consumer), config in wanted.consumers.items():
+        name = f"{stream}/{consumer}"
+        present = actual.consumers.get((stream, consumer))
+        if present is None:
+            found.append(Change(severity=Severity.CREATE, what="consumer", name=name, why="missing"))
+        else:
+            found += _consumer(name, config, present)
+    return tuple(found)
+
+
+def settle(wanted: Config, actual: Config, changes: tuple[Change, ...], *, force: bool) -> dict[str, Any]:
+    """The configuration to send for one stream or consumer: ``actual`` with what may be changed.
+
+    Args:
+        wanted: as wanted.
+        actual: everything the broker has, fields that we don't know included.
+        changes: the differences of this one.
+        force: take the unsafe ones and an operator's limits back too.
+    """
+    merged = dict(actual)
+    taken = [change for change in changes if takes(change, force=force)]
+    for change in taken:
+        if change.field == "subjects" and change.severity is Severity.UPDATE:
+            merged["subjects"] = [*actual.get("subjects", ()), *_missing(wanted, actual)]
+            continue
+        merged[change.field] = change.wanted
+    if any(change.field == "filter_subjects" for change in taken):
+        merged.pop("filter_subject", None)
+    ours = {**_ours(actual), **{c.field: c.wanted for c in taken if c.field in LIMITS}}
+    merged["metadata"] = {
+        # What starts with _nats. is the broker's own to write.
+        **{k: v for k, v in _metadata(actual).items() if not k.startswith("_nats.")},
+        **stamp(wanted["metadata"][VERSION_KEY], ours),
+    }
+    return merged
+
+
+def takes(change: Change, *, force: bool) -> bool:
+    """Is this difference removed by ``topology apply``?"""
+    match change.severity:
+        case Severity.CREATE | Severity.UPDATE:
+            return True
+        case Severity.UNSAFE | Severity.INFO:
+            return force
+
+
+def stamp(version: str, limits: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata that says which version of the topology set which limits."""
+    noted = {LIMITS_KEY: json.dumps(dict(sorted(limits.items())))} if limits else {}
+    return {VERSION_KEY: version, **noted}
+
+
+def show(field: str, value: Any) -> str:
+    """A value as a person reads it."""
+    if field in LIMITS and value == LIMITS[field] and LIMITS[field] is not None:
+        return "unlimited"
+    if field in {"max_age", "duplicate_window", "ack_wait", "inactive_threshold"}:
+        return _duration(value / 1e9)
+    if field == "max_bytes":
+        return f"{value:,} bytes"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def _ours(actual: Config) -> dict[str, int]:
+    """The limits that we set last; none where the stream is not ours or the note is unreadable."""
+    try:
+        return msgspec.json.decode(_metadata(actual).get(LIMITS_KEY, "{}"), type=dict[str, int])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _metadata(config: Config) -> dict[str, str]:
+    return dict(config.get("metadata") or {})
+
+
+def _missing(wanted: Config, actual: Config) -> list[str]:
+    present = set(actual.get("subjects", ()))
+    return [subject for subject in wanted["subjects"] if subject not in present]
+
+
+def _stream(name: str, wanted: Config, actual: Config) -> list[Change]:
+    change = partial(Change, what="stream", name=name)
+    found = _subjects(name, wanted, actual)
+    ours = _ours(actual)
+    for field, unlimited in LIMITS.items():
+        had, wants = actual.get(field, unlimited), wanted[field]
+        if had != wants:
+            mine = field in ours and ours[field] == had
+            severity, why = _judge(_size(had, unlimited), _size(wants, unlimited), mine=mine)
+            found.append(change(severity=severity, field=field, actual=had, wanted=wants, why=why))
+    for field in FLAGS:
+        if wanted.get(field, False) and not actual.get(field, False):
+            found.append(
+                change(severity=Severity.UPDATE, field=field, actual=False, wanted=True, why="it is needed")
+            )
+    for field, default in TERMS.items():
+        had, wants = actual.get(field, default), wanted.get(field, default)
+        if had != wants:
+            why = "it changes what the stream promises; kept without --force"
+            found.append(change(severity=Severity.UNSAFE, field=field, actual=had, wanted=wants, why=why))
+    return found + _version("stream", name, wanted, actual)
+
+
+def _subjects(name: str, wanted: Config, actual: Config) -> list[Change]:
+    had, wants = list(actual.get("subjects", ())), list(wanted["subjects"])
+    change = partial(Change, what="stream", name=name, field="subjects", actual=had, wanted=wants)
+    found: list[Change] = []
+    if _missing(wanted, actual):
+        found.append(change(severity=Severity.UPDATE, why="subjects are missing"))
+    extra = sorted(set(had) - set(wants))
+    if extra:
+        why = f"{', '.join(extra)} would not be stored any more; kept without --force"
+        found.append(change(severity=Severity.UNSAFE, why=why))
+    return found
+
+
+def _size(value: Any, unlimited: int | None) -> float:
+    if unlimited is not None and value <= 0:
+        return math.inf
+    return float(value)
+
+
+def _judge(had: float, wants: float, *, mine: bool) -> tuple[Severity, str]:
+    match had < wants, mine:
+        case True, True:
+            return Severity.UPDATE, "it grows"
+        case True, False:
+            return Severity.UNSAFE, "an operator's stricter limit; kept without --force"
+        case False, True:
+            return Severity.UNSAFE, "it shrinks; kept without --force"
+        case _:
+            return Severity.INFO, "an operator's larger limit; kept"
+
+
+def _consumer(name: str, wanted: Config, actual: Config) -> list[Change]:
+    change = partial(Change, what="consumer", name=name)
+    found: list[Change] = []
+    single = actual.get("filter_subject")
+    had = sorted(actual.get("filter_subjects") or ([single] if single else []))
+    wants = sorted(wanted["filter_subjects"])
+    if had != wants:
+        why = "the stage reads other subjects"
+        found.append(
+            change(severity=Severity.UPDATE, field="filter_subjects", actual=had, wanted=wants, why=why)
+        )
+    for fields, severity, why in (
+        (CONSUMER, Severity.UPDATE, "the runner builds on it"),
+        (CONSUMER_FIXED, Severity.UNSAFE, "the consumer must be created again; kept without --force"),
+    ):
+        for field, default in fields.items():
+            before, after = actual.get(field) or default, wanted.get(field) or default
+            if before != after:
+                found.append(change(severity=severity, field=field, actual=before, wanted=after, why=why))
+    return found + _version("consumer", name, wanted, actual)
+
+
+def _version(what: str, name: str, wanted: Config, actual: Config) -> list[Change]:
+    has, wants = _metadata(actual).get(VERSION_KEY), wanted["metadata"][VERSION_KEY]
+    if has == wants:
+        return []
+    return [
+        Change(
+            severity=Severity.UPDATE,
+            what=what,
+            name=name,
+            field="metadata",
+            actual=has or "none",
+            wanted=wants,
+            why="another version of the topology made it",
+        )
+    ]

@@ -1,0 +1,256 @@
+"""What stands in the log, and what is being added to it?
+
+The past is read with batched direct gets (ADR-31 of NATS), which need no consumer; what comes is
+followed with a short-lived ordered consumer that starts anew wherever it lost its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from nats import errors as nats_errors
+from nats.js import api
+from nats.js import errors as js_errors
+
+from contracts import pipeline, subjects
+from contracts.errors import UnderstudyError
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from infra.nats.wire import Wire
+
+#: Messages and bytes in one answer of the broker; it takes up to 1024 messages.
+_BATCH: Final = 256
+_BATCH_BYTES: Final = 8 * 1024**2
+#: Seconds between two signs of life of a consumer that has nothing to say.
+_HEARTBEAT_S: Final = 1.0
+#: Seconds before a lost consumer is tried again.
+_AGAIN_S: Final = 0.5
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One message as a stream keeps it."""
+
+    stream: str
+    sequence: int
+    subject: str
+    #: Broker's timestamp, nanoseconds since the epoch.
+    time_ns: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def time_ms(self) -> int:
+        """Broker's timestamp, milliseconds since the epoch."""
+        return self.time_ns // 1_000_000
+
+
+class StreamMissing(UnderstudyError):  # noqa: N818 - names the state of the broker
+    """A stream does not exist or does not answer direct gets: the topology is not applied."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(
+            f"stream {stream} is missing or does not allow direct gets; run `understudy topology apply`"
+        )
+
+
+async def read(
+    wire: Wire, stream: str, subject: str, *, start: int = 1, since_ms: int | None = None
+) -> AsyncIterator[Entry]:
+    """Yield what a stream keeps on a subject now, in order.
+
+    Args:
+        wire: an open wire.
+        stream: the stream's name.
+        subject: wildcards allowed.
+        start: first sequence.
+        since_ms: first broker timestamp, ms since the epoch; replaces ``start``.
+
+    Raises:
+        StreamMissing: the stream does not exist, or does not allow direct gets.
+        Unavailable: the broker does not answer.
+    """
+    query: dict[str, object] = {"batch": _BATCH, "max_bytes": _BATCH_BYTES, "next_by_subj": subject}
+    query |= {"seq": max(start, 1)} if since_ms is None else {"start_time": _rfc3339(since_ms)}
+    while True:
+        found: list[Entry] = []
+
+        def collect(msg: Msg, found: list[Entry] = found) -> bool:
+            entry = _entry(msg)
+            if entry is not None:
+                found.append(entry)
+            return entry is None
+
+        end = await wire.call(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(query), collect=collect)
+        headers = end.headers or {}
+        if headers.get("Status") == "503":
+            raise StreamMissing(stream)
+        for entry in found:
+            yield entry
+        if not found or int(headers.get("Nats-Num-Pending", "0")) == 0:
+            return
+        query.pop("start_time", None)
+        query["seq"] = found[-1].sequence + 1
+
+
+async def get(wire: Wire, stream: str, sequence: int) -> Entry | None:
+    """One message by its sequence, ``None`` when the stream does not keep it (any more).
+
+    Raises:
+        StreamMissing: the stream does not exist, or does not allow direct gets.
+        Unavailable: the broker does not answer.
+    """
+    return await _one(wire, stream, {"seq": sequence})
+
+
+async def first(wire: Wire, stream: str, subject: str, *, start: int = 1) -> Entry | None:
+    """The first message on a subject (wildcards allowed), ``None`` when there is none.
+
+    Raises:
+        StreamMissing: the stream does not exist, or does not allow direct gets.
+        Unavailable: the broker does not answer.
+    """
+    return await _one(wire, stream, {"seq": start, "next_by_subj": subject})
+
+
+async def of_request(wire: Wire, request_id: str) -> tuple[Entry, ...]:
+    """Everything the log keeps about one request, dead letters included, by time."""
+    found: list[Entry] = []
+    for stream, subject in (
+        (pipeline.REQUESTS, subjects.whole_life(request_id)),
+        (pipeline.EVENTS, subjects.whole_life(request_id)),
+        (pipeline.DEAD, subjects.dead("*", "*", request_id)),
+    ):
+        async for entry in read(wire, stream, subject):
+            found.append(entry)
+    return tuple(sorted(found, key=lambda entry: entry.time_ns))
+
+
+async def next_sequence(wire: Wire, stream: str) -> int:
+    """The sequence that the stream's next message will get.
+
+    Raises:
+        StreamMissing: the stream does not exist.
+        Unavailable: the broker does not answer.
+    """
+    answer = await wire.call(f"$JS.API.STREAM.INFO.{stream}")
+    info = msgspec.json.decode(answer.data) if answer.data else {}
+    if "state" not in info:
+        raise StreamMissing(stream)
+    return int(info["state"]["last_seq"]) + 1
+
+
+async def follow(
+    client: Client, stream: str, filters: tuple[str, ...], *, start: int
+) -> AsyncIterator[Entry]:
+    """Yield what a stream keeps and gets on some subjects, in order and without gaps, for ever.
+
+    Args:
+        client: a connected client.
+        stream: the stream's name.
+        filters: subjects, wildcards allowed; they must not overlap.
+        start: first sequence.
+
+    Raises:
+        StreamMissing: the stream does not exist (any more).
+    """
+    following = start
+    while True:
+        async for entry in _until_lost(client, stream, filters, following):
+            following = entry.sequence + 1
+            yield entry
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def _until_lost(
+    client: Client, stream: str, filters: tuple[str, ...], start: int
+) -> AsyncIterator[Entry]:
+    """Follow with one consumer until a message or a sign of life is missing."""
+    inbox = client.new_inbox()
+    listening = await client.subscribe(inbox)
+    config = api.ConsumerConfig(
+        filter_subjects=list(filters),
+        deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=start,
+        deliver_subject=inbox,
+        ack_policy=api.AckPolicy.NONE,
+        max_deliver=1,
+        idle_heartbeat=_HEARTBEAT_S,
+        inactive_threshold=30.0,
+        mem_storage=True,
+        num_replicas=1,
+    )
+    try:
+        await client.jetstream(timeout=5).add_consumer(stream, config)
+        expected = 1
+        while True:
+            msg = await listening.next_msg(timeout=3 * _HEARTBEAT_S)
+            headers = dict(msg.headers or {})
+            if not msg.reply.startswith("$JS.ACK"):
+                told = headers.get("Nats-Last-Consumer")
+                if headers.get("Status") != "100" or (told is not None and int(told) != expected - 1):
+                    return
+                continue
+            # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or
+            # the form with domain and account hash in front of the stream (ADR-15 of NATS).
+            tokens = msg.reply.split(".")
+            at = 2 if len(tokens) == 9 else 4  # noqa: PLR2004 - the two forms above
+            if int(tokens[at + 4]) != expected:
+                return
+            expected += 1
+            yield Entry(
+                stream=stream,
+                sequence=int(tokens[at + 3]),
+                subject=msg.subject,
+                time_ns=int(tokens[at + 5]),
+                headers=headers,
+                body=msg.data,
+            )
+    except js_errors.NotFoundError:
+        raise StreamMissing(stream) from None
+    except (TimeoutError, asyncio.TimeoutError, nats_errors.Error):
+        return
+    finally:
+        with contextlib.suppress(nats_errors.Error):
+            await listening.unsubscribe()
+
+
+async def _one(wire: Wire, stream: str, query: dict[str, object]) -> Entry | None:
+    answer = await wire.call(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(query))
+    if (answer.headers or {}).get("Status") == "503":
+        raise StreamMissing(stream)
+    return _entry(answer)
+
+
+def _entry(msg: Msg) -> Entry | None:
+    headers = dict(msg.headers or {})
+    if "Nats-Sequence" not in headers:
+        return None
+    for added in ("Nats-Num-Pending", "Nats-Last-Sequence", "Nats-UpTo-Sequence"):
+        headers.pop(added, None)
+    return Entry(
+        stream=headers.pop("Nats-Stream"),
+        sequence=int(headers.pop("Nats-Sequence")),
+        subject=headers.pop("Nats-Subject"),
+        time_ns=_nanoseconds(headers.pop("Nats-Time-Stamp")),
+        headers=headers,
+        body=msg.data,
+    )
+
+
+def _nanoseconds(text: str) -> int:
+    """Read the broker's RFC 3339 with up to nine digits of a second, in UTC."""
+    seconds, _, digits = text.removesuffix("Z").partition(".")
+    whole = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
+    return int(whole.timestamp()) * 1_000_000_000 + int(digits.ljust(9, "0") or "0")
+
+
+def _rfc3339(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

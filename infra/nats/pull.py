@@ -1,0 +1,295 @@
+"""How are messages taken from a durable consumer, no more than can be worked on?
+
+A credit-based pull: a message taken is a credit used until it is settled; the broker is asked for
+as many as there are credits.  What the stock loops get wrong is listed in docs/adr/0001.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+from nats.js import errors as js_errors
+
+from contracts.errors import Unavailable, UnderstudyError
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+#: Seconds a pull request waits at the broker.
+_EXPIRES_S: Final = 30.0
+#: Seconds between the broker's signs of life on a waiting pull.
+_HEARTBEAT_S: Final = 2.0
+#: Silence after which the pull is taken for lost.
+_SILENCE_S: Final = 3 * _HEARTBEAT_S
+
+
+class ConsumerMissing(UnderstudyError):  # noqa: N818 - names the state of the broker
+    """The durable consumer or its stream does not exist (any more)."""
+
+
+class Delivery:
+    """One message in hand: where it stands in the log, and how it is settled."""
+
+    __slots__ = ("_client", "deliveries", "msg", "reply", "sequence", "since", "stream", "time_ms")
+
+    def __init__(self, client: Client, msg: Msg, since: float) -> None:
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or the
+        # form with domain and account hash in front of the stream (ADR-15 of NATS).
+        tokens = msg.reply.split(".")
+        at = 2 if len(tokens) == 9 else 4  # noqa: PLR2004 - the two forms above
+        self._client = client
+        self.msg = msg
+        self.reply = msg.reply
+        self.since = since
+        self.stream = tokens[at]
+        self.deliveries = int(tokens[at + 2])
+        self.sequence = int(tokens[at + 3])
+        self.time_ms = int(tokens[at + 5]) // 1_000_000
+
+    async def ack(self) -> None:
+        """Done; never give it out again."""
+        await self._client.publish(self.reply, b"+ACK")
+
+    async def nak(self, delay_s: float) -> None:
+        """Give it out again after a delay."""
+        delay = int(delay_s * 1_000_000_000)
+        await self._client.publish(self.reply, b'-NAK {"delay": %d}' % delay)
+
+    async def in_progress(self) -> None:
+        """Still at it: start the broker's ``ack_wait`` anew."""
+        await self._client.publish(self.reply, b"+WPI")
+
+
+class Work(Protocol):
+    """What is done with a delivery; it settles the delivery itself and never raises."""
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Work on one message."""
+        ...
+
+
+class CreditPull:
+    """A pull loop over one durable consumer.
+
+    Args:
+        stream: the stream's name.
+        durable: the consumer's name.
+        credits: messages in hand at once.
+        heartbeat_s: seconds between two extensions of the lease of a message in hand.
+        work: what to do with each message.
+        lost: called once when the consumer does not exist (any more).
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: str,
+        durable: str,
+        credits: int,
+        heartbeat_s: float,
+        work: Work,
+        lost: Callable[[ConsumerMissing], Awaitable[None] | None],
+    ) -> None:
+        self.stream = stream
+        self.durable = durable
+        self._credits = credits
+        self._heartbeat = heartbeat_s
+        self._work = work
+        self._lost = lost
+        self._client: Client | None = None
+        self._inbox = ""
+        self._subscription: Subscription | None = None
+        #: Messages asked for and not yet received, by pull request.
+        self._asked: dict[str, int] = {}
+        self._pulls = 0
+        self._in_hand: dict[int, Delivery] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heard = 0.0
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._wake = asyncio.Event()
+        #: The pull may be dead: ask the broker about the consumer, then start anew.
+        self._suspect = False
+
+    @property
+    def in_hand(self) -> int:
+        """Messages received and not settled yet."""
+        return len(self._in_hand)
+
+    async def open(self, client: Client) -> None:
+        """Bind to the consumer and ask for messages.
+
+        Raises:
+            ConsumerMissing: the topology is not applied.
+        """
+        self._client = client
+        await self._probe()
+        await self._listen()
+
+    async def _listen(self) -> None:
+        """Listen on a fresh inbox, so that nothing asked for on the old one can exceed the credits."""
+        assert self._client is not None
+        old, self._subscription = self._subscription, None
+        inbox = self._inbox = self._client.new_inbox()
+        if old is not None:
+            await old.drain()
+        self._asked.clear()
+        self._heard = asyncio.get_running_loop().time()
+
+        async def received(msg: Msg) -> None:
+            await self._received(inbox, msg)
+
+        self._subscription = await self._client.subscribe(
+            f"{inbox}.*", cb=received, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        await self._ask()
+
+    def renew(self) -> None:
+        """After a reconnect: what was asked for is gone; ask again."""
+        self._suspect = True
+        self._wake.set()
+
+    async def watch(self) -> None:
+        """Extend leases and notice a silent broker or a deleted consumer, until stopped."""
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(self._heartbeat, _HEARTBEAT_S))
+            self._wake.clear()
+            if self._stopping or self._client is None or not self._client.is_connected:
+                self._heard = loop.time()
+                continue
+            now = loop.time()
+            for delivery in list(self._in_hand.values()):
+                if now - delivery.since >= self._heartbeat:
+                    await delivery.in_progress()
+            if self._suspect or (self._asked and now - self._heard > _SILENCE_S):
+                self._suspect = False
+                await self._check()
+
+    async def _check(self) -> None:
+        try:
+            await self._probe()
+        except ConsumerMissing as error:
+            self._stopping = True
+            told = self._lost(error)
+            if told is not None:
+                await told
+            return
+        except Unavailable:
+            self._suspect = True
+            return
+        if not self._stopping:
+            await self._listen()
+
+    async def _probe(self) -> None:
+        assert self._client is not None
+        try:
+            await self._client.jetstream(timeout=5).consumer_info(self.stream, self.durable)
+        except js_errors.NotFoundError:
+            raise ConsumerMissing(
+                f"consumer {self.durable!r} on stream {self.stream} does not exist; "
+                "run `understudy topology apply`"
+            ) from None
+        except (TimeoutError, asyncio.TimeoutError, js_errors.Error) as error:
+            raise Unavailable(f"the broker does not tell about consumer {self.durable!r}: {error}") from error
+
+    async def _ask(self) -> None:
+        """Ask for as many messages as there are free credits, in halves of the window."""
+        outstanding = sum(self._asked.values())
+        free = self._credits - len(self._in_hand) - outstanding
+        if self._stopping or free <= 0 or (outstanding and free * 2 < self._credits):
+            return
+        assert self._client is not None
+        self._pulls += 1
+        reply = f"{self._inbox}.{self._pulls}"
+        self._asked[reply] = free
+        request = msgspec.json.encode(
+            {
+                "batch": free,
+                "expires": int(_EXPIRES_S * 1e9),
+                "idle_heartbeat": int(_HEARTBEAT_S * 1e9),
+            }
+        )
+        await self._client.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.durable}", request, reply=reply
+        )
+
+    async def _received(self, inbox: str, msg: Msg) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        status = msg.headers.get("Status") if msg.headers else None
+        if status is not None and not msg.reply.startswith("$JS.ACK"):
+            await self._told(msg.subject, status, (msg.headers or {}).get("Description", ""))
+            return
+        assert self._client is not None
+        delivery = Delivery(self._client, msg, self._heard)
+        if inbox != self._inbox or self._stopping:
+            await delivery.nak(0)
+            return
+        self._arrived()
+        held = self._in_hand.get(delivery.sequence)
+        if held is not None:
+            # Its lease ran out while it is still being worked on here: keep one run, new lease.
+            held.reply, held.deliveries = delivery.reply, delivery.deliveries
+            await self._ask()
+            return
+        self._in_hand[delivery.sequence] = delivery
+        task = asyncio.create_task(self._run(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _arrived(self) -> None:
+        # Data does not say which pull it answers; the broker serves them in order.
+        for reply in self._asked:
+            self._asked[reply] -= 1
+            if self._asked[reply] <= 0:
+                del self._asked[reply]
+            return
+
+    async def _told(self, reply: str, status: str, description: str) -> None:
+        if status == "100":
+            return
+        self._asked.pop(reply, None)
+        if status in {"404", "408"}:
+            await self._ask()
+        elif "Deleted" in description or status == "503":
+            # Not from here: a new inbox ends the very task that runs this.
+            self.renew()
+        else:
+            # Leadership change, server shutdown: the watch asks again after a while of silence.
+            self._asked.setdefault(reply, 0)
+
+    async def _run(self, delivery: Delivery) -> None:
+        try:
+            await self._work(delivery)
+        finally:
+            self._in_hand.pop(delivery.sequence, None)
+            if not self._in_hand:
+                self._idle.set()
+        await self._ask()
+
+    async def stop(self, grace_s: float) -> None:
+        """Take nothing more, let what is in hand end, hand back what does not end in time."""
+        self._stopping = True
+        self._wake.set()
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None and self._client is not None and self._client.is_connected:
+            await subscription.drain()
+        if self._in_hand:
+            self._idle.clear()
+            try:
+                async with asyncio.timeout(grace_s):
+                    while self._in_hand:
+                        self._idle.clear()
+                        await self._idle.wait()
+            except TimeoutError:
+                for task in list(self._tasks):
+                    task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=5)

@@ -1,0 +1,199 @@
+"""Why did a request end as it did?
+
+Told from the event log alone: no database, no other memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from contracts import events as ev
+from contracts import pipeline
+from contracts.result import Attempt, ErrorInfo, Origin, StandIn, Status
+from infra import line
+from infra.line import Line
+from infra.nats.log import Entry
+
+#: A record's states before its result.
+PENDING: Final = "pending"
+RUNNING: Final = "running"
+
+_NS_PER_MS: Final = 1_000_000
+#: Events that do not move a request on.
+_ASIDE: Final = frozenset({"timer", "clamped", "revised", line.DEAD, line.ADVISORY})
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a request."""
+
+    line: Line
+    #: Milliseconds since the request was stored.
+    offset_ms: float
+    #: Milliseconds since the event that this one answers; ``None`` where nothing was answered.
+    latency_ms: float | None
+    attempt: int | None
+    #: What a reader should know about its effect; empty for the usual course.
+    note: str = ""
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """One request from its publication to its end."""
+
+    request_id: str
+    kind: str | None
+    #: A :class:`~contracts.result.Status`, or ``pending`` or ``running``.
+    status: str
+    origin: Origin | None = None
+    #: Why the content is not the model's own.
+    reason: str | None = None
+    error: ErrorInfo | None = None
+    attempts: tuple[Attempt, ...] = ()
+    stand_in: StandIn | None = None
+    replay_of: str | None = None
+    #: The replay that brought real content later.
+    revised_by: str | None = None
+    #: The stage that has to act next; ``None`` after the result.
+    waiting_for: str | None = None
+    steps: tuple[Step, ...] = ()
+
+
+def tell(request_id: str, entries: Iterable[Entry]) -> Story | None:
+    """Put one request's messages into a story; ``None`` when there are none.
+
+    Args:
+        request_id: whose story.
+        entries: its messages from all streams, in any order.
+    """
+    ordered = sorted(entries, key=lambda entry: (entry.time_ns, entry.stream, entry.sequence))
+    lines = tuple(line.of(entry) for entry in ordered)
+    if not lines:
+        return None
+    request = min((one for one in lines if _is_request(one)), key=lambda one: one.seq or 0, default=None)
+    ending = next((one for one in lines if one.event == "result" and one.fault is None), None)
+    steps = tuple(_step(index, lines, request, ending) for index in range(len(lines)))
+    result = ending.body if ending is not None and isinstance(ending.body, ev.Result) else None
+    revised = [one.body.revised_by for one in lines if isinstance(one.body, ev.Revised)]
+    known = request or next((one for one in lines if one.kind is not None), lines[0])
+    return Story(
+        request_id=request_id,
+        kind=known.kind,
+        status=_status(lines, result),
+        origin=result.origin if result else None,
+        reason=result.reason if result else None,
+        error=result.error if result else _last_error(lines),
+        attempts=result.attempts if result else _attempts(lines),
+        stand_in=result.stand_in if result else None,
+        replay_of=_replay_of(request, result),
+        revised_by=revised[-1] if revised else None,
+        waiting_for=None if result else _waiting_for(lines),
+        steps=steps,
+    )
+
+
+def to_json(story: Story) -> dict[str, Any]:
+    """The object that ``why --json`` prints."""
+    events = [
+        line.to_json(step.line)
+        | {
+            "stream": step.line.stream,
+            "offset_ms": step.offset_ms,
+            "latency_ms": step.latency_ms,
+            "attempt": step.attempt,
+            "note": step.note,
+        }
+        for step in story.steps
+    ]
+    told: dict[str, Any] = msgspec.to_builtins(story)
+    del told["steps"]
+    return told | {"events": events}
+
+
+def _is_request(one: Line) -> bool:
+    return one.event == "requested" and one.kind is not None
+
+
+def _step(index: int, lines: tuple[Line, ...], request: Line | None, ending: Line | None) -> Step:
+    this = lines[index]
+    start = request or lines[0]
+    return Step(
+        line=this,
+        offset_ms=_ms(this.time_ns - start.time_ns),
+        latency_ms=_latency(this, lines[:index]),
+        attempt=_attempt(this),
+        note=_note(this, request, ending),
+    )
+
+
+def _latency(this: Line, earlier: tuple[Line, ...]) -> float | None:
+    """Milliseconds that the publishing stage took, waiting in its queue included."""
+    if isinstance(this.body, ev.DeadLetter):
+        return _ms(this.time_ns - this.body.time_ms * _NS_PER_MS)
+    if this.stage not in pipeline.STAGES:
+        return None
+    answered = {row.event for row in pipeline.ROWS if this.stage in row.consumed_by} - {this.event}
+    cause = next((one for one in reversed(earlier) if one.event in answered), None)
+    return None if cause is None else _ms(this.time_ns - cause.time_ns)
+
+
+def _attempt(this: Line) -> int | None:
+    if this.body is None or isinstance(this.body, ev.DeadLetter | ev.Result | ev.Revised):
+        return None
+    return getattr(this.body, "attempt", None)
+
+
+def _note(this: Line, request: Line | None, ending: Line | None) -> str:
+    if this.fault is not None:
+        return "cannot be read"
+    if _is_request(this) and request is not None and this is not request:
+        same = (this.kind, this.data) == (request.kind, request.data)
+        return "published again: no effect" if same else "the id is already used: refused"
+    late = ending is not None and this is not ending and this.time_ns > ending.time_ns
+    if late and this.event not in ("revised", line.DEAD, line.ADVISORY):
+        return "after the result: no effect"
+    return ""
+
+
+def _status(lines: tuple[Line, ...], result: ev.Result | None) -> str:
+    if result is not None:
+        return Status(result.status).value
+    worked = any(one.event not in ("requested", "timer") and one.event not in _ASIDE for one in lines)
+    return RUNNING if worked else PENDING
+
+
+def _last_error(lines: tuple[Line, ...]) -> ErrorInfo | None:
+    for one in reversed(lines):
+        match one.body:
+            case ev.Failed(code=code, stage=stage, message=message):
+                return ErrorInfo(code=code, stage=stage, message=message)
+            case ev.DeadLetter(code=code, stage=stage, reason=reason):
+                return ErrorInfo(code=code, stage=stage, message=reason)
+            case _:
+                continue
+    return None
+
+
+def _attempts(lines: tuple[Line, ...]) -> tuple[Attempt, ...]:
+    trails = [getattr(one.body, "trail", None) for one in lines]
+    return max((trail.attempts for trail in trails if isinstance(trail, ev.Trail)), key=len, default=())
+
+
+def _waiting_for(lines: tuple[Line, ...]) -> str | None:
+    moved = [one for one in lines if one.event not in _ASIDE]
+    row = pipeline.ROW_OF.get(moved[-1].event) if moved else None
+    return row.consumed_by[0] if row is not None else None
+
+
+def _replay_of(request: Line | None, result: ev.Result | None) -> str | None:
+    if result is not None and result.meta.replay_of is not None:
+        return result.meta.replay_of
+    if request is None or not isinstance(request.data, dict):
+        return None
+    named: Any = request.data.get("replay_of", request.data.get("replayOf"))  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+    return named if isinstance(named, str) else None
+
+
+def _ms(nanoseconds: int) -> float:
+    return round(nanoseconds / _NS_PER_MS, 3)
