@@ -129,6 +129,10 @@ class Contents(Protocol):
         """The JSON Schema that documents of the kind follow; ``own`` for ``custom``."""
         ...
 
+    def check_schema(self, own: Mapping[str, Any]) -> str | None:
+        """Why a request's own JSON Schema cannot be used; ``None`` when it can."""
+        ...
+
     def faults(self, kind: str, document: Any, own: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Why the document is not valid, one line per fault with its path; empty when it is."""
         ...

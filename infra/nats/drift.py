@@ -180,8 +180,8 @@ def show(field: str, value: Any) -> str:
         return _duration(value / 1e9)
     if field == "max_bytes":
         return f"{value:,} bytes"
-    if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value) or "none"
+    if field in {"subjects", "filter_subjects"}:
+        return ", ".join(value) or "none"
     return str(value)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import nats
+import msgspec
 from nats import errors as nats_errors
-from nats.js import errors as js_errors
+from nats.aio.client import Client
 
 from contracts.errors import UnderstudyError
 from infra import child
@@ -322,11 +322,11 @@ class Embedded:
     def _announced_port(self) -> int | None:
         for file in self._folder.glob(f"*_{self.pid}.ports"):
             try:
-                urls = json.loads(file.read_bytes())["nats"]
-            except ValueError:
+                announced = msgspec.json.decode(file.read_bytes(), type=_Ports)
+            except msgspec.MsgspecError:
                 # Half written.
                 return None
-            return urlsplit(urls[0]).port
+            return urlsplit(announced.nats[0]).port
         return None
 
     def _last_words(self) -> str:
@@ -336,6 +336,10 @@ class Embedded:
                 lines += file.read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
         said = " / ".join(lines) or "nothing"
         return f"it said: {said} (log: {self.log})"
+
+
+class _Ports(msgspec.Struct, frozen=True):
+    nats: tuple[str, ...]
 
 
 def _in_use(port: int) -> bool:
@@ -349,13 +353,11 @@ def _in_use(port: int) -> bool:
 
 
 async def _has_jetstream(url: str) -> bool:
+    nc = Client()
     try:
-        nc = await nats.connect(url, allow_reconnect=False, connect_timeout=5)
+        await nc.connect(url, allow_reconnect=False, connect_timeout=5)
+        await nc.request("$JS.API.INFO", timeout=5)
     except (OSError, nats_errors.Error, TimeoutError):
-        return False
-    try:
-        await nc.jetstream().account_info()
-    except (nats_errors.Error, js_errors.Error, TimeoutError):
         return False
     else:
         return True

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import nats
 from nats import errors as nats_errors
+from nats.aio.client import Client
 
 from contracts import pipeline
 from contracts.errors import Unavailable, UnderstudyError
@@ -28,8 +28,6 @@ from infra.nats import drift
 from infra.nats.drift import Change, Severity, Topology, diff
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
-
     from infra.settings import Settings
 
 __all__ = ["Change", "Severity", "Topology", "diff"]
@@ -216,10 +214,11 @@ async def apply_at(url: str, settings: Settings, *, force: bool = False) -> tupl
         TopologyError: as in :func:`apply`.
         Unavailable: the broker cannot be reached.
     """
+    nc = Client()
     try:
-        nc = await nats.connect(url, allow_reconnect=False, connect_timeout=5)
+        await nc.connect(url, allow_reconnect=False, connect_timeout=5)
     except (OSError, nats_errors.Error, TimeoutError) as error:
-        raise Unavailable(f"no broker answers at {url}: {error or type(error).__name__}") from None
+        raise Unavailable(f"no broker answers at {url}: {str(error) or type(error).__name__}") from None
     try:
         return await apply(nc, settings, force=force)
     finally:
@@ -327,7 +326,7 @@ async def _call(
             "the broker has no JetStream; start it with '-js', or enable it for this account"
         ) from None
     except (nats_errors.Error, TimeoutError, OSError) as error:
-        raise Unavailable(f"the broker does not answer {subject}: {error or type(error).__name__}") from None
+        raise Unavailable(f"the broker does not answer {subject}: {str(error) or type(error).__name__}") from None
     answer: dict[str, Any] = json.loads(reply.data)
     error = answer.get("error")
     if error is None:

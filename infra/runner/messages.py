@@ -1,0 +1,167 @@
+"""What exactly goes out for what a handler decided?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from contracts import envelope, subjects
+from contracts import events as ev
+from contracts.envelope import Received
+from contracts.errors import ErrorCode
+from contracts.outcome import Schedule
+from contracts.result import ErrorInfo, Meta, Origin, Status
+
+#: Bodies and contents above this many bytes go to the object store.
+INLINE_MAX: Final = 512 * 1024
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message, ready to be published."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+    #: The first writer wins: a refusal is no error, and what was to follow is dropped.
+    once: bool = False
+
+
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
+    """Who publishes, and when."""
+
+    stage: str
+    #: Seconds since the epoch.
+    now: float
+    traceparent: str
+
+    @property
+    def time(self) -> str:
+        """``now`` as RFC 3339."""
+        return rfc3339(self.now)
+
+
+def rfc3339(seconds: float) -> str:
+    """A time as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timed(event: ev.Event, stage: str, elapsed_ms: float) -> ev.Event:
+    """The event with this stage's milliseconds added to what it carries."""
+    trail = getattr(event, "trail", None)
+    if isinstance(trail, ev.Trail):
+        spent = {**trail.time_ms, stage: round(trail.time_ms.get(stage, 0) + elapsed_ms, 3)}
+        return msgspec.structs.replace(event, trail=msgspec.structs.replace(trail, time_ms=spent))
+    if isinstance(event, ev.Result | ev.Revised):
+        cost = event.meta.cost
+        spent = {**cost.time_ms, stage: round(cost.time_ms.get(stage, 0) + elapsed_ms, 3)}
+        cost = msgspec.structs.replace(cost, time_ms=spent)
+        return msgspec.structs.replace(event, meta=msgspec.structs.replace(event.meta, cost=cost))
+    return event
+
+
+def _serial(event: ev.Event) -> str:
+    """What tells this event from the others that the same stage publishes for the request."""
+    if isinstance(event, ev.Revised):
+        return event.revised_by
+    attempt: int = getattr(event, "attempt", 1)
+    reask: int = getattr(event, "reask", 0)
+    return f"{attempt}-{reask}" if reask else str(attempt)
+
+
+def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> Message:
+    """The message of one event; a result is published under rule 3."""
+    if isinstance(event, ev.Revised):
+        request_id = event.request_id
+    headers = envelope.headers(
+        name=event.name,
+        version=event.version,
+        kind=kind,
+        request_id=request_id,
+        stage=sender.stage,
+        attempt=_serial(event),
+        time=sender.time,
+        traceparent=sender.traceparent,
+    )
+    once = isinstance(event, ev.Result)
+    if once:
+        headers[envelope.EXPECTED_LAST] = "0"
+        headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind("result", request_id)
+    return Message(
+        subject=subjects.gen(event.name, kind, request_id),
+        body=msgspec.json.encode(event),
+        headers=headers,
+        once=once,
+    )
+
+
+def of_schedule(schedule: Schedule, *, kind: str, request_id: str, sender: Sender) -> Message:
+    """The timer that makes the broker publish the event later; the first one per slot counts."""
+    target = of_event(schedule.event, kind=kind, request_id=request_id, sender=sender)
+    timer = subjects.gen("timer", kind, request_id)
+    headers = {
+        **target.headers,
+        envelope.SCHEDULE: f"@at {rfc3339(schedule.at_ms / 1000)}",
+        envelope.SCHEDULE_TARGET: target.subject,
+        envelope.EXPECTED_LAST: "0",
+    }
+    # The copy that the broker publishes must not be taken for a repetition of the timer.
+    del headers[envelope.MSG_ID]
+    return Message(
+        subject=f"{timer}.{schedule.slot}" if schedule.slot else timer,
+        body=target.body,
+        headers=headers,
+        once=True,
+    )
+
+
+def of_letter(letter: ev.DeadLetter, *, kind: str, request_id: str, sender: Sender) -> Message:
+    """The message of a dead letter; one per message and stage."""
+    ident = f"{letter.stream}:{letter.sequence}:{letter.stage}"
+    unknown = kind == subjects.UNKNOWN_KIND
+    return Message(
+        subject=subjects.dead_unknown(letter.stage, letter.stream, letter.sequence)
+        if unknown
+        else subjects.dead(letter.stage, kind, request_id),
+        body=msgspec.json.encode(letter),
+        headers={
+            "ce-specversion": "1.0",
+            "ce-id": ident,
+            "ce-type": "dev.understudy.dead.v1",
+            "ce-source": f"{envelope.SOURCE}/{letter.stage}",
+            "ce-time": sender.time,
+            "ce-datacontenttype": "application/json",
+            "traceparent": sender.traceparent,
+            envelope.MSG_ID: f"dead:{ident}",
+        },
+    )
+
+
+def failed(received: Received[Any], *, stage: str, code: ErrorCode, message: str, **more: Any) -> ev.Failed:
+    """``failed`` for the event at hand, with the brief and trail that it carried."""
+    event = received.event
+    more.setdefault("trail", getattr(event, "trail", ev.Trail()))
+    return ev.Failed(
+        attempt=getattr(event, "attempt", 1),
+        code=code,
+        stage=stage,
+        message=message,
+        brief=getattr(event, "brief", None),
+        **more,
+    )
+
+
+def bare_result(
+    *, kind: str, request_id: str, status: Status, code: ErrorCode, stage: str, message: str, meta: Meta
+) -> ev.Result:
+    """The smallest true result: no content, and why."""
+    return ev.Result(
+        request_id=request_id,
+        kind=kind,
+        status=status,
+        origin=Origin.NONE,
+        reason=message,
+        error=ErrorInfo(code=code, stage=stage, message=message),
+        meta=meta,
+    )

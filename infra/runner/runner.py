@@ -1,0 +1,484 @@
+"""How does one message pass through a stage?
+
+decode → guard → run → publish → settle → report.  Whatever happens in between, the message ends in
+one of four ways: acknowledged after everything that follows from it is safely published, handed
+back at once, put off, or left to the broker because this process died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
+
+import msgspec
+from nats import errors as nats_errors
+
+from contracts import envelope, pipeline, retry, subjects
+from contracts import events as ev
+from contracts.envelope import Received, Requested
+from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable
+from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Retry, Schedule
+from contracts.result import Meta, Status
+from infra.nats.strikes import ALONE, POISON
+from infra.runner import messages
+from infra.runner.letters import letter_of
+from infra.runner.messages import Message, Sender
+from infra.runner.trace import child_of
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from infra.nats.lookup import Lookup
+    from infra.nats.pull import Delivery
+    from infra.nats.strikes import Strikes
+    from infra.nats.wire import PubAck, Wire
+    from infra.runner.gate import Gate
+    from infra.runner.watch import ResultWatch
+    from infra.stores.assets import Assets
+
+Handle = Callable[[Received[Any]], Outcome | Awaitable[Outcome]]
+
+#: Longest wait of a message that waits for a broken surrounding, seconds.
+_WAIT_CAP_S = 10.0
+#: Wait of a message in a version from the future, seconds.
+_PARKED_S = 5.0
+
+
+class Sink(Protocol):
+    """Where the rows of :class:`Record` go."""
+
+    async def add(self, row: Any) -> None:
+        """Return when the row is committed.
+
+        Raises:
+            Unavailable: the row is not written; try again.
+        """
+        ...
+
+
+class Runner:
+    """Takes the messages of one stage through the steps.
+
+    Args:
+        stage: the stage's name.
+        handle: its handler, ports bound.
+        wire: calls to the broker.
+        lookup: reads from the event log.
+        strikes: counts the starts of redelivered messages.
+        gate: shared by everything that runs in this process.
+        watch: tells when a running request got its result elsewhere.
+        assets: takes what is too large for a message.
+        sink: where rows go; for stages that record.
+        max_attempts: tries of a retryable error before the request fails.
+        log: structured logger.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root names each part once
+        self,
+        *,
+        stage: str,
+        handle: Handle,
+        wire: Wire,
+        lookup: Lookup,
+        strikes: Strikes,
+        gate: Gate,
+        watch: ResultWatch,
+        assets: Assets,
+        sink: Sink | None,
+        max_attempts: int,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.stage = stage
+        self._handle = handle
+        self._wire = wire
+        self._lookup = lookup
+        self._strikes = strikes
+        self._gate = gate
+        self._watch = watch
+        self._assets = assets
+        self._sink = sink
+        self._max_attempts = max_attempts
+        self._log = log
+        #: Creation time of each bound stream, ms since the epoch.
+        self.created_ms: dict[str, int] = {}
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Take one message through the steps; never raises but on cancellation."""
+        began = time.perf_counter()
+        suspect = delivery.deliveries > 1
+        code: ErrorCode | None = None
+        problem = ""
+        try:
+            try:
+                outcome = await self._decide(delivery, suspect=suspect)
+            except Unreadable as error:
+                outcome = Reject(code=error.code, message=str(error))
+            if isinstance(outcome, _PutOff):
+                await self._put_off(delivery, outcome.seconds, suspect=suspect)
+                ending = "put off"
+                problem = outcome.why
+            else:
+                code = getattr(outcome, "code", None)
+                problem = getattr(outcome, "message", "")
+                elapsed_ms = (time.perf_counter() - began) * 1000
+                await self._carry_out(delivery, outcome, elapsed_ms)
+                await delivery.ack()
+                if suspect:
+                    await self._strikes.clear(delivery.stream, delivery.sequence)
+                ending = type(outcome).__name__.lower()
+        except asyncio.CancelledError:
+            await self._put_off(delivery, 0, suspect=suspect)
+            self._report(delivery, began, "handed back", None, "")
+            raise
+        except Unavailable as error:
+            ending, problem = "waits", str(error)
+            await self._wait_outside(delivery)
+        self._report(delivery, began, ending, code, problem)
+
+    # -- decode, guard, run --------------------------------------------------------------------
+
+    async def _decide(self, delivery: Delivery, *, suspect: bool) -> Outcome | _PutOff:
+        try:
+            received = self._decode(delivery)
+        except NewerVersion as error:
+            return await self._park(delivery, str(error))
+        done = await self._guard(received, delivery)
+        if done is not None:
+            return done
+        alone: AbstractAsyncContextManager[None] = self._gate.shared()
+        if suspect:
+            starts = await self._strikes.count(delivery.stream, delivery.sequence)
+            if starts >= POISON:
+                return _poisoned(starts)
+            await self._strikes.add(delivery.stream, delivery.sequence, starts + 1)
+            if starts + 1 >= ALONE:
+                alone = self._gate.alone()
+        async with alone:
+            return await self._run(received)
+
+    def _decode(self, delivery: Delivery) -> Received[Any]:
+        msg = delivery.msg
+        headers = msg.headers or {}
+        if delivery.stream == pipeline.DEAD:
+            return self._received(delivery, _letter(msg.subject, msg.data), "dead", headers)
+        address = envelope.address(msg.subject)
+        event = envelope.decode(address.event, msg.data, headers)
+        return self._received(delivery, (event, address.kind, address.request_id), address.event, headers)
+
+    def _received(
+        self, delivery: Delivery, what: tuple[Any, str, str], name: str, headers: dict[str, str]
+    ) -> Received[Any]:
+        event, kind, request_id = what
+        return Received(
+            event=event,
+            name=name,
+            kind=kind,
+            request_id=request_id,
+            stream=delivery.stream,
+            sequence=delivery.sequence,
+            time_ms=delivery.time_ms,
+            stream_created_ms=self.created_ms.get(delivery.stream, 0),
+            headers=headers,
+        )
+
+    async def _park(self, delivery: Delivery, why: str) -> Outcome | _PutOff:
+        """A version from the future waits for a newer worker, as long as anybody waits for it."""
+        address = envelope.address(delivery.msg.subject)
+        if self.stage != "audit" and await self._lookup.has_result(address.request_id):
+            return Emit()
+        return _PutOff(_PARKED_S, why)
+
+    async def _guard(self, received: Received[Any], delivery: Delivery) -> Outcome | None:
+        """An outcome if there is nothing to run."""
+        if received.name == "requested" and self.stage != "audit":
+            owner = await self._lookup.first_request(received.request_id)
+            if owner is None or owner.sequence >= received.sequence:
+                return None
+            same = owner.kind == received.kind and _equal(owner.body, delivery.msg.data)
+            if same or self.stage != pipeline.letter_writer("requested"):
+                return Emit()
+            return Reject(
+                code=ErrorCode.GEN_INVALID_REQUEST,
+                message=f"id already used by gen.requested.{owner.kind}.{owner.request_id} "
+                f"(sequence {owner.sequence}); choose another id",
+            )
+        looks_first = self.stage in pipeline.EXPENSIVE or received.name == "deadline"
+        if looks_first and self.stage != "audit" and await self._lookup.has_result(received.request_id):
+            return Emit()
+        return None
+
+    async def _run(self, received: Received[Any]) -> Outcome:
+        try:
+            decided = self._handle(received)
+            if not inspect.isawaitable(decided):
+                return decided
+            if self.stage not in pipeline.EXPENSIVE:
+                return await decided
+            return await self._watch.run(received, decided)
+        except Unavailable:
+            raise
+        except Exception as error:
+            self._log.exception(
+                "defect in a stage", stage=self.stage, request_id=received.request_id, event=received.name
+            )
+            message = f"defect in {self.stage}: {type(error).__name__}: {error}"
+            return Fail(code=ErrorCode.GEN_INTERNAL, message=message, letter=True)
+
+    # -- publish -------------------------------------------------------------------------------
+
+    async def _carry_out(self, delivery: Delivery, outcome: Outcome, elapsed_ms: float) -> None:
+        if isinstance(outcome, Record):
+            if self._sink is None:
+                raise TypeError(f"stage {self.stage} has no sink for its rows")
+            await self._sink.add(outcome.row)
+            return
+        if isinstance(outcome, Emit) and not outcome.events:
+            return
+        for message in await self._messages(delivery, outcome, elapsed_ms):
+            ack = await self._until_acked(message)
+            if message.once and ack.refused:
+                return
+
+    async def _messages(self, delivery: Delivery, outcome: Outcome, elapsed_ms: float) -> list[Message]:
+        sender = Sender(
+            stage=self.stage,
+            now=time.time(),
+            traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
+        )
+        try:
+            address = envelope.address(delivery.msg.subject)
+        except Unreadable:
+            return await self._letters(delivery, outcome, None, sender)
+        out: list[Message] = []
+
+        def add(event: ev.Event) -> None:
+            event = messages.timed(event, self.stage, elapsed_ms)
+            out.append(
+                messages.of_event(event, kind=address.kind, request_id=address.request_id, sender=sender)
+            )
+
+        match outcome:
+            case Emit(events=events):
+                for event in events:
+                    add(await self._fitting(event))
+            case Schedule():
+                out.append(
+                    messages.of_schedule(
+                        outcome, kind=address.kind, request_id=address.request_id, sender=sender
+                    )
+                )
+            case Retry():
+                out.append(self._retried(delivery, outcome, address, sender))
+            case Fail() | Reject():
+                out += await self._letters(delivery, outcome, address, sender)
+                ending = await self._ending(delivery, outcome, address)
+                if ending is not None:
+                    add(ending)
+            case Record():
+                raise TypeError("a record is not a message")
+            case _ as never:
+                assert_never(never)
+        limit = self._wire.client.max_payload
+        for message in out:
+            if len(message.body) + 4096 > limit:
+                what = f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({limit})"
+                return [
+                    messages.of_event(
+                        ev.Failed(
+                            attempt=1, code=ErrorCode.GEN_INTERNAL, stage=self.stage, message=what
+                        ),
+                        kind=address.kind,
+                        request_id=address.request_id,
+                        sender=sender,
+                    )
+                ]
+        return out
+
+    async def _fitting(self, event: ev.Event) -> ev.Event:
+        """A result whose content is too large for a message refers to the object store instead."""
+        if not isinstance(event, ev.Result | ev.Revised) or event.content is None:
+            return event
+        body = msgspec.json.encode(event.content)
+        if len(body) <= messages.INLINE_MAX:
+            return event
+        return msgspec.structs.replace(event, content=None, content_ref=await self._assets.put(body))
+
+    def _retried(
+        self, delivery: Delivery, outcome: Retry, address: subjects.Subject, sender: Sender
+    ) -> Message:
+        """The same event again as its next attempt, after a back-off kept by the broker."""
+        event: Any = envelope.decode(address.event, delivery.msg.data, {})
+        if isinstance(event, Requested):
+            raise Unavailable(outcome.message)
+        trail = outcome.trail if outcome.trail is not None else event.trail
+        if event.attempt >= self._max_attempts:
+            given_up = ev.Failed(
+                attempt=event.attempt,
+                code=outcome.code,
+                stage=self.stage,
+                message=f"{outcome.message} (given up after {event.attempt} attempts)",
+                brief=event.brief,
+                trail=trail,
+            )
+            return messages.of_event(
+                given_up, kind=address.kind, request_id=address.request_id, sender=sender
+            )
+        again = msgspec.structs.replace(event, attempt=event.attempt + 1, trail=trail)
+        wait = retry.backoff(event.attempt, key=address.request_id)
+        schedule = Schedule(
+            event=again, at_ms=int((sender.now + wait) * 1000), slot=f"{self.stage}-{again.attempt}"
+        )
+        return messages.of_schedule(schedule, kind=address.kind, request_id=address.request_id, sender=sender)
+
+    async def _letters(
+        self, delivery: Delivery, outcome: Outcome, address: subjects.Subject | None, sender: Sender
+    ) -> list[Message]:
+        if not isinstance(outcome, Fail | Reject) or delivery.stream == pipeline.DEAD:
+            return []
+        if isinstance(outcome, Fail) and not outcome.letter:
+            return []
+        if isinstance(outcome, Reject):
+            event = delivery.msg.subject.split(".")[1] if delivery.msg.subject.startswith("gen.") else ""
+            if pipeline.letter_writer(event) != self.stage:
+                return []
+        letter = await letter_of(delivery, outcome, stage=self.stage, assets=self._assets)
+        kind, request_id = (address.kind, address.request_id) if address else (subjects.UNKNOWN_KIND, "")
+        return [messages.of_letter(letter, kind=kind, request_id=request_id, sender=sender)]
+
+    async def _ending(
+        self, delivery: Delivery, outcome: Fail | Reject, address: subjects.Subject
+    ) -> ev.Event | None:
+        """What the rest of the pipeline is told about a message that this stage could not use."""
+        poisoned = outcome.code is ErrorCode.GEN_POISON or (isinstance(outcome, Fail) and outcome.letter)
+        owner = None
+        if address.event == "requested" or (self.stage == "fallback" and poisoned):
+            owner = await self._lookup.first_request(address.request_id)
+        if isinstance(outcome, Reject) and address.event == "requested":
+            mine = owner is None or owner.sequence == delivery.sequence
+            if self.stage != pipeline.letter_writer("requested") or not mine:
+                return None
+            return self._bare(Status.REJECTED, outcome, address, delivery.time_ms)
+        if self.stage == "fallback":
+            # The last stage has nobody to hand over to; a letter about junk must not end a request.
+            if not poisoned or owner is None:
+                return None
+            return self._bare(Status.FAILED, outcome, address, owner.time_ms)
+        if self.stage in pipeline.UNFAILING or pipeline.letter_writer(address.event) not in {self.stage, None}:
+            return None
+        more: dict[str, Any] = {}
+        if isinstance(outcome, Fail):
+            more["evidence"] = outcome.evidence
+            if outcome.trail is not None:
+                more["trail"] = outcome.trail
+        code = outcome.code if isinstance(outcome, Fail) else ErrorCode.GEN_INTERNAL
+        try:
+            received = self._decode(delivery)
+        except (Unreadable, NewerVersion):
+            return ev.Failed(attempt=1, code=code, stage=self.stage, message=outcome.message)
+        return messages.failed(received, stage=self.stage, code=code, message=outcome.message, **more)
+
+    def _bare(
+        self, status: Status, outcome: Fail | Reject, address: subjects.Subject, requested_at_ms: int
+    ) -> ev.Result:
+        return messages.bare_result(
+            kind=address.kind,
+            request_id=address.request_id,
+            status=status,
+            code=outcome.code,
+            stage=self.stage,
+            message=outcome.message,
+            meta=Meta(requested_at_ms=requested_at_ms),
+        )
+
+    async def _until_acked(self, message: Message) -> PubAck:
+        """Publish until the broker has it; nothing that was worked out is thrown away."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                ack = await self._wire.publish(message.subject, message.body, message.headers)
+            except Unavailable as error:
+                problem = str(error)
+            except nats_errors.Error as error:
+                problem = f"{type(error).__name__}: {error}"
+            else:
+                if ack.error is None or ack.refused:
+                    return ack
+                problem = ack.error.description
+            self._log.warning(
+                "publish put off", stage=self.stage, subject=message.subject, problem=problem, tries=tries
+            )
+            await asyncio.sleep(retry.backoff(tries, base_s=0.1, cap_s=2.0, key=message.subject))
+
+    # -- settle, report ------------------------------------------------------------------------
+
+    async def _put_off(self, delivery: Delivery, seconds: float, *, suspect: bool) -> None:
+        try:
+            if suspect:
+                await self._strikes.clear(delivery.stream, delivery.sequence)
+            await delivery.nak(seconds)
+        except (Unavailable, nats_errors.Error) as error:
+            # The broker gives it out again by itself when its lease runs out.
+            self._log.warning("not handed back", stage=self.stage, seq=delivery.sequence, problem=str(error))
+
+    async def _wait_outside(self, delivery: Delivery) -> None:
+        wait = retry.backoff(delivery.deliveries, cap_s=_WAIT_CAP_S, key=str(delivery.sequence))
+        await self._put_off(delivery, wait, suspect=delivery.deliveries > 1)
+
+    def _report(
+        self, delivery: Delivery, began: float, ending: str, code: ErrorCode | None, problem: str
+    ) -> None:
+        quiet = code is None and not problem
+        line = self._log.debug if quiet or code is ErrorCode.GEN_PROVIDER_DISABLED else self._log.warning
+        subject = delivery.msg.subject.split(".")
+        line(
+            "message",
+            stage=self.stage,
+            event=".".join(subject[1:2]),
+            kind=".".join(subject[2:3]),
+            request_id=".".join(subject[3:]),
+            stream=delivery.stream,
+            seq=delivery.sequence,
+            deliveries=delivery.deliveries,
+            ending=ending,
+            code=code,
+            problem=problem or None,
+            ms=round((time.perf_counter() - began) * 1000, 2),
+        )
+
+
+class _PutOff(msgspec.Struct, frozen=True):
+    seconds: float
+    why: str
+
+
+def _poisoned(starts: int) -> Fail:
+    return Fail(
+        code=ErrorCode.GEN_POISON,
+        message=f"{starts} starts killed the worker; not run again",
+        letter=True,
+    )
+
+
+def _equal(one: bytes, other: bytes) -> bool:
+    if one == other:
+        return True
+    try:
+        return msgspec.json.decode(one) == msgspec.json.decode(other)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+
+
+def _letter(subject: str, body: bytes) -> tuple[ev.DeadLetter, str, str]:
+    tokens = subject.split(".")
+    try:
+        letter = msgspec.json.decode(body, type=ev.DeadLetter)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise Unreadable(f"dead letter cannot be read: {error}") from None
+    if len(tokens) != 4:  # noqa: PLR2004 - dead.<stage>.<kind>.<request_id>
+        raise Unreadable(f"subject {subject!r} is not dead.<stage>.<kind>.<request_id>")
+    return letter, tokens[2], tokens[3]

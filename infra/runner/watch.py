@@ -1,0 +1,61 @@
+"""Did somebody else answer the request while it is being worked on?
+
+A cancelled or overdue request must not go on using the model (rule 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Final
+
+from contracts import subjects
+from contracts.outcome import Emit, Outcome
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from contracts.envelope import Received
+    from infra.nats.lookup import Lookup
+    from infra.nats.wire import Wire
+
+#: Seconds of work before it is worth a subscription; what ends sooner cannot be stopped in time.
+PATIENCE_S: Final = 0.1
+
+
+class ResultWatch:
+    """Runs handlers and stops those whose request got its result elsewhere."""
+
+    def __init__(self, *, wire: Wire, lookup: Lookup) -> None:
+        self._wire = wire
+        self._lookup = lookup
+
+    async def run(self, received: Received[Any], work: Awaitable[Outcome]) -> Outcome:
+        """The handler's outcome, or nothing to do when the result came first."""
+        running = asyncio.ensure_future(work)
+        try:
+            done, _ = await asyncio.wait({running}, timeout=PATIENCE_S)
+            if done:
+                return running.result()
+            return await self._watched(received.request_id, running)
+        finally:
+            if not running.done():
+                running.cancel()
+                await asyncio.wait({running})
+
+    async def _watched(self, request_id: str, running: asyncio.Future[Outcome]) -> Outcome:
+        ended = asyncio.Event()
+
+        async def heard(_: Msg) -> None:
+            ended.set()
+
+        subscription = await self._wire.client.subscribe(subjects.any_kind("result", request_id), cb=heard)
+        waiting = asyncio.ensure_future(ended.wait())
+        try:
+            if await self._lookup.has_result(request_id):
+                return Emit()
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            return running.result() if running.done() else Emit()
+        finally:
+            waiting.cancel()
+            await subscription.unsubscribe()

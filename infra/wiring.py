@@ -1,0 +1,281 @@
+"""How are the parts put together? The one composition root.
+
+Everything that a process needs is built here and passed down; nothing opens before ``run_stages``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from faststream import FastStream
+from faststream.nats import NatsBroker
+
+from contracts import pipeline
+from contracts import events as ev
+from contracts.content.registry import Registry
+from contracts.errors import UnderstudyError
+from infra.nats.lookup import Lookup
+from infra.nats.strikes import Strikes
+from infra.nats.wire import Wire
+from infra.providers.routing import providers
+from infra.runner.gate import Gate
+from infra.runner.progress import Announcer
+from infra.runner.runner import Handle, Runner, Sink
+from infra.runner.subscriber import CreditSubscriber
+from infra.runner.watch import ResultWatch
+from infra.runner.watchdog import FROZEN, Watchdog
+from infra.stores import samples as sample_store
+from infra.stores.assets import Assets
+from infra.telemetry import logging as telemetry_logging
+from stages.audit import handle as audit
+from stages.context_build import handle as context_build
+from stages.fallback import handle as fallback
+from stages.freeform_gen import handle as freeform_gen
+from stages.structuring import handle as structuring
+from stages.validate_repair import handle as validate_repair
+
+if TYPE_CHECKING:
+    from contracts.envelope import Received
+    from contracts.outcome import Outcome
+    from contracts.ports import Contents, Provider, Samples
+    from infra.nats.pull import ConsumerMissing
+    from infra.settings import ModelDefaults, Settings
+
+#: Exit status when the topology is missing or differs; the supervisor applies it and starts again.
+TOPOLOGY_MISSING = 78
+#: Seconds between two tries to reach a lost broker.
+_RECONNECT_S = 0.2
+
+
+class Application:
+    """The stages of one process and the FastStream application that carries them.
+
+    Args:
+        settings: this process's settings.
+        stages: names of the stages to run.
+        sink: where audit's rows go; needed with stage ``audit``.
+    """
+
+    def __init__(self, settings: Settings, stages: tuple[str, ...], *, sink: Sink | None = None) -> None:
+        self.settings = settings
+        self.stages = stages
+        self.exit_status = 0
+        self.wire = Wire()
+        self.lookup = Lookup(self.wire)
+        self.assets = Assets(self.wire)
+        self.ready: asyncio.Event = asyncio.Event()
+        self.log = structlog.get_logger()
+        self._stopping = False
+        self._watchdog = Watchdog()
+        self.broker = NatsBroker(
+            settings.nats_url or "nats://127.0.0.1:4222",
+            apply_types=False,
+            logger=None,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=_RECONNECT_S,  # pyright: ignore[reportArgumentType] - seconds, fractions too
+            reconnected_cb=self._reconnected,
+            closed_cb=self._closed,
+            graceful_timeout=settings.grace,
+        )
+        handles = self._handles()
+        gate = Gate()
+        self.subscribers: list[CreditSubscriber] = []
+        runners = {
+            stage: Runner(
+                stage=stage,
+                handle=handles[stage],
+                wire=self.wire,
+                lookup=self.lookup,
+                strikes=Strikes(wire=self.wire, lookup=self.lookup, stage=stage),
+                gate=gate,
+                watch=ResultWatch(wire=self.wire, lookup=self.lookup),
+                assets=self.assets,
+                sink=sink if stage == "audit" else None,
+                max_attempts=settings.max_attempts,
+                log=self.log,
+            )
+            for stage in stages
+        }
+        for route in pipeline.routes():
+            if route.stage in runners:
+                self.subscribers.append(
+                    CreditSubscriber(
+                        broker=self.broker,
+                        route=route,
+                        runner=runners[route.stage],
+                        credits=settings.concurrency.of(route.stage),
+                        heartbeat_s=settings.ack_wait / 3,
+                        grace_s=settings.grace,
+                        lost=self._lost,
+                    )
+                )
+        self.app = FastStream(
+            self.broker,
+            logger=None,
+            on_startup=[self._connect],
+            after_startup=[self._started],
+            on_shutdown=[self._drain],
+        )
+
+    def _handles(self) -> dict[str, Handle]:
+        settings = self.settings
+        contents: Contents = Registry()
+        samples: Samples = sample_store.load(settings.samples_dir)
+        routed = providers(settings) if pipeline.EXPENSIVE & set(self.stages) else {}
+        defaults = settings.narrative.defaults
+        return {
+            "context-build": partial(
+                context_build.handle,
+                contents=contents,
+                samples=samples,
+                freeform=_params(defaults.freeform),
+                structuring=_params(defaults.structuring),
+                default_deadline_ms=settings.deadline_ms,
+            ),
+            "freeform-gen": partial(self._write, providers=routed),
+            "structuring": partial(self._structure, providers=routed, contents=contents),
+            "validate-repair": partial(
+                validate_repair.handle, contents=contents, max_reasks=settings.max_reasks
+            ),
+            "fallback": partial(
+                fallback.handle,
+                log=self.lookup,
+                samples=samples,
+                contents=contents,
+                default_deadline_ms=settings.deadline_ms,
+            ),
+            "audit": audit.handle,
+        }
+
+    async def _write(self, received: Received[Any], *, providers: dict[str, Provider]) -> Outcome:
+        announce = self._announcer(received, freeform_gen.STAGE)
+        try:
+            return await freeform_gen.handle(received, providers=providers, announce=announce)
+        finally:
+            announce.close()
+
+    async def _structure(
+        self, received: Received[Any], *, providers: dict[str, Provider], contents: Contents
+    ) -> Outcome:
+        announce = self._announcer(received, structuring.STAGE)
+        try:
+            return await structuring.handle(
+                received, providers=providers, contents=contents, announce=announce
+            )
+        finally:
+            announce.close()
+
+    def _announcer(self, received: Received[Any], stage: str) -> Announcer:
+        return Announcer(
+            client=self.wire.client,
+            kind=received.kind,
+            request_id=received.request_id,
+            stage=stage,
+            attempt=received.event.attempt,
+        )
+
+    async def _connect(self) -> None:
+        from infra.nats import topology  # noqa: PLC0415 - tests of the runner bring their own topology
+
+        client = await self.broker.connect()
+        await self.wire.open(client)
+        await topology.require(client, self.settings, self.stages)
+        self._watchdog.start()
+
+    async def _started(self) -> None:
+        self.ready.set()
+
+    async def _reconnected(self) -> None:
+        for subscriber in self.subscribers:
+            subscriber.pull.renew()
+
+    async def _closed(self) -> None:
+        if not self._stopping:
+            self.log.error("the connection to the broker was closed for good", stages=self.stages)
+            self._stop_with(FROZEN)
+
+    def _lost(self, error: ConsumerMissing) -> None:
+        self.log.error("consumer lost", problem=str(error))
+        self._stop_with(TOPOLOGY_MISSING)
+
+    def _stop_with(self, status: int) -> None:
+        self.exit_status = status
+        self.app.exit()
+
+    async def _drain(self) -> None:
+        self._stopping = True
+        await asyncio.gather(*(subscriber.pull.stop(self.settings.grace) for subscriber in self.subscribers))
+        await self.wire.close()
+        self._watchdog.stop()
+
+    async def run(self) -> int:
+        """Run until a signal or a lost consumer; the exit status."""
+        await self.app.run(log_level=logging.WARNING)
+        return self.exit_status
+
+
+def _params(defaults: ModelDefaults) -> ev.Params:
+    return ev.Params(
+        temperature=defaults.temperature,
+        top_p=defaults.top_p,
+        max_tokens=defaults.max_tokens,
+        seed=0,
+        timeout_s=defaults.timeout,
+    )
+
+
+async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready: bool = False) -> int:
+    """Run stages in this process until SIGTERM; what ``understudy run`` does.
+
+    Args:
+        settings: this process's settings.
+        stages: names of the stages.
+        json_ready: print ``{"ready": true, "stages": […]}`` when all are bound.
+
+    Returns:
+        the exit status; 78 when the topology is missing or differs.
+
+    Raises:
+        UnderstudyError: a start that cannot succeed (samples, settings, database).
+    """
+    from infra.nats.topology import TopologyError  # noqa: PLC0415 - beside its use
+
+    telemetry_logging.configure(settings)
+    background: list[Callable[[Application], Coroutine[Any, Any, None]]] = []
+    sink: Any = None
+    if "audit" in stages:
+        from infra.stores import audit as audit_store  # noqa: PLC0415 - only audit needs the database
+
+        sink = await audit_store.open_sink(settings)
+        background.append(partial(audit_store.sweep_forever, settings=settings, sink=sink))
+    application = Application(settings, stages, sink=sink)
+
+    async def announce() -> None:
+        await application.ready.wait()
+        if json_ready:
+            sys.stdout.write(json.dumps({"ready": True, "stages": list(stages)}) + "\n")
+            sys.stdout.flush()
+
+    tasks = [asyncio.create_task(announce())]
+    tasks += [asyncio.create_task(work(application)) for work in background]
+    try:
+        return await application.run()
+    except TopologyError as error:
+        sys.stderr.write(f"{error}\n")
+        return TOPOLOGY_MISSING
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if sink is not None:
+            await sink.close()
+
+
+__all__ = ["Application", "UnderstudyError", "run_stages"]

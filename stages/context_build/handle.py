@@ -1,0 +1,89 @@
+"""How does a request become a brief?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from contracts import events as ev
+from contracts import fingerprint, request
+from contracts.envelope import Received, Requested
+from contracts.errors import ErrorCode
+from contracts.node import FallbackMode
+from contracts.outcome import Emit, Outcome, Reject
+from contracts.ports import Contents, Samples
+from stages.context_build import prompts
+
+
+def handle(
+    received: Received[Any],
+    *,
+    contents: Contents,
+    samples: Samples,
+    freeform: ev.Params,
+    structuring: ev.Params,
+    default_deadline_ms: int,
+) -> Outcome:
+    """Check one request and decide everything that the model stages need.
+
+    Args:
+        received: a ``requested`` event.
+        contents: the content kinds.
+        samples: golden samples and default contents.
+        freeform: parameters of the writing call where the request names none.
+        structuring: parameters of the structuring call.
+        default_deadline_ms: deadline of requests that name none.
+
+    Returns:
+        ``context_built``, or a rejection that names the field and the fix.
+    """
+    event = received.event
+    if not isinstance(event, Requested):
+        raise TypeError(f"context-build does not take {received.name}")
+    try:
+        asked = request.read(event.body, received.kind)
+    except request.RequestError as error:
+        return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error))
+    fault = _unusable(asked, contents, samples)
+    if fault is not None:
+        return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=fault)
+    plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms)
+    input_hash = asked.input_hash(received.kind)
+    prompt, version = prompts.render_freeform(received.kind, asked.prompt)
+    seed = asked.seed if asked.seed is not None else int(input_hash[:15], 16)
+    wanted = asked.params.model_dump(exclude_none=True)
+    brief = ev.Brief(
+        request_seq=received.sequence,
+        requested_at_ms=received.time_ms,
+        deadline_at_ms=received.time_ms + plan.deadline_ms,
+        input_hash=input_hash,
+        prompt=prompt,
+        prompt_hash=fingerprint.digest_text(prompt),
+        prompt_version=version,
+        freeform=msgspec.structs.replace(freeform, seed=seed, **wanted),
+        structuring=structuring,
+        schema=asked.schema_,
+        tags=asked.tags,
+        workspace=asked.workspace,
+        world=asked.world,
+        replay_of=asked.replay_of,
+    )
+    return Emit(events=(ev.ContextBuilt(attempt=1, brief=brief),))
+
+
+def _unusable(asked: request.GenerationRequest, contents: Contents, samples: Samples) -> str | None:
+    if asked.schema_ is not None:
+        why = contents.check_schema(asked.schema_)
+        if why is not None:
+            return f"schema: {why}"
+    fallback = asked.fallback
+    if fallback is None or fallback.default_content_id is None:
+        return None
+    named = FallbackMode.DEFAULT_CONTENT in (fallback.mode, fallback.then)
+    if named and samples.default_content(fallback.default_content_id) is None:
+        return (
+            f"fallback.default_content_id: no default content {fallback.default_content_id!r}; "
+            "use one from golden_samples/default_content/"
+        )
+    return None

@@ -1,0 +1,155 @@
+"""Which stand-in answers for a failed request, and what does the answer say?"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import msgspec
+
+from contracts import events as ev
+from contracts import fingerprint, request
+from contracts.errors import ErrorCode
+from contracts.node import FallbackMode, Rating
+from contracts.ports import Contents, Sample, Samples
+from contracts.result import Cost, ErrorInfo, Meta, Origin, RatingInfo, StandIn, Status
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that did not get the model's own content, and why."""
+
+    request_id: str
+    kind: str
+    error: ErrorInfo
+    plan: request.FallbackPlan
+    #: ``None`` when it could not be read.
+    asked: request.GenerationRequest | None
+    brief: ev.Brief | None
+    trail: ev.Trail
+    requested_at_ms: int
+
+
+def choose(
+    samples: tuple[Sample, ...], *, max_rating: Rating, tags: tuple[str, ...], key: str
+) -> Sample | None:
+    """The golden sample for a request: by rating, then tags, then a choice that ``key`` decides.
+
+    Never one above ``max_rating``; of those allowed, the ones closest to it, of those, the ones that
+    share most tags.  Equal arguments give the same sample.
+    """
+    allowed = [sample for sample in samples if sample.rating.rank <= max_rating.rank]
+    if not allowed:
+        return None
+    closest = max(sample.rating.rank for sample in allowed)
+    near = [sample for sample in allowed if sample.rating.rank == closest]
+    shared = max(len(set(sample.tags) & set(tags)) for sample in near)
+    best = [sample for sample in near if len(set(sample.tags) & set(tags)) == shared]
+    return best[fingerprint.pick(len(best), key)]
+
+
+def answer(ending: Ending, *, samples: Samples, contents: Contents) -> ev.Result:
+    """The result that the request's fallback mode leads to."""
+    code = ending.error.code
+    if code is ErrorCode.GEN_CANCELLED:
+        return _result(ending, Status.CANCELLED, Origin.NONE, ending.error.message)
+    if code is ErrorCode.GEN_INVALID_REQUEST:
+        return _result(ending, Status.REJECTED, Origin.NONE, ending.error.message)
+    mode = ending.plan.then if ending.plan.mode is FallbackMode.RETRY else ending.plan.mode
+    why = f"{code}: {ending.error.message}"
+    match mode:
+        case FallbackMode.GOLDEN_SAMPLE | FallbackMode.RETRY:
+            return _golden(ending, why, samples, contents)
+        case FallbackMode.DEFAULT_CONTENT:
+            return _default(ending, why, samples, contents)
+        case FallbackMode.SKIP:
+            return _result(ending, Status.SKIPPED, Origin.NONE, f"{why}; skipped, cut to the target")
+        case FallbackMode.PLACEHOLDER:
+            return _placeholder(ending, why, contents)
+        case FallbackMode.NONE:
+            gave_up = ending.error.stage == "validate-repair"
+            status = Status.FAIL_VALIDATION if gave_up else Status.FAILED
+            return _result(ending, status, Origin.NONE, f"{why}; no fallback was wanted")
+        case _ as never:
+            assert_never(never)
+
+
+def _golden(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
+    tags = ending.asked.tags if ending.asked else ()
+    found = choose(
+        samples.of_kind(ending.kind),
+        max_rating=ending.plan.max_rating,
+        tags=tags,
+        key=_input_hash(ending) or ending.request_id,
+    )
+    if found is None:
+        return _placeholder(ending, f"{why}; no golden sample of kind {ending.kind} fits", contents)
+    return _stand_in(ending, Origin.GOLDEN_SAMPLE, f"{why}; golden sample {found.name} stood in", found)
+
+
+def _default(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
+    wanted = ending.plan.default_content_id or ""
+    found = samples.default_content(wanted)
+    if found is None:
+        return _golden(ending, f"{why}; default content {wanted!r} is gone", samples, contents)
+    if found.rating.rank > ending.plan.max_rating.rank:
+        return _golden(ending, f"{why}; default content {wanted!r} is rated too high", samples, contents)
+    return _stand_in(ending, Origin.DEFAULT_CONTENT, f"{why}; default content {wanted} stood in", found)
+
+
+def _stand_in(ending: Ending, origin: Origin, reason: str, sample: Sample) -> ev.Result:
+    disabled = ending.error.code is ErrorCode.GEN_PROVIDER_DISABLED
+    return _result(
+        ending,
+        Status.CACHED_FALLBACK if disabled else Status.FAIL_FALLBACK,
+        origin,
+        reason,
+        content=sample.content,
+        content_hash=sample.hash,
+        stand_in=StandIn(name=sample.name, hash=sample.hash),
+    )
+
+
+def _placeholder(ending: Ending, why: str, contents: Contents) -> ev.Result:
+    schema = ending.asked.schema_ if ending.asked else None
+    document = contents.placeholder(ending.kind, schema)
+    if not document:
+        return _result(ending, Status.FAILED, Origin.NONE, f"{why}; no placeholder fits the schema")
+    return _result(
+        ending,
+        Status.PLACEHOLDER,
+        Origin.PLACEHOLDER,
+        f"{why}; a placeholder stood in",
+        content=document,
+        content_hash=fingerprint.digest(document),
+    )
+
+
+def _input_hash(ending: Ending) -> str | None:
+    return ending.asked.input_hash(ending.kind) if ending.asked else None
+
+
+def _result(ending: Ending, status: Status, origin: Origin, reason: str, **content: Any) -> ev.Result:
+    brief, trail = ending.brief, ending.trail
+    last = trail.attempts[-1] if trail.attempts else None
+    return ev.Result(
+        request_id=ending.request_id,
+        kind=ending.kind,
+        status=status,
+        origin=origin,
+        reason=reason,
+        error=ending.error,
+        attempts=trail.attempts,
+        meta=Meta(
+            provider=last.provider if last else None,
+            model=last.model if last else None,
+            seed=brief.freeform.seed if brief else None,
+            prompt_version=brief.prompt_version if brief else None,
+            prompt_hash=brief.prompt_hash if brief else None,
+            rating=brief.rating if brief else RatingInfo(),
+            cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
+            warnings=trail.warnings,
+            replay_of=ending.asked.replay_of if ending.asked else None,
+            input_hash=_input_hash(ending),
+            requested_at_ms=ending.requested_at_ms,
+        ),
+        **content,
+    )

@@ -1,0 +1,102 @@
+"""How does prose become a document?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from contracts import events as ev
+from contracts.envelope import Received
+from contracts.errors import ErrorCode, ProviderError
+from contracts.outcome import Emit, Fail, Outcome, Retry
+from contracts.ports import Announce, Contents, Prompt, Provider
+from contracts.result import Attempt
+from stages.structuring import prompts
+
+STAGE = "structuring"
+
+
+async def handle(
+    received: Received[Any], *, providers: Mapping[str, Provider], contents: Contents, announce: Announce
+) -> Outcome:
+    """Have the provider turn a draft into JSON, at the temperature and seed of the brief.
+
+    Args:
+        received: ``drafted``, or ``invalid`` with the errors of the document before.
+        providers: provider by kind.
+        contents: the content kinds.
+        announce: takes the text as it is written.
+
+    Returns:
+        ``structured``, a retry, or a failure with the provider's code.
+    """
+    event = received.event
+    errors: tuple[str, ...] = ()
+    reask = 0
+    match event:
+        case ev.Drafted():
+            pass
+        case ev.Invalid():
+            errors, reask = event.errors, event.reask
+        case _:
+            raise TypeError(f"structuring does not take {received.name}")
+    provider = providers.get(received.kind)
+    if provider is None:
+        return Fail(
+            code=ErrorCode.GEN_PROVIDER_DISABLED, message="no model is wanted (USE_LOCAL_MODEL=false)"
+        )
+    schema = contents.schema(received.kind, event.brief.schema)
+    prompt = Prompt(
+        text=prompts.structuring_prompt(
+            received.kind, event.draft.text, msgspec.json.encode(schema).decode(), errors
+        ),
+        kind=received.kind,
+        stage=STAGE,
+        request_id=received.request_id,
+        attempt=event.attempt,
+    )
+    # Asked again with the same seed, a deterministic model repeats its mistake.
+    params = msgspec.structs.replace(event.brief.structuring, seed=event.brief.structuring.seed + reask)
+    trail = event.trail
+    try:
+        done = await provider.generate(prompt, params, schema, announce)
+    except ProviderError as error:
+        lost = Attempt(provider=provider.name, model=provider.model, code=error.code, why=str(error))
+        trail = msgspec.structs.replace(trail, attempts=(*trail.attempts, lost))
+        if error.retryable:
+            return Retry(code=error.code, message=str(error), trail=trail)
+        return Fail(code=error.code, message=str(error), trail=trail)
+    made = Attempt(
+        provider=done.provider,
+        model=done.model,
+        time_ms=done.time_ms,
+        why=f"re-ask {reask}, with the errors" if reask else "structured the draft",
+    )
+    amount = trail.amount if done.amount is None else (trail.amount or 0) + done.amount
+    trail = msgspec.structs.replace(
+        trail,
+        attempts=(*trail.attempts, *done.attempts, made),
+        tokens=trail.tokens + done.tokens,
+        amount=amount,
+    )
+    document = ev.Draft(
+        text=done.text,
+        provider=done.provider,
+        model=done.model,
+        finish_reason=done.finish_reason,
+        deterministic=done.deterministic,
+    )
+    return Emit(
+        events=(
+            ev.Structured(
+                attempt=event.attempt,
+                brief=event.brief,
+                draft=event.draft,
+                document=document,
+                reask=reask,
+                trail=trail,
+            ),
+        )
+    )

@@ -1,0 +1,117 @@
+"""Is the document good, and if not, can it be mended?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts import events as ev
+from contracts import fingerprint
+from contracts.envelope import Received
+from contracts.errors import ErrorCode
+from contracts.outcome import Emit, Fail, Outcome
+from contracts.ports import Contents
+from contracts.result import SCRIPTED, Cost, Meta, Origin, Status
+from stages.validate_repair.parse import Unparsable, parse
+
+#: Faults that are told to the model and to people.
+MAX_FAULTS = 12
+#: Characters of unusable output that are kept for triage.
+MAX_EVIDENCE = 8_000
+
+
+def handle(received: Received[Any], *, contents: Contents, max_reasks: int) -> Outcome:
+    """Check one document: parse, mend what is no JSON, validate; ask again, or give up.
+
+    Args:
+        received: a ``structured`` event.
+        contents: the content kinds.
+        max_reasks: how often structuring may be asked again.
+
+    Returns:
+        ``result`` (and ``revised`` for a replay), ``invalid``, or a failure.
+    """
+    event = received.event
+    if not isinstance(event, ev.Structured):
+        raise TypeError(f"validate-repair does not take {received.name}")
+    code, faults, warnings = ErrorCode.GEN_SCHEMA_INVALID, (), ()
+    document: Any = None
+    if event.document.finish_reason == "length":
+        # A prefix can be mended into something valid that nobody wrote to its end.
+        faults = ("the document was cut off at max_tokens",)
+    else:
+        try:
+            parsed = parse(event.document.text)
+        except Unparsable as error:
+            faults = (str(error),)
+            if not event.document.text.strip():
+                code = ErrorCode.GEN_EMPTY_OUTPUT
+        else:
+            document = parsed.document
+            if parsed.repaired:
+                warnings = ("the model's text was no valid JSON; its syntax was mended",)
+            if not document:
+                code, faults = ErrorCode.GEN_EMPTY_OUTPUT, ("the document is empty",)
+            else:
+                faults = contents.faults(received.kind, document, event.brief.schema)
+    if not faults:
+        return _succeed(received, event, document, warnings)
+    faults = faults[:MAX_FAULTS]
+    if event.reask < max_reasks:
+        return Emit(
+            events=(
+                ev.Invalid(
+                    attempt=event.attempt,
+                    brief=event.brief,
+                    draft=event.draft,
+                    document=event.document,
+                    errors=faults,
+                    reask=event.reask + 1,
+                    trail=event.trail,
+                ),
+            )
+        )
+    return Fail(
+        code=code,
+        message=f"not valid after {event.reask + 1} attempts at structuring: {'; '.join(faults)}",
+        evidence=event.document.text[:MAX_EVIDENCE],
+        letter=True,
+    )
+
+
+def _succeed(
+    received: Received[Any], event: ev.Structured, document: Any, warnings: tuple[str, ...]
+) -> Emit:
+    brief, trail = event.brief, event.trail
+    scripted = SCRIPTED in (event.document.provider, event.draft.provider)
+    provider, model = (
+        (SCRIPTED, event.document.model) if scripted else (event.document.provider, event.document.model)
+    )
+    body: dict[str, Any] = {
+        "kind": received.kind,
+        "status": Status.SUCCESS,
+        "origin": Origin.SCRIPTED if scripted else Origin.LIVE,
+        "reason": "answered by the scripted provider, a test double" if scripted else None,
+        "content": document,
+        "content_hash": fingerprint.digest(document),
+        "attempts": trail.attempts,
+        "meta": Meta(
+            provider=provider,
+            model=model,
+            seed=brief.freeform.seed,
+            deterministic=event.draft.deterministic and event.document.deterministic,
+            prompt_version=brief.prompt_version,
+            prompt_hash=brief.prompt_hash,
+            cache_key=brief.cache_key,
+            rating=brief.rating,
+            cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
+            warnings=(*trail.warnings, *warnings),
+            replay_of=brief.replay_of,
+            input_hash=brief.input_hash,
+            requested_at_ms=brief.requested_at_ms,
+        ),
+    }
+    result = ev.Result(request_id=received.request_id, **body)
+    if brief.replay_of is None or not received.request_id.startswith("rp-"):
+        return Emit(events=(result,))
+    revised = ev.Revised(request_id=brief.replay_of, revised_by=received.request_id, **body)
+    return Emit(events=(result, revised))
