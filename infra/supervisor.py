@@ -1,35 +1,41 @@
-"""Which processes make up the pipeline, and what happens when one of them ends?"""
+"""What happens when a process of the pipeline ends?"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
-from pydantic import AliasChoices, BaseModel
 
-from contracts.errors import Unavailable, UnderstudyError
-from contracts.pipeline import EXPENSIVE, STAGES
+from contracts.errors import Unavailable
 from contracts.retry import backoff
 from infra import child, runtime
 from infra.nats import topology
 from infra.nats.embedded import BrokerError, Embedded
-from infra.settings import Settings, stage_names
+from infra.processes import (
+    BROKER,
+    Member,
+    Running,
+    SupervisorError,
+    all_ready,
+    environment,
+    plan,
+    stage_command,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from structlog.typing import FilteringBoundLogger
 
-#: Name of the embedded broker among the processes.
-BROKER: Final = "broker"
+    from infra.settings import Settings
+
 #: Seconds up after which earlier ends of a process are forgotten.
 STEADY_S: Final = 10.0
 #: Seconds beyond ``settings.grace`` that a stopping stage gets before SIGKILL.
@@ -42,98 +48,6 @@ _TRIES: Final = 3
 _WRONG_USAGE: Final = 2
 #: Bytes; the longest line a stage may print on standard output.
 _LINE: Final = 1024 * 1024
-
-
-class SupervisorError(UnderstudyError):
-    """The pipeline cannot be started; the text says which process and why."""
-
-
-class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of stages, wanted."""
-
-    name: str
-    stages: tuple[str, ...]
-
-
-class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """One process as it is now."""
-
-    name: str
-    #: ``None`` while it is down.
-    pid: int | None
-    #: Empty for the broker.
-    stages: tuple[str, ...]
-    restarts: int
-    ready: bool
-
-
-def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tuple[Member, ...]:
-    """The processes to run: the model stages together and the others together, or each alone.
-
-    Args:
-        split: one process per stage.
-        copies: how often a stage runs in all; every copy beyond the first is a process of its own.
-
-    Raises:
-        SettingsError: an unknown stage.
-        SupervisorError: fewer than one copy.
-    """
-    wanted = dict(copies or {})
-    stage_names(tuple(wanted))
-    for stage, count in wanted.items():
-        if count < 1:
-            raise SupervisorError(f"--copies {stage}={count}: a stage needs at least one copy")
-    groups = (
-        tuple((stage,) for stage in STAGES)
-        if split
-        else (
-            tuple(stage for stage in STAGES if stage in EXPENSIVE),
-            tuple(stage for stage in STAGES if stage not in EXPENSIVE),
-        )
-    )
-    first = [Member(name="+".join(stages), stages=stages) for stages in groups]
-    more = [
-        Member(name=f"{stage}#{number}", stages=(stage,))
-        for stage in STAGES
-        for number in range(2, wanted.get(stage, 1) + 1)
-    ]
-    return (*first, *more)
-
-
-def stage_command(stages: Sequence[str]) -> tuple[str, ...]:
-    """The command that runs stages in a process; it prints ``{"ready": true}`` once they are bound."""
-    return (sys.executable, "-m", "infra.cli", "run", *stages, "--json")
-
-
-def environment(settings: Settings, nats_url: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment that gives a child exactly these settings and this broker."""
-    ours = _variables(settings.model_copy(update={"data_dir": settings.data_dir.absolute()}), "UNDERSTUDY_")
-    ours["UNDERSTUDY_NATS_URL"] = nats_url
-    sections = {f"UNDERSTUDY_{name.upper()}" for name in type(settings).model_fields}
-    kept = {
-        name: value
-        for name, value in inherited.items()
-        if name.upper().partition("__")[0] not in sections and name.upper() not in ours
-    }
-    return {**kept, **ours}
-
-
-def _variables(model: BaseModel, prefix: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        alias = field.validation_alias
-        variable = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{prefix}{name.upper()}"
-        match value:
-            case None:
-                continue
-            case BaseModel():
-                found |= _variables(value, f"{variable}__")
-            case bool() | dict() | list() | tuple():
-                found[variable] = json.dumps(value)
-            case _:
-                found[variable] = str(value)
-    return found
 
 
 class _Child:
@@ -183,7 +97,7 @@ class Supervisor:
         self._broker_restarts = 0
         self._url = settings.nats_url
         self._stopping = asyncio.Event()
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
         self._applying = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = datetime.now(UTC).isoformat()
@@ -214,7 +128,7 @@ class Supervisor:
                 pid=each.pid,
                 stages=each.member.stages,
                 restarts=each.restarts,
-                ready=each.ready,
+                ready=each.ready and each.pid is not None,
             )
             for each in self._children
         )
@@ -253,36 +167,45 @@ class Supervisor:
                 )
                 await self._broker.start()
                 self._url = self._broker.url
-                self._tasks.append(asyncio.create_task(self._keep_broker(self._broker), name=BROKER))
+                self._watch(self._keep_broker(self._broker), BROKER)
             await self._apply()
-            self._tasks += [
-                asyncio.create_task(self._keep(each), name=each.member.name) for each in self._children
-            ]
-            await self._until(self._all_ready)
+            for each in self._children:
+                self._watch(self._keep(each), each.member.name)
+            await self.until(all_ready)
         except BaseException:
             await self.stop()
             raise
 
     async def wait(self) -> None:
         """Run until :meth:`stop`; raises what ended the supervision of a process, if anything does."""
-        await self._until(self._stopping.is_set)
+        await self.until(lambda _: False)
 
-    async def settled(self) -> None:
-        """Wait until every process is up and ready, after restarts too."""
-        await self._until(self._all_ready)
+    async def until(self, holds: Callable[[tuple[Running, ...]], bool]) -> None:
+        """Wait until something holds of the processes, or the supervisor stops.
+
+        Raises:
+            UnderstudyError: what ended the supervision of a process.
+        """
+        while True:
+            # Cleared before the look and with no await in between: no change can be missed.
+            self._changed.clear()
+            for task in self._tasks:
+                if task.done() and not task.cancelled():
+                    task.result()
+            if self._stopping.is_set() or holds(self.processes):
+                return
+            await self._changed.wait()
 
     async def stop(self) -> None:
         """Stop the stages, then the broker; what does not end in time is killed."""
         self._stopping.set()
-        await self._tell()
-        up = [each.process for each in self._children if each.process is not None]
-        for process in up:
-            _signal(process, signal.SIGTERM)
-        late = await self._ended(up, self._settings.grace + STOP_S)
-        for process in late:
-            self._log.warning("killed: it did not stop in time", pid=process.pid)
-            _signal(process, signal.SIGKILL)
-        await self._ended(late, STOP_S)
+        self._changed.set()
+        self._send(signal.SIGTERM)
+        keepers = [task for task in self._tasks if task.get_name() != BROKER]
+        if keepers and (await asyncio.wait(keepers, timeout=self._settings.grace + STOP_S))[1]:
+            for name, pid in self._send(signal.SIGKILL).items():
+                self._log.warning("killed: it did not stop in time", stages=name, pid=pid)
+            await asyncio.wait(keepers, timeout=STOP_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -290,31 +213,19 @@ class Supervisor:
             await self._broker.stop()
         runtime.clear(self._settings)
 
-    @staticmethod
-    async def _ended(
-        processes: Sequence[asyncio.subprocess.Process], seconds: float
-    ) -> list[asyncio.subprocess.Process]:
-        """Those that have not ended after ``seconds``."""
-        if processes:
-            await asyncio.wait([asyncio.ensure_future(each.wait()) for each in processes], timeout=seconds)
-        return [each for each in processes if each.returncode is None]
+    def _watch(self, keeping: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(keeping, name=name)
+        task.add_done_callback(lambda _: self._changed.set())
+        self._tasks.append(task)
 
-    def _all_ready(self) -> bool:
-        return all(each.ready for each in self.processes)
-
-    async def _until(self, done: Callable[[], bool]) -> None:
-        while True:
-            for task in self._tasks:
-                if task.done() and not task.cancelled():
-                    task.result()
-            if done() or self._stopping.is_set():
-                return
-            async with self._changed:
-                await self._changed.wait()
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+    def _send(self, number: signal.Signals) -> dict[str, int]:
+        """Signal every stage process; which ones were up."""
+        sent: dict[str, int] = {}
+        for each in self._children:
+            if each.process is not None and each.pid is not None:
+                each.process.send_signal(number)
+                sent[each.member.name] = each.pid
+        return sent
 
     def _write_runtime(self) -> None:
         if not self._stopping.is_set():
@@ -345,7 +256,7 @@ class Supervisor:
                 return
             failures = 1 if asyncio.get_running_loop().time() - since >= STEADY_S else failures + 1
             self._log.error("broker ended, starting it again", status=status, log=str(broker.log))
-            await self._tell()
+            self._changed.set()
             while not self._stopping.is_set() and not broker.running:
                 await self._pause(failures, BROKER)
                 try:
@@ -355,32 +266,22 @@ class Supervisor:
                     self._log.error("broker does not start", error=str(error))
             self._broker_restarts += 1
             self._write_runtime()
-            await self._tell()
+            self._changed.set()
 
     async def _keep(self, each: _Child) -> None:
-        try:
-            failures = 0
-            while not self._stopping.is_set():
-                since = asyncio.get_running_loop().time()
-                status = await self._run(each)
-                if self._stopping.is_set():
-                    return
-                failures = 1 if asyncio.get_running_loop().time() - since >= STEADY_S else failures + 1
-                self._log.error(
-                    "stages ended, starting them again",
-                    stages=each.member.name,
-                    status=status,
-                    failures=failures,
-                )
-                self._give_up_on(each, status, failures)
-                if status == topology.EXIT_STATUS:
-                    await self._apply_again(each)
-                await self._pause(failures, each.member.name)
-                each.restarts += 1
-        finally:
-            # Whoever waits for this process must see that its supervision ended.
-            self._write_runtime()
-            await self._tell()
+        failures = 0
+        while not self._stopping.is_set():
+            since = asyncio.get_running_loop().time()
+            status = await self._run(each)
+            if self._stopping.is_set():
+                return
+            failures = 1 if asyncio.get_running_loop().time() - since >= STEADY_S else failures + 1
+            self._log.error("stages ended, starting them again", stages=each.member.name, status=status)
+            self._give_up_on(each, status, failures)
+            if status == topology.EXIT_STATUS:
+                await self._apply_again(each)
+            await self._pause(failures, each.member.name)
+            each.restarts += 1
 
     async def _run(self, each: _Child) -> int:
         """One life of a process; its exit status."""
@@ -396,22 +297,29 @@ class Supervisor:
         )
         each.process = process
         if self._stopping.is_set():
-            _signal(process, signal.SIGTERM)
+            self._send(signal.SIGTERM)
         self._write_runtime()
         try:
             await self._listen(each, process)
             return await process.wait()
         finally:
             each.ready = False
-            await self._tell()
+            self._changed.set()
 
     async def _listen(self, each: _Child, process: asyncio.subprocess.Process) -> None:
         """Read a process' standard output until it closes: the ready line, the rest for people."""
-        assert process.stdout is not None  # noqa: S101 - PIPE above
-        async for line in process.stdout:
+        output = process.stdout
+        while output is not None:
+            try:
+                line = await output.readline()
+            except ValueError:
+                # Longer than the limit; asyncio has dropped it.
+                continue
+            if not line:
+                return
             if _says_ready(line):
                 each.ready = each.ever_ready = True
-                await self._tell()
+                self._changed.set()
             else:
                 sys.stderr.write(line.decode(errors="replace"))
 
@@ -483,8 +391,3 @@ def _says_ready(line: bytes) -> bool:
         return bool(msgspec.json.decode(line, type=dict[str, Any]).get("ready"))
     except msgspec.MsgspecError:
         return False
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    if process.returncode is None:
-        process.send_signal(number)

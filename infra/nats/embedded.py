@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -117,6 +118,16 @@ def max_store(folder: Path) -> int:
 def folder_of(data_dir: Path) -> Path:
     """Where the broker of a data folder keeps its files."""
     return data_dir.absolute() / "broker"
+
+
+def sync_interval_of(data_dir: Path) -> str | None:
+    """The ``sync_interval`` that this folder's broker was last started with."""
+    try:
+        text = (folder_of(data_dir) / "nats-server.conf").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    found = re.search(r'^\s*sync_interval: "(.*)"$', text, re.MULTILINE)
+    return found[1] if found else None
 
 
 class Embedded:

