@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from contracts import pipeline, subjects
-from contracts.errors import NewerVersion, Unreadable
+from contracts.errors import ErrorCode, NewerVersion, Unreadable
 from contracts.events import Event
 
 TYPE_PREFIX: Final = "dev.understudy.gen."
@@ -100,6 +100,8 @@ def percent(value: str) -> str:
     return quote(value, safe="".join(map(chr, range(0x21, 0x7F))).translate({0x22: None, 0x25: None}))
 
 
+#: Only stages publish events; one that cannot be read is our defect, not the client's.
+_DEFECT: Final = ErrorCode.GEN_INTERNAL
 _DECODERS: Final = {
     row.event: msgspec.json.Decoder(row.body) for row in pipeline.ROWS if row.body is not None
 }
@@ -120,7 +122,7 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
     found = _TYPE.fullmatch(message_headers.get("ce-type", ""))
     if found is not None:
         if found[1] != name:
-            raise Unreadable(f"header ce-type says {found[1]!r}, the subject says {name!r}")
+            raise Unreadable(f"header ce-type says {found[1]!r}, the subject says {name!r}", code=_DEFECT)
         row = pipeline.ROW_OF.get(name)
         known = row.body.version if row is not None and row.body is not None else 1
         if int(found[2]) > known:
@@ -130,10 +132,10 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
             return Requested(body=body)
         decoder = _DECODERS.get(name)
         if decoder is None:
-            raise Unreadable(f"event {name!r} is unknown")
+            raise Unreadable(f"event {name!r} is unknown", code=_DEFECT)
         return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise Unreadable(f"the body of {name} cannot be read: {error}") from None
+        raise Unreadable(f"the body of {name} cannot be read: {error}", code=_DEFECT) from None
 
 
 def address(subject: str) -> subjects.Subject:

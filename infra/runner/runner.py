@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -223,7 +224,7 @@ class Runner:
             raise
         except Exception as error:
             self._log.exception(
-                "defect in a stage", stage=self.stage, request_id=received.request_id, event=received.name
+                "defect in a stage", stage=self.stage, request_id=received.request_id, name=received.name
             )
             message = f"defect in {self.stage}: {type(error).__name__}: {error}"
             return Fail(code=ErrorCode.GEN_INTERNAL, message=message, letter=True)
@@ -432,13 +433,16 @@ class Runner:
     def _report(
         self, delivery: Delivery, began: float, ending: str, code: ErrorCode | None, problem: str
     ) -> None:
-        quiet = code is None and not problem
-        line = self._log.debug if quiet or code is ErrorCode.GEN_PROVIDER_DISABLED else self._log.warning
+        quiet = (code is None and not problem) or code is ErrorCode.GEN_PROVIDER_DISABLED
+        level = logging.DEBUG if quiet else logging.WARNING
+        if not self._log.is_enabled_for(level):
+            return
         subject = delivery.msg.subject.split(".")
-        line(
+        self._log.log(
+            level,
             "message",
             stage=self.stage,
-            event=".".join(subject[1:2]),
+            name=".".join(subject[1:2]),
             kind=".".join(subject[2:3]),
             request_id=".".join(subject[3:]),
             stream=delivery.stream,
