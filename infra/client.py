@@ -1,8 +1,8 @@
 """How does a Python program ask for content and get its one answer?
 
-    async with Client.connect("nats://127.0.0.1:4222") as client:
-        answer = await client.generate("layout", prompt="a forest with three coins")
-        print(answer.result.status, answer.content)
+async with Client.connect("nats://127.0.0.1:4222") as client:
+    answer = await client.generate("layout", prompt="a forest with three coins")
+    print(answer.result.status, answer.content)
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
-import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -25,7 +23,10 @@ from contracts import events as ev
 from contracts.errors import Unavailable, UnderstudyError, Unreadable
 from contracts.request import RequestError
 from infra.nats import log
-from infra.nats.wire import Wire
+from infra.nats.connection import Unreachable, broker_url, dial
+from infra.nats.wire import PubAck, Wire
+from infra.runner.trace import child_of
+from infra.stores.assets import Assets
 
 if TYPE_CHECKING:
     from nats.aio.client import Client as Connection
@@ -33,22 +34,15 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
 
-#: Seconds that a first connection may take.
-CONNECT_S: Final = 3.0
 #: Seconds beyond the deadline in which a result should have come: two are promised, the rest is
 #: for a broker that restarts.
 PATIENCE_S: Final = 15.0
 #: Seconds that a publish is tried again while the broker does not answer.
-PUBLISH_S: Final = 30.0
+PUBLISH_S: Final = 20.0
 #: Longest and shortest wait between two looks into the log; a core message can get lost.
 _LOOK_AGAIN_S: Final = (0.5, 5.0)
+#: JetStream errors of a stream or server that is full.
 _FULL: Final = frozenset({10077, 10110})
-
-_log = logging.getLogger(__name__)
-
-
-class Unreachable(UnderstudyError):  # noqa: N818 - names the state of the broker
-    """No broker answers; the text says where, and what to do."""
 
 
 class NoResult(UnderstudyError):  # noqa: N818 - names what is not there
@@ -86,74 +80,9 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def traceparent() -> str:
-    """A fresh W3C trace context."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-
-
 def now() -> str:
     """The time as RFC 3339 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def broker_url(settings: Settings) -> str:
-    """Where the broker of these settings is.
-
-    Raises:
-        Unreachable: none is set and none runs.
-    """
-    from infra import runtime
-
-    try:
-        url = runtime.find_url(settings)
-    except UnderstudyError as error:
-        raise Unreachable(str(error)) from None
-    if url is None:
-        raise Unreachable(
-            f"no broker is known: start one with `understudy up` (data folder {settings.data_dir}), "
-            "or set UNDERSTUDY_NATS_URL"
-        )
-    return url
-
-
-async def dial(url: str, *, name: str = "understudy", on_reconnect: Callable[[], None] | None = None) -> Connection:
-    """Connect to a broker, and never give up on it afterwards.
-
-    Args:
-        url: ``nats://host:port``.
-        name: shown in the broker's list of connections.
-        on_reconnect: called after each reconnect.
-
-    Raises:
-        Unreachable: no answer within :data:`CONNECT_S` seconds.
-    """
-    import nats
-    from nats import errors as nats_errors
-
-    async def complain(error: Exception) -> None:
-        # nats-py's own default prints a traceback for every lost connection.
-        _log.debug("broker: %s", error)
-
-    async def reconnected() -> None:
-        if on_reconnect is not None:
-            on_reconnect()
-
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            return await nats.connect(
-                url,
-                name=name,
-                error_cb=complain,
-                reconnected_cb=reconnected,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,
-                connect_timeout=2,
-            )
-    except (OSError, TimeoutError, nats_errors.Error, ValueError) as error:
-        raise Unreachable(
-            f"no broker answers at {url} ({error or 'time-out'}); start one with `understudy up`, "
-            "or correct UNDERSTUDY_NATS_URL"
-        ) from None
 
 
 class Client:
@@ -229,7 +158,7 @@ class Client:
 
         Raises:
             RequestError: the request would not be accepted; nothing was published.
-            Unavailable: the broker did not acknowledge within 30 s.
+            Unavailable: the broker did not acknowledge within 20 s.
             UnderstudyError: the broker refuses, for instance because it is full.
         """
         body = body if body is not None else compose(prompt, **fields)
@@ -244,7 +173,7 @@ class Client:
             # The same body published again is the same message; another body is not.
             attempt=hashlib.sha256(f"{kind}\n".encode() + body).hexdigest()[:16],
             time=now(),
-            traceparent=traceparent(),
+            traceparent=child_of(None),
         )
         subject = subjects.gen("requested", kind, request_id)
         ack = await self._publish(subject, body, headers)
@@ -305,11 +234,11 @@ class Client:
         """A result's content as the kind's model; large content is fetched.
 
         Raises:
-            UnderstudyError: large content is gone or is not what the result says.
+            Unavailable: large content cannot be fetched, or is not what the result says.
         """
         document = result.content
         if result.content_ref is not None:
-            document = msgspec.json.decode(await self._fetch(result.content_ref))
+            document = msgspec.json.decode(await Assets(self._wire).get(result.content_ref))
         if document is None or result.kind == "custom":
             return document
         from contracts.content import registry
@@ -326,7 +255,7 @@ class Client:
         Returns:
             What was published; ``None`` when no such request is in the log.
         """
-        owner = await log_owner(self._wire, request_id)
+        owner = await log.owner(self._wire, request_id)
         if owner is None:
             return None
         kind = owner.subject.split(".")[2]
@@ -338,7 +267,7 @@ class Client:
             stage=pipeline.CLIENT,
             attempt=1,
             time=now(),
-            traceparent=owner.headers.get("traceparent") or traceparent(),
+            traceparent=child_of(owner.headers.get("traceparent")),
         )
         subject = subjects.gen("cancelled", kind, request_id)
         ack = await self._publish(subject, msgspec.json.encode(ev.Cancelled(reason=reason)), headers)
@@ -385,9 +314,7 @@ class Client:
         return None if found is None else _result(found.body)
 
     @contextlib.asynccontextmanager
-    async def _listening(
-        self, request_id: str
-    ) -> AsyncIterator[tuple[asyncio.Future[bytes], asyncio.Event]]:
+    async def _listening(self, request_id: str) -> AsyncIterator[tuple[asyncio.Future[bytes], asyncio.Event]]:
         arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         flag = self._waiting.setdefault(request_id, asyncio.Event())
 
@@ -426,7 +353,7 @@ class Client:
                 return _result(arrived.result())
             pause = min(pause * 2, longest)
 
-    async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> Any:
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:
         until = time.monotonic() + PUBLISH_S
         while True:
             try:
@@ -443,19 +370,6 @@ class Client:
                     f"the broker takes no more requests for now ({ack.error.description}); try again later"
                 )
             raise UnderstudyError(f"the broker refuses {subject}: {ack.error.description}")
-
-    async def _fetch(self, ref: Any) -> bytes:
-        from nats import errors as nats_errors
-        from nats.js import errors as js_errors
-
-        try:
-            store = await self.connection.jetstream().object_store("assets")
-            data = (await store.get(ref.object)).data or b""
-        except (js_errors.Error, nats_errors.Error) as error:
-            raise UnderstudyError(f"large content {ref.object} cannot be fetched: {error}") from None
-        if hashlib.sha256(data).hexdigest() != ref.sha256:
-            raise UnderstudyError(f"large content {ref.object} is not what the result says: its hash differs")
-        return data
 
 
 def compose(prompt: str | None, **fields: Any) -> bytes:
@@ -475,13 +389,6 @@ def check(kind: str, request_id: str, body: bytes) -> request.GenerationRequest:
     if subjects.REQUEST_ID.fullmatch(request_id) is None:
         raise RequestError("id", f"{request_id!r} must match [A-Za-z0-9_-]{{1,64}}")
     return request.read(body, kind)
-
-
-async def log_owner(wire: Wire, request_id: str) -> log.Entry | None:
-    """The ``requested`` that owns an id, ``None`` when the log has none."""
-    from infra.nats import letters
-
-    return await letters.owner_of(wire, request_id)
 
 
 def _result(body: bytes) -> ev.Result:

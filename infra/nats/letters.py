@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "rp-"
 _NOT_FOUND: Final = 404
+#: JetStream error: the stream has no such sequence.
+_NO_SEQUENCE: Final = 10043
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +183,7 @@ async def drop(wire: Wire, sequence: int) -> None:
     if said.get("success"):
         return
     error = said.get("error", {})
-    if error.get("err_code") in (_NO_MESSAGE, 10043) or error.get("code") == 404:  # noqa: PLR2004
+    if error.get("code") == _NOT_FOUND or error.get("err_code") == _NO_SEQUENCE:
         raise NoLetter(sequence)
     raise UnderstudyError(f"letter {sequence} cannot be dropped: {error.get('description', 'no answer')}")
 
@@ -270,22 +272,11 @@ async def prepare(wire: Wire, letter: Letter, *, again: bool = False) -> Replay:
     if letter.advisory and letter.stream and letter.stream_sequence:
         cause = await log.get(wire, letter.stream, letter.stream_sequence)
     request_id = letter.request_id or (cause.subject.rpartition(".")[2] if cause else None)
-    original = await owner_of(wire, request_id) if request_id else None
+    original = await log.owner(wire, request_id) if request_id else None
     number = 1
-    while again and await owner_of(wire, f"{PREFIX}{letter.sequence}-{number}") is not None:
+    while again and await log.owner(wire, f"{PREFIX}{letter.sequence}-{number}") is not None:
         number += 1
     return plan(letter, cause, original, number=number)
-
-
-async def owner_of(wire: Wire, request_id: str) -> Entry | None:
-    """The ``requested`` that owns an id: the lowest sequence, whatever its kind."""
-    if subjects.REQUEST_ID.fullmatch(request_id) is None:
-        return None
-    wanted = subjects.any_kind("requested", request_id)
-    found = await log.first(wire, pipeline.REQUESTS, wanted)
-    while found is not None and found.subject.split(".")[2] not in subjects.KINDS:
-        found = await log.first(wire, pipeline.REQUESTS, wanted, start=found.sequence + 1)
-    return found
 
 
 async def apply(wire: Wire, replay: Replay, *, time: str, traceparent: str) -> Applied:

@@ -120,6 +120,22 @@ async def first(wire: Wire, stream: str, subject: str, *, start: int = 1) -> Ent
     return await _one(wire, stream, {"seq": start, "next_by_subj": subject})
 
 
+async def owner(wire: Wire, request_id: str) -> Entry | None:
+    """The ``requested`` that owns an id: the lowest sequence, whatever its kind; ``None`` without one.
+
+    Raises:
+        StreamMissing: the stream does not exist, or does not allow direct gets.
+        Unavailable: the broker does not answer.
+    """
+    if subjects.REQUEST_ID.fullmatch(request_id) is None:
+        return None
+    wanted = subjects.any_kind("requested", request_id)
+    found = await first(wire, pipeline.REQUESTS, wanted)
+    while found is not None and found.subject.split(".")[2] not in subjects.KINDS:
+        found = await first(wire, pipeline.REQUESTS, wanted, start=found.sequence + 1)
+    return found
+
+
 async def of_request(wire: Wire, request_id: str) -> tuple[Entry, ...]:
     """Everything the log keeps about one request, dead letters included, by time."""
     found: list[Entry] = []
