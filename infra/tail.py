@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from nats import errors as nats_errors
 
 from contracts import pipeline, subjects
 from contracts.errors import UnderstudyError
@@ -123,7 +124,7 @@ async def past(
     sources = [
         _before(log.read(wire, stream, subject, since_ms=since_ms), (until or {}).get(stream))
         for stream, filters in what.streams.items()
-        for subject in _widest(stream, filters)
+        for subject in _widest(filters)
     ]
     heads: list[tuple[int, int, Entry]] = []
     for index, source in enumerate(sources):
@@ -174,7 +175,7 @@ async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> As
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
         if listening is not None and not client.is_closed:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(nats_errors.Error):
                 await listening.unsubscribe()
 
 
@@ -213,7 +214,7 @@ async def _push(heads: list[tuple[int, int, Entry]], source: AsyncIterator[Entry
         heapq.heappush(heads, (entry.time_ns, index, entry))
 
 
-def _widest(stream: str, filters: tuple[str, ...]) -> tuple[str, ...]:
+def _widest(filters: tuple[str, ...]) -> tuple[str, ...]:
     """What to read: one filter as it is, several in one pass over the stream."""
     if len(filters) == 1:
         return filters
@@ -221,7 +222,6 @@ def _widest(stream: str, filters: tuple[str, ...]) -> tuple[str, ...]:
     tokens = [subject.split(".") for subject in filters]
     if len({len(each) for each in tokens}) > 1 or any(">" in each for each in tokens):
         return (">",)
-    del stream
     return (".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*tokens, strict=True)),)
 
 

@@ -105,7 +105,8 @@ class Registry:
         try:
             MODELS[kind].model_validate(document)
         except ValidationError as error:
-            return tuple(_line(item) for item in error.errors(include_url=False, include_input=False))
+            found = error.errors(include_url=False, include_input=False)
+            return tuple(_line(item["loc"], item["type"], item["msg"], document) for item in found)
         return ()
 
     def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
@@ -115,7 +116,19 @@ class Registry:
         return copy.deepcopy(_PLACEHOLDERS[kind])
 
 
-def _line(item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])
-    said = "unknown field" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
+def _line(loc: tuple[int | str, ...], kind: str, message: str, document: Any) -> str:
+    """One fault with its path; the tags that pydantic puts into paths of unions are no fields."""
+    path: list[str] = []
+    here = document
+    for index, part in enumerate(loc):
+        tag = isinstance(here, dict) and part not in here and index < len(loc) - 1
+        if tag:
+            continue
+        path.append(str(part))
+        if isinstance(here, dict | list):
+            try:
+                here = here[part]  # pyright: ignore[reportArgumentType,reportCallIssue,reportUnknownVariableType]
+            except (KeyError, IndexError):
+                here = None
+    said = "unknown field" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+    return f"{'.'.join(path)}: {said}" if path else said

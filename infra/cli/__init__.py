@@ -1,1 +1,12 @@
-"""What can a person do from the command line?"""
+"""What can be done from a command line?"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run ``understudy`` and exit."""
+    from infra.cli.console import guarded
+
+    sys.exit(guarded())

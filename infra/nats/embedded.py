@@ -86,23 +86,27 @@ def configuration(*, folder: Path, port: int, sync_interval: str, max_store: int
         sync_interval: ``always`` or a Go duration.
         max_store: bytes the store may take in all; publishers get an error beyond it.
     """
-    # JSON strings are valid strings of this format, and quote whatever a path contains.
-    return f"""host: {json.dumps(HOST)}
+    return f"""host: {HOST}
 port: {port}
 server_name: understudy
 max_payload: {MAX_PAYLOAD}
-ports_file_dir: {json.dumps(str(folder))}
-log_file: {json.dumps(str(folder / "nats-server.log"))}
+ports_file_dir: {_quoted(folder)}
+log_file: {_quoted(folder / "nats-server.log")}
 logfile_size_limit: {_LOG_BYTES}
 logfile_max_num: {_LOG_FILES}
 jetstream {{
-  store_dir: {json.dumps(str(folder))}
-  sync_interval: {json.dumps(sync_interval)}
+  store_dir: {_quoted(folder)}
+  sync_interval: {_quoted(sync_interval)}
   max_file_store: {max_store}
   max_buffered_msgs: 100000
   max_buffered_size: {256 * 1024 * 1024}
 }}
 """
+
+
+def _quoted(value: Path | str) -> str:
+    # A JSON string without \\u escapes is a string of the server's format too.
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 def max_store(folder: Path) -> int:
