@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from nats import errors as nats_errors
-from nats.aio.client import Client
 
 from contracts import pipeline
 from contracts.errors import UnderstudyError
 from infra import child, runtime
 from infra.nats import drift, embedded, topology
+from infra.nats.connection import Unreachable, broker_url, dial
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+
     from infra.nats.drift import Change, Topology
     from infra.settings import Settings
 
@@ -196,16 +197,10 @@ def waiting(stream: str, stage: str, info: Mapping[str, Any]) -> Row:
 
 async def _broker(settings: Settings) -> tuple[Row, ...]:
     try:
-        url = runtime.find_url(settings)
-    except runtime.StaleRuntimeError as error:
+        url = broker_url(settings)
+        nc = await dial(url, name="understudy doctor")
+    except Unreachable as error:
         return (_row("broker", "error", str(error), _UP),)
-    if url is None:
-        return (_row("broker", "error", "no broker is known", _UP),)
-    nc = Client()
-    try:
-        await nc.connect(url, allow_reconnect=False, connect_timeout=5)
-    except (OSError, nats_errors.Error, TimeoutError) as error:
-        return (_row("broker", "error", f"{url}: {str(error) or type(error).__name__}", _UP),)
     try:
         version = nc.connected_server_version
         rows = [

@@ -8,12 +8,12 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 import structlog
 
-from contracts.errors import Unavailable
+from contracts.errors import UnderstudyError
 from contracts.retry import backoff
 from infra import child, runtime
 from infra.nats import topology
@@ -103,7 +103,7 @@ class Supervisor:
         self._started = datetime.now(UTC).isoformat()
         self._log: FilteringBoundLogger = structlog.get_logger(component="supervisor")
 
-    async def __aenter__(self) -> Supervisor:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -155,7 +155,7 @@ class Supervisor:
         Raises:
             BrokerError: the embedded broker does not start.
             TopologyError: the broker refuses the topology.
-            Unavailable: no broker at ``UNDERSTUDY_NATS_URL``.
+            Unreachable: no broker at ``UNDERSTUDY_NATS_URL``.
             SupervisorError: a stage ends again and again before it is ready.
         """
         try:
@@ -335,7 +335,7 @@ class Supervisor:
     async def _apply_again(self, each: _Child) -> None:
         try:
             await self._apply()
-        except (Unavailable, topology.TopologyError) as error:
+        except UnderstudyError as error:
             self._log.error("topology not applied", stages=each.member.name, error=str(error))
 
 

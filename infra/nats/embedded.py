@@ -13,15 +13,15 @@ import socket
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 import msgspec
 from nats import errors as nats_errors
-from nats.aio.client import Client
 
 from contracts.errors import UnderstudyError
 from infra import child
+from infra.nats.connection import Unreachable, dial
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -164,7 +164,7 @@ class Embedded:
         self._patience_s = patience_s
         self._process: asyncio.subprocess.Process | None = None
 
-    async def __aenter__(self) -> Embedded:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -368,9 +368,11 @@ def _in_use(port: int) -> bool:
 
 
 async def _has_jetstream(url: str) -> bool:
-    nc = Client()
     try:
-        await nc.connect(url, allow_reconnect=False, connect_timeout=5)
+        nc = await dial(url, name="understudy start")
+    except Unreachable:
+        return False
+    try:
         await nc.request("$JS.API.INFO", timeout=5)
     except (OSError, nats_errors.Error, TimeoutError):
         return False

@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from nats import errors as nats_errors
-from nats.aio.client import Client
 
 from contracts import pipeline
 from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import drift
+from infra.nats.connection import dial
 from infra.nats.drift import Change, Severity, Topology, diff
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+
     from infra.settings import Settings
 
 __all__ = ["Change", "Severity", "Topology", "diff"]
@@ -220,13 +222,10 @@ async def apply_at(url: str, settings: Settings, *, force: bool = False) -> tupl
 
     Raises:
         TopologyError: as in :func:`apply`.
-        Unavailable: the broker cannot be reached.
+        Unreachable: no broker there.
+        Unavailable: no answer.
     """
-    nc = Client()
-    try:
-        await nc.connect(url, allow_reconnect=False, connect_timeout=5)
-    except (OSError, nats_errors.Error, TimeoutError) as error:
-        raise Unavailable(f"no broker answers at {url}: {str(error) or type(error).__name__}") from None
+    nc = await dial(url, name="understudy topology")
     try:
         return await apply(nc, settings, force=force)
     finally:

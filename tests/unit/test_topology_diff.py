@@ -20,7 +20,8 @@ _STREAM = pipeline.REQUESTS
 
 def _with(stream: str = _STREAM, **fields: Any) -> Topology:
     return Topology(
-        streams={**_WANTED.streams, stream: {**_WANTED.streams[stream], **fields}}, consumers=_WANTED.consumers
+        streams={**_WANTED.streams, stream: {**_WANTED.streams[stream], **fields}},
+        consumers=_WANTED.consumers,
     )
 
 
@@ -63,7 +64,6 @@ def test_what_others_have_beside_ours_is_nobodys_business() -> None:
     assert drift.diff(_WANTED, more) == ()
 
 
-_UNLIMITED_AGE = {"max_age": 0}
 _FOREIGN = {"metadata": {drift.VERSION_KEY: topology.VERSION}}
 
 
@@ -144,7 +144,7 @@ _limit = st.one_of(st.just(-1), st.integers(1, 2**40))
     subjects=st.sets(st.sampled_from(["gen.requested.>", "a", "b"])),
 )
 def test_settling_removes_what_it_says(
-    max_age: int, max_bytes: int, max_msgs: int, mine: bool, direct: bool, subjects: set[str]
+    *, max_age: int, max_bytes: int, max_msgs: int, mine: bool, direct: bool, subjects: set[str]
 ) -> None:
     limits = {"max_age": max_age, "max_bytes": max_bytes, "max_msgs": max_msgs}
     noted = limits if mine else {}
@@ -167,6 +167,6 @@ def test_settling_removes_what_it_says(
     }
     assert drift.diff(_WANTED, forced) == ()
     assert gentle.streams[_STREAM]["theirs"] == "kept"
-    for field in limits:
-        kept, before = gentle.streams[_STREAM][field], limits[field]
+    for field, before in limits.items():
+        kept = gentle.streams[_STREAM][field]
         assert kept == before or kept in {0, -1} or kept >= before
