@@ -93,6 +93,7 @@ class Client:
 
     def __init__(self, url: str | Settings) -> None:
         self._where = url
+        self._deadline_ms = request.DEFAULT_DEADLINE_MS if isinstance(url, str) else url.deadline_ms
         self._connection: Connection | None = None
         self._wire = Wire()
         #: One flag per waiting request: look into the log again.
@@ -133,6 +134,11 @@ class Client:
     def wire(self) -> Wire:
         """Calls to the broker over this connection."""
         return self._wire
+
+    def patience(self, asked: request.GenerationRequest) -> float:
+        """Seconds within which a request's result should have come."""
+        plan = request.plan_fallback(asked, default_deadline_ms=self._deadline_ms)
+        return plan.deadline_ms / 1000 + PATIENCE_S
 
     def _reconnected(self) -> None:
         for flag in self._waiting.values():
@@ -222,8 +228,7 @@ class Client:
         body = body if body is not None else compose(prompt, **fields)
         request_id = request_id or new_id()
         asked = check(kind, request_id, body)
-        if timeout_s is None:
-            timeout_s = request.plan_fallback(asked).deadline_ms / 1000 + PATIENCE_S
+        timeout_s = self.patience(asked) if timeout_s is None else timeout_s
         # First listen, then publish: the answer may be there before the acknowledgement.
         async with self._listening(request_id) as (arrived, flag):
             await self.submit(kind, body=body, request_id=request_id)

@@ -151,7 +151,7 @@ class Application:
                 contents=contents,
                 default_deadline_ms=settings.deadline_ms,
             ),
-            "audit": audit.handle,
+            "audit": partial(audit.handle, store_prompts=settings.audit.store_prompts),
         }
 
     async def _write(self, received: Received[Any], *, providers: dict[str, Provider]) -> Outcome:

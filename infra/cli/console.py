@@ -119,9 +119,7 @@ def complain(text: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, highlight=False).print(
-        Text.assemble(("error: ", "bold red"), text), soft_wrap=True
-    )
+    Console(stderr=True, highlight=False).print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
 
 
 def emit(value: Any) -> None:

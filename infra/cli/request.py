@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
@@ -12,13 +16,12 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from contracts.events import Result
-    from infra.client import Client
+    from contracts.request import GenerationRequest
+    from infra.client import Client, Submitted
 
 #: Requests under way at once with ``--count``.
-IN_FLIGHT = 256
+_IN_FLIGHT: Final = 256
 
 
 def request(
@@ -27,39 +30,200 @@ def request(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="BODY.json", help="The whole body; - for standard input.")
     ] = None,
-    id: Annotated[str | None, typer.Option("--id", help="The request's id; none: a fresh one.")] = None,  # noqa: A002 - the option's name
+    request_id: Annotated[
+        str | None, typer.Option("--id", help="The request's id; none: a fresh one.")
+    ] = None,
     deadline_ms: Annotated[
-        int | None, typer.Option("--deadline-ms", help="Answer by then, milliseconds.")
+        int | None, typer.Option("--deadline-ms", help="Milliseconds until a stand-in answers.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result and print it.")] = False,
-    count: Annotated[int, typer.Option("--count", min=1, help="Send it this often, with ids of their own.")] = 1,
+    count: Annotated[
+        int, typer.Option("--count", min=1, help="Ask so many times, each with its own id.")
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Publish a request; with --wait, print its one result."""
-    import msgspec
+    from infra import client as asking
 
-    from infra.client import check, new_id
-
-    body = _body(prompt, file, deadline_ms)
-    ids = [new_id() for _ in range(count)] if id is None else _numbered(id, count)
-    asked = check(kind, ids[0], body)
-    for one in ids[1:]:
-        check_id(one)
+    body = read_body(prompt, file, deadline_ms)
+    ids = number(request_id, count) if request_id is not None else [asking.new_id() for _ in range(count)]
+    asked = [asking.check(kind, each, body) for each in (ids[0], ids[-1])][0]
     settings = console.settings()
 
     async def work() -> int:
-        from infra.client import Client
+        async with asking.Client.connect(settings) as client:
+            if count > 1:
+                return await _many(client, kind, ids, body, asked, wait=wait, json=json)
+            return await _one(client, kind, ids[0], body, asked, wait=wait, json=json)
 
-        async with Client.connect(settings) as client:
-            if count == 1:
-                return await _one(client, kind, ids[0], body, wait=wait, json=json)
-            from contracts.request import plan_fallback
-            from infra.client import PATIENCE_S
-
-            deadline_s = plan_fallback(asked, default_deadline_ms=settings.deadline_ms).deadline_ms / 1000
-            return await _many(
-                client, kind, ids, body, timeout_s=deadline_s + PATIENCE_S if wait else None, json=json
-            )
-
-    del msgspec
     console.run(work())
+
+
+def read_body(prompt: str | None, file: Path | None, deadline_ms: int | None) -> bytes:
+    """The body that the options mean.
+
+    Raises:
+        Usage: neither a prompt nor a file, or both, or a file that cannot be used.
+    """
+    import msgspec
+
+    from infra.client import compose
+
+    if file is None:
+        if prompt is None:
+            raise console.Usage("say what to generate: give PROMPT, or --file BODY.json")
+        return compose(prompt, deadline_ms=deadline_ms)
+    if prompt is not None:
+        raise console.Usage("give either PROMPT or --file, not both")
+    try:
+        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise console.Usage(f"--file {file} cannot be read: {error.strerror}") from None
+    if deadline_ms is None:
+        return body
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise console.Usage(f"--file {file} is not a JSON object: {error}") from None
+    said.pop("deadlineMs", None)
+    return msgspec.json.encode(said | {"deadline_ms": deadline_ms})
+
+
+def number(request_id: str, count: int) -> list[str]:
+    """The ids of ``count`` requests that share a name: the name itself, or name-1, name-2, …"""
+    return [request_id] if count == 1 else [f"{request_id}-{each}" for each in range(1, count + 1)]
+
+
+async def _one(
+    client: Client,
+    kind: str,
+    request_id: str,
+    body: bytes,
+    asked: GenerationRequest,
+    *,
+    wait: bool,
+    json: bool,
+) -> int:
+    out = console.people()
+    if not wait:
+        submitted = await client.submit(kind, body=body, request_id=request_id)
+        if json:
+            console.emit(_told(submitted))
+        else:
+            again = " (the broker had it already)" if submitted.duplicate else ""
+            out.print(f"accepted as [bold]{submitted.subject}[/]{again}", soft_wrap=True)
+            out.print(f"follow it: understudy tail --id {request_id}", style="dim", soft_wrap=True)
+        return console.DONE
+    timeout_s = client.patience(asked)
+    if json:
+        result = (await client.generate(kind, body=body, request_id=request_id, timeout_s=timeout_s)).result
+        console.emit(result)
+    else:
+        with out.status(f"waiting for {request_id}"):
+            answer = await client.generate(kind, body=body, request_id=request_id, timeout_s=timeout_s)
+        from infra.cli.show import result_panel
+
+        result = answer.result
+        out.print(result_panel(result))
+    return console.DONE if _usable(result) else console.FAILED
+
+
+async def _many(
+    client: Client,
+    kind: str,
+    ids: list[str],
+    body: bytes,
+    asked: GenerationRequest,
+    *,
+    wait: bool,
+    json: bool,
+) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    timeout_s = client.patience(asked)
+    endings: Counter[str] = Counter()
+    took: list[float] = []
+    failed = 0
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    began = time.perf_counter()
+
+    async def ask(request_id: str) -> tuple[float, Submitted | Result]:
+        start = time.perf_counter()
+        if wait:
+            answer = await client.generate(kind, body=body, request_id=request_id, timeout_s=timeout_s)
+            return time.perf_counter() - start, answer.result
+        return time.perf_counter() - start, await client.submit(kind, body=body, request_id=request_id)
+
+    with bar:
+        task = bar.add_task("results" if wait else "accepted", total=len(ids))
+        async for came in _bounded(ids, ask):
+            bar.advance(task)
+            if isinstance(came, Exception):
+                failed += 1
+                endings["no result" if wait else "not accepted"] += 1
+                bar.console.print(f"[red]{came}[/]", soft_wrap=True)
+                continue
+            seconds, told = came
+            took.append(seconds)
+            endings[_ending(told)] += 1
+            failed += int(wait and not _usable(cast("Result", told)))
+            if json:
+                console.emit(told if wait else _told(cast("Submitted", told)))
+    if not json:
+        from infra.cli.show import endings_table
+
+        console.people().print(endings_table(endings, took, time.perf_counter() - began))
+    return console.FAILED if failed else console.DONE
+
+
+async def _bounded(
+    ids: list[str], ask: Callable[[str], Any]
+) -> AsyncIterator[tuple[float, Submitted | Result] | Exception]:
+    """Ask for all, so many at once, and yield each as it comes; a request's failure is a value."""
+    from contracts.errors import UnderstudyError
+
+    waiting = iter(ids)
+    running: set[asyncio.Task[tuple[float, Submitted | Result]]] = set()
+    try:
+        while True:
+            for request_id in waiting:
+                running.add(asyncio.create_task(ask(request_id)))
+                if len(running) >= _IN_FLIGHT:
+                    break
+            if not running:
+                return
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    yield task.result()
+                elif isinstance(error, UnderstudyError):
+                    yield error
+                else:
+                    raise error
+    finally:
+        for task in running:
+            task.cancel()
+
+
+def _told(submitted: Submitted) -> dict[str, str]:
+    return {"request_id": submitted.request_id, "kind": submitted.kind, "subject": submitted.subject}
+
+
+def _ending(told: Submitted | Result) -> str:
+    status = getattr(told, "status", None)
+    return "accepted" if status is None else f"{status} from {getattr(told, 'origin', '?')}"
+
+
+def _usable(result: Result) -> bool:
+    from contracts.result import USABLE
+
+    return result.status in USABLE

@@ -90,5 +90,7 @@ def parse_copies(texts: list[str]) -> dict[str, int]:
 
 def _say_ready(ready: dict[str, Any]) -> None:
     out = console.people()
-    out.print(f"[bold green]ready[/] at {ready['nats_url']}, {len(ready.get('pids', {}))} processes; Ctrl-C ends it")
-    out.print("try: [bold]understudy request \"a forest with three coins\" --kind layout --wait[/]")
+    out.print(
+        f"[bold green]ready[/] at {ready['nats_url']}, {len(ready.get('pids', {}))} processes; Ctrl-C ends it"
+    )
+    out.print('try: [bold]understudy request "a forest with three coins" --kind layout --wait[/]')

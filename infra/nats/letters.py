@@ -279,6 +279,15 @@ async def prepare(wire: Wire, letter: Letter, *, again: bool = False) -> Replay:
     return plan(letter, cause, original, number=number)
 
 
+async def exists(wire: Wire, replay: Replay) -> bool:
+    """Has this replay been published before?
+
+    Raises:
+        StreamMissing, Unavailable: as :func:`infra.nats.log.first`.
+    """
+    return await log.owner(wire, replay.request_id) is not None
+
+
 async def apply(wire: Wire, replay: Replay, *, time: str, traceparent: str) -> Applied:
     """Publish a replay, once.
 

@@ -1,0 +1,157 @@
+"""Is everything in order: samples, topology, machine?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli import console
+from infra.cli.console import Json
+
+if TYPE_CHECKING:
+    from infra.nats.drift import Change
+    from infra.settings import Settings
+
+samples = typer.Typer(no_args_is_help=True, help="Golden samples: what stands in when the model fails.")
+topology = typer.Typer(no_args_is_help=True, help="Streams, buckets and consumers on the broker.")
+
+
+@samples.callback()
+def _group() -> None:
+    """Golden samples: what stands in when the model fails."""  # a group of one command stays a group
+
+
+@samples.command("check")
+def samples_check(
+    folder: Annotated[Path | None, typer.Argument(help="Folder; none: the configured one.")] = None,
+    json: Json = False,
+) -> None:
+    """Check every sample against its kind."""
+    from infra.stores import samples as store
+
+    where = folder or console.settings().samples_dir
+    if not where.is_dir():
+        raise console.Usage(f"{where} is not a folder; give the one with the sample_*.json files")
+    rows = [_plain(row) for row in store.check(where)]
+    ok = bool(rows) and all(row.get("ok") for row in rows)
+    if json:
+        console.emit(rows)
+    else:
+        _print_samples(rows, where)
+    console.end(console.DONE if ok else console.FAILED)
+
+
+@topology.command("apply")
+def topology_apply(
+    force: Annotated[
+        bool, typer.Option("--force", help="Also shrink retention and take an operator's settings back.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Create what is missing and change what may be changed; print the difference."""
+
+    async def work() -> int:
+        from infra.nats import topology as module
+
+        changes = await _with_broker(lambda nc, settings: module.apply(nc, settings, force=force))
+        _print_changes(changes, json=json)
+        return (
+            console.FAILED if any(_is_drift(each) and not each.applied for each in changes) else console.DONE
+        )
+
+    console.run(work())
+
+
+@topology.command("check")
+def topology_check(json: Json = False) -> None:
+    """Print how the broker differs; exit status 1 if it does."""
+
+    async def work() -> int:
+        from infra.nats import topology as module
+
+        changes = await _with_broker(module.check)
+        _print_changes(changes, json=json)
+        return console.FAILED if any(_is_drift(each) for each in changes) else console.DONE
+
+    console.run(work())
+
+
+def doctor(json: Json = False) -> None:
+    """Say what is there, what is missing, and what to do about it."""
+    settings = console.settings()
+
+    async def work() -> int:
+        from infra import doctor as module
+
+        rows = [_plain(row) for row in await module.examine(settings)]
+        ok = all(row["ok"] for row in rows)
+        if json:
+            console.emit({"ok": ok, "checks": rows})
+            return console.DONE if ok else console.FAILED
+        from rich.text import Text
+
+        out = console.people()
+        styles = {"ok": "green", "info": "cyan", "warning": "yellow", "error": "bold red"}
+        width = max(len(row["check"]) for row in rows)
+        for row in rows:
+            text = Text.assemble(
+                (f"{row['severity']:<7}", styles[row["severity"]]),
+                f"  {row['check']:<{width}}  {row['detail']}",
+            )
+            if row["fix"]:
+                text.append(f"  → {row['fix']}", style="bold")
+            out.print(text, soft_wrap=True)
+        return console.DONE if ok else console.FAILED
+
+    console.run(work())
+
+
+async def _with_broker(act: Any) -> tuple[Change, ...]:
+    from infra.nats.connection import broker_url, dial
+
+    settings: Settings = console.settings()
+    nc = await dial(broker_url(settings), name="understudy-topology")
+    try:
+        return await act(nc, settings)
+    finally:
+        await nc.close()
+
+
+def _is_drift(change: Change) -> bool:
+    return bool(change.drift)
+
+
+def _print_changes(changes: tuple[Change, ...], *, json: bool) -> None:
+    if json:
+        console.emit([_plain(change) for change in changes])
+        return
+    out = console.people()
+    for change in changes:
+        out.print(str(change), soft_wrap=True, markup=False)
+    if not changes:
+        out.print("[green]nothing differs[/]")
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    import msgspec
+
+    return msgspec.to_builtins(row)
+
+
+def _print_samples(rows: list[dict[str, Any]], where: Path) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        console.complain(f"no sample_*.json in {where}; without golden samples nothing can stand in")
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
+    for name in ("file", "kind", "rating", "tags", ""):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        verdict = Text("ok", style="green") if row["ok"] else Text(row["error"], style="red")
+        table.add_row(row["file"], row["kind"] or "?", row["rating"] or "", ", ".join(row["tags"]), verdict)
+    console.people().print(table)

@@ -1,0 +1,325 @@
+"""How are dead letters looked at, tried again and dropped from a command line?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli import console
+from infra.cli.console import Json, Limit
+
+if TYPE_CHECKING:
+    from infra.client import Client
+    from infra.nats.letters import Filter, Letter, Replay
+
+app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no stage could use.")
+
+_Letters = Annotated[
+    list[int] | None, typer.Argument(metavar="LETTER", help="Letters by name (their sequence in DEAD).")
+]
+_Id = Annotated[str | None, typer.Option("--id", help="Only letters of this request.")]
+_Stage = Annotated[str | None, typer.Option("--stage", help="Only letters of this stage.")]
+_Code = Annotated[str | None, typer.Option("--code", help="Only letters with this error code.")]
+_Since = Annotated[str | None, typer.Option("--since", metavar="10m", help="Only letters of the last …")]
+_Most = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, oldest first.")]
+
+
+@app.command("ls")
+def ls(
+    request_id: _Id = None,
+    stage: _Stage = None,
+    code: _Code = None,
+    since: _Since = None,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List letters, oldest first."""
+    wanted = read_filter(None, request_id, stage, code, since)
+
+    async def work() -> int:
+        found: deque[Letter] = deque(maxlen=limit)
+        skipped = 0
+        async with _client() as client:
+            from infra.nats import letters
+
+            async for letter in letters.find(client.wire, wanted):
+                skipped += len(found) == limit
+                found.append(letter)
+        if json:
+            console.emit([to_json(letter) for letter in found])
+            return console.DONE
+        from infra.cli import show
+
+        out = console.people()
+        if not found:
+            out.print("no dead letters" if wanted.empty else "no dead letters match")
+            return console.DONE
+        out.print(show.letters_table(list(found)))
+        if skipped:
+            console.note(f"{skipped} older letters are not shown; --limit shows more")
+        return console.DONE
+
+    console.run(work())
+
+
+@app.command("show")
+def show(
+    names: _Letters = None,
+    request_id: _Id = None,
+    stage: _Stage = None,
+    code: _Code = None,
+    since: _Since = None,
+    limit: _Most = None,
+    json: Json = False,
+) -> None:
+    """Show letters with all they carry: reason, origin, headers, payload."""
+    wanted = _meant(read_filter(names, request_id, stage, code, since), verb="show")
+
+    async def work() -> int:
+        shown = 0
+        async with _client() as client:
+            async for letter in _take(client, wanted, limit):
+                shown += 1
+                if json:
+                    console.emit(to_json(letter) | {"letter": letter.data, "payload": _payload(letter)})
+                else:
+                    from infra.cli.show import letter_panel
+
+                    console.people().print(letter_panel(letter))
+        if not shown:
+            console.complain("no dead letters match")
+        return console.DONE if shown else console.FAILED
+
+    console.run(work())
+
+
+@app.command("replay")
+def replay(
+    names: _Letters = None,
+    request_id: _Id = None,
+    stage: _Stage = None,
+    code: _Code = None,
+    since: _Since = None,
+    limit: _Most = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every letter; needed where nothing is named.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be published, publish nothing.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also what has been replayed before.")] = False,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.01, help="At most so many a second.")] = None,
+    json: Json = False,
+) -> None:
+    """Try letters again, each as a new request rp-LETTER-N; once, unless --again."""
+    wanted = _meant(read_filter(names, request_id, stage, code, since), every=every or dry_run, verb="replay")
+
+    async def work() -> int:
+        replayed = 0
+        async with _client() as client:
+            started = time.monotonic()
+            async for each in _take(client, wanted, limit):
+                said = await _replay(client, each, again=again, dry_run=dry_run)
+                if said["outcome"] in ("published", "would_publish"):
+                    replayed += 1
+                    if rate is not None:
+                        await asyncio.sleep(max(0.0, started + replayed / rate - time.monotonic()))
+                if json:
+                    console.emit(said)
+                else:
+                    console.people().print(_line(said), soft_wrap=True)
+        if not replayed and not json:
+            console.note("nothing was replayed")
+        return console.DONE if replayed else console.FAILED
+
+    console.run(work())
+
+
+@app.command("drop")
+def drop(
+    names: _Letters = None,
+    request_id: _Id = None,
+    stage: _Stage = None,
+    code: _Code = None,
+    since: _Since = None,
+    limit: _Most = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every letter; needed where nothing is named.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be dropped, drop nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete letters for ever."""
+    wanted = _meant(read_filter(names, request_id, stage, code, since), every=every or dry_run, verb="drop")
+
+    async def work() -> int:
+        from infra.nats import letters
+
+        async with _client() as client:
+            found = [each async for each in _take(client, wanted, limit)]
+            if not found:
+                console.note("no dead letters match")
+                return console.FAILED
+            if not yes and not dry_run and not await asyncio.to_thread(_confirmed, len(found)):
+                console.note("nothing was dropped")
+                return console.FAILED
+            for each in found:
+                if not dry_run:
+                    await letters.drop(client.wire, each.sequence)
+                outcome = "would_drop" if dry_run else "dropped"
+                if json:
+                    console.emit({"letter": each.sequence, "outcome": outcome})
+                else:
+                    verb = "would drop" if dry_run else "dropped"
+                    console.people().print(
+                        f"{verb} {each.sequence}: {each.reason}", soft_wrap=True, markup=False
+                    )
+        return console.DONE
+
+    console.run(work())
+
+
+def read_filter(
+    names: list[int] | None, request_id: str | None, stage: str | None, code: str | None, since: str | None
+) -> Filter:
+    """The filter that the options mean.
+
+    Raises:
+        Usage: an unknown stage or code, or no duration.
+    """
+    from contracts.errors import ErrorCode
+    from contracts.pipeline import STAGES
+    from infra.nats.letters import Filter
+
+    if stage is not None and stage not in STAGES:
+        raise console.Usage(f"--stage {stage!r} is unknown; stages are {', '.join(STAGES)}")
+    if code is not None and code not in set(ErrorCode):
+        raise console.Usage(f"--code {code!r} is unknown; codes are {', '.join(ErrorCode)}")
+    return Filter(
+        sequences=tuple(names or ()),
+        request_id=request_id,
+        stage=stage,
+        code=code,
+        since_ms=console.since_ms(since),
+    )
+
+
+def to_json(letter: Letter) -> dict[str, Any]:
+    """The object that ``dead ls --json`` has for each letter."""
+    from infra.line import timestamp
+
+    return {
+        "sequence": letter.sequence,
+        "time": timestamp(letter.time_ms * 1_000_000),
+        "stage": letter.stage,
+        "kind": letter.kind,
+        "request_id": letter.request_id,
+        "code": letter.code,
+        "reason": letter.reason,
+        "advisory": letter.advisory,
+        "subject": letter.letter.subject if letter.letter else None,
+        "stream": letter.stream,
+        "stream_sequence": letter.stream_sequence,
+    }
+
+
+def _client() -> Client:
+    from infra.client import Client
+
+    return Client.connect(console.settings())
+
+
+def _meant(wanted: Filter, *, verb: str, every: bool = False) -> Filter:
+    if wanted.empty and not every:
+        whole = "" if verb == "show" else "; --all means every one"
+        raise console.Usage(f"say which letters to {verb}: LETTER, --id, --stage, --code or --since{whole}")
+    return wanted
+
+
+async def _take(client: Client, wanted: Filter, limit: int | None) -> AsyncIterator[Letter]:
+    from infra.nats import letters
+
+    taken = 0
+    async for each in letters.find(client.wire, wanted):
+        if limit is not None and taken >= limit:
+            return
+        taken += 1
+        yield each
+
+
+async def _replay(client: Client, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
+    from infra.client import now
+    from infra.nats import letters
+    from infra.runner.trace import child_of
+
+    try:
+        planned = await letters.prepare(client.wire, letter, again=again)
+    except letters.Unreplayable as error:
+        return {"letter": letter.sequence, "outcome": "unreplayable", "reason": str(error)}
+    said = _said(planned)
+    if dry_run:
+        exists = await letters.exists(client.wire, planned)
+        return said | {"outcome": "already_replayed" if exists else "would_publish"}
+    origin = letter.letter.headers.get("traceparent") if letter.letter else None
+    outcome = await letters.apply(client.wire, planned, time=now(), traceparent=child_of(origin))
+    return said | {"outcome": outcome.value}
+
+
+def _said(planned: Replay) -> dict[str, Any]:
+    import msgspec
+
+    return {
+        "letter": planned.letter,
+        "request_id": planned.request_id,
+        "kind": planned.kind,
+        "subject": planned.subject,
+        "replay_of": planned.replay_of,
+        "body": msgspec.Raw(planned.body),
+    }
+
+
+def _line(said: dict[str, Any]) -> Any:
+    from rich.text import Text
+
+    name = f"letter {said['letter']}: "
+    match said["outcome"]:
+        case "unreplayable":
+            return Text.assemble(name, ("cannot be replayed: ", "red"), said["reason"])
+        case "already_replayed":
+            after = "; --again makes another"
+            return Text.assemble(name, ("already replayed", "yellow"), f" as {said['request_id']}{after}")
+        case "would_publish":
+            return Text.assemble(
+                name, f"would publish {bytes(said['body']).decode()} to ", (said["subject"], "bold")
+            )
+        case _:
+            return Text.assemble(
+                name, ("replayed", "green"), " as ", (said["request_id"], "bold"), f" on {said['subject']}"
+            )
+
+
+def _payload(letter: Letter) -> Any:
+    """The dead message's body: JSON values where it is JSON, else printable text."""
+    import msgspec
+
+    from infra.line import preview
+
+    body = letter.letter.body if letter.letter else None
+    if body is None:
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return preview(body, 1200)
+
+
+def _confirmed(number: int) -> bool:
+    return typer.confirm(f"Delete {number} letter{'s' if number > 1 else ''} for ever?", err=True)

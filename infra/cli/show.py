@@ -1,0 +1,285 @@
+"""How do results, stories and letters look to people?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from rich import box
+from rich.console import Group, RenderableType
+from rich.json import JSON
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from contracts.result import Origin, Status
+from infra.line import gist
+
+if TYPE_CHECKING:
+    from contracts.events import Result
+    from contracts.result import Attempt, ResultBody
+    from infra.line import Line
+    from infra.nats.letters import Letter
+    from infra.story import Step, Story
+
+_STYLES: Final = {
+    "requested": "bold cyan",
+    "timer": "dim",
+    "context_built": "blue",
+    "clamped": "yellow",
+    "drafted": "blue",
+    "structured": "blue",
+    "invalid": "yellow",
+    "failed": "red",
+    "deadline": "magenta",
+    "cancelled": "magenta",
+    "revised": "bold green",
+    "progress": "dim",
+    "dead": "bold red",
+    "advisory": "bold red",
+}
+_STATUS_STYLES: Final = {
+    Status.SUCCESS: "bold green",
+    Status.CACHED: "bold green",
+    Status.CACHED_FALLBACK: "bold yellow",
+    Status.FAIL_FALLBACK: "bold yellow",
+    Status.SKIPPED: "bold yellow",
+    Status.PLACEHOLDER: "bold yellow",
+}
+#: Characters of a document that are shown.
+_SHOWN: Final = 1200
+
+
+class Columns:
+    """Lines of a tail, aligned; a column is as wide as its widest value so far."""
+
+    def __init__(self) -> None:
+        self._id = 8
+
+    def text(self, line: Line) -> Text:
+        """One line for a terminal."""
+        self._id = max(self._id, len(line.request_id or ""))
+        return Text.assemble(
+            (clock(line.time_ns), "dim"),
+            "  ",
+            (f"{line.event:<13}", event_style(line)),
+            "  ",
+            (f"{line.stage or '':<15}", "dim"),
+            "  ",
+            f"{line.kind or '?':<10}",
+            "  ",
+            (f"{line.request_id or line.subject:<{self._id}}", "bold"),
+            "  ",
+            (gist(line).replace("\n", " "), "dim" if line.event == "progress" else ""),
+        )
+
+
+def event_style(line: Line) -> str:
+    """The colour of an event."""
+    if line.fault is not None:
+        return "bold red reverse"
+    if line.event != "result":
+        return _STYLES.get(line.event, "")
+    status = getattr(line.body, "status", None)
+    return status_style(status) if status is not None else "bold"
+
+
+def status_style(status: str) -> str:
+    """The colour of an ending; ``pending`` and ``running`` included."""
+    try:
+        return _STATUS_STYLES.get(Status(status), "bold red")
+    except ValueError:
+        return "bold cyan"
+
+
+def clock(time_ns: int) -> str:
+    """Local time of day with milliseconds."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds).astimezone():%H:%M:%S}.{rest // 1_000_000:03d}"
+
+
+def moment(time_ms: int) -> str:
+    """Local date and time."""
+    return f"{datetime.fromtimestamp(time_ms / 1000).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration for people."""
+    if value is None:
+        return ""
+    return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.1f} ms"  # noqa: PLR2004 - one second
+
+
+def document(value: Any) -> RenderableType:
+    """A JSON document, cut to what can be read."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    if len(text) <= _SHOWN:
+        return JSON(text)
+    return Text(text[:_SHOWN] + f"\n… ({len(text):,} characters; --json shows all)", style="dim")
+
+
+def result_panel(result: Result) -> Panel:
+    """A result: how it ended, why, and what it is."""
+    parts: list[RenderableType] = [ending(result)]
+    if result.content_ref is not None:
+        parts.append(Text(f"content: object {result.content_ref.object}, {result.content_ref.size:,} bytes"))
+    elif result.content is not None:
+        parts.append(document(result.content))
+    title = f"{result.kind} {result.request_id}"
+    return Panel(Group(*parts), title=title, title_align="left", border_style=status_style(result.status))
+
+
+def ending(result: ResultBody) -> Text:
+    """The label of a result in a few lines."""
+    text = Text.assemble((result.status, status_style(result.status)), f" from {result.origin}")
+    if result.stand_in is not None:
+        text.append(f": {result.stand_in.name}")
+    if result.reason:
+        text.append(f"\nreason: {result.reason}")
+    if result.error is not None:
+        text.append(f"\nerror:  {result.error.code} in {result.error.stage}: {result.error.message}")
+    if result.origin in (Origin.LIVE, Origin.CACHE, Origin.SCRIPTED):
+        text.append(f"\nby {result.meta.provider}/{result.meta.model}, seed {result.meta.seed}", style="dim")
+    return text
+
+
+def endings_table(endings: Mapping[str, int], took: Sequence[float], seconds: float) -> Table:
+    """What became of many requests."""
+    table = Table(box=box.SIMPLE, show_header=False)
+    for name, number in sorted(endings.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{number:,}")
+    table.add_section()
+    table.add_row("in all", f"{sum(endings.values()):,} in {seconds:.2f} s")
+    if took:
+        ordered = sorted(took)
+        for label, share in (("median", 0.5), ("99 of 100 within", 0.99)):
+            table.add_row(
+                label, milliseconds(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000)
+            )
+    return table
+
+
+def story(told: Story) -> RenderableType:
+    """A request's whole life."""
+    parts: list[RenderableType] = [_head(told), _timeline(told.steps)]
+    if told.attempts:
+        parts += [Text("Attempts", style="bold"), _attempts(told.attempts)]
+    return Group(*parts)
+
+
+def _head(told: Story) -> Panel:
+    text = Text.assemble((told.status, status_style(told.status)))
+    if told.origin is not None:
+        text.append(f" from {told.origin}")
+    if told.stand_in is not None:
+        text.append(f": {told.stand_in.name} (SHA-256 {told.stand_in.hash[:12]}…)")
+    if told.reason:
+        text.append(f"\nreason: {told.reason}")
+    if told.error is not None:
+        text.append(f"\nerror:  {told.error.code} in {told.error.stage}: {told.error.message}")
+    if told.waiting_for is not None:
+        text.append(f"\nwaiting for {told.waiting_for}")
+    if told.replay_of is not None:
+        text.append(f"\na replay of {told.replay_of}")
+    if told.revised_by is not None:
+        text.append(f"\nreal content came later, by {told.revised_by}", style="green")
+    title = f"{told.kind or '?'} {told.request_id}"
+    return Panel(text, title=title, title_align="left", border_style=status_style(told.status))
+
+
+def _timeline(steps: Sequence[Step]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
+    table.add_column("at", justify="right", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("event", no_wrap=True)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("try", justify="right")
+    table.add_column("what", overflow="fold")
+    for step in steps:
+        what = Text(gist(step.line))
+        if step.note:
+            what.append(f"  ({step.note})", style="yellow")
+        table.add_row(
+            f"+{milliseconds(step.offset_ms)}",
+            milliseconds(step.latency_ms),
+            Text(step.line.event, style=event_style(step.line)),
+            step.line.stage or "",
+            str(step.attempt or ""),
+            what,
+        )
+    return table
+
+
+def _attempts(attempts: Sequence[Attempt]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
+    for name in ("provider", "model", "outcome", "took", "why"):
+        table.add_column(name, justify="right" if name == "took" else "left")
+    for each in attempts:
+        outcome = Text(each.code or "ok", style="red" if each.code else "green")
+        table.add_row(each.provider, each.model, outcome, milliseconds(each.time_ms), each.why)
+    return table
+
+
+def letters_table(letters: Sequence[Letter]) -> Table:
+    """Dead letters, one a row."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
+    table.add_column("letter", justify="right", style="bold")
+    table.add_column("when", no_wrap=True)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("kind")
+    table.add_column("request", overflow="fold")
+    table.add_column("code", style="red", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for each in letters:
+        code = each.code or ("advisory" if each.advisory else "")
+        table.add_row(
+            str(each.sequence),
+            moment(each.time_ms),
+            each.stage or "?",
+            each.kind or "?",
+            each.request_id or "",
+            code,
+            Text(each.reason),
+        )
+    return table
+
+
+def letter_panel(letter: Letter) -> RenderableType:
+    """One dead letter with everything it carries."""
+    text = Text(letter.reason)
+    text.append(f"\ncode     {letter.code or '-'}")
+    text.append(f"\nstage    {letter.stage or '?'}")
+    text.append(f"\nwhen     {moment(letter.time_ms)}")
+    if letter.stream is not None:
+        text.append(f"\nstands in {letter.stream} at sequence {letter.stream_sequence}")
+    parts: list[RenderableType] = [
+        Panel(text, title=f"letter {letter.sequence}", title_align="left", border_style="red")
+    ]
+    found = letter.letter
+    if found is None:
+        parts.append(document(letter.data))
+        return Group(*parts)
+    text.append(f"\nsubject  {found.subject}")
+    text.append(f"\nstarted  {found.deliveries} times")
+    if found.headers:
+        table = Table("header", "value", box=box.SIMPLE_HEAD, header_style="dim")
+        for name, value in found.headers.items():
+            table.add_row(name, Text(value))
+        parts.append(table)
+    parts.append(Text(f"body, {found.size or len(found.body or b''):,} bytes", style="bold"))
+    parts.append(payload(found.body) if found.body is not None else document(found.body_ref))
+    if found.evidence:
+        parts += [Text("last output of the provider", style="bold"), Text(found.evidence[:_SHOWN])]
+    return Group(*parts)
+
+
+def payload(body: bytes) -> RenderableType:
+    """Any bytes: as JSON where they are, else escaped."""
+    from infra.line import preview
+
+    try:
+        return document(msgspec.json.decode(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Text(preview(body, _SHOWN))

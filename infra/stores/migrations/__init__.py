@@ -1,0 +1,1 @@
+"""Which steps has the audit's database been through?"""

@@ -1,0 +1,11 @@
+"""How does Alembic reach the database?  Over the connection that ``database.migrate`` hands it."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from infra.stores.database import METADATA
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
+with context.begin_transaction():
+    context.run_migrations()

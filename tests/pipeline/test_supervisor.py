@@ -1,0 +1,264 @@
+"""Is the pipeline kept running, and stopped in order?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+
+from contracts.pipeline import STAGES
+from infra import runtime, supervisor
+from infra.nats.embedded import BrokerHeld, Embedded
+from infra.processes import BROKER, Running, SupervisorError, all_ready, environment, plan
+from infra.settings import Settings, SettingsError, load
+from infra.supervisor import Supervisor, up
+from tests.ending import gone
+
+_STAND_IN = Path(__file__).parent / "understudied.py"
+
+_SUPERVISED = """
+import asyncio, json, sys
+from pathlib import Path
+from infra.settings import load
+from infra.supervisor import up
+from infra.telemetry import logging
+
+folder, program = Path(sys.argv[1]), sys.argv[2]
+settings = load(data_dir=folder / "data", broker={"sync_interval": "2m"})
+logging.configure(settings)
+asyncio.run(up(
+    settings,
+    on_ready=lambda ready: print(json.dumps(ready), flush=True),
+    command=lambda stages: (sys.executable, program, str(folder), *stages),
+))
+"""
+
+Start = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load(data_dir=tmp_path / "data", broker={"sync_interval": "2m"}, grace=10.0)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[[Sequence[str]], Sequence[str]]:
+    return lambda stages: (sys.executable, str(_STAND_IN), str(tmp_path), *stages)
+
+
+@pytest.fixture
+def make(settings: Settings, command: Callable[[Sequence[str]], Sequence[str]]) -> Start:
+    return lambda **options: Supervisor(options.pop("settings", settings), command=command, **options)
+
+
+def _of(found: Sequence[Running], name: str) -> Running:
+    return next(each for each in found if each.name == name)
+
+
+async def _again(supervised: Supervisor, name: str, *, restarts: int = 1) -> Running:
+    """The process after its restart, with everything up."""
+    async with asyncio.timeout(30):
+        await supervised.until(lambda found: _of(found, name).restarts >= restarts and all_ready(found))
+    return _of(supervised.processes, name)
+
+
+def test_by_default_model_stages_have_a_process_and_the_others_one() -> None:
+    assert [each.stages for each in plan()] == [
+        ("freeform-gen", "structuring"),
+        ("context-build", "validate-repair", "fallback", "audit"),
+    ]
+
+
+def test_split_gives_each_stage_a_process() -> None:
+    assert [each.stages for each in plan(split=True)] == [(stage,) for stage in STAGES]
+
+
+def test_copies_count_in_all_and_are_processes_of_their_own() -> None:
+    found = plan(copies={"audit": 3})
+    assert [each.name for each in found][2:] == ["audit#2", "audit#3"]
+    assert [each.stages for each in found][2:] == [("audit",), ("audit",)]
+
+
+def test_no_copy_at_all_is_refused() -> None:
+    with pytest.raises(SupervisorError, match="audit=0"):
+        plan(copies={"audit": 0})
+
+
+def test_copies_of_an_unknown_stage_are_refused() -> None:
+    with pytest.raises(SettingsError, match="'writer' is unknown"):
+        plan(copies={"writer": 2})
+
+
+def test_a_child_reads_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_BROKER__PORT", "1111")
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT", "elsewhere")
+    ours = load(
+        data_dir=tmp_path,
+        use_local_model=True,
+        broker={"port": 2222},
+        ack_wait=3.5,
+        narrative={},
+        script="s.json",
+    )
+    variables = environment(ours, "nats://127.0.0.1:1", os.environ)
+    for name in set(os.environ) - set(variables):
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    theirs = load()
+    assert theirs.model_dump() == {**ours.model_dump(), "nats_url": "nats://127.0.0.1:1"}
+
+
+async def test_everything_is_up_when_start_returns(make: Start, settings: Settings) -> None:
+    async with make(split=True, copies={"fallback": 2}) as supervised:
+        found = supervised.processes
+        assert [each.name for each in found] == [BROKER, *STAGES, "fallback#2"]
+        assert all(each.ready and each.restarts == 0 for each in found)
+        assert runtime.find_url(settings) == supervised.nats_url
+        written = runtime.read(settings)
+        assert written is not None
+        assert written.pids == supervised.pids
+
+
+async def test_a_killed_stage_comes_back(make: Start) -> None:
+    async with make() as supervised:
+        before = _of(supervised.processes, "freeform-gen+structuring")
+        assert before.pid is not None
+        os.kill(before.pid, signal.SIGKILL)
+        after = await _again(supervised, before.name)
+        others = [each.restarts for each in supervised.processes if each.name != before.name]
+    assert after.pid not in {None, before.pid}
+    assert set(others) == {0}
+
+
+async def test_a_killed_broker_comes_back_on_its_port_with_its_data(make: Start) -> None:
+    async with make() as supervised:
+        url, pid = supervised.nats_url, supervised.pids[BROKER]
+        nc = Client()
+        await nc.connect(url, allow_reconnect=False)
+        await nc.jetstream().publish("gen.requested.layout.r1", b"{}")
+        await nc.close()
+        os.kill(pid, signal.SIGKILL)
+        after = await _again(supervised, BROKER)
+        again = Client()
+        await again.connect(url, allow_reconnect=False)
+        kept = await again.jetstream().get_msg("REQUESTS", 1)
+        await again.close()
+        stages = [each.restarts for each in supervised.processes if each.name != BROKER]
+    assert (kept.subject, after.pid != pid, supervised.nats_url) == ("gen.requested.layout.r1", True, url)
+    assert set(stages) == {0}
+
+
+async def test_a_stage_without_its_topology_gets_it(make: Start, tmp_path: Path) -> None:
+    async with make() as supervised:
+        nc = Client()
+        await nc.connect(supervised.nats_url, allow_reconnect=False)
+        await nc.jetstream().delete_consumer("EVENTS", "audit")
+        (tmp_path / "exit-78").touch()
+        victim = "context-build+validate-repair+fallback+audit"
+        os.kill(supervised.pids[victim], signal.SIGKILL)
+        await _again(supervised, victim, restarts=2)
+        info = await nc.jetstream().consumer_info("EVENTS", "audit")
+        await nc.close()
+    assert info.name == "audit"
+
+
+async def test_a_stage_with_wrong_settings_ends_the_start(
+    make: Start, tmp_path: Path, settings: Settings
+) -> None:
+    for name in ("exit-2", "always"):
+        (tmp_path / name).touch()
+    with pytest.raises(SupervisorError, match="ended with status 2 before they were ready"):
+        await make().start()
+    async with Embedded(settings.data_dir, sync_interval="2m", patience_s=0) as free:
+        assert free.running
+    assert runtime.read(settings) is None
+
+
+async def test_a_stage_that_never_gets_ready_ends_the_start(make: Start, tmp_path: Path) -> None:
+    for name in ("exit-1", "always"):
+        (tmp_path / name).touch()
+    with pytest.raises(SupervisorError, match="status 1"):
+        await make().start()
+
+
+async def test_a_folder_in_use_ends_the_start(make: Start) -> None:
+    async with make() as first:
+        with pytest.raises(BrokerHeld, match=str(first.pids[BROKER])):
+            await make().start()
+        assert all_ready(first.processes)
+
+
+async def test_stages_stop_before_the_broker(make: Start, tmp_path: Path, settings: Settings) -> None:
+    async with make(split=True) as supervised:
+        pids = supervised.pids
+    for pid in pids.values():
+        await gone(pid)
+    notes = list(tmp_path.glob("stopped-*"))
+    assert [note.read_text() for note in notes] == ["broker up"] * len(STAGES)
+    assert runtime.read(settings) is None
+
+
+async def test_a_stage_that_does_not_stop_is_killed(
+    make: Start, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "STOP_S", 0.3)
+    (tmp_path / "deaf").touch()
+    async with make(settings=settings.model_copy(update={"grace": 0.0})) as supervised:
+        pids = supervised.pids
+    for pid in pids.values():
+        await gone(pid)
+
+
+async def test_with_a_broker_of_its_own_none_is_started(
+    make: Start, settings: Settings, tmp_path: Path
+) -> None:
+    async with Embedded(tmp_path / "theirs", sync_interval="2m") as theirs:
+        outside = settings.model_copy(update={"nats_url": theirs.url})
+        async with make(settings=outside) as supervised:
+            assert BROKER not in supervised.pids
+            assert supervised.nats_url == theirs.url
+        assert theirs.running
+
+
+async def test_sigterm_ends_up_in_order(
+    settings: Settings, command: Callable[[Sequence[str]], Sequence[str]], tmp_path: Path
+) -> None:
+    said: list[dict[str, Any]] = []
+
+    def ready(what: dict[str, Any]) -> None:
+        said.append(what)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    await up(settings, on_ready=ready, command=command)
+
+    (what,) = said
+    assert what["ready"] is True
+    assert what["nats_url"].startswith("nats://127.0.0.1:")
+    assert set(what["pids"]) == {BROKER, *(each.name for each in plan())}
+    assert {note.read_text() for note in tmp_path.glob("stopped-*")} == {"broker up"}
+    for pid in what["pids"].values():
+        await gone(pid)
+
+
+async def test_a_killed_supervisor_leaves_nobody_behind(tmp_path: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _SUPERVISED, str(tmp_path), str(_STAND_IN), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    ready = json.loads(await parent.stdout.readline())
+    os.kill(parent.pid, signal.SIGKILL)
+    await parent.wait()
+    for pid in ready["pids"].values():
+        await gone(pid)
+    settings = load(data_dir=tmp_path / "data")
+    with pytest.raises(runtime.StaleRuntimeError, match=str(parent.pid)):
+        runtime.find_url(settings)
