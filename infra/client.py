@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -20,6 +20,7 @@ import uuid_utils
 
 from contracts import envelope, pipeline, request, subjects
 from contracts import events as ev
+from contracts.content import registry
 from contracts.errors import Unavailable, UnderstudyError, Unreadable
 from contracts.request import RequestError
 from infra.nats import log
@@ -246,8 +247,6 @@ class Client:
             document = msgspec.json.decode(await Assets(self._wire).get(result.content_ref))
         if document is None or result.kind == "custom":
             return document
-        from contracts.content import registry
-
         return registry.model(result.kind).model_validate(document)
 
     async def cancel(self, request_id: str, *, reason: str = "cancelled by the client") -> Submitted | None:
@@ -319,7 +318,9 @@ class Client:
         return None if found is None else _result(found.body)
 
     @contextlib.asynccontextmanager
-    async def _listening(self, request_id: str) -> AsyncIterator[tuple[asyncio.Future[bytes], asyncio.Event]]:
+    async def _listening(
+        self, request_id: str
+    ) -> AsyncGenerator[tuple[asyncio.Future[bytes], asyncio.Event], None]:
         arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         flag = self._waiting.setdefault(request_id, asyncio.Event())
 

@@ -192,7 +192,7 @@ def preview(body: bytes, characters: int = _PREVIEW) -> str:
     return shown if len(shown) <= characters else shown[: characters - 1] + "…"
 
 
-def gist(line: Line) -> str:
+def gist(line: Line) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per event
     """The few words that a person wants to read first."""
     if line.fault is not None:
         return f"unreadable: {line.fault}"
@@ -205,7 +205,7 @@ def gist(line: Line) -> str:
         case ev.Drafted(draft=draft, attempt=attempt):
             return f"{len(draft.text):,} characters by {draft.provider}/{draft.model}{_again(attempt)}"
         case ev.Structured(document=document, reask=reask):
-            asked = f", re-asked {reask}×" if reask else ""
+            asked = f", re-asked {reask} times" if reask else ""
             return f"{len(document.text):,} characters by {document.provider}/{document.model}{asked}"
         case ev.Invalid(errors=errors):
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

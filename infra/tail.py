@@ -54,7 +54,7 @@ def meet(one: str, other: str) -> str | None:
         if right == [">"]:
             return ".".join([*met, *left])
         mine, yours = left.pop(0), right.pop(0)
-        if mine == "*" or mine == yours:
+        if mine in ("*", yours):
             met.append(yours)
         elif yours == "*":
             met.append(mine)
@@ -74,25 +74,30 @@ def watched(pattern: str | None, request_id: str | None) -> Watched:
         PatternError: it is no subject, or no subject of the pipeline matches it.
     """
     pattern = _checked(pattern or ">")
-    wanted = [pattern]
+    wanted: tuple[str, ...] = (pattern,)
     if request_id is not None:
         if subjects.REQUEST_ID.fullmatch(request_id) is None:
             raise PatternError(f"request id {request_id!r} must match [A-Za-z0-9_-]{{1,64}}")
         lives = (subjects.whole_life(request_id), subjects.dead("*", "*", request_id))
-        wanted = [met for life in lives if (met := meet(pattern, life)) is not None]
+        wanted = _met((pattern,), lives)
     streams: dict[str, tuple[str, ...]] = {}
     for stream in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD):
         kept = pipeline.stream_subjects(stream)
-        found = tuple(met for one in wanted for subject in kept if (met := meet(one, subject)) is not None)
+        found = _met(wanted, kept)
         if found:
             streams[stream] = found
-    progress = next((met for one in wanted if (met := meet(one, _PROGRESS)) is not None), None)
+    progress = next(iter(_met(wanted, (_PROGRESS,))), None)
     if not streams and progress is None:
         raise PatternError(
             f"no subject of the pipeline matches {pattern!r}; they are gen.<event>.<kind>.<request_id> and "
             "dead.<stage>.<kind>.<request_id>, for instance gen.failed.> or gen.*.layout.*"
         )
     return Watched(streams=streams, progress=progress)
+
+
+def _met(ones: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    pairs = (meet(one, other) for one in ones for other in others)
+    return tuple(met for met in pairs if met is not None)
 
 
 def _checked(pattern: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +13,8 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+
     from infra.nats.drift import Change
     from infra.settings import Settings
 
@@ -55,7 +59,7 @@ def topology_apply(
     async def work() -> int:
         from infra.nats import topology as module
 
-        changes = await _with_broker(lambda nc, settings: module.apply(nc, settings, force=force))
+        changes = await _with_broker(partial(module.apply, force=force))
         _print_changes(changes, json=json)
         return (
             console.FAILED if any(_is_drift(each) and not each.applied for each in changes) else console.DONE
@@ -108,7 +112,9 @@ def doctor(json: Json = False) -> None:
     console.run(work())
 
 
-async def _with_broker(act: Any) -> tuple[Change, ...]:
+async def _with_broker(
+    act: Callable[[Client, Settings], Awaitable[tuple[Change, ...]]],
+) -> tuple[Change, ...]:
     from infra.nats.connection import broker_url, dial
 
     settings: Settings = console.settings()

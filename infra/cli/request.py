@@ -47,7 +47,9 @@ def request(
 
     body = read_body(prompt, file, deadline_ms)
     ids = number(request_id, count) if request_id is not None else [asking.new_id() for _ in range(count)]
-    asked = [asking.check(kind, each, body) for each in (ids[0], ids[-1])][0]
+    asked = asking.check(kind, ids[0], body)
+    # The longest id of all.
+    asking.check(kind, ids[-1], body)
     settings = console.settings()
 
     async def work() -> int:
@@ -90,7 +92,7 @@ def read_body(prompt: str | None, file: Path | None, deadline_ms: int | None) ->
 
 
 def number(request_id: str, count: int) -> list[str]:
-    """The ids of ``count`` requests that share a name: the name itself, or name-1, name-2, …"""
+    """The ids of requests that share a name: the name itself for one, else name-1, name-2 and so on."""
     return [request_id] if count == 1 else [f"{request_id}-{each}" for each in range(1, count + 1)]
 
 

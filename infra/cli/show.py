@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.result import Origin, Status
-from infra.line import gist
+from infra.line import gist, preview
 
 if TYPE_CHECKING:
     from contracts.events import Result
@@ -277,8 +277,6 @@ def letter_panel(letter: Letter) -> RenderableType:
 
 def payload(body: bytes) -> RenderableType:
     """Any bytes: as JSON where they are, else escaped."""
-    from infra.line import preview
-
     try:
         return document(msgspec.json.decode(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -144,8 +144,7 @@ async def of_request(wire: Wire, request_id: str) -> tuple[Entry, ...]:
         (pipeline.EVENTS, subjects.whole_life(request_id)),
         (pipeline.DEAD, subjects.dead("*", "*", request_id)),
     ):
-        async for entry in read(wire, stream, subject):
-            found.append(entry)
+        found += [entry async for entry in read(wire, stream, subject)]
     return tuple(sorted(found, key=lambda entry: entry.time_ns))
 
 
@@ -231,7 +230,7 @@ async def _until_lost(
             )
     except js_errors.NotFoundError:
         raise StreamMissing(stream) from None
-    except (TimeoutError, asyncio.TimeoutError, nats_errors.Error):
+    except (TimeoutError, nats_errors.Error):
         return
     finally:
         with contextlib.suppress(nats_errors.Error):
