@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import shutil
 import sys
 from collections.abc import Mapping
@@ -237,12 +236,19 @@ def _sync_interval(settings: Settings) -> str | None:
 
 
 def _database(url: str) -> Row:
-    database = importlib.import_module("infra.stores.database")
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import, for this row alone
+
+    from infra.stores import database  # noqa: PLC0415 - as above
+
     try:
-        state = str(database.migration_state(url))
-    except UnderstudyError as error:
-        return _row("database", "error", str(error), "check UNDERSTUDY_DATABASE_URL")
-    return _row("database", "ok", state)
+        state = database.migration_state(url)
+    except (SQLAlchemyError, UnderstudyError) as error:
+        why = str(error).splitlines()[0]
+        fix = "start the database, or correct UNDERSTUDY_DATABASE_URL; the audit creates SQLite's file"
+        return _row("database", "warning", f"cannot be opened: {why}", fix)
+    if state != "current":
+        return _row("database", "warning", state, "start the audit stage: it migrates")
+    return _row("database", "ok", "reachable, its tables are current")
 
 
 def _samples(folder: Path) -> Row:

@@ -18,8 +18,10 @@ import msgspec
 
 Config = Mapping[str, Any]
 
-#: Metadata: version of the topology, and the limits that were set from it.
+#: Metadata: version of the topology, bytes that the sweeper keeps a stream under where the stream
+#: itself has no limit, and the limits that were set.
 VERSION_KEY: Final = "understudy.topology"
+BUDGET_KEY: Final = "understudy.budget"
 LIMITS_KEY: Final = "understudy.limits"
 
 #: Fields of a stream where more is never less safe; value: what stands for "no limit".
@@ -152,7 +154,8 @@ def settle(wanted: Config, actual: Config, changes: tuple[Change, ...], *, force
     merged["metadata"] = {
         # What starts with _nats. is the broker's own to write.
         **{k: v for k, v in _metadata(actual).items() if not k.startswith("_nats.")},
-        **stamp(wanted["metadata"][VERSION_KEY], ours),
+        **_wanted_notes(wanted),
+        **_noted(ours),
     }
     return merged
 
@@ -166,10 +169,18 @@ def takes(change: Change, *, force: bool) -> bool:
             return force
 
 
-def stamp(version: str, limits: Mapping[str, Any]) -> dict[str, str]:
+def stamp(version: str, limits: Mapping[str, Any], **more: str) -> dict[str, str]:
     """The metadata that says which version of the topology set which limits."""
-    noted = {LIMITS_KEY: json.dumps(dict(sorted(limits.items())))} if limits else {}
-    return {VERSION_KEY: version, **noted}
+    return {VERSION_KEY: version, **more, **_noted(limits)}
+
+
+def _noted(limits: Mapping[str, Any]) -> dict[str, str]:
+    return {LIMITS_KEY: json.dumps(dict(sorted(limits.items())))} if limits else {}
+
+
+def _wanted_notes(wanted: Config) -> dict[str, str]:
+    # Limits are noted as they are set: a difference there is a difference of the limit itself.
+    return {key: value for key, value in _metadata(wanted).items() if key != LIMITS_KEY}
 
 
 def show(field: str, value: Any) -> str:
@@ -180,6 +191,8 @@ def show(field: str, value: Any) -> str:
         return _duration(value / 1e9)
     if field == "max_bytes":
         return f"{value:,} bytes"
+    if field == "metadata":
+        return ", ".join(f"{key} {said or 'unset'}" for key, said in sorted(value.items()))
     if field in {"subjects", "filter_subjects"}:
         return ", ".join(value) or "none"
     return str(value)
@@ -229,7 +242,7 @@ def _stream(name: str, wanted: Config, actual: Config) -> list[Change]:
         if had != wants:
             why = "it changes what the stream promises; kept without --force"
             found.append(change(severity=Severity.UNSAFE, field=field, actual=had, wanted=wants, why=why))
-    return found + _version("stream", name, wanted, actual)
+    return found + _noting("stream", name, wanted, actual)
 
 
 def _subjects(name: str, wanted: Config, actual: Config) -> list[Change]:
@@ -282,12 +295,12 @@ def _consumer(name: str, wanted: Config, actual: Config) -> list[Change]:
             before, after = actual.get(field) or default, wanted.get(field) or default
             if before != after:
                 found.append(change(severity=severity, field=field, actual=before, wanted=after, why=why))
-    return found + _version("consumer", name, wanted, actual)
+    return found + _noting("consumer", name, wanted, actual)
 
 
-def _version(what: str, name: str, wanted: Config, actual: Config) -> list[Change]:
-    has, wants = _metadata(actual).get(VERSION_KEY), wanted["metadata"][VERSION_KEY]
-    if has == wants:
+def _noting(what: str, name: str, wanted: Config, actual: Config) -> list[Change]:
+    has, wants = _metadata(actual), _wanted_notes(wanted)
+    if all(has.get(key) == value for key, value in wants.items()):
         return []
     return [
         Change(
@@ -295,7 +308,7 @@ def _version(what: str, name: str, wanted: Config, actual: Config) -> list[Chang
             what=what,
             name=name,
             field="metadata",
-            actual=has or "none",
+            actual={key: has.get(key) for key in wants},
             wanted=wants,
             why="another version of the topology made it",
         )

@@ -5,8 +5,8 @@ Two decisions that the broker forces, both tried on nats-server 2.15.1:
 - EVENTS keeps ``discard: old``, because a stream with message schedules cannot have
   ``discard: new``, and for that reason has no byte limit: with one, a full stream would drop its
   oldest messages, armed deadlines first.  What bounds it is REQUESTS, which refuses new work when
-  full; :func:`byte_budgets` is what the sweeper keeps it under, and past the server's or account's
-  own store limit publishers get an error while nothing stored is lost.
+  full; its budget, twelve times that of REQUESTS, is noted in its metadata for the sweeper.  Past
+  the server's or account's own store limit publishers get an error while nothing stored is lost.
 - Buckets have per-key TTL but no limit markers: nats-py's ``KeyValue.create`` takes the marker of
   an expired key for a live value, so that a lease could not be taken over before the marker ends.
 """
@@ -78,6 +78,7 @@ def wanted(settings: Settings) -> Topology:
             replicas,
             max_age=7 * _DAY,
             discard="old",
+            budget=byte_budgets(settings)[pipeline.EVENTS],
             allow_atomic=True,
             allow_msg_ttl=True,
             allow_msg_schedules=True,
@@ -106,7 +107,9 @@ def wanted(settings: Settings) -> Topology:
     )
 
 
-def _stream(name: str, subjects: Iterable[str], replicas: int, **fields: Any) -> dict[str, Any]:
+def _stream(
+    name: str, subjects: Iterable[str], replicas: int, *, budget: int | None = None, **fields: Any
+) -> dict[str, Any]:
     config: dict[str, Any] = {
         "name": name,
         "subjects": list(subjects),
@@ -124,7 +127,8 @@ def _stream(name: str, subjects: Iterable[str], replicas: int, **fields: Any) ->
         "allow_direct": True,
         **fields,
     }
-    config["metadata"] = drift.stamp(VERSION, {field: config[field] for field in drift.LIMITS})
+    noted = {} if budget is None else {drift.BUDGET_KEY: str(budget)}
+    config["metadata"] = drift.stamp(VERSION, {field: config[field] for field in drift.LIMITS}, **noted)
     return config
 
 

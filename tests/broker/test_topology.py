@@ -111,15 +111,17 @@ async def test_force_takes_the_limits_back(nc: Client, nats_url: str, settings: 
 
 async def test_our_own_limit_grows_with_the_setting(nc: Client, nats_url: str, settings: Settings) -> None:
     larger = load(data_dir=settings.data_dir, broker={"requests_max_bytes": 2**29})
-    (change,) = await topology.apply(nc, larger)
+    change, budget = await topology.apply(nc, larger)
     assert (change.field, change.severity, change.applied) == ("max_bytes", Severity.UPDATE, True)
+    assert (budget.name, budget.field) == ("EVENTS", "metadata")
     assert (await _config(nc, "REQUESTS"))["max_bytes"] == 2**29
+    assert (await _config(nc, "EVENTS"))["metadata"]["understudy.budget"] == str(12 * 2**29)
     assert await topology.check(nc, larger) == ()
 
 
 async def test_our_own_limit_shrinks_only_by_force(nc: Client, nats_url: str, settings: Settings) -> None:
     smaller = load(data_dir=settings.data_dir, broker={"requests_max_bytes": 2**20})
-    (change,) = await topology.apply(nc, smaller)
+    change, _ = await topology.apply(nc, smaller)
     assert (change.severity, change.applied, change.drift) == (Severity.UNSAFE, False, True)
     assert (await _config(nc, "REQUESTS"))["max_bytes"] == settings.broker.requests_max_bytes
     await topology.apply(nc, smaller, force=True)

@@ -31,8 +31,9 @@ def main() -> None:
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN if (folder / "deaf").exists() else stop)
-    print("a line for people", flush=True)
-    print(json.dumps({"ready": True, "stages": stages}), flush=True)
+    sys.stdout.write("a line for people\n")
+    sys.stdout.write(json.dumps({"ready": True, "stages": stages}) + "\n")
+    sys.stdout.flush()
     while True:
         signal.pause()
 

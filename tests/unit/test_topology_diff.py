@@ -47,6 +47,7 @@ def test_a_stream_with_a_byte_limit_never_drops_to_make_room() -> None:
 def test_events_may_take_twelve_times_the_bytes_of_requests() -> None:
     budgets = topology.byte_budgets(_SETTINGS)
     assert budgets["EVENTS"] == 12 * budgets["REQUESTS"]
+    assert _WANTED.streams["EVENTS"]["metadata"][drift.BUDGET_KEY] == str(budgets["EVENTS"])
 
 
 def test_equal_topologies_do_not_differ() -> None:
@@ -93,8 +94,8 @@ def test_a_stream_that_differs(fields: dict[str, Any], severity: Severity) -> No
 
 def test_our_own_limit_may_grow_and_not_shrink() -> None:
     larger = topology.wanted(load(broker={"requests_max_bytes": 2**30}))
-    (grown,) = drift.diff(larger, _WANTED)
-    (shrunk,) = drift.diff(_WANTED, larger)
+    grown, _ = drift.diff(larger, _WANTED)
+    shrunk, _ = drift.diff(_WANTED, larger)
     assert (grown.severity, shrunk.severity) == (Severity.UPDATE, Severity.UNSAFE)
 
 
@@ -150,6 +151,7 @@ def test_settling_removes_what_it_says(
     noted = limits if mine else {}
     actual = _with(
         **limits,
+        description="ours",
         subjects=sorted(subjects),
         allow_direct=direct,
         metadata=drift.stamp(topology.VERSION, noted),
