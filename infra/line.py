@@ -213,8 +213,7 @@ def gist(line: Line) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per even
         case ev.Failed(code=code, message=message):
             return f"{code}: {message}"
         case ev.Deadline(deadline_ms=deadline_ms):
-            due = line.headers.get(envelope.SCHEDULE, "") if line.event == "timer" else ""
-            return f"after {deadline_ms / 1000:g} s" + (f", {due.lstrip('@')}" if due else "")
+            return f"after {deadline_ms / 1000:g} s"
         case ev.Cancelled(reason=reason):
             return reason
         case ev.Result() as result:
@@ -234,9 +233,9 @@ def _again(attempt: int) -> str:
 
 
 def _ending(result: ev.Result | ev.Revised) -> str:
-    stand_in = f" {result.stand_in.name}" if result.stand_in else ""
+    # A reason names its stand-in.
     reason = f": {result.reason}" if result.reason else ""
-    return f"{result.status} from {result.origin}{stand_in}{reason}"
+    return f"{result.status} from {result.origin}{reason}"
 
 
 def _gist_of_data(line: Line) -> str:

@@ -2,6 +2,201 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The audit: every request and how it ended, for ever.")
+from infra.cli import console
+from infra.cli.console import Json, Limit
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from infra.settings import Settings
+
+app: Final = typer.Typer(no_args_is_help=True, help="The audit: every request and how it ended, for ever.")
+
+T = TypeVar("T")
+
+
+@app.command("ls")
+def ls(
+    status: Annotated[str | None, typer.Option("--status", help="Only this status.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only this kind.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="10m", help="Only requests of the last …")
+    ] = None,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List requests and how they ended, newest first."""
+    from infra.stores import audit
+
+    since_ms = console.since_ms(since)
+    _check(status, kind)
+    rows = _read(lambda engine: audit.ls(engine, status=status, kind=kind, since_ms=since_ms, limit=limit))
+    if json:
+        console.emit(rows)
+    else:
+        _print_rows(rows)
+
+
+@app.command("show")
+def show(
+    request_id: Annotated[str, typer.Argument(metavar="ID", help="The request's id.")], json: Json = False
+) -> None:
+    """Show one request's record and its log row."""
+    from infra.stores import audit
+
+    row = _read(lambda engine: audit.show(engine, request_id))
+    if row is None:
+        console.complain(
+            f"the audit has nothing about {request_id}: check the id; if it is new, `understudy why {request_id}` "
+            "reads the event log itself"
+        )
+        raise typer.Exit(console.FAILED)
+    if json:
+        console.emit(row)
+    else:
+        _print_one(row)
+
+
+@app.command("rebuild")
+def rebuild(json: Json = False) -> None:
+    """Fold what the log still covers into new tables and swap them in; older rows are kept."""
+    settings = console.settings()
+
+    async def work() -> int:
+        import msgspec
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from infra.client import Client
+        from infra.stores import database
+        from infra.stores.rebuild import rebuild as fold_again
+
+        engine = database.engine_of(settings.database)
+        status = console.errors().status("reading the log")
+
+        def folded(events: int) -> None:
+            status.update(f"{events:,} events folded")
+
+        try:
+            async with Client.connect(settings) as client:
+                with status:
+                    done = await fold_again(
+                        client.wire,
+                        engine,
+                        store_prompts=settings.audit.store_prompts,
+                        progress=folded,
+                    )
+        except SQLAlchemyError as error:
+            raise _unreadable(settings, error) from None
+        finally:
+            engine.dispose()
+        if json:
+            console.emit(msgspec.to_builtins(done))
+        else:
+            console.people().print(
+                f"{done.requests:,} requests from {done.events:,} events; {done.kept:,} older rows kept"
+            )
+        return console.DONE
+
+    console.run(work())
+
+
+def _read(query: Callable[[Engine], T]) -> T:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from infra.stores import database
+
+    settings = console.settings()
+    url = database.url_of(settings.database)
+    if url.get_backend_name() == "sqlite" and url.database:
+        from pathlib import Path
+
+        if not Path(url.database).is_file():
+            raise _unreadable(settings, "there is no such file")
+    engine = database.engine_of(settings.database)
+    try:
+        return query(engine)
+    except SQLAlchemyError as error:
+        raise _unreadable(settings, error) from None
+    finally:
+        engine.dispose()
+
+
+def _unreadable(settings: Settings, error: object) -> Exception:
+    from contracts.errors import UnderstudyError
+    from infra.stores import database
+
+    where = database.url_of(settings.database).render_as_string(hide_password=True)
+    why = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return UnderstudyError(
+        f"the audit at {where} cannot be read: {why}; the audit stage creates it, so start the pipeline "
+        "(`understudy up`), or correct UNDERSTUDY_DATABASE_URL"
+    )
+
+
+def _check(status: str | None, kind: str | None) -> None:
+    from contracts.result import Status
+    from contracts.subjects import KINDS
+    from infra.story import PENDING, RUNNING
+
+    states = (PENDING, RUNNING, *Status)
+    if status is not None and status not in states:
+        raise console.Usage(f"--status {status!r} is unknown; it is one of {', '.join(states)}")
+    if kind is not None and kind not in KINDS:
+        raise console.Usage(f"--kind {kind!r} is unknown; kinds are {', '.join(KINDS)}")
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from infra.cli.show import milliseconds, moment, status_style
+
+    out = console.people()
+    if not rows:
+        out.print("no requests match")
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
+    for name in ("when", "request", "kind", "status", "origin", "took", "error"):
+        table.add_column(
+            name,
+            overflow="fold",
+            justify="right" if name == "took" else "left",
+            no_wrap=name in ("when", "status"),
+        )
+    for row in rows:
+        began, ended = row["requested_at_ms"], row["ended_at_ms"]
+        table.add_row(
+            moment(began) if began else "?",
+            Text(row["request_id"], style="bold"),
+            row["kind"],
+            Text(row["status"], style=status_style(row["status"])),
+            row["origin"] or "",
+            milliseconds(ended - began) if began and ended else "",
+            Text(row["error_code"] or "", style="red"),
+        )
+    out.print(table)
+
+
+def _print_one(row: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from infra.cli.show import document, moment
+
+    out = console.people()
+    table = Table.grid(padding=(0, 2))
+    for name, value in row.items():
+        if name in ("record", "logs") or value is None:
+            continue
+        shown = moment(value) if name.endswith("_at_ms") else str(value)
+        table.add_row(Text(name, style="dim"), Text(shown))
+    out.print(table)
+    for log in row["logs"]:
+        out.print(Text("generation_logs", style="bold"))
+        out.print(document(log))

@@ -107,19 +107,23 @@ def people() -> Console:
     return Console(highlight=False)
 
 
-def note(text: str) -> None:
-    """Say something beside the result, on standard error; markup is Rich's."""
+def errors() -> Console:
+    """Where people read what is beside the result: standard error."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+    return Console(stderr=True, highlight=False)
+
+
+def note(text: str) -> None:
+    """Say something beside the result, on standard error; markup is Rich's."""
+    errors().print(text, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Say what went wrong, on standard error."""
-    from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, highlight=False).print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+    errors().print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
 
 
 def emit(value: Any) -> None:

@@ -14,12 +14,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from contracts.result import Origin, Status
+from contracts.result import Origin, ResultBody, Status
 from infra.line import gist, preview
 
 if TYPE_CHECKING:
     from contracts.events import Result
-    from contracts.result import Attempt, ResultBody
+    from contracts.result import Attempt
     from infra.line import Line
     from infra.nats.letters import Letter
     from infra.story import Step, Story
@@ -195,10 +195,12 @@ def _timeline(steps: Sequence[Step]) -> Table:
     table.add_column("took", justify="right", no_wrap=True)
     table.add_column("event", no_wrap=True)
     table.add_column("stage", no_wrap=True)
-    table.add_column("try", justify="right")
+    tries = any((step.attempt or 1) > 1 for step in steps)
+    if tries:
+        table.add_column("try", justify="right")
     table.add_column("what", overflow="fold")
     for step in steps:
-        what = Text(gist(step.line))
+        what = Text(_what(step))
         if step.note:
             what.append(f"  ({step.note})", style="yellow")
         table.add_row(
@@ -206,10 +208,16 @@ def _timeline(steps: Sequence[Step]) -> Table:
             milliseconds(step.latency_ms),
             Text(step.line.event, style=event_style(step.line)),
             step.line.stage or "",
-            str(step.attempt or ""),
+            *([str(step.attempt or "")] if tries else []),
             what,
         )
     return table
+
+
+def _what(step: Step) -> str:
+    body = step.line.body
+    # The panel above tells a result's reason.
+    return f"{body.status} from {body.origin}" if isinstance(body, ResultBody) else gist(step.line)
 
 
 def _attempts(attempts: Sequence[Attempt]) -> Table:
