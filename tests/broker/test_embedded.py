@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -156,10 +154,12 @@ async def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _PARENT, str(tmp_path), stdout=asyncio.subprocess.PIPE
     )
-    assert parent.stdout is not None
-    pid = int(await parent.stdout.readline())
-    os.kill(parent.pid, signal.SIGKILL)
-    await parent.wait()
+    try:
+        assert parent.stdout is not None
+        pid = int(await parent.stdout.readline())
+    finally:
+        parent.kill()
+        await parent.wait()
     await gone(pid)
     async with Embedded(tmp_path, sync_interval="2m") as next_one:
         assert next_one.running

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,8 +32,8 @@ from infra.settings import load
 from infra.supervisor import up
 from infra.telemetry import logging
 
-folder, program = Path(sys.argv[1]), sys.argv[2]
-settings = load(data_dir=folder / "data", broker={"sync_interval": "2m"})
+folder, program, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+settings = load(data_dir=folder / "data", broker={"sync_interval": "2m", "port": port})
 logging.configure(settings)
 asyncio.run(up(
     settings,
@@ -44,9 +45,16 @@ asyncio.run(up(
 Start = Callable[..., Supervisor]
 
 
+def _free_port() -> int:
+    """Free just now; whoever takes it first makes the broker choose another."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load(data_dir=tmp_path / "data", broker={"sync_interval": "2m"}, grace=10.0)
+    return load(data_dir=tmp_path / "data", broker={"sync_interval": "2m", "port": _free_port()}, grace=10.0)
 
 
 @pytest.fixture
@@ -251,12 +259,20 @@ async def test_sigterm_ends_up_in_order(
 
 async def test_a_killed_supervisor_leaves_nobody_behind(tmp_path: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _SUPERVISED, str(tmp_path), str(_STAND_IN), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-c",
+        _SUPERVISED,
+        str(tmp_path),
+        str(_STAND_IN),
+        str(_free_port()),
+        stdout=asyncio.subprocess.PIPE,
     )
-    assert parent.stdout is not None
-    ready = json.loads(await parent.stdout.readline())
-    os.kill(parent.pid, signal.SIGKILL)
-    await parent.wait()
+    try:
+        assert parent.stdout is not None
+        ready = json.loads(await parent.stdout.readline())
+    finally:
+        parent.kill()
+        await parent.wait()
     for pid in ready["pids"].values():
         await gone(pid)
     settings = load(data_dir=tmp_path / "data")
