@@ -10,6 +10,7 @@ import msgspec
 from contracts import envelope, pipeline, subjects
 from contracts import events as ev
 from contracts.errors import NewerVersion, Unreadable
+from contracts.result import Origin, ResultBody
 from infra.nats.log import Entry
 
 #: Event names of what stands in DEAD.
@@ -123,12 +124,15 @@ def _decode(name: str, entry: Entry) -> ev.Event | envelope.Requested:
 
 
 def _publisher(name: str, headers: dict[str, str], body: ev.Event | None) -> str | None:
+    row = pipeline.ROW_OF.get(name)
+    if row is not None and row.published_by == (pipeline.BROKER,):
+        # Its headers are those of the schedule, which name the stage that armed it.
+        return pipeline.BROKER
     source, _, stage = headers.get("ce-source", "").partition("/")
     if source == envelope.SOURCE and stage:
         return stage
     if isinstance(body, ev.Failed | ev.Progress):
         return body.stage
-    row = pipeline.ROW_OF.get(name)
     return row.published_by[0] if row is not None and len(row.published_by) == 1 else None
 
 
@@ -235,7 +239,12 @@ def _again(attempt: int) -> str:
 def _ending(result: ev.Result | ev.Revised) -> str:
     # A reason names its stand-in.
     reason = f": {result.reason}" if result.reason else ""
-    return f"{result.status} from {result.origin}{reason}"
+    return f"{named(result)}{reason}"
+
+
+def named(result: ResultBody) -> str:
+    """Status and origin of a result in words."""
+    return result.status if result.origin is Origin.NONE else f"{result.status} from {result.origin}"
 
 
 def _gist_of_data(line: Line) -> str:

@@ -146,7 +146,7 @@ def _attempt(this: Line) -> int | None:
 
 def _note(this: Line, request: Line | None, ending: Line | None) -> str:
     if this.fault is not None:
-        return "cannot be read"
+        return ""
     if _is_request(this) and request is not None and this is not request:
         same = (this.kind, this.data) == (request.kind, request.data)
         return "published again: no effect" if same else "the id is already used: refused"

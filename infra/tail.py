@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import heapq
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -142,7 +142,7 @@ async def past(
         await _push(heads, sources[index], index)
 
 
-async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> AsyncIterator[Line]:
+async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> AsyncGenerator[Line, None]:
     """Yield what is being stored from now on, and the text that is being written; never ends.
 
     Messages of different streams are put in order of time where they come within some 50 ms.

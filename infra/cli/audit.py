@@ -151,36 +151,30 @@ def _check(status: str | None, kind: str | None) -> None:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    from infra.cli.show import milliseconds, moment, status_style
+    from infra.cli.show import aligned, milliseconds, moment, status_style
 
     out = console.people()
     if not rows:
         out.print("no requests match")
         return
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
-    for name in ("when", "request", "kind", "status", "origin", "took", "error"):
-        table.add_column(
-            name,
-            overflow="fold",
-            justify="right" if name == "took" else "left",
-            no_wrap=name in ("when", "status"),
-        )
+    lines: list[tuple[Text | str, ...]] = []
     for row in rows:
         began, ended = row["requested_at_ms"], row["ended_at_ms"]
-        table.add_row(
-            moment(began) if began else "?",
-            Text(row["request_id"], style="bold"),
-            row["kind"],
-            Text(row["status"], style=status_style(row["status"])),
-            row["origin"] or "",
-            milliseconds(ended - began) if began and ended else "",
-            Text(row["error_code"] or "", style="red"),
+        lines.append(
+            (
+                moment(began) if began else "?",
+                Text(row["request_id"], style="bold"),
+                row["kind"],
+                Text(row["status"], style=status_style(row["status"])),
+                row["origin"] or "",
+                milliseconds(ended - began) if began and ended else "",
+                Text(row["error_code"] or "", style="red"),
+            )
         )
-    out.print(table)
+    for text in aligned(("when", "request", "kind", "status", "origin", "took", "error"), lines):
+        out.print(text, soft_wrap=True)
 
 
 def _print_one(row: dict[str, Any]) -> None:

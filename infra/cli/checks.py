@@ -147,17 +147,22 @@ def _plain(row: Any) -> dict[str, Any]:
 
 
 def _print_samples(rows: list[dict[str, Any]], where: Path) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
+
+    from infra.cli.show import aligned
 
     if not rows:
         console.complain(f"no sample_*.json in {where}; without golden samples nothing can stand in")
         return
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
-    for name in ("file", "kind", "rating", "tags", ""):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        verdict = Text("ok", style="green") if row["ok"] else Text(row["error"], style="red")
-        table.add_row(row["file"], row["kind"] or "?", row["rating"] or "", ", ".join(row["tags"]), verdict)
-    console.people().print(table)
+    lines = [
+        (
+            Text("ok", style="green") if row["ok"] else Text("wrong", style="bold red"),
+            row["kind"] or "?",
+            row["rating"] or "",
+            row["file"],
+            ", ".join(row["tags"]) if row["ok"] else Text(row["error"], style="red"),
+        )
+        for row in rows
+    ]
+    for text in aligned(("", "kind", "rating", "file", "tags"), lines):
+        console.people().print(text, soft_wrap=True)

@@ -49,7 +49,12 @@ def run(work: Coroutine[Any, Any, int | None]) -> None:
     """Run a command's work to its end and exit with what it returns."""
     import asyncio
 
-    end(asyncio.run(work))
+    try:
+        status = asyncio.run(work)
+    except BrokenPipeError:
+        _forget_output()
+        status = DONE
+    end(status)
 
 
 def end(status: int | None) -> None:
@@ -66,9 +71,6 @@ def guarded() -> int:
         app(prog_name="understudy", standalone_mode=True)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else DONE if left.code is None else FAILED
-    except BrokenPipeError:
-        _forget_output()
-        return DONE
     except Exception as error:
         status = status_of(error)
         if status is None:
@@ -104,7 +106,12 @@ def people() -> Console:
     """Where people read results: standard output."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich would exit with status 1.
+            raise BrokenPipeError
+
+    return _Console(highlight=False)
 
 
 def errors() -> Console:

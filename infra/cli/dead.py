@@ -53,13 +53,14 @@ def ls(
         if json:
             console.emit([to_json(letter) for letter in found])
             return console.DONE
-        from infra.cli import show
+        from infra.cli.show import letter_lines
 
         out = console.people()
         if not found:
             out.print("no dead letters" if wanted.empty else "no dead letters match")
             return console.DONE
-        out.print(show.letters_table(list(found)))
+        for text in letter_lines(list(found)):
+            out.print(text, soft_wrap=True)
         if skipped:
             console.note(f"{skipped} older letters are not shown; --limit shows more")
         return console.DONE

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.result import Origin, ResultBody, Status
-from infra.line import gist, preview
+from infra.line import gist, named, preview
 
 if TYPE_CHECKING:
     from contracts.events import Result
@@ -133,7 +133,9 @@ def result_panel(result: Result) -> Panel:
 
 def ending(result: ResultBody) -> Text:
     """The label of a result in a few lines."""
-    text = Text.assemble((result.status, status_style(result.status)), f" from {result.origin}")
+    text = Text(result.status, style=status_style(result.status))
+    if result.origin is not Origin.NONE:
+        text.append(f" from {result.origin}", style="default")
     if result.stand_in is not None:
         text.append(f": {result.stand_in.name}")
     if result.reason:
@@ -171,7 +173,7 @@ def story(told: Story) -> RenderableType:
 
 def _head(told: Story) -> Panel:
     text = Text.assemble((told.status, status_style(told.status)))
-    if told.origin is not None:
+    if told.origin not in (None, Origin.NONE):
         text.append(f" from {told.origin}")
     if told.stand_in is not None:
         text.append(f": {told.stand_in.name} (SHA-256 {told.stand_in.hash[:12]}…)")
@@ -217,7 +219,7 @@ def _timeline(steps: Sequence[Step]) -> Table:
 def _what(step: Step) -> str:
     body = step.line.body
     # The panel above tells a result's reason.
-    return f"{body.status} from {body.origin}" if isinstance(body, ResultBody) else gist(step.line)
+    return named(body) if isinstance(body, ResultBody) else gist(step.line)
 
 
 def _attempts(attempts: Sequence[Attempt]) -> Table:
@@ -230,28 +232,37 @@ def _attempts(attempts: Sequence[Attempt]) -> Table:
     return table
 
 
-def letters_table(letters: Sequence[Letter]) -> Table:
-    """Dead letters, one a row."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
-    table.add_column("letter", justify="right", style="bold")
-    table.add_column("when", no_wrap=True)
-    table.add_column("stage", no_wrap=True)
-    table.add_column("kind")
-    table.add_column("request", overflow="fold")
-    table.add_column("code", style="red", no_wrap=True)
-    table.add_column("reason", overflow="fold")
-    for each in letters:
-        code = each.code or ("advisory" if each.advisory else "")
-        table.add_row(
-            str(each.sequence),
+def aligned(head: Sequence[str], rows: Sequence[Sequence[Text | str]]) -> list[Text]:
+    """Rows as lines, columns as wide as their widest value, the last one as long as it is.
+
+    A table would fold a long reason into a column too narrow to read.
+    """
+    cells = [[Text(name, style="dim") for name in head]]
+    cells += [[value if isinstance(value, Text) else Text(value) for value in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
+    lines: list[Text] = []
+    for row in cells:
+        for cell, width in zip(row[:-1], widths, strict=False):
+            cell.pad_right(width - cell.cell_len)
+        lines.append(Text("  ").join(row))
+    return lines
+
+
+def letter_lines(letters: Sequence[Letter]) -> list[Text]:
+    """Dead letters, one a line."""
+    rows = [
+        (
+            Text(str(each.sequence), style="bold"),
             moment(each.time_ms),
             each.stage or "?",
             each.kind or "?",
-            each.request_id or "",
-            code,
-            Text(each.reason),
+            Text(each.request_id or "?", style="bold"),
+            Text(each.code or ("advisory" if each.advisory else "?"), style="red"),
+            each.reason.replace("\n", " "),
         )
-    return table
+        for each in letters
+    ]
+    return aligned(("letter", "when", "stage", "kind", "request", "code", "reason"), rows)
 
 
 def letter_panel(letter: Letter) -> RenderableType:
@@ -270,7 +281,7 @@ def letter_panel(letter: Letter) -> RenderableType:
         parts.append(document(letter.data))
         return Group(*parts)
     text.append(f"\nsubject  {found.subject}")
-    text.append(f"\nstarted  {found.deliveries} times")
+    text.append(f"\ngiven out {found.deliveries} times" if found.deliveries > 1 else "")
     if found.headers:
         table = Table("header", "value", box=box.SIMPLE_HEAD, header_style="dim")
         for name, value in found.headers.items():

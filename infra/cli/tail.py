@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +37,7 @@ def tail(
     # Without a start, a tail that goes on begins now; one request's tail begins with the request.
     from_past = since is not None or request_id is not None or not follow
     try:
-        asyncio.run(
+        console.run(
             _watch(what, since_ms=since_ms, from_past=from_past, follow=follow, show=_shower(json=json))
         )
     except KeyboardInterrupt:
@@ -57,8 +57,10 @@ async def _watch(
             async for line in tailing.past(client.wire, what, since_ms=since_ms, until=start):
                 show(line)
         if follow:
-            async for line in tailing.live(client.connection, what, start=start):
-                show(line)
+            coming = tailing.live(client.connection, what, start=start)
+            async with contextlib.aclosing(coming):
+                async for line in coming:
+                    show(line)
 
 
 def _shower(*, json: bool) -> Callable[[Line], None]:
