@@ -34,6 +34,10 @@ class Usage(Exception):  # noqa: N818 - it is the person's, not ours
     """Wrong usage; the text says what to do instead."""
 
 
+class NobodyReads(Exception):  # noqa: N818 - names the state of the output
+    """Whoever read standard output has closed it: `understudy tail | head`."""
+
+
 def settings() -> Settings:
     """The settings of this process.
 
@@ -49,12 +53,7 @@ def run(work: Coroutine[Any, Any, int | None]) -> None:
     """Run a command's work to its end and exit with what it returns."""
     import asyncio
 
-    try:
-        status = asyncio.run(work)
-    except BrokenPipeError:
-        _forget_output()
-        status = DONE
-    end(status)
+    end(asyncio.run(work))
 
 
 def end(status: int | None) -> None:
@@ -71,6 +70,9 @@ def guarded() -> int:
         app(prog_name="understudy", standalone_mode=True)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else DONE if left.code is None else FAILED
+    except NobodyReads:
+        _forget_output()
+        return DONE
     except Exception as error:
         status = status_of(error)
         if status is None:
@@ -109,7 +111,7 @@ def people() -> Console:
     class _Console(Console):
         def on_broken_pipe(self) -> None:
             # Rich would exit with status 1.
-            raise BrokenPipeError
+            raise NobodyReads
 
     return _Console(highlight=False)
 
@@ -137,8 +139,11 @@ def emit(value: Any) -> None:
     """Print one JSON value on a line of its own, at once."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise NobodyReads from None
 
 
 def since_ms(text: str | None) -> int | None:
