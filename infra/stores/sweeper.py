@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from contracts import pipeline, subjects
+from infra.nats.drift import BUDGET_KEY
 from infra.stores.database import GENERATIONS
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ async def _fullest(client: Client) -> float:
     shares = [0.0]
     for name in (pipeline.REQUESTS, pipeline.EVENTS):
         info = await client.jetstream(timeout=5).stream_info(name)
+        # EVENTS cannot have a byte limit (docs/adr/0004); its budget stands in the metadata.
         limit = info.config.max_bytes or 0
+        if limit <= 0:
+            limit = int((info.config.metadata or {}).get(BUDGET_KEY, 0))
         if limit > 0:
             shares.append(info.state.bytes / limit)
     return max(shares)

@@ -1,0 +1,69 @@
+"""Which measurements can a person start?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Measure the pipeline on this machine.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _show(figures: dict[str, Any], *, as_json: bool) -> None:
+    sys.stdout.write((json.dumps(figures) if as_json else json.dumps(figures, indent=2)) + "\n")
+
+
+@app.command()
+def pipeline(
+    requests: Annotated[int, typer.Option(min=100, help="Size of the burst.")] = 3000,
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; medians count.")] = 3,
+    json_: Json = False,
+) -> None:
+    """Throughput, latency and fallback time, beside a hand-written nats-py loop in the same run."""
+    from infra.bench import pipeline as measured
+
+    _show(asyncio.run(measured.run(requests=requests, rounds=rounds, say=_say)), as_json=json_)
+
+
+@app.command()
+def soak(
+    requests: Annotated[int, typer.Option(min=1, help="Size of the burst.")] = 10_000,
+    kills: Annotated[int, typer.Option(min=0, help="SIGKILLs at random.")] = 24,
+    copies: Annotated[int, typer.Option(min=1, help="Processes per stage.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of targets and moments.")] = 1,
+    json_: Json = False,
+) -> None:
+    """One result each while every stage and the broker are being killed; exit 1 if not."""
+    from infra.bench import soak as measured
+
+    with tempfile.TemporaryDirectory(prefix="understudy-soak-") as folder:
+        found = asyncio.run(
+            measured.run(Path(folder), requests=requests, kills=kills, copies=copies, seed=seed, say=_say)
+        )
+    _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def memory(
+    first: Annotated[int, typer.Option(min=100)] = 10_000,
+    last: Annotated[int, typer.Option(min=200)] = 100_000,
+    json_: Json = False,
+) -> None:
+    """Resident memory of each process at two points of a long run."""
+    from infra.bench import memory as measured
+
+    _show(asyncio.run(measured.run(first=first, last=last, say=_say)), as_json=json_)
