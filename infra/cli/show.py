@@ -53,23 +53,26 @@ _SHOWN: Final = 1200
 
 
 class Columns:
-    """Lines of a tail, aligned; a column is as wide as its widest value so far."""
+    """Lines of a tail, aligned; the ids' column is as wide as the widest so far.
 
-    def __init__(self) -> None:
-        self._id = 8
+    Args:
+        narrow: leave out stage and kind.
+    """
+
+    def __init__(self, *, narrow: bool = False) -> None:
+        self._id = 15
+        self._narrow = narrow
 
     def text(self, line: Line) -> Text:
         """One line for a terminal."""
         self._id = max(self._id, len(line.request_id or ""))
+        where = (f"{line.stage or '':<15}", "dim"), f"  {line.kind or '?':<10}  "
         return Text.assemble(
             (clock(line.time_ns), "dim"),
             "  ",
             (f"{line.event:<13}", event_style(line)),
             "  ",
-            (f"{line.stage or '':<15}", "dim"),
-            "  ",
-            f"{line.kind or '?':<10}",
-            "  ",
+            *([] if self._narrow else where),
             (f"{line.request_id or line.subject:<{self._id}}", "bold"),
             "  ",
             (gist(line).replace("\n", " "), "dim" if line.event == "progress" else ""),
@@ -100,9 +103,9 @@ def clock(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds).astimezone():%H:%M:%S}.{rest // 1_000_000:03d}"
 
 
-def moment(time_ms: int) -> str:
-    """Local date and time."""
-    return f"{datetime.fromtimestamp(time_ms / 1000).astimezone():%Y-%m-%d %H:%M:%S}"
+def moment(time_ms: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """Local date and time, in a form of ``strftime``."""
+    return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime(form)
 
 
 def milliseconds(value: float | None) -> str:
@@ -224,11 +227,13 @@ def _what(step: Step) -> str:
 
 def _attempts(attempts: Sequence[Attempt]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="dim")
-    for name in ("provider", "model", "outcome", "took", "why"):
-        table.add_column(name, justify="right" if name == "took" else "left")
+    table.add_column("provider")
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
     for each in attempts:
         outcome = Text(each.code or "ok", style="red" if each.code else "green")
-        table.add_row(each.provider, each.model, outcome, milliseconds(each.time_ms), each.why)
+        table.add_row(f"{each.provider}/{each.model}", outcome, milliseconds(each.time_ms), each.why)
     return table
 
 
@@ -253,7 +258,7 @@ def letter_lines(letters: Sequence[Letter]) -> list[Text]:
     rows = [
         (
             Text(str(each.sequence), style="bold"),
-            moment(each.time_ms),
+            moment(each.time_ms, "%d %b %H:%M"),
             each.stage or "?",
             each.kind or "?",
             Text(each.request_id or "?", style="bold"),
@@ -265,28 +270,34 @@ def letter_lines(letters: Sequence[Letter]) -> list[Text]:
     return aligned(("letter", "when", "stage", "kind", "request", "code", "reason"), rows)
 
 
+def letter_summary(letter: Letter) -> Panel:
+    """What a dead letter says about itself."""
+    text = Text(letter.reason)
+    found = letter.letter
+    facts = {
+        "code": letter.code,
+        "stage": letter.stage,
+        "when": moment(letter.time_ms),
+        "subject": found.subject if found else None,
+        "stands in": f"{letter.stream} at sequence {letter.stream_sequence}" if letter.stream else None,
+        "given out": f"{found.deliveries} times" if found and found.deliveries > 1 else None,
+    }
+    for name, value in facts.items():
+        if value is not None:
+            text.append(f"\n{name:<10}{value}")
+    return Panel(text, title=f"letter {letter.sequence}", title_align="left", border_style="red")
+
+
 def letter_panel(letter: Letter) -> RenderableType:
     """One dead letter with everything it carries."""
-    text = Text(letter.reason)
-    text.append(f"\ncode     {letter.code or '-'}")
-    text.append(f"\nstage    {letter.stage or '?'}")
-    text.append(f"\nwhen     {moment(letter.time_ms)}")
-    if letter.stream is not None:
-        text.append(f"\nstands in {letter.stream} at sequence {letter.stream_sequence}")
-    parts: list[RenderableType] = [
-        Panel(text, title=f"letter {letter.sequence}", title_align="left", border_style="red")
-    ]
+    parts: list[RenderableType] = [letter_summary(letter)]
     found = letter.letter
     if found is None:
         parts.append(document(letter.data))
         return Group(*parts)
-    text.append(f"\nsubject  {found.subject}")
-    text.append(f"\ngiven out {found.deliveries} times" if found.deliveries > 1 else "")
     if found.headers:
-        table = Table("header", "value", box=box.SIMPLE_HEAD, header_style="dim")
-        for name, value in found.headers.items():
-            table.add_row(name, Text(value))
-        parts.append(table)
+        parts += aligned(("header", "value"), [(name, value) for name, value in found.headers.items()])
+        parts.append(Text())
     parts.append(Text(f"body, {found.size or len(found.body or b''):,} bytes", style="bold"))
     parts.append(payload(found.body) if found.body is not None else document(found.body_ref))
     if found.evidence:

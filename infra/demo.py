@@ -1,0 +1,397 @@
+"""What does Understudy do, shown once from a request to a replayed dead letter?
+
+Self-contained: a data folder and a broker of its own, both gone when it ends.  Everything it says
+is read back from the broker or the audit and checked; one false word and it exits 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import socket
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import nats
+from nats import errors as nats_errors
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.text import Text
+
+from contracts import events as ev
+from contracts import pipeline, subjects
+from contracts.content.registry import Registry
+from contracts.errors import ErrorCode, UnderstudyError
+from contracts.result import SCRIPTED, Origin, Status
+from infra import story
+from infra import tail as tailing
+from infra.cli import show
+from infra.client import Client, now
+from infra.nats import letters, log
+from infra.processes import BROKER
+from infra.runner.trace import child_of
+from infra.settings import Broker, Narrative, Providers, Settings
+from infra.supervisor import Supervisor
+from infra.telemetry import logging
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_CUSTOM_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "price": {"type": "integer", "minimum": 1}},
+    "required": ["name", "price"],
+}
+#: One request per kind.
+REQUESTS: Final[dict[str, dict[str, Any]]] = {
+    "layout": {"prompt": "a forest with three coins"},
+    "plot": {"prompt": "a lighthouse keeper who stops answering"},
+    "scene": {"prompt": "two strangers on a rooftop at dawn"},
+    "dialogue": {"prompt": "two guards who disagree about a door"},
+    "transition": {"prompt": "from a kiss to a chase"},
+    "custom": {"prompt": "one thing that a shop sells", "schema": _CUSTOM_SCHEMA},
+}
+REFUSED: Final = "demo-refused"
+TORN: Final = "demo-torn"
+WRITTEN: Final = "demo-written"
+_SCRIPT: Final = {
+    "rules": [
+        {"match": {"request_id": REFUSED}, "do": "refuse"},
+        {"match": {"request_id": TORN, "stage": "structuring"}, "do": "answer", "text": "no document at all"},
+    ]
+}
+#: Columns of a terminal below which the tail leaves out stage and kind.
+_NARROW: Final = 120
+#: Seconds that anything may take before it counts as missing.
+_PATIENCE_S: Final = 30.0
+
+
+async def ask(url: str, kind: str, ident: str, body: dict[str, Any]) -> Any:
+    """Publish a request and wait for its result."""
+    nc = await nats.connect(url)
+    results = await nc.subscribe(f"gen.result.{kind}.{ident}")
+    subject = f"gen.requested.{kind}.{ident}"
+    await nc.jetstream().publish(subject, json.dumps(body).encode())
+    result = await results.next_msg(timeout=30)
+    await nc.close()
+    return json.loads(result.data)
+
+
+class _Settings(Settings):
+    """Settings from nowhere else: neither environment nor file reach the demo."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the demo says, and the defaults."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+class _Stage:
+    """Where the demo speaks, and what it has claimed."""
+
+    def __init__(self, out: Console) -> None:
+        self.out = out
+        self.failed: list[str] = []
+        self.checked = 0
+
+    def scene(self, title: str) -> None:
+        """Open a part."""
+        self.out.print()
+        self.out.print(Rule(Text(title, style="bold"), align="left", style="dim"))
+
+    def say(self, text: str) -> None:
+        """Say one thing; markup is Rich's."""
+        self.out.print(text)
+
+    def line(self, text: Text) -> None:
+        """One line, cut where the terminal ends."""
+        self.out.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+
+    def claim(self, text: str, holds: object) -> None:
+        """Say something that was checked."""
+        self.checked += 1
+        mark = "[bold green]✓[/]" if holds else "[bold red]✗[/]"
+        self.out.print(f"{mark} {text}")
+        if not holds:
+            self.failed.append(text)
+
+
+async def play(out: Console) -> int:
+    """Play the demo; the exit status."""
+    began = time.perf_counter()
+    stage = _Stage(out)
+    out.print(
+        Panel(
+            "A request in, exactly one labelled result out: stages on a real nats-server, in a folder of their "
+            "own. A [green]✓[/] is something that was checked.",
+            title="Understudy",
+            title_align="left",
+        )
+    )
+    with tempfile.TemporaryDirectory(prefix="understudy-demo-") as folder:
+        home = Path(folder)
+        try:
+            async with _pipeline(stage, _without_model(home)) as client:
+                await _golden(stage, client)
+            async with _pipeline(stage, _scripted(home)) as client:
+                await _failure(stage, client)
+                await _dead_letter(stage, client)
+                await _audit(stage, client, _scripted(home))
+        except (UnderstudyError, TimeoutError, nats_errors.Error) as error:
+            stage.claim(f"the demo went to its end: {error or type(error).__name__}", holds=False)
+    out.print()
+    if stage.failed:
+        out.print(f"[bold red]{len(stage.failed)} of {stage.checked} claims do not hold[/]")
+        return 1
+    seconds = time.perf_counter() - began
+    out.print(
+        f"[bold green]All {stage.checked} claims hold[/], in {seconds:.1f} s. Now yours: [bold]understudy up[/], and in "
+        'another terminal [bold]understudy request "a forest with three coins" --kind layout --wait[/]'
+    )
+    return 0
+
+
+async def _golden(stage: _Stage, client: Client) -> None:
+    stage.scene("1  Without a model: one request per kind")
+    stage.say("A client needs nothing but nats-py. This function runs once for each kind, all at once:\n")
+    stage.out.print(Syntax(inspect.getsource(ask), "python", background_color="default"))
+    url = client.connection.connected_url
+    address = f"nats://{url.netloc}" if url is not None else ""
+    answers = await asyncio.gather(*(ask(address, kind, _id(kind), body) for kind, body in REQUESTS.items()))
+    await _stored(client, *map(_id, REQUESTS))
+    stage.say("[dim]$ understudy tail --no-follow[/]")
+    columns = show.Columns(narrow=stage.out.width < _NARROW)
+    async for line in tailing.past(client.wire, tailing.watched("gen.>", None)):
+        if line.event != "timer":
+            stage.line(columns.text(line))
+    stage.say("\nThe results, as the client got them:\n")
+    results = [msgspec.convert(answer, ev.Result) for answer in answers]
+    rows = [
+        (
+            Text(result.kind, style="bold"),
+            Text(result.status, style=show.status_style(result.status)),
+            result.origin,
+            result.stand_in.name if result.stand_in else "",
+        )
+        for result in results
+    ]
+    for text in show.aligned(("kind", "status", "origin", "stand-in"), rows):
+        stage.line(text)
+    first = results[0]
+    stage.say(f"\nThe reason that the first one gives: [italic]{first.reason}[/]\n")
+    builtin = [result for result in results if result.kind != "custom"]
+    (custom,) = [result for result in results if result.kind == "custom"]
+    stage.claim(
+        "every built-in kind is answered by a golden sample that says so, with its reason and its name",
+        all(
+            (result.status, result.origin) == (Status.CACHED_FALLBACK, Origin.GOLDEN_SAMPLE)
+            and result.reason
+            and result.stand_in
+            for result in builtin
+        ),
+    )
+    stage.claim(
+        "a custom schema has no sample: its placeholder fits the schema and is not called a sample",
+        (custom.status, custom.origin) == (Status.PLACEHOLDER, Origin.PLACEHOLDER),
+    )
+    contents = Registry()
+    stage.claim(
+        "every content fits the model of its kind",
+        not any(
+            contents.faults(each.kind, each.content, _CUSTOM_SCHEMA if each.kind == "custom" else None)
+            for each in results
+        ),
+    )
+    again = await ask(address, "layout", _id("layout-again"), REQUESTS["layout"])
+    stage.claim(
+        "the same request under another id gets the same stand-in",
+        again["stand_in"] == msgspec.to_builtins(first.stand_in),
+    )
+
+
+async def _failure(stage: _Stage, client: Client) -> None:
+    stage.scene("2  With a model that fails")
+    stage.say(
+        "The pipeline starts again on the same data, now with a provider: the scripted one, which is made for "
+        "tests. Its results are labelled [bold]scripted[/], never live. It is told to refuse one request.\n"
+    )
+    good = (await client.generate("scene", prompt="a ferry frozen in", request_id=WRITTEN)).result
+    stage.claim(
+        f"{WRITTEN}: {good.status} from {good.origin}, by {good.meta.provider}/{good.meta.model}",
+        (good.status, good.origin, good.meta.provider) == (Status.SUCCESS, Origin.SCRIPTED, SCRIPTED),
+    )
+    bad = (await client.generate("scene", prompt="a storm on the pier", request_id=REFUSED)).result
+    stage.claim(
+        f"{REFUSED}: {bad.status} from {bad.origin}, error {bad.error.code if bad.error else None}",
+        (bad.status, bad.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
+        and bad.error is not None
+        and bad.error.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE,
+    )
+    stage.say(f"\n[dim]$ understudy why {REFUSED}[/]")
+    await _stored(client, REFUSED)
+    told = story.tell(REFUSED, await log.of_request(client.wire, REFUSED))
+    if told is not None:
+        stage.out.print(show.story(told))
+    stage.claim(
+        "the story, told from the event log alone, has the same ending and the failed attempt",
+        told is not None
+        and (told.status, told.reason, told.error) == (bad.status, bad.reason, bad.error)
+        and any(attempt.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE for attempt in told.attempts),
+    )
+
+
+async def _dead_letter(stage: _Stage, client: Client) -> None:
+    stage.scene("3  A dead letter, and its replay")
+    stage.say(f"For {TORN} the provider answers with no document at all, also when it is asked again.\n")
+    torn = (await client.generate("dialogue", prompt="a quarrel over a map", request_id=TORN)).result
+    stage.claim(
+        f"{TORN}: {torn.status} from {torn.origin}, error {torn.error.code if torn.error else None}",
+        (torn.status, torn.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
+    )
+    stage.say("\n[dim]$ understudy dead ls[/]")
+    wanted = letters.Filter(request_id=TORN)
+    found = [each async for each in letters.find(client.wire, wanted)]
+    for text in show.letter_lines(found):
+        stage.line(text)
+    stage.claim("it left one dead letter", len(found) == 1)
+    if len(found) != 1:
+        return
+    (letter,) = found
+    stage.say(f"\n[dim]$ understudy dead show {letter.sequence}[/]")
+    stage.out.print(show.letter_summary(letter))
+    stage.say(f"\n[dim]$ understudy dead replay {letter.sequence}[/]")
+    planned = await letters.prepare(client.wire, letter)
+    revised = asyncio.create_task(_revision(client, TORN, "dialogue"))
+    applied = await letters.apply(client.wire, planned, time=now(), traceparent=child_of(None))
+    result = await client.wait(planned.request_id, timeout_s=_PATIENCE_S)
+    stage.claim(
+        f"replayed as {planned.request_id}: {result.status} from {result.origin}",
+        applied is letters.Applied.PUBLISHED and result.status is Status.SUCCESS,
+    )
+    twice = await letters.apply(client.wire, planned, time=now(), traceparent=child_of(None))
+    stage.claim("the same replay a second time is refused by the broker", twice is letters.Applied.ALREADY)
+    revision = await revised
+    stage.claim(
+        f"whoever asked for {TORN} is told: gen.revised.dialogue.{TORN} brings that content",
+        revision.revised_by == planned.request_id and revision.content_hash == result.content_hash,
+    )
+
+
+async def _audit(stage: _Stage, client: Client, settings: Settings) -> None:
+    stage.scene("4  The books")
+    requests: set[str] = set()
+    async for entry in log.read(client.wire, pipeline.REQUESTS, "gen.requested.>"):
+        requests.add(subjects.parse(entry.subject).request_id)
+    await _stored(client, *requests)
+    counted: Counter[str] = Counter()
+    async for entry in log.read(client.wire, pipeline.EVENTS, "gen.result.>"):
+        counted[subjects.parse(entry.subject).request_id] += 1
+    stage.claim(
+        f"{len(requests)} requests, {counted.total()} results: exactly one each",
+        requests == set(counted) and set(counted.values()) == {1},
+    )
+    rows = await _audited(settings, len(requests))
+    stage.claim(
+        f"the audit database has one row for each of them: {len(rows)} rows in generation_logs",
+        sorted(rows) == sorted(requests),
+    )
+
+
+async def _audited(settings: Settings, wanted: int) -> list[str]:
+    """Request ids in ``generation_logs``, once there are enough or time is up."""
+    from sqlalchemy import select  # noqa: PLC0415 - beside its use
+
+    from infra.stores import database  # noqa: PLC0415 - as above
+
+    engine = database.engine_of(settings.database)
+
+    def ids() -> list[str]:
+        with engine.connect() as connection:
+            return list(connection.execute(select(database.GENERATION_LOGS.c.request_id)).scalars())
+
+    try:
+        until = time.monotonic() + _PATIENCE_S
+        while len(rows := await asyncio.to_thread(ids)) < wanted and time.monotonic() < until:  # noqa: ASYNC110 - see below
+            await asyncio.sleep(0.05)  # another process writes: there is no event to wait for
+    finally:
+        engine.dispose()
+    return rows
+
+
+async def _stored(client: Client, *request_ids: str) -> None:
+    """Wait until the log has these results: a subscriber hears of a message before it is stored."""
+    await asyncio.gather(*(client.wait(each, timeout_s=_PATIENCE_S) for each in request_ids))
+
+
+async def _revision(client: Client, request_id: str, kind: str) -> ev.Revised:
+    """The first revision of a request, as a subscriber of the log sees it."""
+    subject = subjects.gen("revised", kind, request_id)
+    coming = log.follow(client.connection, pipeline.EVENTS, (subject,), start=1)
+    async with asyncio.timeout(_PATIENCE_S):
+        async for entry in coming:
+            return msgspec.json.decode(entry.body, type=ev.Revised)
+    raise UnderstudyError(f"no {subject} came")
+
+
+@asynccontextmanager
+async def _pipeline(stage: _Stage, settings: Settings) -> AsyncGenerator[Client, None]:
+    logging.configure(settings)
+    began = time.perf_counter()
+    with stage.out.status("starting broker and stages"):
+        supervisor = Supervisor(settings)
+        async with asyncio.timeout(_PATIENCE_S):
+            await supervisor.start()
+    try:
+        names = ", ".join(each.name for each in supervisor.processes if each.name != BROKER)
+        seconds = time.perf_counter() - began
+        stage.say(f"\n[dim]broker at {supervisor.nats_url}, processes {names}: up in {seconds:.1f} s[/]")
+        async with Client.connect(supervisor.nats_url) as client:
+            yield client
+    finally:
+        with stage.out.status("stopping"):
+            await supervisor.stop()
+
+
+def _without_model(home: Path) -> Settings:
+    return _Settings(data_dir=home, broker=Broker(port=_free_port()), log_level="error")
+
+
+def _scripted(home: Path) -> Settings:
+    script = home / "script.json"
+    script.write_text(json.dumps(_SCRIPT))
+    providers = Providers(**dict.fromkeys(Providers.model_fields, SCRIPTED))
+    return _Settings(
+        data_dir=home,
+        broker=Broker(port=_free_port()),
+        use_local_model=True,
+        script=script,
+        narrative=Narrative(providers=providers),
+        log_level="error",
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _id(name: str) -> str:
+    return f"demo-{name}"
