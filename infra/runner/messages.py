@@ -84,7 +84,9 @@ def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> 
         time=sender.time,
         traceparent=sender.traceparent,
     )
-    once = isinstance(event, ev.Result)
+    # A result is the first of its request; what leads to one is not stored once there is one, which
+    # also tells the next stage that there was none yet.
+    once = isinstance(event, ev.Result | ev.ContextBuilt | ev.Drafted | ev.Structured | ev.Invalid)
     if once:
         headers[envelope.EXPECTED_LAST] = "0"
         headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind("result", request_id)
@@ -106,7 +108,9 @@ def of_schedule(schedule: Schedule, *, kind: str, request_id: str, sender: Sende
         envelope.SCHEDULE_TARGET: target.subject,
         envelope.EXPECTED_LAST: "0",
     }
-    # The copy that the broker publishes must not be taken for a repetition of the timer.
+    # The condition is on the timer itself, and the copy that the broker publishes must not be taken
+    # for a repetition of the timer.
+    headers.pop(envelope.EXPECTED_LAST_SUBJECT, None)
     del headers[envelope.MSG_ID]
     return Message(
         subject=f"{timer}.{schedule.slot}" if schedule.slot else timer,

@@ -45,6 +45,8 @@ Handle = Callable[[Received[Any]], Outcome | Awaitable[Outcome]]
 
 #: Longest wait of a message that waits for a broken surrounding, seconds.
 _WAIT_CAP_S = 10.0
+#: Age below which an event's condition at its publish still counts, milliseconds.
+_FRESH_MS = 250
 #: Wait of a message in a version from the future, seconds.
 _PARKED_S = 5.0
 
@@ -207,8 +209,9 @@ class Runner:
                 message=f"id already used by gen.requested.{owner.kind}.{owner.request_id} "
                 f"(sequence {owner.sequence}); choose another id",
             )
-        looks_first = self.stage in pipeline.EXPENSIVE or received.name == "deadline"
-        if looks_first and self.stage != "audit" and await self._lookup.has_result(received.request_id):
+        looks_first = self.stage in pipeline.EXPENSIVE and not _fresh(received, delivery)
+        looks_first |= self.stage == "fallback" and received.name == "deadline"
+        if looks_first and await self._lookup.has_result(received.request_id):
             return Emit()
         return None
 
@@ -458,6 +461,15 @@ class Runner:
 class _PutOff(msgspec.Struct, frozen=True):
     seconds: float
     why: str
+
+
+def _fresh(received: Received[Any], delivery: Delivery) -> bool:
+    """Stored a moment ago under the condition that there is no result: no need to ask again.
+
+    Later attempts come from a timer, which the broker publishes without condition.
+    """
+    first = delivery.deliveries == 1 and received.event.attempt == 1
+    return first and time.time() * 1000 - received.time_ms < _FRESH_MS
 
 
 def _poisoned(starts: int) -> Fail:
