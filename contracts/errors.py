@@ -59,6 +59,10 @@ class Unavailable(UnderstudyError):  # noqa: N818 - it is a state of the outside
     """A part of the outside (broker, database) does not answer now; the message must wait."""
 
 
+class Unstorable(UnderstudyError):  # noqa: N818 - names the record's state
+    """A record that the store refuses whatever happens; its message becomes a dead letter."""
+
+
 class Unreadable(UnderstudyError):  # noqa: N818 - names the input's state
     """Input that no decoder of ours can read; it becomes a dead letter with this text."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from contracts.errors import Unavailable
+from contracts.errors import Unavailable, Unstorable
 from infra.stores import database, sweeper
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.rows import fold
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from infra.wiring import Application
 
+#: Errors that speak about a record's values; any other one speaks about the database.
+_REFUSED: Final = (DataError, IntegrityError, ArithmeticError, ValueError, TypeError, msgspec.MsgspecError)
+#: A record and whoever waits for it.
+_Waiting = tuple[Record, asyncio.Future[None]]
+
 
 class AuditSink:
-    """Commits records in groups: everything that waits goes into one transaction.
+    """Commits records in groups: whatever comes in while one transaction runs goes into the next.
 
     Args:
         engine: the database; opened and migrated on first use, so that a missing database stops
@@ -32,15 +38,17 @@ class AuditSink:
     def __init__(self, engine: Engine, *, batch: int) -> None:
         self.engine = engine
         self._batch = batch
-        self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._migrated = False
 
     async def add(self, row: Record) -> None:
         """Return when the record is committed.
 
         Raises:
-            Unavailable: the database is away or locked.
+            Unavailable: the database is away or locked; nothing is written.
+            Unstorable: the database refuses this record, and would again.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, future))
@@ -49,66 +57,98 @@ class AuditSink:
         await future
 
     async def _write(self) -> None:
+        group: list[_Waiting] = []
         try:
             # Whatever is delivered in this turn of the loop joins the first transaction.
             await asyncio.sleep(0)
             while self._waiting:
                 group, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
                 await self._commit(group)
+        except BaseException as error:
+            # A defect of ours, or the end of the loop: nobody may be left waiting for ever.
+            lost = Unavailable(f"the audit's writer stopped: {type(error).__name__}: {error}")
+            waiting, self._waiting = self._waiting, []
+            _settle([*group, *waiting], lost)
+            raise
         finally:
             self._writer = None
 
-    async def _commit(self, group: list[tuple[Record, asyncio.Future[None]]]) -> None:
+    async def _commit(self, group: list[_Waiting]) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.to_thread(self._transaction, [record for record, _ in group])
-        except (OperationalError, InterfaceError) as error:
-            away = Unavailable(f"the database cannot be written: {error.orig or error}")
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(away)
-        except (DBAPIError, SQLAlchemyError, ValueError, TypeError) as error:
-            if len(group) > 1:
-                # One record that cannot be written must not take its neighbours down.
-                middle = len(group) // 2
-                await self._commit(group[:middle])
-                await self._commit(group[middle:])
-                return
-            if not group[0][1].done():
-                group[0][1].set_exception(error)
+            await loop.run_in_executor(self._thread, self._transaction, [record for record, _ in group])
+        except (*_REFUSED, StatementError) as error:
+            if isinstance(error, DBAPIError) and not isinstance(error, _REFUSED):
+                _settle(group, _away(error))
+            else:
+                await self._divide(group, error)
+        except (SQLAlchemyError, database.DatabaseError, OSError) as error:
+            _settle(group, _away(error))
         else:
-            for _, future in group:
-                if not future.done():
-                    future.set_result(None)
+            _settle(group, None)
+
+    async def _divide(self, group: list[_Waiting], error: Exception) -> None:
+        """One record that cannot be written must not take its neighbours down."""
+        if len(group) > 1:
+            middle = len(group) // 2
+            await self._commit(group[:middle])
+            await self._commit(group[middle:])
+            return
+        request_id = group[0][0].request_id
+        refused = Unstorable(f"the database refuses what is known about {request_id}: {_said(error)}")
+        _settle(group, refused)
 
     def _transaction(self, records: list[Record]) -> None:
         if not self._migrated:
             database.migrate(self.engine)
             self._migrated = True
-        with self.engine.begin() as connection:
-            database.lock(connection)
+        with database.writing(self.engine) as connection:
             fold(connection, records)
 
     async def close(self) -> None:
         """Wait for what is being written, then let the database go."""
         if self._writer is not None:
             await asyncio.wait({self._writer})
+        await asyncio.to_thread(self._thread.shutdown)
         self.engine.dispose()
 
 
+def _settle(group: list[_Waiting], error: Exception | None) -> None:
+    for _, future in group:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(f"the database cannot be written: {_said(error)}")
+
+
+def _said(error: BaseException) -> str:
+    """The driver's own words, without statement and parameters: those hold prompts."""
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(origin).__name__}: {origin}".splitlines()[0]
+
+
 async def open_sink(settings: Settings) -> AuditSink:
-    """The sink of this process; nothing is opened before the first record."""
+    """The sink of this process; nothing is opened before the first record.
+
+    Raises:
+        DatabaseError: the URL cannot be used.
+    """
     return AuditSink(database.engine_of(settings.database), batch=settings.audit.batch)
 
 
 async def sweep_forever(application: Application, *, settings: Settings, sink: AuditSink) -> None:
     """Run the sweeper beside the audit stage."""
     await application.ready.wait()
-    await sweeper.run(
-        application.wire.client, sink.engine, every_s=settings.audit.sweep_every, log=application.log
-    )
+    await sweeper.run(application.wire, sink.engine, settings, log=application.log)
 
 
-_SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "swept"}]
+_SHOWN: Final = [column for column in GENERATIONS.columns if column.name != "record"]
 
 
 def ls(
@@ -128,20 +168,23 @@ def ls(
         since_ms: only requests from then on, ms since the epoch.
         limit: rows at most.
     """
-    query = select(*_SHOWN).order_by(GENERATIONS.c.requested_at_ms.desc()).limit(limit)
+    asked = GENERATIONS.c.requested_at_ms
+    # Stray events make rows that nobody asked for; `show` has them.
+    query = select(*_SHOWN).where(asked.is_not(None))
+    query = query.order_by(asked.desc(), GENERATIONS.c.request_id.desc()).limit(limit)
     if status is not None:
         query = query.where(GENERATIONS.c.status == status)
     if kind is not None:
         query = query.where(GENERATIONS.c.kind == kind)
     if since_ms is not None:
         query = query.where(GENERATIONS.c.requested_at_ms >= since_ms)
-    with engine.connect() as connection:
+    with database.reading(engine) as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
     """One request's row, its whole record and its log rows; ``None`` for an unknown id."""
-    with engine.connect() as connection:
+    with database.reading(engine) as connection:
         found = (
             connection.execute(select(GENERATIONS).where(GENERATIONS.c.request_id == request_id))
             .mappings()
@@ -150,7 +193,9 @@ def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
         if found is None:
             return None
         logs = connection.execute(
-            select(GENERATION_LOGS).where(GENERATION_LOGS.c.request_id == request_id)
+            select(GENERATION_LOGS)
+            .where(GENERATION_LOGS.c.request_id == request_id)
+            .order_by(GENERATION_LOGS.c.ended_at_ms)
         ).mappings()
         return {
             **{name: value for name, value in found.items() if name != "record"},

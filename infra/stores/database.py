@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Engine,
     Float,
@@ -31,6 +30,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import ArgumentError
+
+from contracts.errors import UnderstudyError
 
 METADATA: Final = MetaData()
 
@@ -58,10 +60,9 @@ GENERATIONS: Final = Table(
     Column("revised_by", String(64)),
     # The whole record of stages/audit/fold.py as JSON; the columns above are for filters.
     Column("record", Text, nullable=False),
-    Column("swept", Boolean, nullable=False, server_default=text("false")),
     Index("ix_generations_status", "status", "requested_at_ms"),
     Index("ix_generations_requested", "requested_at_ms"),
-    Index("ix_generations_swept", "swept", "ended_at_ms"),
+    Index("ix_generations_ended", "ended_at_ms", "requested_at_ms"),
 )
 
 GENERATION_LOGS: Final = Table(
@@ -73,9 +74,11 @@ GENERATION_LOGS: Final = Table(
     Column("status", String(32), nullable=False),
     Column("origin", String(32), nullable=False),
     Column("input_hash", String(64)),
+    # The request's prompt, or its hash as ``sha256:…``.
     Column("prompt", Text),
+    # Of the rendered prompt that the model got.
     Column("prompt_hash", String(64)),
-    Column("latency_ms", Float),
+    Column("latency_ms", BigInteger),
     Column("error_code", String(32)),
     Column("provider", String(64)),
     Column("model", String(128)),
@@ -87,95 +90,208 @@ GENERATION_LOGS: Final = Table(
     Column("stream", String(32), nullable=False),
     Column("stream_created_ms", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
-    UniqueConstraint("stream", "stream_created_ms", "sequence", name="uq_generation_logs_message"),
-    Index("ix_generation_logs_request", "request_id"),
+    # With the id: a broker that lost its last writes in a power cut gives their sequences out again.
+    UniqueConstraint(
+        "request_id", "stream", "stream_created_ms", "sequence", name="uq_generation_logs_message"
+    ),
+    Index("ix_generation_logs_ended", "ended_at_ms"),
 )
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
-#: Number of the PostgreSQL advisory lock that serialises folds and migrations.
+#: Number of the PostgreSQL advisory lock that serialises folds; the next two serialise migrations
+#: and rebuilds.
 LOCK: Final = 0x556E6465
+_MIGRATING: Final = 1
+_REBUILDING: Final = 2
+#: Execution option of connections that only read.
+_READS: Final = "understudy_reads"
+#: Milliseconds that a writer waits for another one before the database counts as away.
+_PATIENCE_MS: Final = 2_000
+
+
+class DatabaseError(UnderstudyError):
+    """A database that cannot be used as it is; the text says why and what to do."""
 
 
 def url_of(plain: str) -> URL:
-    """The URL with the driver that is installed: ``postgresql://`` means psycopg 3."""
-    url = make_url(plain)
+    """The URL with the driver that is installed: ``postgresql://`` means psycopg 3.
+
+    Raises:
+        DatabaseError: it is no SQLAlchemy URL.
+    """
+    try:
+        url = make_url(plain)
+    except ArgumentError:
+        raise DatabaseError(
+            "the database URL cannot be read; set UNDERSTUDY_DATABASE_URL to sqlite:////folder/file.db "
+            "or postgresql://user:password@host/database"
+        ) from None
     return url.set(drivername="postgresql+psycopg") if url.drivername in {"postgresql", "postgres"} else url
 
 
 def engine_of(plain: str) -> Engine:
-    """An engine for a database URL; connects on first use."""
+    """An engine for a database URL; connects on first use.
+
+    Raises:
+        DatabaseError: the URL names no database that we speak to.
+    """
     url = url_of(plain)
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 3})
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 2, "check_same_thread": False})
+    match url.get_backend_name():
+        case "sqlite":
+            return _sqlite(url)
+        case "postgresql":
+            return _postgresql(url)
+        case other:
+            raise DatabaseError(f"database {other!r} is not supported; use sqlite or postgresql")
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise DatabaseError(
+            "an SQLite database in memory keeps nothing; name a file: sqlite:////folder/file.db"
+        )
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": _PATIENCE_MS / 1000, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]
         # The driver's own transactions begin too late for BEGIN IMMEDIATE.
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        # NORMAL would lose commits in a power cut after their messages were acknowledged.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        # A reader that took the write lock would stand in audit's way, and audit in its.
+        reads = connection.get_execution_options().get(_READS, False)
+        connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
 
     return engine
 
 
-def lock(connection: Connection) -> None:
-    """Let one fold at a time into a PostgreSQL database; SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+def _postgresql(url: URL) -> Engine:
+    quick: dict[str, Any] = {
+        "connect_timeout": 3,
+        "tcp_user_timeout": 10_000,
+        "options": f"-c lock_timeout={_PATIENCE_MS}",
+    }
+    asked = {name: value for name, value in quick.items() if name not in url.query}
+    return create_engine(url, connect_args=asked)
+
+
+@contextmanager
+def reading(engine: Engine) -> Generator[Connection]:
+    """A connection that only reads, and on SQLite neither waits for writers nor stops them."""
+    with engine.connect() as plain, plain.execution_options(**{_READS: True}) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Generator[Connection]:
+    """A transaction that folds; one at a time, whichever process it is in.
+
+    SQLite has one writer anyway.  PostgreSQL needs the lock, which ends with the transaction: reading,
+    merging and writing back without it would lose what another process merged in between.
+    """
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        yield connection
 
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS))
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     return config
 
 
 @contextmanager
-def _one_at_a_time(engine: Engine) -> Iterator[None]:
-    """Several processes may start at once; one migrates, the others find it done."""
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        with Path(f"{engine.url.database}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+def rebuilding(engine: Engine) -> Generator[None]:
+    """Keep a second rebuild out.
+
+    Raises:
+        DatabaseError: another one is running.
+    """
+    with _exclusive(engine, "rebuild", _REBUILDING, wait=False):
+        yield
+
+
+@contextmanager
+def _exclusive(engine: Engine, name: str, number: int, *, wait: bool) -> Generator[None]:
+    """Hold a lock that all processes with this database see, and that ends with its holder."""
+    busy = DatabaseError(f"another {name} of this database is running; wait for it to end")
+    if engine.dialect.name == "sqlite":
+        with Path(f"{engine.url.database}.{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise busy from None
             yield
         return
-    with engine.connect() as holder:
-        holder.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK + 1})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as holder:
+        if wait:
+            holder.execute(text("SET lock_timeout = 0"))
+        take = "SELECT pg_advisory_lock(:lock)" if wait else "SELECT pg_try_advisory_lock(:lock)"
         try:
+            if holder.execute(text(take), {"lock": LOCK + number}).scalar() is False:
+                raise busy
             yield
         finally:
-            holder.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK + 1})
+            # Not back to the pool: lock and time-out end with the session.
+            holder.invalidate()
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the database to this version's tables.
+    """Bring the database to this version's tables; several processes may start at once.
 
     Raises:
+        DatabaseError: the tables are those of a newer Understudy.
         sqlalchemy.exc.OperationalError: it cannot be reached or is locked.
     """
-    with _one_at_a_time(engine), engine.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config = _config()
+    script = ScriptDirectory.from_config(config)
+    with _exclusive(engine, "migration", _MIGRATING, wait=True):
+        with reading(engine) as connection:
+            has = _revision(connection)
+        _known(script, has)
+        if has == script.get_current_head():
+            return
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
 
 
 def migration_state(plain: str) -> str:
-    """``current``, or what the database's tables lack.
+    """``current``, or what the database's tables lack; creates nothing.
 
     Raises:
+        DatabaseError: the URL cannot be used, or the tables are those of a newer Understudy.
         sqlalchemy.exc.OperationalError: it cannot be reached.
     """
+    script = ScriptDirectory.from_config(_config())
+    head = script.get_current_head()
+    url = url_of(plain)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        return f"has no tables, wants {head}"
     engine = engine_of(plain)
     try:
-        with engine.connect() as connection:
-            has = MigrationContext.configure(connection).get_current_revision()
+        with reading(engine) as connection:
+            has = _revision(connection)
     finally:
         engine.dispose()
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    _known(script, has)
     return "current" if has == head else f"has {has or 'no tables'}, wants {head}"
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _known(script: ScriptDirectory, has: str | None) -> None:
+    if has is not None and has not in {one.revision for one in script.walk_revisions()}:
+        raise DatabaseError(
+            f"the database's tables are version {has}, which this Understudy does not know; "
+            "use the newer release that made them, or another UNDERSTUDY_DATABASE_URL"
+        )

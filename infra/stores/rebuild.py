@@ -1,42 +1,51 @@
-"""What would the audit's tables be if the log were folded again?
+"""What would the audit's rows be if the log were folded again?
 
-New tables are filled from the log, rows that the log no longer covers are carried over, and the
-tables are swapped in one transaction.  Audit may go on meanwhile: what it wrote until the swap is
-merged into the new tables, and the fold does not mind seeing an event twice.
+New tables are filled from the log while audit goes on.  Then, holding the lock under which audit
+writes, what has come since is folded too, and the rows of every request that the log covers are
+exchanged for the new ones in one transaction.  Audit may see any of these events again afterwards:
+the fold does not mind.  docs/adr/0003 says what "covers" means.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import Engine, MetaData, Table, insert, select
+from sqlalchemy import Engine, MetaData, Table, func, select
 from sqlalchemy.engine import Connection
 
-from contracts import envelope, pipeline
+from contracts import envelope, pipeline, subjects
+from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import NewerVersion, Unreadable
 from contracts.outcome import Record as Recorded
 from infra.nats import log as event_log
-from infra.stores import database
+from infra.stores import database, rows
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
-from infra.stores.rows import fold
 from stages.audit import handle as audit
-from stages.audit.fold import Record
+from stages.audit.fold import Record, merge
 
 if TYPE_CHECKING:
     from infra.nats.wire import Wire
 
-_BATCH = 2_000
+_BATCH: Final = 2_000
+#: What is read of each stream.
+_READ: Final = {pipeline.REQUESTS: ">", pipeline.EVENTS: ">", pipeline.DEAD: "dead.>"}
+_letter: Final = msgspec.json.Decoder(ev.DeadLetter)
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     """What a rebuild went through."""
 
+    #: Messages read.
     events: int
+    #: Requests that the log says something about.
     requests: int
+    #: Rows among them that were not as the log says.
+    changed: int
     #: Rows that the log no longer covers.
     kept: int
 
@@ -50,46 +59,87 @@ async def rebuild(
         wire: calls to the broker.
         engine: the database.
         store_prompts: as the setting of that name.
-        progress: told the number of events folded so far.
+        progress: told the number of events read so far.
+
+    Raises:
+        DatabaseError: another rebuild is running.
+        StreamMissing, Unavailable: the log cannot be read; nothing has changed.
+        sqlalchemy.exc.SQLAlchemyError: the database does not answer; nothing has changed.
     """
     await asyncio.to_thread(database.migrate, engine)
-    new = await asyncio.to_thread(_create, engine)
-    events = 0
-    waiting: list[Record] = []
-    for stream in (pipeline.REQUESTS, pipeline.EVENTS):
-        info = await wire.client.jetstream(timeout=10).stream_info(stream)
-        created = int(info.created.timestamp() * 1000) if info.created else 0
-        async for entry in event_log.read(wire, stream, ">"):
-            events += 1
-            record = _record(entry, created, store_prompts=store_prompts)
-            if record is not None:
-                waiting.append(record)
-            if len(waiting) >= _BATCH:
-                await asyncio.to_thread(_fill, engine, new, waiting)
-                waiting = []
-                progress(events)
-    await asyncio.to_thread(_fill, engine, new, waiting)
-    progress(events)
-    requests, kept = await asyncio.to_thread(_swap, engine, new)
-    return Rebuilt(events=events, requests=requests, kept=kept)
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, database.rebuilding(engine))
+        new = await asyncio.to_thread(_create, engine)
+        stack.callback(_drop, engine, new)
+        reader = _Reader(wire, store_prompts=store_prompts, progress=progress)
+        async for records in reader.batches():
+            await asyncio.to_thread(_fill, engine, new, records)
+        connection = await asyncio.to_thread(stack.enter_context, database.writing(engine))
+        async for records in reader.batches():
+            await asyncio.to_thread(_fold, connection, new, records)
+        requests, changed, kept = await asyncio.to_thread(_swap, connection, new)
+    return Rebuilt(events=reader.events, requests=requests, changed=changed, kept=kept)
 
 
-def _record(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -> Record | None:
+class _Reader:
+    """Reads the log on from where it stopped."""
+
+    def __init__(self, wire: Wire, *, store_prompts: bool, progress: Callable[[int], None]) -> None:
+        self._wire = wire
+        self._store_prompts = store_prompts
+        self._progress = progress
+        self._next = dict.fromkeys(_READ, 1)
+        self.events = 0
+
+    async def batches(self) -> AsyncIterator[list[Record]]:
+        """Yield what the log says, from the last call's end to what is there now."""
+        waiting: list[Record] = []
+        for stream, subject in _READ.items():
+            info = await self._wire.client.jetstream(timeout=10).stream_info(stream)
+            created_ms = int(info.created.timestamp() * 1000) if info.created else 0
+            async for entry in event_log.read(self._wire, stream, subject, start=self._next[stream]):
+                self._next[stream] = entry.sequence + 1
+                self.events += 1
+                record = record_of(entry, created_ms, store_prompts=self._store_prompts)
+                if record is not None:
+                    waiting.append(record)
+                if len(waiting) >= _BATCH:
+                    yield waiting
+                    waiting = []
+                    self._progress(self.events)
+        yield waiting
+        self._progress(self.events)
+
+
+def record_of(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -> Record | None:
+    """What one message of the log says; ``None`` where audit would learn nothing either.
+
+    Args:
+        entry: the message.
+        created_ms: its stream's creation time, ms since the epoch.
+        store_prompts: as the setting of that name.
+    """
     try:
-        address = envelope.address(entry.subject)
-        if address.event not in pipeline.ROW_OF or "audit" not in pipeline.ROW_OF[address.event].consumed_by:
-            return None
-        event = envelope.decode(address.event, entry.body, entry.headers)
-    except (Unreadable, NewerVersion):
+        if entry.stream == pipeline.DEAD:
+            _, _, kind, request_id = entry.subject.split(".")
+            name, event = "dead", _letter.decode(entry.body)
+        else:
+            address: subjects.Subject = envelope.address(entry.subject)
+            name, kind, request_id = address.event, address.kind, address.request_id
+            row = pipeline.ROW_OF.get(name)
+            if row is None or "audit" not in row.consumed_by:
+                return None
+            event = envelope.decode(name, entry.body, entry.headers)
+    except (Unreadable, NewerVersion, ValueError, msgspec.MsgspecError, RecursionError):
         return None
     received: Received[Any] = Received(
         event=event,
-        name=address.event,
-        kind=address.kind,
-        request_id=address.request_id,
+        name=name,
+        kind=kind,
+        request_id=request_id,
         stream=entry.stream,
         sequence=entry.sequence,
-        time_ms=entry.time_ns // 1_000_000,
+        time_ms=entry.time_ms,
         stream_created_ms=created_ms,
         headers=entry.headers,
     )
@@ -104,61 +154,81 @@ def _create(engine: Engine) -> tuple[Table, Table]:
         copy = table.to_metadata(scratch, name=f"{table.name}_rebuilt")
         for index in list(copy.indexes):
             copy.indexes.discard(index)
+        for constraint in copy.constraints:
+            constraint.name = None
         tables.append(copy)
     with engine.begin() as connection:
+        # Left over by a rebuild that was killed.
         scratch.drop_all(connection)
         scratch.create_all(connection)
     return tables[0], tables[1]
 
 
+def _drop(engine: Engine, new: tuple[Table, Table]) -> None:
+    with engine.begin() as connection:
+        for table in new:
+            table.drop(connection)
+
+
 def _fill(engine: Engine, new: tuple[Table, Table], records: list[Record]) -> None:
     with engine.begin() as connection:
-        fold(connection, records, generations=new[0], logs=new[1])
+        _fold(connection, new, records)
 
 
-def _swap(engine: Engine, new: tuple[Table, Table]) -> tuple[int, int]:
-    with engine.begin() as connection:
-        database.lock(connection)
-        covered = {row[0] for row in connection.execute(select(new[0].c.request_id))}
-        kept = _carry_over(connection, new, covered)
-        for table, fresh in zip((GENERATIONS, GENERATION_LOGS), new, strict=True):
-            columns = [column.name for column in table.columns if column.name != "id"]
-            connection.execute(table.delete())
-            source = select(*[fresh.c[name] for name in columns])
-            connection.execute(insert(table).from_select(columns, source))
-            fresh.drop(connection)
-    return len(covered), kept
+def _fold(connection: Connection, new: tuple[Table, Table], records: list[Record]) -> None:
+    rows.fold(connection, records, generations=new[0], logs=new[1])
 
 
-def _carry_over(connection: Connection, new: tuple[Table, Table], covered: set[str]) -> int:
-    kept = 0
-    swept: list[str] = []
-    old = connection.execute(select(GENERATIONS.c.request_id, GENERATIONS.c.record, GENERATIONS.c.swept)).all()
-    records: list[Record] = []
-    for request_id, record, was_swept in old:
-        kept += request_id not in covered
-        if was_swept:
-            swept.append(request_id)
-        records.append(msgspec.json.decode(record, type=Record))
-    for start in range(0, len(records), _BATCH):
-        # The fold prefers what it is given over what is stored; here the log must win.
-        chunk = records[start : start + _BATCH]
-        known = dict(_known(connection, new[0], [record.request_id for record in chunk]))
-        fold(
-            connection,
-            [piece for record in chunk for piece in (known.get(record.request_id), record) if piece],
-            generations=new[0],
-            logs=new[1],
-        )
-    for start in range(0, len(swept), 500):
-        part = swept[start : start + 500]
-        connection.execute(new[0].update().where(new[0].c.request_id.in_(part)).values(swept=True))
-    return kept
+def _swap(connection: Connection, new: tuple[Table, Table]) -> tuple[int, int, int]:
+    """Exchange rows; how many there are, how many differed, and how many the log does not know."""
+    seen = changed = 0
+    for ids in _pages(connection, new[0]):
+        seen += len(ids)
+        fresh = {one.request_id: one for one in rows.stored_records(connection, ids, new[0])}
+        stored = {one.request_id: one for one in rows.stored_records(connection, ids, GENERATIONS)}
+        wanted = {
+            one: record if covers(record, stored.get(one)) else merge(stored[one], record)
+            for one, record in fresh.items()
+        }
+        differing = [record for one, record in wanted.items() if record != stored.get(one)]
+        rows.put(connection, differing)
+        changed += len(differing)
+        _swap_logs(connection, new[1], ids)
+    unknown = select(func.count()).where(GENERATIONS.c.request_id.not_in(select(new[0].c.request_id)))
+    return seen, changed, int(connection.execute(unknown).scalar_one())
 
 
-def _known(connection: Connection, table: Table, ids: list[str]) -> list[tuple[str, Record]]:
-    found: list[tuple[str, Record]] = []
-    for start in range(0, len(ids), 500):
-        query = select(table.c.request_id, table.c.record).where(table.c.request_id.in_(ids[start : start + 500]))
-        found += [(row[0], msgspec.json.decode(row[1], type=Record)) for row in connection.execute(query)]
-    return found
+def _swap_logs(connection: Connection, new: Table, ids: list[str]) -> None:
+    """Rows of the same result are exchanged, others are added; none goes."""
+
+    def of(table: Table) -> dict[tuple[Any, ...], dict[str, Any]]:
+        columns = [table.c[name] for name in rows.LOG_COLUMNS]
+        query = select(*columns).where(table.c.request_id.in_(ids))
+        return {rows.log_key(found): dict(found) for found in connection.execute(query).mappings()}
+
+    old = of(GENERATION_LOGS)
+    rows.put_logs(connection, [found for key, found in of(new).items() if old.get(key) != found])
+
+
+def covers(fresh: Record, stored: Record | None) -> bool:
+    """Does the log still hold the whole life of the request that is stored?
+
+    Requests leave the log before their events, so that a life with its request is whole.  A stored
+    request that is older than the log's is another one with the same id, swept by now.
+    """
+    if stored is None:
+        return True
+    if fresh.asked is None or (stored.end is not None and fresh.end is None):
+        return False
+    return stored.asked is None or stored.asked.order <= fresh.asked.order
+
+
+def _pages(connection: Connection, table: Table) -> Iterator[list[str]]:
+    key, last = table.c.request_id, ""
+    while True:
+        query = select(key).where(key > last).order_by(key).limit(rows.CHUNK)
+        ids = [found[0] for found in connection.execute(query)]
+        if not ids:
+            return
+        yield ids
+        last = ids[-1]

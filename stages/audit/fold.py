@@ -2,14 +2,26 @@
 
 A record is a join semilattice: merging is idempotent, commutative and associative, so that events
 may be folded in any order and any number of times.  Each section carries the order by which the
-better of two is chosen.
+better of two is chosen.  docs/adr/0003 says why.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
+
+from contracts import pipeline
+
+#: A request that no stage has taken up yet.
+PENDING: Final = "pending"
+#: A request on its way through the stages.
+RUNNING: Final = "running"
+#: Only stray events are known: nobody asked, as far as the log says.
+UNKNOWN: Final = "unknown"
+
+#: The broker's times of one message reach us rounded in two ways that differ by this much.
+_ROUNDING_MS: Final = 1
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,16 +31,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     at_ms: int
     input_hash: str
+    #: The prompt, or its hash as ``sha256:…``; ``None`` where none could be read.
     prompt: str | None = None
     workspace: str | None = None
     replay_of: str | None = None
     #: The request's canonical parameters, without the prompt.
     parameters: dict[str, Any] = {}
+    #: Known from the dead letter alone: nobody could read the message itself.
+    unread: bool = False
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The lowest sequence wins."""
-        return (-self.sequence,)
+        """The earliest wins, and the message itself before what a letter says about it."""
+        return (-self.at_ms, -self.sequence, not self.unread)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,19 +54,31 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     event: str
     at_ms: int
+    #: Of ``requested``, for a replay that starts at a later stage.
+    requested_at_ms: int | None = None
+    input_hash: str | None = None
     prompt_hash: str | None = None
     prompt_version: str | None = None
-    #: Snapshot of the sampling parameters.
+    workspace: str | None = None
+    replay_of: str | None = None
+    #: What rating was asked for, and what held.
+    rating: dict[str, Any] = {}
+    #: Snapshots of the sampling parameters, by stage.
     sampling: dict[str, Any] = {}
+    provider: str | None = None
+    model: str | None = None
+    #: What the providers wrote, as it came, cut to a bound.
+    draft: str | None = None
+    document: str | None = None
 
     @property
     def order(self) -> tuple[int, ...]:
         """Highest attempt, then furthest stage, then latest."""
-        return (self.attempt, self.rank, self.sequence)
+        return (self.attempt, self.rank, self.at_ms, self.sequence)
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """From ``failed``, ``invalid`` or a dead letter: the last one, with the output kept for triage."""
+    """From ``failed``, ``invalid`` or a dead letter: the last one."""
 
     stream: str
     sequence: int
@@ -59,7 +86,20 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     stage: str
     message: str
-    evidence: str | None = None
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """The latest wins; the stream settles ties."""
+        return (self.at_ms, self.stream, self.sequence)
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Unusable output kept for triage: the last one, cut to a bound."""
+
+    stream: str
+    sequence: int
+    at_ms: int
+    text: str
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -68,7 +108,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """From ``result``: there is one."""
+    """From ``result``: there is one as long as the log keeps it."""
 
     stream: str
     created_ms: int
@@ -79,8 +119,13 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The lowest sequence wins."""
-        return (-self.sequence,)
+        """The earliest wins."""
+        return (-self.at_ms, -self.created_ms, -self.sequence)
+
+    def answers(self, asked: Asked) -> bool:
+        """Is this the end of that request, not of an earlier one that had the same id?"""
+        began = self.result["meta"].get("requested_at_ms")
+        return began is None or abs(began - asked.at_ms) <= _ROUNDING_MS
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +139,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def order(self) -> tuple[int, ...]:
         """The latest wins."""
-        return (self.sequence,)
+        return (self.at_ms, self.sequence)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,21 +150,27 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     asked: Asked | None = None
     step: Step | None = None
     trouble: Trouble | None = None
+    evidence: Evidence | None = None
     end: End | None = None
     revision: Revision | None = None
 
 
-Section = TypeVar("Section", Asked, Step, Trouble, End, Revision)
+Section = TypeVar("Section", Asked, Step, Trouble, Evidence, End, Revision)
 
 
 def _better(one: Section | None, other: Section | None) -> Section | None:
     if one is None or other is None:
         return one or other
-    return one if one.order >= other.order else other
+    if one.order != other.order:
+        return one if one.order > other.order else other
+    if one == other:
+        return one
+    # The same message read under two settings; any rule will do that does not look at the order.
+    return max(one, other, key=msgspec.json.encode)
 
 
 def merge(one: Record, other: Record) -> Record:
-    """What both say together; on equal order ``one`` wins.
+    """What both say together.
 
     Raises:
         ValueError: for records of different requests.
@@ -129,17 +180,32 @@ def merge(one: Record, other: Record) -> Record:
     asked = _better(one.asked, other.asked)
     return Record(
         request_id=one.request_id,
-        kind=asked.kind if asked else min(one.kind, other.kind),
+        kind=asked.kind if asked else _kind(one, other),
         asked=asked,
         step=_better(one.step, other.step),
         trouble=_better(one.trouble, other.trouble),
+        evidence=_better(one.evidence, other.evidence),
         end=_better(one.end, other.end),
         revision=_better(one.revision, other.revision),
     )
 
 
+def _kind(one: Record, other: Record) -> str:
+    end = _better(one.end, other.end)
+    return str(end.result["kind"]) if end else min(one.kind, other.kind)
+
+
 def status(record: Record) -> str:
-    """``pending`` before the first stage, ``running`` until the result, then the result's."""
+    """The result's status; until then ``running`` once a stage has taken it up, else ``pending``.
+
+    What is known from stray events alone is ``unknown``: a cancellation of an id that nobody asked
+    for, a dead letter about junk.
+    """
     if record.end is not None:
         return str(record.end.result["status"])
-    return "running" if record.step or record.trouble else "pending"
+    if record.step is not None:
+        return RUNNING
+    if record.asked is None:
+        return UNKNOWN
+    failed = record.trouble is not None and record.trouble.stream != pipeline.DEAD
+    return RUNNING if failed else PENDING

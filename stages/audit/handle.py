@@ -7,16 +7,20 @@ from typing import Any, Final
 import msgspec
 
 from contracts import events as ev
-from contracts import fingerprint, outcome, request, subjects
+from contracts import fingerprint, outcome, pipeline, request, subjects
 from contracts.envelope import Received, Requested
-from stages.audit.fold import Asked, End, Record, Revision, Step, Trouble
+from contracts.errors import ErrorCode
+from stages.audit.fold import Asked, End, Evidence, Record, Revision, Step, Trouble
 
 #: Results above this many bytes are kept without their content.
 MAX_RESULT: Final = 64 * 1024
-#: Characters of evidence that are kept.
-MAX_EVIDENCE: Final = 16_000
+#: Characters of a provider's text, and of evidence, that are kept.
+MAX_TEXT: Final = 16_000
+#: Bytes of canonical parameters that are kept; larger schemas are kept as their hash.
+MAX_PARAMETERS: Final = 16 * 1024
 
 _RANK: Final = {"context_built": 1, "drafted": 2, "structured": 3, "invalid": 4}
+_REQUESTED: Final = "gen.requested."
 
 
 def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
@@ -27,94 +31,157 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
         store_prompts: keep prompts; otherwise their hashes alone.
 
     Returns:
-        the record to be merged; nothing for letters that belong to no request.
+        the record to be merged; nothing for events that say nothing the result does not say again
+        (``clamped``, ``deadline``, ``cancelled``), and for letters that belong to no request.
     """
-    if received.kind == subjects.UNKNOWN_KIND:
+    if received.kind not in subjects.KINDS or subjects.REQUEST_ID.fullmatch(received.request_id) is None:
         return outcome.Emit()
-    record = Record(request_id=received.request_id, kind=received.kind)
     event = received.event
-    at = {"sequence": received.sequence, "at_ms": received.time_ms}
+    changes: dict[str, Any]
     match event:
-        case Requested(body=body):
-            changes: dict[str, Any] = {"asked": _asked(received, body, store_prompts=store_prompts)}
-        case ev.ContextBuilt() | ev.Drafted() | ev.Structured() | ev.Invalid():
+        case Requested():
+            changes = {"asked": _asked(received, event.body, store_prompts=store_prompts)}
+        case ev.ContextBuilt() | ev.Drafted() | ev.Structured():
+            changes = {"step": _step(received, event)}
+        case ev.Invalid():
             changes = {
-                "step": Step(
-                    **at,
-                    attempt=event.attempt,
-                    rank=_RANK[event.name],
-                    event=event.name,
-                    prompt_hash=event.brief.prompt_hash,
-                    prompt_version=event.brief.prompt_version,
-                    sampling=msgspec.to_builtins(event.brief.freeform),
-                )
+                "step": _step(received, event),
+                "trouble": _trouble(
+                    received, ErrorCode.GEN_SCHEMA_INVALID, "validate-repair", "; ".join(event.errors)
+                ),
+                "evidence": _evidence(received, event.document.text),
             }
-            if isinstance(event, ev.Invalid):
-                changes["trouble"] = Trouble(
-                    **at,
-                    stream=received.stream,
-                    code="GEN_SCHEMA_INVALID",
-                    stage="validate-repair",
-                    message="; ".join(event.errors)[:MAX_EVIDENCE],
-                    evidence=event.document.text[:MAX_EVIDENCE],
-                )
         case ev.Failed():
             changes = {
-                "trouble": Trouble(
-                    **at,
-                    stream=received.stream,
-                    code=event.code,
-                    stage=event.stage,
-                    message=event.message,
-                    evidence=event.evidence[:MAX_EVIDENCE] if event.evidence else None,
-                )
+                "trouble": _trouble(received, event.code, event.stage, event.message),
+                "evidence": _evidence(received, event.evidence),
             }
         case ev.DeadLetter():
             changes = {
-                "trouble": Trouble(
-                    **at, stream=received.stream, code=event.code, stage=event.stage, message=event.reason
-                )
+                "asked": _unread(received, event),
+                "trouble": _trouble(received, event.code, event.stage, event.reason),
+                "evidence": _evidence(received, event.evidence),
             }
         case ev.Result():
-            changes = {
-                "end": End(
-                    **at,
-                    stream=received.stream,
-                    created_ms=received.stream_created_ms,
-                    result=_bounded(event),
-                )
-            }
+            changes = {"end": _end(received, event)}
         case ev.Revised():
             changes = {
-                "revision": Revision(**at, by=event.revised_by, content_hash=event.content_hash)
+                "revision": Revision(
+                    sequence=received.sequence,
+                    at_ms=received.time_ms,
+                    by=event.revised_by,
+                    content_hash=event.content_hash,
+                )
             }
-        case _:
-            # clamped, deadline and cancelled say nothing that the result does not say again.
+        case ev.Clamped() | ev.Deadline() | ev.Cancelled():
             return outcome.Emit()
-    return outcome.Record(row=msgspec.structs.replace(record, **changes))
+        case _:
+            raise TypeError(f"audit does not take {received.name}")
+    return outcome.Record(row=Record(request_id=received.request_id, kind=received.kind, **changes))
 
 
 def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> Asked:
-    known = {"sequence": received.sequence, "kind": received.kind, "at_ms": received.time_ms}
+    known: dict[str, Any] = {"sequence": received.sequence, "kind": received.kind, "at_ms": received.time_ms}
     try:
         asked = request.read(body, received.kind)
     except request.RequestError:
-        return Asked(**known, input_hash=fingerprint.digest_text(body.decode("utf-8", "replace")))
-    parameters = asked.model_dump(mode="json", exclude_defaults=True, exclude={"prompt"})
+        said = msgspec.json.decode(body).get("prompt")
+        prompt = said if isinstance(said, str) else None
+        input_hash = fingerprint.digest_text(body.decode("utf-8", "replace"))
+        return Asked(**known, input_hash=input_hash, prompt=_prompt(prompt, keep=store_prompts))
     return Asked(
         **known,
         input_hash=asked.input_hash(received.kind),
-        prompt=asked.prompt if store_prompts else None,
+        prompt=_prompt(asked.prompt, keep=store_prompts),
         workspace=asked.workspace,
         replay_of=asked.replay_of,
-        parameters=parameters,
+        parameters=_parameters(asked),
     )
 
 
-def _bounded(result: ev.Result) -> dict[str, Any]:
+def _prompt(prompt: str | None, *, keep: bool) -> str | None:
+    if prompt is None:
+        return None
+    return prompt[: request.MAX_PROMPT] if keep else f"sha256:{fingerprint.digest_text(prompt)}"
+
+
+def _parameters(asked: request.GenerationRequest) -> dict[str, Any]:
+    parameters = asked.model_dump(mode="json", exclude_defaults=True, exclude={"prompt"})
+    if asked.schema_ is not None and len(msgspec.json.encode(asked.schema_)) > MAX_PARAMETERS:
+        parameters["schema_"] = f"sha256:{fingerprint.digest(asked.schema_)}"
+    return parameters
+
+
+def _unread(received: Received[Any], letter: ev.DeadLetter) -> Asked | None:
+    """The request that a letter is about, for the case that its body could not even be decoded."""
+    if letter.stream != pipeline.REQUESTS or not letter.subject.startswith(_REQUESTED):
+        return None
+    return Asked(
+        sequence=letter.sequence,
+        kind=received.kind,
+        at_ms=letter.time_ms,
+        input_hash=letter.sha256,
+        unread=True,
+    )
+
+
+def _step(received: Received[Any], event: ev.ContextBuilt | ev.Drafted | ev.Structured | ev.Invalid) -> Step:
+    brief = event.brief
+    draft = None if isinstance(event, ev.ContextBuilt) else event.draft
+    document = event.document if isinstance(event, ev.Structured | ev.Invalid) else None
+    last = document or draft
+    return Step(
+        sequence=received.sequence,
+        attempt=event.attempt,
+        rank=_RANK[event.name],
+        event=event.name,
+        at_ms=received.time_ms,
+        requested_at_ms=brief.requested_at_ms,
+        input_hash=brief.input_hash,
+        prompt_hash=brief.prompt_hash,
+        prompt_version=brief.prompt_version,
+        workspace=brief.workspace,
+        replay_of=brief.replay_of,
+        rating=msgspec.to_builtins(brief.rating),
+        sampling={
+            "freeform": msgspec.to_builtins(brief.freeform),
+            "structuring": msgspec.to_builtins(brief.structuring),
+        },
+        provider=last.provider if last else None,
+        model=last.model if last else None,
+        draft=draft.text[:MAX_TEXT] if draft else None,
+        document=document.text[:MAX_TEXT] if document else None,
+    )
+
+
+def _trouble(received: Received[Any], code: ErrorCode, stage: str, message: str) -> Trouble:
+    return Trouble(
+        stream=received.stream,
+        sequence=received.sequence,
+        at_ms=received.time_ms,
+        code=code,
+        stage=stage,
+        message=message[:MAX_TEXT],
+    )
+
+
+def _evidence(received: Received[Any], text: str | None) -> Evidence | None:
+    if not text:
+        return None
+    return Evidence(
+        stream=received.stream, sequence=received.sequence, at_ms=received.time_ms, text=text[:MAX_TEXT]
+    )
+
+
+def _end(received: Received[Any], result: ev.Result) -> End:
+    plain: dict[str, Any] = msgspec.to_builtins(result)
     if result.content is not None and len(msgspec.json.encode(result.content)) > MAX_RESULT:
-        plain: dict[str, Any] = msgspec.to_builtins(result)
         plain["content"] = None
         plain["content_left_out"] = True
-        return plain
-    return msgspec.to_builtins(result)
+    return End(
+        stream=received.stream,
+        created_ms=received.stream_created_ms,
+        sequence=received.sequence,
+        at_ms=received.time_ms,
+        result=plain,
+    )

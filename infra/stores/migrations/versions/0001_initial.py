@@ -34,11 +34,10 @@ def upgrade() -> None:
         sa.Column("replay_of", sa.String(64)),
         sa.Column("revised_by", sa.String(64)),
         sa.Column("record", sa.Text, nullable=False),
-        sa.Column("swept", sa.Boolean, nullable=False, server_default=sa.text("false")),
     )
     op.create_index("ix_generations_status", "generations", ["status", "requested_at_ms"])
     op.create_index("ix_generations_requested", "generations", ["requested_at_ms"])
-    op.create_index("ix_generations_swept", "generations", ["swept", "ended_at_ms"])
+    op.create_index("ix_generations_ended", "generations", ["ended_at_ms", "requested_at_ms"])
     op.create_table(
         "generation_logs",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
@@ -49,7 +48,7 @@ def upgrade() -> None:
         sa.Column("input_hash", sa.String(64)),
         sa.Column("prompt", sa.Text),
         sa.Column("prompt_hash", sa.String(64)),
-        sa.Column("latency_ms", sa.Float),
+        sa.Column("latency_ms", sa.BigInteger),
         sa.Column("error_code", sa.String(32)),
         sa.Column("provider", sa.String(64)),
         sa.Column("model", sa.String(128)),
@@ -61,9 +60,11 @@ def upgrade() -> None:
         sa.Column("stream", sa.String(32), nullable=False),
         sa.Column("stream_created_ms", sa.BigInteger, nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
-        sa.UniqueConstraint("stream", "stream_created_ms", "sequence", name="uq_generation_logs_message"),
+        sa.UniqueConstraint(
+            "request_id", "stream", "stream_created_ms", "sequence", name="uq_generation_logs_message"
+        ),
     )
-    op.create_index("ix_generation_logs_request", "generation_logs", ["request_id"])
+    op.create_index("ix_generation_logs_ended", "generation_logs", ["ended_at_ms"])
 
 
 def downgrade() -> None:
