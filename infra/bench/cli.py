@@ -12,9 +12,19 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Measure the pipeline on this machine.")
+from infra import settings as settings_module
+from infra.telemetry import logging as telemetry_logging
+
+app = typer.Typer(no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+
+
+@app.callback()
+def _prepare() -> None:
+    """Measure the pipeline on this machine."""
+    # Figures go to standard output; everything else must not.
+    telemetry_logging.configure(settings_module.load(log_level="error"))
 
 
 def _say(text: str) -> None:
