@@ -47,9 +47,12 @@ def run(
 
     async def work() -> int:
         from infra import wiring
-        from infra.nats.connection import broker_url
+        from infra.nats.connection import broker_url, dial
 
-        found = settings.model_copy(update={"nats_url": broker_url(settings)})
+        url = broker_url(settings)
+        # A stage waits for a lost broker for ever; one that was never there is a mistake to tell.
+        await (await dial(url, name="understudy-run")).close()
+        found = settings.model_copy(update={"nats_url": url})
         return await wiring.run_stages(found, names, json_ready=json)
 
     console.run(work())

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from infra.nats.wire import Wire
 
 PREFIX: Final = "rp-"
-_NOT_FOUND: Final = 404
-#: JetStream error: the stream has no such sequence.
-_NO_SEQUENCE: Final = 10043
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,14 +174,14 @@ async def drop(wire: Wire, sequence: int) -> None:
         UnderstudyError: the broker refuses.
         Unavailable: the broker does not answer.
     """
+    # The broker's refusals of an unknown sequence differ by where it would stand.
+    await get(wire, sequence)
     query = msgspec.json.encode({"seq": sequence, "no_erase": True})
     answer = await wire.call(f"$JS.API.STREAM.MSG.DELETE.{pipeline.DEAD}", query)
     said = msgspec.json.decode(answer.data) if answer.data else {}
     if said.get("success"):
         return
     error = said.get("error", {})
-    if error.get("code") == _NOT_FOUND or error.get("err_code") == _NO_SEQUENCE:
-        raise NoLetter(sequence)
     raise UnderstudyError(f"letter {sequence} cannot be dropped: {error.get('description', 'no answer')}")
 
 

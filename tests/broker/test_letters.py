@@ -1,0 +1,158 @@
+"""Are dead letters found, and is one replayed once and only once?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+import pytest_asyncio
+from nats.js.api import ConsumerConfig
+
+from contracts.errors import ErrorCode
+from contracts.events import DeadLetter
+from infra.nats import letters, log
+from infra.nats.connection import dial
+from infra.nats.letters import Applied, Filter, Letter, NoLetter
+from infra.nats.wire import Wire
+
+_TIME = "2026-01-01T00:00:00Z"
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest_asyncio.fixture
+async def wire(nats_url: str) -> AsyncIterator[Wire]:
+    """Calls to the shared broker, which has its topology."""
+    client = await dial(nats_url, name="test")
+    found = Wire()
+    await found.open(client)
+    yield found
+    await found.close()
+    await client.close()
+
+
+async def _die(
+    wire: Wire, request_id: str, *, stage: str = "context-build", code: str = "GEN_POISON"
+) -> None:
+    """A request and its dead letter, as a stage would leave them."""
+    body = b'{"prompt": "a forest"}'
+    ack = await wire.publish(f"gen.requested.layout.{request_id}", body)
+    letter = DeadLetter(
+        code=ErrorCode(code),
+        reason="killed its worker",
+        stage=stage,
+        stream="REQUESTS",
+        sequence=ack.seq,
+        subject=f"gen.requested.layout.{request_id}",
+        time_ms=1,
+        deliveries=4,
+        body=body,
+    )
+    await wire.publish(f"dead.{stage}.layout.{request_id}", msgspec.json.encode(letter))
+
+
+async def _find(wire: Wire, **wanted: object) -> list[Letter]:
+    return [letter async for letter in letters.find(wire, Filter(**wanted))]  # type: ignore[arg-type]
+
+
+async def _replay(wire: Wire, letter: Letter, *, again: bool = False) -> tuple[str, Applied]:
+    planned = await letters.prepare(wire, letter, again=again)
+    return planned.request_id, await letters.apply(wire, planned, time=_TIME, traceparent=_TRACE)
+
+
+async def test_letters_are_found_by_every_filter(wire: Wire) -> None:
+    await _die(wire, "a")
+    await _die(wire, "b", stage="fallback")
+    await _die(wire, "c", code="GEN_INTERNAL")
+    assert [each.request_id for each in await _find(wire)] == ["a", "b", "c"]
+    assert [each.request_id for each in await _find(wire, request_id="b")] == ["b"]
+    assert [each.request_id for each in await _find(wire, stage="fallback")] == ["b"]
+    assert [each.request_id for each in await _find(wire, code="GEN_INTERNAL")] == ["c"]
+    assert [each.request_id for each in await _find(wire, sequences=(3, 1))] == ["c", "a"]
+    first = (await _find(wire))[0]
+    assert await _find(wire, since_ms=first.time_ms + 3_600_000) == []
+
+
+async def test_an_unknown_letter_is_told(wire: Wire) -> None:
+    with pytest.raises(NoLetter, match="dead ls"):
+        await letters.get(wire, 1)
+    with pytest.raises(NoLetter):
+        await letters.drop(wire, 1)
+
+
+async def test_a_replay_is_a_new_request_with_lineage(wire: Wire) -> None:
+    await _die(wire, "a")
+    name, applied = await _replay(wire, await letters.get(wire, 1))
+    found = await log.owner(wire, name)
+    assert (name, applied) == ("rp-1-1", Applied.PUBLISHED)
+    assert found is not None
+    assert found.subject == "gen.requested.layout.rp-1-1"
+    assert msgspec.json.decode(found.body) == {"prompt": "a forest", "replay_of": "a"}
+    assert found.headers["traceparent"] == _TRACE
+
+
+async def test_a_second_replay_is_refused_by_the_broker(wire: Wire) -> None:
+    await _die(wire, "a")
+    letter = await letters.get(wire, 1)
+    planned = await letters.prepare(wire, letter)
+    applied = await asyncio.gather(
+        *(letters.apply(wire, planned, time=_TIME, traceparent=_TRACE) for _ in range(10))
+    )
+    assert sorted(applied) == [Applied.ALREADY] * 9 + [Applied.PUBLISHED]
+    assert [entry.subject async for entry in log.read(wire, "REQUESTS", "gen.requested.*.rp-1-1")] == [
+        planned.subject
+    ]
+
+
+async def test_a_second_replay_is_refused_under_another_kind_too(wire: Wire) -> None:
+    await _die(wire, "a")
+    await wire.publish("gen.requested.plot.rp-1-1", b'{"prompt": "taken"}')
+    assert await _replay(wire, await letters.get(wire, 1)) == ("rp-1-1", Applied.ALREADY)
+
+
+async def test_again_takes_the_next_number(wire: Wire) -> None:
+    await _die(wire, "a")
+    letter = await letters.get(wire, 1)
+    assert [await _replay(wire, letter), await _replay(wire, letter, again=True)] == [
+        ("rp-1-1", Applied.PUBLISHED),
+        ("rp-1-2", Applied.PUBLISHED),
+    ]
+    assert await _replay(wire, letter) == ("rp-1-1", Applied.ALREADY)
+
+
+async def test_a_dropped_letter_is_gone_and_the_others_stay(wire: Wire) -> None:
+    await _die(wire, "a")
+    await _die(wire, "b")
+    await letters.drop(wire, 1)
+    assert [each.request_id for each in await _find(wire)] == ["b"]
+    with pytest.raises(NoLetter):
+        await letters.drop(wire, 1)
+
+
+async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire: Wire) -> None:
+    js = wire.client.jetstream()
+    await js.add_consumer(
+        "REQUESTS",
+        ConsumerConfig(durable_name="frail", ack_wait=1, max_deliver=1, ack_policy="explicit"),  # type: ignore[arg-type]
+    )
+    consumer = await js.pull_subscribe_bind("frail", "REQUESTS")
+    await wire.publish("gen.requested.layout.a", b'{"prompt": "a forest"}')
+    (message,) = await consumer.fetch(1, timeout=5)
+    await message.term()
+    letter = await _first_letter(wire)
+    assert (letter.advisory, letter.stage, letter.stream, letter.stream_sequence) == (
+        True,
+        "frail",
+        "REQUESTS",
+        1,
+    )
+    assert "terminated" in letter.reason
+    assert await _replay(wire, letter) == ("rp-1-1", Applied.PUBLISHED)
+
+
+async def _first_letter(wire: Wire) -> Letter:
+    async with asyncio.timeout(20):
+        async for entry in log.follow(wire.client, "DEAD", (">",), start=1):
+            return letters.read(entry)
+    raise AssertionError

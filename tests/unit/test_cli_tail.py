@@ -1,0 +1,69 @@
+"""Does a pattern watch what it says, and nothing else?"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import pipeline
+from infra.tail import PatternError, meet, watched
+
+_TOKEN = st.sampled_from(["gen", "dead", "failed", "result", "layout", "r1"])
+_SUBJECT = st.lists(_TOKEN, min_size=1, max_size=5)
+_PATTERN = st.tuples(st.lists(st.one_of(_TOKEN, st.just("*")), min_size=1, max_size=4), st.booleans()).map(
+    lambda parts: [*parts[0], ">"] if parts[1] else parts[0]
+)
+
+
+def _matches(pattern: list[str], subject: list[str]) -> bool:
+    """NATS' own rule, written the other way round."""
+    if pattern[-1] == ">":
+        head = pattern[:-1]
+        return len(subject) > len(head) and _matches([*head, *subject[len(head) :]], subject)
+    return len(pattern) == len(subject) and all(
+        want in ("*", have) for want, have in zip(pattern, subject, strict=True)
+    )
+
+
+@given(_PATTERN, _PATTERN, _SUBJECT)
+def test_what_meets_is_what_both_match(one: list[str], other: list[str], subject: list[str]) -> None:
+    met = meet(".".join(one), ".".join(other))
+    both = _matches(one, subject) and _matches(other, subject)
+    assert both == (met is not None and _matches(met.split("."), subject))
+
+
+def test_everything_is_every_stored_subject_and_live_text() -> None:
+    what = watched(None, None)
+    assert what.streams == {
+        stream: pipeline.stream_subjects(stream)
+        for stream in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)
+    }
+    assert what.progress == "gen.progress.>"
+
+
+def test_one_event_is_looked_for_in_its_stream_alone() -> None:
+    what = watched("gen.failed.>", None)
+    assert (what.streams, what.progress) == ({"EVENTS": ("gen.failed.>",)}, None)
+
+
+def test_one_request_is_looked_for_everywhere() -> None:
+    what = watched(None, "r1")
+    assert what.streams["REQUESTS"] == ("gen.requested.*.r1",)
+    assert "gen.result.*.r1" in what.streams["EVENTS"]
+    assert what.streams["DEAD"] == ("dead.*.*.r1",)
+    assert what.progress == "gen.progress.*.r1"
+
+
+@pytest.mark.parametrize("pattern", ["gen..x", "gen.>.x", "gen fail", "", "gen.fa*", "orders.>"])
+def test_a_pattern_that_cannot_match_is_refused(pattern: str) -> None:
+    if not pattern:
+        assert watched(pattern, None) == watched(None, None)
+        return
+    with pytest.raises(PatternError):
+        watched(pattern, None)
+
+
+def test_a_bad_id_is_refused() -> None:
+    with pytest.raises(PatternError, match="request id"):
+        watched(None, "a.b")

@@ -1,0 +1,152 @@
+"""Does the command line start quickly, and is wrong usage told before anything happens?"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.cli import console, dead, request, run
+
+COMMANDS = "demo up run request tail why cancel dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
+
+
+def _understudy(*args: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(  # noqa: PLW1510 - the status is what is tested
+        [sys.executable, "-m", "infra.cli", *args],
+        input=stdin,
+        capture_output=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(console.__file__).parents[2]), **env},
+        timeout=60,
+    )
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from infra.cli.console import guarded; status = guarded(); "
+        "heavy = {'nats', 'pydantic', 'sqlalchemy', 'faststream', 'structlog'} & set(sys.modules); "
+        "sys.stderr.write(repr(sorted(heavy))); sys.exit(status)"
+    )
+    done = subprocess.run(  # noqa: PLW1510 - the status is what is tested
+        [sys.executable, "-c", code, "--help"],
+        capture_output=True,
+        timeout=60,
+        cwd=Path(console.__file__).parents[2],
+    )
+    text = done.stdout.decode()
+    assert done.returncode == 0
+    assert [name for name in COMMANDS if f" {name} " not in text] == []
+    assert done.stderr == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("request",), "PROMPT"),
+        (("request", " "), "prompt"),
+        (("request", "x", "--kind", "castle"), "castle"),
+        (("request", "x", "--id", "a.b"), "a.b"),
+        (("request", "x", "--file", "y.json"), "not both"),
+        (("request", "--file", "/nowhere.json"), "/nowhere.json"),
+        (("request", "x", "--deadline-ms", "0"), "deadline"),
+        (("request", "x", "--id", "y" * 63, "--count", "10"), "must match"),
+        (("tail", "gen..x"), "gen..x"),
+        (("tail", "--since", "ten minutes"), "ten minutes"),
+        (("why", "a.b"), "a.b"),
+        (("run", "director"), "director"),
+        (("up", "--copies", "audit"), "STAGE=N"),
+        (("up", "--copies", "director=2"), "director"),
+        (("dead", "replay"), "--all"),
+        (("dead", "ls", "--stage", "director"), "director"),
+        (("dead", "ls", "--code", "GEN_WHAT"), "GEN_WHAT"),
+        (("dead", "replay", "one"), "LETTER"),
+        (("audit", "ls", "--status", "gone"), "gone"),
+        (("samples", "check", "/nowhere"), "/nowhere"),
+        (("perform",), "perform"),
+    ],
+)
+def test_wrong_usage_exits_2_and_names_the_value(args: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    done = _understudy(*args, UNDERSTUDY_DATA_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert says in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_exits_2_and_is_named() -> None:
+    done = _understudy("audit", "ls", UNDERSTUDY_ACK_WAIT="soon")
+    assert done.returncode == 2
+    assert b"UNDERSTUDY_ACK_WAIT is 'soon'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("request", "x"),
+        ("tail",),
+        ("why", "x"),
+        ("cancel", "x"),
+        ("dead", "ls"),
+        ("topology", "check"),
+        ("run", "fallback"),
+    ],
+)
+@pytest.mark.parametrize("url", [None, "nats://127.0.0.1:1"])
+def test_no_broker_exits_3_and_says_what_to_do(
+    args: tuple[str, ...], url: str | None, tmp_path: Path
+) -> None:
+    env = {"UNDERSTUDY_DATA_DIR": str(tmp_path)} | ({"UNDERSTUDY_NATS_URL": url} if url else {})
+    done = _understudy(*args, **env)
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert "understudy up" in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_no_audit_yet_is_told(tmp_path: Path) -> None:
+    done = _understudy("audit", "ls", "--json", UNDERSTUDY_DATA_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"understudy up" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_samples_check_prints_an_array_and_fails_on_a_wrong_one(tmp_path: Path) -> None:
+    (tmp_path / "sample_bad.json").write_text('{"scene_name": "x", "entities": [{"id": "a", "type": "ufo"}]}')
+    done = _understudy("samples", "check", str(tmp_path), "--json")
+    (row,) = json.loads(done.stdout)
+    assert (done.returncode, row["file"], row["ok"]) == (1, "sample_bad.json", False)
+    assert "entities" in row["error"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("1.5m", 90), ("2h", 7200), ("1d", 86400)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert console.duration(text) == seconds
+
+
+def test_copies() -> None:
+    assert run.parse_copies(["audit=2", "fallback=3"]) == {"audit": 2, "fallback": 3}
+
+
+def test_a_file_is_published_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "body.json"
+    file.write_bytes(b'{"prompt":  "x"}')
+    assert request.read_body(None, file, None) == b'{"prompt":  "x"}'
+
+
+def test_a_deadline_on_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "body.json"
+    file.write_bytes(b'{"prompt": "x", "deadlineMs": 9}')
+    assert json.loads(request.read_body(None, file, 500)) == {"prompt": "x", "deadline_ms": 500}
+
+
+def test_ids_of_many() -> None:
+    assert request.number("a", 1) == ["a"]
+    assert request.number("a", 3) == ["a-1", "a-2", "a-3"]
+
+
+def test_a_filter_reads_all_its_options() -> None:
+    found = dead.read_filter([3], "r1", "audit", "GEN_POISON", None)
+    assert (found.sequences, found.request_id, found.stage, found.code) == ((3,), "r1", "audit", "GEN_POISON")
