@@ -88,7 +88,7 @@ class Concurrency(_Part):
     structuring: int = Field(default=64, ge=1, le=10_000)
     validate_repair: int = Field(default=128, ge=1, le=10_000)
     fallback: int = Field(default=128, ge=1, le=10_000)
-    audit: int = Field(default=512, ge=1, le=10_000)
+    audit: int = Field(default=2048, ge=1, le=10_000)
 
     def of(self, stage: str) -> int:
         """The bound of one stage."""
@@ -101,7 +101,7 @@ class Audit(_Part):
     #: Keep prompts in the database; otherwise their hashes alone.
     store_prompts: bool = True
     #: Events folded in one transaction.
-    batch: int = Field(default=500, ge=1, le=10_000)
+    batch: int = Field(default=2000, ge=1, le=10_000)
     #: Seconds between two looks of the sweeper.
     sweep_every: float = Field(default=60.0, gt=0)
 

@@ -21,7 +21,7 @@ from nats import errors as nats_errors
 from contracts import envelope, pipeline, retry, subjects
 from contracts import events as ev
 from contracts.envelope import Received, Requested
-from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable
+from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable, Unstorable
 from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Retry, Schedule
 from contracts.result import Meta, Status
 from infra.nats.strikes import ALONE, POISON
@@ -238,8 +238,12 @@ class Runner:
         if isinstance(outcome, Record):
             if self._sink is None:
                 raise TypeError(f"stage {self.stage} has no sink for its rows")
-            await self._sink.add(outcome.row)
-            return
+            try:
+                await self._sink.add(outcome.row)
+            except Unstorable as error:
+                outcome = Fail(code=ErrorCode.GEN_INTERNAL, message=str(error), letter=True)
+            else:
+                return
         if isinstance(outcome, Emit) and not outcome.events:
             return
         for message in await self._messages(delivery, outcome, elapsed_ms):
