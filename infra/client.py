@@ -296,7 +296,7 @@ class Client:
         try:
             await self.connection.flush()
             if await self.look(request_id) is not None:
-                return
+                await queue.put(None)
             while (msg := await queue.get()) is not None:
                 with contextlib.suppress(Unreadable):
                     said = envelope.decode("progress", msg.data, {})

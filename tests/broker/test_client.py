@@ -101,27 +101,24 @@ async def test_cancelling_finds_the_kind_in_the_log(client: Client) -> None:
 
 
 async def test_progress_ends_with_the_result(client: Client) -> None:
-    pieces = client.progress("a")
+    written = msgspec.json.encode(ev.Progress(stage="freeform-gen", attempt=1, index=0, text="Once "))
+    heard = asyncio.Event()
 
-    async def collect() -> list[str]:
-        return [piece.text async for piece in pieces]
+    async def listen() -> set[str]:
+        texts: set[str] = set()
+        async for piece in client.progress("a"):
+            texts.add(piece.text)
+            heard.set()
+        return texts
 
-    async with asyncio.timeout(20):
-        reading = asyncio.create_task(collect())
-        other = client.connection
-        written = ev.Progress(stage="freeform-gen", attempt=1, index=0, text="Once ")
-        # Text has no store: it is heard by who listens already.
-        while await _listeners(client, "gen.progress.layout.a", msgspec.json.encode(written)) == 0:
-            await other.flush()
-        await other.jetstream().publish("gen.result.layout.a", _result("a"))
-        texts = await reading
-    assert set(texts) == {"Once "}
-
-
-async def _listeners(client: Client, subject: str, body: bytes) -> int:
-    subscriptions = [each.subject for each in client.connection._subs.values()]
-    await client.connection.publish(subject, body)
-    return sum(each == "gen.progress.*.a" for each in subscriptions)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        listening = group.create_task(listen())
+        # Text is not stored: only who listens already hears it.
+        while not heard.is_set():
+            await client.connection.publish("gen.progress.layout.a", written)
+            await client.connection.flush()
+        await client.connection.jetstream().publish("gen.result.layout.a", _result("a"))
+    assert listening.result() == {"Once "}
 
 
 async def test_large_content_is_fetched_and_checked(client: Client) -> None:
