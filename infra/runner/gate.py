@@ -20,24 +20,19 @@ class Gate:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @asynccontextmanager
-    async def shared(self) -> AsyncIterator[None]:
-        """Run beside others."""
+    async def enter(self) -> None:
+        """Run beside others, from when nobody is or wants to be alone."""
         if self._owner.locked():
             async with self._owner:
-                self._enter()
-        else:
-            self._enter()
-        try:
-            yield
-        finally:
-            self._sharers -= 1
-            if self._sharers == 0:
-                self._empty.set()
-
-    def _enter(self) -> None:
+                pass
         self._sharers += 1
         self._empty.clear()
+
+    def leave(self) -> None:
+        """Done beside others."""
+        self._sharers -= 1
+        if self._sharers == 0:
+            self._empty.set()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

@@ -8,11 +8,9 @@ back at once, put off, or left to the broker because this process died.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 import msgspec
@@ -149,19 +147,23 @@ class Runner:
             received = self._decode(delivery)
         except NewerVersion as error:
             return await self._park(delivery, str(error))
-        done = await self._guard(received, delivery)
-        if done is not None:
-            return done
-        alone: AbstractAsyncContextManager[None] = self._gate.shared()
+        if self.stage != "audit":
+            done = await self._guard(received, delivery)
+            if done is not None:
+                return done
         if suspect:
             starts = await self._strikes.count(delivery.stream, delivery.sequence)
             if starts >= POISON:
                 return _poisoned(starts)
             await self._strikes.add(delivery.stream, delivery.sequence, starts + 1)
             if starts + 1 >= ALONE:
-                alone = self._gate.alone()
-        async with alone:
+                async with self._gate.alone():
+                    return await self._run(received)
+        await self._gate.enter()
+        try:
             return await self._run(received)
+        finally:
+            self._gate.leave()
 
     def _decode(self, delivery: Delivery) -> Received[Any]:
         msg = delivery.msg
@@ -197,7 +199,7 @@ class Runner:
 
     async def _guard(self, received: Received[Any], delivery: Delivery) -> Outcome | None:
         """An outcome if there is nothing to run."""
-        if received.name == "requested" and self.stage != "audit":
+        if received.name == "requested":
             owner = await self._lookup.first_request(received.request_id)
             if owner is None or owner.sequence >= received.sequence:
                 return None
@@ -218,7 +220,7 @@ class Runner:
     async def _run(self, received: Received[Any]) -> Outcome:
         try:
             decided = self._handle(received)
-            if not inspect.isawaitable(decided):
+            if isinstance(decided, Outcome):
                 return decided
             if self.stage not in pipeline.EXPENSIVE:
                 return await decided
