@@ -53,6 +53,12 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """A timer: what the broker publishes later, on another subject."""
+
+    body: bytes
+
+
 def message_id(request_id: str, stage: str, event: str, attempt: int | str) -> str:
     """The deduplication id of rule 2."""
     return f"{request_id}:{stage}:{event}:{attempt}"
@@ -107,7 +113,7 @@ _DECODERS: Final = {
 }
 
 
-def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event | Requested:
+def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event | Requested | Scheduled:
     """Decode an event's body by its name.
 
     Args:
@@ -119,6 +125,10 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
         Unreadable: the body is not what the event's struct says; the text names the field.
         NewerVersion: a later version of a known event.
     """
+    if name == "timer":
+        if SCHEDULE not in message_headers:
+            raise Unreadable(f"a timer needs the header {SCHEDULE}", code=_DEFECT)
+        return Scheduled(body=body)
     found = _TYPE.fullmatch(message_headers.get("ce-type", ""))
     if found is not None:
         if found[1] != name:

@@ -68,7 +68,8 @@ ROWS: Final = (
     Row(
         event="timer",
         published_by=("fallback", "freeform-gen", "structuring"),
-        consumed_by=(BROKER,),
+        # Audit for one thing: junk on this subject is no schedule and would keep one from being set.
+        consumed_by=(BROKER, "audit"),
         stream=EVENTS,
         body=None,
         says="a broker schedule: what is published later, on which subject",

@@ -37,6 +37,8 @@ def parse(subject: str) -> Subject:
         SubjectError: naming the token at fault.
     """
     tokens = subject.split(".")
+    if tokens[:2] == ["gen", "timer"] and len(tokens) == 5:  # noqa: PLR2004 - its slot stands last
+        tokens.pop()
     if len(tokens) != 4 or tokens[0] != "gen":  # noqa: PLR2004 - the grammar above
         raise SubjectError(f"subject {subject!r} is not gen.<event>.<kind>.<request_id>")
     _, event, kind, request_id = tokens

@@ -1,146 +1,248 @@
-"""Can a request's own JSON Schema be used, does a document fit it, and what is its smallest one?"""
+"""Can the JSON Schema that a request brings be used?
+
+It comes from a stranger: nothing is fetched, every walk is bounded, and regular expressions run on
+a linear-time engine (see :mod:`contracts.content.pattern`).
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Final, cast
+from urllib.parse import unquote
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from referencing import Registry as NoRemote
-from referencing.exceptions import Unresolvable
+import msgspec
+from jsonschema import Draft202012Validator, SchemaError
 
-#: Nodes that a request's schema may have.
-MAX_NODES: Final = 2_000
-#: Visible text of a placeholder.
-PLACEHOLDER: Final = "[placeholder]"
-#: Nesting at which building a placeholder is given up.
-_MAX_DEPTH: Final = 24
+from contracts.content import pattern
 
+#: Most subschemas in one schema.
+MAX_NODES: Final = 1000
+#: Deepest nesting of subschemas.
+MAX_DEPTH: Final = 64
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-def check_schema(own: Mapping[str, Any]) -> str | None:
-    """Why a request's schema cannot be used, with the path; ``None`` when it can."""
-    if not own:
-        return "is empty: it accepts anything; say what the answer looks like"
-    nodes = 0
-    for path, node in _nodes(own, "schema"):
-        nodes += 1
-        if nodes > MAX_NODES:
-            return f"has more than {MAX_NODES} nodes"
-        ref = node.get("$ref", node.get("$dynamicRef"))
-        if isinstance(ref, str) and not ref.startswith("#"):
-            return f"{path}.$ref {ref!r} points outside the schema; only references inside it (#…) are followed"
-        pattern = node.get("pattern")
-        if isinstance(pattern, str):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                return f"{path}.pattern {pattern!r} is no regular expression: {error}"
-    try:
-        Draft202012Validator.check_schema(own)
-        faults(own, {"": None})
-    except SchemaError as error:
-        where = ".".join(str(part) for part in error.absolute_path)
-        return f"is no JSON Schema (draft 2020-12): {where}: {error.message}"
-    except (Unresolvable, RecursionError) as error:
-        return f"cannot be followed: {error}"
-    return None
+#: Keywords that hold one subschema, a list of them, or a map of them.
+_ONE: Final = frozenset(
+    {
+        "additionalProperties",
+        "contains",
+        "contentSchema",
+        "else",
+        "if",
+        "items",
+        "not",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    }
+)
+_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_MAP: Final = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
+#: Those that look at the same value as the schema around them: a cycle through them never ends.
+_IN_PLACE: Final = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
+REFS: Final = ("$ref", "$dynamicRef")
 
 
-def _nodes(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    stack: list[tuple[str, Any]] = [(path, value)]
-    while stack:
-        where, node = stack.pop()
-        if isinstance(node, dict):
-            known: dict[str, Any] = node  # pyright: ignore[reportUnknownVariableType]
-            yield where, known
-            stack += [(f"{where}.{key}", inner) for key, inner in known.items()]
-        elif isinstance(node, list):
-            items: list[Any] = node  # pyright: ignore[reportUnknownVariableType]
-            stack += [(f"{where}.{index}", inner) for index, inner in enumerate(items)]
+class Unusable(ValueError):  # noqa: N818 - names the schema's state
+    """A request's schema that cannot be used; the text begins with the path of the keyword."""
 
 
-def faults(own: Mapping[str, Any], document: Any) -> tuple[str, ...]:
-    """Why the document does not fit, one line per fault with its path.
+class Usable(msgspec.Struct, frozen=True, kw_only=True):
+    """A request's schema that was looked through."""
 
-    Remote references are never fetched.
+    #: Without ``$schema`` and ``$id``: they would change the rules, or what ``#`` means.
+    root: dict[str, Any]
+    #: Every local reference with the subschema it means.
+    targets: dict[str, Any]
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A subschema and where it stands."""
+
+    path: str
+    schema: Any
+    depth: int
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """Its keywords; none for ``true`` and ``false``."""
+        return cast("dict[str, Any]", self.schema) if isinstance(self.schema, dict) else {}
+
+    def at(self, keyword: str) -> str:
+        """The path of one of its keywords."""
+        return f"{self.path}.{keyword}" if self.path else keyword
+
+
+def usable(own: Mapping[str, Any]) -> Usable:
+    """Look a request's schema through.
+
+    Raises:
+        Unusable: with the path of the keyword at fault and what to do.
     """
-    validator = Draft202012Validator(dict(own), registry=NoRemote())
-    found: list[str] = []
-    for error in validator.iter_errors(document):
-        where = ".".join(str(part) for part in error.absolute_path)
-        found.append(f"{where}: {error.message[:300]}" if where else error.message[:300])
-        if len(found) >= 20:  # noqa: PLR2004 - more would not help anybody
-            break
-    return tuple(found)
-
-
-def placeholder(own: Mapping[str, Any]) -> Any | None:
-    """The smallest document that fits, its texts marked; ``None`` where none can be built."""
     try:
-        built = _build(own, own, 0)
-    except (_GiveUpError, RecursionError):
-        return None
-    return built if built and not faults(own, built) else None
+        # Keys keep their order: a document is written in the order of the properties.
+        encoded = msgspec.json.encode(own)
+    except (RecursionError, TypeError, ValueError):
+        raise Unusable("schema: is nested too deep, or is no JSON") from None
+    found = _looked_through(encoded)
+    if isinstance(found, str):
+        raise Unusable(found)
+    return found
 
 
-class _GiveUpError(Exception):
-    """No placeholder can be built for this schema."""
+@lru_cache(maxsize=64)
+def _looked_through(encoded: bytes) -> Usable | str:
+    try:
+        return _look_through(msgspec.json.decode(encoded, type=dict[str, Any]))
+    except Unusable as error:
+        return str(error)
+    except (RecursionError, msgspec.DecodeError):
+        return "schema: is nested too deep, or is no JSON object"
 
 
-def _build(schema: Any, root: Mapping[str, Any], depth: int) -> Any:  # noqa: C901, PLR0911, PLR0912 - a case per keyword
-    if depth > _MAX_DEPTH or schema is False:
-        raise _GiveUpError
-    if schema is True or not schema:
-        return PLACEHOLDER
-    if "const" in schema:
-        return schema["const"]
-    if "enum" in schema:
-        return schema["enum"][0]
-    if "$ref" in schema:
-        return _build(_follow(schema["$ref"], root), root, depth + 1)
-    for keyword in ("anyOf", "oneOf"):
-        for option in schema.get(keyword, ()):
-            try:
-                return _build({**{k: v for k, v in schema.items() if k != keyword}, **option}, root, depth + 1)
-            except _GiveUpError:
-                continue
-    if "allOf" in schema:
-        merged: dict[str, Any] = {k: v for k, v in schema.items() if k != "allOf"}
-        for option in schema["allOf"]:
-            merged = {**merged, **option}
-        return _build(merged, root, depth + 1)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    match kind[0] if isinstance(kind, list) else kind:
-        case "object":
-            wanted: list[str] = list(schema.get("required", ())) or list(schema.get("properties", {}))[:1]
-            inner = schema.get("properties", {})
-            return {name: _build(inner.get(name, True), root, depth + 1) for name in wanted}
-        case "array":
-            size = max(1, schema.get("minItems", 1))
-            if size > 50 or schema.get("maxItems", size) < size:  # noqa: PLR2004 - bounded work
-                raise _GiveUpError
-            return [_build(schema.get("items", True), root, depth + 1) for _ in range(size)]
-        case "integer" | "number":
-            low = schema.get("minimum", schema.get("exclusiveMinimum", 0))
-            return low + 1 if "exclusiveMinimum" in schema else low
-        case "boolean":
-            return False
-        case "null":
-            return None
-        case _:
-            text = PLACEHOLDER.ljust(min(schema.get("minLength", 0), 10_000), ".")
-            return text[: schema.get("maxLength", len(text))]
+def _look_through(root: dict[str, Any]) -> Usable:
+    dialect = root.pop("$schema", DIALECT)
+    if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
+        raise Unusable(f"$schema: {dialect!r:.200} is not supported; write for {DIALECT}")
+    root.pop("$id", None)
+    places = _places(root)
+    try:
+        Draft202012Validator.check_schema(root)
+    except SchemaError as error:
+        path = ".".join(str(part) for part in error.absolute_path) or "schema"
+        raise Unusable(f"{path:.200}: is not valid in a JSON Schema: {error.message:.300}") from None
+    for place in places:
+        _check_place(place)
+    everywhere = {keyword for place in places for keyword in place.keywords}
+    if {"unevaluatedProperties", "patternProperties"} <= everywhere:
+        raise Unusable(
+            "unevaluatedProperties: cannot be used beside patternProperties; use additionalProperties"
+        )
+    targets = _targets(root, places)
+    _refuse_endless(places, targets)
+    return Usable(root=root, targets=targets)
 
 
-def _follow(ref: str, root: Mapping[str, Any]) -> Any:
-    node: Any = root
-    for part in ref.removeprefix("#").strip("/").split("/"):
-        if not part:
+def _places(root: dict[str, Any]) -> list[_Place]:
+    """Every subschema, the root first; breadth-first, so that the path told is the shortest."""
+    places = [_Place(path="", schema=root, depth=0)]
+    for place in places:
+        for keyword, inner in _inner(place, _ONE | _LIST | _MAP):
+            if place.depth == MAX_DEPTH:
+                raise Unusable(f"schema: is nested more than {MAX_DEPTH} levels deep; make it flatter")
+            if len(places) == MAX_NODES:
+                raise Unusable(f"schema: has more than {MAX_NODES} subschemas; make it smaller")
+            places.append(_Place(path=place.at(keyword), schema=inner, depth=place.depth + 1))
+    return places
+
+
+def _inner(place: _Place, keywords: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    for keyword, value in place.keywords.items():
+        if keyword not in keywords:
             continue
-        key = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(node, Mapping) or key not in node:
-            raise _GiveUpError
-        node = node[key]  # pyright: ignore[reportUnknownVariableType]
-    return node  # pyright: ignore[reportUnknownVariableType]
+        if keyword in _ONE:
+            yield keyword, value
+        elif keyword in _LIST and isinstance(value, list):
+            for index, item in enumerate(cast("list[Any]", value)):
+                yield f"{keyword}.{index}", item
+        elif keyword in _MAP and isinstance(value, dict):
+            for name, item in cast("dict[str, Any]", value).items():
+                yield f"{keyword}.{name:.60}", item
+
+
+def _check_place(place: _Place) -> None:
+    for keyword in ("$schema", "$id"):
+        if place.path and keyword in place.keywords:
+            raise Unusable(f"{place.at(keyword)}: is supported at the root alone; leave it out")
+    expressions = [("pattern", place.keywords["pattern"])] if "pattern" in place.keywords else []
+    expressions += [("patternProperties", each) for each in place.keywords.get("patternProperties", {})]
+    for keyword, expression in expressions:
+        why = pattern.fault(expression)
+        if why is not None:
+            raise Unusable(f"{place.at(keyword)}: {expression!r:.80} is no usable regular expression: {why}")
+
+
+def _targets(root: dict[str, Any], places: list[_Place]) -> dict[str, Any]:
+    known = {id(place.schema) for place in places}
+    anchors = {
+        place.keywords[keyword]: place.schema
+        for place in places
+        for keyword in ("$dynamicAnchor", "$anchor")
+        if keyword in place.keywords
+    }
+    targets: dict[str, Any] = {}
+    for place in places:
+        for keyword in REFS:
+            reference = place.keywords.get(keyword)
+            if reference is None or reference in targets:
+                continue
+            shown = f"{place.at(keyword)}: {reference!r:.200}"
+            if not reference.startswith("#"):
+                raise Unusable(f"{shown} is outside of this schema, and nothing is fetched; copy it to $defs")
+            found = _resolved(reference, root, anchors)
+            if found is None:
+                raise Unusable(f"{shown} points to nothing in this schema; name one of its $defs")
+            # What is no subschema was not looked through: it may hold anything.
+            if id(found) not in known:
+                raise Unusable(f"{shown} does not point to a subschema; move it to $defs")
+            targets[reference] = found
+    return targets
+
+
+def _resolved(reference: str, root: dict[str, Any], anchors: dict[str, Any]) -> Any | None:
+    """What a local reference means (RFC 6901 for pointers); ``None`` for nothing."""
+    pointer = unquote(reference[1:])
+    if pointer and not pointer.startswith("/"):
+        return anchors.get(pointer)
+    value: Any = root
+    for token in pointer.split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict):
+            value = cast("dict[str, Any]", value).get(key)
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(cast("list[Any]", value)):
+            value = cast("list[Any]", value)[int(key)]
+        else:
+            return None
+    return value
+
+
+def _refuse_endless(places: list[_Place], targets: dict[str, Any]) -> None:
+    path_of = {id(place.schema): place.path for place in places if place.keywords}
+    graph: dict[int, list[int]] = {}
+    for place in places:
+        steps = [inner for _, inner in _inner(place, _IN_PLACE)]
+        steps += [targets[place.keywords[keyword]] for keyword in REFS if keyword in place.keywords]
+        if place.keywords:
+            graph[id(place.schema)] = [id(step) for step in steps if id(step) in path_of]
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise Unusable(f"{path_of[error.args[1][0]] or 'schema'}: refers to itself without end") from None
+
+
+def only_empty(schema: Usable) -> str | None:
+    """Why no document with anything in it can follow the schema, where its root shows that."""
+    root = schema.root
+    while "$ref" in root and isinstance(schema.targets[root["$ref"]], dict):
+        root = {**schema.targets[root["$ref"]], **{key: root[key] for key in root if key != "$ref"}}
+    named: Any = root.get("type", ["object", "array"])
+    kinds = {named} if isinstance(named, str) else set(named)
+    if not kinds & {"object", "array"}:
+        return f"type: {named!r} is no document; use an object, with the value in one of its properties"
+    for keyword in ("const", "enum"):
+        values: list[Any] = (
+            [root[keyword]] if keyword == "const" and keyword in root else root.get(keyword, [{"": 0}])
+        )
+        if not any(isinstance(value, dict | list) and value for value in values):
+            return f"{keyword}: allows no object with anything in it"
+    closed = root.get("additionalProperties") is False or root.get("maxProperties") == 0
+    names = [name for name, inner in root.get("properties", {}).items() if inner is not False]
+    none_left = root.get("maxProperties") == 0 or (closed and not names and not root.get("patternProperties"))
+    if "array" not in kinds and none_left:
+        return "schema: accepts the empty object alone, which is no content; name its properties"
+    if kinds & {"object", "array"} == {"array"} and root.get("maxItems") == 0:
+        return "maxItems: accepts the empty array alone, which is no content"
+    return None

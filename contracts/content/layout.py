@@ -1,159 +1,178 @@
-"""What is a level layout?"""
+"""What is a valid level layout: which entities exist, and how are they arranged?
+
+The format of the first three golden samples: entities in one list, or in layers that are drawn in
+the order of their ``z_index``.  Coordinates are pixels, y grows downwards.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from contracts.content.fields import Color, Coordinate, Extent, Ident, Line, Part, repeated
+from contracts.content.document import (
+    Color,
+    Document,
+    Extent,
+    Id,
+    Items,
+    Maybe,
+    Phrase,
+    Pixels,
+    Sentence,
+    once,
+)
+
+Depth = Annotated[int, Field(ge=-1000, le=1000)]
 
 
-class _Placed(Part):
-    id: Ident
-
-
-class Platform(_Placed):
-    """Something to stand on, drawn as a block."""
+class Platform(Document):
+    """Solid ground."""
 
     type: Literal["platform"]
-    x: Coordinate
-    y: Coordinate
-    width: Extent | None = None
-    height: Extent | None = None
+    id: Id
+    x: Pixels
+    y: Pixels
+    width: Maybe[Extent] = None
+    """Left out: the game's own size of a platform."""
+    height: Maybe[Extent] = None
+    """Left out: the game's own size of a platform."""
+    color: Maybe[Color] = None
 
 
-class PlatformImage(_Placed):
-    """Something to stand on, drawn as an image."""
-
-    type: Literal["platform_image"]
-    asset_id: Ident
-    x: Coordinate
-    y: Coordinate
-    width: Extent | None = None
-    height: Extent | None = None
-
-
-class Player(_Placed):
+class Player(Document):
     """Where the player starts."""
 
     type: Literal["player"]
-    x: Coordinate
-    y: Coordinate
+    id: Id
+    x: Pixels
+    y: Pixels
+    facing: Maybe[Literal["left", "right"]] = None
 
 
-class BackgroundColor(_Placed):
-    """A backdrop of one colour."""
-
-    type: Literal["background_color"]
-    color: Color
-
-
-class BackgroundImage(_Placed):
-    """A backdrop image."""
-
-    type: Literal["background_image"]
-    asset_id: Ident
-    x: Coordinate
-    y: Coordinate
-    layer: Annotated[int, Field(ge=-1000, le=1000)] | None = None
-
-
-class ForegroundImage(_Placed):
-    """An image in front of the player."""
-
-    type: Literal["foreground_image"]
-    asset_id: Ident
-    x: Coordinate
-    y: Coordinate
-
-
-class Collectible(_Placed):
-    """Something to pick up, drawn as a shape."""
+class Collectible(Document):
+    """Something to pick up, drawn by the game."""
 
     type: Literal["collectible"]
-    name: Line
-    x: Coordinate
-    y: Coordinate
+    id: Id
+    item: Maybe[Phrase] = None
+    """What it is: coin, key, letter."""
+    x: Pixels
+    y: Pixels
+    value: Maybe[Annotated[int, Field(ge=0, le=1_000_000)]] = None
+    """Points or amount."""
 
 
-class CollectibleImage(_Placed):
-    """Something to pick up, drawn as an image."""
-
-    type: Literal["collectible_image"]
-    asset_id: Ident
-    x: Coordinate
-    y: Coordinate
-
-
-class Enemy(_Placed):
-    """Somebody to avoid or to fight."""
+class Enemy(Document):
+    """Somebody in the way."""
 
     type: Literal["enemy"]
-    name: Line
-    x: Coordinate
-    y: Coordinate
+    id: Id
+    species: Maybe[Phrase] = None
+    behavior: Maybe[Literal["idle", "patrol", "chase", "shoot"]] = None
+    x: Pixels
+    y: Pixels
+    patrol_width: Maybe[Extent] = None
+    """How far it walks, pixels."""
 
 
-class Hazard(_Placed):
-    """Something that hurts: spikes, lava, water."""
+class Hazard(Document):
+    """Something that hurts: spikes, fire, a pit."""
 
     type: Literal["hazard"]
-    name: Line
-    x: Coordinate
-    y: Coordinate
-    width: Extent | None = None
-    height: Extent | None = None
+    id: Id
+    x: Pixels
+    y: Pixels
+    width: Maybe[Extent] = None
+    height: Maybe[Extent] = None
+    damage: Maybe[Annotated[int, Field(ge=0, le=1_000_000)]] = None
 
 
-class Goal(_Placed):
+class Goal(Document):
     """Where the level ends."""
 
     type: Literal["goal"]
-    x: Coordinate
-    y: Coordinate
+    id: Id
+    x: Pixels
+    y: Pixels
+    leads_to: Maybe[Phrase] = None
+    """The next scene."""
+
+
+class Decoration(Document):
+    """Something to look at that nothing collides with."""
+
+    type: Literal["decoration"]
+    id: Id
+    looks: Maybe[Phrase] = None
+    x: Pixels
+    y: Pixels
+    asset_id: Maybe[Phrase] = None
+
+
+class Picture(Document):
+    """Something shown as a stored image."""
+
+    type: Literal["background_image", "platform_image", "collectible_image", "foreground_image"]
+    id: Id
+    asset_id: Phrase
+    """Which stored image."""
+    x: Pixels
+    y: Pixels
+    width: Maybe[Extent] = None
+    """Left out: the image's own size."""
+    height: Maybe[Extent] = None
+    """Left out: the image's own size."""
+    layer: Maybe[Depth] = None
+    """Drawing order; lower is further back."""
+
+
+class BackgroundColor(Document):
+    """One colour behind everything."""
+
+    type: Literal["background_color"]
+    id: Id
+    color: Color
+    """#RRGGBB or #RRGGBBAA."""
 
 
 Entity = Annotated[
-    Platform
-    | PlatformImage
-    | Player
-    | BackgroundColor
-    | BackgroundImage
-    | ForegroundImage
-    | Collectible
-    | CollectibleImage
-    | Enemy
-    | Hazard
-    | Goal,
+    Platform | Player | Collectible | Enemy | Hazard | Goal | Decoration | Picture | BackgroundColor,
     Field(discriminator="type"),
 ]
-Entities = Annotated[list[Entity], Field(min_length=1, max_length=500)]
 
 
-class Layer(Part):
+class Layer(Document):
     """Entities that are drawn together."""
 
-    id: Ident
-    z_index: Annotated[int, Field(ge=-1000, le=1000)]
-    entities: Entities
+    id: Id
+    z_index: Depth
+    """Drawing order; lower is further back."""
+    entities: Annotated[Items[Entity], Field(min_length=1, max_length=500)]
 
 
-class Layout(Part):
-    """A level: its entities, at the top or in layers."""
+def _either(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"required": ["entities"]}, {"required": ["layers"]}]
 
-    scene_name: Line
-    entities: Entities | None = None
-    layers: Annotated[list[Layer], Field(min_length=1, max_length=50)] | None = None
+
+class Layout(Document):
+    """One level: its entities, in one list or in layers."""
+
+    model_config = ConfigDict(json_schema_extra=_either)
+
+    concept: Maybe[Sentence] = None
+    """What playing this level should feel like, decided before anything is placed."""
+    scene_name: Phrase
+    entities: Annotated[Items[Entity], Field(min_length=1, max_length=500)] = ()
+    """Every entity of a level without layers."""
+    layers: Annotated[Items[Layer], Field(min_length=1, max_length=32)] = ()
+    """Layers, for a level that is drawn in several."""
 
     @model_validator(mode="after")
-    def _placed_once(self) -> Self:
-        if (self.entities is None) == (self.layers is None):
-            raise ValueError("give either entities or layers")
-        layers = self.layers or []
-        placed = [entity.id for entity in self.entities or []]
-        placed += [entity.id for layer in layers for entity in layer.entities]
-        twice = repeated(placed) or repeated([layer.id for layer in layers])
-        if twice is not None:
-            raise ValueError(f"id {twice!r} is used twice")
+    def _consistent(self) -> Layout:
+        if not self.entities and not self.layers:
+            raise ValueError("has neither entities nor layers; a layout needs one of them")
+        inner = [entity.id for layer in self.layers for entity in layer.entities]
+        once([layer.id for layer in self.layers], "layer id")
+        once([*(entity.id for entity in self.entities), *inner], "entity id")
         return self

@@ -1,4 +1,4 @@
-"""What is a plot?"""
+"""What is a valid plot: which shape does the story have, and what does each beat do to it?"""
 
 from __future__ import annotations
 
@@ -6,22 +6,42 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.content.fields import Line, Part, Passage
+from contracts.content.document import Document, Items, Maybe, Phrase, Prose, Sentence
+
+Structure = Literal[
+    "three_act",
+    "five_act",
+    "hero_journey",
+    "kishotenketsu",
+    "mystery",
+    "tragedy",
+    "episodic",
+    "branching",
+]
 
 
-class Beat(Part):
+class Beat(Document):
     """One step of the story."""
 
-    purpose: Passage
-    name: Line
-    #: 1 (calm) to 10 (the peak).
+    purpose: Sentence
+    """What this beat does to the story: what is different after it."""
+    name: Phrase
+    summary: Maybe[Prose] = None
+    """What happens, in a few sentences."""
+    characters: Annotated[Items[Phrase], Field(max_length=16)] = ()
+    """Who is in it."""
+    location: Maybe[Phrase] = None
     tension: Annotated[int, Field(ge=1, le=10)]
+    """1 is rest, 10 is the moment that the story was built for."""
 
 
-class Plot(Part):
-    """A story in beats."""
+class Plot(Document):
+    """A story as a sequence of beats."""
 
-    title: Line
-    premise: Passage
-    structure: Literal["three_act", "heros_journey", "kishotenketsu", "five_act", "episodic", "branching"]
-    beats: Annotated[list[Beat], Field(min_length=2, max_length=24)]
+    premise: Sentence
+    """The story in one or two sentences: who wants what, and what stands in the way."""
+    structure_type: Structure
+    title: Phrase
+    themes: Annotated[Items[Phrase], Field(max_length=8)] = ()
+    beats: Annotated[Items[Beat], Field(min_length=1, max_length=40)]
+    """In the order in which the player meets them."""

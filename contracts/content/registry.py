@@ -1,22 +1,25 @@
-"""Which model belongs to which kind?"""
+"""Which content kinds exist, and what is a valid document of each?"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
-
-from contracts.content import custom
+from contracts.content import conformance, custom, fault, instance, placeholder
 from contracts.content.dialogue import Dialogue
+from contracts.content.document import Document, json_schema
 from contracts.content.layout import Layout
 from contracts.content.plot import Plot
 from contracts.content.scene import Scene
 from contracts.content.transition import Transition
 
-MODELS: Final[Mapping[str, type[BaseModel]]] = {
+CUSTOM: Final = "custom"
+
+#: The built-in kinds.  A new one: a module beside this one, a line here, one in
+#: ``contracts/subjects.py``, and its placeholder.
+MODELS: Final[Mapping[str, type[Document]]] = {
     "layout": Layout,
     "plot": Plot,
     "scene": Scene,
@@ -24,111 +27,104 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "transition": Transition,
 }
 
-_TEXT: Final = "[placeholder: this content was not generated]"
-_PLACEHOLDERS: Final[Mapping[str, dict[str, Any]]] = {
-    "layout": {
-        "scene_name": _TEXT,
-        "entities": [
-            {"id": "ground", "type": "platform", "x": 0, "y": 550, "width": 800, "height": 50},
-            {"id": "player_start", "type": "player", "x": 100, "y": 520},
-        ],
-    },
-    "plot": {
-        "title": _TEXT,
-        "premise": _TEXT,
-        "structure": "three_act",
-        "beats": [
-            {"purpose": _TEXT, "name": "beginning", "tension": 1},
-            {"purpose": _TEXT, "name": "end", "tension": 1},
-        ],
-    },
-    "scene": {
-        "title": _TEXT,
-        "setting": _TEXT,
-        "mood": "neutral",
-        "time_of_day": "noon",
-        "characters": [],
-        "narration": _TEXT,
-        "choices": [],
-    },
-    "dialogue": {
-        "title": _TEXT,
-        "situation": _TEXT,
-        "speakers": ["narrator"],
-        "lines": [{"speaker": "narrator", "emotion": "neutral", "text": _TEXT}],
-    },
-    "transition": {
-        "summary": _TEXT,
-        "mood_from": "neutral",
-        "mood_to": "neutral",
-        "pacing": "medium",
-        "transition_type": "gradual",
-        "duration": 5,
-        "moments": [{"at": 0, "text": _TEXT}],
-    },
-}
 
-
-def model(kind: str) -> type[BaseModel]:
-    """The pydantic model of a built-in kind.
-
-    Raises:
-        KeyError: for ``custom`` and unknown kinds, which have none.
-    """
-    return MODELS[kind]
-
-
-@cache
-def _schema(kind: str) -> dict[str, Any]:
-    return MODELS[kind].model_json_schema()
+class UnknownKindError(ValueError):
+    """A kind without a model."""
 
 
 class Registry:
-    """The content kinds; implements :class:`contracts.ports.Contents`."""
+    """Knows every kind; :class:`contracts.ports.Contents`, without state."""
+
+    def model(self, kind: str) -> type[Document]:
+        """The class of a built-in kind's documents.
+
+        Raises:
+            UnknownKindError: for ``custom`` too, which has no class.
+        """
+        if kind not in MODELS:
+            raise UnknownKindError(f"kind {kind!r} has no model; kinds with one are {', '.join(MODELS)}")
+        return MODELS[kind]
+
+    def kinds_of(self, document: Any) -> tuple[str, ...]:
+        """The built-in kinds that accept the document."""
+        return tuple(kind for kind in MODELS if not self.faults(kind, document, None))
 
     def schema(self, kind: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """The JSON Schema that documents of the kind follow; ``own`` for ``custom``."""
-        if kind == "custom":
-            return own or {}
-        return _schema(kind)
+        """The JSON Schema (draft 2020-12) that documents of the kind follow.
+
+        Raises:
+            UnknownKindError: an unknown kind, or ``custom`` without its schema.
+        """
+        if kind == CUSTOM:
+            return _given(own)
+        return copy.deepcopy(_schema(self.model(kind)))
 
     def check_schema(self, own: Mapping[str, Any]) -> str | None:
-        """Why a request's own JSON Schema cannot be used; ``None`` when it can."""
-        return custom.check_schema(own)
+        """Why a request's JSON Schema cannot be used, as ``path: what to do``; ``None`` when it can."""
+        try:
+            schema = custom.usable(own)
+            # A document that is found settles it; what the search misses may still be usable.
+            found = instance.build(schema, placeholder.Placeholders())
+            if found is None:
+                conformance.faults(schema, {placeholder.MARK: placeholder.MARK})
+        except (custom.Unusable, conformance.TooMuchWork) as error:
+            return str(error)
+        return None if found is not None else custom.only_empty(schema)
 
     def faults(self, kind: str, document: Any, own: Mapping[str, Any] | None) -> tuple[str, ...]:
-        """Why the document is not valid, one line per fault with its path; empty when it is."""
-        if not document:
-            return ("the document is empty",)
-        if kind == "custom":
-            return custom.faults(own or {}, document)
+        """Why the document is not valid, one line per fault with its path; empty when it is.
+
+        An empty document is never content, whatever the schema says.
+
+        Raises:
+            UnknownKindError: an unknown kind, or ``custom`` without its schema.
+        """
+        model = None if kind == CUSTOM else self.model(kind)
+        schema = _given(own) if model is None else {}
+        if document is None or document in ({}, [], ""):
+            return ("document: is empty",)
+        if not isinstance(document, dict | list):
+            return (f"document: must be a JSON object, not {str(document)[:80]!r}",)
+        if model is not None:
+            return fault.faults(model, document)
         try:
-            MODELS[kind].model_validate(document)
-        except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
-            return tuple(_line(item["loc"], item["type"], item["msg"], document) for item in found)
-        return ()
+            return conformance.faults(custom.usable(schema), document)
+        except custom.Unusable as error:
+            return (f"schema: cannot be used: {error}",)
+        except conformance.TooMuchWork as error:
+            return (str(error),)
 
     def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
-        """A valid, labelled placeholder document; ``None`` where none can be built."""
-        if kind == "custom":
-            return custom.placeholder(own or {})
-        return copy.deepcopy(_PLACEHOLDERS[kind])
+        """A valid document whose every text says that it is a placeholder.
+
+        ``None`` where none can be built: a custom schema that cannot be used, or one for which a
+        bounded search finds no document.
+
+        Raises:
+            UnknownKindError: an unknown kind, or ``custom`` without its schema.
+        """
+        if kind != CUSTOM:
+            self.model(kind)
+            return copy.deepcopy(placeholder.DOCUMENTS[kind])
+        return self.build(_given(own), placeholder.Placeholders())
+
+    def build(self, own: Mapping[str, Any], voice: instance.Voice, *, full: bool = False) -> Any | None:
+        """A valid document for a request's schema in the given voice; ``None`` where none is found."""
+        try:
+            return instance.build(custom.usable(own), voice, full=full)
+        except (custom.Unusable, conformance.TooMuchWork):
+            return None
 
 
-def _line(loc: tuple[int | str, ...], kind: str, message: str, document: Any) -> str:
-    """One fault with its path; the tags that pydantic puts into paths of unions are no fields."""
-    path: list[str] = []
-    here = document
-    for index, part in enumerate(loc):
-        tag = isinstance(here, dict) and part not in here and index < len(loc) - 1
-        if tag:
-            continue
-        path.append(str(part))
-        if isinstance(here, dict | list):
-            try:
-                here = here[part]  # pyright: ignore[reportArgumentType,reportCallIssue,reportUnknownVariableType]
-            except (KeyError, IndexError):
-                here = None
-    said = "unknown field" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
-    return f"{'.'.join(path)}: {said}" if path else said
+CONTENTS: Final = Registry()
+
+
+def _given(own: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if own is None:
+        raise UnknownKindError("kind custom needs the request's schema")
+    return own
+
+
+@lru_cache(maxsize=16)
+def _schema(model: type[Document]) -> dict[str, Any]:
+    return json_schema(model)

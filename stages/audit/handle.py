@@ -85,8 +85,7 @@ def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> Aske
     try:
         asked = request.read(body, received.kind)
     except request.RequestError:
-        said = msgspec.json.decode(body).get("prompt")
-        prompt = said if isinstance(said, str) else None
+        prompt = _legible(body)
         input_hash = fingerprint.digest_text(body.decode("utf-8", "replace"))
         return Asked(**known, input_hash=input_hash, prompt=_prompt(prompt, keep=store_prompts))
     return Asked(
@@ -97,6 +96,15 @@ def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> Aske
         replay_of=asked.replay_of,
         parameters=_parameters(asked),
     )
+
+
+def _legible(body: bytes) -> str | None:
+    """The prompt of a refused request, where there is one to read."""
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any]).get("prompt")
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    return said if isinstance(said, str) else None
 
 
 def _prompt(prompt: str | None, *, keep: bool) -> str | None:
