@@ -8,7 +8,7 @@ import msgspec
 
 from contracts import events as ev
 from contracts import fingerprint, outcome, pipeline, request, subjects
-from contracts.envelope import Received, Requested
+from contracts.envelope import Received, Requested, Scheduled
 from contracts.errors import ErrorCode
 from stages.audit.fold import Asked, End, Evidence, Record, Revision, Step, Trouble
 
@@ -73,7 +73,7 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
                     content_hash=event.content_hash,
                 )
             }
-        case ev.Clamped() | ev.Deadline() | ev.Cancelled():
+        case ev.Clamped() | ev.Deadline() | ev.Cancelled() | Scheduled():
             return outcome.Emit()
         case _:
             raise TypeError(f"audit does not take {received.name}")
