@@ -20,6 +20,8 @@ from infra.nats.log import Entry
 #: A record's states before its result.
 PENDING: Final = "pending"
 RUNNING: Final = "running"
+#: Nothing about it can be read; its dead letter has a name of its own.
+UNREADABLE: Final = "unreadable"
 
 _NS_PER_MS: Final = 1_000_000
 #: Events that do not move a request on.
@@ -44,7 +46,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     request_id: str
     kind: str | None
-    #: A :class:`~contracts.result.Status`, or ``pending`` or ``running``.
+    #: A :class:`~contracts.result.Status`, or ``pending``, ``running`` or ``unreadable``.
     status: str
     origin: Origin | None = None
     #: Why the content is not the model's own.
@@ -159,6 +161,8 @@ def _note(this: Line, request: Line | None, ending: Line | None) -> str:
 def _status(lines: tuple[Line, ...], result: ev.Result | None) -> str:
     if result is not None:
         return Status(result.status).value
+    if all(one.fault is not None and one.kind is None for one in lines):
+        return UNREADABLE
     worked = any(one.event not in ("requested", "timer") and one.event not in _ASIDE for one in lines)
     return RUNNING if worked else PENDING
 
@@ -181,7 +185,7 @@ def _attempts(lines: tuple[Line, ...]) -> tuple[Attempt, ...]:
 
 
 def _waiting_for(lines: tuple[Line, ...]) -> str | None:
-    moved = [one for one in lines if one.event not in _ASIDE]
+    moved = [one for one in lines if one.event not in _ASIDE and one.kind is not None]
     row = pipeline.ROW_OF.get(moved[-1].event) if moved else None
     return row.consumed_by[0] if row is not None else None
 

@@ -147,7 +147,10 @@ async def find(wire: Wire, wanted: Filter) -> AsyncIterator[Letter]:
             if matches(letter, wanted):
                 yield letter
         return
-    async for entry in log.read(wire, pipeline.DEAD, ">", since_ms=wanted.since_ms):
+    # Advisories name no request.
+    everything = wanted.request_id is None
+    subject = ">" if everything else subjects.dead(wanted.stage or "*", "*", wanted.request_id or "*")
+    async for entry in log.read(wire, pipeline.DEAD, subject, since_ms=wanted.since_ms):
         letter = read(entry)
         if matches(letter, wanted):
             yield letter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,12 +13,13 @@ import pytest_asyncio
 
 from contracts import events as ev
 from contracts.content.layout import Layout
+from contracts.errors import UnderstudyError
 from contracts.request import RequestError
 from contracts.result import Meta, Origin, Status
 from infra.client import Client, NoResult
 from infra.nats import log, topology
 from infra.nats.embedded import Embedded
-from infra.settings import Settings
+from infra.settings import Settings, load
 from infra.stores.assets import Assets
 
 _LAYOUT = {"scene_name": "Wood", "entities": [{"id": "p", "type": "player", "x": 1, "y": 2}]}
@@ -88,6 +90,17 @@ async def test_fresh_ids_are_unique_and_sorted_by_time(client: Client) -> None:
     ids = [(await client.submit("layout", "a forest")).request_id for _ in range(20)]
     assert len(set(ids)) == 20
     assert ids == sorted(ids)
+
+
+async def test_a_full_broker_refuses_and_says_so(broker: Embedded, tmp_path: Path) -> None:
+    small = load(data_dir=tmp_path, nats_url=None, broker={"requests_max_bytes": 64 * 1024})
+    await topology.apply_at(broker.url, small)
+    async with Client.connect(broker.url) as client:
+        with pytest.raises(UnderstudyError, match="no more requests for now"):
+            for _ in range(10):
+                await client.submit("layout", "x" * 16_000)
+        stored = [entry.sequence async for entry in log.read(client.wire, "REQUESTS", ">")]
+    assert stored == [1, 2, 3]
 
 
 async def test_cancelling_finds_the_kind_in_the_log(client: Client) -> None:

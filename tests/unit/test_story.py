@@ -154,6 +154,13 @@ def test_a_message_that_cannot_be_read_is_told_and_hides_nothing() -> None:
     assert "unreadable" in line.gist(step.line)
 
 
+def test_a_request_on_a_bad_subject_is_unreadable_and_waits_for_nobody() -> None:
+    entry = msgspec.structs.replace(_failed_request()[0], subject="gen.requested.castle.r1")
+    told = _told([entry])
+    assert (told.status, told.kind, told.waiting_for) == ("unreadable", None, None)
+    assert "castle" in line.gist(told.steps[0].line)
+
+
 def test_a_dead_letter_is_measured_from_its_message() -> None:
     letter = ev.DeadLetter(
         code=ErrorCode.GEN_POISON,

@@ -1,0 +1,324 @@
+"""Does the command line work against the pipeline that it started itself?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+import pytest_asyncio
+
+from contracts.subjects import KINDS
+
+_ROOT = Path(__file__).parents[2]
+_SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Shell:
+    """Runs ``understudy`` in one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("UNDERSTUDY_", "USE_LOCAL"))
+        } | {
+            "UNDERSTUDY_DATA_DIR": str(folder),
+            "UNDERSTUDY_BROKER__SYNC_INTERVAL": "2m",
+            "PYTHONPATH": str(_ROOT),
+        }
+        self.nats_url = ""
+
+    async def start(self, *args: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "infra.cli", *args, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self.env
+        )
+
+    async def run(self, *args: str, stdin: str = "") -> tuple[int, str, str]:
+        """Exit status, standard output, standard error."""
+        process = await self.start(*args)
+        async with asyncio.timeout(60):
+            out, err = await process.communicate(stdin.encode())
+        assert process.returncode is not None
+        assert b"Traceback" not in err, err.decode()
+        return process.returncode, out.decode(), err.decode()
+
+    async def json(self, *args: str, stdin: str = "") -> Any:
+        """The one JSON value that a command prints when all is well."""
+        status, out, err = await self.run(*args, "--json", stdin=stdin)
+        assert status == 0, err
+        return json.loads(out)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shell(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell]:
+    """A pipeline without a model, started with ``up``; it ends with status 0."""
+    folder = tmp_path_factory.mktemp("cli")
+    shell = Shell(folder)
+    with socket.socket() as probe:
+        # Free just now; whoever takes it first makes the broker choose another.
+        probe.bind(("127.0.0.1", 0))
+        shell.env["UNDERSTUDY_BROKER__PORT"] = str(probe.getsockname()[1])
+    process = await shell.start("up", "--json")
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        ready = json.loads(await process.stdout.readline())
+    assert ready["ready"] is True
+    shell.nats_url = ready["nats_url"]
+    assert json.loads((folder / "runtime.json").read_bytes())["nats_url"] == shell.nats_url
+    yield shell
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(60):
+        _, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert not (folder / "runtime.json").exists()
+
+
+async def _ask_plainly(url: str, subject: str, body: bytes) -> dict[str, Any]:
+    """Publish with nats-py alone, and wait for the result."""
+    _, _, kind, request_id = subject.split(".")
+    nc = await nats.connect(url)
+    results = await nc.subscribe(f"gen.result.{kind}.{request_id}")
+    await nc.jetstream().publish(subject, body)
+    result = await results.next_msg(timeout=30)
+    await nc.close()
+    return json.loads(result.data)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "custom"])
+async def test_request_prints_the_one_result(shell: Shell, kind: str) -> None:
+    result = await shell.json("request", "a forest", "--kind", kind, "--wait")
+    assert (result["kind"], result["status"], result["origin"]) == (kind, "cached_fallback", "golden_sample")
+    assert result["reason"]
+    assert result["stand_in"]["name"]
+    assert result["content"]
+
+
+async def test_request_without_wait_prints_where_it_went(shell: Shell) -> None:
+    told = await shell.json("request", "a forest", "--id", "somewhere")
+    assert told == {"request_id": "somewhere", "kind": "layout", "subject": "gen.requested.layout.somewhere"}
+
+
+async def test_request_reads_a_body_from_standard_input(shell: Shell) -> None:
+    body = json.dumps({"prompt": "a number", "schema": _SCHEMA})
+    result = await shell.json("request", "--file", "-", "--kind", "custom", "--wait", stdin=body)
+    assert (result["status"], result["origin"]) == ("placeholder", "placeholder")
+
+
+async def test_a_result_that_nobody_can_use_exits_1(shell: Shell) -> None:
+    body = json.dumps({"prompt": "a forest", "fallback": {"mode": "none"}})
+    status, out, _ = await shell.run("request", "--file", "-", "--wait", "--json", stdin=body)
+    assert (status, json.loads(out)["status"]) == (1, "failed")
+
+
+async def test_many_requests_have_ids_of_their_own_and_a_result_each(shell: Shell) -> None:
+    status, out, err = await shell.run("request", "a forest", "--count", "40", "--wait", "--json")
+    results = [json.loads(line) for line in out.splitlines()]
+    assert status == 0, err
+    assert len({result["request_id"] for result in results}) == 40
+    assert {result["status"] for result in results} == {"cached_fallback"}
+
+
+async def test_people_get_a_summary_of_many(shell: Shell) -> None:
+    status, out, _ = await shell.run("request", "a forest", "--count", "5", "--wait")
+    assert status == 0
+    assert "cached_fallback from golden_sample" in out
+
+
+async def test_why_tells_the_story_of_a_plain_request(shell: Shell) -> None:
+    result = await _ask_plainly(shell.nats_url, "gen.requested.plot.plain-1", b'{"prompt": "a heist"}')
+    # A subscriber hears of a result before it is stored; a waiting client reads it from the log.
+    await shell.json("request", "later", "--wait")
+    told = await shell.json("why", "plain-1")
+    assert (told["status"], told["origin"], told["reason"]) == (
+        result["status"],
+        result["origin"],
+        result["reason"],
+    )
+    assert told["error"]["code"] == "GEN_PROVIDER_DISABLED"
+    events = [event["event"] for event in told["events"] if event["event"] != "timer"]
+    assert events == ["requested", "context_built", "failed", "result"]
+    status, out, _ = await shell.run("why", "plain-1")
+    assert status == 0
+    assert "GEN_PROVIDER_DISABLED" in out
+
+
+async def test_an_unknown_id_exits_1(shell: Shell) -> None:
+    for command in ("why", "cancel"):
+        status, out, err = await shell.run(command, "nobody", "--json")
+        assert (status, out) == (1, "")
+        assert "nobody" in err
+
+
+async def test_cancelling_what_has_ended_changes_nothing(shell: Shell) -> None:
+    await shell.json("request", "a forest", "--id", "ended", "--wait")
+    told = await shell.json("cancel", "ended")
+    assert (told["kind"], told["subject"], told["status"]) == (
+        "layout",
+        "gen.cancelled.layout.ended",
+        "cached_fallback",
+    )
+
+
+async def test_tail_shows_the_past_of_one_request(shell: Shell) -> None:
+    await shell.json("request", "a forest", "--id", "watched", "--wait")
+    status, out, _ = await shell.run("tail", "--id", "watched", "--no-follow", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert set(lines[0]) == {"seq", "time", "subject", "event", "kind", "request_id", "stage", "data"}
+    assert {line["request_id"] for line in lines} == {"watched"}
+    assert [line["event"] for line in lines if line["event"] != "timer"] == [
+        "requested",
+        "context_built",
+        "failed",
+        "result",
+    ]
+    status, out, _ = await shell.run("tail", "gen.result.>", "--no-follow", "--since", "1h")
+    assert status == 0
+    assert "watched" in out
+    assert "context_built" not in out
+
+
+async def test_tail_follows_until_interrupted(shell: Shell) -> None:
+    tail = await shell.start("tail", "--id", "live", "--json")
+    assert tail.stdout is not None
+    await shell.json("request", "a forest", "--id", "live", "--wait")
+    events: list[str] = []
+    async with asyncio.timeout(30):
+        while "result" not in events:
+            events.append(json.loads(await tail.stdout.readline())["event"])
+        tail.send_signal(signal.SIGINT)
+        _, err = await tail.communicate()
+    assert events[0] == "requested"
+    assert (tail.returncode, err) == (0, b"")
+
+
+async def test_a_closed_pipe_ends_tail_quietly(shell: Shell) -> None:
+    await shell.json("request", "a forest", "--wait")
+    for extra in ((), ("--json",)):
+        read, write = os.pipe()
+        os.close(read)
+        tail = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "infra.cli",
+            "tail",
+            "--no-follow",
+            *extra,
+            stdout=write,
+            stderr=PIPE,
+            env=shell.env,
+        )
+        os.close(write)
+        async with asyncio.timeout(30):
+            _, err = await tail.communicate()
+        assert (tail.returncode, err) == (0, b"")
+
+
+async def test_a_dead_letter_is_listed_shown_replayed_once_and_dropped(shell: Shell) -> None:
+    await shell.json("request", "a forest", "--id", "twice", "--wait")
+    nc = await nats.connect(shell.nats_url)
+    await nc.jetstream().publish("gen.requested.layout.twice", b'{"prompt": "a desert"}')
+    await nc.close()
+    letter = await _letter(shell, "twice")
+    assert (letter["stage"], letter["code"]) == ("context-build", "GEN_INVALID_REQUEST")
+    name = str(letter["sequence"])
+    assert (await shell.json("dead", "show", name))["payload"] == {"prompt": "a desert"}
+    planned = await shell.json("dead", "replay", name, "--dry-run")
+    assert (planned["outcome"], planned["body"]) == ("would_publish", {"prompt": "a desert"})
+    replayed = await shell.json("dead", "replay", name)
+    assert (replayed["outcome"], replayed["request_id"]) == ("published", f"rp-{name}-1")
+    status, out, _ = await shell.run("dead", "replay", name, "--json")
+    assert (status, json.loads(out)["outcome"]) == (1, "already_replayed")
+    again = await shell.json("dead", "replay", "--id", "twice", "--again")
+    assert again["request_id"] == f"rp-{name}-2"
+    assert (await shell.json("dead", "drop", name, "--yes"))["outcome"] == "dropped"
+    status, _, err = await shell.run("dead", "show", name)
+    assert status == 1
+    assert name in err
+
+
+async def test_a_letter_that_cannot_be_replayed_says_why(shell: Shell) -> None:
+    result = await _ask_plainly(shell.nats_url, "gen.requested.layout.torn-1", b"\xff\xfe")
+    assert result["status"] == "rejected"
+    letter = await _letter(shell, "torn-1")
+    status, out, _ = await shell.run("dead", "replay", str(letter["sequence"]), "--json")
+    said = json.loads(out)
+    assert (status, said["outcome"]) == (1, "unreplayable")
+    assert "JSON" in said["reason"]
+
+
+async def _letter(shell: Shell, request_id: str) -> dict[str, Any]:
+    """The letter of a request, when it is there."""
+    nc = await nats.connect(shell.nats_url)
+    letters = await nc.jetstream().subscribe(f"dead.*.*.{request_id}", stream="DEAD", ordered_consumer=True)
+    await letters.next_msg(timeout=30)
+    await nc.close()
+    (letter,) = await shell.json("dead", "ls", "--id", request_id)
+    return letter
+
+
+async def test_the_audit_lists_shows_and_rebuilds(shell: Shell) -> None:
+    result = await shell.json("request", "a forest", "--id", "audited", "--wait")
+    row = await _audited(shell, "audited")
+    assert (row["request_id"], row["status"], row["error_code"]) == (
+        "audited",
+        "cached_fallback",
+        result["error"]["code"],
+    )
+    assert "audited" in {each["request_id"] for each in await shell.json("audit", "ls", "--limit", "1000")}
+    assert len(await shell.json("audit", "ls", "--limit", "2")) == 2
+    rebuilt = await shell.json("audit", "rebuild")
+    assert rebuilt["requests"] > 0
+    assert (await shell.json("audit", "show", "audited"))["status"] == "cached_fallback"
+    status, _, err = await shell.run("audit", "show", "nobody")
+    assert status == 1
+    assert "nobody" in err
+
+
+async def _audited(shell: Shell, request_id: str) -> dict[str, Any]:
+    """The audit's row once it is complete: audit has acknowledged all there is."""
+    nc = await nats.connect(shell.nats_url)
+    js = nc.jetstream()
+    async with asyncio.timeout(30):
+        for stream in ("REQUESTS", "EVENTS"):
+            info = await js.consumer_info(stream, "audit")
+            while info.num_pending or info.num_ack_pending:
+                info = await js.consumer_info(stream, "audit")
+    await nc.close()
+    return await shell.json("audit", "show", request_id)
+
+
+async def test_topology_and_samples_are_in_order(shell: Shell) -> None:
+    assert await shell.json("topology", "check") == []
+    assert await shell.json("topology", "apply") == []
+    rows = await shell.json("samples", "check")
+    assert rows
+    assert all(row["ok"] for row in rows)
+
+
+async def test_doctor_prints_one_object(shell: Shell) -> None:
+    _, out, _ = await shell.run("doctor", "--json")
+    found = json.loads(out)
+    assert found["ok"] == all(check["ok"] for check in found["checks"])
+    assert {"broker", "database", "topology"} <= {check["check"] for check in found["checks"]}
+
+
+async def test_the_demo_keeps_every_claim(shell: Shell) -> None:
+    # In a terminal of any width, with whatever settings of others around it.
+    shell.env |= {"COLUMNS": "100"}
+    status, out, err = await shell.run("demo")
+    assert status == 0, out + err
+    assert "✗" not in out
+    assert out.count("✓") > 10
