@@ -8,7 +8,7 @@ from typing import Any
 from contracts import fingerprint
 
 _MARKED = re.compile(r"<<<\n(.*)\n>>>", re.DOTALL)
-_STRUCTURES = ("three_act", "heros_journey", "kishotenketsu", "five_act")
+_STRUCTURES = ("three_act", "hero_journey", "kishotenketsu", "five_act")
 _TIMES = ("dawn", "morning", "noon", "afternoon", "dusk", "night")
 
 
@@ -16,6 +16,10 @@ def wish(text: str) -> str:
     """What the request asks for, out of a rendered prompt; one line, at most 160 characters."""
     found = _MARKED.search(text)
     return " ".join((found[1] if found else text).split())[:160] or "nothing in particular"
+
+
+def _title(line: str) -> str:
+    return line[:60].strip() or "Untitled"
 
 
 def prose(kind: str, text: str, key: str) -> str:
@@ -42,29 +46,34 @@ def document(kind: str, text: str, key: str) -> dict[str, Any] | None:
                 {"purpose": f"{name} of: {line}", "name": name, "tension": 1 + (number + 3 * i) % 10}
                 for i, name in enumerate(("Opening", "Turn", "Ending"))
             ]
-            return {"title": line, "premise": line, "structure": _STRUCTURES[number % 4], "beats": beats}
+            return {
+                "premise": line,
+                "structure_type": _STRUCTURES[number % 4],
+                "title": _title(line),
+                "beats": beats,
+            }
         case "scene":
             return {
-                "title": line,
-                "setting": line,
+                "purpose": line,
+                "title": _title(line),
+                "setting": {"place": "A scripted place", "time": _TIMES[number % 6]},
                 "mood": "scripted",
-                "time_of_day": _TIMES[number % 6],
-                "characters": ["The narrator"],
+                "moments": [{"action": line}],
                 "narration": prose(kind, text, key),
-                "choices": [],
+                "outcome": "Nothing has changed.",
             }
         case "dialogue":
             said = {"speaker": "The narrator", "emotion": "calm", "text": line}
-            return {"title": line, "situation": line, "speakers": ["The narrator"], "lines": [said]}
+            return {"purpose": line, "title": _title(line), "lines": [said]}
         case "transition":
             return {
-                "summary": line,
                 "mood_from": "calm",
                 "mood_to": "tense",
                 "pacing": "medium",
                 "transition_type": "gradual",
-                "duration": 10 + number,
-                "moments": [{"at": 0, "text": line}],
+                "duration_s": 10 + number,
+                "beats": [{"purpose": "Go on.", "text": line}],
+                "text": line,
             }
         case _:
             return None
