@@ -96,7 +96,8 @@ class Client:
         self._where = url
         self._deadline_ms = request.DEFAULT_DEADLINE_MS if isinstance(url, str) else url.deadline_ms
         self._connection: Connection | None = None
-        self._wire = Wire()
+        #: Calls to the broker over this connection.
+        self.wire = Wire()
         #: One flag per waiting request: look into the log again.
         self._waiting: dict[str, asyncio.Event] = {}
 
@@ -112,11 +113,11 @@ class Client:
     async def __aenter__(self) -> Self:
         url = self._where if isinstance(self._where, str) else broker_url(self._where)
         self._connection = await dial(url, name="understudy-client", on_reconnect=self._reconnected)
-        await self._wire.open(self._connection)
+        await self.wire.open(self._connection)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._wire.close()
+        await self.wire.close()
         if self._connection is not None:
             await self._connection.close()
 
@@ -130,11 +131,6 @@ class Client:
         if self._connection is None:
             raise Unreachable("this client is not connected; use it with `async with`")
         return self._connection
-
-    @property
-    def wire(self) -> Wire:
-        """Calls to the broker over this connection."""
-        return self._wire
 
     def patience(self, asked: request.GenerationRequest) -> float:
         """Seconds within which a request's result should have come."""
@@ -244,7 +240,7 @@ class Client:
         """
         document = result.content
         if result.content_ref is not None:
-            document = msgspec.json.decode(await Assets(self._wire).get(result.content_ref))
+            document = msgspec.json.decode(await Assets(self.wire).get(result.content_ref))
         if document is None or result.kind == "custom":
             return document
         return registry.model(result.kind).model_validate(document)
@@ -259,7 +255,7 @@ class Client:
         Returns:
             What was published; ``None`` when no such request is in the log.
         """
-        owner = await log.owner(self._wire, request_id)
+        owner = await log.owner(self.wire, request_id)
         if owner is None:
             return None
         kind = owner.subject.split(".")[2]
@@ -314,7 +310,7 @@ class Client:
             StreamMissing: the topology is not applied.
             Unreadable: the result is not one of ours.
         """
-        found = await log.first(self._wire, pipeline.EVENTS, subjects.any_kind("result", request_id))
+        found = await log.first(self.wire, pipeline.EVENTS, subjects.any_kind("result", request_id))
         return None if found is None else _result(found.body)
 
     @contextlib.asynccontextmanager
@@ -363,7 +359,7 @@ class Client:
         until = time.monotonic() + PUBLISH_S
         while True:
             try:
-                ack = await self._wire.publish(subject, body, headers)
+                ack = await self.wire.publish(subject, body, headers)
             except Unavailable:
                 if time.monotonic() > until:
                     raise
@@ -371,11 +367,10 @@ class Client:
                 continue
             if ack.error is None:
                 return ack
+            why = ack.error.description
             if ack.error.err_code in _FULL:
-                raise UnderstudyError(
-                    f"the broker takes no more requests for now ({ack.error.description}); try again later"
-                )
-            raise UnderstudyError(f"the broker refuses {subject}: {ack.error.description}")
+                raise UnderstudyError(f"the broker takes no more requests for now ({why}); try again later")
+            raise UnderstudyError(f"the broker refuses {subject}: {why}")
 
 
 def compose(prompt: str | None, **fields: Any) -> bytes:

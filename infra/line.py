@@ -95,8 +95,7 @@ def _event(entry: Entry) -> Line:
     try:
         address = envelope.address(entry.subject)
         kind, request_id = address.kind, address.request_id
-        decoded = _decode(name, entry)
-        body = decoded if isinstance(decoded, ev.Event) else None
+        body = _decode(name, entry)
     except (Unreadable, NewerVersion) as error:
         fault = str(error)
     return Line(
@@ -115,12 +114,14 @@ def _event(entry: Entry) -> Line:
     )
 
 
-def _decode(name: str, entry: Entry) -> ev.Event | envelope.Requested:
-    if name != "timer":
-        return envelope.decode(name, entry.body, entry.headers)
-    # A timer is a broker schedule; its body is that of the event which it will publish.
-    target = entry.headers.get(envelope.SCHEDULE_TARGET, "gen.deadline")
-    return envelope.decode(target.split(".")[1] if "." in target else target, entry.body, {})
+def _decode(name: str, entry: Entry) -> ev.Event | None:
+    """The body as an event; ``None`` for a request, whose body is checked elsewhere."""
+    decoded = envelope.decode(name, entry.body, entry.headers)
+    if isinstance(decoded, envelope.Scheduled):
+        # What the broker will publish later, on the subject that the schedule names.
+        target = entry.headers.get(envelope.SCHEDULE_TARGET, "")
+        decoded = envelope.decode(envelope.address(target).event, entry.body, {})
+    return decoded if isinstance(decoded, ev.Event) else None
 
 
 def _publisher(name: str, headers: dict[str, str], body: ev.Event | None) -> str | None:
