@@ -243,7 +243,7 @@ class Client:
             document = msgspec.json.decode(await Assets(self.wire).get(result.content_ref))
         if document is None or result.kind == "custom":
             return document
-        return registry.model(result.kind).model_validate(document)
+        return registry.CONTENTS.model(result.kind).model_validate(document)
 
     async def cancel(self, request_id: str, *, reason: str = "cancelled by the client") -> Submitted | None:
         """Say that nobody wants a request's content any more.

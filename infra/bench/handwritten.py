@@ -33,8 +33,8 @@ _CONTENT: Final = {
     "entities": [
         {"id": "p1", "type": "platform", "x": 0, "y": 550, "width": 800, "height": 40},
         {"id": "player_start", "type": "player", "x": 60, "y": 500},
-        {"id": "c0", "type": "collectible", "name": "coin", "x": 120, "y": 400},
-        {"id": "c1", "type": "collectible", "name": "coin", "x": 210, "y": 400},
+        {"id": "c0", "type": "collectible", "item": "coin", "x": 120, "y": 400},
+        {"id": "c1", "type": "collectible", "item": "coin", "x": 210, "y": 400},
     ],
 }
 

@@ -35,12 +35,12 @@ def document(kind: str, text: str, key: str) -> dict[str, Any] | None:
     match kind:
         case "layout":
             coins = [
-                {"id": f"c{i}", "type": "collectible", "name": "coin", "x": 120 + 90 * i, "y": 400 - 7 * number}
+                {"id": f"c{i}", "type": "collectible", "item": "coin", "x": 120 + 90 * i, "y": 400 - 7 * number}
                 for i in range(1 + number % 4)
             ]
             ground = {"id": "p1", "type": "platform", "x": 0, "y": 550, "width": 800, "height": 40}
             start = {"id": "player_start", "type": "player", "x": 60, "y": 500}
-            return {"scene_name": line, "entities": [ground, start, *coins]}
+            return {"scene_name": _title(line), "entities": [ground, start, *coins]}
         case "plot":
             beats = [
                 {"purpose": f"{name} of: {line}", "name": name, "tension": 1 + (number + 3 * i) % 10}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +17,8 @@ from contracts.node import Rating
 from contracts.ports import Sample
 
 PATTERN: Final = "sample_*.json"
-#: What stands beside a sample: ``sample_x.json`` and ``sample_x.meta``, the latter JSON too.
-SIDECAR: Final = ".meta"
+#: What stands beside a sample: ``sample_x.toml`` beside ``sample_x.json``.
+SIDECAR: Final = ".toml"
 DEFAULTS: Final = "default_content"
 #: Largest sample, bytes.
 MAX_SIZE: Final = 512 * 1024
@@ -125,8 +126,10 @@ def _sidecar(path: Path) -> Sidecar:
     if not path.is_file():
         return Sidecar()
     try:
-        return Sidecar.model_validate(_json(path))
-    except ValidationError as error:
+        return Sidecar.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise SampleError(f"{path.name}: is not TOML: {error}") from None
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SampleError(f"{path.name}: {where}: {first['msg']}") from None
