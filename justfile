@@ -2,18 +2,21 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+export PIP_DISABLE_PIP_VERSION_CHECK := "1"
+export PIP_ROOT_USER_ACTION := "ignore"
+
 python := env("PYTHON", "python3")
 bin := justfile_directory() / ".venv/bin"
+code := "contracts stages infra tests"
 
-# Golden samples answer: the whole pipeline without a model.
-demo: install
-    @{{ bin }}/understudy demo
+# Requests through the whole pipeline: what `demo-fallback` shows.
+demo: demo-fallback
 
-# The same by its own name; `demo` shows live generation once there is a local model.
+# Golden samples answer, a failure and a dead letter are shown: no model, no torch.
 demo-fallback: install
     @{{ bin }}/understudy demo
 
-# Unit, broker, pipeline and documentation tests.
+# Unit, broker, pipeline and documentation tests; arguments go to pytest.
 test *args: install-dev
     @{{ bin }}/python -m pytest {{ args }}
 
@@ -22,46 +25,67 @@ check: lint test
 
 # Everything of `check` but the tests.
 lint: install-dev
-    @{{ bin }}/ruff format --check -q contracts stages infra tests
-    @{{ bin }}/ruff check -q contracts stages infra tests
+    @{{ bin }}/ruff format --check -q {{ code }}
+    @{{ bin }}/ruff check -q {{ code }}
     @{{ bin }}/pyright --warnings
     @{{ bin }}/lint-imports --no-logo
     @{{ bin }}/python -m infra.docgen --check
 
-# Format the code and write the generated docs.
+# Format the code, repair what the linter can, write the generated docs.
 fix: install-dev
-    @{{ bin }}/ruff format -q contracts stages infra tests
-    @{{ bin }}/ruff check -q --fix contracts stages infra tests
+    @{{ bin }}/ruff check -q --fix {{ code }} || true
+    @{{ bin }}/ruff format -q {{ code }}
     @{{ bin }}/python -m infra.docgen
 
-# What `.venv/` holds is stamped with the lock file and pyproject it was made from.
+# Write the generated docs.
+docs: install
+    @{{ bin }}/python -m infra.docgen
+
+# `.venv/` with what the lock file pins, and this folder in it; nothing to do when nothing changed.
 install: (_install "requirements.lock")
 
+# The same with the tools for tests and checks.
 install-dev: (_install "requirements-dev.lock")
 
 _install lock:
     #!/usr/bin/env bash
     set -euo pipefail
-    stamp=.venv/{{ lock }}.sha256
-    wanted=$(cat {{ lock }} pyproject.toml | sha256sum)
+    stamp=.venv/{{ lock }}.stamp
+    wanted="{{ sha256_file(lock) }} {{ sha256_file("pyproject.toml") }} {{ justfile_directory() }}"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
-    [ -x {{ bin }}/python ] || {{ python }} -m venv .venv
-    {{ bin }}/python -m pip install -q --disable-pip-version-check -r {{ lock }}
-    {{ bin }}/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+    {{ python }} -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+        echo "error: {{ python }} is $({{ python }} -V 2>&1); Understudy needs Python 3.11 or later: set PYTHON" >&2
+        exit 1
+    }
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        rm -rf .venv
+        {{ python }} -m venv .venv
+    fi
+    echo "installing {{ lock }} into .venv/ (once)" >&2
+    {{ bin }}/python -m pip install -q --require-hashes -r {{ lock }}
+    {{ bin }}/python -m pip install -q --no-deps --no-build-isolation -e .
     printf '%s' "$wanted" > "$stamp"
 
-# Resolve pyproject anew and pin what comes out.
-lock:
+# Pin what pyproject asks for; `just lock --upgrade` takes newer versions of everything.
+lock *args:
     #!/usr/bin/env bash
     set -euo pipefail
-    for part in "requirements.lock:." "requirements-dev.lock:.[dev]"; do
-        folder=$(mktemp -d)
-        {{ python }} -m venv "$folder"
-        "$folder/bin/pip" install -q --disable-pip-version-check "${part#*:}" hatchling editables
-        {
-            echo "# Made by 'just lock': every package of 'pip install ${part#*:}', pinned."
-            echo "# Without hashes: wheels differ by platform, and pip would refuse those not listed."
-            "$folder/bin/pip" freeze --exclude understudy
-        } > "${part%%:*}"
-        rm -rf "$folder"
-    done
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    {{ python }} -m venv "$folder"
+    "$folder/bin/pip" install -q pip-tools
+    compile() {
+        "$folder/bin/pip-compile" -q --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate \
+            --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable \
+            "$@" pyproject.toml
+    }
+    title() {
+        printf '# %s\n# %s\n' "$2" "Made by 'just lock': every version pinned, with the hashes of all its files." |
+            cat - "$1" > "$folder/titled"
+        cp "$folder/titled" "$1"
+    }
+    sed -i.bak '/^#/d' requirements.lock requirements-dev.lock && rm -f requirements*.lock.bak
+    compile -o requirements.lock {{ args }}
+    compile -o requirements-dev.lock --extra dev -c requirements.lock {{ args }}
+    title requirements.lock "What Understudy runs on."
+    title requirements-dev.lock "The same, and the tools for tests and checks."
