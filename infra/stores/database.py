@@ -178,7 +178,8 @@ def _postgresql(url: URL) -> Engine:
         "options": f"-c lock_timeout={_PATIENCE_MS}",
     }
     asked = {name: value for name, value in quick.items() if name not in url.query}
-    return create_engine(url, connect_args=asked)
+    # After a restart of the server every pooled connection is dead; the ping costs one round trip.
+    return create_engine(url, pool_pre_ping=True, connect_args=asked)
 
 
 @contextmanager

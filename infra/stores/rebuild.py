@@ -14,13 +14,15 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from nats import errors as nats_errors
+from nats.js import errors as js_errors
 from sqlalchemy import Engine, MetaData, Table, func, select
 from sqlalchemy.engine import Connection
 
 from contracts import envelope, pipeline, subjects
 from contracts import events as ev
 from contracts.envelope import Received
-from contracts.errors import NewerVersion, Unreadable
+from contracts.errors import NewerVersion, Unavailable, Unreadable
 from contracts.outcome import Record as Recorded
 from infra.nats import log as event_log
 from infra.stores import database, rows
@@ -95,8 +97,7 @@ class _Reader:
         """Yield what the log says, from the last call's end to what is there now."""
         waiting: list[Record] = []
         for stream, subject in _READ.items():
-            info = await self._wire.client.jetstream(timeout=10).stream_info(stream)
-            created_ms = int(info.created.timestamp() * 1000) if info.created else 0
+            created_ms = await self._created_ms(stream)
             async for entry in event_log.read(self._wire, stream, subject, start=self._next[stream]):
                 self._next[stream] = entry.sequence + 1
                 self.events += 1
@@ -109,6 +110,16 @@ class _Reader:
                     self._progress(self.events)
         yield waiting
         self._progress(self.events)
+
+    async def _created_ms(self, stream: str) -> int:
+        try:
+            info = await self._wire.client.jetstream(timeout=10).stream_info(stream)
+        except js_errors.NotFoundError:
+            raise event_log.StreamMissing(stream) from None
+        except (nats_errors.Error, TimeoutError) as error:
+            raise Unavailable(f"the broker does not tell about stream {stream}: {error}") from error
+        # As the runner has it: log rows are known by it.
+        return int(info.created.timestamp() * 1000) if info.created else 0
 
 
 def record_of(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -> Record | None:

@@ -132,12 +132,13 @@ def put(connection: Connection, records: Iterable[Record]) -> None:
 
 
 def put_logs(connection: Connection, log_rows: list[dict[str, Any]]) -> None:
-    """Write log rows as they are, whatever is stored for the same results."""
-    changed = [name for name in LOG_COLUMNS if name not in _LOG_KEY]
+    """Write log rows as they are, whatever is stored for the same results; what they lack is kept."""
     insert = _insert(connection, GENERATION_LOGS)
-    _write(
-        connection, insert, log_rows, key=_LOG_KEY, changes={name: insert.excluded[name] for name in changed}
-    )
+    changes: dict[str, Any] = {
+        name: insert.excluded[name] for name in LOG_COLUMNS if name not in (*_LOG_KEY, *_FILLED)
+    }
+    changes |= {name: func.coalesce(insert.excluded[name], GENERATION_LOGS.c[name]) for name in _FILLED}
+    _write(connection, insert, log_rows, key=_LOG_KEY, changes=changes)
 
 
 def log_key(row: RowMapping) -> tuple[Any, ...]:

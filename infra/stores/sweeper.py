@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -46,7 +47,7 @@ _PASSED: Final = (
 #: The request goes before its events: what is left of a life without its ``requested`` is no request.
 _ORDER: Final = (pipeline.REQUESTS, pipeline.EVENTS)
 #: Clocks of a cluster's servers may differ by this much, ms.
-_SKEW_MS: Final = 1_000
+SKEW_MS: Final = 1_000
 _ROUNDS: Final = 5
 _PAGE: Final = 256
 _AT_ONCE: Final = 16
@@ -82,7 +83,9 @@ class _Stream(msgspec.Struct, frozen=True, kw_only=True):
         return self.first + round((self.last - self.first + 1) * excess)
 
 
-async def sweep_once(wire: Wire, engine: Engine, *, settle_ms: int, now_ms: int) -> Swept:
+async def sweep_once(
+    wire: Wire, engine: Engine, *, settle_ms: int, now_ms: int, skew_ms: int = SKEW_MS
+) -> Swept:
     """Delete done requests from the log, oldest first, until there is room.
 
     Args:
@@ -90,6 +93,7 @@ async def sweep_once(wire: Wire, engine: Engine, *, settle_ms: int, now_ms: int)
         engine: the audit's database.
         settle_ms: how long ago a request must have ended.
         now_ms: ms since the epoch.
+        skew_ms: how far the clocks of a cluster's servers may be apart.
 
     Raises:
         Unavailable: the broker does not answer; try again at the next look.
@@ -101,7 +105,7 @@ async def sweep_once(wire: Wire, engine: Engine, *, settle_ms: int, now_ms: int)
         return Swept(before=before, after=before)
     messages = 0
     for _ in range(_ROUNDS):
-        cut = await _cut_ms(wire, engine, streams, ended_before_ms=now_ms - settle_ms)
+        cut = await _cut_ms(wire, engine, streams, ended_before_ms=now_ms - settle_ms) - skew_ms
         gone = 0
         for name in _ORDER:
             gone += await _cut_head(wire, streams[name], cut)
@@ -137,7 +141,8 @@ async def run(wire: Wire, engine: Engine, settings: Settings, *, log: FilteringB
 async def _cut_ms(wire: Wire, engine: Engine, streams: dict[str, _Stream], *, ended_before_ms: int) -> int:
     """Everything before this time may go, and no more than has to; ms since the epoch."""
     wanted = [
-        entry.time_ms
+        # Past the target: many messages share a millisecond.
+        entry.time_ms + 1
         for stream in streams.values()
         if stream.share > STOP_BELOW
         if (entry := await event_log.first(wire, stream.name, ">", start=stream.target)) is not None
@@ -160,13 +165,13 @@ async def _cut_ms(wire: Wire, engine: Engine, streams: dict[str, _Stream], *, en
     )
     if undone is not None:
         bounds.append(undone)
-    return min(bounds) - _SKEW_MS
+    return min(bounds)
 
 
 def _oldest_undone(engine: Engine, *, since_ms: int, ended_before_ms: int) -> int | None:
     row = GENERATIONS.c
     query = select(func.min(row.requested_at_ms)).where(
-        row.requested_at_ms >= since_ms - _SKEW_MS,
+        row.requested_at_ms >= since_ms,
         or_(row.ended_at_ms.is_(None), row.ended_at_ms > ended_before_ms),
     )
     with reading(engine) as connection:
@@ -192,54 +197,53 @@ async def _cut_head(wire: Wire, stream: _Stream, cut_ms: int) -> int:
 
 
 async def _pick(wire: Wire, engine: Engine, *, ended_before_ms: int) -> tuple[int, int]:
-    """Delete done requests by subject, by the order of their results; how many, and messages."""
-    streams = await _streams(wire)
+    """Delete done requests by subject, in the order of their results; how many, and messages."""
     floor = await _floor(wire, pipeline.EVENTS, "audit")
-    upto = streams[pipeline.EVENTS].last if floor is None else floor
+    upto = (await _streams(wire))[pipeline.EVENTS].last if floor is None else floor
     requests = messages = 0
+    async for page in _ended(wire, upto=upto, ended_before_ms=ended_before_ms):
+        ids = await asyncio.to_thread(_logged, engine, page)
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            messages += sum(await asyncio.gather(*(_purge_life(wire, one, upto) for one in some)))
+            requests += len(some)
+            if requests >= ONE_BY_ONE or _fullest(await _streams(wire)) <= STOP_BELOW:
+                return requests, messages
+    return requests, messages
+
+
+async def _ended(wire: Wire, *, upto: int, ended_before_ms: int) -> AsyncIterator[list[event_log.Entry]]:
+    """Yield results, oldest first, page by page."""
     page: list[event_log.Entry] = []
     async for entry in event_log.read(wire, pipeline.EVENTS, "gen.result.>"):
-        if entry.sequence > upto or requests >= ONE_BY_ONE:
+        if entry.sequence > upto or entry.time_ms > ended_before_ms:
             break
         page.append(entry)
-        if len(page) < _PAGE:
-            continue
-        done, gone = await _pick_page(wire, engine, page, upto, ended_before_ms)
-        requests, messages, page = requests + done, messages + gone, []
-        if _fullest(await _streams(wire)) <= STOP_BELOW:
-            return requests, messages
-    done, gone = await _pick_page(wire, engine, page, upto, ended_before_ms)
-    return requests + done, messages + gone
+        if len(page) >= _PAGE:
+            yield page
+            page = []
+    yield page
 
 
-async def _pick_page(
-    wire: Wire, engine: Engine, results: list[event_log.Entry], upto: int, ended_before_ms: int
-) -> tuple[int, int]:
-    ended = {(_id(each), each.sequence, each.time_ms) for each in results if each.time_ms <= ended_before_ms}
-    ids = sorted(await asyncio.to_thread(_logged, engine, ended))
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(request_id: str) -> int:
-        life = subjects.whole_life(request_id)
-        async with gate:
-            gone = await _purge(wire, pipeline.REQUESTS, filter=life)
-            return gone + await _purge(wire, pipeline.EVENTS, filter=life, seq=upto + 1)
-
-    return len(ids), sum(await asyncio.gather(*(one(request_id) for request_id in ids)))
+async def _purge_life(wire: Wire, request_id: str, upto: int) -> int:
+    life = subjects.whole_life(request_id)
+    gone = await _purge(wire, pipeline.REQUESTS, filter=life)
+    return gone + await _purge(wire, pipeline.EVENTS, filter=life, seq=upto + 1)
 
 
 def _id(result: event_log.Entry) -> str:
     return result.subject.rpartition(".")[2]
 
 
-def _logged(engine: Engine, ended: set[tuple[str, int, int]]) -> set[str]:
-    """The requests whose very result has its log row."""
+def _logged(engine: Engine, results: list[event_log.Entry]) -> list[str]:
+    """The requests whose very result has its log row, in the same order."""
     row = GENERATION_LOGS.c
     query = select(row.request_id, row.sequence, row.ended_at_ms).where(
-        row.request_id.in_([request_id for request_id, _, _ in ended])
+        row.request_id.in_([_id(each) for each in results])
     )
     with reading(engine) as connection:
-        return {found[0] for found in connection.execute(query) if tuple(found) in ended}
+        logged = {tuple(found) for found in connection.execute(query)}
+    return [_id(each) for each in results if (_id(each), each.sequence, each.time_ms) in logged]
 
 
 async def _streams(wire: Wire) -> dict[str, _Stream]:

@@ -1,0 +1,93 @@
+"""Does a database get its tables, whoever asks for them and however many at once?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from infra.stores import database
+from tests.broker.audit_fixtures import database_url, engine, postgres
+
+__all__ = ["database_url", "engine", "postgres"]
+
+MIGRATE = "import sys; from infra.stores import database as d; d.migrate(d.engine_of(sys.argv[1]))"
+
+
+def test_a_new_database_has_no_tables_and_asking_creates_none(database_url: str) -> None:
+    assert database.migration_state(database_url) == "has no tables, wants 0001"
+    assert database.migration_state(database_url) == "has no tables, wants 0001"
+
+
+def test_asking_about_a_missing_sqlite_file_does_not_create_it(tmp_path: Path) -> None:
+    file = tmp_path / "none" / "audit.db"
+    assert database.migration_state(f"sqlite:///{file}") == "has no tables, wants 0001"
+    assert not file.parent.exists()
+
+
+def test_migrating_twice_is_migrating_once(engine: Engine, database_url: str) -> None:
+    database.migrate(engine)
+    assert database.migration_state(database_url) == "current"
+
+
+def test_several_processes_may_migrate_at_once(database_url: str) -> None:
+    command = [sys.executable, "-c", MIGRATE, database_url]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=60)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    assert database.migration_state(database_url) == "current"
+
+
+def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, database.METADATA) == []
+    assert {"generations", "generation_logs"} <= set(inspect(engine).get_table_names())
+
+
+def test_tables_of_a_newer_release_are_left_alone(engine: Engine, database_url: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(database.DatabaseError, match="version 9999"):
+        database.migrate(engine)
+    with pytest.raises(database.DatabaseError, match="newer release"):
+        database.migration_state(database_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nonsense", "cannot be read"),
+        ("mysql://host/db", "'mysql' is not supported"),
+        ("sqlite://", "in memory"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_with_the_way_out(url: str, says: str) -> None:
+    with pytest.raises(database.DatabaseError, match=says):
+        database.engine_of(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@h/d", "postgres://u@h/d", "postgresql+psycopg://u@h/d"])
+def test_postgresql_means_the_driver_that_is_installed(url: str) -> None:
+    assert database.url_of(url).drivername == "postgresql+psycopg"
+
+
+def test_one_rebuild_at_a_time(engine: Engine) -> None:
+    first = ExitStack()
+    first.enter_context(database.rebuilding(engine))
+    with first, pytest.raises(database.DatabaseError, match="another rebuild"), database.rebuilding(engine):
+        pytest.fail("a second rebuild was let in")
+    with database.rebuilding(engine):
+        pass
+
+
+def test_a_reader_neither_waits_for_a_writer_nor_stops_one(engine: Engine) -> None:
+    with database.writing(engine) as writer, database.reading(engine) as reader:
+        writer.execute(text("DELETE FROM generations"))
+        assert reader.execute(text("SELECT count(*) FROM generations")).scalar() == 0

@@ -1,0 +1,218 @@
+"""Does finished work make room for new work, and nothing else?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest_asyncio
+from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
+from sqlalchemy import Engine
+
+from contracts import events as ev
+from contracts import pipeline, subjects
+from infra.nats import log as event_log
+from infra.nats import topology
+from infra.nats.wire import Wire
+from infra.settings import Settings, load
+from infra.stores import audit, database, sweeper
+from infra.stores.database import GENERATION_LOGS
+from infra.stores.rebuild import record_of
+from tests.broker.audit_fixtures import rows_of
+from tests.lives import brief, success
+
+LIMIT = 64 * 1024
+BODY = b'{"prompt":"' + b"coin " * 200 + b'"}'
+#: Requests that fill REQUESTS to about nine tenths.
+MANY = 50
+
+
+@pytest_asyncio.fixture
+async def wire(bare_url: str, small: Settings, nc: Client) -> AsyncIterator[Wire]:
+    await topology.apply_at(bare_url, small)
+    opened = Wire()
+    await opened.open(nc)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def small(settings: Settings) -> Settings:
+    return load(data_dir=settings.data_dir, broker={"requests_max_bytes": LIMIT})
+
+
+@pytest_asyncio.fixture
+async def engine(small: Settings) -> AsyncIterator[Engine]:
+    opened = database.engine_of(small.database)
+    database.migrate(opened)
+    yield opened
+    opened.dispose()
+
+
+async def _ask(wire: Wire, request_id: str) -> bool:
+    """Publish a request; whether the broker takes it."""
+    return (await wire.publish(subjects.gen("requested", "layout", request_id), BODY)).error is None
+
+
+async def _event(wire: Wire, request_id: str, event: ev.Event) -> None:
+    ack = await wire.publish(subjects.gen(event.name, "layout", request_id), msgspec.json.encode(event))
+    assert ack.error is None
+
+
+async def _finish(wire: Wire, request_id: str, *, size: int = 10) -> None:
+    owner = await event_log.owner(wire, request_id)
+    assert owner is not None
+    await _event(wire, request_id, ev.ContextBuilt(attempt=1, brief=brief(owner.time_ms, prompt="x" * size)))
+    await _event(wire, request_id, success(request_id, owner.time_ms))
+
+
+async def _audit(wire: Wire, engine: Engine, *, ack: bool = True) -> None:
+    """Fold the log as audit does, and acknowledge it for every stage that the sweeper looks at."""
+    sink = audit.AuditSink(engine, batch=500)
+    for stream in (pipeline.REQUESTS, pipeline.EVENTS):
+        info = await wire.client.jetstream().stream_info(stream)
+        assert info.created is not None
+        created_ms = int(info.created.timestamp() * 1000)
+        found = [
+            record_of(entry, created_ms, store_prompts=True)
+            async for entry in event_log.read(wire, stream, ">")
+        ]
+        await asyncio.gather(*(sink.add(record) for record in found if record is not None))
+    await sink.close()
+    if ack:
+        for stream, stage in (("REQUESTS", "audit"), ("REQUESTS", "context-build"), ("EVENTS", "audit")):
+            await _drain(wire, stream, stage)
+
+
+async def _drain(wire: Wire, stream: str, stage: str) -> None:
+    pull = await wire.client.jetstream().pull_subscribe_bind(durable=stage, stream=stream)
+    while (await pull.consumer_info()).num_pending:
+        try:
+            for msg in await pull.fetch(256, timeout=5):
+                await msg.ack_sync()
+        except NatsTimeoutError:
+            break
+    await pull.unsubscribe()
+
+
+async def _sweep(wire: Wire, engine: Engine, **changes: Any) -> sweeper.Swept:
+    options = {"settle_ms": 0, "now_ms": 2**50, "skew_ms": 0, **changes}
+    return await sweeper.sweep_once(wire, engine, **options)
+
+
+async def _left(wire: Wire, stream: str) -> list[str]:
+    return [entry.subject.rpartition(".")[2] async for entry in event_log.read(wire, stream, ">")]
+
+
+async def test_a_stream_full_of_finished_work_takes_new_work_after_a_sweep(
+    wire: Wire, engine: Engine
+) -> None:
+    asked = 0
+    while await _ask(wire, f"r-{asked:03}"):
+        asked += 1
+    for n in range(asked):
+        await _finish(wire, f"r-{n:03}")
+    await _audit(wire, engine)
+    swept = await _sweep(wire, engine)
+    assert swept.before > 0.95
+    assert swept.after <= sweeper.STOP_BELOW
+    assert swept.one_by_one == 0
+    left = await _left(wire, pipeline.REQUESTS)
+    assert left == [f"r-{n:03}" for n in range(asked - len(left), asked)]
+    assert len(left) > asked / 2, "no more than has to go"
+    assert await _ask(wire, "new")
+    assert len(rows_of(engine, GENERATION_LOGS)) == asked
+
+
+async def test_below_the_limit_nothing_goes(wire: Wire, engine: Engine) -> None:
+    for n in range(20):
+        await _ask(wire, f"r-{n}")
+        await _finish(wire, f"r-{n}")
+    await _audit(wire, engine)
+    swept = await _sweep(wire, engine)
+    assert swept.messages == 0
+    assert len(await _left(wire, pipeline.REQUESTS)) == 20
+
+
+async def test_an_unfinished_request_at_the_head_stays_and_those_behind_it_go(
+    wire: Wire, engine: Engine
+) -> None:
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n:03}")
+    timer = ev.Deadline(request_seq=1, deadline_ms=1)
+    await wire.publish("gen.timer.layout.r-000", msgspec.json.encode(timer))
+    for n in range(1, MANY):
+        await _finish(wire, f"r-{n:03}")
+    await _audit(wire, engine)
+    swept = await _sweep(wire, engine)
+    assert swept.after <= sweeper.STOP_BELOW
+    assert 0 < swept.one_by_one < MANY / 2, "no more than has to go"
+    assert (await _left(wire, pipeline.REQUESTS))[0] == "r-000"
+    assert (await _left(wire, pipeline.EVENTS))[0] == "r-000"
+
+
+async def test_unfinished_work_is_never_deleted(wire: Wire, engine: Engine) -> None:
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n}")
+    await _audit(wire, engine)
+    swept = await _sweep(wire, engine)
+    assert (swept.messages, swept.after) == (0, swept.before)
+    assert len(await _left(wire, pipeline.REQUESTS)) == MANY
+
+
+async def test_what_audit_has_not_acknowledged_stays(wire: Wire, engine: Engine) -> None:
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n}")
+        await _finish(wire, f"r-{n}")
+    await _audit(wire, engine, ack=False)
+    assert (await _sweep(wire, engine)).messages == 0
+
+
+async def test_what_has_no_log_row_stays(wire: Wire, engine: Engine) -> None:
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n}")
+        await _finish(wire, f"r-{n}")
+    await _audit(wire, engine)
+    with engine.begin() as connection:
+        connection.execute(GENERATION_LOGS.delete())
+        connection.exec_driver_sql("UPDATE generations SET status = 'running', ended_at_ms = NULL")
+    assert (await _sweep(wire, engine)).messages == 0
+
+
+async def test_what_ended_just_now_stays(wire: Wire, engine: Engine) -> None:
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n}")
+        await _finish(wire, f"r-{n}")
+    await _audit(wire, engine)
+    ended = max(row["ended_at_ms"] for row in rows_of(engine, GENERATION_LOGS))
+    assert (await _sweep(wire, engine, now_ms=ended, settle_ms=60_000)).messages == 0
+    assert (await _sweep(wire, engine, now_ms=ended + 60_000, settle_ms=60_000)).messages > 0
+
+
+async def test_events_have_a_budget_too(wire: Wire, engine: Engine) -> None:
+    for n in range(30):
+        assert await _ask(wire, f"r-{n:03}")
+        await _finish(wire, f"r-{n:03}", size=24_000)
+    await _audit(wire, engine)
+    swept = await _sweep(wire, engine)
+    assert swept.before > sweeper.START_ABOVE
+    assert swept.after <= sweeper.STOP_BELOW
+    requests, events = await _left(wire, pipeline.REQUESTS), await _left(wire, pipeline.EVENTS)
+    assert len(requests) < 30
+    assert set(requests) <= set(events), "a request goes before its events"
+
+
+async def test_a_swept_id_is_free_again(wire: Wire, engine: Engine) -> None:
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n:03}")
+        await _finish(wire, f"r-{n:03}")
+    await _audit(wire, engine)
+    await _sweep(wire, engine)
+    assert await event_log.owner(wire, "r-000") is None
+    assert await _ask(wire, "r-000")
+    await _finish(wire, "r-000")
+    await _audit(wire, engine)
+    assert [row["request_id"] for row in rows_of(engine, GENERATION_LOGS)].count("r-000") == 2
