@@ -62,8 +62,8 @@ _install lock:
         {{ python }} -m venv .venv
     fi
     echo "installing {{ lock }} into .venv/ (once)" >&2
-    {{ bin }}/python -m pip install -q --require-hashes -r {{ lock }}
-    {{ bin }}/python -m pip install -q --no-deps --no-build-isolation -e .
+    {{ bin }}/python -m pip install -qq --require-hashes -r {{ lock }}
+    {{ bin }}/python -m pip install -qq --no-deps --no-build-isolation -e .
     printf '%s' "$wanted" > "$stamp"
 
 # Pin what pyproject asks for; `just lock --upgrade` takes newer versions of everything.
@@ -73,7 +73,7 @@ lock *args:
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
     {{ python }} -m venv "$folder"
-    "$folder/bin/pip" install -q pip-tools
+    "$folder/bin/pip" install -qq pip-tools
     compile() {
         "$folder/bin/pip-compile" -q --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate \
             --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable \
