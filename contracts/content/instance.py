@@ -237,9 +237,10 @@ class _Attempt:
 
     def number(self, flat: dict[str, Any], path: str, *, whole: bool) -> int | float:
         low, high = flat.get("minimum", -math.inf), flat.get("maximum", math.inf)
-        nudge = 1 if whole or high - low > 4 else (high - low) / 4  # noqa: PLR2004 - well inside a narrow range
-        low = max(low, flat.get("exclusiveMinimum", -math.inf) + nudge)
-        high = min(high, flat.get("exclusiveMaximum", math.inf) - nudge)
+        above, below = flat.get("exclusiveMinimum", -math.inf), flat.get("exclusiveMaximum", math.inf)
+        gap = min(high, below) - max(low, above)
+        nudge = 1 if whole or gap > 4 else gap / 4  # noqa: PLR2004 - well inside a narrow range
+        low, high = max(low, above + nudge), min(high, below - nudge)
         step = flat.get("multipleOf", 1 if whole else None)
         start = low if low > -math.inf else min(0, high)
         room = min(high - start, 100)
