@@ -7,13 +7,16 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, cast
 
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
-from jsonschema.exceptions import best_match
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, exceptions, validators
 from referencing import Registry
 
 from contracts.content import pattern
 from contracts.content.custom import Usable
 from contracts.content.fault import MAX_FAULTS
+
+# The library's types are partial: these two are what is used of it.
+_extend: Callable[..., Any] = cast("Any", validators).extend
+_best_match: Callable[..., Any] = cast("Any", exceptions).best_match
 
 #: Most keyword evaluations for one document.
 MAX_STEPS: Final = 50_000
@@ -33,7 +36,7 @@ def faults(schema: Usable, document: Any) -> tuple[str, ...]:
         TooMuchWork: past :data:`MAX_STEPS`.
     """
     try:
-        errors = list(islice(_validator(schema).iter_errors(document), MAX_FAULTS))
+        errors: list[Any] = list(islice(_validator(schema).iter_errors(document), MAX_FAULTS))
     except RecursionError:
         raise TooMuchWork from None
     lines = (line for error in errors for line in _explain(error))
@@ -65,9 +68,7 @@ def _validator(schema: Usable) -> Any:
         return evaluate
 
     keywords: dict[str, Callable[..., Any]] = {**Draft202012Validator.VALIDATORS, **_LINEAR}
-    own: Any = validators.extend(
-        Draft202012Validator, {name: counted(each) for name, each in keywords.items()}
-    )
+    own = _extend(Draft202012Validator, {name: counted(each) for name, each in keywords.items()})
     # An empty registry: what is not in the schema does not exist, whatever its address.
     return own(schema.root, registry=Registry[Any](), format_checker=_formats())
 
@@ -109,8 +110,8 @@ _LINEAR: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def _explain(error: ValidationError) -> list[str]:
-    deepest: Any = best_match(iter([error])) or error
+def _explain(error: Any) -> list[str]:
+    deepest = _best_match(iter([error])) or error
     path = [str(part) for part in deepest.absolute_path]
     if deepest.validator == "required":
         missing = [name for name in deepest.validator_value if name not in deepest.instance]

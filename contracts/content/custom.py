@@ -69,7 +69,8 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def keywords(self) -> dict[str, Any]:
         """Its keywords; none for ``true`` and ``false``."""
-        return cast("dict[str, Any]", self.schema) if isinstance(self.schema, dict) else {}
+        has_any = isinstance(self.schema, dict)
+        return cast("dict[str, Any]", self.schema) if has_any else {}
 
     def at(self, keyword: str) -> str:
         """The path of one of its keywords."""
@@ -236,7 +237,7 @@ def only_empty(schema: Usable) -> str | None:
         values: list[Any] = (
             [root[keyword]] if keyword == "const" and keyword in root else root.get(keyword, [{"": 0}])
         )
-        if not any(isinstance(value, dict | list) and value for value in values):
+        if not any(bool(value) and isinstance(value, dict | list) for value in values):
             return f"{keyword}: allows no object with anything in it"
     closed = root.get("additionalProperties") is False or root.get("maxProperties") == 0
     names = [name for name, inner in root.get("properties", {}).items() if inner is not False]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
 from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
@@ -76,19 +76,19 @@ def _tidy(node: Any) -> None:
     # compiler takes anyOf where oneOf would need a proof that the branches are disjoint (they are:
     # each has its own "type").
     if isinstance(node, list):
-        for item in node:
+        for item in cast("list[Any]", node):
             _tidy(item)
     if not isinstance(node, dict):
         return
-    branches: Any = node.pop("oneOf", None)
-    if branches is not None:
-        node["anyOf"] = branches
-        node.pop("discriminator", None)
-    if isinstance(node.get("title"), str):
-        del node["title"]
-    if node.get("default", 0) in (None, []):
-        del node["default"]
-    for value in node.values():
+    schema = cast("dict[str, Any]", node)
+    if "oneOf" in schema:
+        schema["anyOf"] = schema.pop("oneOf")
+        schema.pop("discriminator", None)
+    if isinstance(schema.get("title"), str):
+        del schema["title"]
+    if schema.get("default", 0) in (None, []):
+        del schema["default"]
+    for value in schema.values():
         _tidy(value)
 
 

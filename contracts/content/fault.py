@@ -57,7 +57,7 @@ def _message(kind: str, item: Any, context: dict[str, Any]) -> str:
     if kind not in _MESSAGES:
         said = str(item["msg"]).removeprefix("Input ").removeprefix("Value error, ")
         return said if kind == "value_error" else f"{said}, not {shown}"
-    size = len(given) if isinstance(given, list | str) else 0
+    size = len(cast("list[Any] | str", given)) if isinstance(given, list | str) else 0
     return _MESSAGES[kind].format(**context, shown=shown, size=size)
 
 

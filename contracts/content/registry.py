@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from contracts.content import conformance, custom, fault, instance, placeholder
@@ -79,20 +79,12 @@ class Registry:
         Raises:
             UnknownKindError: an unknown kind, or ``custom`` without its schema.
         """
-        model = None if kind == CUSTOM else self.model(kind)
-        schema = _given(own) if model is None else {}
+        judge = _judge_of(_given(own)) if kind == CUSTOM else partial(fault.faults, self.model(kind))
         if document is None or document in ({}, [], ""):
             return ("document: is empty",)
         if not isinstance(document, dict | list):
             return (f"document: must be a JSON object, not {str(document)[:80]!r}",)
-        if model is not None:
-            return fault.faults(model, document)
-        try:
-            return conformance.faults(custom.usable(schema), document)
-        except custom.Unusable as error:
-            return (f"schema: cannot be used: {error}",)
-        except conformance.TooMuchWork as error:
-            return (str(error),)
+        return judge(document)
 
     def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
         """A valid document whose every text says that it is a placeholder.
@@ -123,6 +115,18 @@ def _given(own: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if own is None:
         raise UnknownKindError("kind custom needs the request's schema")
     return own
+
+
+def _judge_of(own: Mapping[str, Any]) -> Callable[[Any], tuple[str, ...]]:
+    def judge(document: Any) -> tuple[str, ...]:
+        try:
+            return conformance.faults(custom.usable(own), document)
+        except custom.Unusable as error:
+            return (f"schema: cannot be used: {error}",)
+        except conformance.TooMuchWork as error:
+            return (str(error),)
+
+    return judge
 
 
 @lru_cache(maxsize=16)
