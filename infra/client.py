@@ -196,6 +196,7 @@ class Client:
             Unreadable: the result is not one of ours.
         """
         async with self._listening(request_id) as (arrived, flag):
+            flag.set()
             return await self._await(request_id, arrived, flag, timeout_s)
 
     async def generate(
@@ -339,20 +340,20 @@ class Client:
         until = time.monotonic() + timeout_s
         pause, longest = _LOOK_AGAIN_S
         while True:
-            # The log first: the answer may be older than the subscription, or have come while the
-            # connection was down.
+            left = until - time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(flag.wait(), max(0.0, min(pause, left)))
+            flag.clear()
+            if arrived.done():
+                return _result(arrived.result())
+            # The answer may be older than the subscription, or have come while the connection was
+            # down; and a core message can get lost.
             with contextlib.suppress(Unavailable, log.StreamMissing):
                 found = await self.look(request_id)
                 if found is not None:
                     return found
-            left = until - time.monotonic()
-            if left <= 0 and not arrived.done():
+            if left <= 0:
                 raise NoResult(request_id, timeout_s)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(flag.wait(), min(pause, max(left, 0)))
-            flag.clear()
-            if arrived.done():
-                return _result(arrived.result())
             pause = min(pause * 2, longest)
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:

@@ -162,7 +162,8 @@ async def _many(
         if wait:
             answer = await client.generate(kind, body=body, request_id=request_id, timeout_s=timeout_s)
             return time.perf_counter() - start, answer.result
-        return time.perf_counter() - start, await client.submit(kind, body=body, request_id=request_id)
+        submitted = await client.submit(kind, body=body, request_id=request_id)
+        return time.perf_counter() - start, submitted
 
     with bar:
         task = bar.add_task("results" if wait else "accepted", total=len(ids))
