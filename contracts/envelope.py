@@ -64,7 +64,7 @@ def message_id(request_id: str, stage: str, event: str, attempt: int | str) -> s
     return f"{request_id}:{stage}:{event}:{attempt}"
 
 
-def headers(  # noqa: PLR0913 - one value per header
+def headers(
     *,
     name: str,
     version: int,

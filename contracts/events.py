@@ -81,7 +81,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     deterministic: bool = False
 
 
-class ContextBuilt(Event):
+class ContextBuilt(Event, frozen=True, kw_only=True):
     """``context_built``."""
 
     name: ClassVar[str] = "context_built"
@@ -90,7 +90,7 @@ class ContextBuilt(Event):
     trail: Trail = Trail()
 
 
-class Clamped(Event):
+class Clamped(Event, frozen=True, kw_only=True):
     """``clamped``."""
 
     name: ClassVar[str] = "clamped"
@@ -99,7 +99,7 @@ class Clamped(Event):
     attempt: int = 1
 
 
-class Drafted(Event):
+class Drafted(Event, frozen=True, kw_only=True):
     """``drafted``."""
 
     name: ClassVar[str] = "drafted"
@@ -109,7 +109,7 @@ class Drafted(Event):
     trail: Trail = Trail()
 
 
-class Structured(Event):
+class Structured(Event, frozen=True, kw_only=True):
     """``structured``: ``document`` is the provider's text, not parsed yet."""
 
     name: ClassVar[str] = "structured"
@@ -122,7 +122,7 @@ class Structured(Event):
     trail: Trail = Trail()
 
 
-class Invalid(Event):
+class Invalid(Event, frozen=True, kw_only=True):
     """``invalid``: why the document cannot be used, one line per fault with its path."""
 
     name: ClassVar[str] = "invalid"
@@ -135,7 +135,7 @@ class Invalid(Event):
     trail: Trail = Trail()
 
 
-class Failed(Event):
+class Failed(Event, frozen=True, kw_only=True):
     """``failed``."""
 
     name: ClassVar[str] = "failed"
@@ -149,7 +149,7 @@ class Failed(Event):
     trail: Trail = Trail()
 
 
-class Deadline(Event):
+class Deadline(Event, frozen=True, kw_only=True):
     """``deadline``: written by the broker when a request's timer fires."""
 
     name: ClassVar[str] = "deadline"
@@ -159,7 +159,7 @@ class Deadline(Event):
     attempt: int = 1
 
 
-class Cancelled(Event):
+class Cancelled(Event, frozen=True, kw_only=True):
     """``cancelled``."""
 
     name: ClassVar[str] = "cancelled"
@@ -167,7 +167,7 @@ class Cancelled(Event):
     attempt: int = 1
 
 
-class Result(Event, ResultBody):
+class Result(Event, ResultBody, frozen=True, kw_only=True):
     """``result``: exactly one per request."""
 
     name: ClassVar[str] = "result"
@@ -178,7 +178,7 @@ class Result(Event, ResultBody):
         return 1
 
 
-class Revised(Event, ResultBody):
+class Revised(Event, ResultBody, frozen=True, kw_only=True):
     """``revised``: real content from the replay ``revised_by``, on the original's subject."""
 
     name: ClassVar[str] = "revised"
@@ -190,7 +190,7 @@ class Revised(Event, ResultBody):
         return 1
 
 
-class Progress(Event):
+class Progress(Event, frozen=True, kw_only=True):
     """``progress``: text as it is being written; core NATS, never stored."""
 
     name: ClassVar[str] = "progress"

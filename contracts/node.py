@@ -28,20 +28,24 @@ class Rating(StrEnum):
 class FallbackMode(StrEnum):
     """What the fallback stage does when generation failed."""
 
+    #: A hand-made document of the kind.
     GOLDEN_SAMPLE = "golden_sample"
+    #: The prepared document that ``default_content_id`` names.
     DEFAULT_CONTENT = "default_content"
+    #: No content: go on without.
     SKIP = "skip"
+    #: Further attempts first, then what ``then`` says.
     RETRY = "retry"
+    #: A document that fits the schema and says that it is a placeholder.
     PLACEHOLDER = "placeholder"
+    #: Fail visibly.
     NONE = "none"
 
 
 class Fallback(BaseModel):
     """A request's or node's fallback, complete and without contradictions."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     mode: FallbackMode = FallbackMode.GOLDEN_SAMPLE
     #: Name of a file in golden_samples/default_content/.

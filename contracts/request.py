@@ -56,9 +56,7 @@ class RequestError(ValueError):
 class SamplingParams(BaseModel):
     """How the model samples; what is left out comes from the configuration."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -68,19 +66,25 @@ class SamplingParams(BaseModel):
 class GenerationRequest(BaseModel):
     """The body of ``gen.requested.<kind>.<id>``; snake_case and camelCase are both accepted."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
+    #: What to generate, in words.
     prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
     #: JSON Schema of the answer; for kind ``custom`` alone.
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    #: None: taken from what is asked for, so that equal requests get equal seeds.
     seed: int | None = Field(default=None, ge=0, lt=2**63)
+    #: When a stand-in answers if nothing else has, milliseconds after the broker took the request.
     deadline_ms: int | None = Field(default=None, ge=1, le=86_400_000)
+    #: How the writing call samples.
     params: SamplingParams = SamplingParams()
+    #: What happens when generation fails; none: a golden sample.
     fallback: Fallback | None = None
+    #: What the content is about; the golden sample with most of them is chosen.
     tags: tuple[Label, ...] = Field(default=(), max_length=32)
+    #: Whose request it is; kept in the audit.
     workspace: Label | None = None
+    #: Which world it belongs to.
     world: Label | None = None
     #: Set by replays: the request that this one repeats.
     replay_of: Label | None = None

@@ -14,27 +14,44 @@ from contracts.node import Rating
 class Status(StrEnum):
     """How a request ended."""
 
+    #: The model's own, checked content.
     SUCCESS = "success"
+    #: The same, from a real earlier generation.
     CACHED = "cached"
+    #: No model was wanted (``GEN_PROVIDER_DISABLED``): prepared content answered.
     CACHED_FALLBACK = "cached_fallback"
+    #: A model was wanted and failed: prepared content stood in.
     FAIL_FALLBACK = "fail_fallback"
+    #: Fallback mode ``none``, and the content could not be made valid.
     FAIL_VALIDATION = "fail_validation"
+    #: Fallback mode ``none``, and generation failed otherwise.
     FAILED = "failed"
+    #: Fallback mode ``skip``: go on without content.
     SKIPPED = "skipped"
+    #: A document that fits the schema and says that it is a placeholder.
     PLACEHOLDER = "placeholder"
+    #: Somebody cancelled the request.
     CANCELLED = "cancelled"
+    #: The request itself could not be accepted.
     REJECTED = "rejected"
 
 
 class Origin(StrEnum):
     """Where the content comes from."""
 
+    #: A model wrote it for this request.
     LIVE = "live"
+    #: A model wrote it for an earlier request.
     CACHE = "cache"
+    #: The scripted provider wrote it: for tests and demos, never live.
     SCRIPTED = "scripted"
+    #: A hand-made document of the kind; ``stand_in`` names it.
     GOLDEN_SAMPLE = "golden_sample"
+    #: The prepared document that the request's fallback named; ``stand_in`` names it.
     DEFAULT_CONTENT = "default_content"
+    #: Built from the schema, and labelled in its text.
     PLACEHOLDER = "placeholder"
+    #: There is no content.
     NONE = "none"
 
 
@@ -174,14 +191,23 @@ class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
 
     request_id: str
     kind: str
+    #: How the request ended.
     status: Status
+    #: Where the content comes from.
     origin: Origin
+    #: Why it is not the model's own; there unless ``origin`` is ``live`` or ``cache``.
     reason: str | None = None
+    #: The document; ``None`` where there is none, or where ``content_ref`` says where it is.
     content: Any = None
+    #: Where content above 512 KiB is.
     content_ref: ContentRef | None = None
+    #: SHA-256 of the canonical content.
     content_hash: str | None = None
+    #: What went wrong; ``None`` where the content was generated, or skipped without an error.
     error: ErrorInfo | None = None
+    #: Every provider call, in order.
     attempts: tuple[Attempt, ...] = ()
+    #: What stood in, for origins ``golden_sample`` and ``default_content``.
     stand_in: StandIn | None = None
     meta: Meta = Meta()
 
@@ -189,7 +215,7 @@ class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
         check(self)
 
 
-def check(result: ResultBody) -> None:
+def check(result: ResultBody) -> None:  # noqa: C901 - one rule after another
     """Refuse a result that claims what it is not.
 
     Raises:

@@ -45,9 +45,7 @@ def parse(subject: str) -> Subject:
     if kind not in KINDS:
         raise SubjectError(f"kind {kind!r} in the subject is unknown; use one of {', '.join(KINDS)}")
     if not REQUEST_ID.fullmatch(request_id):
-        raise SubjectError(
-            f"request id {request_id!r} in the subject must match [A-Za-z0-9_-]{{1,64}}"
-        )
+        raise SubjectError(f"request id {request_id!r} in the subject must match [A-Za-z0-9_-]{{1,64}}")
     return Subject(event=event, kind=kind, request_id=request_id)
 
 

@@ -36,8 +36,11 @@ class _Part(BaseModel):
 class ModelDefaults(_Part):
     """How a stage asks its provider when the request does not say."""
 
+    #: 0 always takes the likeliest word.
     temperature: float = Field(ge=0, le=2)
+    #: Share of the likeliest words that are drawn from.
     top_p: float = Field(default=1.0, gt=0, le=1)
+    #: Longest answer.
     max_tokens: int = Field(ge=1, le=32_000)
     #: Seconds for one provider call.
     timeout: float = Field(gt=0, le=3600)
@@ -75,6 +78,7 @@ class Broker(_Part):
     port: int = Field(default=4222, ge=1, le=65535)
     #: When writes reach the disk: ``always``, or a Go duration such as ``2m``.
     sync_interval: str = "always"
+    #: Copies of every stream in a cluster.
     replicas: int = Field(default=1, ge=1, le=5)
     #: Bytes; EVENTS gets twelve times as much.
     requests_max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
@@ -119,6 +123,7 @@ class Settings(BaseSettings):
 
     #: Broker to use; none: the embedded one, found through ``<data_dir>/runtime.json``.
     nats_url: str | None = None
+    #: What the embedded broker and SQLite keep, and where the running pipeline is noted.
     data_dir: Path = Path(".understudy")
     #: An SQLAlchemy URL; none: SQLite in ``data_dir``.
     database_url: str | None = None
@@ -127,6 +132,7 @@ class Settings(BaseSettings):
         default=False,
         validation_alias=AliasChoices("USE_LOCAL_MODEL", "use_local_model"),
     )
+    #: Golden samples, and default contents below them.
     samples_dir: Path = _ROOT / "golden_samples"
     #: What the scripted provider does (JSON file).
     script: Path | None = None
@@ -144,6 +150,7 @@ class Settings(BaseSettings):
     max_reasks: int = Field(default=1, ge=0, le=5)
     #: Seconds that a stopping stage waits for what it holds before it hands it back.
     grace: float = Field(default=10.0, ge=0)
+    #: Least severe lines that are written; ``debug`` has one line per message.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     #: Lines for people, or one JSON object per line.
     log_format: Literal["console", "json"] = "console"

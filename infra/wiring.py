@@ -17,8 +17,8 @@ import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
-from contracts import pipeline
 from contracts import events as ev
+from contracts import pipeline
 from contracts.content.registry import Registry
 from contracts.errors import UnderstudyError
 from infra.nats.lookup import Lookup

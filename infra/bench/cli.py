@@ -39,10 +39,11 @@ def _show(figures: dict[str, Any], *, as_json: bool) -> None:
 def pipeline(
     requests: Annotated[int, typer.Option(min=100, help="Size of the burst.")] = 3000,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; medians count.")] = 3,
+    *,
     json_: Json = False,
 ) -> None:
     """Throughput, latency and fallback time, beside a hand-written nats-py loop in the same run."""
-    from infra.bench import pipeline as measured
+    from infra.bench import pipeline as measured  # noqa: PLC0415 - only what is asked for
 
     _show(asyncio.run(measured.run(requests=requests, rounds=rounds, say=_say)), as_json=json_)
 
@@ -53,10 +54,11 @@ def soak(
     kills: Annotated[int, typer.Option(min=0, help="SIGKILLs at random.")] = 24,
     copies: Annotated[int, typer.Option(min=1, help="Processes per stage.")] = 2,
     seed: Annotated[int, typer.Option(help="Of targets and moments.")] = 1,
+    *,
     json_: Json = False,
 ) -> None:
     """One result each while every stage and the broker are being killed; exit 1 if not."""
-    from infra.bench import soak as measured
+    from infra.bench import soak as measured  # noqa: PLC0415 - only what is asked for
 
     with tempfile.TemporaryDirectory(prefix="understudy-soak-") as folder:
         found = asyncio.run(
@@ -71,9 +73,10 @@ def soak(
 def memory(
     first: Annotated[int, typer.Option(min=100)] = 10_000,
     last: Annotated[int, typer.Option(min=200)] = 100_000,
+    *,
     json_: Json = False,
 ) -> None:
     """Resident memory of each process at two points of a long run."""
-    from infra.bench import memory as measured
+    from infra.bench import memory as measured  # noqa: PLC0415 - only what is asked for
 
     _show(asyncio.run(measured.run(first=first, last=last, say=_say)), as_json=json_)

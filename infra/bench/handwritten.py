@@ -124,7 +124,12 @@ class Loop:
             "status": "success",
             "content": content,
             "requested_at_ms": event["brief"]["requested_at_ms"],
-            "meta": {"seed": 1, "prompt_version": "layout@1", "prompt_hash": "0" * 64, "input_hash": "0" * 64},
+            "meta": {
+                "seed": 1,
+                "prompt_version": "layout@1",
+                "prompt_hash": "0" * 64,
+                "input_hash": "0" * 64,
+            },
         }
         await self._publish(
             "result",
@@ -187,7 +192,7 @@ class Loop:
 async def _fetch(subscription: JetStreamContext.PullSubscription) -> list[Msg]:
     try:
         return await subscription.fetch(_FETCH, timeout=5)
-    except (TimeoutError, asyncio.TimeoutError):
+    except TimeoutError:
         return []
 
 

@@ -116,5 +116,3 @@ class Load:
 def percentile(ordered: list[float], share: float) -> float:
     """The value below which ``share`` of the sorted values lie (nearest rank)."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-
-

@@ -41,7 +41,10 @@ async def run(*, first: int, last: int, say: Say) -> dict[str, Any]:
                     say(f"{done} of {last} requests")
                 await asyncio.sleep(5)
                 points.append(
-                    ({each.name: _rss(each.pid) for each in supervisor.processes if each.pid}, await _stored(supervisor.nats_url))
+                    (
+                        {each.name: _rss(each.pid) for each in supervisor.processes if each.pid},
+                        await _stored(supervisor.nats_url),
+                    )
                 )
     (before, stored_before), (after, stored_after) = points
     processes = {

@@ -11,7 +11,7 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +44,7 @@ def scripted(data_dir: Path, *, sync_interval: str, script: Path | None = None) 
 
 
 @asynccontextmanager
-async def ours(sync_interval: str) -> AsyncIterator[str]:
+async def ours(sync_interval: str) -> AsyncGenerator[str]:
     """The pipeline as `understudy up` runs it; yields the broker's URL."""
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
         script = Path(folder) / "script.json"
@@ -55,7 +55,7 @@ async def ours(sync_interval: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def theirs(sync_interval: str) -> AsyncIterator[str]:
+async def theirs(sync_interval: str) -> AsyncGenerator[str]:
     """The hand-written loop; yields the broker's URL."""
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
         settings = scripted(Path(folder), sync_interval=sync_interval)

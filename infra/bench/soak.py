@@ -160,7 +160,7 @@ def _count(engine: Any) -> tuple[int, int, dict[str, int]]:
             select(func.count(), func.count(logs.request_id.distinct()))
         ).one()
         by_status = connection.execute(select(logs.status, func.count()).group_by(logs.status)).all()
-    return rows, distinct, {status: count for status, count in by_status}
+    return rows, distinct, {row[0]: row[1] for row in by_status}
 
 
 async def _poison(url: str) -> int:

@@ -6,7 +6,7 @@ Direct gets (ADR-31 of NATS): answered by the stream itself, without a consumer.
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -40,10 +40,16 @@ def _stored(msg: Msg) -> Stored | None:
     return Stored(
         subject=headers["Nats-Subject"],
         sequence=int(headers["Nats-Sequence"]),
-        time_ms=int(datetime.fromisoformat(headers["Nats-Time-Stamp"][:26].rstrip("Z") + "+00:00").timestamp() * 1000),
+        time_ms=_milliseconds(headers["Nats-Time-Stamp"]),
         body=msg.data,
         headers=headers,
     )
+
+
+def _milliseconds(stamp: str) -> int:
+    """RFC 3339 with nanoseconds, in UTC, as milliseconds since the epoch."""
+    seconds = datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC).timestamp()
+    return int(seconds) * 1000 + int(f"{stamp[20:-1]:0<3}"[:3])
 
 
 class Lookup:

@@ -122,6 +122,12 @@ class CreditPull:
         """Messages received and not settled yet."""
         return len(self._in_hand)
 
+    @property
+    def _connected(self) -> Client:
+        if self._client is None:
+            raise Unavailable("the pull is not opened yet")
+        return self._client
+
     async def open(self, client: Client) -> None:
         """Bind to the consumer and ask for messages.
 
@@ -134,9 +140,8 @@ class CreditPull:
 
     async def _listen(self) -> None:
         """Listen on a fresh inbox, so that nothing asked for on the old one can exceed the credits."""
-        assert self._client is not None
         old, self._subscription = self._subscription, None
-        inbox = self._inbox = self._client.new_inbox()
+        inbox = self._inbox = self._connected.new_inbox()
         if old is not None:
             await old.drain()
         self._asked.clear()
@@ -145,7 +150,7 @@ class CreditPull:
         async def received(msg: Msg) -> None:
             await self._received(inbox, msg)
 
-        self._subscription = await self._client.subscribe(
+        self._subscription = await self._connected.subscribe(
             f"{inbox}.*", cb=received, pending_msgs_limit=0, pending_bytes_limit=0
         )
         await self._ask()
@@ -189,15 +194,14 @@ class CreditPull:
             await self._listen()
 
     async def _probe(self) -> None:
-        assert self._client is not None
         try:
-            await self._client.jetstream(timeout=5).consumer_info(self.stream, self.durable)
+            await self._connected.jetstream(timeout=5).consumer_info(self.stream, self.durable)
         except js_errors.NotFoundError:
             raise ConsumerMissing(
                 f"consumer {self.durable!r} on stream {self.stream} does not exist; "
                 "run `understudy topology apply`"
             ) from None
-        except (TimeoutError, asyncio.TimeoutError, js_errors.Error) as error:
+        except (TimeoutError, js_errors.Error) as error:
             raise Unavailable(f"the broker does not tell about consumer {self.durable!r}: {error}") from error
 
     async def _ask(self) -> None:
@@ -206,7 +210,6 @@ class CreditPull:
         free = self._credits - len(self._in_hand) - outstanding
         if self._stopping or free <= 0 or (outstanding and free * 2 < self._credits):
             return
-        assert self._client is not None
         self._pulls += 1
         reply = f"{self._inbox}.{self._pulls}"
         self._asked[reply] = free
@@ -217,7 +220,7 @@ class CreditPull:
                 "idle_heartbeat": int(_HEARTBEAT_S * 1e9),
             }
         )
-        await self._client.publish(
+        await self._connected.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.durable}", request, reply=reply
         )
 
@@ -227,8 +230,7 @@ class CreditPull:
         if status is not None and not msg.reply.startswith("$JS.ACK"):
             await self._told(msg.subject, status, (msg.headers or {}).get("Description", ""))
             return
-        assert self._client is not None
-        delivery = Delivery(self._client, msg, self._heard)
+        delivery = Delivery(self._connected, msg, self._heard)
         if inbox != self._inbox or self._stopping:
             await delivery.nak(0)
             return

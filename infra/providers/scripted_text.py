@@ -35,7 +35,13 @@ def document(kind: str, text: str, key: str) -> dict[str, Any] | None:
     match kind:
         case "layout":
             coins = [
-                {"id": f"c{i}", "type": "collectible", "item": "coin", "x": 120 + 90 * i, "y": 400 - 7 * number}
+                {
+                    "id": f"c{i}",
+                    "type": "collectible",
+                    "item": "coin",
+                    "x": 120 + 90 * i,
+                    "y": 400 - 7 * number,
+                }
                 for i in range(1 + number % 4)
             ]
             ground = {"id": "p1", "type": "platform", "x": 0, "y": 550, "width": 800, "height": 40}

@@ -7,7 +7,7 @@ when it kills the process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 
@@ -35,7 +35,7 @@ class Gate:
             self._empty.set()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def alone(self) -> AsyncGenerator[None]:
         """Run when all others have ended, with nobody beside."""
         async with self._owner:
             await self._empty.wait()

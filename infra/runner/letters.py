@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _TEXT_MAX = 16_000
 
 
-async def letter_of(delivery: Delivery, outcome: Fail | Reject, *, stage: str, assets: Assets) -> ev.DeadLetter:
+async def letter_of(
+    delivery: Delivery, outcome: Fail | Reject, *, stage: str, assets: Assets
+) -> ev.DeadLetter:
     """The dead letter of a message: its bytes as they came, and why nobody could use it.
 
     Raises:

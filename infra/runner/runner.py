@@ -227,7 +227,7 @@ class Runner:
             return await self._watch.run(received, decided)
         except Unavailable:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told, and answered with a letter and a failure
             self._log.exception(
                 "defect in a stage", stage=self.stage, request_id=received.request_id, name=received.name
             )
@@ -253,7 +253,9 @@ class Runner:
             if message.once and ack.refused:
                 return
 
-    async def _messages(self, delivery: Delivery, outcome: Outcome, elapsed_ms: float) -> list[Message]:
+    async def _messages(  # noqa: C901 - one case per outcome
+        self, delivery: Delivery, outcome: Outcome, elapsed_ms: float
+    ) -> list[Message]:
         sender = Sender(
             stage=self.stage,
             now=time.time(),
@@ -295,12 +297,12 @@ class Runner:
         limit = self._wire.client.max_payload
         for message in out:
             if len(message.body) + 4096 > limit:
-                what = f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({limit})"
+                what = (
+                    f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({limit})"
+                )
                 return [
                     messages.of_event(
-                        ev.Failed(
-                            attempt=1, code=ErrorCode.GEN_INTERNAL, stage=self.stage, message=what
-                        ),
+                        ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage=self.stage, message=what),
                         kind=address.kind,
                         request_id=address.request_id,
                         sender=sender,
@@ -359,7 +361,7 @@ class Runner:
         kind, request_id = (address.kind, address.request_id) if address else (subjects.UNKNOWN_KIND, "")
         return [messages.of_letter(letter, kind=kind, request_id=request_id, sender=sender)]
 
-    async def _ending(
+    async def _ending(  # noqa: PLR0911 - one way out per case
         self, delivery: Delivery, outcome: Fail | Reject, address: subjects.Subject
     ) -> ev.Event | None:
         """What the rest of the pipeline is told about a message that this stage could not use."""
@@ -377,7 +379,10 @@ class Runner:
             if not poisoned or owner is None:
                 return None
             return self._bare(Status.FAILED, outcome, address, owner.time_ms)
-        if self.stage in pipeline.UNFAILING or pipeline.letter_writer(address.event) not in {self.stage, None}:
+        if self.stage in pipeline.UNFAILING or pipeline.letter_writer(address.event) not in {
+            self.stage,
+            None,
+        }:
             return None
         more: dict[str, Any] = {}
         if isinstance(outcome, Fail):

@@ -66,7 +66,7 @@ class CreditSubscriber(PullStreamSubscriber):
         lost: called when the consumer does not exist (any more).
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root names each part once
+    def __init__(
         self,
         *,
         broker: NatsBroker,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +36,7 @@ class Assets:
                 await store.get_info(digest)
             except js_errors.ObjectNotFoundError:
                 await store.put(digest, body)
-        except (nats_errors.Error, js_errors.Error, asyncio.TimeoutError) as error:
+        except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
             raise Unavailable(f"object {digest} is not stored: {error}") from error
         return ContentRef(object=digest, sha256=digest, size=len(body))
 
@@ -50,7 +49,7 @@ class Assets:
         try:
             store = await self._wire.client.jetstream(timeout=10).object_store(BUCKET)
             found = await store.get(ref.object)
-        except (nats_errors.Error, js_errors.Error, asyncio.TimeoutError) as error:
+        except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
             raise Unavailable(f"object {ref.object} cannot be read: {error}") from error
         body = found.data or b""
         if hashlib.sha256(body).hexdigest() != ref.sha256:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from contracts import fingerprint
-from contracts.content.registry import MODELS, Registry
+from contracts.content.registry import CONTENTS, MODELS
 from contracts.errors import UnderstudyError
 from contracts.node import Rating
 from contracts.ports import Sample
+from contracts.request import Label
 
 PATTERN: Final = "sample_*.json"
-#: What stands beside a sample: ``sample_x.toml`` beside ``sample_x.json``.
+#: What stands beside a sample: ``sample_x.toml`` beside ``sample_x.json``.  Another format than the
+#: sample's, so that the pattern above never takes it for a sample.
 SIDECAR: Final = ".toml"
 DEFAULTS: Final = "default_content"
+DEFAULT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Largest sample, bytes.
 MAX_SIZE: Final = 512 * 1024
 
@@ -29,13 +34,14 @@ class SampleError(UnderstudyError):
 
 
 class Sidecar(BaseModel):
-    """What a sample needs beside its content."""
+    """What a sample needs beside its content; each field has a default, and so has the whole file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tags: tuple[str, ...] = Field(default=(), max_length=32)
+    #: What a request's ``tags`` are compared with.
+    tags: tuple[Label, ...] = Field(default=(), max_length=32)
     rating: Rating = Rating.SFW
-    author: str | None = None
+    author: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +60,7 @@ class SampleStore:
     """The samples of a folder; implements :class:`contracts.ports.Samples`."""
 
     def __init__(self, samples: tuple[Sample, ...], defaults: dict[str, Sample]) -> None:
-        self._by_kind = {
-            kind: tuple(sample for sample in samples if sample.kind == kind) for kind in MODELS
-        }
+        self._by_kind = {kind: tuple(sample for sample in samples if sample.kind == kind) for kind in MODELS}
         self._defaults = defaults
 
     def of_kind(self, kind: str) -> tuple[Sample, ...]:
@@ -74,23 +78,45 @@ def load(folder: Path) -> SampleStore:
     Raises:
         SampleError: an invalid one, with its file and field; or none at all.
     """
-    samples = tuple(_read(path) for path in sorted(folder.glob(PATTERN)))
-    if not samples:
-        raise SampleError(f"no {PATTERN} in {folder}; without golden samples nothing can stand in")
-    defaults = {path.stem: _read(path) for path in sorted((folder / DEFAULTS).glob("*.json"))}
-    return SampleStore(samples, defaults)
+    files, defaults = _files(folder)
+    if not files:
+        raise SampleError(f"no {PATTERN} in {folder}; without golden samples nothing can stand in: add one")
+    for path in _orphans(folder):
+        raise SampleError(_lonely(path))
+    return SampleStore(
+        tuple(_read(path) for path in files), {path.stem: _read_default(path) for path in defaults}
+    )
 
 
 def check(folder: Path) -> list[Checked]:
     """Look at every file, the broken ones included."""
-    found = [*sorted(folder.glob(PATTERN)), *sorted((folder / DEFAULTS).glob("*.json"))]
-    return [_check(path, folder) for path in found]
+    files, defaults = _files(folder)
+    rows = [_check(path, folder, _read) for path in files]
+    rows += [_check(path, folder, _read_default) for path in defaults]
+    lonely = [
+        Checked(file=str(path.relative_to(folder)), ok=False, error=_lonely(path))
+        for path in _orphans(folder)
+    ]
+    return rows + lonely
 
 
-def _check(path: Path, folder: Path) -> Checked:
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    return sorted(folder.glob(PATTERN)), sorted((folder / DEFAULTS).glob("*.json"))
+
+
+def _orphans(folder: Path) -> list[Path]:
+    found = [*folder.glob(f"*{SIDECAR}"), *(folder / DEFAULTS).glob(f"*{SIDECAR}")]
+    return sorted(path for path in found if not path.with_suffix(".json").exists())
+
+
+def _lonely(path: Path) -> str:
+    return f"{path.name}: stands beside no {path.stem}.json; rename or remove it"
+
+
+def _check(path: Path, folder: Path, read: Callable[[Path], Sample]) -> Checked:
     name = str(path.relative_to(folder))
     try:
-        sample = _read(path)
+        sample = read(path)
     except SampleError as error:
         return Checked(file=name, ok=False, error=str(error))
     return Checked(
@@ -98,17 +124,22 @@ def _check(path: Path, folder: Path) -> Checked:
     )
 
 
+def _read_default(path: Path) -> Sample:
+    if not DEFAULT_ID.fullmatch(path.stem):
+        raise SampleError(
+            f"{path.name}: {path.stem!r} is no content id; use letters, digits, - and _, at most 64"
+        )
+    return _read(path)
+
+
 def _read(path: Path) -> Sample:
-    if path.stat().st_size > MAX_SIZE:
-        raise SampleError(f"{path.name}: has more than {MAX_SIZE} bytes")
     content = _json(path)
-    registry = Registry()
-    faults = {kind: registry.faults(kind, content, None) for kind in MODELS}
+    faults = {kind: CONTENTS.faults(kind, content, None) for kind in MODELS}
     kinds = [kind for kind, lines in faults.items() if not lines]
     if len(kinds) > 1:
         raise SampleError(f"{path.name}: fits several kinds ({', '.join(kinds)}); its kind must be clear")
     if not kinds:
-        closest = min(faults, key=lambda kind: len(faults[kind]))
+        closest = min(faults, key=lambda kind: _distance(faults[kind]))
         raise SampleError(f"{path.name}: fits no kind; closest is {closest}: {faults[closest][0]}")
     sidecar = _sidecar(path.with_suffix(SIDECAR))
     return Sample(
@@ -122,23 +153,55 @@ def _read(path: Path) -> Sample:
     )
 
 
+def _distance(lines: tuple[str, ...]) -> tuple[int, int]:
+    """How far a document is from a kind: a fault of its outline weighs more than any number inside."""
+    return sum("." not in line.partition(":")[0] for line in lines), len(lines)
+
+
 def _sidecar(path: Path) -> Sidecar:
     if not path.is_file():
         return Sidecar()
     try:
-        return Sidecar.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        if not isinstance(error, ValidationError):
-            raise SampleError(f"{path.name}: is not TOML: {error}") from None
+        return Sidecar.model_validate(tomllib.loads(_text(path)))
+    except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise SampleError(f"{path.name}: {where}: {first['msg']}") from None
+        unknown = first["type"] == "extra_forbidden"
+        said = "unknown field; known are tags, rating and author" if unknown else first["msg"]
+        raise SampleError(f"{path.name}: {where}: {said}") from None
+    except ValueError as error:
+        raise SampleError(f"{path.name}: is not TOML: {error}") from None
 
 
 def _json(path: Path) -> Any:
+    text = _text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise SampleError(f"{path.name}: is not JSON: {error}") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_SIZE:
+            raise SampleError(f"{path.name}: has more than {MAX_SIZE} bytes; make it smaller")
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SampleError(f"{path.name}: is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
-        raise SampleError(f"{path.name}: cannot be read: {error}") from None
+        raise SampleError(f"{path.name}: cannot be read: {error.strerror}") from None
+    if text.startswith("\ufeff"):
+        raise SampleError(f"{path.name}: begins with a byte order mark; save it as UTF-8 without one")
+    return text
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"field {next(name for name in names if names.count(name) > 1)!r} is given twice")
+    return made
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")

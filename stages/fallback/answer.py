@@ -46,7 +46,9 @@ def choose(
     return best[fingerprint.pick(len(best), key)]
 
 
-def answer(ending: Ending, *, samples: Samples, contents: Contents) -> ev.Result:
+def answer(  # noqa: PLR0911 - one way out per mode
+    ending: Ending, *, samples: Samples, contents: Contents
+) -> ev.Result:
     """The result that the request's fallback mode leads to."""
     code = ending.error.code
     if code is ErrorCode.GEN_CANCELLED:

@@ -48,11 +48,16 @@ async def handle(
         attempt=event.attempt,
     )
     trail = event.trail
-    for params, why in ((event.brief.freeform, ""), (_colder(event.brief.freeform), "again, colder and shorter")):
+    for params, why in (
+        (event.brief.freeform, ""),
+        (_colder(event.brief.freeform), "again, colder and shorter"),
+    ):
         try:
             done = await provider.generate(prompt, params, None, announce)
         except ProviderError as error:
-            trail = _add(trail, Attempt(provider=provider.name, model=provider.model, code=error.code, why=str(error)))
+            trail = _add(
+                trail, Attempt(provider=provider.name, model=provider.model, code=error.code, why=str(error))
+            )
             if error.retryable:
                 return Retry(code=error.code, message=str(error), trail=trail)
             return Fail(code=error.code, message=str(error), trail=trail)
@@ -67,9 +72,12 @@ async def handle(
             )
             if len(done.text) > MAX_TEXT:
                 trail = msgspec.structs.replace(
-                    trail, warnings=(*trail.warnings, f"draft cut from {len(done.text)} to {MAX_TEXT} characters")
+                    trail,
+                    warnings=(*trail.warnings, f"draft cut from {len(done.text)} to {MAX_TEXT} characters"),
                 )
-            return Emit(events=(ev.Drafted(attempt=event.attempt, brief=event.brief, draft=draft, trail=trail),))
+            return Emit(
+                events=(ev.Drafted(attempt=event.attempt, brief=event.brief, draft=draft, trail=trail),)
+            )
     return Fail(
         code=ErrorCode.GEN_EMPTY_OUTPUT, message=f"{provider.name} answered with nothing, twice", trail=trail
     )

@@ -12,7 +12,7 @@ def structuring_prompt(kind: str, draft: str, schema: str, errors: tuple[str, ..
         schema: JSON Schema of the answer, as JSON.
         errors: what was wrong with the document before, one line per fault.
     """
-    quoted = draft.replace("<<<", "‹‹‹").replace(">>>", "›››")
+    quoted = draft.replace("<<<", "< < <").replace(">>>", "> > >")
     again = ""
     if errors:
         faults = "\n".join(f"- {line}" for line in errors)

@@ -78,9 +78,7 @@ def handle(received: Received[Any], *, contents: Contents, max_reasks: int) -> O
     )
 
 
-def _succeed(
-    received: Received[Any], event: ev.Structured, document: Any, warnings: tuple[str, ...]
-) -> Emit:
+def _succeed(received: Received[Any], event: ev.Structured, document: Any, warnings: tuple[str, ...]) -> Emit:
     brief, trail = event.brief, event.trail
     scripted = SCRIPTED in (event.document.provider, event.draft.provider)
     provider, model = (

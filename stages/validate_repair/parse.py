@@ -20,7 +20,7 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     repaired: bool = False
 
 
-class Unparsable(ValueError):
+class Unparsable(ValueError):  # noqa: N818 - names the text's state
     """The text holds no document; the message says why."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ async def running(
     stages: tuple[str, ...] = pipeline.STAGES,
     script: dict[str, Any] | None = None,
     **changed: Any,
-) -> AsyncIterator[Running]:
+) -> AsyncGenerator[Running]:
     """Stages on a broker of their own; with ``script`` the scripted provider writes."""
     if script is not None:
         (folder / "script.json").write_bytes(msgspec.json.encode(script))

@@ -85,7 +85,7 @@ def malformed(dice: random.Random, number: int) -> tuple[str, bytes, dict[str, s
 
 
 async def test_every_malformed_message_is_one_dead_letter(tmp_path: Path) -> None:
-    dice = random.Random(3)
+    dice = random.Random(3)  # noqa: S311 - a repeatable choice
     async with running(tmp_path) as here:
         for number in range(220):
             subject, body, headers = malformed(dice, number)
@@ -124,7 +124,7 @@ async def test_the_deadline_holds_with_fallback_alone(tmp_path: Path) -> None:
 
 async def test_a_late_success_and_its_deadline_give_one_result(tmp_path: Path) -> None:
     slow = {"rules": [{"match": {"stage": "structuring"}, "do": "slow", "after_ms": 150}]}
-    dice = random.Random(5)
+    dice = random.Random(5)  # noqa: S311 - a repeatable choice
     async with running(tmp_path, script=slow) as here:
         ids = [f"race-{number}" for number in range(100)]
         for start in range(0, 100, 50):
@@ -157,7 +157,11 @@ async def test_a_scripted_result_is_never_called_live(tmp_path: Path, kind: str)
     ("fallback", "status", "origin"),
     [
         ({}, "fail_fallback", "golden_sample"),
-        ({"mode": "default_content", "default_content_id": "transition_01"}, "fail_fallback", "default_content"),
+        (
+            {"mode": "default_content", "default_content_id": "transition_01"},
+            "fail_fallback",
+            "default_content",
+        ),
         ({"mode": "skip"}, "skipped", "none"),
         ({"mode": "placeholder"}, "placeholder", "placeholder"),
         ({"mode": "none"}, "failed", "none"),
