@@ -1,0 +1,170 @@
+"""Are the golden samples found, checked, and told apart from what cannot go on stage?"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from contracts import fingerprint
+from contracts.content.registry import MODELS
+from contracts.node import Rating
+from infra.stores import samples
+from infra.stores.samples import SampleError
+
+SHIPPED = Path(__file__).parents[2] / "golden_samples"
+LEVEL = {"scene_name": "Test", "entities": [{"id": "p", "type": "player", "x": 1, "y": 2}]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(SHIPPED / "sample_simple_geometry.json", tmp_path)
+    return tmp_path
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+def test_the_shipped_samples_cover_every_kind():
+    store = samples.load(SHIPPED)
+    found = {kind: len(store.of_kind(kind)) for kind in MODELS}
+    assert found["layout"] >= 3
+    assert min(found.values()) >= 2
+
+
+def test_the_shipped_samples_are_all_in_order():
+    rows = samples.check(SHIPPED)
+    assert [row.error for row in rows if not row.ok] == []
+    assert {row.kind for row in rows} == set(MODELS)
+    assert {row.rating for row in rows} == {"sfw"}
+    assert all(re.fullmatch("[0-9a-f]{64}", row.hash or "") for row in rows)
+    assert all(row.tags for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("sample_simple_geometry.json", "2a5be1d6317432f9b5e464b2425525c0321d57fd6390484a3f03a104e47fcbd8"),
+        ("sample_asset_intensive.json", "a206225ef8d4b5f41fba2884c5a0fbe03c01596b01c9ecbe0e1e770d14dc48ce"),
+        ("sample_complex_structure.json", "17dd16dfdcf445d779137acb50e7d445d09393bf4d3bfd3ce9e772860cf82129"),
+    ],
+)
+def test_the_first_three_are_unchanged_to_the_byte(name, digest):
+    assert fingerprint.digest_text((SHIPPED / name).read_text(encoding="utf-8")) == digest
+
+
+def test_a_new_file_needs_no_code(folder):
+    write(folder, "sample_anything.json", LEVEL)
+    (folder / "sample_anything.toml").write_text('tags = ["night"]\nrating = "romantic"\nauthor = "Ada"\n')
+    found = {sample.name: sample for sample in samples.load(folder).of_kind("layout")}
+    made = found["sample_anything.json"]
+    assert (made.kind, made.content, made.hash) == ("layout", LEVEL, fingerprint.digest(LEVEL))
+    assert (made.tags, made.rating, made.author) == (("night",), Rating.ROMANTIC, "Ada")
+
+
+def test_without_a_sidecar_the_defaults_hold(folder):
+    (sample,) = samples.load(folder).of_kind("layout")
+    assert (sample.tags, sample.rating, sample.author) == ((), Rating.SFW, None)
+
+
+def test_samples_come_in_the_order_of_their_names(folder):
+    for name in ("sample_z.json", "sample_a.json", "sample_m.json"):
+        write(folder, name, LEVEL)
+    names = [sample.name for sample in samples.load(folder).of_kind("layout")]
+    assert names == sorted(names)
+
+
+def test_a_default_content_is_found_by_its_id():
+    store = samples.load(SHIPPED)
+    found = store.default_content("transition_01")
+    assert found is not None
+    assert found.kind == "transition"
+    assert found.name == "transition_01.json"
+    assert store.default_content("transition_99") is None
+    assert found not in store.of_kind("transition")
+
+
+def test_a_kind_without_samples_has_none(folder):
+    store = samples.load(folder)
+    assert store.of_kind("plot") == ()
+    assert store.of_kind("custom") == ()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_sample_at_all_is_told(tmp_path, exists):
+    with pytest.raises(SampleError, match=r"no sample_\*\.json in .*add one"):
+        samples.load(tmp_path if exists else tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (
+            "sample_x.json",
+            {"scene_name": "x", "entities": [{"id": "a", "type": "ufo"}]},
+            "sample_x.json: fits no kind; closest is layout: entities.0.type: 'ufo' is unknown",
+        ),
+        ("sample_x.json", {**LEVEL, "weather": "rain"}, "closest is layout: weather: unknown field"),
+        ("sample_x.json", {}, "document: is empty"),
+        ("sample_x.json", b"{", "sample_x.json: is not JSON: "),
+        ("sample_x.json", b"", "sample_x.json: is not JSON: "),
+        ("sample_x.json", b'{"a": 1, "a": 2}', "field 'a' is given twice"),
+        ("sample_x.json", b'{"a": NaN}', "NaN is no JSON number"),
+        ("sample_x.json", b"[" * 100_000, "sample_x.json: is not JSON"),
+        (
+            "sample_x.json",
+            b'{"scene_name": "\xff"}',
+            "sample_x.json: is not UTF-8 at byte 16; save it as UTF-8",
+        ),
+        ("sample_x.json", b"\xef\xbb\xbf{}", "byte order mark; save it as UTF-8 without one"),
+        ("sample_x.json", b" " * (512 * 1024 + 1), "sample_x.json: has more than 524288 bytes"),
+        (
+            "sample_simple_geometry.toml",
+            b"mood = 'x'",
+            "mood: unknown field; known are tags, rating and author",
+        ),
+        ("sample_simple_geometry.toml", b"rating = 'PG'", "sample_simple_geometry.toml: rating: "),
+        ("sample_simple_geometry.toml", b"tags = 'x'", "sample_simple_geometry.toml: tags: "),
+        ("sample_simple_geometry.toml", b"tags = [", "sample_simple_geometry.toml: is not TOML: "),
+        (
+            "sample_simple_geometri.toml",
+            b"",
+            "stands beside no sample_simple_geometri.json; rename or remove it",
+        ),
+        ("default_content/a b.json", LEVEL, "a b.json: 'a b' is no content id"),
+        ("default_content/x.json", {"a": 1}, "x.json: fits no kind"),
+    ],
+)
+def test_what_cannot_go_on_stage_is_told_with_file_and_field(folder, name, content, told):
+    write(folder, name, content)
+    with pytest.raises(SampleError) as error:
+        samples.load(folder)
+    assert told in str(error.value)
+    (row,) = [row for row in samples.check(folder) if not row.ok]
+    assert told in (row.error or "")
+
+
+def test_a_folder_named_like_a_sample_is_told(folder):
+    (folder / "sample_x.json").mkdir()
+    with pytest.raises(SampleError, match=r"sample_x\.json: cannot be read"):
+        samples.load(folder)
+
+
+def test_a_file_that_fits_several_kinds_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(samples, "MODELS", {**MODELS, "level": MODELS["layout"]})
+    monkeypatch.setattr(
+        type(samples.CONTENTS), "model", lambda _, kind: {**MODELS, "level": MODELS["layout"]}[kind]
+    )
+    with pytest.raises(SampleError, match=r"fits several kinds \(layout, level\)"):
+        samples.load(folder)
+
+
+def test_check_goes_on_behind_a_broken_file(folder):
+    write(folder, "sample_a.json", b"{")
+    write(folder, "sample_b.json", LEVEL)
+    rows = {row.file: row.ok for row in samples.check(folder)}
+    assert rows == {"sample_a.json": False, "sample_b.json": True, "sample_simple_geometry.json": True}
