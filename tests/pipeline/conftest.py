@@ -59,9 +59,13 @@ class Observer:
         self._acked: set[tuple[str, str, int]] = set()
         self.put_off: list[tuple[str, str, int]] = []
         self._news = asyncio.Condition()
+        self._watching = False
 
     async def watch(self) -> None:
-        """Start to observe; what the streams hold already is seen too."""
+        """Start to observe, once; what the streams hold already is seen too."""
+        if self._watching:
+            return
+        self._watching = True
         await self.nc.subscribe("$JS.ACK.>", cb=self._ack)
         for stream in _STREAMS:
             await self.js.subscribe(

@@ -1,0 +1,110 @@
+"""Is a request answered in time, and only once, whoever else works on it?"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from contracts.errors import ErrorCode
+from contracts.result import Origin, Status
+from tests.pipeline.conftest import Configure, Observer, Start
+
+
+async def test_the_fallback_alone_answers_in_time(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    async with start(configure(rules=[]), ("fallback",)):
+        result = await client.ask("late-1", deadline_ms=500)
+        await client.settled(("fallback",))
+
+    assert (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
+    assert result.error is not None
+    assert result.error.code is ErrorCode.GEN_TIMEOUT
+    (asked,), (answered,) = client.events("requested"), client.events("result")
+    assert 500 <= answered.time_ms - asked.time_ms < 2000
+
+
+async def test_the_settings_deadline_holds_for_requests_that_name_none(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    async with start(configure(rules=[], DEADLINE_MS="300"), ("fallback",)):
+        result = await client.ask("late-2")
+
+    assert result.error is not None
+    assert result.error.message == "no result within the deadline of 300 ms"
+
+
+async def test_a_request_from_before_the_fallback_is_answered_when_it_comes(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    settings = configure(rules=[])
+    async with start(settings, ("context-build",)):
+        sequence = await client.publish("gen.requested.layout.late-3", b'{"prompt":"x","deadline_ms":1}')
+        await client.handled("REQUESTS", sequence, "context-build")
+    async with start(settings, ("fallback",)):
+        result = await client.result("late-3", within_s=2)
+
+    assert result.error is not None
+    assert result.error.code is ErrorCode.GEN_TIMEOUT
+
+
+async def test_a_success_that_races_its_deadline_is_one_result(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    rule = {"match": {"stage": "freeform-gen"}, "do": "slow", "after_ms": 300}
+    # The first ones cannot make it, the last ones must; in between anybody may win.
+    due_ms = {f"race-{number}": 250 + 8 * number if number < 97 else 3000 for number in range(100)}
+    async with start(configure(rules=[rule], CONCURRENCY__FREEFORM_GEN="128")):
+        await asyncio.gather(
+            *(
+                client.publish(
+                    f"gen.requested.layout.{one}",
+                    msgspec.json.encode({"prompt": one, "deadline_ms": deadline_ms}),
+                )
+                for one, deadline_ms in due_ms.items()
+            )
+        )
+        await client.until(lambda: len(client.events("deadline")) == len(due_ms), what="every deadline fired")
+        results = [await client.result(one) for one in due_ms]
+        await client.settled()
+
+    assert len(client.events("result")) == len(due_ms)
+    assert {one.status for one in results} == {Status.SUCCESS, Status.FAIL_FALLBACK}
+    late = [one for one in results if one.status is Status.FAIL_FALLBACK]
+    assert {one.error.code for one in late if one.error is not None} == {ErrorCode.GEN_TIMEOUT}
+    assert client.letters() == []
+
+
+async def test_a_cancel_stops_a_generation_that_is_under_way(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    rule = {"match": {"stage": "freeform-gen"}, "do": "slow", "after_ms": 30_000}
+    async with start(configure(rules=[rule])):
+        await client.publish("gen.requested.scene.stop-1")
+        await client.until(lambda: bool(client.events("context_built", "stop-1")))
+        (built,) = client.events("context_built", "stop-1")
+        await client.publish("gen.cancelled.scene.stop-1", b"{}")
+        result = await client.result("stop-1")
+        async with asyncio.timeout(2):
+            await client.handled("EVENTS", built.sequence, "freeform-gen")
+        await client.settled()
+
+    assert result.status is Status.CANCELLED
+    assert [one.subject for one in client.events("drafted") + client.events("failed")] == []
+    assert len(client.events("result")) == 1
+
+
+async def test_a_deadline_stops_a_generation_that_is_under_way(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    rule = {"match": {"stage": "structuring"}, "do": "slow", "after_ms": 30_000}
+    async with start(configure(rules=[rule])):
+        result = await client.ask("stop-2", "dialogue", deadline_ms=600)
+        (drafted,) = client.events("drafted", "stop-2")
+        async with asyncio.timeout(2):
+            await client.handled("EVENTS", drafted.sequence, "structuring")
+        await client.settled()
+
+    assert (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
+    assert client.events("structured") == []
