@@ -68,9 +68,7 @@ class Observer:
         self._watching = True
         await self.nc.subscribe("$JS.ACK.>", cb=self._ack)
         for stream in _STREAMS:
-            await self.js.subscribe(
-                stream=stream, subject="", ordered_consumer=True, cb=self._message
-            )
+            await self.js.subscribe(stream=stream, subject="", ordered_consumer=True, cb=self._message)
 
     async def _message(self, msg: Msg) -> None:
         meta = msg.metadata

@@ -115,9 +115,7 @@ async def test_retry_makes_its_attempts_and_then_what_follows(
     assert len(client.events("result")) == 1
 
 
-async def test_retry_that_succeeds_is_a_success(
-    client: Observer, configure: Configure, start: Start
-) -> None:
+async def test_retry_that_succeeds_is_a_success(client: Observer, configure: Configure, start: Start) -> None:
     fallback = {"mode": "retry", "retries": 3, "timeout_ms": 50}
     async with start(configure(rules=[{**REFUSE, "times": 1}])):
         result = await client.ask("retry-2", "plot", fallback=fallback)

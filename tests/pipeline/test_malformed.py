@@ -102,7 +102,9 @@ async def test_every_malformed_message_is_one_letter_and_stops_nothing(
         assert letter.sha256 == hashlib.sha256(one.body).hexdigest()
         assert letter.body == (None if len(one.body) > 512 * 1024 else one.body)
     assert kept == [b"x" * MAX_PAYLOAD] * len(EVENTS)
-    unknown = [one.subject for one in client.log if one.subject.startswith("dead.") and ".unknown." in one.subject]
+    unknown = [
+        one.subject for one in client.log if one.subject.startswith("dead.") and ".unknown." in one.subject
+    ]
     assert len(unknown) == sum(not one.addressed for one in sent.values())
     addressed = [one for one in sent.values() if one.addressed and one.subject.startswith("gen.requested.")]
     ended = Counter(one.subject for one in client.events("result"))
