@@ -152,7 +152,7 @@ async def sweep_forever(application: Application, *, settings: Settings, sink: A
     await sweeper.run(application.wire, sink.engine, settings, log=application.log)
 
 
-_SHOWN: Final = [column for column in GENERATIONS.columns if column.name != "record"]
+_SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "open_since_ms"}]
 
 
 def ls(
@@ -202,7 +202,7 @@ def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
             .order_by(GENERATION_LOGS.c.ended_at_ms)
         ).mappings()
         return {
-            **{name: value for name, value in found.items() if name != "record"},
+            **{name: value for name, value in found.items() if name not in {"record", "open_since_ms"}},
             "record": msgspec.json.decode(found["record"]),
             "logs": [dict(row) for row in logs],
         }

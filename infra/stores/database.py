@@ -56,6 +56,8 @@ GENERATIONS: Final = Table(
     Column("model", String(128)),
     Column("requested_at_ms", BigInteger),
     Column("ended_at_ms", BigInteger),
+    # When the request came that has no result yet, as far as audit knows; for the sweeper.
+    Column("open_since_ms", BigInteger),
     Column("replay_of", String(64)),
     Column("revised_by", String(64)),
     # The whole record of stages/audit/fold.py as JSON; the columns above are for filters.
@@ -63,6 +65,7 @@ GENERATIONS: Final = Table(
     Index("ix_generations_status", "status", "requested_at_ms"),
     Index("ix_generations_requested", "requested_at_ms"),
     Index("ix_generations_ended", "ended_at_ms", "requested_at_ms"),
+    Index("ix_generations_open", "open_since_ms"),
 )
 
 GENERATION_LOGS: Final = Table(

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
-from stages.audit.fold import Asked, End, Record, merge, status
+from stages.audit.fold import Asked, End, Record, merge, open_since_ms, status
 
 #: Ids asked for in one statement; SQLite takes 32,766 values.
 CHUNK: Final = 1_000
@@ -54,6 +54,7 @@ def generation_row(record: Record) -> dict[str, Any]:
         "model": _text(model, 128),
         "requested_at_ms": _whole(began),
         "ended_at_ms": record.end.at_ms if record.end else None,
+        "open_since_ms": _whole(open_since_ms(record)),
         "replay_of": asked.replay_of if asked else meta.get("replay_of") or (step and step.replay_of),
         "revised_by": _text(record.revision.by, 64) if record.revision else None,
         "record": msgspec.json.encode(record).decode(),

@@ -2,22 +2,25 @@
 
 First the head is cut off both streams, one call each: everything before the oldest request that is
 not done.  Only if that is not enough, because an old request holds the head, finished requests
-behind it go one by one, which costs the broker far more.  docs/adr/0003 has the figures.
+behind it go message by message.  docs/adr/0003 has the figures, and why not by subject.
 
-A request is done when its row says that it ended, long enough ago for late stages to have noticed,
-and when audit has acknowledged everything up to then.  Its id is free again afterwards: the log has
-forgotten it, and a new request with the same id is a new request.
+A request is done when audit has its result's row, when that was long enough ago for late stages to
+have noticed, and when audit has acknowledged everything up to then.  Its id is free again afterwards:
+the log has forgotten it, and a new request with the same id is a new request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from contracts import pipeline, subjects
@@ -29,28 +32,32 @@ from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from infra.nats.log import Entry
     from infra.nats.wire import Wire
     from infra.settings import Settings
 
 #: Share of a stream's byte limit above which the sweeper starts, and at which it stops.
 START_ABOVE: Final = 0.8
 STOP_BELOW: Final = 0.7
-#: Requests that one look deletes one by one at most.
-ONE_BY_ONE: Final = 2_000
-
-#: What is deleted must have passed these; what context-build refuses unread has no row until then.
-_PASSED: Final = (
-    (pipeline.REQUESTS, "context-build"),
-    (pipeline.REQUESTS, "audit"),
-    (pipeline.EVENTS, "audit"),
-)
-#: The request goes before its events: what is left of a life without its ``requested`` is no request.
-_ORDER: Final = (pipeline.REQUESTS, pipeline.EVENTS)
 #: Clocks of a cluster's servers may differ by this much, ms.
 SKEW_MS: Final = 1_000
+#: Messages that one look deletes one by one at most.
+ONE_BY_ONE: Final = 20_000
+
+#: What is deleted must have passed these; what context-build refuses unread has no row until then.
+_PASSED: Final = {
+    pipeline.REQUESTS: ("context-build", "audit"),
+    pipeline.EVENTS: ("audit",),
+}
+#: The request goes before its events: what is left of a life without its ``requested`` is no request.
+_ORDER: Final = (pipeline.REQUESTS, pipeline.EVENTS)
 _ROUNDS: Final = 5
 _PAGE: Final = 256
 _AT_ONCE: Final = 16
+#: Requests asked about in the log because audit cannot tell whether they are open.
+_DOUBTS: Final = 500
+#: JetStream error: there is no message with this sequence.
+_NO_MESSAGE: Final = 10043
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +65,7 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Messages deleted from both streams.
     messages: int = 0
-    #: Requests among them that were deleted one by one.
+    #: How many of them were deleted one by one.
     one_by_one: int = 0
     #: Fullest stream's share of its limit, before and after.
     before: float
@@ -69,6 +76,7 @@ class _Stream(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     bytes: int
     limit: int
+    messages: int
     first: int
     last: int
 
@@ -77,10 +85,14 @@ class _Stream(msgspec.Struct, frozen=True, kw_only=True):
         return self.bytes / self.limit if self.limit > 0 else 0.0
 
     @property
+    def excess(self) -> float:
+        """Share of its messages that has to go, were they of equal size."""
+        return max(0.0, 1 - STOP_BELOW * self.limit / self.bytes) if self.bytes and self.limit > 0 else 0.0
+
+    @property
     def target(self) -> int:
-        """First sequence to keep, if messages were of equal size and evenly spread."""
-        excess = max(0.0, 1 - STOP_BELOW * self.limit / self.bytes) if self.bytes else 0.0
-        return self.first + round((self.last - self.first + 1) * excess)
+        """First sequence to keep, were messages evenly spread."""
+        return self.first + round((self.last - self.first + 1) * self.excess)
 
 
 async def sweep_once(
@@ -103,22 +115,25 @@ async def sweep_once(
     before = _fullest(streams)
     if before <= START_ABOVE:
         return Swept(before=before, after=before)
+    look = _Look(wire, engine, ended_before_ms=now_ms - settle_ms, skew_ms=skew_ms)
     messages = 0
     for _ in range(_ROUNDS):
-        cut = await _cut_ms(wire, engine, streams, ended_before_ms=now_ms - settle_ms) - skew_ms
-        gone = 0
-        for name in _ORDER:
-            gone += await _cut_head(wire, streams[name], cut)
+        cut_ms = await look.cut_ms(streams)
+        gone = sum([await look.cut_head(streams[name], cut_ms) for name in _ORDER])
         messages += gone
         streams = await _streams(wire)
         if not gone or _fullest(streams) <= STOP_BELOW:
             break
     one_by_one = 0
-    if _fullest(streams) > STOP_BELOW:
-        one_by_one, gone = await _pick(wire, engine, ended_before_ms=now_ms - settle_ms)
-        messages += gone
-        streams = await _streams(wire)
-    return Swept(messages=messages, one_by_one=one_by_one, before=before, after=_fullest(streams))
+    for name in _ORDER:
+        if streams[name].share > STOP_BELOW:
+            one_by_one += await look.pick(name, streams)
+    return Swept(
+        messages=messages + one_by_one,
+        one_by_one=one_by_one,
+        before=before,
+        after=_fullest(await _streams(wire)),
+    )
 
 
 async def run(wire: Wire, engine: Engine, settings: Settings, *, log: FilteringBoundLogger) -> None:
@@ -138,112 +153,175 @@ async def run(wire: Wire, engine: Engine, settings: Settings, *, log: FilteringB
             log.info("swept", **msgspec.structs.asdict(swept))
 
 
-async def _cut_ms(wire: Wire, engine: Engine, streams: dict[str, _Stream], *, ended_before_ms: int) -> int:
-    """Everything before this time may go, and no more than has to; ms since the epoch."""
-    wanted = [
+class _Look:
+    """One look of the sweeper, and what it may delete."""
+
+    def __init__(self, wire: Wire, engine: Engine, *, ended_before_ms: int, skew_ms: int) -> None:
+        self._wire = wire
+        self._engine = engine
+        self._ended_before_ms = ended_before_ms
+        self._skew_ms = skew_ms
+
+    async def cut_ms(self, streams: dict[str, _Stream]) -> int:
+        """Everything before this time may go, and no more than has to; ms since the epoch."""
         # Past the target: many messages share a millisecond.
-        entry.time_ms + 1
-        for stream in streams.values()
-        if stream.share > STOP_BELOW
-        if (entry := await event_log.first(wire, stream.name, ">", start=stream.target)) is not None
-    ]
-    heads = [
-        entry.time_ms
-        for stream in streams.values()
-        if (entry := await event_log.first(wire, stream.name, ">")) is not None
-    ]
-    if not wanted or not heads:
-        return 0
-    bounds = [max(wanted)]
-    for stream, consumer in _PASSED:
-        floor = await _floor(wire, stream, consumer)
-        waiting = await event_log.first(wire, stream, ">", start=floor + 1) if floor is not None else None
-        if waiting is not None:
-            bounds.append(waiting.time_ms)
-    undone = await asyncio.to_thread(
-        _oldest_undone, engine, since_ms=min(heads), ended_before_ms=ended_before_ms
-    )
-    if undone is not None:
-        bounds.append(undone)
-    return min(bounds)
+        wanted = [
+            entry.time_ms + 1
+            for stream in streams.values()
+            if stream.share > STOP_BELOW
+            if (entry := await event_log.first(self._wire, stream.name, ">", start=stream.target)) is not None
+        ]
+        heads = [head async for head in self._heads()]
+        if not wanted or not heads or not await self._covers_head():
+            return 0
+        bounds = [max(wanted)]
+        for stream in _ORDER:
+            floor = await self._floor(streams[stream])
+            waiting = await event_log.first(self._wire, stream, ">", start=floor + 1)
+            if waiting is not None and floor < streams[stream].last:
+                bounds.append(waiting.time_ms)
+        undone = await asyncio.to_thread(self._undone, min(heads))
+        bounds += [at_ms for at_ms in (undone, await self._reopened(min(heads))) if at_ms is not None]
+        return min(bounds) - self._skew_ms
 
-
-def _oldest_undone(engine: Engine, *, since_ms: int, ended_before_ms: int) -> int | None:
-    row = GENERATIONS.c
-    query = select(func.min(row.requested_at_ms)).where(
-        row.requested_at_ms >= since_ms,
-        or_(row.ended_at_ms.is_(None), row.ended_at_ms > ended_before_ms),
-    )
-    with reading(engine) as connection:
-        return connection.execute(query).scalar()
-
-
-async def _floor(wire: Wire, stream: str, consumer: str) -> int | None:
-    """Everything up to this sequence is acknowledged; ``None``: everything there is."""
-    info = await _api(wire, f"CONSUMER.INFO.{stream}.{consumer}")
-    if not info["num_pending"] and not info["num_ack_pending"]:
-        return None
-    return int(info["ack_floor"]["stream_seq"])
-
-
-async def _cut_head(wire: Wire, stream: _Stream, cut_ms: int) -> int:
-    if cut_ms <= 0:
-        return 0
-    keep = stream.last + 1
-    async for entry in event_log.read(wire, stream.name, ">", since_ms=cut_ms):
-        keep = entry.sequence
-        break
-    return await _purge(wire, stream.name, seq=keep) if keep > stream.first else 0
-
-
-async def _pick(wire: Wire, engine: Engine, *, ended_before_ms: int) -> tuple[int, int]:
-    """Delete done requests by subject, in the order of their results; how many, and messages."""
-    floor = await _floor(wire, pipeline.EVENTS, "audit")
-    upto = (await _streams(wire))[pipeline.EVENTS].last if floor is None else floor
-    requests = messages = 0
-    async for page in _ended(wire, upto=upto, ended_before_ms=ended_before_ms):
-        ids = await asyncio.to_thread(_logged, engine, page)
-        for start in range(0, len(ids), _AT_ONCE):
-            some = ids[start : start + _AT_ONCE]
-            messages += sum(await asyncio.gather(*(_purge_life(wire, one, upto) for one in some)))
-            requests += len(some)
-            if requests >= ONE_BY_ONE or _fullest(await _streams(wire)) <= STOP_BELOW:
-                return requests, messages
-    return requests, messages
-
-
-async def _ended(wire: Wire, *, upto: int, ended_before_ms: int) -> AsyncIterator[list[event_log.Entry]]:
-    """Yield results, oldest first, page by page."""
-    page: list[event_log.Entry] = []
-    async for entry in event_log.read(wire, pipeline.EVENTS, "gen.result.>"):
-        if entry.sequence > upto or entry.time_ms > ended_before_ms:
+    async def cut_head(self, stream: _Stream, cut_ms: int) -> int:
+        """Delete what is older than a time; how many messages."""
+        if cut_ms <= 0:
+            return 0
+        keep = stream.last + 1
+        async for entry in event_log.read(self._wire, stream.name, ">", since_ms=cut_ms):
+            keep = entry.sequence
             break
-        page.append(entry)
-        if len(page) >= _PAGE:
-            yield page
-            page = []
-    yield page
+        return await self._purge(stream.name, seq=keep) if keep > stream.first else 0
+
+    async def pick(self, name: str, streams: dict[str, _Stream]) -> int:
+        """Delete the messages of done requests one by one, from the head on; how many."""
+        events = streams[pipeline.EVENTS]
+        floor = await self._floor(streams[name])
+        gone = 0
+        async for page in self._pages(name, floor):
+            done = await asyncio.to_thread(self._done, {_id(each) for each in page}, events)
+            stream = (await _streams(self._wire))[name]
+            need = math.ceil(stream.messages * stream.excess)
+            chosen = [each for each in page if _id(each) in done][: min(need, ONE_BY_ONE - gone)]
+            if name == pipeline.EVENTS:
+                owners = {(each.subject.split(".")[2], _id(each)) for each in chosen}
+                for kind, request_id in sorted(owners):
+                    subject = subjects.gen("requested", kind, request_id)
+                    gone += await self._purge(pipeline.REQUESTS, filter=subject)
+            for start in range(0, len(chosen), _AT_ONCE):
+                some = chosen[start : start + _AT_ONCE]
+                gone += sum(await asyncio.gather(*(self._delete(each) for each in some)))
+            if need <= len(chosen) or gone >= ONE_BY_ONE:
+                break
+        return gone
+
+    async def _heads(self) -> AsyncIterator[int]:
+        for name in _ORDER:
+            head = await event_log.first(self._wire, name, ">")
+            if head is not None:
+                yield head.time_ms
+
+    async def _covers_head(self) -> bool:
+        """Does the database know the oldest request?  One that was set up later cannot tell what is open."""
+        async for page in self._pages(pipeline.REQUESTS, sys.maxsize):
+            for entry in page:
+                with suppress(subjects.SubjectError):
+                    request_id = subjects.parse(entry.subject).request_id
+                    return await asyncio.to_thread(self._knows, request_id)
+            break
+        return True
+
+    def _knows(self, request_id: str) -> bool:
+        query = select(GENERATIONS.c.request_id).where(GENERATIONS.c.request_id == request_id)
+        with reading(self._engine) as connection:
+            return connection.execute(query).first() is not None
+
+    async def _pages(self, name: str, floor: int) -> AsyncIterator[list[Entry]]:
+        page: list[Entry] = []
+        async for entry in event_log.read(self._wire, name, ">"):
+            if entry.sequence > floor:
+                break
+            page.append(entry)
+            if len(page) >= _PAGE:
+                yield page
+                page = []
+        yield page
+
+    async def _floor(self, stream: _Stream) -> int:
+        """Everything up to this sequence is acknowledged by all who count."""
+        floors = [stream.last]
+        for consumer in _PASSED[stream.name]:
+            info = await _api(self._wire, f"CONSUMER.INFO.{stream.name}.{consumer}")
+            if info["num_pending"] or info["num_ack_pending"]:
+                floors.append(int(info["ack_floor"]["stream_seq"]))
+        return min(floors)
+
+    def _undone(self, since_ms: int) -> int | None:
+        """When the oldest request came that has no result, or one of just now."""
+        row = GENERATIONS.c
+        opened = select(func.min(row.open_since_ms)).where(
+            row.open_since_ms >= since_ms, row.ended_at_ms.is_(None)
+        )
+        fresh = select(func.min(row.requested_at_ms)).where(
+            row.requested_at_ms >= since_ms, row.ended_at_ms > self._ended_before_ms
+        )
+        with reading(self._engine) as connection:
+            found = [connection.execute(query).scalar() for query in (opened, fresh)]
+        return min((at_ms for at_ms in found if at_ms is not None), default=None)
+
+    async def _reopened(self, since_ms: int) -> int | None:
+        """When the oldest request came whose id had been swept, used again, and has no result since.
+
+        A late duplicate looks the same to audit; but then the log still has the result.
+        """
+        doubts = await asyncio.to_thread(self._doubts, since_ms)
+        for request_id, at_ms in doubts:
+            result = subjects.any_kind("result", request_id)
+            if await event_log.first(self._wire, pipeline.EVENTS, result) is None:
+                return at_ms
+        return doubts[-1][1] if len(doubts) >= _DOUBTS else None
+
+    def _doubts(self, since_ms: int) -> list[tuple[str, int]]:
+        row = GENERATIONS.c
+        query = (
+            select(row.request_id, row.open_since_ms)
+            .where(row.open_since_ms >= since_ms, row.ended_at_ms.is_not(None))
+            .order_by(row.open_since_ms)
+            .limit(_DOUBTS)
+        )
+        with reading(self._engine) as connection:
+            return [(found[0], found[1]) for found in connection.execute(query)]
+
+    def _done(self, ids: set[str], events: _Stream) -> set[str]:
+        """Those whose result has its log row and still stands in the log, and that nobody asked again."""
+        log, row = GENERATION_LOGS.c, GENERATIONS.c
+        query = (
+            select(log.request_id)
+            .join(GENERATIONS, row.request_id == log.request_id)
+            .where(
+                log.request_id.in_(sorted(ids)),
+                log.sequence.between(events.first, events.last),
+                log.ended_at_ms <= self._ended_before_ms,
+                row.open_since_ms.is_(None),
+            )
+        )
+        with reading(self._engine) as connection:
+            return {found[0] for found in connection.execute(query)}
+
+    async def _purge(self, stream: str, **what: Any) -> int:
+        """Delete messages below ``seq``, or of a ``filter``; how many."""
+        return int((await _api(self._wire, f"STREAM.PURGE.{stream}", what))["purged"])
+
+    async def _delete(self, entry: Entry) -> int:
+        call = f"STREAM.MSG.DELETE.{entry.stream}"
+        answer = await _api(self._wire, call, {"seq": entry.sequence, "no_erase": True}, unless=_NO_MESSAGE)
+        return int("error" not in answer)
 
 
-async def _purge_life(wire: Wire, request_id: str, upto: int) -> int:
-    life = subjects.whole_life(request_id)
-    gone = await _purge(wire, pipeline.REQUESTS, filter=life)
-    return gone + await _purge(wire, pipeline.EVENTS, filter=life, seq=upto + 1)
-
-
-def _id(result: event_log.Entry) -> str:
-    return result.subject.rpartition(".")[2]
-
-
-def _logged(engine: Engine, results: list[event_log.Entry]) -> list[str]:
-    """The requests whose very result has its log row, in the same order."""
-    row = GENERATION_LOGS.c
-    query = select(row.request_id, row.sequence, row.ended_at_ms).where(
-        row.request_id.in_([_id(each) for each in results])
-    )
-    with reading(engine) as connection:
-        logged = {tuple(found) for found in connection.execute(query)}
-    return [_id(each) for each in results if (_id(each), each.sequence, each.time_ms) in logged]
+def _id(entry: Entry) -> str:
+    # gen.<event>.<kind>.<id>, and a slot behind it for some timers.
+    return entry.subject.split(".")[3]
 
 
 async def _streams(wire: Wire) -> dict[str, _Stream]:
@@ -259,6 +337,7 @@ async def _streams(wire: Wire) -> dict[str, _Stream]:
             name=name,
             bytes=state["bytes"],
             limit=limit,
+            messages=state["messages"],
             first=state["first_seq"],
             last=state["last_seq"],
         )
@@ -269,14 +348,12 @@ def _fullest(streams: dict[str, _Stream]) -> float:
     return max(stream.share for stream in streams.values())
 
 
-async def _purge(wire: Wire, stream: str, **what: Any) -> int:
-    """Delete messages below ``seq``, of a ``filter``, or both; how many."""
-    return int((await _api(wire, f"STREAM.PURGE.{stream}", what))["purged"])
-
-
-async def _api(wire: Wire, call: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+async def _api(
+    wire: Wire, call: str, body: dict[str, Any] | None = None, *, unless: int | None = None
+) -> dict[str, Any]:
     payload = msgspec.json.encode(body) if body else b""
     answer: dict[str, Any] = msgspec.json.decode((await wire.call(f"$JS.API.{call}", payload)).data or b"{}")
-    if "error" in answer:
-        raise Unavailable(f"the broker refuses {call}: {answer['error'].get('description')}")
+    error = answer.get("error")
+    if error is not None and error.get("err_code") != unless:
+        raise Unavailable(f"the broker refuses {call}: {error.get('description')}")
     return answer

@@ -147,6 +147,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     request_id: str
     kind: str
+    #: When somebody last asked with this id, and when a result was last given, ms since the epoch.
+    last_asked_ms: int | None = None
+    last_end_ms: int | None = None
     asked: Asked | None = None
     step: Step | None = None
     trouble: Trouble | None = None
@@ -181,6 +184,8 @@ def merge(one: Record, other: Record) -> Record:
     return Record(
         request_id=one.request_id,
         kind=asked.kind if asked else _kind(one, other),
+        last_asked_ms=_later(one.last_asked_ms, other.last_asked_ms),
+        last_end_ms=_later(one.last_end_ms, other.last_end_ms),
         asked=asked,
         step=_better(one.step, other.step),
         trouble=_better(one.trouble, other.trouble),
@@ -188,6 +193,12 @@ def merge(one: Record, other: Record) -> Record:
         end=_better(one.end, other.end),
         revision=_better(one.revision, other.revision),
     )
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return max(one, other)
 
 
 def _kind(one: Record, other: Record) -> str:
@@ -209,3 +220,17 @@ def status(record: Record) -> str:
         return UNKNOWN
     failed = record.trouble is not None and record.trouble.stream != pipeline.DEAD
     return RUNNING if failed else PENDING
+
+
+def open_since_ms(record: Record) -> int | None:
+    """When the request came that has no result yet; ``None``: none is open.
+
+    After a result it is a late duplicate, or a new request whose id the log had forgotten: only the
+    log can tell.
+    """
+    if record.last_asked_ms is None:
+        return None if record.step is None or record.end is not None else record.step.requested_at_ms
+    if record.end is None:
+        return record.asked.at_ms if record.asked is not None else record.last_asked_ms
+    ended = record.last_end_ms is not None and record.last_end_ms >= record.last_asked_ms
+    return None if ended else record.last_asked_ms

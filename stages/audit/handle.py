@@ -40,7 +40,10 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
     changes: dict[str, Any]
     match event:
         case Requested():
-            changes = {"asked": _asked(received, event.body, store_prompts=store_prompts)}
+            changes = {
+                "asked": _asked(received, event.body, store_prompts=store_prompts),
+                "last_asked_ms": received.time_ms,
+            }
         case ev.ContextBuilt() | ev.Drafted() | ev.Structured():
             changes = {"step": _step(received, event)}
         case ev.Invalid():
@@ -57,13 +60,15 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
                 "evidence": _evidence(received, event.evidence),
             }
         case ev.DeadLetter():
+            unread = _unread(received, event)
             changes = {
-                "asked": _unread(received, event),
+                "asked": unread,
+                "last_asked_ms": unread.at_ms if unread else None,
                 "trouble": _trouble(received, event.code, event.stage, event.reason),
                 "evidence": _evidence(received, event.evidence),
             }
         case ev.Result():
-            changes = {"end": _end(received, event)}
+            changes = {"end": _end(received, event), "last_end_ms": received.time_ms}
         case ev.Revised():
             changes = {
                 "revision": Revision(

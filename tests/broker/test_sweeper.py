@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -171,15 +172,38 @@ async def test_what_audit_has_not_acknowledged_stays(wire: Wire, engine: Engine)
     assert (await _sweep(wire, engine)).messages == 0
 
 
-async def test_what_has_no_log_row_stays(wire: Wire, engine: Engine) -> None:
+async def test_what_audit_knows_no_result_of_stays(wire: Wire, engine: Engine) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n}")
-        await _finish(wire, f"r-{n}")
     await _audit(wire, engine)
-    with engine.begin() as connection:
-        connection.execute(GENERATION_LOGS.delete())
-        connection.exec_driver_sql("UPDATE generations SET status = 'running', ended_at_ms = NULL")
+    for n in range(MANY):
+        await _finish(wire, f"r-{n}")
+    await _drain(wire, pipeline.EVENTS, "audit")
     assert (await _sweep(wire, engine)).messages == 0
+
+
+async def test_a_database_that_was_set_up_later_lets_nothing_go_that_it_does_not_know(
+    wire: Wire, engine: Engine, tmp_path: Path
+) -> None:
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n}")
+    await _audit(wire, engine)
+    other = database.engine_of(f"sqlite:///{tmp_path / 'other.db'}")
+    database.migrate(other)
+    assert (await _sweep(wire, other)).messages == 0
+    other.dispose()
+
+
+async def test_messages_that_belong_to_no_request_go_with_their_neighbours(
+    wire: Wire, engine: Engine
+) -> None:
+    await wire.publish("gen.requested.nonsense.x-1", BODY)
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n:03}")
+        await _finish(wire, f"r-{n:03}")
+    await _audit(wire, engine)
+    assert (await _sweep(wire, engine)).after <= sweeper.STOP_BELOW
+    assert "x-1" not in await _left(wire, pipeline.REQUESTS)
 
 
 async def test_what_ended_just_now_stays(wire: Wire, engine: Engine) -> None:
@@ -205,7 +229,8 @@ async def test_events_have_a_budget_too(wire: Wire, engine: Engine) -> None:
     assert set(requests) <= set(events), "a request goes before its events"
 
 
-async def test_a_swept_id_is_free_again(wire: Wire, engine: Engine) -> None:
+async def _swept_and_asked_again(wire: Wire, engine: Engine) -> None:
+    """Sweep r-000 away, let it be asked for again, and fill the streams once more."""
     for n in range(MANY):
         assert await _ask(wire, f"r-{n:03}")
         await _finish(wire, f"r-{n:03}")
@@ -213,6 +238,38 @@ async def test_a_swept_id_is_free_again(wire: Wire, engine: Engine) -> None:
     await _sweep(wire, engine)
     assert await event_log.owner(wire, "r-000") is None
     assert await _ask(wire, "r-000")
+    for name in (pipeline.REQUESTS, pipeline.EVENTS):
+        await wire.call(f"$JS.API.STREAM.PURGE.{name}", b'{"filter":"gen.*.*.*","keep":1}')
+    for n in range(MANY):
+        assert await _ask(wire, f"s-{n:03}")
+        await _finish(wire, f"s-{n:03}")
+
+
+async def test_a_swept_id_is_free_again_and_its_new_request_is_as_safe(wire: Wire, engine: Engine) -> None:
+    await _swept_and_asked_again(wire, engine)
+    await _audit(wire, engine)
+    swept = await _sweep(wire, engine)
+    assert swept.after <= sweeper.STOP_BELOW
+    assert (await _left(wire, pipeline.REQUESTS))[0] == "r-000"
+
+
+async def test_a_swept_id_that_was_answered_again_goes_again(wire: Wire, engine: Engine) -> None:
+    await _swept_and_asked_again(wire, engine)
     await _finish(wire, "r-000")
     await _audit(wire, engine)
+    swept = await _sweep(wire, engine)
+    assert (swept.after <= sweeper.STOP_BELOW, swept.one_by_one) == (True, 0)
+    assert "r-000" not in await _left(wire, pipeline.REQUESTS)
     assert [row["request_id"] for row in rows_of(engine, GENERATION_LOGS)].count("r-000") == 2
+
+
+async def test_a_late_duplicate_keeps_nothing_in_the_log(wire: Wire, engine: Engine) -> None:
+    for n in range(MANY):
+        assert await _ask(wire, f"r-{n:03}")
+        await _finish(wire, f"r-{n:03}")
+        if n == 0:
+            assert await _ask(wire, "r-000")
+    await _audit(wire, engine)
+    swept = await _sweep(wire, engine)
+    assert (swept.after <= sweeper.STOP_BELOW, swept.one_by_one) == (True, 0)
+    assert "r-000" not in await _left(wire, pipeline.REQUESTS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from stages.audit.fold import Record, merge, status
+from stages.audit.fold import Record, merge, open_since_ms, status
 from tests.lives import BODY, START_MS, brief, letter, life, prose, received, records, stand_in, success
 
 OTHER = b'{"prompt":"another prompt under the same id"}'
@@ -122,6 +122,19 @@ def test_a_request_waits_until_a_stage_takes_it_up() -> None:
 def test_a_letter_about_junk_is_no_request() -> None:
     junk = letter("gen.drafted.layout.r-1", stream="EVENTS", sequence=4, body=b"junk")
     assert status(records([received(junk, sequence=1)])[0]) == "unknown"
+
+
+def test_a_request_is_open_until_its_result() -> None:
+    asked, *_, result = records(life())
+    assert open_since_ms(asked) == START_MS
+    assert open_since_ms(merge(asked, result)) is None
+
+
+def test_a_request_after_the_result_is_open_until_a_later_result() -> None:
+    ended = reduce(merge, records(life()))
+    again = merge(ended, records(life(first=101, at_ms=START_MS + 10**9))[0])
+    assert open_since_ms(again) == START_MS + 10**9
+    assert open_since_ms(reduce(merge, [again, *records(life(first=101, at_ms=START_MS + 10**9))])) is None
 
 
 def test_records_of_different_requests_do_not_merge() -> None:

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("model", sa.String(128)),
         sa.Column("requested_at_ms", sa.BigInteger),
         sa.Column("ended_at_ms", sa.BigInteger),
+        sa.Column("open_since_ms", sa.BigInteger),
         sa.Column("replay_of", sa.String(64)),
         sa.Column("revised_by", sa.String(64)),
         sa.Column("record", sa.Text, nullable=False),
@@ -38,6 +39,7 @@ def upgrade() -> None:
     op.create_index("ix_generations_status", "generations", ["status", "requested_at_ms"])
     op.create_index("ix_generations_requested", "generations", ["requested_at_ms"])
     op.create_index("ix_generations_ended", "generations", ["ended_at_ms", "requested_at_ms"])
+    op.create_index("ix_generations_open", "generations", ["open_since_ms"])
     op.create_table(
         "generation_logs",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
