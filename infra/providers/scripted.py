@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import time
-from collections import Counter
+from collections import OrderedDict
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts import fingerprint
-from contracts.content.registry import Registry
 from contracts.errors import ErrorCode, ProviderError, UnderstudyError
 from contracts.ports import Completion
 from contracts.result import SCRIPTED, Tokens
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
 #: Exit status of a process that a script told to die.
 KILLED: Final = 9
 _MODEL: Final = "scripted-1"
+#: Characters that are streamed at once.
+_PIECE: Final = 48
+#: Pairs of rule and request whose use is counted; the oldest is forgotten first.
+_COUNTED: Final = 10_000
 
 
 class ScriptError(UnderstudyError):
@@ -38,19 +41,19 @@ class ScriptError(UnderstudyError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Match(_Part):
     """Which calls a rule is for; what is left out matches all."""
 
-    kind: str | None = None
-    stage: str | None = None
-    #: Shell pattern.
+    kind: Literal["layout", "plot", "scene", "dialogue", "transition", "custom"] | None = None
+    stage: Literal["freeform-gen", "structuring"] | None = None
+    #: Shell pattern, such as ``slow-*``.
     request_id: str | None = None
     #: Part of the prompt.
     prompt: str | None = None
-    attempt: int | None = None
+    attempt: int | None = Field(default=None, ge=1)
 
     def fits(self, prompt: Prompt) -> bool:
         """Whether the call is meant."""
@@ -64,13 +67,19 @@ class Match(_Part):
 
 
 class Rule(_Part):
-    """What happens to the calls that match."""
+    """What happens to the calls that match.
+
+    ``answer``: a good answer, or ``text``. ``slow``: the same, late. ``empty``: nothing.
+    ``malformed``: a document with one of the usual injuries, or ``text``. ``timeout``: no answer in
+    time. ``refuse``: no connection. ``busy``: a full queue, worth a retry. ``exit``: the process
+    ends on the spot, as if it was killed.
+    """
 
     match: Match = Match()
     do: Literal["answer", "timeout", "empty", "malformed", "slow", "refuse", "busy", "exit"]
-    #: Milliseconds before it happens.
+    #: Milliseconds before it happens; for ``timeout`` without it, the call's own time-out.
     after_ms: int | None = Field(default=None, ge=0, le=3_600_000)
-    #: Answered instead of a good text.
+    #: Answered instead of a good text; the message of an error.
     text: str | None = None
     #: Applies so often per process and request, then no more.
     times: int | None = Field(default=None, ge=1)
@@ -94,8 +103,9 @@ class Script(_Part):
             raise ScriptError(f"script {path} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ScriptError(f"script {path}: {where}: {first['msg']}") from None
+            where = ".".join(str(part) for part in first["loc"]) or "file"
+            said = "unknown field" if first["type"] == "extra_forbidden" else first["msg"]
+            raise ScriptError(f"script {path}: {where}: {said}") from None
 
 
 class ScriptedProvider:
@@ -106,8 +116,7 @@ class ScriptedProvider:
 
     def __init__(self, script: Script | None = None) -> None:
         self._rules = (script or Script()).rules
-        self._used: Counter[tuple[int, str]] = Counter()
-        self._contents = Registry()
+        self._used: OrderedDict[tuple[int, str], int] = OrderedDict()
 
     async def generate(
         self,
@@ -124,12 +133,13 @@ class ScriptedProvider:
         began = time.perf_counter()
         rule = self._rule(prompt)
         if rule is None:
-            text = self._good(prompt, params, schema)
+            text = _good(prompt, params, schema)
         else:
             text = await self._played(rule, prompt, params, schema)
-        if on_token is not None and text:
-            for word in text.split(" "):
-                on_token(word + " ")
+        if on_token is not None:
+            for start in range(0, len(text), _PIECE):
+                on_token(text[start : start + _PIECE])
+                await asyncio.sleep(0)  # a place to be cancelled at, like a model's next token
         return Completion(
             text=text,
             provider=self.name,
@@ -142,44 +152,47 @@ class ScriptedProvider:
 
     def _rule(self, prompt: Prompt) -> Rule | None:
         for index, rule in enumerate(self._rules):
-            key = (index, prompt.request_id)
-            if rule.match.fits(prompt) and (rule.times is None or self._used[key] < rule.times):
-                if rule.times is not None:
-                    self._used[key] += 1
+            if rule.match.fits(prompt) and self._has_turn(rule, (index, prompt.request_id)):
                 return rule
         return None
 
-    def _good(self, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> str:
-        key = fingerprint.digest([prompt.text, params.seed, prompt.kind])
-        if prompt.stage == "structuring" or schema is not None:
-            made = document(prompt.kind, prompt.text, key)
-            if made is None:
-                made = self._contents.placeholder(prompt.kind, schema)
-            return json.dumps(made, ensure_ascii=False)
-        return prose(prompt.kind, prompt.text, key)
+    def _has_turn(self, rule: Rule, key: tuple[int, str]) -> bool:
+        if rule.times is None:
+            return True
+        used = self._used.pop(key, 0)
+        self._used[key] = min(used + 1, rule.times)
+        if len(self._used) > _COUNTED:
+            self._used.popitem(last=False)
+        return used < rule.times
 
     async def _played(
         self, rule: Rule, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None
     ) -> str:
-        delay = rule.after_ms
-        if rule.do == "timeout" and delay is None:
-            delay = int(params.timeout_s * 1000)
-        if delay:
-            await asyncio.sleep(delay / 1000)
+        limit = params.timeout_s * 1000
+        delay = rule.after_ms if rule.after_ms is not None else limit if rule.do == "timeout" else 0
+        await asyncio.sleep(min(delay, limit) / 1000)
+        if delay > limit and rule.do != "exit":
+            raise ProviderError(ErrorCode.GEN_TIMEOUT, f"scripted: no answer within {params.timeout_s:g} s")
         match rule.do:
             case "answer" | "slow":
-                return rule.text if rule.text is not None else self._good(prompt, params, schema)
+                return rule.text if rule.text is not None else _good(prompt, params, schema)
             case "empty":
                 return ""
             case "malformed":
-                return rule.text if rule.text is not None else _broken(self._good(prompt, params, schema))
+                return rule.text if rule.text is not None else _injured(prompt, params, schema)
             case "timeout":
-                raise ProviderError(ErrorCode.GEN_TIMEOUT, "scripted: no answer in time")
+                raise ProviderError(
+                    ErrorCode.GEN_TIMEOUT, rule.text or f"scripted: no answer within {delay / 1000:g} s"
+                )
             case "refuse":
-                raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, "scripted: connection refused")
+                raise ProviderError(
+                    ErrorCode.GEN_PROVIDER_UNAVAILABLE, rule.text or "scripted: connection refused"
+                )
             case "busy":
                 raise ProviderError(
-                    ErrorCode.GEN_PROVIDER_UNAVAILABLE, "scripted: the queue is full", retryable=True
+                    ErrorCode.GEN_PROVIDER_UNAVAILABLE,
+                    rule.text or "scripted: the queue is full",
+                    retryable=True,
                 )
             case "exit":
                 os._exit(KILLED)
@@ -187,12 +200,27 @@ class ScriptedProvider:
                 assert_never(never)
 
 
-def _broken(text: str) -> str:
-    """JSON with its usual injuries; which one depends on the text alone."""
+def _key(prompt: Prompt, params: Params) -> str:
+    return fingerprint.digest([prompt.text, params.seed, prompt.kind])
+
+
+def _good(prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> str:
+    key = _key(prompt, params)
+    if prompt.stage != "structuring":
+        return prose(prompt.kind, prompt.text, key)
+    return json.dumps(document(prompt.kind, prompt.text, key, schema), ensure_ascii=False)
+
+
+def _injured(prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> str:
+    """A document with an injury that models are known for: four that can be mended, one that cannot."""
+    key = _key(prompt, params)
+    made = document(prompt.kind, prompt.text, key, schema)
+    text = json.dumps(made, ensure_ascii=False)
     flavours = (
         text[:-1] + ",}",
         text[:-1],
+        str(made),
         f"```json\n{text}\n```",
-        f"Here you are: {text}",
+        "I am sorry, here is the document in words: " + prose(prompt.kind, prompt.text, key),
     )
-    return flavours[fingerprint.pick(len(flavours), text)]
+    return flavours[fingerprint.pick(len(flavours), key, "injury")]
