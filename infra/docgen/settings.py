@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,10 +71,7 @@ def example() -> str:
     opened: list[str] = []
     for group, settings in _groups().items():
         path = group.split(".") if group else []
-        shared = next(
-            (at for at, pair in enumerate(zip(path, opened, strict=False)) if len(set(pair)) > 1), None
-        )
-        shared = min(len(path), len(opened)) if shared is None else shared
+        shared = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(path, opened, strict=False))))
         if not shared:
             lines.append("")
         lines += [f"{'  ' * level}{name}:" for level, name in enumerate(path) if level >= shared]
