@@ -155,10 +155,12 @@ class Runner:
             starts = await self._strikes.count(delivery.stream, delivery.sequence)
             if starts >= POISON:
                 return _poisoned(starts)
-            await self._strikes.add(delivery.stream, delivery.sequence, starts + 1)
             if starts + 1 >= ALONE:
+                # Counted inside: one that only waits for its turn must not be blamed for the one that runs.
                 async with self._gate.alone():
+                    await self._strikes.add(delivery.stream, delivery.sequence, starts + 1)
                     return await self._run(received)
+            await self._strikes.add(delivery.stream, delivery.sequence, starts + 1)
         await self._gate.enter()
         try:
             return await self._run(received)
