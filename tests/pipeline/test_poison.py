@@ -52,24 +52,29 @@ class Worker:
 async def test_a_message_that_kills_its_worker_ends_as_letter_and_stand_in(
     client: Observer, configure: Configure, start: Start
 ) -> None:
-    rule = {"match": {"request_id": "poison-*", "stage": "freeform-gen"}, "do": "exit"}
-    settings = configure(rules=[rule], ACK_WAIT="1")
+    rules = [
+        {"match": {"request_id": "poison-*", "stage": "freeform-gen"}, "do": "exit", "after_ms": 200},
+        # In hand whenever the worker is killed beside them, and waiting when it is killed alone.
+        {"match": {"request_id": "beside-*", "stage": "freeform-gen"}, "do": "slow", "after_ms": 300},
+    ]
+    settings = configure(rules=rules, ACK_WAIT="1")
     async with start(settings, _HERE):
         worker = Worker()
         life = asyncio.create_task(worker.live())
         try:
             first = await client.ask("fine-1")
             await client.publish("gen.requested.layout.poison-1")
-            for number in range(2, 6):
-                await client.publish(f"gen.requested.plot.fine-{number}")
-            others = [await client.result(f"fine-{number}") for number in range(2, 6)]
+            beside = [f"beside-{number}" for number in range(4)]
+            for one in beside:
+                await client.publish(f"gen.requested.plot.{one}")
+            others = [await client.result(one, within_s=60) for one in beside]
             result = await client.result("poison-1", within_s=60)
-            last = await client.ask("fine-6")
+            last = await client.ask("fine-2")
             await client.settled()
         finally:
             await worker.stop(life)
 
-    assert {one.status for one in (first, *others, last)} == {Status.SUCCESS}
+    assert [one.status for one in (first, *others, last)] == [Status.SUCCESS] * 6
     assert (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
     assert result.error is not None
     assert (result.error.code, result.error.stage) == (ErrorCode.GEN_POISON, "freeform-gen")
