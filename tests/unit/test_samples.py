@@ -168,3 +168,13 @@ def test_check_goes_on_behind_a_broken_file(folder):
     write(folder, "sample_b.json", LEVEL)
     rows = {row.file: row.ok for row in samples.check(folder)}
     assert rows == {"sample_a.json": False, "sample_b.json": True, "sample_simple_geometry.json": True}
+
+
+def test_the_sample_of_the_documentation_is_one(tmp_path):
+    page = (SHIPPED.parent / "docs" / "testing.md").read_text(encoding="utf-8")
+    for kind, suffix in (("json sample", "json"), ("toml sidecar", "toml")):
+        (tmp_path / f"sample_rooftop_run.{suffix}").write_text(
+            page.partition(f"```{kind}\n")[2].partition("```")[0]
+        )
+    (sample,) = samples.load(tmp_path).of_kind("layout")
+    assert (sample.tags, sample.rating, sample.author) == (("night", "city"), Rating.SFW, "Your Name")

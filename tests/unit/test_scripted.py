@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import json_repair
 import pytest
@@ -18,7 +20,7 @@ from contracts.events import Params
 from contracts.ports import Prompt
 from contracts.result import SCRIPTED
 from contracts.subjects import KINDS
-from infra.providers.scripted import KILLED, Rule, Script, ScriptedProvider, ScriptError
+from infra.providers.scripted import KILLED, Match, Rule, Script, ScriptedProvider, ScriptError
 from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt
 
@@ -299,3 +301,12 @@ def test_a_wrong_script_is_told_with_file_and_field(tmp_path, text, told):
 def test_a_missing_script_is_told(tmp_path):
     with pytest.raises(ScriptError, match=r"none\.json cannot be read: No such file"):
         Script.load(tmp_path / "none.json")
+
+
+def test_the_script_of_the_documentation_can_be_read(tmp_path):
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    path = tmp_path / "script.json"
+    path.write_text(page.partition("```json\n")[2].partition("```")[0])
+    assert [rule.do for rule in Script.load(path).rules] == ["slow", "malformed", "refuse"]
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert listed - {"do"} == {*get_args(Rule.model_fields["do"].annotation), *Match.model_fields}
