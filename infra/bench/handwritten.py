@@ -47,7 +47,7 @@ class Loop:
         self._writing = asyncio.Lock()
         self._db = sqlite3.connect(database, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, event TEXT, record TEXT)")
         self._db.execute("CREATE TABLE IF NOT EXISTS logs (id TEXT, status TEXT, latency REAL, record TEXT)")
         self._db.commit()

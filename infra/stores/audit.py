@@ -27,7 +27,7 @@ _Waiting = tuple[Record, asyncio.Future[None]]
 
 
 #: Seconds that a transaction waits for company; nobody waits for audit.
-GATHER_S: Final = 0.025
+GATHER_S: Final = 0.1
 
 
 class AuditSink:
@@ -64,7 +64,7 @@ class AuditSink:
         group: list[_Waiting] = []
         try:
             while self._waiting:
-                # The events of one request come within milliseconds: gathered, they are one row.
+                # Most of a request's events come within this time: gathered, they are one row and one flush.
                 await asyncio.sleep(GATHER_S)
                 group, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
                 await self._commit(group)
