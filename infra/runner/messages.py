@@ -9,7 +9,6 @@ import msgspec
 
 from contracts import envelope, subjects
 from contracts import events as ev
-from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.outcome import Schedule
 from contracts.result import ErrorInfo, Meta, Origin, Status
@@ -142,9 +141,8 @@ def of_letter(letter: ev.DeadLetter, *, kind: str, request_id: str, sender: Send
     )
 
 
-def failed(received: Received[Any], *, stage: str, code: ErrorCode, message: str, **more: Any) -> ev.Failed:
-    """``failed`` for the event at hand, with the brief and trail that it carried."""
-    event = received.event
+def failed(event: Any, *, stage: str, code: ErrorCode, message: str, **more: Any) -> ev.Failed:
+    """``failed`` for an event, with the brief and trail that it carried."""
     more.setdefault("trail", getattr(event, "trail", ev.Trail()))
     return ev.Failed(
         attempt=getattr(event, "attempt", 1),

@@ -11,22 +11,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from nats import errors as nats_errors
 
-from contracts import envelope, pipeline, retry, subjects
+from contracts import envelope, pipeline, retry
 from contracts import events as ev
-from contracts.envelope import Received, Requested
+from contracts.envelope import Received
 from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable, Unstorable
-from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Retry, Schedule
-from contracts.result import Meta, Status
+from contracts.outcome import Emit, Fail, Outcome, Record, Reject
 from infra.nats.strikes import ALONE, POISON
-from infra.runner import messages
-from infra.runner.letters import letter_of
-from infra.runner.messages import Message, Sender
-from infra.runner.trace import child_of
+from infra.runner.consequences import Consequences
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -36,6 +32,7 @@ if TYPE_CHECKING:
     from infra.nats.strikes import Strikes
     from infra.nats.wire import PubAck, Wire
     from infra.runner.gate import Gate
+    from infra.runner.messages import Message
     from infra.runner.watch import ResultWatch
     from infra.stores.assets import Assets
 
@@ -100,9 +97,10 @@ class Runner:
         self._strikes = strikes
         self._gate = gate
         self._watch = watch
-        self._assets = assets
         self._sink = sink
-        self._max_attempts = max_attempts
+        self._consequences = Consequences(
+            stage=stage, wire=wire, lookup=lookup, assets=assets, max_attempts=max_attempts
+        )
         self._log = log
         #: Creation time of each bound stream, ms since the epoch.
         self.created_ms: dict[str, int] = {}
@@ -250,166 +248,10 @@ class Runner:
                 return
         if isinstance(outcome, Emit) and not outcome.events:
             return
-        for message in await self._messages(delivery, outcome, elapsed_ms):
+        for message in await self._consequences.messages(delivery, outcome, elapsed_ms):
             ack = await self._until_acked(message)
             if message.once and ack.refused:
                 return
-
-    async def _messages(  # noqa: C901 - one case per outcome
-        self, delivery: Delivery, outcome: Outcome, elapsed_ms: float
-    ) -> list[Message]:
-        sender = Sender(
-            stage=self.stage,
-            now=time.time(),
-            traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
-        )
-        try:
-            address = envelope.address(delivery.msg.subject)
-        except Unreadable:
-            return await self._letters(delivery, outcome, None, sender)
-        out: list[Message] = []
-
-        def add(event: ev.Event) -> None:
-            event = messages.timed(event, self.stage, elapsed_ms)
-            out.append(
-                messages.of_event(event, kind=address.kind, request_id=address.request_id, sender=sender)
-            )
-
-        match outcome:
-            case Emit(events=events):
-                for event in events:
-                    add(await self._fitting(event))
-            case Schedule():
-                out.append(
-                    messages.of_schedule(
-                        outcome, kind=address.kind, request_id=address.request_id, sender=sender
-                    )
-                )
-            case Retry():
-                out.append(self._retried(delivery, outcome, address, sender))
-            case Fail() | Reject():
-                out += await self._letters(delivery, outcome, address, sender)
-                ending = await self._ending(delivery, outcome, address)
-                if ending is not None:
-                    add(ending)
-            case Record():
-                raise TypeError("a record is not a message")
-            case _ as never:
-                assert_never(never)
-        limit = self._wire.client.max_payload
-        for message in out:
-            if len(message.body) + 4096 > limit:
-                what = (
-                    f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({limit})"
-                )
-                return [
-                    messages.of_event(
-                        ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage=self.stage, message=what),
-                        kind=address.kind,
-                        request_id=address.request_id,
-                        sender=sender,
-                    )
-                ]
-        return out
-
-    async def _fitting(self, event: ev.Event) -> ev.Event:
-        """A result whose content is too large for a message refers to the object store instead."""
-        if not isinstance(event, ev.Result | ev.Revised) or event.content is None:
-            return event
-        body = msgspec.json.encode(event.content)
-        if len(body) <= messages.INLINE_MAX:
-            return event
-        return msgspec.structs.replace(event, content=None, content_ref=await self._assets.put(body))
-
-    def _retried(
-        self, delivery: Delivery, outcome: Retry, address: subjects.Subject, sender: Sender
-    ) -> Message:
-        """The same event again as its next attempt, after a back-off kept by the broker."""
-        event: Any = envelope.decode(address.event, delivery.msg.data, {})
-        if isinstance(event, Requested):
-            raise Unavailable(outcome.message)
-        trail = outcome.trail if outcome.trail is not None else event.trail
-        if event.attempt >= self._max_attempts:
-            given_up = ev.Failed(
-                attempt=event.attempt,
-                code=outcome.code,
-                stage=self.stage,
-                message=f"{outcome.message} (given up after {event.attempt} attempts)",
-                brief=event.brief,
-                trail=trail,
-            )
-            return messages.of_event(
-                given_up, kind=address.kind, request_id=address.request_id, sender=sender
-            )
-        again = msgspec.structs.replace(event, attempt=event.attempt + 1, trail=trail)
-        wait = retry.backoff(event.attempt, key=address.request_id)
-        schedule = Schedule(
-            event=again, at_ms=int((sender.now + wait) * 1000), slot=f"{self.stage}-{again.attempt}"
-        )
-        return messages.of_schedule(schedule, kind=address.kind, request_id=address.request_id, sender=sender)
-
-    async def _letters(
-        self, delivery: Delivery, outcome: Outcome, address: subjects.Subject | None, sender: Sender
-    ) -> list[Message]:
-        if not isinstance(outcome, Fail | Reject) or delivery.stream == pipeline.DEAD:
-            return []
-        if isinstance(outcome, Fail) and not outcome.letter:
-            return []
-        if isinstance(outcome, Reject):
-            event = delivery.msg.subject.split(".")[1] if delivery.msg.subject.startswith("gen.") else ""
-            if pipeline.letter_writer(event) != self.stage:
-                return []
-        letter = await letter_of(delivery, outcome, stage=self.stage, assets=self._assets)
-        kind, request_id = (address.kind, address.request_id) if address else (subjects.UNKNOWN_KIND, "")
-        return [messages.of_letter(letter, kind=kind, request_id=request_id, sender=sender)]
-
-    async def _ending(  # noqa: PLR0911 - one way out per case
-        self, delivery: Delivery, outcome: Fail | Reject, address: subjects.Subject
-    ) -> ev.Event | None:
-        """What the rest of the pipeline is told about a message that this stage could not use."""
-        poisoned = outcome.code is ErrorCode.GEN_POISON or (isinstance(outcome, Fail) and outcome.letter)
-        owner = None
-        if address.event == "requested" or (self.stage == "fallback" and poisoned):
-            owner = await self._lookup.first_request(address.request_id)
-        if isinstance(outcome, Reject) and address.event == "requested":
-            mine = owner is None or owner.sequence == delivery.sequence
-            if self.stage != pipeline.letter_writer("requested") or not mine:
-                return None
-            return self._bare(Status.REJECTED, outcome, address, delivery.time_ms)
-        if self.stage == "fallback":
-            # The last stage has nobody to hand over to; a letter about junk must not end a request.
-            if not poisoned or owner is None:
-                return None
-            return self._bare(Status.FAILED, outcome, address, owner.time_ms)
-        if self.stage in pipeline.UNFAILING or pipeline.letter_writer(address.event) not in {
-            self.stage,
-            None,
-        }:
-            return None
-        more: dict[str, Any] = {}
-        if isinstance(outcome, Fail):
-            more["evidence"] = outcome.evidence
-            if outcome.trail is not None:
-                more["trail"] = outcome.trail
-        code = outcome.code if isinstance(outcome, Fail) else ErrorCode.GEN_INTERNAL
-        try:
-            received = self._decode(delivery)
-        except (Unreadable, NewerVersion):
-            return ev.Failed(attempt=1, code=code, stage=self.stage, message=outcome.message)
-        return messages.failed(received, stage=self.stage, code=code, message=outcome.message, **more)
-
-    def _bare(
-        self, status: Status, outcome: Fail | Reject, address: subjects.Subject, requested_at_ms: int
-    ) -> ev.Result:
-        return messages.bare_result(
-            kind=address.kind,
-            request_id=address.request_id,
-            status=status,
-            code=outcome.code,
-            stage=self.stage,
-            message=outcome.message,
-            meta=Meta(requested_at_ms=requested_at_ms),
-        )
 
     async def _until_acked(self, message: Message) -> PubAck:
         """Publish until the broker has it; nothing that was worked out is thrown away."""

@@ -1,0 +1,210 @@
+"""What follows from an outcome, for everybody else?"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, assert_never
+
+import msgspec
+
+from contracts import envelope, pipeline, retry, subjects
+from contracts import events as ev
+from contracts.envelope import Requested
+from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable
+from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Retry, Schedule
+from contracts.result import Meta, Status
+from infra.runner import messages
+from infra.runner.letters import letter_of
+from infra.runner.messages import Message, Sender
+from infra.runner.trace import child_of
+
+if TYPE_CHECKING:
+    from infra.nats.lookup import Lookup
+    from infra.nats.pull import Delivery
+    from infra.nats.wire import Wire
+    from infra.stores.assets import Assets
+
+
+class Consequences:
+    """Turns what a stage decided into the messages that have to be published.
+
+    Args:
+        stage: the stage's name.
+        wire: tells how large a message may be.
+        lookup: reads from the event log.
+        assets: takes what is too large for a message.
+        max_attempts: tries of a retryable error before the request fails.
+    """
+
+    def __init__(self, *, stage: str, wire: Wire, lookup: Lookup, assets: Assets, max_attempts: int) -> None:
+        self._stage = stage
+        self._wire = wire
+        self._lookup = lookup
+        self._assets = assets
+        self._max_attempts = max_attempts
+
+    async def messages(  # noqa: C901 - one case per outcome
+        self, delivery: Delivery, outcome: Outcome, elapsed_ms: float
+    ) -> list[Message]:
+        """What goes out, in order.
+
+        Args:
+            delivery: the message that the outcome is for.
+            outcome: what was decided about it; anything but a record.
+            elapsed_ms: milliseconds that the stage worked on it.
+
+        Raises:
+            Unavailable: a look-up or a large content met no broker.
+        """
+        sender = Sender(
+            stage=self._stage,
+            now=time.time(),
+            traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
+        )
+        try:
+            address = envelope.address(delivery.msg.subject)
+        except Unreadable:
+            return await self._letters(delivery, outcome, None, sender)
+        out: list[Message] = []
+
+        def add(event: ev.Event) -> None:
+            event = messages.timed(event, self._stage, elapsed_ms)
+            out.append(
+                messages.of_event(event, kind=address.kind, request_id=address.request_id, sender=sender)
+            )
+
+        match outcome:
+            case Emit(events=events):
+                for event in events:
+                    add(await self._fitting(event))
+            case Schedule():
+                out.append(
+                    messages.of_schedule(
+                        outcome, kind=address.kind, request_id=address.request_id, sender=sender
+                    )
+                )
+            case Retry():
+                out.append(self._retried(delivery, outcome, address, sender))
+            case Fail() | Reject():
+                out += await self._letters(delivery, outcome, address, sender)
+                ending = await self._ending(delivery, outcome, address)
+                if ending is not None:
+                    add(ending)
+            case Record():
+                raise TypeError("a record is not a message")
+            case _ as never:
+                assert_never(never)
+        limit = self._wire.client.max_payload
+        for message in out:
+            if len(message.body) + 4096 > limit:
+                what = (
+                    f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({limit})"
+                )
+                return [
+                    messages.of_event(
+                        ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage=self._stage, message=what),
+                        kind=address.kind,
+                        request_id=address.request_id,
+                        sender=sender,
+                    )
+                ]
+        return out
+
+    async def _fitting(self, event: ev.Event) -> ev.Event:
+        """A result whose content is too large for a message refers to the object store instead."""
+        if not isinstance(event, ev.Result | ev.Revised) or event.content is None:
+            return event
+        body = msgspec.json.encode(event.content)
+        if len(body) <= messages.INLINE_MAX:
+            return event
+        return msgspec.structs.replace(event, content=None, content_ref=await self._assets.put(body))
+
+    def _retried(
+        self, delivery: Delivery, outcome: Retry, address: subjects.Subject, sender: Sender
+    ) -> Message:
+        """The same event again as its next attempt, after a back-off kept by the broker."""
+        event: Any = envelope.decode(address.event, delivery.msg.data, {})
+        if isinstance(event, Requested):
+            raise Unavailable(outcome.message)
+        trail = outcome.trail if outcome.trail is not None else event.trail
+        if event.attempt >= self._max_attempts:
+            given_up = ev.Failed(
+                attempt=event.attempt,
+                code=outcome.code,
+                stage=self._stage,
+                message=f"{outcome.message} (given up after {event.attempt} attempts)",
+                brief=event.brief,
+                trail=trail,
+            )
+            return messages.of_event(
+                given_up, kind=address.kind, request_id=address.request_id, sender=sender
+            )
+        again = msgspec.structs.replace(event, attempt=event.attempt + 1, trail=trail)
+        wait = retry.backoff(event.attempt, key=address.request_id)
+        schedule = Schedule(
+            event=again, at_ms=int((sender.now + wait) * 1000), slot=f"{self._stage}-{again.attempt}"
+        )
+        return messages.of_schedule(schedule, kind=address.kind, request_id=address.request_id, sender=sender)
+
+    async def _letters(
+        self, delivery: Delivery, outcome: Outcome, address: subjects.Subject | None, sender: Sender
+    ) -> list[Message]:
+        if not isinstance(outcome, Fail | Reject) or delivery.stream == pipeline.DEAD:
+            return []
+        if isinstance(outcome, Fail) and not outcome.letter:
+            return []
+        if isinstance(outcome, Reject):
+            event = delivery.msg.subject.split(".")[1] if delivery.msg.subject.startswith("gen.") else ""
+            if pipeline.letter_writer(event) != self._stage:
+                return []
+        letter = await letter_of(delivery, outcome, stage=self._stage, assets=self._assets)
+        kind, request_id = (address.kind, address.request_id) if address else (subjects.UNKNOWN_KIND, "")
+        return [messages.of_letter(letter, kind=kind, request_id=request_id, sender=sender)]
+
+    async def _ending(  # noqa: PLR0911 - one way out per case
+        self, delivery: Delivery, outcome: Fail | Reject, address: subjects.Subject
+    ) -> ev.Event | None:
+        """What the rest of the pipeline is told about a message that this stage could not use."""
+        poisoned = outcome.code is ErrorCode.GEN_POISON or (isinstance(outcome, Fail) and outcome.letter)
+        owner = None
+        if address.event == "requested" or (self._stage == "fallback" and poisoned):
+            owner = await self._lookup.first_request(address.request_id)
+        if isinstance(outcome, Reject) and address.event == "requested":
+            mine = owner is None or owner.sequence == delivery.sequence
+            if self._stage != pipeline.letter_writer("requested") or not mine:
+                return None
+            return self._bare(Status.REJECTED, outcome, address, delivery.time_ms)
+        if self._stage == "fallback":
+            # The last stage has nobody to hand over to; a letter about junk must not end a request.
+            if not poisoned or owner is None:
+                return None
+            return self._bare(Status.FAILED, outcome, address, owner.time_ms)
+        if self._stage in pipeline.UNFAILING or pipeline.letter_writer(address.event) not in {
+            self._stage,
+            None,
+        }:
+            return None
+        more: dict[str, Any] = {}
+        if isinstance(outcome, Fail):
+            more["evidence"] = outcome.evidence
+            if outcome.trail is not None:
+                more["trail"] = outcome.trail
+        code = outcome.code if isinstance(outcome, Fail) else ErrorCode.GEN_INTERNAL
+        try:
+            event = envelope.decode(address.event, delivery.msg.data, delivery.msg.headers or {})
+        except (Unreadable, NewerVersion):
+            return ev.Failed(attempt=1, code=code, stage=self._stage, message=outcome.message)
+        return messages.failed(event, stage=self._stage, code=code, message=outcome.message, **more)
+
+    def _bare(
+        self, status: Status, outcome: Fail | Reject, address: subjects.Subject, requested_at_ms: int
+    ) -> ev.Result:
+        return messages.bare_result(
+            kind=address.kind,
+            request_id=address.request_id,
+            status=status,
+            code=outcome.code,
+            stage=self._stage,
+            message=outcome.message,
+            meta=Meta(requested_at_ms=requested_at_ms),
+        )
