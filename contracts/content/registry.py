@@ -57,7 +57,7 @@ class Registry:
         """
         if kind == CUSTOM:
             return _given(own)
-        return copy.deepcopy(_schema(self.model(kind)))
+        return _schema(self.model(kind))
 
     def check_schema(self, own: Mapping[str, Any]) -> str | None:
         """Why a request's JSON Schema cannot be used, as ``path: what to do``; ``None`` when it can."""

@@ -124,7 +124,7 @@ def _default(field: inspect.Field) -> str:
     if field.required:
         return "required"
     default: Any = field.default
-    if default is inspect.NODEFAULT and callable(field.default_factory):
+    if default is msgspec.NODEFAULT and callable(field.default_factory):
         default = field.default_factory()
     if isinstance(default, msgspec.Struct):
         return "its defaults"
