@@ -1,0 +1,111 @@
+"""Do the examples run as they stand?
+
+A block whose first line is ``bash run`` or ``python run`` runs here, against a pipeline of its own, in
+the order of the page; ``json result`` is a result as our own type has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from contracts import events as ev
+from contracts import fingerprint
+from contracts.content.registry import Registry
+from tests.docs.pages import ROOT, Fence, fences
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+#: Where the pages say that the broker is.
+_SAID = "nats://127.0.0.1:4222"
+_RUN_S = 60
+
+
+class Reader:
+    """Somebody who types what the pages say, while ``understudy up`` runs elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        programs = folder / "bin"
+        programs.mkdir()
+        command = programs / "understudy"
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m infra.cli "$@"\n')
+        command.chmod(0o755)
+        self.env = os.environ | {
+            "PATH": f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "UNDERSTUDY_DATA_DIR": str(folder / "data"),
+            "UNDERSTUDY_BROKER__SYNC_INTERVAL": "2m",
+            "UNDERSTUDY_BROKER__PORT": str(_free_port()),
+        }
+        self.url = ""
+
+    async def does(self, fence: Fence) -> tuple[int, str]:
+        """Exit status, and what was printed."""
+        program = (
+            ("bash", "-euo", "pipefail") if fence.language == "bash" else (sys.executable, "-W", "error")
+        )
+        process = await asyncio.create_subprocess_exec(
+            *program,
+            "-c",
+            fence.text.replace(_SAID, self.url),
+            cwd=self.folder,
+            env=self.env,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+        async with asyncio.timeout(_RUN_S):
+            printed, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, printed.decode()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reader]:
+    reader = Reader(tmp_path_factory.mktemp("reader"))
+    up = await asyncio.create_subprocess_exec(
+        "understudy", "up", "--json", cwd=reader.folder, env=reader.env, stdin=DEVNULL, stdout=PIPE
+    )
+    assert up.stdout is not None
+    try:
+        async with asyncio.timeout(_RUN_S):
+            reader.url = json.loads(await up.stdout.readline())["nats_url"]
+        yield reader
+    finally:
+        up.terminate()
+        await asyncio.wait_for(up.wait(), _RUN_S)
+
+
+@pytest.mark.parametrize("fence", fences("run"), ids=lambda fence: fence.name)
+async def test_example_runs(reader: Reader, fence: Fence) -> None:
+    status, printed = await reader.does(fence)
+    assert status == 0, printed
+    assert printed.strip(), "an example that shows nothing"
+
+
+@pytest.mark.parametrize("fence", fences("result"), ids=lambda fence: fence.name)
+async def test_shown_result_is_one_that_can_be(fence: Fence) -> None:
+    result = msgspec.json.decode(fence.text, type=ev.Result, strict=True)
+    assert set(json.loads(fence.text)) <= set(ev.Result.__struct_fields__)
+    assert result.content_hash == fingerprint.digest(result.content)
+    assert Registry().faults(result.kind, result.content, None) == ()
+    assert result.stand_in is not None
+    sample = json.loads((ROOT / "golden_samples" / result.stand_in.name).read_bytes())
+    assert result.content == sample

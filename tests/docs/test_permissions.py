@@ -1,0 +1,114 @@
+"""Does the server configuration in docs/operations.md keep results for stages alone?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import nats
+import pytest
+import pytest_asyncio
+from nats.js.errors import NoStreamResponseError
+
+from contracts import pipeline
+from contracts.result import Status
+from infra.client import Client
+from infra.nats import embedded, topology
+from infra.nats.connection import dial
+from infra.nats.wire import Wire
+from infra.settings import Settings, load
+from infra.stores.assets import Assets
+from infra.wiring import Application
+from tests.docs.pages import fences
+
+_WAIT_S = 20.0
+
+
+class Server:
+    """A nats-server as the page configures it, with the topology."""
+
+    def __init__(self, port: int) -> None:
+        self.stages = f"nats://understudy:for-stages@127.0.0.1:{port}"
+        self.client = f"nats://client:for-clients@127.0.0.1:{port}"
+
+
+@pytest_asyncio.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    (said,) = fences("nats-server.conf")
+    text = said.text.replace("$UNDERSTUDY_PASSWORD", "for-stages").replace("$CLIENT_PASSWORD", "for-clients")
+    config = tmp_path / "nats-server.conf"
+    config.write_text(
+        f"{text}\nhost: 127.0.0.1\nport: -1\nports_file_dir: '{tmp_path}'\njetstream {{ store_dir: '{tmp_path}' }}\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        embedded.binary(), "-c", config, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield Server(await _port(process))
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), _WAIT_S)
+
+
+async def _port(process: asyncio.subprocess.Process) -> int:
+    """Read the port from the server's log, once it is ready."""
+    assert process.stderr is not None
+    port = 0
+    async with asyncio.timeout(_WAIT_S):
+        async for line in process.stderr:
+            if b"Listening for client connections on" in line:
+                port = int(line.rpartition(b":")[2])
+            if b"Server is ready" in line:
+                return port
+    pytest.fail("the server ended")
+
+
+@pytest_asyncio.fixture
+async def settings(server: Server, tmp_path: Path) -> Settings:
+    found = load(nats_url=server.stages, data_dir=tmp_path / "data")
+    await topology.apply_at(server.stages, found)
+    return found
+
+
+async def test_a_client_gets_its_result_and_stages_need_no_more(server: Server, settings: Settings) -> None:
+    stages = tuple(stage for stage in pipeline.STAGES if stage != "audit")
+    application = Application(settings, stages)
+    life = asyncio.create_task(application.run())
+    await asyncio.wait_for(application.ready.wait(), _WAIT_S)
+    try:
+        async with Client.connect(server.client) as client:
+            answer = await client.generate("layout", prompt="a forest with three coins", timeout_s=_WAIT_S)
+            cancelled = await client.cancel(answer.result.request_id)
+    finally:
+        application.app.exit()
+        status = await asyncio.wait_for(life, _WAIT_S)
+    assert answer.result.status is Status.CACHED_FALLBACK
+    assert cancelled is not None
+    assert status == 0
+
+
+@pytest.mark.parametrize(
+    "event", [row.event for row in pipeline.ROWS if pipeline.CLIENT not in row.published_by and row.stream]
+)
+@pytest.mark.usefixtures("settings")
+async def test_a_client_cannot_publish_what_stages_publish(server: Server, event: str) -> None:
+    refused: asyncio.Queue[Exception] = asyncio.Queue()
+    nc = await nats.connect(server.client, error_cb=refused.put)
+    with pytest.raises((NoStreamResponseError, TimeoutError, nats.errors.Error)):
+        await nc.jetstream().publish(f"gen.{event}.layout.forged-1", b"{}", timeout=1)
+    error = await asyncio.wait_for(refused.get(), _WAIT_S)
+    await nc.close()
+    assert f'permissions violation for publish to "gen.{event}.layout.forged-1"' in str(error).lower()
+
+
+async def test_a_client_reads_large_content(server: Server, settings: Settings) -> None:
+    body = b'"' + b"x" * 700_000 + b'"'
+    stages = await dial(settings.nats_url or "", name="test")
+    wire = Wire()
+    await wire.open(stages)
+    reference = await Assets(wire).put(body)
+    async with Client.connect(server.client) as client:
+        assert await Assets(client.wire).get(reference) == body
+    await wire.close()
+    await stages.close()
