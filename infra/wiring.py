@@ -20,7 +20,6 @@ from faststream.nats import NatsBroker
 from contracts import events as ev
 from contracts import pipeline
 from contracts.content.registry import Registry
-from contracts.errors import UnderstudyError
 from infra.nats.lookup import Lookup
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
@@ -276,6 +275,3 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
         await asyncio.gather(*tasks, return_exceptions=True)
         if sink is not None:
             await sink.close()
-
-
-__all__ = ["Application", "UnderstudyError", "run_stages"]

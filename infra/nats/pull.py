@@ -174,6 +174,7 @@ class CreditPull:
             for delivery in list(self._in_hand.values()):
                 if now - delivery.since >= self._heartbeat:
                     await delivery.in_progress()
+            await self._ask()
             if self._suspect or (self._asked and now - self._heard > _SILENCE_S):
                 self._suspect = False
                 await self._check()
@@ -274,7 +275,8 @@ class CreditPull:
             self._in_hand.pop(delivery.sequence, None)
             if not self._in_hand:
                 self._idle.set()
-        await self._ask()
+            # Also after a failure: a credit that is never asked for again would be lost.
+            await self._ask()
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing more, let what is in hand end, hand back what does not end in time."""

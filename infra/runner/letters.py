@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Characters of a reason or of evidence that a letter keeps.
 _TEXT_MAX = 16_000
+#: Characters of headers that a letter keeps: with the largest inline body it must fit a message.
+_HEADERS_MAX = 64_000
 
 
 async def letter_of(
@@ -39,10 +41,21 @@ async def letter_of(
         subject=delivery.msg.subject,
         time_ms=delivery.time_ms,
         deliveries=delivery.deliveries,
-        headers=dict(delivery.msg.headers or {}),
+        headers=_bounded(delivery.msg.headers or {}),
         body=None if large else body,
         body_ref=msgspec.to_builtins(await assets.put(body)) if large else None,
         size=len(body),
         sha256=hashlib.sha256(body).hexdigest(),
         evidence=evidence[:_TEXT_MAX] if evidence else None,
     )
+
+
+def _bounded(headers: dict[str, str]) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    room = _HEADERS_MAX
+    for name, value in headers.items():
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        kept[name] = value
+    return kept
