@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -99,11 +98,6 @@ def headers(
         "traceparent": traceparent,
         MSG_ID: ident,
     }
-
-
-def percent(value: str) -> str:
-    """A header value with what the binding forbids percent-encoded."""
-    return quote(value, safe="".join(map(chr, range(0x21, 0x7F))).translate({0x22: None, 0x25: None}))
 
 
 #: Only stages publish events; one that cannot be read is our defect, not the client's.

@@ -20,6 +20,7 @@ from faststream.nats import NatsBroker
 from contracts import events as ev
 from contracts import pipeline
 from contracts.content.registry import Registry
+from infra.nats import topology
 from infra.nats.lookup import Lookup
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from infra.nats.pull import ConsumerMissing
     from infra.settings import ModelDefaults, Settings
 
-#: Exit status when the topology is missing or differs; the supervisor applies it and starts again.
-TOPOLOGY_MISSING = 78
 #: Seconds between two tries to reach a lost broker.
 _RECONNECT_S = 0.2
 
@@ -181,8 +180,6 @@ class Application:
         )
 
     async def _connect(self) -> None:
-        from infra.nats import topology  # noqa: PLC0415 - tests of the runner bring their own topology
-
         client = await self.broker.connect()
         await self.wire.open(client)
         await topology.require(client, self.settings, self.stages)
@@ -202,7 +199,7 @@ class Application:
 
     def _lost(self, error: ConsumerMissing) -> None:
         self.log.error("consumer lost", problem=str(error))
-        self._stop_with(TOPOLOGY_MISSING)
+        self._stop_with(topology.EXIT_STATUS)
 
     def _stop_with(self, status: int) -> None:
         self.exit_status = status
@@ -244,8 +241,6 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
     Raises:
         UnderstudyError: a start that cannot succeed (samples, settings, database).
     """
-    from infra.nats.topology import TopologyError  # noqa: PLC0415 - beside its use
-
     telemetry_logging.configure(settings)
     background: list[Callable[[Application], Coroutine[Any, Any, None]]] = []
     sink: Any = None
@@ -266,9 +261,9 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
     tasks += [asyncio.create_task(work(application)) for work in background]
     try:
         return await application.run()
-    except TopologyError as error:
+    except topology.TopologyError as error:
         sys.stderr.write(f"{error}\n")
-        return TOPOLOGY_MISSING
+        return topology.EXIT_STATUS
     finally:
         for task in tasks:
             task.cancel()
