@@ -25,10 +25,12 @@ class Load:
 
     Args:
         url: the broker.
+        deadline_ms: of every request; long by default, so that a loaded machine is not taken for a failure.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, deadline_ms: int = 600_000) -> None:
         self._url = url
+        self._deadline_ms = deadline_ms
         self._wire = Wire()
         self.client: Client | None = None
         #: Seconds on the monotonic clock at which the first result of a request was heard.
@@ -57,10 +59,10 @@ class Load:
     async def _failed(self, msg: Msg) -> None:
         self.failed.setdefault(msg.subject.rpartition(".")[2], time.monotonic())
 
-    async def publish(self, request_id: str, *, deadline_ms: int = 600_000) -> None:
+    async def publish(self, request_id: str) -> None:
         """Publish one request until the broker has it."""
         body = msgspec.json.encode(
-            {"prompt": f"a forest with three coins, number {request_id}", "deadline_ms": deadline_ms}
+            {"prompt": f"a forest with three coins, number {request_id}", "deadline_ms": self._deadline_ms}
         )
         tries = 0
         while True:

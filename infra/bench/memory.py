@@ -12,6 +12,10 @@ from infra.bench.pipeline import Say, scripted
 from infra.nats.connection import dial
 from infra.supervisor import Supervisor
 
+#: Seconds of rest before a measurement: the window of duplicates (120 s) and the last deadline are over.
+_REST_S = 150
+_DEADLINE_MS = 60_000
+
 
 def _rss(pid: int) -> int:
     """Resident bytes of a process (Linux)."""
@@ -24,13 +28,20 @@ async def run(*, first: int, last: int, say: Say) -> dict[str, Any]:
     """Resident memory per process after ``first`` and after ``last`` requests.
 
     Returns:
-        per process the bytes at both points and their ratio, and the broker's growth per message
-        stored in between, bytes.
+        per process the bytes at both points and their ratio; the broker's growth per message stored in
+        between, bytes: at rest, and while its window of duplicates is full.
     """
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
         settings = scripted(Path(folder), sync_interval="2m")
-        async with Supervisor(settings, split=True) as supervisor, Load(supervisor.nats_url) as load:
-            points: list[tuple[dict[str, int], int]] = []
+        async with (
+            Supervisor(settings, split=True) as supervisor,
+            Load(supervisor.nats_url, deadline_ms=_DEADLINE_MS) as load,
+        ):
+
+            def sizes() -> dict[str, int]:
+                return {each.name: _rss(each.pid) for each in supervisor.processes if each.pid}
+
+            points: list[tuple[dict[str, int], int, int]] = []
             done = 0
             for target in (first, last):
                 while done < target:
@@ -39,24 +50,25 @@ async def run(*, first: int, last: int, say: Say) -> dict[str, Any]:
                     load.answered.clear()
                     done += size
                     say(f"{done} of {last} requests")
-                await asyncio.sleep(5)
-                points.append(
-                    (
-                        {each.name: _rss(each.pid) for each in supervisor.processes if each.pid},
-                        await _stored(supervisor.nats_url),
-                    )
-                )
-    (before, stored_before), (after, stored_after) = points
-    processes = {
-        name: {"before": before[name], "after": after[name], "ratio": round(after[name] / before[name], 3)}
-        for name in before
-    }
-    grown = after["broker"] - before["broker"]
+                full = sizes()["broker"]
+                say(f"{_REST_S} s of rest")
+                await asyncio.sleep(_REST_S)
+                points.append((sizes(), full, await _stored(supervisor.nats_url)))
+    (before, full_before, stored_before), (after, full_after, stored_after) = points
+    stored = stored_after - stored_before
     return {
         "requests": [first, last],
-        "processes": processes,
-        "messages_stored": stored_after - stored_before,
-        "broker_bytes_per_message": round(grown / (stored_after - stored_before), 1),
+        "processes": {
+            name: {
+                "before": before[name],
+                "after": after[name],
+                "ratio": round(after[name] / before[name], 3),
+            }
+            for name in before
+        },
+        "messages_stored": stored,
+        "broker_bytes_per_message": round((after["broker"] - before["broker"]) / stored, 1),
+        "broker_bytes_per_message_under_load": round((full_after - full_before) / stored, 1),
     }
 
 

@@ -38,6 +38,9 @@ _LOOK_S: Final = 0.02
 _STOP_S: Final = 10.0
 #: Share of the free disk that the store may grow into.
 _DISK_SHARE: Final = 0.9
+#: The server keeps a subject per message and an id for two minutes; at Go's default of 100 its garbage
+#: doubles that. 271 → 219 bytes per message, 446 → 368 with the id, at the same speed.
+_COLLECTED_OFTEN: Final = {"GOGC": "50"}
 
 
 class BrokerError(UnderstudyError):
@@ -277,6 +280,7 @@ class Embedded:
                     # The server inherits the lock and so holds it exactly as long as it lives.
                     pass_fds=(lock,),
                     preexec_fn=child.tie_to_parent(),
+                    env={**_COLLECTED_OFTEN, **os.environ},
                     # Ctrl-C in a terminal is for the supervisor: stages end before the broker.
                     start_new_session=True,
                 )
