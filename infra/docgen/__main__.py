@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from infra.docgen import commands, settings, subjects
+from infra.docgen import asyncapi, commands, settings, subjects
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 #: Page below the project's root, and what writes it.
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/subjects.md": subjects.page,
+    "docs/asyncapi.json": asyncapi.page,
     "docs/settings.md": settings.page,
     "docs/commands.md": commands.page,
     "config.yaml.example": settings.example,

@@ -38,19 +38,17 @@ class _Specification(NatsSubscriberSpecification):
     __slots__ = ()
 
     def get_payloads(self) -> list[tuple[dict[str, Any], str]]:
-        return [
-            (payload_schema(subject.split(".")[1]), subject.split(".")[1])
-            for subject in self.config.filter_subjects
-            if subject.startswith("gen.")
-        ]
+        events = [subject.split(".")[1] for subject in self.config.filter_subjects if subject != "dead.>"]
+        return [(_payload(event), event) for event in events]
 
 
-def payload_schema(event: str) -> dict[str, Any]:
-    """JSON Schema of an event's body, with everything it refers to inside."""
-    row = pipeline.ROW_OF[event]
-    if row.body is None:
+def _payload(event: str) -> dict[str, Any]:
+    """JSON Schema of an event's body, titled as FastStream expects, with all it refers to inside."""
+    body = pipeline.ROW_OF[event].body
+    if body is None:
         return request_model.GenerationRequest.model_json_schema()
-    return msgspec.json.schema(row.body)
+    _, found = msgspec.json.schema_components([body], ref_template="#/$defs/{name}")
+    return {**found.pop(body.__name__), "$defs": found}
 
 
 class CreditSubscriber(PullStreamSubscriber):
