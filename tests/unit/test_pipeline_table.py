@@ -1,0 +1,67 @@
+"""Does the table hang together, and do the folders under stages/ agree with it?"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import stages
+from contracts import pipeline
+
+PARTIES = {*pipeline.STAGES, pipeline.CLIENT, pipeline.BROKER}
+
+
+def test_every_stage_has_its_folder_and_every_folder_its_stage() -> None:
+    root = Path(next(iter(stages.__path__)))
+    folders = {each.parent.name for each in root.glob("*/handle.py")}
+    assert folders == {stage.replace("-", "_") for stage in pipeline.STAGES}
+
+
+@pytest.mark.parametrize("stage", pipeline.STAGES)
+def test_every_stage_has_a_handler_and_knows_its_name(stage) -> None:
+    module = import_module(f"stages.{stage.replace('-', '_')}.handle")
+    assert callable(module.handle)
+    assert getattr(module, "STAGE", stage) == stage
+
+
+@pytest.mark.parametrize("row", pipeline.ROWS, ids=lambda row: row.event)
+def test_every_event_has_known_publishers_and_consumers(row) -> None:
+    assert row.published_by
+    assert row.consumed_by
+    assert {*row.published_by, *row.consumed_by} <= PARTIES
+
+
+@pytest.mark.parametrize("row", [row for row in pipeline.ROWS if row.body], ids=lambda row: row.event)
+def test_a_body_has_the_name_of_its_event(row) -> None:
+    assert row.body.name == row.event
+
+
+def test_only_stages_publish_results() -> None:
+    assert set(pipeline.ROW_OF["result"].published_by) <= set(pipeline.STAGES)
+
+
+def test_what_never_fails_publishes_no_failure() -> None:
+    assert not pipeline.UNFAILING & set(pipeline.ROW_OF["failed"].published_by)
+
+
+def test_audit_reads_every_stored_event() -> None:
+    assert all("audit" in row.consumed_by for row in pipeline.ROWS if row.stream)
+
+
+def test_every_stored_event_has_somebody_to_write_its_letter() -> None:
+    assert all(pipeline.letter_writer(row.event) in pipeline.STAGES for row in pipeline.ROWS if row.stream)
+    assert pipeline.letter_writer("requested") == "context-build"
+    assert pipeline.letter_writer("nonsense") is None
+
+
+def test_a_stage_binds_one_consumer_per_stream() -> None:
+    bound = [(route.stage, route.stream) for route in pipeline.routes()]
+    assert len(bound) == len(set(bound))
+    assert {stage for stage, _ in bound} == set(pipeline.STAGES)
+
+
+def test_every_routed_subject_is_kept_by_its_stream() -> None:
+    for route in pipeline.routes():
+        assert set(route.subjects) <= set(pipeline.stream_subjects(route.stream))
