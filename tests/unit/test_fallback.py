@@ -1,0 +1,211 @@
+"""Does every ending have its label, and every stand-in its reason?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import events as ev
+from contracts import fingerprint, subjects
+from contracts.content.registry import Registry
+from contracts.errors import ErrorCode
+from contracts.node import FallbackMode, Rating
+from contracts.outcome import Emit, Schedule
+from contracts.ports import Sample, StoredRequest
+from contracts.result import Origin, Status
+from infra.settings import load
+from infra.stores import samples
+from stages.fallback.answer import choose
+from stages.fallback.handle import handle
+from tests import lives
+
+SHIPPED = samples.load(load().samples_dir)
+CONTENTS = Registry()
+DISABLED, LATE = ErrorCode.GEN_PROVIDER_DISABLED, ErrorCode.GEN_TIMEOUT
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+
+class Log:
+    """Holds one request, or none."""
+
+    def __init__(self, kind: str = "layout", body: bytes | None = b"{}") -> None:
+        self.owner = body and StoredRequest(
+            kind=kind, request_id="r-1", body=body, sequence=3, time_ms=lives.START_MS
+        )
+
+    async def first_request(self, request_id: str) -> Any:  # noqa: ARG002
+        return self.owner
+
+
+def body(fallback: dict[str, Any] | None = None, **fields: Any) -> bytes:
+    return json.dumps(
+        {"prompt": "a forest", **fields} | ({"fallback": fallback} if fallback else {})
+    ).encode()
+
+
+def failure(code: ErrorCode = LATE, stage: str = "freeform-gen", attempt: int = 1) -> ev.Failed:
+    return ev.Failed(attempt=attempt, code=code, stage=stage, message="no luck", brief=lives.brief())
+
+
+async def handled(event: Any, asked: bytes | None, kind: str = "layout", samples: Any = SHIPPED) -> Any:
+    return await handle(
+        lives.received(event, sequence=9, kind=kind),
+        log=Log(kind, asked),
+        samples=samples,
+        contents=CONTENTS,
+        default_deadline_ms=9000,
+    )
+
+
+async def ended(event: Any, asked: bytes, kind: str = "layout", samples: Any = SHIPPED) -> ev.Result:
+    outcome = await handled(event, asked, kind, samples)
+    assert isinstance(outcome, Emit)
+    (result,) = outcome.events
+    return result
+
+
+@pytest.mark.parametrize(
+    ("event", "fallback", "status", "origin"),
+    [
+        (failure(DISABLED), None, Status.CACHED_FALLBACK, Origin.GOLDEN_SAMPLE),
+        (failure(), None, Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
+        (failure(), {"mode": "golden_sample"}, Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
+        (failure(), {"mode": "skip"}, Status.SKIPPED, Origin.NONE),
+        (failure(), {"mode": "placeholder"}, Status.PLACEHOLDER, Origin.PLACEHOLDER),
+        (failure(), {"mode": "none"}, Status.FAILED, Origin.NONE),
+        (failure(stage="validate-repair"), {"mode": "none"}, Status.FAIL_VALIDATION, Origin.NONE),
+        (failure(attempt=2), {"mode": "retry", "then": "skip"}, Status.SKIPPED, Origin.NONE),
+        (failure(DISABLED), {"mode": "retry"}, Status.CACHED_FALLBACK, Origin.GOLDEN_SAMPLE),
+        (ev.Deadline(request_seq=3, deadline_ms=50), None, Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
+        (ev.Cancelled(reason="the player left"), None, Status.CANCELLED, Origin.NONE),
+    ],
+)
+async def test_an_ending_has_its_status_and_origin(event, fallback, status, origin) -> None:
+    result = await ended(event, body(fallback))
+    assert (result.status, result.origin) == (status, origin)
+    assert result.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(DISABLED, Status.CACHED_FALLBACK), (LATE, Status.FAIL_FALLBACK)]
+)
+async def test_default_content_stands_in_under_its_name(code, status) -> None:
+    asked = body({"mode": "default_content", "default_content_id": "transition_01"})
+    result = await ended(failure(code), asked, "transition")
+    assert (result.status, result.origin) == (status, Origin.DEFAULT_CONTENT)
+    assert result.stand_in.name == SHIPPED.default_content("transition_01").name
+    assert "default content transition_01 stood in" in result.reason
+
+
+async def test_default_content_that_is_gone_is_a_golden_sample_and_says_so() -> None:
+    asked = body({"mode": "default_content", "default_content_id": "lost"})
+    result = await ended(failure(), asked, "transition")
+    assert result.origin is Origin.GOLDEN_SAMPLE
+    assert "default content 'lost' is gone" in result.reason
+
+
+@pytest.mark.parametrize("kind", [kind for kind in subjects.KINDS if kind != "custom"])
+async def test_a_golden_sample_is_the_file_named_in_the_reason(kind) -> None:
+    result = await ended(failure(), body(), kind)
+    sample = next(each for each in SHIPPED.of_kind(kind) if each.name == result.stand_in.name)
+    assert result.content == sample.content
+    assert result.stand_in.hash == result.content_hash == fingerprint.digest(sample.content)
+    assert f"GEN_TIMEOUT: no luck; golden sample {sample.name} stood in" == result.reason
+
+
+async def test_a_custom_request_gets_a_placeholder_of_its_schema_never_a_sample() -> None:
+    result = await ended(failure(), body(schema=SCHEMA), "custom")
+    assert (result.status, result.origin) == (Status.PLACEHOLDER, Origin.PLACEHOLDER)
+    assert CONTENTS.faults("custom", result.content, SCHEMA) == ()
+    assert result.stand_in is None
+
+
+async def test_a_deadline_of_another_request_with_this_id_answers_nothing() -> None:
+    assert await handled(ev.Deadline(request_seq=4, deadline_ms=50), body()) == Emit()
+
+
+async def test_cancelling_an_unknown_id_answers_nothing() -> None:
+    assert await handled(ev.Cancelled(), None) == Emit()
+
+
+async def test_a_request_that_cannot_be_read_is_rejected_with_its_fault() -> None:
+    result = await ended(failure(), b'{"promt": 1}')
+    assert (result.status, result.error.code) == (Status.REJECTED, ErrorCode.GEN_INVALID_REQUEST)
+    assert "prompt" in result.reason
+
+
+@pytest.mark.parametrize(("asked", "due_ms"), [(body(), 9000), (body(deadline_ms=50), 50), (b"{", 9000)])
+async def test_a_new_request_arms_its_deadline(asked, due_ms) -> None:
+    timer = await handled(asked, asked)
+    assert timer == Schedule(
+        event=ev.Deadline(request_seq=9, deadline_ms=due_ms), at_ms=lives.START_MS + due_ms
+    )
+
+
+async def test_mode_retry_schedules_the_next_attempt_after_its_wait() -> None:
+    outcome = await handled(failure(), body({"mode": "retry", "retries": 2, "timeout_ms": 70}))
+    assert isinstance(outcome, Schedule)
+    assert outcome.at_ms == lives.START_MS + 70
+    assert (outcome.event.attempt, outcome.event.brief) == (2, lives.brief())
+    assert outcome.event.trail.warnings == ("attempt 1 failed: GEN_TIMEOUT",)
+
+
+@given(st.sampled_from(ErrorCode), st.sampled_from(FallbackMode), st.sampled_from(subjects.KINDS))
+async def test_no_failure_ends_without_a_reason_or_as_the_models_own(code, mode, kind) -> None:
+    fallback = {"mode": mode, "default_content_id": "transition_01"}
+    asked = body(fallback, **({"schema": SCHEMA} if kind == "custom" else {}))
+    result = await ended(failure(code, attempt=9), asked, kind)
+    assert result.origin not in {Origin.LIVE, Origin.CACHE, Origin.SCRIPTED}
+    assert result.status not in {Status.SUCCESS, Status.CACHED}
+    assert result.reason
+    assert result.error.code is code
+    assert (result.content is None) == (result.origin is Origin.NONE)
+
+
+def sample(name: str, rating: Rating = Rating.SFW, *tags: str) -> Sample:
+    return Sample(name=name, kind="layout", content={"a": 1}, hash="h", rating=rating, tags=tags)
+
+
+def test_a_sample_is_chosen_by_rating_before_tags() -> None:
+    offered = (
+        sample("mild", Rating.SFW, "forest", "coins"),
+        sample("warm", Rating.ROMANTIC, "forest"),
+        sample("warm-too", Rating.ROMANTIC, "forest", "coins"),
+        sample("hot", Rating.RESTRICTED, "forest", "coins"),
+    )
+
+    def chosen(rating: Rating) -> str:
+        found = choose(offered, max_rating=rating, tags=("forest", "coins"), key="k")
+        assert found is not None
+        return found.name
+
+    assert chosen(Rating.SFW) == "mild"
+    assert chosen(Rating.ROMANTIC) == chosen(Rating.MATURE_IMPLIED) == "warm-too"
+    assert chosen(Rating.RESTRICTED) == "hot"
+
+
+def test_samples_above_the_rating_never_stand_in() -> None:
+    assert choose((sample("hot", Rating.RESTRICTED),), max_rating=Rating.SFW, tags=(), key="k") is None
+
+
+def test_equal_requests_get_equal_stand_ins_and_others_are_spread() -> None:
+    offered = tuple(sample(f"s-{number}") for number in range(4))
+
+    def chosen(key: str) -> str:
+        found = choose(offered, max_rating=Rating.SFW, tags=(), key=key)
+        assert found is not None
+        return found.name
+
+    assert [chosen(f"k-{number}") for number in range(9)] == [chosen(f"k-{number}") for number in range(9)]
+    assert {chosen(f"k-{number}") for number in range(50)} == {each.name for each in offered}
+
+
+async def test_where_no_sample_fits_a_placeholder_says_so() -> None:
+    hot = samples.SampleStore((sample("hot", Rating.RESTRICTED),), {})
+    result = await ended(failure(), body(), "layout", hot)
+    assert result.origin is Origin.PLACEHOLDER
+    assert "no golden sample of kind layout fits" in result.reason

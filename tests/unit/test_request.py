@@ -1,0 +1,171 @@
+"""Is a request taken as it is meant, and refused by the field at fault?"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import request
+from contracts.node import FallbackMode, Rating
+from contracts.request import FallbackPlan, RequestError, plan_fallback, read
+
+FULL = {
+    "prompt": "a forest with three coins",
+    "seed": 7,
+    "deadline_ms": 5000,
+    "params": {"temperature": 0.5, "top_p": 0.9, "max_tokens": 100},
+    "fallback": {"mode": "retry", "retries": 2, "timeout_ms": 50, "then": "skip"},
+    "tags": ["forest"],
+    "workspace": "demo",
+    "world": "north",
+}
+CAMEL = {
+    "prompt": "a forest with three coins",
+    "seed": 7,
+    "deadlineMs": 5000,
+    "params": {"temperature": 0.5, "topP": 0.9, "maxTokens": 100},
+    "fallback": {"mode": "retry", "retries": 2, "timeoutMs": 50, "then": "skip"},
+    "tags": ["forest"],
+    "workspace": "demo",
+    "world": "north",
+}
+
+
+def body(**fields) -> bytes:
+    return json.dumps({"prompt": "a forest", **fields}).encode()
+
+
+def nested(levels: int) -> dict:
+    schema: dict = {}
+    for _ in range(levels - 1):
+        schema = {"properties": schema}
+    return schema
+
+
+def test_the_smallest_request_is_a_prompt() -> None:
+    assert read(b'{"prompt": "a forest with three coins"}', "layout").prompt == "a forest with three coins"
+
+
+def test_both_spellings_are_the_same_request() -> None:
+    snake, camel = read(json.dumps(FULL).encode(), "plot"), read(json.dumps(CAMEL).encode(), "plot")
+    assert snake == camel
+    assert snake.input_hash("plot") == camel.input_hash("plot")
+
+
+@pytest.mark.parametrize(
+    ("sent", "path", "said"),
+    [
+        (b"", "", "Invalid JSON"),
+        (b"[]", "", "object"),
+        (b'{"prompt": 1}', "prompt", "valid string"),
+        (b"{}", "prompt", "Field required"),
+        (body(prompt=""), "prompt", "at least 1 character"),
+        (body(prompt=" \n"), "prompt", "must say what to generate"),
+        (body(prompt="a" * 32_001), "prompt", "at most 32000 characters"),
+        (body(promt="x"), "promt", "unknown field; leave it out or correct its spelling"),
+        (body(params={"heat": 1}), "params.heat", "unknown field"),
+        (body(params={"temperature": 2.1}), "params.temperature", "less than or equal to 2"),
+        (body(params={"topP": 0}), "params.topP", "greater than 0"),
+        (body(seed=-1), "seed", "greater than or equal to 0"),
+        (body(deadline_ms=0), "deadline_ms", "greater than or equal to 1"),
+        (body(tags=["a"] * 33), "tags", "at most 32 items"),
+        (body(tags=["a" * 65]), "tags.0", "at most 64 characters"),
+        (body(fallback={"mode": "default_content"}), "fallback", "default_content_id is required"),
+        (body(fallback={"mode": "retry", "then": "retry"}), "fallback", "another mode than retry"),
+        (body(fallback={"mode": "panic"}), "fallback.mode", "'golden_sample'"),
+        (body(node={"id": 1}), "node", "not supported yet; leave it out"),
+        (body(player_context={}), "player_context", "not supported yet; leave it out"),
+        (body(schema={"type": "object"}), "schema", "is for kind custom only; kind layout has its own"),
+    ],
+)
+def test_a_refusal_names_the_field_and_the_fix(sent, path, said) -> None:
+    with pytest.raises(RequestError) as told:
+        read(sent, "layout")
+    assert told.value.path == path
+    assert said in str(told.value)
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read() -> None:
+    with pytest.raises(RequestError, match=f"has {request.MAX_BODY + 1} bytes; at most {request.MAX_BODY}"):
+        read(b" " * (request.MAX_BODY + 1), "layout")
+
+
+def test_custom_needs_a_schema() -> None:
+    with pytest.raises(RequestError, match="schema: is required for kind custom"):
+        read(body(), "custom")
+
+
+def test_nesting_is_bounded() -> None:
+    assert read(body(schema=nested(request.MAX_DEPTH)), "custom").schema_
+    with pytest.raises(RequestError, match="more than 32 levels deep"):
+        read(body(schema=nested(request.MAX_DEPTH + 1)), "custom")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_no_bytes_break_the_reader(sent) -> None:
+    try:
+        asked = read(sent, "layout")
+    except RequestError:
+        return
+    assert asked.prompt.strip()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": "a desert"},
+        {"seed": 8},
+        {"params": {"temperature": 0.6}},
+        {"fallback": {"mode": "skip"}},
+        {"tags": ["desert"]},
+        {"workspace": "other"},
+        {"world": "south"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_wish_has_another_hash(change) -> None:
+    asked = read(json.dumps(FULL).encode(), "plot")
+    assert read(json.dumps(FULL | change).encode(), "plot").input_hash("plot") != asked.input_hash("plot")
+
+
+def test_the_kind_is_part_of_the_hash_and_the_deadline_is_not() -> None:
+    asked = read(body(), "plot")
+    assert asked.input_hash("plot") != asked.input_hash("scene")
+    assert read(body(deadline_ms=1, replay_of="r-1"), "plot").input_hash("plot") == asked.input_hash("plot")
+
+
+@pytest.mark.parametrize(
+    ("fields", "plan"),
+    [
+        ({}, FallbackPlan(deadline_ms=9)),
+        ({"deadline_ms": 5}, FallbackPlan(deadline_ms=5)),
+        (
+            {"fallback": {"mode": "skip", "timeout_ms": 7}},
+            FallbackPlan(mode=FallbackMode.SKIP, deadline_ms=7),
+        ),
+        ({"deadline_ms": 5, "fallback": {"timeout_ms": 7}}, FallbackPlan(deadline_ms=5)),
+        (
+            # In mode retry the time-out is the wait between attempts, not the deadline.
+            {"fallback": {"mode": "retry", "retries": 3, "timeout_ms": 7, "then": "none"}},
+            FallbackPlan(
+                mode=FallbackMode.RETRY, retries=3, retry_wait_ms=7, then=FallbackMode.NONE, deadline_ms=9
+            ),
+        ),
+        (
+            {"fallback": {"mode": "default_content", "default_content_id": "transition_01"}},
+            FallbackPlan(
+                mode=FallbackMode.DEFAULT_CONTENT, default_content_id="transition_01", deadline_ms=9
+            ),
+        ),
+    ],
+)
+def test_a_plan_is_what_the_request_says(fields, plan) -> None:
+    assert plan_fallback(read(body(**fields), "layout"), default_deadline_ms=9) == plan
+
+
+def test_what_cannot_be_read_means_a_golden_sample_for_everybody() -> None:
+    plan = plan_fallback(None, default_deadline_ms=9)
+    assert (plan.mode, plan.max_rating, plan.deadline_ms) == (FallbackMode.GOLDEN_SAMPLE, Rating.SFW, 9)
