@@ -16,6 +16,8 @@ from infra.settings import Settings, stage_names
 
 #: Name of the embedded broker among the processes.
 BROKER: Final = "broker"
+#: In a process of its own: what it does for the database must not delay an answer (docs/adr/0006).
+_AUDIT: Final = "audit"
 
 
 class SupervisorError(UnderstudyError):
@@ -47,7 +49,7 @@ def all_ready(processes: Sequence[Running]) -> bool:
 
 
 def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tuple[Member, ...]:
-    """The processes to run: the model stages together and the others together, or each alone.
+    """The processes to run: the model stages together, those that answer together, and audit; or each alone.
 
     Args:
         split: one process per stage.
@@ -67,7 +69,8 @@ def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tup
         if split
         else (
             tuple(stage for stage in STAGES if stage in EXPENSIVE),
-            tuple(stage for stage in STAGES if stage not in EXPENSIVE),
+            tuple(stage for stage in STAGES if stage not in EXPENSIVE and stage != _AUDIT),
+            (_AUDIT,),
         )
     )
     first = [Member(name="+".join(stages), stages=stages) for stages in groups]

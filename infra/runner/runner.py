@@ -200,11 +200,13 @@ class Runner:
     async def _guard(self, received: Received[Any], delivery: Delivery) -> Outcome | None:
         """An outcome if there is nothing to run."""
         if received.name == "requested":
+            # Fallback arms a deadline for each of them: it heeds the owner's alone.
+            if self.stage != pipeline.letter_writer("requested"):
+                return None
             owner = await self._lookup.first_request(received.request_id)
             if owner is None or owner.sequence >= received.sequence:
                 return None
-            same = owner.kind == received.kind and _equal(owner.body, delivery.msg.data)
-            if same or self.stage != pipeline.letter_writer("requested"):
+            if owner.kind == received.kind and _equal(owner.body, delivery.msg.data):
                 return Emit()
             return Reject(
                 code=ErrorCode.GEN_INVALID_REQUEST,

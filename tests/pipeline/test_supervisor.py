@@ -78,10 +78,11 @@ async def _again(supervised: Supervisor, name: str, *, restarts: int = 1) -> Run
     return _of(supervised.processes, name)
 
 
-def test_by_default_model_stages_have_a_process_and_the_others_one() -> None:
+def test_by_default_model_stages_answering_stages_and_audit_have_a_process_each() -> None:
     assert [each.stages for each in plan()] == [
         ("freeform-gen", "structuring"),
-        ("context-build", "validate-repair", "fallback", "audit"),
+        ("context-build", "validate-repair", "fallback"),
+        ("audit",),
     ]
 
 
@@ -91,8 +92,8 @@ def test_split_gives_each_stage_a_process() -> None:
 
 def test_copies_count_in_all_and_are_processes_of_their_own() -> None:
     found = plan(copies={"audit": 3})
-    assert [each.name for each in found][2:] == ["audit#2", "audit#3"]
-    assert [each.stages for each in found][2:] == [("audit",), ("audit",)]
+    assert [each.name for each in found][3:] == ["audit#2", "audit#3"]
+    assert [each.stages for each in found][3:] == [("audit",), ("audit",)]
 
 
 def test_no_copy_at_all_is_refused() -> None:
@@ -171,7 +172,7 @@ async def test_a_stage_without_its_topology_gets_it(make: Start, tmp_path: Path)
         await nc.connect(supervised.nats_url, allow_reconnect=False)
         await nc.jetstream().delete_consumer("EVENTS", "audit")
         (tmp_path / "exit-78").touch()
-        victim = "context-build+validate-repair+fallback+audit"
+        victim = "audit"
         os.kill(supervised.pids[victim], signal.SIGKILL)
         await _again(supervised, victim, restarts=2)
         info = await nc.jetstream().consumer_info("EVENTS", "audit")
