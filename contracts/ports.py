@@ -12,6 +12,8 @@ from contracts.node import Rating
 from contracts.result import Attempt, Tokens
 
 OnToken = Callable[[str], None]
+#: ``finish_reason`` of a document that a grammar kept to the schema up to its end.
+GRAMMAR = "grammar"
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):

@@ -149,6 +149,31 @@ class RatingInfo(msgspec.Struct, frozen=True, kw_only=True):
     clamped: bool = False
 
 
+class Level(StrEnum):
+    """How a document came to be a valid one; the later, the more was done to it."""
+
+    #: A grammar kept the model to the schema while it wrote.
+    CONSTRAINED = "constrained"
+    #: The model's text was valid as it came.
+    PARSED = "parsed"
+    #: The text was no JSON; its syntax was mended.
+    REPAIRED = "repaired"
+    #: It followed a document that could not be used.
+    RE_ASKED = "re_asked"
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done until the document was valid."""
+
+    level: Level
+    #: How often structuring was asked again.
+    reasks: int = 0
+    #: What the repair changed, one line each.
+    changes: tuple[str, ...] = ()
+    #: Paths of the values that the repair put in and nobody wrote.
+    filled: tuple[str, ...] = ()
+
+
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """What the request cost."""
 
@@ -174,6 +199,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
     #: 0 to 1, from stated heuristics; ``None`` for what was not generated.
     quality_score: float | None = None
+    #: ``None`` for what was not generated.
+    receipt: Receipt | None = None
     warnings: tuple[str, ...] = ()
     replay_of: str | None = None
     #: SHA-256 of the canonical request.

@@ -140,7 +140,10 @@ class Application:
             "freeform-gen": partial(self._write, providers=routed),
             "structuring": partial(self._structure, providers=routed, contents=contents),
             "validate-repair": partial(
-                validate_repair.handle, contents=contents, max_reasks=settings.max_reasks
+                validate_repair.handle,
+                contents=contents,
+                max_reasks=settings.max_reasks,
+                accept_filled=settings.accept_filled,
             ),
             "fallback": partial(
                 fallback.handle,

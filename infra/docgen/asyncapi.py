@@ -22,7 +22,7 @@ _DEAD: Final = pipeline.Row(
     published_by=pipeline.STAGES,
     consumed_by=("audit",),
     stream=pipeline.DEAD,
-    body=ev.DeadLetter,
+    body=ev.DeadLetter,  # pyright: ignore[reportArgumentType] - no event, but it has a body
     says="a message that a stage could not work on, with the reason",
 )
 

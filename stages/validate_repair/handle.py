@@ -9,9 +9,11 @@ from contracts import fingerprint
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail, Outcome
-from contracts.ports import Contents
-from contracts.result import SCRIPTED, Cost, Meta, Origin, Status
-from stages.validate_repair.parse import Unparsable, parse
+from contracts.ports import GRAMMAR, Contents
+from contracts.quoting import last_quoted
+from contracts.result import SCRIPTED, Cost, Level, Meta, Origin, Receipt, Status
+from stages.validate_repair import quality
+from stages.validate_repair.parse import Parsed, Unparsable, parse
 
 #: Faults that are told to the model and to people.
 MAX_FAULTS = 12
@@ -19,13 +21,14 @@ MAX_FAULTS = 12
 MAX_EVIDENCE = 8_000
 
 
-def handle(received: Received[Any], *, contents: Contents, max_reasks: int) -> Outcome:
+def handle(received: Received[Any], *, contents: Contents, max_reasks: int, accept_filled: bool) -> Outcome:
     """Check one document: parse, mend what is no JSON, validate; ask again, or give up.
 
     Args:
         received: a ``structured`` event.
         contents: the content kinds.
         max_reasks: how often structuring may be asked again.
+        accept_filled: take a document in which the repair put values that nobody wrote.
 
     Returns:
         ``result`` (and ``revised`` for a replay), ``invalid``, or a failure.
@@ -33,8 +36,8 @@ def handle(received: Received[Any], *, contents: Contents, max_reasks: int) -> O
     event = received.event
     if not isinstance(event, ev.Structured):
         raise TypeError(f"validate-repair does not take {received.name}")
-    code, faults, warnings = ErrorCode.GEN_SCHEMA_INVALID, (), ()
-    document: Any = None
+    code, faults = ErrorCode.GEN_SCHEMA_INVALID, ()
+    parsed = Parsed(document=None)
     if event.document.finish_reason == "length":
         # A prefix can be mended into something valid that nobody wrote to its end.
         faults = ("the document was cut off at max_tokens",)
@@ -46,15 +49,14 @@ def handle(received: Received[Any], *, contents: Contents, max_reasks: int) -> O
             if not event.document.text.strip():
                 code = ErrorCode.GEN_EMPTY_OUTPUT
         else:
-            document = parsed.document
-            if parsed.repaired:
-                warnings = ("the model's text was no valid JSON; its syntax was mended",)
-            if not document:
+            if not parsed.document:
                 code, faults = ErrorCode.GEN_EMPTY_OUTPUT, ("the document is empty",)
+            elif parsed.filled and not accept_filled:
+                faults = tuple(f"{path}: nobody wrote this value, the repair did" for path in parsed.filled)
             else:
-                faults = contents.faults(received.kind, document, event.brief.schema)
+                faults = contents.faults(received.kind, parsed.document, event.brief.schema)
     if not faults:
-        return _succeed(received, event, document, warnings)
+        return _succeed(received, event, parsed)
     faults = faults[:MAX_FAULTS]
     if event.reask < max_reasks:
         return Emit(
@@ -78,8 +80,10 @@ def handle(received: Received[Any], *, contents: Contents, max_reasks: int) -> O
     )
 
 
-def _succeed(received: Received[Any], event: ev.Structured, document: Any, warnings: tuple[str, ...]) -> Emit:
-    brief, trail = event.brief, event.trail
+def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> Emit:
+    brief, trail, document = event.brief, event.trail, parsed.document
+    receipt = _receipt(event, parsed)
+    mended = ("the model's text was no valid JSON; its syntax was mended",) if parsed.repaired else ()
     scripted = SCRIPTED in (event.document.provider, event.draft.provider)
     provider, model = (
         (SCRIPTED, event.document.model) if scripted else (event.document.provider, event.document.model)
@@ -102,7 +106,11 @@ def _succeed(received: Received[Any], event: ev.Structured, document: Any, warni
             cache_key=brief.cache_key,
             rating=brief.rating,
             cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
-            warnings=(*trail.warnings, *warnings),
+            quality_score=quality.score(
+                document, wish=last_quoted(brief.prompt), draft=event.draft.text, level=receipt.level
+            ),
+            receipt=receipt,
+            warnings=(*trail.warnings, *mended),
             replay_of=brief.replay_of,
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,
@@ -113,3 +121,13 @@ def _succeed(received: Received[Any], event: ev.Structured, document: Any, warni
         return Emit(events=(result,))
     revised = ev.Revised(request_id=brief.replay_of, revised_by=received.request_id, **body)
     return Emit(events=(result, revised))
+
+
+def _receipt(event: ev.Structured, parsed: Parsed) -> Receipt:
+    if event.reask:
+        level = Level.RE_ASKED
+    elif parsed.repaired:
+        level = Level.REPAIRED
+    else:
+        level = Level.CONSTRAINED if event.document.finish_reason == GRAMMAR else Level.PARSED
+    return Receipt(level=level, reasks=event.reask, changes=parsed.changes, filled=parsed.filled)

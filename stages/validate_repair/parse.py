@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, cast
 
 import json_repair
 import msgspec
@@ -12,12 +14,20 @@ import msgspec
 MAX_TEXT = 200_000
 
 
+#: Changes and filled values that are told.
+MAX_TOLD = 12
+
+
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     """A document and how it was read."""
 
     document: Any
     #: The text was no JSON and was mended.
     repaired: bool = False
+    #: What was mended, one line each.
+    changes: tuple[str, ...] = ()
+    #: Paths of values that stand in the document and not in the text.
+    filled: tuple[str, ...] = ()
 
 
 class Unparsable(ValueError):  # noqa: N818 - names the text's state
@@ -37,12 +47,47 @@ def parse(text: str) -> Parsed:
     except (ValueError, RecursionError):
         pass
     try:
-        document = json_repair.loads(text, skip_json_loads=True)
+        document, changes = _mended(text)
     except (ValueError, RecursionError) as error:
         raise Unparsable(f"the text is no JSON and cannot be mended: {error}") from None
     if not isinstance(document, dict | list) or not document:
         raise Unparsable("the text is no JSON and nothing in it can be mended into a document")
-    return Parsed(document=document, repaired=True)  # pyright: ignore[reportUnknownArgumentType]
+    return Parsed(
+        document=document,  # pyright: ignore[reportUnknownArgumentType]
+        repaired=True,
+        changes=changes,
+        filled=tuple(islice(_unwritten(document, text), MAX_TOLD)),
+    )
+
+
+def _mended(text: str) -> tuple[Any, tuple[str, ...]]:
+    document, log = cast(
+        "tuple[Any, list[dict[str, str]]]", json_repair.loads(text, skip_json_loads=True, logging=True)
+    )
+    changes = [entry["text"] for entry in log]
+    before = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=0)
+    if text[:before].strip():
+        changes.append(f"left out {before} characters before the document")
+    # What json-repair does at the end of a text it does without a word.
+    return document, tuple(dict.fromkeys(changes or ["closed what was left open"]))[:MAX_TOLD]
+
+
+def _unwritten(value: Any, text: str, path: str = "") -> Iterator[str]:
+    """Where a value stands that the text does not hold in any spelling."""
+    match value:
+        case dict():
+            for name, inner in cast("dict[str, Any]", value).items():
+                yield from _unwritten(inner, text, f"{path}.{name}" if path else name)
+        case list():
+            for index, inner in enumerate(cast("list[Any]", value)):
+                yield from _unwritten(inner, text, f"{path}.{index}" if path else str(index))
+        case str():
+            spelled = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1], value
+            if not (any(one in text for one in spelled) if value else '""' in text or "''" in text):
+                yield path
+        case _:
+            if json.dumps(value) not in text and str(value) not in text:
+                yield path
 
 
 def _no_constant(name: str) -> Any:

@@ -33,6 +33,15 @@ def _read(sample: Path) -> tuple[str, Any]:
     return name, envelope.decode(name, body, {})
 
 
+def _within(read: Any, stored: Any) -> bool:
+    """Is all that was stored in what is read? Later fields may be there beside it."""
+    if isinstance(stored, dict) and isinstance(read, dict):
+        return all(name in read and _within(read[name], value) for name, value in stored.items())
+    if isinstance(stored, list) and isinstance(read, list):
+        return len(read) == len(stored) and all(map(_within, read, stored))
+    return bool(read == stored)
+
+
 def test_every_event_version_has_its_file() -> None:
     wanted = {
         f"{name}.v{version}.json"
@@ -50,9 +59,7 @@ def test_a_stored_event_is_read_with_everything_it_says(sample) -> None:
             sample.read_bytes()
         )
         return
-    stored = json.loads(sample.read_bytes())
-    again = json.loads(msgspec.json.encode(event))
-    assert {key: again[key] for key in stored} == stored
+    assert _within(json.loads(msgspec.json.encode(event)), json.loads(sample.read_bytes()))
 
 
 @pytest.mark.parametrize("sample", [each for each in SAMPLES if not each.name.startswith("requested")])

@@ -13,7 +13,8 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail
-from contracts.result import Origin, Status
+from contracts.result import Level, Origin, Receipt, Status
+from stages.validate_repair import quality
 from stages.validate_repair.handle import handle
 from stages.validate_repair.parse import MAX_TEXT
 from tests import lives
@@ -34,10 +35,13 @@ TEXTS = st.lists(FRAGMENTS | st.text(max_size=8), max_size=12).map("".join)
 def judged(
     text: str,
     *,
-    reask: int = 1,
+    reask: int = 0,
+    max_reasks: int = 0,
     provider: str = "house",
     finish_reason: str = "stop",
     request_id: str = "r-1",
+    accept_filled: bool = False,
+    kind: str = "layout",
     **known: Any,
 ) -> Any:
     document = ev.Draft(text=text, provider=provider, model="m", finish_reason=finish_reason)
@@ -48,13 +52,19 @@ def judged(
         document=document,
         reask=reask,
     )
-    return handle(lives.received(event, request_id, sequence=5), contents=CONTENTS, max_reasks=1)
+    return handle(
+        lives.received(event, request_id, sequence=5, kind=kind),
+        contents=CONTENTS,
+        max_reasks=max_reasks,
+        accept_filled=accept_filled,
+    )
 
 
 def test_a_good_document_is_a_live_result() -> None:
     (result,) = judged(json.dumps(GOOD)).events
     assert (result.status, result.origin, result.content) == (Status.SUCCESS, Origin.LIVE, GOOD)
     assert result.meta.warnings == ()
+    assert result.meta.receipt == Receipt(level=Level.PARSED)
 
 
 def test_a_scripted_document_never_claims_to_be_live() -> None:
@@ -67,6 +77,51 @@ def test_what_had_to_be_mended_says_so() -> None:
     (result,) = judged(f"```json\n{json.dumps(GOOD)[:-1]}\n```").events
     assert result.content == GOOD
     assert result.meta.warnings == ("the model's text was no valid JSON; its syntax was mended",)
+    assert result.meta.receipt.level is Level.REPAIRED
+    assert result.meta.receipt.changes == ("left out 8 characters before the document",)
+    assert result.meta.receipt.filled == ()
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "reask", "level"),
+    [("grammar", 0, Level.CONSTRAINED), ("stop", 0, Level.PARSED), ("grammar", 1, Level.RE_ASKED)],
+)
+def test_a_receipt_says_how_the_document_became_valid(finish_reason, reask, level) -> None:
+    (result,) = judged(json.dumps(GOOD), finish_reason=finish_reason, reask=reask).events
+    assert (result.meta.receipt.level, result.meta.receipt.reasks) == (level, reask)
+
+
+#: A value is missing where the repair puts an empty text, which the contract takes.
+UNFINISHED = '{"scene_name": "Forest", "entities": [{"id": "p", "type": "goal", "x": 1, "y": 2, "leads_to": '
+
+
+@pytest.mark.parametrize("text", [UNFINISHED, '{"scene_name": , "entities": []}'])
+def test_a_value_that_nobody_wrote_is_refused(text) -> None:
+    outcome = judged(text)
+    assert isinstance(outcome, Fail)
+    assert "nobody wrote this value, the repair did" in outcome.message
+
+
+def test_settings_can_take_a_value_that_nobody_wrote_and_the_receipt_tells() -> None:
+    text = '{"name": , "size": 3}'
+    schema = {"type": "object", "properties": {"name": {"type": "string"}, "size": {"type": "integer"}}}
+    (result,) = judged(text, accept_filled=True, kind="custom", schema=schema).events
+    assert result.content == {"name": "", "size": 3}
+    assert result.meta.receipt.filled == ("name",)
+
+
+def test_quality_falls_with_what_is_left_out_made_up_or_mended() -> None:
+    wish, draft = "a frozen lake with lanterns", "A frozen lake. Lanterns glow."
+    full = {"scene_name": "Frozen lake", "note": "Lanterns glow"}
+
+    def score(document: Any, level: Level = Level.PARSED) -> float:
+        return quality.score(document, wish=wish, draft=draft, level=level)
+
+    assert score(full) == 1.0
+    assert score({"scene_name": "Frozen lake"}) < 1.0
+    assert score({**full, "more": "dragons everywhere"}) < 1.0
+    assert score(full, Level.REPAIRED) == 0.9
+    assert score(full, Level.RE_ASKED) == 0.8
 
 
 @pytest.mark.parametrize(
@@ -97,7 +152,7 @@ def test_a_document_that_was_cut_off_is_none_even_if_it_parses() -> None:
 
 
 def test_the_model_is_asked_again_first_with_every_fault() -> None:
-    (invalid,) = judged('{"scene_name": 1, "entities": [{"type": "player"}]}', reask=0).events
+    (invalid,) = judged('{"scene_name": 1, "entities": [{"type": "player"}]}', max_reasks=1).events
     assert invalid.reask == 1
     assert {error.split(":")[0] for error in invalid.errors} >= {"scene_name", "entities.0.id"}
 
@@ -106,9 +161,9 @@ def test_unusable_output_is_kept_bounded() -> None:
     assert len(judged("x" * 50_000).evidence) == 8_000
 
 
-@given(TEXTS, st.sampled_from([0, 1]), st.sampled_from(["stop", "grammar", "length"]))
-def test_no_text_becomes_content_that_is_not_valid(text, reask, finish_reason) -> None:
-    outcome = judged(text, reask=reask, finish_reason=finish_reason)
+@given(TEXTS, st.booleans(), st.sampled_from(["stop", "grammar", "length"]))
+def test_no_text_becomes_content_that_is_not_valid(text, accept_filled, finish_reason) -> None:
+    outcome = judged(text, accept_filled=accept_filled, finish_reason=finish_reason)
     for event in outcome.events if isinstance(outcome, Emit) else ():
         if isinstance(event, ev.Result):
             assert finish_reason != "length"
