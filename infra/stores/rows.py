@@ -155,7 +155,10 @@ def _logged(request_id: str, end: End, known: dict[str, Record]) -> dict[str, An
 def stored_records(connection: Connection, ids: Sequence[str], generations: Table) -> Iterator[Record]:
     """Yield the stored records of these ids."""
     for start in range(0, len(ids), CHUNK):
-        query = select(generations.c.record).where(generations.c.request_id.in_(ids[start : start + CHUNK]))
+        some = list(ids[start : start + CHUNK])
+        # Filled up to a power of two: every length is a statement of its own, and the driver keeps them.
+        some += some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))
+        query = select(generations.c.record).where(generations.c.request_id.in_(some))
         for row in connection.execute(query):
             yield _decode(row[0])
 
