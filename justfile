@@ -42,16 +42,19 @@ docs: install
     @{{ bin }}/python -m infra.docgen
 
 # `.venv/` with what the lock file pins, and this folder in it; nothing to do when nothing changed.
-install: (_install "requirements.lock")
+install: (_install "requirements.lock" "")
+
+# The same with torch and transformers, for the local model.
+install-local: (_install "requirements.lock" "requirements-local.lock")
 
 # The same with the tools for tests and checks.
-install-dev: (_install "requirements-dev.lock")
+install-dev: (_install "requirements-dev.lock" "requirements-local.lock")
 
-_install lock:
+_install lock more:
     #!/usr/bin/env bash
     set -euo pipefail
-    stamp=.venv/{{ lock }}.stamp
-    wanted="{{ sha256_file(lock) }} {{ sha256_file("pyproject.toml") }} {{ justfile_directory() }}"
+    stamp=.venv/{{ lock }}{{ more }}.stamp
+    wanted="{{ sha256_file(lock) }} {{ if more == "" { "" } else { sha256_file(more) } }} {{ sha256_file("pyproject.toml") }} {{ justfile_directory() }}"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
     {{ python }} -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
         echo "error: {{ python }} is $({{ python }} -V 2>&1); Understudy needs Python 3.11 or later: set PYTHON" >&2
@@ -61,8 +64,9 @@ _install lock:
         rm -rf .venv
         {{ python }} -m venv .venv
     fi
-    echo "installing {{ lock }} into .venv/ (once)" >&2
+    echo "installing {{ lock }} {{ more }} into .venv/ (once)" >&2
     {{ bin }}/python -m pip install -qq --require-hashes -r {{ lock }}
+    if [ -n "{{ more }}" ]; then {{ bin }}/python -m pip install -qq -r {{ more }}; fi
     {{ bin }}/python -m pip install -qq --no-deps --no-build-isolation -e .
     printf '%s' "$wanted" > "$stamp"
 

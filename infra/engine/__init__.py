@@ -1,0 +1,1 @@
+"""How does a model on this machine answer many requests at once?"""

@@ -1,0 +1,180 @@
+"""How does a model get from its files into memory, and what is said when it cannot?
+
+Safetensors only, and never code from a model's folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from infra.engine.task import EngineError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: Flags of processors that multiply bfloat16 in hardware; without them it halves the speed.
+_BF16: Final = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+
+
+class Unloadable(EngineError):  # noqa: N818 - names the files' state
+    """A model that cannot be loaded; the text names the file and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model in memory, with what belongs to it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    #: Name and the beginning of the SHA-256 of its weights.
+    name: str
+    device: torch.device
+    dtype: torch.dtype
+    #: Positions of its context window.
+    window: int
+    #: Width of its logits.
+    vocabulary: int
+    #: Tokens that end an answer.
+    ends: frozenset[int]
+
+
+def load(path: str, *, device: str = "auto", dtype: str = "auto") -> Loaded:
+    """Load a model from a folder, or from the hub's cache by its id.
+
+    Args:
+        path: a folder, or a hub id such as ``Qwen/Qwen2.5-0.5B-Instruct``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+
+    Raises:
+        Unloadable: a file is missing, corrupt or of a kind that is not loaded.
+    """
+    folder = _folder(path)
+    weights = _weights(folder)
+    place = _device(device)
+    kind = _dtype(dtype, place)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        # Not the automatic class: some add tokens of their own that the model never saw.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=kind,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+            **_spread(place, weights),
+        )
+    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+        raise Unloadable(f"the model in {folder} cannot be loaded: {error}") from error
+    model.eval().requires_grad_(requires_grad=False)
+    if not _spread(place, weights):
+        model.to(place)
+    text: Any = config.get_text_config()
+    return Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        name=f"{folder.name}@{_digest(weights)}",
+        device=model.get_input_embeddings().weight.device,
+        dtype=kind,
+        window=_window(text),
+        vocabulary=model.get_output_embeddings().weight.shape[0],
+        ends=_ends(model, tokenizer),
+    )
+
+
+def _folder(path: str) -> Path:
+    folder = Path(path)
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or path.startswith(".") or path.count("/") != 1:
+        raise Unloadable(f"the model folder {path} does not exist; set UNDERSTUDY_LOCAL__MODEL")
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only for a hub id
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
+
+    try:
+        return Path(snapshot_download(path, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise Unloadable(
+            f"the model {path} is neither a folder nor to be had from the hub: {error}"
+        ) from error
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The weight files, each looked into."""
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise Unloadable(f"{folder / name} is missing; a model needs it beside its weights")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise Unloadable(f"{folder} holds no .safetensors file; other weights are not loaded: convert them")
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                opened.keys()
+        except (SafetensorError, OSError) as error:
+            raise Unloadable(f"{file} is no valid safetensors file ({error}); get it again") from error
+    return files
+
+
+def _digest(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:12]
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise Unloadable(f"device {wanted} is wanted, and torch finds no GPU; use auto or cpu")
+    return torch.device(wanted)
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted != "auto":
+        return getattr(torch, wanted)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if _BF16 & _cpu_flags() else torch.float32
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    found = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(found.partition(":")[2].split())
+
+
+def _spread(device: torch.device, weights: list[Path]) -> dict[str, Any]:
+    """Over several devices (accelerate), where one GPU is too small; a device named by number stays alone."""
+    if str(device) != "cuda":
+        return {}
+    size = sum(file.stat().st_size for file in weights)
+    free, _ = torch.cuda.mem_get_info(device)
+    return {"device_map": "auto"} if size * 1.2 > free else {}
+
+
+def _window(config: Any) -> int:
+    window = int(getattr(config, "max_position_embeddings", 2048))
+    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
+    return min(window, int(config.sliding_window)) if slides else window
+
+
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+    told: Any = model.generation_config.eos_token_id if model.generation_config else None
+    ends: list[Any] = [*(told if isinstance(told, list) else [told]), tokenizer.eos_token_id]
+    return frozenset(int(each) for each in ends if each is not None)

@@ -1,0 +1,75 @@
+"""What is the engine asked, what does it answer, and how can it fail?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from contracts.errors import UnderstudyError
+
+
+class EngineError(UnderstudyError):
+    """A task without an answer.
+
+    Args:
+        message: what happened.
+        retryable: the same task may succeed later.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class Overdue(EngineError):  # noqa: N818 - names the task's state
+    """The task's time was up, in the queue or while it was written."""
+
+
+class TooLong(EngineError):  # noqa: N818 - names the prompt's state
+    """The prompt leaves no room for an answer in the context window."""
+
+
+class Unsupported(EngineError):  # noqa: N818 - names the schema's state
+    """The schema cannot be made a grammar; the text names the keywords."""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One prompt and how it is to be continued."""
+
+    #: Token ids, at least one.
+    prompt: tuple[int, ...]
+    #: Most tokens of the answer.
+    max_tokens: int
+    #: 0: always the likeliest token.
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    #: The answer ends before any of these texts.
+    stop: tuple[str, ...] = ()
+    #: JSON Schema that the answer has to follow.
+    schema: Mapping[str, Any] | None = None
+    #: Seconds from its arrival until the task is given up.
+    timeout_s: float = 180.0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written for a task."""
+
+    text: str
+    #: ``stop`` (the model ended, or a stop text came), ``grammar`` (the document is complete) or ``length``.
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    #: Those of the answer that the grammar left no choice for.
+    forced_tokens: int
+    #: Seconds from arrival to the first token, and to the last.
+    first_token_s: float
+    total_s: float
+    #: Bit-equal whatever else is being written at the same time.
+    strict: bool
+
+
+#: Takes the text as it is written; called from the engine's thread.
+OnText = Callable[[str], None]
