@@ -34,6 +34,10 @@ _COMPACT: Final[JsonCompileOptions] = {
 _MAX_LENGTH: Final = 600
 _MAX_ITEMS: Final = 64
 _MAX_NUMBER: Final = 1_000_000_000
+#: Keywords whose values are no schemas.
+_NO_SCHEMA: Final = frozenset({"enum", "const", "default", "examples", "required", "type"})
+#: Keywords that speak of fields beside those that are named.
+_OPEN: Final = frozenset({"additionalProperties", "patternProperties", "anyOf", "oneOf", "$ref"})
 #: Compiled schemas that are kept.
 _KEPT: Final = 256
 
@@ -49,34 +53,38 @@ def _compile(schema: Mapping[str, Any]) -> str:
 
 
 def bounded(schema: Any) -> Any:
-    """The schema with a bound on every text, list and number that has none; narrower, never wider."""
+    """The schema, narrower: a bound on every text, list and number, no fields beside those it names.
+
+    Fields are left open where ``allOf`` may add some of its own.
+    """
+    return _bounded(schema, close="allOf" not in repr(schema))
+
+
+def _bounded(schema: Any, *, close: bool) -> Any:
     if isinstance(schema, list):
-        return [bounded(item) for item in cast("list[Any]", schema)]
+        return [_bounded(item, close=close) for item in cast("list[Any]", schema)]
     if not isinstance(schema, Mapping):
         return schema
-    given = cast("Mapping[str, Any]", schema)
-    made: dict[str, Any] = {}
-    for keyword, value in given.items():
-        # What stands in these is no schema.
-        made[keyword] = (
-            value if keyword in {"enum", "const", "default", "examples", "required"} else bounded(value)
-        )
-    if "enum" in made or "const" in made:
+    made: dict[str, Any] = {
+        keyword: value if keyword in _NO_SCHEMA else _bounded(value, close=close)
+        for keyword, value in cast("Mapping[str, Any]", schema).items()
+    }
+    if {"enum", "const"} & set(made):
         return made
     match made.get("type"):
         case "string" if not {"maxLength", "format", "pattern"} & set(made):
             made["maxLength"] = max(_MAX_LENGTH, made.get("minLength", 0))
         case "array" if "maxItems" not in made:
             made["maxItems"] = max(_MAX_ITEMS, made.get("minItems", 0))
+        case "object" if close and isinstance(made.get("properties"), dict) and not _OPEN & set(made):
+            made["additionalProperties"] = False
         case "integer" | "number":
             if not {"maximum", "exclusiveMaximum"} & set(made):
-                made["maximum"] = max(
-                    _MAX_NUMBER, made.get("minimum", 0), made.get("exclusiveMinimum", 0) + 1
-                )
+                low = max(made.get("minimum", 0), made.get("exclusiveMinimum", 0))
+                made["maximum"] = max(_MAX_NUMBER, low + _MAX_NUMBER)
             if not {"minimum", "exclusiveMinimum"} & set(made):
-                made["minimum"] = min(
-                    -_MAX_NUMBER, made.get("maximum", 0), made.get("exclusiveMaximum", 0) - 1
-                )
+                high = min(made.get("maximum", 0), made.get("exclusiveMaximum", 0))
+                made["minimum"] = min(-_MAX_NUMBER, high - _MAX_NUMBER)
         case _:
             pass
     return made

@@ -56,6 +56,8 @@ class Row:
         self._room = min(task.max_tokens, room)
         self._written = 0
         self._forced = 0
+        #: There was no room for what the grammar says must follow.
+        self._cut = False
         self._first: float | None = None
 
         def decode(tokens: Sequence[int]) -> str:
@@ -84,24 +86,24 @@ class Row:
         """Take the chosen token, and what the grammar says must follow; why the answer ends, if it does."""
         if self._first is None:
             self._first = time.monotonic()
-        if token in ends:
+        if token in ends and not self._cut:
             return self._finish("stop" if self.matcher is None else "grammar")
+        if self._cut or self._written >= self._room:
+            return self._finish("length")
         self._write([token])
-        complete = False
         if self.matcher is not None:
-            complete = self._force(self.matcher.take(token)) and self.matcher.complete
-        if complete:
-            return self._finish("grammar")
+            self._force(self.matcher.take(token))
+            if self.matcher.complete and not self._cut:
+                return self._finish("grammar")
         if self._writer.stopped:
             return "stop"
-        return self._finish("length") if self._written >= self._room else None
+        return self._finish("length") if self._cut or self._written >= self._room else None
 
-    def _force(self, tokens: list[int]) -> bool:
-        """Write what the grammar leaves no choice for; whether there was room for it."""
+    def _force(self, tokens: list[int]) -> None:
         fit = tokens[: self._room - self._written]
+        self._cut = len(fit) < len(tokens)
         self._forced += len(fit)
         self._write(fit)
-        return len(fit) == len(tokens)
 
     def _write(self, tokens: list[int]) -> None:
         self._written += len(tokens)

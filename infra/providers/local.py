@@ -1,0 +1,162 @@
+"""How does a model on this machine answer a stage?
+
+One engine per process, whoever asks first loads it; stages that run together share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from contracts.errors import ErrorCode, ProviderError
+from contracts.ports import GRAMMAR, Completion
+from contracts.result import Tokens
+from infra.engine.task import EngineError, Overdue, Task, TooLong, Unsupported
+
+if TYPE_CHECKING:
+    from contracts.events import Params
+    from contracts.ports import OnToken, Prompt
+    from infra.engine.engine import Engine
+    from infra.settings import Local
+
+NAME: Final = "local"
+
+
+class LocalProvider:
+    """Writes with the engine of this process; implements :class:`contracts.ports.Provider`.
+
+    Args:
+        settings: which model, and how it runs.
+    """
+
+    name = NAME
+
+    def __init__(self, settings: Local) -> None:
+        self._settings = settings
+        self._engine: Engine | None = None
+        self._loading = asyncio.Lock()
+        #: Why the model cannot be loaded: found out once, told for every call.
+        self._broken: EngineError | None = None
+        self.model = str(settings.model)
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        params: Params,
+        schema: Mapping[str, Any] | None = None,
+        on_token: OnToken | None = None,
+    ) -> Completion:
+        """Answer one prompt; with a schema, in JSON that follows it.
+
+        Raises:
+            ProviderError: the model cannot be loaded, the prompt does not fit, time was up, or a
+                document was cut off.
+        """
+        try:
+            engine = await self.ready()
+            task = self._task(engine, prompt, params, schema)
+            answer = await engine.write(task, on_token)
+        except EngineError as error:
+            raise ProviderError(_code(error), str(error), retryable=error.retryable) from error
+        if schema is not None and answer.finish_reason != GRAMMAR:
+            raise ProviderError(
+                ErrorCode.GEN_SCHEMA_INVALID,
+                f"the document was cut off after {answer.completion_tokens} tokens; raise max_tokens, "
+                "or ask for less",
+            )
+        return Completion(
+            text=answer.text,
+            provider=NAME,
+            model=engine.loaded.name,
+            finish_reason=answer.finish_reason,
+            tokens=Tokens(prompt=answer.prompt_tokens, completion=answer.completion_tokens),
+            amount=0.0,
+            deterministic=answer.strict,
+            time_ms=answer.total_s * 1000,
+        )
+
+    async def ready(self) -> Engine:
+        """The engine, loaded by the first who asks.
+
+        Raises:
+            EngineError: the model cannot be loaded; the text names the file.
+        """
+        async with self._loading:
+            if self._broken is not None:
+                raise self._broken
+            if self._engine is None:
+                try:
+                    self._engine = await asyncio.to_thread(_load, self._settings)
+                except EngineError as error:
+                    self._broken = error
+                    raise
+                self.model = self._engine.loaded.name
+            return self._engine
+
+    async def close(self) -> None:
+        """End the engine; what it was writing fails."""
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.close)
+
+    def _task(self, engine: Engine, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> Task:
+        tokenizer = engine.loaded.tokenizer
+        if tokenizer.chat_template:
+            # Models differ in how they are spoken to; theirs is the template beside the weights.
+            text = str(
+                tokenizer.apply_chat_template(
+                    [{"role": "user", "content": prompt.text}],
+                    kind=prompt.kind,
+                    stage=prompt.stage,
+                    add_generation_prompt=True,
+                    tokenize=False,
+                )
+            )
+        else:
+            text = prompt.text
+        return Task(
+            prompt=tuple(tokenizer.encode(text, add_special_tokens=not tokenizer.chat_template)),
+            max_tokens=params.max_tokens,
+            temperature=params.temperature,
+            top_p=params.top_p,
+            seed=params.seed,
+            stop=params.stop,
+            schema=schema,
+            timeout_s=params.timeout_s,
+        )
+
+
+def _code(error: EngineError) -> ErrorCode:
+    match error:
+        case Overdue():
+            return ErrorCode.GEN_TIMEOUT
+        case TooLong():
+            return ErrorCode.GEN_CONSTRAINT_FAIL
+        case Unsupported():
+            return ErrorCode.GEN_SCHEMA_INVALID
+        case _:
+            return ErrorCode.GEN_PROVIDER_UNAVAILABLE
+
+
+def _load(settings: Local) -> Engine:
+    try:
+        import torch  # noqa: PLC0415 - nothing of it is needed until a model is wanted
+
+        from infra.engine.engine import Engine  # noqa: PLC0415 - as above
+        from infra.engine.load import load  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"the local model needs {error.name}, which is not installed: pip install 'understudy[local]'"
+        ) from error
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    loaded = load(str(settings.model), device=settings.device, dtype=settings.dtype)
+    engine = Engine(
+        loaded,
+        rows=settings.rows,
+        max_len=settings.max_len,
+        queue=settings.queue,
+        strict=settings.strict,
+    )
+    engine.start()
+    return engine
