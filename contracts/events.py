@@ -32,6 +32,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     #: Seconds.
     timeout_s: float
     stop: tuple[str, ...] = ()
+    #: The answer has to be made anew: nothing that was kept may stand in for it.
+    fresh: bool = False
 
 
 class Brief(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +81,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str
     #: Was the seed honoured, bit for bit?
     deterministic: bool = False
+    #: An earlier call's answer, from the response cache.
+    cached: bool = False
 
 
 class ContextBuilt(Event, frozen=True, kw_only=True):

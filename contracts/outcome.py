@@ -55,6 +55,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     code: ErrorCode
     message: str
     trail: Any = None
+    #: Seconds to wait at least, where somebody asked for it.
+    after_s: float = 0.0
 
 
 class Reject(msgspec.Struct, frozen=True, kw_only=True):

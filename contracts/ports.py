@@ -42,6 +42,10 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     #: Calls that were made and given up before this one.
     attempts: tuple[Attempt, ...] = ()
     time_ms: float = 0.0
+    #: An earlier call's answer, from the response cache.
+    cached: bool = False
+    #: How the answer came, for the attempt's ``why``; empty where there is nothing to say.
+    note: str = ""
 
 
 class Provider(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from pydantic import AliasChoices, BaseModel
+from pydantic import AliasChoices, BaseModel, SecretStr
 
 from contracts.errors import UnderstudyError
 from contracts.pipeline import EXPENSIVE, STAGES
@@ -111,8 +111,21 @@ def _variables(model: BaseModel, prefix: str) -> dict[str, str]:
                 continue
             case BaseModel():
                 found |= _variables(value, f"{variable}__")
+            case SecretStr():
+                found[variable] = value.get_secret_value()
             case bool() | dict() | list() | tuple():
-                found[variable] = json.dumps(value)
+                found[variable] = json.dumps(value, default=_plain)
             case _:
                 found[variable] = str(value)
     return found
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for, inside a list or a mapping of settings."""
+    match value:
+        case BaseModel():
+            return {name: getattr(value, name) for name in type(value).model_fields}
+        case SecretStr():
+            return value.get_secret_value()
+        case _:
+            return str(value)

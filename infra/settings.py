@@ -7,10 +7,19 @@ by ``UNDERSTUDY_*`` variables (nested with ``__``), plus the plain ``USE_LOCAL_M
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +32,8 @@ from contracts.pipeline import STAGES
 from contracts.request import DEFAULT_DEADLINE_MS
 
 _ROOT = Path(__file__).resolve().parent.parent
+#: Settings whose value is never shown, not even in an error; misspelt ones too.
+_SECRET: Final = re.compile(r"key|secret|password", re.IGNORECASE)
 
 
 class SettingsError(UnderstudyError):
@@ -53,21 +64,82 @@ class Defaults(_Part):
     structuring: ModelDefaults = ModelDefaults(temperature=0.0, max_tokens=4000, timeout=180)
 
 
-class Providers(_Part):
-    """Which provider writes which kind."""
+def _chain(route: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """A route that names every link once.
 
-    layout: str = "local"
-    plot: str = "local"
-    scene: str = "local"
-    dialogue: str = "local"
-    transition: str = "local"
-    custom: str = "local"
+    Raises:
+        ValueError: for an empty chain, and for one that asks a provider twice.
+    """
+    if isinstance(route, tuple) and (not route or len(set(route)) < len(route)):
+        raise ValueError("a chain names at least one provider, and each of them once")
+    return route
+
+
+#: A provider's name, or a chain of names that are asked in turn.
+Route = Annotated[str | tuple[str, ...], AfterValidator(_chain)]
+
+
+class Providers(_Part):
+    """Which provider writes which kind: local, openai, scripted, one of the servers, or a chain ``[a, b]``."""
+
+    layout: Route = "local"
+    plot: Route = "local"
+    scene: Route = "local"
+    dialogue: Route = "local"
+    transition: Route = "local"
+    custom: Route = "local"
+
+
+class OpenAIServer(_Part):
+    """A server that speaks the OpenAI protocol: llama.cpp, Ollama, vLLM, a hosted one."""
+
+    #: Address of its API; most end in ``/v1``.
+    base_url: str = Field(default="http://127.0.0.1:8080/v1", pattern=r"^https?://")
+    #: What it wants to be shown; none: nothing.
+    api_key: SecretStr | None = None
+    #: The model's name on that server; a server without it is not asked.
+    model: str | None = None
+    #: Seconds for one call, where the call itself allows more.
+    timeout: float = Field(default=180.0, gt=0, le=3600)
+    #: Structured output: ``auto`` starts with ``json_schema`` and steps down to what the server takes.
+    mode: Literal["auto", "json_schema", "json_object_schema", "json_object", "prompt"] = "auto"
+    #: Money for 1,000 prompt tokens, used where the server's answer names no cost.
+    price_prompt: float | None = Field(default=None, ge=0)
+    #: Money for 1,000 tokens of the answer.
+    price_completion: float | None = Field(default=None, ge=0)
+
+
+class BreakerSettings(_Part):
+    """When a provider that keeps failing is left alone; each one has a breaker of its own."""
+
+    #: Failures in a row (no connection, no answer in time, an error of the server) that open it.
+    failures: int = Field(default=5, ge=1, le=1000)
+    #: Seconds that it stays open before one call tries again.
+    cooldown: float = Field(default=30.0, gt=0, le=3600)
+
+
+class ResponseCache(_Part):
+    """Answers of providers that are used again for the same prompt, parameters and seed."""
+
+    #: Off: every request asks a provider.
+    enabled: bool = True
+    #: Answers kept in the process.
+    entries: int = Field(default=256, ge=1, le=100_000)
+    #: Folder of a second layer that outlives the process; none: no such layer.
+    directory: Path | None = None
+    #: Bytes that the folder may take; the longest unused are removed first.
+    max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
 
 
 class Narrative(_Part):
     """Routing and defaults of generation."""
 
+    #: More servers like ``narrative.openai``, by the name that routes use.
+    servers: dict[str, OpenAIServer] = {}
     providers: Providers = Providers()
+    openai: OpenAIServer = OpenAIServer()
+    breaker: BreakerSettings = BreakerSettings()
+    response_cache: ResponseCache = ResponseCache()
     defaults: Defaults = Defaults()
 
 
@@ -198,7 +270,8 @@ def _explain(item: Any) -> str:
     path = [str(part) for part in item["loc"]]
     plain = path[0] == "USE_LOCAL_MODEL"
     name = path[0] if plain else "UNDERSTUDY_" + "__".join(part.upper() for part in path)
-    return f"setting {name} is {item['input']!r}: {item['msg']}"
+    shown = "(not shown)" if _SECRET.search(path[-1]) else repr(item["input"])
+    return f"setting {name} is {shown}: {item['msg']}"
 
 
 def stage_names(names: tuple[str, ...]) -> tuple[str, ...]:

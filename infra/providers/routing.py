@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
 
 from contracts.errors import ErrorCode, ProviderError
 from contracts.result import SCRIPTED
+from infra.providers.breaker import Breaker, Change, State
+from infra.providers.cached import Cached, Memory
+from infra.providers.chain import Chain
 
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import Completion, OnToken, Prompt, Provider
-    from infra.settings import Settings
+    from infra.providers.breaker import OnChange
+    from infra.settings import OpenAIServer, ResponseCache, Settings
+
+LOCAL: Final = "local"
+OPENAI: Final = "openai"
+_VARIABLE: Final = "UNDERSTUDY_NARRATIVE__"
 
 
 class Missing:
@@ -39,22 +50,99 @@ class Missing:
         raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, self._why)
 
 
-def providers(settings: Settings) -> dict[str, Provider]:
-    """Provider by kind; empty when no model is wanted."""
+def providers(settings: Settings, *, on_change: OnChange | None = None) -> dict[str, Provider]:
+    """Provider by kind; empty when no model is wanted.
+
+    Each provider that is named is made once, with its circuit breaker and the response cache around it.
+
+    Args:
+        settings: this process's settings.
+        on_change: told of every change of a breaker's state, beside the log.
+    """
     if not settings.use_local_model:
         return {}
+    wrapped = _wrapper(settings, on_change)
     made: dict[str, Provider] = {}
-    routes = settings.narrative.providers.model_dump()
-    for name in set(routes.values()):
-        made[name] = _provider(name, settings)
-    return {kind: made[name] for kind, name in routes.items()}
+    routed: dict[str, Provider] = {}
+    for kind, route in settings.narrative.providers:
+        names: tuple[str, ...] = (route,) if isinstance(route, str) else route
+        for name in names:
+            if name not in made:
+                made[name] = wrapped(_provider(name, settings))
+        routed[kind] = made[names[0]] if len(names) == 1 else Chain(tuple(made[name] for name in names))
+    return routed
 
 
 def _provider(name: str, settings: Settings) -> Provider:
+    narrative = settings.narrative
     if name == SCRIPTED:
         from infra.providers.scripted import Script, ScriptedProvider  # noqa: PLC0415 - only when routed
 
         return ScriptedProvider(Script.load(settings.script) if settings.script else Script())
-    if name == "local":
+    if name == LOCAL:
         return Missing(name, "provider 'local' is not part of this version yet; route to another provider")
-    return Missing(name, f"provider {name!r} is unknown; known are local and {SCRIPTED}")
+    if name == OPENAI:
+        return _server(name, narrative.openai, f"{_VARIABLE}OPENAI")
+    if name in narrative.servers:
+        return _server(name, narrative.servers[name], f"{_VARIABLE}SERVERS__{name.upper()}")
+    known = ", ".join((LOCAL, OPENAI, SCRIPTED, *narrative.servers))
+    return Missing(name, f"provider {name!r} is unknown; known are {known}")
+
+
+def _server(name: str, server: OpenAIServer, variable: str) -> Provider:
+    if server.model is None:
+        return Missing(
+            name, f"provider {name!r} has no model: set {variable}__MODEL to its name on the server"
+        )
+    if find_spec("openai") is None:
+        return Missing(name, f"provider {name!r} needs the openai client: pip install 'understudy[openai]'")
+    from infra.providers.openai import OpenAIProvider  # noqa: PLC0415 - only when routed
+
+    return OpenAIProvider(server, name=name, variable=variable)
+
+
+def _wrapper(settings: Settings, on_change: OnChange | None) -> Callable[[Provider], Provider]:
+    """Puts breaker and cache around a provider.
+
+    The scripted provider does what a test says, call for call; a missing one has nothing to protect.
+    """
+    log = structlog.get_logger()
+    limits = settings.narrative.breaker
+    keep = (
+        _cache(settings.narrative.response_cache, log) if settings.narrative.response_cache.enabled else None
+    )
+
+    def changed(change: Change) -> None:
+        write = log.warning if change.now is State.OPEN else log.info
+        write(
+            "circuit breaker",
+            provider=change.provider,
+            model=change.model,
+            was=str(change.was),
+            state=str(change.now),
+            problem=change.why,
+        )
+        if on_change is not None:
+            on_change(change)
+
+    def wrapped(provider: Provider) -> Provider:
+        if provider.name == SCRIPTED or isinstance(provider, Missing):
+            return provider
+        guarded = Breaker(provider, failures=limits.failures, cooldown_s=limits.cooldown, on_change=changed)
+        return guarded if keep is None else keep(guarded)
+
+    return wrapped
+
+
+def _cache(cache: ResponseCache, log: Any) -> Callable[[Provider], Provider]:
+    memory = Memory(cache.entries)
+    files = None
+    if cache.directory is not None:
+        from infra.providers.cache_files import CacheFiles  # noqa: PLC0415 - only with a folder
+
+        files = CacheFiles(
+            cache.directory,
+            max_bytes=cache.max_bytes,
+            on_fault=lambda what: log.warning("response cache", problem=what),
+        )
+    return lambda provider: Cached(provider, memory=memory, files=files)

@@ -140,7 +140,7 @@ class Consequences:
                 given_up, kind=address.kind, request_id=address.request_id, sender=sender
             )
         again = msgspec.structs.replace(event, attempt=event.attempt + 1, trail=trail)
-        wait = retry.backoff(event.attempt, key=address.request_id)
+        wait = max(retry.backoff(event.attempt, key=address.request_id), outcome.after_s)
         schedule = Schedule(
             event=again, at_ms=int((sender.now + wait) * 1000), slot=f"{self._stage}-{again.attempt}"
         )

@@ -55,11 +55,12 @@ async def handle(
         try:
             done = await provider.generate(prompt, params, None, announce)
         except ProviderError as error:
-            trail = _add(
-                trail, Attempt(provider=provider.name, model=provider.model, code=error.code, why=str(error))
-            )
+            lost = Attempt(provider=provider.name, model=provider.model, code=error.code, why=str(error))
+            trail = _add(trail, error.attempts or (lost,))
             if error.retryable:
-                return Retry(code=error.code, message=str(error), trail=trail)
+                return Retry(
+                    code=error.code, message=str(error), trail=trail, after_s=error.retry_after_s or 0.0
+                )
             return Fail(code=error.code, message=str(error), trail=trail)
         trail = _account(trail, done, why)
         if done.text.strip():
@@ -69,6 +70,7 @@ async def handle(
                 model=done.model,
                 finish_reason=done.finish_reason,
                 deterministic=done.deterministic,
+                cached=done.cached,
             )
             if len(done.text) > MAX_TEXT:
                 trail = msgspec.structs.replace(
@@ -89,18 +91,19 @@ def _colder(params: ev.Params) -> ev.Params:
     )
 
 
-def _add(trail: ev.Trail, attempt: Attempt) -> ev.Trail:
-    return msgspec.structs.replace(trail, attempts=(*trail.attempts, attempt))
+def _add(trail: ev.Trail, attempts: tuple[Attempt, ...]) -> ev.Trail:
+    return msgspec.structs.replace(trail, attempts=(*trail.attempts, *attempts))
 
 
 def _account(trail: ev.Trail, done: Completion, why: str) -> ev.Trail:
     empty = not done.text.strip()
+    why = why or ("empty answer" if empty else "wrote the draft")
     attempt = Attempt(
         provider=done.provider,
         model=done.model,
         code=ErrorCode.GEN_EMPTY_OUTPUT if empty else None,
         time_ms=done.time_ms,
-        why=why or ("empty answer" if empty else "wrote the draft"),
+        why=f"{why}: {done.note}" if done.note else why,
     )
     amount = trail.amount if done.amount is None else (trail.amount or 0) + done.amount
     return msgspec.structs.replace(

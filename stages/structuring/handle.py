@@ -64,15 +64,16 @@ async def handle(
         done = await provider.generate(prompt, params, schema, announce)
     except ProviderError as error:
         lost = Attempt(provider=provider.name, model=provider.model, code=error.code, why=str(error))
-        trail = msgspec.structs.replace(trail, attempts=(*trail.attempts, lost))
+        trail = msgspec.structs.replace(trail, attempts=(*trail.attempts, *(error.attempts or (lost,))))
         if error.retryable:
-            return Retry(code=error.code, message=str(error), trail=trail)
+            return Retry(code=error.code, message=str(error), trail=trail, after_s=error.retry_after_s or 0.0)
         return Fail(code=error.code, message=str(error), trail=trail)
+    why = f"re-ask {reask}, with the errors" if reask else "structured the draft"
     made = Attempt(
         provider=done.provider,
         model=done.model,
         time_ms=done.time_ms,
-        why=f"re-ask {reask}, with the errors" if reask else "structured the draft",
+        why=f"{why}: {done.note}" if done.note else why,
     )
     amount = trail.amount if done.amount is None else (trail.amount or 0) + done.amount
     trail = msgspec.structs.replace(
@@ -87,6 +88,7 @@ async def handle(
         model=done.model,
         finish_reason=done.finish_reason,
         deterministic=done.deterministic,
+        cached=done.cached,
     )
     return Emit(
         events=(

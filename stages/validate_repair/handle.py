@@ -88,10 +88,15 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
     provider, model = (
         (SCRIPTED, event.document.model) if scripted else (event.document.provider, event.document.model)
     )
+    status, origin = Status.SUCCESS, Origin.LIVE
+    if scripted:
+        origin = Origin.SCRIPTED
+    elif event.document.cached:
+        status, origin = Status.CACHED, Origin.CACHE
     body: dict[str, Any] = {
         "kind": received.kind,
-        "status": Status.SUCCESS,
-        "origin": Origin.SCRIPTED if scripted else Origin.LIVE,
+        "status": status,
+        "origin": origin,
         "reason": "answered by the scripted provider, a test double" if scripted else None,
         "content": document,
         "content_hash": fingerprint.digest(document),

@@ -1,0 +1,194 @@
+"""Is a provider that keeps failing asked again, and when?
+
+The circuit breaker of Michael Nygard's "Release It!": closed, open after a number of failures in a
+row, half open for a single call after a cool-down.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from contracts.errors import ErrorCode, ProviderError, Refused
+
+if TYPE_CHECKING:
+    from contracts.events import Params
+    from contracts.ports import Completion, OnToken, Prompt, Provider
+
+#: Codes that say something about the provider rather than about the request.
+_AVAILABILITY: Final = frozenset({ErrorCode.GEN_PROVIDER_UNAVAILABLE, ErrorCode.GEN_TIMEOUT})
+
+
+class State(StrEnum):
+    """What happens to the next call."""
+
+    #: It is made.
+    CLOSED = "closed"
+    #: It fails at once.
+    OPEN = "open"
+    #: One call is under way to see whether the provider is back; others fail at once.
+    HALF_OPEN = "half_open"
+
+
+class Circuit(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a provider at one time."""
+
+    state: State = State.CLOSED
+    #: In a row.
+    failures: int = 0
+    #: When a call may try again, on the breaker's clock.
+    until: float = 0.0
+    #: Counts changes of state: a call that began before one says nothing about what came after it.
+    epoch: int = 0
+
+    def to(self, state: State, *, failures: int, until: float = 0.0) -> Circuit:
+        """The circuit in another state."""
+        return Circuit(state=state, failures=failures, until=until, epoch=self.epoch + 1)
+
+
+def admitted(circuit: Circuit, now: float) -> Circuit | None:
+    """The circuit after a call was let through; ``None`` where it is not."""
+    if circuit.state is State.CLOSED:
+        return circuit
+    if circuit.state is State.OPEN and now >= circuit.until:
+        return circuit.to(State.HALF_OPEN, failures=circuit.failures)
+    return None
+
+
+def succeeded(circuit: Circuit) -> Circuit:
+    """The circuit after a call to which the provider answered, if only with a refusal."""
+    if circuit.state is State.CLOSED:
+        return msgspec.structs.replace(circuit, failures=0)
+    return circuit.to(State.CLOSED, failures=0)
+
+
+def failed(circuit: Circuit, now: float, *, limit: int, cooldown_s: float) -> Circuit:
+    """The circuit after a call that found the provider away.
+
+    Args:
+        circuit: before it.
+        now: seconds.
+        limit: failures in a row that open it.
+        cooldown_s: seconds that it stays open.
+    """
+    failures = circuit.failures + 1
+    if circuit.state is State.HALF_OPEN or failures >= limit:
+        return circuit.to(State.OPEN, failures=failures, until=now + cooldown_s)
+    return msgspec.structs.replace(circuit, failures=failures)
+
+
+def given_up(circuit: Circuit, now: float) -> Circuit:
+    """The circuit after a call that ended without an answer or an error: it was cancelled."""
+    if circuit.state is State.HALF_OPEN:
+        return circuit.to(State.OPEN, failures=circuit.failures, until=now)
+    return circuit
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A breaker changed its state."""
+
+    provider: str
+    model: str
+    was: State
+    now: State
+    #: The error that opened it; empty where it closed or tries.
+    why: str = ""
+
+
+OnChange = Callable[[Change], None]
+
+
+class Breaker:
+    """A provider that is left alone for a while after it failed too often.
+
+    Args:
+        provider: who is asked.
+        failures: failures in a row that open it.
+        cooldown_s: seconds that it stays open.
+        clock: seconds, never going back.
+        on_change: told of every change of state, at once.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        failures: int,
+        cooldown_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: OnChange | None = None,
+    ) -> None:
+        self.name = provider.name
+        self.model = provider.model
+        self._provider = provider
+        self._limit = failures
+        self._cooldown_s = cooldown_s
+        self._clock = clock
+        self._on_change = on_change
+        self._circuit = Circuit()
+        self._last = ""
+
+    @property
+    def state(self) -> State:
+        """What happens to the next call, as far as earlier ones tell."""
+        return self._circuit.state
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        params: Params,
+        schema: Mapping[str, Any] | None = None,
+        on_token: OnToken | None = None,
+    ) -> Completion:
+        """Ask, unless the breaker is open; the port's contract.
+
+        Raises:
+            ProviderError: the provider's own, or ``GEN_PROVIDER_UNAVAILABLE`` at once, not worth a retry.
+        """
+        let = admitted(self._circuit, self._clock())
+        if let is None:
+            raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, self._closed_to_all())
+        self._become(let)
+        epoch = let.epoch
+        after: Callable[[Circuit], Circuit] = self._given_up
+        try:
+            done = await self._provider.generate(prompt, params, schema, on_token)
+            after = succeeded
+        except ProviderError as error:
+            if error.code not in _AVAILABILITY or isinstance(error, Refused):
+                after = succeeded
+            else:
+                self._last = str(error)
+                after = self._failed
+            raise
+        finally:
+            if self._circuit.epoch == epoch:
+                self._become(after(self._circuit))
+        return done
+
+    def _failed(self, circuit: Circuit) -> Circuit:
+        return failed(circuit, self._clock(), limit=self._limit, cooldown_s=self._cooldown_s)
+
+    def _given_up(self, circuit: Circuit) -> Circuit:
+        return given_up(circuit, self._clock())
+
+    def _closed_to_all(self) -> str:
+        said = f"{self.name} is left alone after {self._circuit.failures} failures in a row"
+        left = self._circuit.until - self._clock()
+        until = (
+            "until the call that tries it now has ended"
+            if self._circuit.state is State.HALF_OPEN
+            else f"for another {left:.1f} s"
+        )
+        return f"{said}, {until}; the last was: {self._last}"
+
+    def _become(self, circuit: Circuit) -> None:
+        was, self._circuit = self._circuit.state, circuit
+        if was is not circuit.state and self._on_change is not None:
+            why = self._last if circuit.state is State.OPEN else ""
+            change = Change(provider=self.name, model=self.model, was=was, now=circuit.state, why=why)
+            self._on_change(change)
