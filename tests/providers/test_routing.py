@@ -1,0 +1,176 @@
+"""Which provider does each kind get from its settings?"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from contracts.errors import ErrorCode, ProviderError
+from contracts.subjects import KINDS
+from infra.processes import environment
+from infra.providers.breaker import Breaker, Change, State
+from infra.providers.cached import Cached
+from infra.providers.chain import Chain
+from infra.providers.routing import Missing, providers
+from infra.providers.scripted import ScriptedProvider
+from infra.settings import SettingsError, load
+from tests.providers.openai_server import FakeServer, answer, ask, params, refusal
+
+
+def routed(narrative, **more):
+    return providers(load(use_local_model=True, narrative=narrative), **more)
+
+
+async def why(provider) -> str:
+    with pytest.raises(ProviderError) as found:
+        await provider.generate(ask(), params())
+    assert found.value.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE
+    return str(found.value)
+
+
+def test_without_a_model_there_are_none() -> None:
+    assert providers(load(use_local_model=False)) == {}
+
+
+def test_a_server_gets_a_breaker_and_the_cache_and_is_made_once() -> None:
+    made = routed({"providers": {"plot": "openai", "scene": "openai"}, "openai": {"model": "m"}})
+    assert set(made) == set(KINDS)
+    assert isinstance(made["plot"], Cached)
+    assert made["plot"] is made["scene"]
+    assert (made["plot"].name, made["plot"].model) == ("openai", "m")
+
+
+def test_the_cache_can_be_off() -> None:
+    made = routed(
+        {"providers": {"plot": "openai"}, "openai": {"model": "m"}, "response_cache": {"enabled": False}}
+    )
+    assert isinstance(made["plot"], Breaker)
+
+
+def test_the_scripted_provider_is_left_as_it_is() -> None:
+    assert isinstance(routed({"providers": {"plot": "scripted"}})["plot"], ScriptedProvider)
+
+
+def test_a_chain_shares_its_links_with_other_routes() -> None:
+    made = routed(
+        {
+            "providers": {"plot": ["openai", "big", "scripted"], "scene": "big", "layout": ["scripted"]},
+            "openai": {"model": "m"},
+            "servers": {"big": {"model": "b", "base_url": "http://127.0.0.1:9/v1"}},
+        }
+    )
+    assert isinstance(made["plot"], Chain)
+    assert (made["plot"].name, made["plot"].model) == ("openai, big, scripted", "m, b, scripted-1")
+    assert made["scene"].name == "big"
+    assert isinstance(made["layout"], ScriptedProvider)
+
+
+async def test_what_cannot_be_asked_says_what_to_do() -> None:
+    made = routed(
+        {
+            "providers": {"plot": "openai", "scene": "nobody", "layout": "big"},
+            "servers": {"big": {"base_url": "http://127.0.0.1:9/v1"}},
+        }
+    )
+    assert all(isinstance(made[kind], Missing) for kind in ("plot", "scene", "layout"))
+    assert "UNDERSTUDY_NARRATIVE__OPENAI__MODEL" in await why(made["plot"])
+    assert "UNDERSTUDY_NARRATIVE__SERVERS__BIG__MODEL" in await why(made["layout"])
+    assert "known are local, openai, scripted, big" in await why(made["scene"])
+
+
+async def test_without_the_client_the_extra_is_named(monkeypatch) -> None:
+    monkeypatch.setattr("infra.providers.routing.find_spec", lambda _: None)
+    made = routed({"providers": {"plot": "openai"}, "openai": {"model": "m"}})
+    assert "pip install 'understudy[openai]'" in await why(made["plot"])
+
+
+def test_the_client_is_imported_only_when_routed() -> None:
+    code = (
+        "import sys; from infra.settings import load; from infra.providers.routing import providers; "
+        "providers(load(use_local_model=True)); print(sorted({'openai', 'httpx2', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+async def test_an_open_breaker_is_told_and_the_next_link_answers() -> None:
+    changes: list[Change] = []
+    async with (
+        FakeServer(lambda _: refusal("overloaded", status=503)) as down,
+        FakeServer(lambda _: answer("text")) as up,
+    ):
+        made = routed(
+            {
+                "providers": {"plot": ["openai", "big"]},
+                "openai": {"model": "m", "base_url": down.url},
+                "servers": {"big": {"model": "b", "base_url": up.url}},
+                "breaker": {"failures": 2},
+            },
+            on_change=changes.append,
+        )
+        answers = [await made["plot"].generate(ask(str(number)), params()) for number in range(4)]
+    assert [each.text for each in answers] == ["text"] * 4
+    assert len(down.asked) == 2
+    assert "left alone after 2 failures in a row" in answers[-1].attempts[0].why
+    assert [(one.provider, one.now) for one in changes] == [("openai", State.OPEN)]
+
+
+async def test_answers_in_a_folder_outlive_the_process(tmp_path: Path) -> None:
+    async with FakeServer(lambda _: answer("text")) as server:
+        narrative = {
+            "providers": {"plot": "openai"},
+            "openai": {"model": "m", "base_url": server.url},
+            "response_cache": {"directory": tmp_path / "answers"},
+        }
+        first = await routed(narrative)["plot"].generate(ask(), params())
+        again = await routed(narrative)["plot"].generate(ask(), params())
+    assert (first.cached, again.cached, len(server.asked)) == (False, True, 1)
+    assert again.text == "text"
+
+
+# -- settings ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", ["[]", '["openai", "openai"]'])
+def test_a_chain_that_makes_no_sense_stops_the_start(monkeypatch, route) -> None:
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT", route)
+    with pytest.raises(SettingsError, match="UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT"):
+        load()
+
+
+def test_a_chain_from_the_environment(monkeypatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT", '["openai", "scripted"]')
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__PROVIDERS__SCENE", "scripted")
+    found = load().narrative.providers
+    assert (found.plot, found.scene) == (("openai", "scripted"), "scripted")
+
+
+@pytest.mark.parametrize("name", ["API_KEY", "APIKEY"])
+def test_a_key_is_never_shown(monkeypatch, name) -> None:
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__OPENAI__" + name, '{"k": "sk-secret"}')
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__OPENAI__MODE", "loud")
+    with pytest.raises(SettingsError) as found:
+        load()
+    assert "sk-secret" not in str(found.value)
+
+
+def test_children_get_keys_servers_and_chains(monkeypatch, tmp_path: Path) -> None:
+    ours = load(
+        narrative={
+            "providers": {"plot": ["openai", "big"]},
+            "openai": {"api_key": "sk-1", "model": "m"},
+            "servers": {"big": {"api_key": "sk-2", "model": "b"}},
+            "response_cache": {"directory": tmp_path},
+        }
+    )
+    variables = environment(ours, "nats://127.0.0.1:1", os.environ)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    theirs = load().narrative
+    assert theirs == ours.narrative
+    assert theirs.servers["big"].api_key == SecretStr("sk-2")
