@@ -18,6 +18,7 @@ from contracts.errors import UnderstudyError
 from infra import child, runtime
 from infra.nats import drift, embedded, topology
 from infra.nats.connection import Unreachable, broker_url, dial
+from infra.providers.local import model_folder
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -38,7 +39,7 @@ PACKAGES: Final = (
     "alembic",
 )
 #: Modules of the extra ``local``.
-MODEL_MODULES: Final = ("torch", "transformers", "accelerate")
+MODEL_MODULES: Final = ("torch", "transformers", "accelerate", "llguidance")
 #: Message schedules, atomic batches and per-message TTL.
 OLDEST_BROKER: Final = (2, 12)
 #: Before it, message schedules had bugs that lose timers.
@@ -73,10 +74,7 @@ async def examine(settings: Settings) -> tuple[Row, ...]:
         *await _broker(settings),
         await asyncio.to_thread(_database, settings.database),
         await asyncio.to_thread(_samples, settings.samples_dir),
-        model(
-            wanted=settings.use_local_model,
-            missing=[name for name in MODEL_MODULES if find_spec(name) is None],
-        ),
+        await asyncio.to_thread(_model, settings),
         _gpu(),
         _disk(settings),
     )
@@ -111,13 +109,31 @@ def packages() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def model(*, wanted: bool, missing: list[str]) -> Row:
-    """The extra that runs a local model."""
-    if not missing:
-        return _row("local model", "ok", "torch, transformers and accelerate are installed")
+def _model(settings: Settings) -> Row:
+    return model(
+        wanted=settings.use_local_model,
+        missing=[name for name in MODEL_MODULES if find_spec(name) is None],
+        path=model_folder(settings.local),
+    )
+
+
+def model(*, wanted: bool, missing: list[str], path: str) -> Row:
+    """The extra that runs a local model, and the model's files."""
     severity: Severity = "error" if wanted else "info"
-    detail = f"not installed: {', '.join(missing)}"
-    return _row("local model", severity, detail, "pip install 'understudy[local]'" if wanted else "")
+    if missing:
+        detail = f"not installed: {', '.join(missing)}"
+        return _row("local model", severity, detail, "pip install 'understudy[local]'" if wanted else "")
+    from infra.engine.files import Unloadable, weights  # noqa: PLC0415 - needs the extra
+
+    folder = Path(path)
+    if not folder.is_dir() and "/" in path and not folder.is_absolute():
+        return _row("local model", "ok", f"{path}, from the hub when it is first used")
+    try:
+        files = weights(folder)
+    except Unloadable as error:
+        return _row("local model", severity, str(error), "set UNDERSTUDY_LOCAL__MODEL to a model's folder")
+    size = sum(file.stat().st_size for file in files) / 1024**2
+    return _row("local model", "ok", f"{folder}: {size:.1f} MiB of weights")
 
 
 def broker_version(version: tuple[int, int, int]) -> Row:

@@ -143,6 +143,27 @@ class Narrative(_Part):
     defaults: Defaults = Defaults()
 
 
+class Local(_Part):
+    """The model on this machine."""
+
+    #: ``house`` (the one that comes along), a folder with safetensors, or a hub id.
+    model: str = "house"
+    #: ``auto``: a GPU if there is one; else ``cpu``, ``cuda`` or ``cuda:N``.
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    #: ``auto``: bfloat16 where the device multiplies it, else float32.
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    #: Requests that are written at once.
+    rows: int = Field(default=16, ge=1, le=512)
+    #: Tokens of prompt and answer together; at most the model's own window.
+    max_len: int = Field(default=2048, ge=16, le=1_000_000)
+    #: Requests that may wait beside those.
+    queue: int = Field(default=256, ge=1, le=100_000)
+    #: The same bits whatever else is being written; costs a tenth under load, half when alone.
+    strict: bool = False
+    #: Threads of torch; none: what torch chooses.
+    threads: int | None = Field(default=None, ge=1, le=1024)
+
+
 class Broker(_Part):
     """The embedded broker, and the sizes of the streams on any broker."""
 
@@ -209,6 +230,7 @@ class Settings(BaseSettings):
     #: What the scripted provider does (JSON file).
     script: Path | None = None
     narrative: Narrative = Narrative()
+    local: Local = Local()
     broker: Broker = Broker()
     concurrency: Concurrency = Concurrency()
     audit: Audit = Audit()

@@ -5,26 +5,22 @@ Safetensors only, and never code from a model's folder.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging as hf_logging
 
-from infra.engine.task import EngineError
+from infra.engine.files import Unloadable, digest, folder_of, weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 #: Flags of processors that multiply bfloat16 in hardware; without them it halves the speed.
 _BF16: Final = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
-
-
-class Unloadable(EngineError):  # noqa: N818 - names the files' state
-    """A model that cannot be loaded; the text names the file and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +52,10 @@ def load(path: str, *, device: str = "auto", dtype: str = "auto") -> Loaded:
     Raises:
         Unloadable: a file is missing, corrupt or of a kind that is not loaded.
     """
-    folder = _folder(path)
-    weights = _weights(folder)
+    folder = folder_of(path)
+    files = weights(folder)
+    # Its bars would stand between the lines of our log.
+    hf_logging.disable_progress_bar()
     place = _device(device)
     kind = _dtype(dtype, place)
     try:
@@ -71,67 +69,24 @@ def load(path: str, *, device: str = "auto", dtype: str = "auto") -> Loaded:
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="sdpa",
-            **_spread(place, weights),
+            **_spread(place, files),
         )
     except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
         raise Unloadable(f"the model in {folder} cannot be loaded: {error}") from error
     model.eval().requires_grad_(requires_grad=False)
-    if not _spread(place, weights):
+    if not _spread(place, files):
         model.to(place)
     text: Any = config.get_text_config()
     return Loaded(
         model=model,
         tokenizer=tokenizer,
-        name=f"{folder.name}@{_digest(weights)}",
+        name=f"{folder.name}@{digest(files)}",
         device=model.get_input_embeddings().weight.device,
         dtype=kind,
         window=_window(text),
         vocabulary=model.get_output_embeddings().weight.shape[0],
         ends=_ends(model, tokenizer),
     )
-
-
-def _folder(path: str) -> Path:
-    folder = Path(path)
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute() or path.startswith(".") or path.count("/") != 1:
-        raise Unloadable(f"the model folder {path} does not exist; set UNDERSTUDY_LOCAL__MODEL")
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only for a hub id
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
-
-    try:
-        return Path(snapshot_download(path, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise Unloadable(
-            f"the model {path} is neither a folder nor to be had from the hub: {error}"
-        ) from error
-
-
-def _weights(folder: Path) -> list[Path]:
-    """The weight files, each looked into."""
-    for name in ("config.json", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise Unloadable(f"{folder / name} is missing; a model needs it beside its weights")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise Unloadable(f"{folder} holds no .safetensors file; other weights are not loaded: convert them")
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as opened:
-                opened.keys()
-        except (SafetensorError, OSError) as error:
-            raise Unloadable(f"{file} is no valid safetensors file ({error}); get it again") from error
-    return files
-
-
-def _digest(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            while block := opened.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:12]
 
 
 def _device(wanted: str) -> torch.device:
@@ -159,11 +114,11 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset(found.partition(":")[2].split())
 
 
-def _spread(device: torch.device, weights: list[Path]) -> dict[str, Any]:
+def _spread(device: torch.device, files: list[Path]) -> dict[str, Any]:
     """Over several devices (accelerate), where one GPU is too small; a device named by number stays alone."""
     if str(device) != "cuda":
         return {}
-    size = sum(file.stat().st_size for file in weights)
+    size = sum(file.stat().st_size for file in files)
     free, _ = torch.cuda.mem_get_info(device)
     return {"device_map": "auto"} if size * 1.2 > free else {}
 

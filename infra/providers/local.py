@@ -6,7 +6,9 @@ One engine per process, whoever asks first loads it; stages that run together sh
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from contracts.errors import ErrorCode, ProviderError
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from infra.settings import Local
 
 NAME: Final = "local"
+#: The model that comes along.
+_HOUSE: Final = Path(__file__).resolve().parent.parent / "house_model/weights"
 
 
 class LocalProvider:
@@ -38,7 +42,7 @@ class LocalProvider:
         self._loading = asyncio.Lock()
         #: Why the model cannot be loaded: found out once, told for every call.
         self._broken: EngineError | None = None
-        self.model = str(settings.model)
+        self.model = settings.model
 
     async def generate(
         self,
@@ -94,11 +98,6 @@ class LocalProvider:
                 self.model = self._engine.loaded.name
             return self._engine
 
-    async def close(self) -> None:
-        """End the engine; what it was writing fails."""
-        if self._engine is not None:
-            await asyncio.to_thread(self._engine.close)
-
     def _task(self, engine: Engine, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> Task:
         tokenizer = engine.loaded.tokenizer
         if tokenizer.chat_template:
@@ -126,6 +125,11 @@ class LocalProvider:
         )
 
 
+def model_folder(settings: Local) -> str:
+    """Where the model is: a folder, or a hub id."""
+    return str(_HOUSE) if settings.model == "house" else settings.model
+
+
 def _code(error: EngineError) -> ErrorCode:
     match error:
         case Overdue():
@@ -150,7 +154,7 @@ def _load(settings: Local) -> Engine:
         ) from error
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    loaded = load(str(settings.model), device=settings.device, dtype=settings.dtype)
+    loaded = load(model_folder(settings), device=settings.device, dtype=settings.dtype)
     engine = Engine(
         loaded,
         rows=settings.rows,
@@ -159,4 +163,6 @@ def _load(settings: Local) -> Engine:
         strict=settings.strict,
     )
     engine.start()
+    # A thread that is inside torch when the interpreter goes away takes the process with it.
+    atexit.register(engine.close)
     return engine

@@ -80,7 +80,9 @@ def _provider(name: str, settings: Settings) -> Provider:
 
         return ScriptedProvider(Script.load(settings.script) if settings.script else Script())
     if name == LOCAL:
-        return Missing(name, "provider 'local' is not part of this version yet; route to another provider")
+        from infra.providers.local import LocalProvider  # noqa: PLC0415 - only when routed
+
+        return LocalProvider(settings.local)
     if name == OPENAI:
         return _server(name, narrative.openai, f"{_VARIABLE}OPENAI")
     if name in narrative.servers:

@@ -7,7 +7,8 @@ import shutil
 import pytest
 import torch
 
-from infra.engine.load import Unloadable, load
+from infra.engine.files import Unloadable
+from infra.engine.load import load
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""Which files make a model, and are they whole?  Needs no torch, so that `doctor` can ask."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from infra.engine.task import EngineError
+
+
+class Unloadable(EngineError):  # noqa: N818 - names the files' state
+    """A model that cannot be loaded; the text names the file and what to do."""
+
+
+def folder_of(path: str) -> Path:
+    """Where a model's files are; fetched from the hub if it is named by an id and not there yet.
+
+    Raises:
+        Unloadable: there is no such folder, or the hub cannot be reached.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or path.startswith(".") or path.count("/") != 1:
+        raise Unloadable(f"the model folder {path} does not exist; set UNDERSTUDY_LOCAL__MODEL")
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only for a hub id
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
+
+    try:
+        return Path(snapshot_download(path, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise Unloadable(
+            f"the model {path} is neither a folder nor to be had from the hub: {error}"
+        ) from error
+
+
+def weights(folder: Path) -> list[Path]:
+    """The weight files of a model, each looked into.
+
+    Raises:
+        Unloadable: one is missing or corrupt, or something that belongs to them is.
+    """
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise Unloadable(f"{folder / name} is missing; a model needs it beside its weights")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise Unloadable(f"{folder} holds no .safetensors file; other weights are not loaded: convert them")
+    for file in files:
+        try:
+            with safe_open(file, framework="np") as opened:
+                opened.keys()
+        except (SafetensorError, OSError) as error:
+            raise Unloadable(f"{file} is no valid safetensors file ({error}); get it again") from error
+    return files
+
+
+def digest(files: list[Path]) -> str:
+    """The beginning of the SHA-256 of weights."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:12]
