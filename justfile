@@ -20,6 +20,11 @@ demo-fallback: install
 test *args: install-dev
     @{{ bin }}/python -m pytest {{ args }}
 
+# The OpenAI provider against inference servers with weights made on the spot; installs them, once.
+test-servers *args: install-dev
+    @{{ bin }}/python -m pip install -q -e ".[servers]"
+    @{{ bin }}/python -m pytest -m real_server {{ args }}
+
 # The one gate: format, lint, types, import rule, generated docs, tests.
 check: lint test
 

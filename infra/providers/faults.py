@@ -72,6 +72,12 @@ def fault(error: openai.OpenAIError | httpx2.HTTPError | ValueError, asked: Aske
             return ProviderError(ErrorCode.GEN_TIMEOUT, f"{asked.name} gave no answer in time")
         case openai.APIConnectionError() | httpx2.HTTPError():
             why = asked.clean(str(cause) or type(cause).__name__)
+            if not isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+                return ProviderError(
+                    ErrorCode.GEN_PROVIDER_UNAVAILABLE,
+                    f"the connection to {asked.name} at {asked.base_url} broke: {why}",
+                    retryable=True,
+                )
             return ProviderError(
                 ErrorCode.GEN_PROVIDER_UNAVAILABLE,
                 f"{asked.name} cannot be reached at {asked.base_url}: {why}; "

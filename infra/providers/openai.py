@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
-from openai import APIStatusError, AsyncOpenAI, OpenAIError, Timeout
+from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
 
 from contracts.errors import ErrorCode, ProviderError, Refused
 from contracts.ports import Completion
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Seconds to establish a connection; a host that drops packets must not take the whole time-out.
 _CONNECT_S: Final = 10.0
+#: Seconds that an idle connection is kept: less than servers keep theirs (uvicorn: 5), so that no request
+#: meets one that is just being closed.
+_KEEP_S: Final = 2.0
 #: What a server without a key is shown; without it the client takes one from the environment.
 _NO_KEY: Final = "none"
 #: Statuses whose words may name a parameter: llama-cpp-python answers 500 to a field that it does not know.
@@ -61,6 +64,7 @@ class OpenAIProvider:
             api_key=key or _NO_KEY,
             admin_api_key="",
             max_retries=0,  # retries are the pipeline's, kept by the broker
+            http_client=DefaultAsyncHttpxClient(limits=httpx2.Limits(keepalive_expiry=_KEEP_S)),
         )
         # The client found these in the environment, where they may be meant for another server.
         self._client.organization = self._client.project = None
@@ -153,7 +157,7 @@ class OpenAIProvider:
             return Refused(
                 ErrorCode.GEN_PROVIDER_UNAVAILABLE, f"{self.name}'s content filter stopped the answer"
             )
-        if written.finish_reason is None and written.text:
+        if written.finish_reason is None and written.begun:
             return ProviderError(
                 ErrorCode.GEN_PROVIDER_UNAVAILABLE,
                 f"{self.name} ended the stream before the answer, after {len(written.text)} characters",
@@ -183,6 +187,9 @@ class OpenAIProvider:
             else:
                 notes.append(f"asked with {dialect.format}")
         notes += [f"without {name}" for name in sorted(dialect.without - {"stream_options"})]
+        if not written.heard:
+            # llama-cpp-python answers like this to a prompt that is longer than its context window.
+            notes.append("an empty stream; is the prompt too long for the server?")
         if written.reasoning and not text.strip():
             notes.append(f"{written.reasoning} characters of reasoning and none of an answer")
         return Completion(

@@ -23,6 +23,10 @@ class Written:
         self._usage: CompletionUsage | None = None
         #: The server's name of the model that answered; ``None`` where it did not say.
         self.model: str | None = None
+        #: The server has begun an answer, if only by saying whose turn it is.
+        self.begun = False
+        #: There was anything at all in the stream.
+        self.heard = False
         #: ``None`` until the server has said that it is done.
         self.finish_reason: str | None = None
         #: Characters that a reasoning model thought aloud; they are no answer.
@@ -47,10 +51,12 @@ class Written:
 
     def add(self, chunk: ChatCompletionChunk) -> str:
         """Take a chunk in; the text that it adds, empty where it adds none."""
+        self.heard = True
         self.model = chunk.model or self.model
         self._usage = chunk.usage or self._usage
         piece = ""
         for choice in chunk.choices[:1]:
+            self.begun = True
             piece = choice.delta.content or ""
             extra: dict[str, Any] = choice.delta.model_extra or {}
             thought = extra.get("reasoning_content") or extra.get("reasoning")

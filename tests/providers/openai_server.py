@@ -38,6 +38,8 @@ class Streamed(msgspec.Struct, frozen=True, kw_only=True):
     done: bool = True
     #: Keep the connection open and say no more until the client goes.
     hang: bool = False
+    #: Close the connection in the middle.
+    abort: bool = False
     content_type: str = "text/event-stream"
 
 
@@ -121,20 +123,28 @@ class FakeServer:
                 _head(writer, reply.status, {"content-type": kind, **reply.headers})
                 writer.write(raw)
             case Streamed():
-                _head(writer, 200, {"content-type": reply.content_type})
+                _head(writer, 200, {"content-type": reply.content_type, "transfer-encoding": "chunked"})
                 for event in reply.events:
                     text = event if isinstance(event, str) else json.dumps(event)
-                    writer.write(f"data: {text}\n\n".encode())
+                    _piece(writer, f"data: {text}\n\n".encode())
                     await writer.drain()
                     self.begun.set()
+                if reply.abort:
+                    return
                 if reply.hang:
                     await writer.drain()
                     self.begun.set()
                     await reader.read()
                     self.left.set()
-                elif reply.done:
-                    writer.write(b"data: [DONE]\n\n")
+                    return
+                if reply.done:
+                    _piece(writer, b"data: [DONE]\n\n")
+                _piece(writer, b"")
         await writer.drain()
+
+
+def _piece(writer: asyncio.StreamWriter, raw: bytes) -> None:
+    writer.write(f"{len(raw):x}\r\n".encode() + raw + b"\r\n")
 
 
 def _head(writer: asyncio.StreamWriter, status: int, headers: dict[str, str]) -> None:

@@ -125,6 +125,7 @@ async def test_an_answer_without_text_is_empty(events) -> None:
     async with FakeServer(lambda _: Streamed(events=events)) as server:
         done = await provider(server).generate(ask(), params())
     assert done.text == ""
+    assert ("an empty stream" in done.note) == (events == ())
 
 
 async def test_reasoning_is_no_answer_and_is_told() -> None:
@@ -137,11 +138,19 @@ async def test_reasoning_is_no_answer_and_is_told() -> None:
     assert done.note == "15 characters of reasoning and none of an answer"
 
 
-async def test_a_stream_that_ends_early_is_worth_a_retry() -> None:
-    async with FakeServer(lambda _: Streamed(events=(chunk("half"),), done=False)) as server:
+@pytest.mark.parametrize(("text", "size"), [("half", 4), (None, 0)])
+async def test_a_stream_that_ends_early_is_worth_a_retry(text, size) -> None:
+    async with FakeServer(lambda _: Streamed(events=(chunk(text),), done=False)) as server:
         error = await failure(server)
     assert (error.code, error.retryable) == (ErrorCode.GEN_PROVIDER_UNAVAILABLE, True)
-    assert "after 4 characters" in str(error)
+    assert f"after {size} characters" in str(error)
+
+
+async def test_a_connection_that_breaks_is_worth_a_retry() -> None:
+    async with FakeServer(lambda _: Streamed(events=(chunk("half"),), abort=True)) as server:
+        error = await failure(server)
+    assert (error.code, error.retryable) == (ErrorCode.GEN_PROVIDER_UNAVAILABLE, True)
+    assert f"the connection to openai at {server.url} broke" in str(error)
 
 
 async def test_an_error_inside_the_stream_is_worth_a_retry() -> None:
