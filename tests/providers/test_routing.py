@@ -90,12 +90,12 @@ async def test_without_the_client_the_extra_is_named(monkeypatch) -> None:
 def test_the_client_is_imported_only_when_routed() -> None:
     code = (
         "import sys; from infra.settings import load; from infra.providers.routing import providers; "
-        "providers(load(use_local_model=True)); print(sorted({'openai', 'httpx2', 'torch'} & set(sys.modules)))"
+        "providers(load(use_local_model=True)); print('openai' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "False"
 
 
 async def test_an_open_breaker_is_told_and_the_next_link_answers() -> None:
