@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
+from typing import Final
 
 from infra.engine.task import EngineError
+
+#: Bytes of weights up to which all of them are hashed; beyond, their beginnings and sizes.
+_HASHED: Final = 1 << 30
 
 
 class Unloadable(EngineError):  # noqa: N818 - names the files' state
@@ -42,6 +44,8 @@ def weights(folder: Path) -> list[Path]:
     Raises:
         Unloadable: one is missing or corrupt, or something that belongs to them is.
     """
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - part of the extra
+
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise Unloadable(f"{folder / name} is missing; a model needs it beside its weights")
@@ -57,11 +61,16 @@ def weights(folder: Path) -> list[Path]:
     return files
 
 
-def digest(files: list[Path]) -> str:
-    """The beginning of the SHA-256 of weights."""
+def name_of(folder: Path) -> str:
+    """The folder's name and the beginning of the SHA-256 of its weights."""
+    files = sorted(folder.glob("*.safetensors"))
+    whole = sum(file.stat().st_size for file in files) <= _HASHED
     digest = hashlib.sha256()
     for file in files:
+        digest.update(str(file.stat().st_size).encode())
         with file.open("rb") as opened:
             while block := opened.read(1 << 20):
                 digest.update(block)
-    return digest.hexdigest()[:12]
+                if not whole:
+                    break
+    return f"{folder.name}@{digest.hexdigest()[:12]}"

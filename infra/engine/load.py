@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as hf_logging
 
-from infra.engine.files import Unloadable, digest, folder_of, weights
+from infra.engine.files import Unloadable, folder_of, name_of, weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -80,7 +80,7 @@ def load(path: str, *, device: str = "auto", dtype: str = "auto") -> Loaded:
     return Loaded(
         model=model,
         tokenizer=tokenizer,
-        name=f"{folder.name}@{digest(files)}",
+        name=name_of(folder),
         device=model.get_input_embeddings().weight.device,
         dtype=kind,
         window=_window(text),

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode, ProviderError, Refused
 from contracts.ports import GRAMMAR, Completion
 from contracts.result import Tokens
+from infra.engine.files import Unloadable, name_of
 from infra.engine.task import EngineError, Overdue, Task, TooLong, Unsupported
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ class LocalProvider:
         self._engine: Engine | None = None
         self._loading = asyncio.Lock()
         #: Why the model cannot be loaded: found out once, told for every call.
-        self._broken: EngineError | None = None
-        self.model = settings.model
+        self._broken: Unloadable | None = None
+        folder = Path(model_folder(settings))
+        # Caches and results tell models apart by it, before the first call too.
+        self.model = name_of(folder) if folder.is_dir() else settings.model
 
     async def generate(
         self,
@@ -61,6 +64,9 @@ class LocalProvider:
             engine = await self.ready()
             task = self._task(engine, prompt, params, schema)
             answer = await engine.write(task, on_token)
+        except Unloadable as error:
+            # Not an outage: a circuit breaker must not hide which file it is.
+            raise Refused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
         except EngineError as error:
             raise ProviderError(_code(error), str(error), retryable=error.retryable) from error
         if schema is not None and answer.finish_reason != GRAMMAR:
@@ -84,7 +90,7 @@ class LocalProvider:
         """The engine, loaded by the first who asks.
 
         Raises:
-            EngineError: the model cannot be loaded; the text names the file.
+            Unloadable: with the name of the file.
         """
         async with self._loading:
             if self._broken is not None:
@@ -92,7 +98,7 @@ class LocalProvider:
             if self._engine is None:
                 try:
                     self._engine = await asyncio.to_thread(_load, self._settings)
-                except EngineError as error:
+                except Unloadable as error:
                     self._broken = error
                     raise
                 self.model = self._engine.loaded.name
@@ -149,7 +155,7 @@ def _load(settings: Local) -> Engine:
         from infra.engine.engine import Engine  # noqa: PLC0415 - as above
         from infra.engine.load import load  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
-        raise EngineError(
+        raise Unloadable(
             f"the local model needs {error.name}, which is not installed: pip install 'understudy[local]'"
         ) from error
     if settings.threads is not None:

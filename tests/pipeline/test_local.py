@@ -55,7 +55,8 @@ async def test_a_model_that_is_not_there_is_a_stand_in_that_names_it(
     client: Observer, configure: Configure, start: Start, tmp_path: Path
 ) -> None:
     async with start(configure(rules=[], **_local(tmp_path / "nowhere"))):
-        result = await client.ask("broken-1")
+        for number in range(7):
+            result = await client.ask(f"broken-{number}", seed=number)
     assert (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
     assert result.error is not None
     assert result.error.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE
