@@ -24,7 +24,7 @@ from infra.nats import topology
 from infra.nats.lookup import Lookup
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
-from infra.providers.routing import providers
+from infra.providers.routing import providers, refused_schemas
 from infra.runner.gate import Gate
 from infra.runner.progress import Announcer
 from infra.runner.runner import Handle, Runner, Sink
@@ -124,7 +124,7 @@ class Application:
 
     def _handles(self) -> dict[str, Handle]:
         settings = self.settings
-        contents: Contents = Registry()
+        contents: Contents = Registry(refuses=refused_schemas(settings))
         samples: Samples = sample_store.load(settings.samples_dir)
         routed = providers(settings) if pipeline.EXPENSIVE & set(self.stages) else {}
         defaults = settings.narrative.defaults

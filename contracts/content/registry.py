@@ -33,7 +33,14 @@ class UnknownKindError(ValueError):
 
 
 class Registry:
-    """Knows every kind; :class:`contracts.ports.Contents`, without state."""
+    """Knows every kind; :class:`contracts.ports.Contents`.
+
+    Args:
+        refuses: why whoever writes the documents cannot follow a request's schema, if that is so.
+    """
+
+    def __init__(self, refuses: Callable[[Mapping[str, Any]], str | None] | None = None) -> None:
+        self._refuses = refuses
 
     def model(self, kind: str) -> type[Document]:
         """The class of a built-in kind's documents.
@@ -69,7 +76,8 @@ class Registry:
                 conformance.faults(schema, {placeholder.MARK: placeholder.MARK})
         except (custom.Unusable, conformance.TooMuchWork) as error:
             return str(error)
-        return None if found is not None else custom.only_empty(schema)
+        why = None if found is not None else custom.only_empty(schema)
+        return why if why is not None or self._refuses is None else self._refuses(own)
 
     def faults(self, kind: str, document: Any, own: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Why the document is not valid, one line per fault with its path; empty when it is.

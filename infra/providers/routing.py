@@ -73,6 +73,25 @@ def providers(settings: Settings, *, on_change: OnChange | None = None) -> dict[
     return routed
 
 
+def refused_schemas(settings: Settings) -> Callable[[Mapping[str, Any]], str | None] | None:
+    """What intake has to ask about a request's own schema; ``None``: nothing.
+
+    Only the local model is held to a schema by a grammar, and what that cannot hold is refused before
+    anything is written.
+    """
+    if not settings.use_local_model or settings.narrative.providers.custom not in (LOCAL, (LOCAL,)):
+        return None
+    if find_spec("llguidance") is None:
+        return None
+    from infra.engine.grammar import unsupported  # noqa: PLC0415 - part of the extra
+
+    def refuses(schema: Mapping[str, Any]) -> str | None:
+        why = unsupported(schema)
+        return None if why is None else f"the local model cannot be held to it: {why}"
+
+    return refuses
+
+
 def _provider(name: str, settings: Settings) -> Provider:
     narrative = settings.narrative
     if name == SCRIPTED:

@@ -27,11 +27,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("model"), "qwen2", 1)
 
 
-def _local(folder: Path) -> dict[str, str]:
+def _local(folder: Path, *, words: int = 30) -> dict[str, str]:
     return {
         "LOCAL__MODEL": str(folder),
         "LOCAL__MAX_LEN": "1024",
-        "NARRATIVE__DEFAULTS__FREEFORM": '{"temperature": 0.8, "max_tokens": 30, "timeout": 60}',
+        "NARRATIVE__DEFAULTS__FREEFORM": f'{{"temperature": 0.8, "max_tokens": {words}, "timeout": 60}}',
         **{f"NARRATIVE__PROVIDERS__{kind}": "local" for kind in ("LAYOUT", "CUSTOM")},
     }
 
@@ -72,6 +72,21 @@ async def test_tokens_are_told_while_they_are_written(
         pieces.append(msg.data.decode())
 
     await client.nc.subscribe("gen.progress.custom.told-1", cb=heard)
-    async with start(configure(rules=[], **_local(folder))):
+    # What is written within a moment is not told.
+    async with start(configure(rules=[], **_local(folder, words=500))):
         await client.ask("told-1", kind="custom", schema=SCHEMA, seed=3)
-    assert pieces
+    assert len(pieces) > 1
+
+
+async def test_a_schema_that_no_grammar_can_hold_is_rejected_by_its_keyword(
+    client: Observer, configure: Configure, start: Start, folder: Path
+) -> None:
+    async with start(configure(rules=[], **_local(folder))):
+        result = await client.ask(
+            "refused-1", kind="custom", schema={"type": "object", "dependentRequired": {"a": ["b"]}}
+        )
+    assert result.status is Status.REJECTED
+    assert (
+        result.reason
+        == 'schema: the local model cannot be held to it: Unimplemented keys: ["dependentRequired"]'
+    )
