@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contracts.errors import ErrorCode, ProviderError, Refused
 from contracts.ports import GRAMMAR, Completion
+from contracts.quoting import last_quoted, quoted
 from contracts.result import Tokens
 from infra.engine.files import Unloadable, name_of
+from infra.engine.fit import fit
 from infra.engine.task import EngineError, Overdue, Task, TooLong, Unsupported
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class LocalProvider:
         """
         try:
             engine = await self.ready()
-            task = self._task(engine, prompt, params, schema)
+            task, note = self._task(engine, prompt, params, schema)
             answer = await engine.write(task, on_token)
         except Unloadable as error:
             # Not an outage: a circuit breaker must not hide which file it is.
@@ -84,6 +86,7 @@ class LocalProvider:
             amount=0.0,
             deterministic=answer.strict,
             time_ms=answer.total_s * 1000,
+            note=note,
         )
 
     async def ready(self) -> Engine:
@@ -104,23 +107,18 @@ class LocalProvider:
                 self.model = self._engine.loaded.name
             return self._engine
 
-    def _task(self, engine: Engine, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> Task:
-        tokenizer = engine.loaded.tokenizer
-        if tokenizer.chat_template:
-            # Models differ in how they are spoken to; theirs is the template beside the weights.
-            text = str(
-                tokenizer.apply_chat_template(
-                    [{"role": "user", "content": prompt.text}],
-                    kind=prompt.kind,
-                    stage=prompt.stage,
-                    add_generation_prompt=True,
-                    tokenize=False,
-                )
-            )
-        else:
-            text = prompt.text
-        return Task(
-            prompt=tuple(tokenizer.encode(text, add_special_tokens=not tokenizer.chat_template)),
+    def _task(
+        self, engine: Engine, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None
+    ) -> tuple[Task, str]:
+        """The task for the engine, and what had to be left out of the prompt."""
+        words = self._spoken(engine, prompt, prompt.text)
+        # The answer has at least half of the window.
+        room = engine.max_len - min(params.max_tokens, engine.max_len // 2)
+        note = ""
+        if len(words) > room:
+            words, note = self._shortened(engine, prompt, len(words) - room)
+        task = Task(
+            prompt=words,
             max_tokens=params.max_tokens,
             temperature=params.temperature,
             top_p=params.top_p,
@@ -129,6 +127,39 @@ class LocalProvider:
             schema=schema,
             timeout_s=params.timeout_s,
         )
+        return task, note
+
+    def _shortened(self, engine: Engine, prompt: Prompt, over: int) -> tuple[tuple[int, ...], str]:
+        """The prompt with less of what others wrote: the last quoted block gives way, never the rules."""
+        tokenizer = engine.loaded.tokenizer
+
+        def count(text: str) -> int:
+            return len(tokenizer.encode(text, add_special_tokens=False))
+
+        block = last_quoted(prompt.text)
+        before = count(block)
+        fitted = fit(block, max(1, before - over), count)
+        rules = prompt.text.removesuffix(quoted(block))
+        words = self._spoken(engine, prompt, rules + quoted(fitted.text))
+        return words, (
+            f"shortened from {before} to {count(fitted.text)} tokens to fit the context window: "
+            f"{fitted.kept} of {fitted.of} sentences kept"
+        )
+
+    def _spoken(self, engine: Engine, prompt: Prompt, text: str) -> tuple[int, ...]:
+        """The tokens of a prompt, as this model is spoken to."""
+        tokenizer = engine.loaded.tokenizer
+        if not tokenizer.chat_template:
+            return tuple(tokenizer.encode(text))
+        # Models differ in how they are spoken to; theirs is the template beside the weights.
+        spoken = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}],
+            kind=prompt.kind,
+            stage=prompt.stage,
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        return tuple(tokenizer.encode(str(spoken), add_special_tokens=False))
 
 
 def model_folder(settings: Local) -> str:

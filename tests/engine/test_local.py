@@ -14,6 +14,7 @@ from contracts.content.registry import Registry
 from contracts.errors import ErrorCode, ProviderError
 from contracts.events import Params
 from contracts.ports import Prompt
+from contracts.quoting import quoted
 from infra import doctor
 from infra.providers.local import LocalProvider
 from infra.settings import Local, load
@@ -78,11 +79,25 @@ async def test_what_cannot_be_written_has_its_code(provider, changes, schema, co
     assert not told.value.retryable
 
 
-async def test_a_prompt_that_does_not_fit_is_refused(provider) -> None:
+async def test_a_prompt_whose_rules_alone_do_not_fit_is_refused(provider) -> None:
     long = Prompt(text="x " * 2000, kind="layout", stage="freeform-gen", request_id="r-1")
     with pytest.raises(ProviderError, match="context window holds 512") as told:
         await provider.generate(long, PARAMS)
     assert told.value.code is ErrorCode.GEN_CONSTRAINT_FAIL
+
+
+async def test_a_long_wish_is_shortened_to_whole_sentences_and_the_record_says_so(provider) -> None:
+    wish = "The lake is frozen. " + "A coin lies on the ice. " * 60 + "Somebody sneezes."
+    long = Prompt(text=f"Write a level.\n{quoted(wish)}", kind="layout", stage="freeform-gen", request_id="r")
+    engine = await provider.ready()
+    task, note = provider._task(engine, long, params(max_tokens=100), None)
+    said = engine.loaded.tokenizer.decode(task.prompt)
+    assert len(task.prompt) <= 512 - 100
+    assert said.startswith("Write a level.\n<<<\nThe lake is frozen. A coin lies on the ice.")
+    assert said.endswith("\n>>>\n")
+    assert note.startswith("shortened from ")
+    assert "of 62 sentences kept" in note
+    assert (await provider.generate(long, params(max_tokens=100))).note == note
 
 
 async def test_missing_weights_are_told_by_every_call_and_by_doctor(tmp_path: Path) -> None:
@@ -119,7 +134,7 @@ async def test_the_models_own_template_gets_kind_and_stage(folders) -> None:
     engine = await provider.ready()
     engine.loaded.tokenizer.chat_template = "<{{ kind }}|{{ stage }}>{{ messages[0].content }}"
     try:
-        task = provider._task(engine, PROMPT, PARAMS, None)
+        task, _ = provider._task(engine, PROMPT, PARAMS, None)
         assert engine.loaded.tokenizer.decode(task.prompt) == "<layout|freeform-gen>Write a lake."
     finally:
         engine.loaded.tokenizer.chat_template = None
