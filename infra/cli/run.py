@@ -59,10 +59,13 @@ def run(
 
 
 def demo() -> None:
-    """Show everything once, in a folder of its own, and check what is shown."""
+    """Show everything once, in a folder of its own, and check what is shown.
+
+    With USE_LOCAL_MODEL=true a real model writes first; otherwise golden samples answer.
+    """
     from infra import demo as show
 
-    console.run(show.play(console.people()))
+    console.run(show.play(console.people(), with_model=console.settings().use_local_model))
 
 
 def bench(context: typer.Context) -> None:

@@ -1,29 +1,14 @@
-"""What does Understudy do, shown once from a request to a replayed dead letter?
-
-Self-contained: a data folder and a broker of its own, both gone when it ends.  Everything it says
-is read back from the broker or the audit and checked; one false word and it exits 1.
-"""
+"""What does Understudy do without a model, and when one fails?"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import json
-import socket
-import tempfile
-import time
-from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
-import nats
-from nats import errors as nats_errors
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
-from rich.panel import Panel
-from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -36,15 +21,10 @@ from infra import story
 from infra import tail as tailing
 from infra.cli import show
 from infra.client import Client, now
+from infra.demo.scene import PATIENCE_S, ShowSettings, Stage, ask, books, free_port, pipeline_of, stored
 from infra.nats import letters, log
-from infra.processes import BROKER
 from infra.runner.trace import child_of
 from infra.settings import Broker, Narrative, Providers, Settings
-from infra.supervisor import Supervisor
-from infra.telemetry import logging
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _CUSTOM_SCHEMA: Final = {
     "type": "object",
@@ -71,111 +51,26 @@ _SCRIPT: Final = {
 }
 #: Columns of a terminal below which the tail leaves out stage and kind.
 _NARROW: Final = 120
-#: Seconds that anything may take before it counts as missing.
-_PATIENCE_S: Final = 30.0
 
 
-async def ask(url: str, kind: str, ident: str, body: dict[str, Any]) -> Any:
-    """Publish a request and wait for its result."""
-    nc = await nats.connect(url)
-    results = await nc.subscribe(f"gen.result.{kind}.{ident}")
-    subject = f"gen.requested.{kind}.{ident}"
-    await nc.jetstream().publish(subject, json.dumps(body).encode())
-    result = await results.next_msg(timeout=30)
-    await nc.close()
-    return json.loads(result.data)
+async def play(stage: Stage, home: Path) -> None:
+    """Golden samples, a failure, a dead letter and its replay, the books."""
+    async with pipeline_of(stage, _without_model(home)) as client:
+        await _golden(stage, client)
+    async with pipeline_of(stage, _scripted(home)) as client:
+        await _failure(stage, client)
+        await _dead_letter(stage, client)
+        await books(stage, client, _scripted(home), "4  The books")
 
 
-class _Settings(Settings):
-    """Settings from nowhere else: neither environment nor file reach the demo."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the demo says, and the defaults."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
-
-class _Stage:
-    """Where the demo speaks, and what it has claimed."""
-
-    def __init__(self, out: Console) -> None:
-        self.out = out
-        self.failed: list[str] = []
-        self.checked = 0
-
-    def scene(self, title: str) -> None:
-        """Open a part."""
-        self.out.print()
-        self.out.print(Rule(Text(title, style="bold"), align="left", style="dim"))
-
-    def say(self, text: str) -> None:
-        """Say one thing; markup is Rich's."""
-        self.out.print(text)
-
-    def line(self, text: Text) -> None:
-        """One line, cut where the terminal ends."""
-        self.out.print(text, no_wrap=True, overflow="ellipsis", crop=True)
-
-    def claim(self, text: str, holds: object) -> None:
-        """Say something that was checked."""
-        self.checked += 1
-        mark = "[bold green]✓[/]" if holds else "[bold red]✗[/]"
-        self.out.print(f"{mark} {text}")
-        if not holds:
-            self.failed.append(text)
-
-
-async def play(out: Console) -> int:
-    """Play the demo; the exit status."""
-    began = time.perf_counter()
-    stage = _Stage(out)
-    out.print(
-        Panel(
-            "A request in, exactly one labelled result out: stages on a real nats-server, in a folder of their "
-            "own. A [green]✓[/] is something that was checked.",
-            title="Understudy",
-            title_align="left",
-        )
-    )
-    with tempfile.TemporaryDirectory(prefix="understudy-demo-") as folder:
-        home = Path(folder)
-        try:
-            async with _pipeline(stage, _without_model(home)) as client:
-                await _golden(stage, client)
-            async with _pipeline(stage, _scripted(home)) as client:
-                await _failure(stage, client)
-                await _dead_letter(stage, client)
-                await _audit(stage, client, _scripted(home))
-        except (UnderstudyError, TimeoutError, nats_errors.Error) as error:
-            stage.claim(f"the demo went to its end: {error or type(error).__name__}", holds=False)
-    out.print()
-    if stage.failed:
-        out.print(f"[bold red]{len(stage.failed)} of {stage.checked} claims do not hold[/]")
-        return 1
-    seconds = time.perf_counter() - began
-    out.print(
-        f"[bold green]All {stage.checked} claims hold[/], in {seconds:.1f} s. Now yours: [bold]understudy up[/], and in "
-        'another terminal [bold]understudy request "a forest with three coins" --kind layout --wait[/]'
-    )
-    return 0
-
-
-async def _golden(stage: _Stage, client: Client) -> None:
+async def _golden(stage: Stage, client: Client) -> None:
     stage.scene("1  Without a model: one request per kind")
     stage.say("A client needs nothing but nats-py. This function runs once for each kind, all at once:\n")
     stage.out.print(Syntax(inspect.getsource(ask), "python", background_color="default"))
     url = client.connection.connected_url
     address = f"nats://{url.netloc}" if url is not None else ""
     answers = await asyncio.gather(*(ask(address, kind, _id(kind), body) for kind, body in REQUESTS.items()))
-    await _stored(client, *map(_id, REQUESTS))
+    await stored(client, *map(_id, REQUESTS))
     stage.say("[dim]$ understudy tail --no-follow[/]")
     columns = show.Columns(narrow=stage.out.width < _NARROW)
     async for line in tailing.past(client.wire, tailing.watched("gen.>", None)):
@@ -226,7 +121,7 @@ async def _golden(stage: _Stage, client: Client) -> None:
     )
 
 
-async def _failure(stage: _Stage, client: Client) -> None:
+async def _failure(stage: Stage, client: Client) -> None:
     stage.scene("2  With a model that fails")
     stage.say(
         "The pipeline starts again on the same data, now with a provider: the scripted one, which is made for "
@@ -245,7 +140,7 @@ async def _failure(stage: _Stage, client: Client) -> None:
         and bad.error.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE,
     )
     stage.say(f"\n[dim]$ understudy why {REFUSED}[/]")
-    await _stored(client, REFUSED)
+    await stored(client, REFUSED)
     told = story.tell(REFUSED, await log.of_request(client.wire, REFUSED))
     if told is not None:
         stage.out.print(show.story(told))
@@ -257,7 +152,7 @@ async def _failure(stage: _Stage, client: Client) -> None:
     )
 
 
-async def _dead_letter(stage: _Stage, client: Client) -> None:
+async def _dead_letter(stage: Stage, client: Client) -> None:
     stage.scene("3  A dead letter, and its replay")
     stage.say(f"For {TORN} the provider answers with no document at all, also when it is asked again.\n")
     torn = (await client.generate("dialogue", prompt="a quarrel over a map", request_id=TORN)).result
@@ -280,7 +175,7 @@ async def _dead_letter(stage: _Stage, client: Client) -> None:
     planned = await letters.prepare(client.wire, letter)
     revised = asyncio.create_task(_revision(client, TORN, "dialogue"))
     applied = await letters.apply(client.wire, planned, time=now(), traceparent=child_of(None))
-    result = await client.wait(planned.request_id, timeout_s=_PATIENCE_S)
+    result = await client.wait(planned.request_id, timeout_s=PATIENCE_S)
     stage.claim(
         f"replayed as {planned.request_id}: {result.status} from {result.origin}",
         applied is letters.Applied.PUBLISHED and result.status is Status.SUCCESS,
@@ -294,103 +189,32 @@ async def _dead_letter(stage: _Stage, client: Client) -> None:
     )
 
 
-async def _audit(stage: _Stage, client: Client, settings: Settings) -> None:
-    stage.scene("4  The books")
-    requests: set[str] = set()
-    async for entry in log.read(client.wire, pipeline.REQUESTS, "gen.requested.>"):
-        requests.add(subjects.parse(entry.subject).request_id)
-    await _stored(client, *requests)
-    counted: Counter[str] = Counter()
-    async for entry in log.read(client.wire, pipeline.EVENTS, "gen.result.>"):
-        counted[subjects.parse(entry.subject).request_id] += 1
-    stage.claim(
-        f"{len(requests)} requests, {counted.total()} results: exactly one each",
-        requests == set(counted) and set(counted.values()) == {1},
-    )
-    rows = await _audited(settings, len(requests))
-    stage.claim(
-        f"the audit database has one row for each of them: {len(rows)} rows in generation_logs",
-        sorted(rows) == sorted(requests),
-    )
-
-
-async def _audited(settings: Settings, wanted: int) -> list[str]:
-    """Request ids in ``generation_logs``, once there are enough or time is up."""
-    from sqlalchemy import select  # noqa: PLC0415 - beside its use
-
-    from infra.stores import database  # noqa: PLC0415 - as above
-
-    engine = database.engine_of(settings.database)
-
-    def ids() -> list[str]:
-        with engine.connect() as connection:
-            return list(connection.execute(select(database.GENERATION_LOGS.c.request_id)).scalars())
-
-    try:
-        until = time.monotonic() + _PATIENCE_S
-        while len(rows := await asyncio.to_thread(ids)) < wanted and time.monotonic() < until:  # noqa: ASYNC110 - see below
-            await asyncio.sleep(0.05)  # another process writes: there is no event to wait for
-    finally:
-        engine.dispose()
-    return rows
-
-
-async def _stored(client: Client, *request_ids: str) -> None:
-    """Wait until the log has these results: a subscriber hears of a message before it is stored."""
-    await asyncio.gather(*(client.wait(each, timeout_s=_PATIENCE_S) for each in request_ids))
-
-
 async def _revision(client: Client, request_id: str, kind: str) -> ev.Revised:
     """The first revision of a request, as a subscriber of the log sees it."""
     subject = subjects.gen("revised", kind, request_id)
     coming = log.follow(client.connection, pipeline.EVENTS, (subject,), start=1)
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         async for entry in coming:
             return msgspec.json.decode(entry.body, type=ev.Revised)
     raise UnderstudyError(f"no {subject} came")
 
 
-@asynccontextmanager
-async def _pipeline(stage: _Stage, settings: Settings) -> AsyncGenerator[Client, None]:
-    logging.configure(settings)
-    began = time.perf_counter()
-    with stage.out.status("starting broker and stages"):
-        supervisor = Supervisor(settings)
-        async with asyncio.timeout(_PATIENCE_S):
-            await supervisor.start()
-    try:
-        names = ", ".join(each.name for each in supervisor.processes if each.name != BROKER)
-        seconds = time.perf_counter() - began
-        stage.say(f"\n[dim]broker at {supervisor.nats_url}, processes {names}: up in {seconds:.1f} s[/]")
-        async with Client.connect(supervisor.nats_url) as client:
-            yield client
-    finally:
-        with stage.out.status("stopping"):
-            await supervisor.stop()
-
-
 def _without_model(home: Path) -> Settings:
-    return _Settings(data_dir=home, broker=Broker(port=_free_port()), log_level="error")
+    return ShowSettings(data_dir=home, broker=Broker(port=free_port()), log_level="error")
 
 
 def _scripted(home: Path) -> Settings:
     script = home / "script.json"
     script.write_text(json.dumps(_SCRIPT))
     providers = Providers(**dict.fromkeys(Providers.model_fields, SCRIPTED))
-    return _Settings(
+    return ShowSettings(
         data_dir=home,
-        broker=Broker(port=_free_port()),
+        broker=Broker(port=free_port()),
         use_local_model=True,
         script=script,
         narrative=Narrative(providers=providers),
         log_level="error",
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _id(name: str) -> str:

@@ -1,0 +1,150 @@
+"""What does a real model write, and who stands in when it is gone?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from rich.syntax import Syntax
+from rich.text import Text
+
+from contracts import events as ev
+from contracts.content.registry import Registry
+from contracts.result import Level, Origin, Status
+from infra import story
+from infra.cli import show
+from infra.demo.scene import ShowSettings, Stage, books, free_port, pipeline_of, stored
+from infra.nats import log
+from infra.settings import Broker, Local
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from infra.client import Client
+
+_WATCHED: Final = "live-lake"
+#: Request, kind, wish, and what of the wish has to be in the content.
+WISHES: Final = (
+    (_WATCHED, "layout", "a frozen lake with two platforms and a coin", ("frozen", "lake", "coin")),
+    ("live-forest", "layout", "a dark forest with three coins and an enemy", ("forest", "coin")),
+    ("live-key", "dialogue", "Mara and the ferryman talk about a lost key", ("mara", "ferryman", "key")),
+    ("live-storm", "scene", "a storm over the harbour at night with Jonas", ("storm", "harbour", "jonas")),
+)
+_ORPHANED: Final = "live-no-weights"
+#: Seconds that loading the model and one request may take on a slow machine.
+_SLOW_S: Final = 90.0
+
+
+async def play(stage: Stage, home: Path) -> None:
+    """Live results with their tokens and their story; then the same without weights; the books."""
+    async with pipeline_of(stage, _settings(home, Local())) as client:
+        await _written(stage, client)
+    gone = home / "no-weights"
+    gone.mkdir()
+    async with pipeline_of(stage, _settings(home, Local(model=str(gone)))) as client:
+        await _stand_in(stage, client, gone)
+        await books(stage, client, _settings(home, Local()), "3  The books")
+
+
+async def _written(stage: Stage, client: Client) -> None:
+    stage.scene("1  With a model: written here, on this machine's processor")
+    stage.say(
+        "The house model comes with the repository: nothing is downloaded, nothing leaves this machine. What it "
+        f"writes for [bold]{_WATCHED}[/], as it writes it ([dim]understudy tail --id {_WATCHED}[/]):\n"
+    )
+    watching = asyncio.create_task(_watch(stage, client))
+    results = await asyncio.gather(*(_ask(client, *wish[:3]) for wish in WISHES))
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    stage.say("\n")
+    for (_, _, wish, _), result in zip(WISHES, results, strict=True):
+        stage.line(Text(f"{result.kind}: {wish}", style="bold"))
+        stage.out.print(Syntax(_short(result.content), "json", background_color="default", word_wrap=True))
+    first = results[0]
+    tokens = sum(each.meta.cost.tokens.completion or 0 for each in results)
+    stage.claim(
+        f"{len(results)} results are live, by {first.meta.provider}/{first.meta.model}, {tokens} tokens",
+        all((each.status, each.origin) == (Status.SUCCESS, Origin.LIVE) for each in results),
+    )
+    contents = Registry()
+    stage.claim(
+        "every content fits the model of its kind, and a grammar kept it there while it was written",
+        all(
+            not contents.faults(each.kind, each.content, None)
+            and each.meta.receipt is not None
+            and each.meta.receipt.level is Level.CONSTRAINED
+            for each in results
+        ),
+    )
+    stage.claim(
+        "other wishes, other contents",
+        len({each.content_hash for each in results}) == len(results),
+    )
+    for (ident, _, _, named), result in zip(WISHES, results, strict=True):
+        said = json.dumps(result.content).lower()
+        stage.claim(
+            f"{ident} is about what was asked for: {', '.join(named)}", all(word in said for word in named)
+        )
+    stage.say(f"\n[dim]$ understudy why {_WATCHED}[/]")
+    await stored(client, _WATCHED)
+    told = story.tell(_WATCHED, await log.of_request(client.wire, _WATCHED))
+    if told is not None:
+        stage.out.print(show.story(told))
+
+
+async def _stand_in(stage: Stage, client: Client, gone: Path) -> None:
+    stage.scene("2  The weights are gone: an understudy goes on stage")
+    result = await _ask(client, _ORPHANED, "layout", WISHES[0][2])
+    stage.claim(
+        f"{_ORPHANED}: {result.status} from {result.origin}, {result.stand_in.name if result.stand_in else ''}",
+        (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
+    )
+    stage.claim("its reason names the folder that holds no model", str(gone) in (result.reason or ""))
+    stage.say(f"  [italic]{result.reason}[/]")
+
+
+async def _ask(client: Client, ident: str, kind: str, wish: str) -> ev.Result:
+    answer = await client.generate(
+        kind, prompt=wish, request_id=ident, deadline_ms=int(_SLOW_S * 1000), seed=7, timeout_s=_SLOW_S
+    )
+    return answer.result
+
+
+async def _watch(stage: Stage, client: Client) -> None:
+    """Print a request's text as it is told."""
+    pieces: asyncio.Queue[ev.Progress] = asyncio.Queue()
+
+    async def heard(msg: Msg) -> None:
+        pieces.put_nowait(msgspec.json.decode(msg.data, type=ev.Progress))
+
+    subscription = await client.connection.subscribe(f"gen.progress.*.{_WATCHED}", cb=heard)
+    writer = ""
+    try:
+        while True:
+            piece = await pieces.get()
+            if piece.stage != writer:
+                writer = piece.stage
+                stage.out.print(f"\n[dim]{writer}[/]")
+            stage.out.print(Text(piece.text), end="")
+    finally:
+        await subscription.unsubscribe()
+
+
+def _short(content: Any) -> str:
+    text = json.dumps(content, ensure_ascii=False)
+    return text if len(text) < 700 else f"{text[:700]} …"  # noqa: PLR2004 - what an eye takes in
+
+
+def _settings(home: Path, local: Local) -> ShowSettings:
+    return ShowSettings(
+        data_dir=home,
+        broker=Broker(port=free_port()),
+        use_local_model=True,
+        local=local,
+        log_level="error",
+    )
