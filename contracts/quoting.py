@@ -6,17 +6,23 @@ import re
 from typing import Final
 
 _MARKS: Final = re.compile("<{3,}|>{3,}")
-_OPEN: Final = "<<<\n"
+#: What a block begins with; only the one who asks can write it.
+OPEN: Final = "<<<\n"
 _CLOSE: Final = "\n>>>\n"
+
+
+def well_formed(text: str) -> str:
+    """The text without halves of surrogate pairs, which neither JSON in UTF-8 nor a tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def quoted(text: str) -> str:
     """The text between markers that it cannot close."""
     inner = _MARKS.sub(lambda found: " ".join(found[0]), text)
-    return f"{_OPEN}{inner}{_CLOSE}"
+    return f"{OPEN}{inner}{_CLOSE}"
 
 
 def last_quoted(prompt: str) -> str:
     """The text of a prompt's last quoted block, as it stands there; empty if there is none."""
-    _, found, rest = prompt.rpartition(_OPEN)
+    _, found, rest = prompt.rpartition(OPEN)
     return rest.removesuffix(_CLOSE) if found else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contracts.errors import ErrorCode, ProviderError, Refused
 from contracts.ports import GRAMMAR, Completion
-from contracts.quoting import last_quoted, quoted
+from contracts.quoting import OPEN, last_quoted, quoted, well_formed
 from contracts.result import Tokens
 from infra.engine.files import Unloadable, name_of
 from infra.engine.fit import fit
@@ -136,10 +136,10 @@ class LocalProvider:
         def count(text: str) -> int:
             return len(tokenizer.encode(text, add_special_tokens=False))
 
-        block = last_quoted(prompt.text)
+        block = well_formed(last_quoted(prompt.text))
         before = count(block)
         fitted = fit(block, max(1, before - over), count)
-        rules = prompt.text.removesuffix(quoted(block))
+        rules = prompt.text[: prompt.text.rfind(OPEN)]
         words = self._spoken(engine, prompt, rules + quoted(fitted.text))
         return words, (
             f"shortened from {before} to {count(fitted.text)} tokens to fit the context window: "
@@ -149,6 +149,7 @@ class LocalProvider:
     def _spoken(self, engine: Engine, prompt: Prompt, text: str) -> tuple[int, ...]:
         """The tokens of a prompt, as this model is spoken to."""
         tokenizer = engine.loaded.tokenizer
+        text = well_formed(text)
         if not tokenizer.chat_template:
             return tuple(tokenizer.encode(text))
         # Models differ in how they are spoken to; theirs is the template beside the weights.

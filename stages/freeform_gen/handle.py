@@ -12,6 +12,7 @@ from contracts.envelope import Received
 from contracts.errors import ErrorCode, ProviderError
 from contracts.outcome import Emit, Fail, Outcome, Retry
 from contracts.ports import Announce, Completion, Prompt, Provider
+from contracts.quoting import well_formed
 from contracts.result import Attempt
 
 STAGE = "freeform-gen"
@@ -65,7 +66,7 @@ async def handle(
         trail = _account(trail, done, why)
         if done.text.strip():
             draft = ev.Draft(
-                text=done.text[:MAX_TEXT],
+                text=well_formed(done.text[:MAX_TEXT]),
                 provider=done.provider,
                 model=done.model,
                 finish_reason=done.finish_reason,

@@ -12,6 +12,7 @@ from contracts.envelope import Received
 from contracts.errors import ErrorCode, ProviderError
 from contracts.outcome import Emit, Fail, Outcome, Retry
 from contracts.ports import Announce, Contents, Prompt, Provider
+from contracts.quoting import well_formed
 from contracts.result import Attempt
 from stages.structuring import prompts
 
@@ -58,7 +59,9 @@ async def handle(
         attempt=event.attempt,
     )
     # Asked again with the same seed, a deterministic model repeats its mistake.
-    params = msgspec.structs.replace(event.brief.structuring, seed=event.brief.structuring.seed + reask)
+    params = msgspec.structs.replace(
+        event.brief.structuring, seed=event.brief.structuring.seed + reask, stop=prompts.STOP
+    )
     trail = event.trail
     try:
         done = await provider.generate(prompt, params, schema, announce)
@@ -83,7 +86,7 @@ async def handle(
         amount=amount,
     )
     document = ev.Draft(
-        text=done.text,
+        text=well_formed(done.text),
         provider=done.provider,
         model=done.model,
         finish_reason=done.finish_reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from contracts.ports import Completion
 from contracts.result import Attempt, Tokens
 from stages.freeform_gen import handle as freeform
 from stages.structuring import handle as structuring
-from stages.structuring.prompts import structuring_prompt
+from stages.structuring.prompts import STOP, structuring_prompt
 from tests import lives
 
 
@@ -109,6 +110,14 @@ async def test_an_endless_draft_is_cut_and_says_so() -> None:
 
 
 @both
+async def test_half_a_surrogate_pair_cannot_break_the_wire(run) -> None:
+    (event,) = (await run(Provider('{"a": "\ud83d"}'))).events
+    text = event.document.text if isinstance(event, ev.Structured) else event.draft.text
+    assert text == '{"a": "?"}'
+    assert msgspec.json.encode(event)
+
+
+@both
 async def test_without_a_provider_no_model_is_wanted(run) -> None:
     outcome = await run(None)
     assert isinstance(outcome, Fail)
@@ -138,7 +147,8 @@ async def test_structuring_gives_the_schema_and_its_own_parameters() -> None:
     outcome = await structure(provider)
     assert isinstance(outcome, Emit)
     _, params, schema = provider.asked[0]
-    assert params == BRIEF.structuring
+    assert params == msgspec.structs.replace(BRIEF.structuring, stop=STOP)
+    assert not any(stop in json.dumps({"text": "a\n```\nb"}, indent=1) for stop in STOP)
     assert schema == Registry().schema("layout", None)
 
 
