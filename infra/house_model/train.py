@@ -1,0 +1,185 @@
+"""How is the house model trained, and how does training go on after an interruption?"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import torch
+
+from infra.house_model.batches import Batch, Place, copying, documents
+from infra.house_model.decoder import decoder, size_of
+from infra.house_model.generate import example
+from infra.house_model.muon import Muon
+from infra.house_model.tokens import load_tokenizer, save_tokenizer, train_tokenizer
+
+#: Documents that the tokenizer is trained on.
+_TOKENIZER_DOCUMENTS: Final = 6000
+_PROGRESS_STEPS: Final = 50
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides what comes out."""
+
+    seed: int = 20
+    steps: int = 15_000
+    #: First steps that only copy.
+    warm_up: int = 700
+    #: Later, one step in this many.
+    copy_every: int = 12
+    #: Share of the steps at the full learning rate; then it falls along a cosine.
+    flat: float = 0.4
+    #: Learning rates of the matrices (Muon) and of the rest (AdamW).
+    matrices: float = 9e-3
+    rest: float = 3e-3
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+
+
+def rate(plan: Plan, step: int) -> float:
+    """The learning rate at a step, as a share of the full one."""
+    start = min(1.0, (step + 1) / 50)
+    done = (step / plan.steps - plan.flat) / (1 - plan.flat)
+    return start * (1.0 if done <= 0 else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def tokenizer_of(plan: Plan, folder: Path) -> Any:
+    """The tokenizer in the folder; trained first where there is none."""
+    if not (folder / "tokenizer.json").exists():
+        some = (example(plan.seed, index) for index in range(_TOKENIZER_DOCUMENTS))
+        texts = (text for one in some for text in (one.wish, one.prose, one.json))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_tokenizer(train_tokenizer(texts), folder)
+    return load_tokenizer(folder)
+
+
+class Training:
+    """A model on its way, with everything that is needed to go on."""
+
+    def __init__(self, plan: Plan, tokenizer: Any) -> None:
+        """At step 0."""
+        self.plan, self.tokenizer, self.step, self.place = plan, tokenizer, 0, Place()
+        self.model = decoder(tokenizer, seed=plan.seed, width=plan.width, layers=plan.layers, heads=plan.heads)
+        layers = list(self.model.model.layers.named_parameters())
+        matrices = [value for _, value in layers if value.ndim == 2]  # noqa: PLR2004 - a matrix
+        chosen = {id(value) for value in matrices}
+        rest = [value for value in self.model.parameters() if id(value) not in chosen]
+        self.optimizers: tuple[Any, ...] = (
+            Muon(matrices, lr=plan.matrices),
+            torch.optim.AdamW(rest, lr=plan.rest, betas=(0.9, 0.97), weight_decay=0.0),
+        )
+        self._batches = documents(plan.seed, tokenizer, self.place)
+
+    def advance(self) -> tuple[bool, float, int]:
+        """One step: whether it was of copying, its loss (nats per token) and its number of tokens."""
+        plan = self.plan
+        copies = self.step < plan.warm_up or self.step % plan.copy_every == 0
+        if copies:
+            batch = copying(plan.seed, self.step, len(self.tokenizer))
+        else:
+            batch, self.place = next(self._batches)
+        for optimizer, full in zip(self.optimizers, (plan.matrices, plan.rest), strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = full * rate(plan, self.step)
+        loss = loss_of(self.model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        return copies, loss.item(), sum(map(len, batch.ids))
+
+    def save(self, folder: Path) -> None:
+        """Write the weights, and beside them what training needs to go on."""
+        state = {
+            "step": self.step,
+            "place": [self.place.pool, self.place.batch],
+            "plan": json.dumps(msgspec.to_builtins(self.plan)),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "model": self.model.state_dict(),
+        }
+        torch.save(state, folder / "training.pt.part")
+        os.replace(folder / "training.pt.part", folder / "training.pt")
+
+    def load(self, folder: Path) -> None:
+        """Go on from what :meth:`save` wrote.
+
+        Raises:
+            ValueError: it was written for another plan.
+        """
+        state = torch.load(folder / "training.pt", weights_only=True)
+        if json.loads(state["plan"]) != msgspec.to_builtins(self.plan):
+            raise ValueError(f"{folder / 'training.pt'} belongs to the plan {state['plan']}; use another folder, or that plan")
+        self.step, self.place = state["step"], Place(pool=state["place"][0], batch=state["place"][1])
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self._batches = documents(self.plan.seed, self.tokenizer, self.place)
+
+
+def loss_of(model: Any, batch: Batch) -> Any:
+    """Mean cross-entropy of the labelled tokens, nats."""
+    ids, labels = torch.tensor(batch.ids), torch.tensor(batch.labels)[:, 1:]
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    learnt = labels >= 0
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[learnt]), labels[learnt])
+
+
+def train(plan: Plan, folder: Path, *, threads: int, save_seconds: float = 120.0, say: Callable[[str], None] = print) -> Any:
+    """Train to the end of the plan, from the last checkpoint in the folder where there is one.
+
+    Returns:
+        The trained model.
+    """
+    torch.set_num_threads(threads)
+    tokenizer = tokenizer_of(plan, folder)
+    training = Training(plan, tokenizer)
+    if (folder / "training.pt").exists():
+        training.load(folder)
+        say(f"goes on at step {training.step}")
+    say(f"{size_of(training.model):,} parameters, {len(tokenizer)} tokens, {plan.steps} steps")
+    begun = saved = time.monotonic()
+    first, tokens, losses, copied = training.step, 0, list[float](), list[float]()
+    training.model.train()
+    while training.step < plan.steps:
+        copies, loss, number = training.advance()
+        tokens += number
+        (copied if copies else losses).append(loss)
+        now = time.monotonic()
+        if training.step % _PROGRESS_STEPS == 0:
+            speed = (training.step - first) / (now - begun)
+            say(
+                f"step {training.step}/{plan.steps} loss {_mean(losses):.4f} copying {_mean(copied):.3f} "
+                f"{tokens / (now - begun):.0f} tokens/s, {(plan.steps - training.step) / speed / 60:.0f} min left"
+            )
+            losses, copied = [], copied[-2:]
+            sys.stdout.flush()
+        if now - saved > save_seconds:
+            training.save(folder)
+            saved = now
+    training.save(folder)
+    return training.model
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def export(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write an ordinary model folder: safetensors in half precision, configuration, tokenizer."""
+    import copy  # noqa: PLC0415 - once
+
+    folder.mkdir(parents=True, exist_ok=True)
+    half = copy.deepcopy(model).to(torch.float16)
+    half.save_pretrained(folder, safe_serialization=True)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    save_tokenizer(tokenizer.backend_tokenizer, folder)
