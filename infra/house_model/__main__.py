@@ -4,6 +4,8 @@
 ``data``, ``train``, ``evaluate`` and ``card`` are its steps.
 """
 
+# ruff: noqa: T201 - a command prints
+
 from __future__ import annotations
 
 import argparse
@@ -11,7 +13,9 @@ import json
 from pathlib import Path
 from typing import Final
 
+from infra.house_model import card
 from infra.house_model.generate import example
+from infra.house_model.handmade import HANDMADE
 
 _WEIGHTS: Final = Path(__file__).parent / "weights"
 
@@ -20,28 +24,65 @@ def main() -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m infra.house_model", description=__doc__)
     parser.add_argument("command", choices=("data", "train", "evaluate", "card", "build"))
-    parser.add_argument("--work", type=Path, default=Path(".understudy/house_model"), help="checkpoints and measurements")
+    parser.add_argument(
+        "--work", type=Path, default=Path(".understudy/house_model"), help="checkpoints and figures"
+    )
     parser.add_argument("--weights", type=Path, default=_WEIGHTS, help="the finished model's folder")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--count", type=int, default=12, help="documents to show (data), wishes to ask (evaluate)")
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    parser.add_argument("--count", type=int, default=600, help="documents to show, or wishes to ask")
     asked = parser.parse_args()
-    match asked.command:
-        case "data":
-            for index in range(asked.count):
-                one = example(0, index)
-                print(json.dumps({"kind": one.kind, "wish": one.wish, "prose": one.prose, "json": one.document}, ensure_ascii=False))
-        case "train":
-            _train(asked.work, asked.weights, asked.threads)
-        case _:
-            raise SystemExit("not yet")
+    asked.work.mkdir(parents=True, exist_ok=True)
+    if asked.command == "data":
+        _show(asked.count)
+    if asked.command in {"train", "build"}:
+        _train(asked.work, asked.weights, asked.threads)
+    if asked.command in {"evaluate", "build"}:
+        _evaluate(asked.work, asked.weights, asked.threads, asked.count)
+    if asked.command in {"card", "build"}:
+        _card(asked.work, asked.weights)
+
+
+def _show(count: int) -> None:
+    for index in range(count):
+        one = example(0, index)
+        shown = {
+            "kind": one.kind,
+            "style": one.style,
+            "wish": one.wish,
+            "prose": one.prose,
+            "json": one.document,
+        }
+        print(json.dumps(shown, ensure_ascii=False))
 
 
 def _train(work: Path, weights: Path, threads: int) -> None:
-    from infra.house_model.train import Plan, export, tokenizer_of, train
+    from infra.house_model.files import export  # noqa: PLC0415 - as above
+    from infra.house_model.train import Plan, train  # noqa: PLC0415 - needs torch
 
-    work.mkdir(parents=True, exist_ok=True)
-    model = train(Plan(), work, threads=threads)
-    export(model, tokenizer_of(Plan(), work), weights)
+    trained = train(Plan(), work, threads=threads)
+    export(trained.model, trained.tokenizer, weights)
+    card.save(work, plan=Plan(), training=trained.figures)
+
+
+def _evaluate(work: Path, weights: Path, threads: int, count: int) -> None:
+    import torch  # noqa: PLC0415 - optional
+
+    from infra.house_model import evaluate  # noqa: PLC0415 - needs torch
+    from infra.house_model.files import load  # noqa: PLC0415 - as above
+
+    torch.set_num_threads(threads)
+    model, tokenizer = load(weights)
+    tables = card.plain(evaluate.measure(model, tokenizer, count=count))
+    rows = card.plain({"": evaluate.by_hand(model, tokenizer)})[""]
+    card.save(work, wishes=count, tables=tables, handmade={"wishes": len(HANDMADE), "rows": rows})
+    print(json.dumps({"tables": tables, "handmade": rows}, indent=1))
+
+
+def _card(work: Path, weights: Path) -> None:
+    from infra.house_model.files import load  # noqa: PLC0415 - needs torch
+
+    model, tokenizer = load(weights)
+    (weights / "README.md").write_text(card.card(model, tokenizer, card.read(work)))
 
 
 if __name__ == "__main__":

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
-from infra.house_model.generate import example
+from infra.house_model.clues import What
+from infra.house_model.generate import Example, example
 from infra.house_model.tokens import CONTEXT, END, SPECIAL, prompt
 
 #: Most tokens of a batch, padding included, unless one document is longer.
 TOKENS: Final = 896
 #: Sequences that are sorted by length together.
 _POOL: Final = 96
+#: How much a token counts that has to be found in the prompt.
+_FOCUS: Final = 5.0
+#: The beginning of a value in compact JSON.
+_VALUE: Final = re.compile(r'(?:":|\[|,)"?([^"{}\[\]:,])(?![^"]*":)')
 #: Label of what is not learnt.
 IGNORED: Final = -100
 
@@ -24,6 +30,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     ids: list[list[int]]
     labels: list[list[int]]
+    #: How much each label counts: more where a wish's words, or a value's first token, have to be found.
+    weights: list[list[float]]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +50,7 @@ def copying(seed: int, step: int, vocabulary: int) -> Batch:
         once = rng.choices(range(vocabulary - len(SPECIAL)), k=half)
         ids.append(once + once)
         labels.append([IGNORED] * half + once)
-    return Batch(ids=ids, labels=labels)
+    return Batch(ids=ids, labels=labels, weights=[[1.0] * len(row) for row in ids])
 
 
 def documents(seed: int, tokenizer: Any, place: Place) -> Iterator[tuple[Batch, Place]]:
@@ -52,33 +60,68 @@ def documents(seed: int, tokenizer: Any, place: Place) -> Iterator[tuple[Batch, 
     while True:
         groups = _groups(seed, tokenizer, pool, end)
         for index in range(skip, len(groups)):
-            width = max(len(start) + len(answer) for start, answer in groups[index])
-            ids, labels = [], []
-            for start, answer in groups[index]:
-                fill = width - len(start) - len(answer)
-                ids.append(start + answer + [pad] * fill)
-                labels.append([IGNORED] * len(start) + answer + [IGNORED] * fill)
+            width = max(map(len, groups[index]))
+            ids, labels, weights = [], [], []
+            for row in groups[index]:
+                fill = width - len(row)
+                ids.append(row.start + row.answer + [pad] * fill)
+                labels.append([IGNORED] * len(row.start) + row.answer + [IGNORED] * fill)
+                weights.append([0.0] * len(row.start) + row.weights + [0.0] * fill)
             after = Place(pool=pool, batch=index + 1) if index + 1 < len(groups) else Place(pool=pool + 1)
-            yield Batch(ids=ids, labels=labels), after
+            yield Batch(ids=ids, labels=labels, weights=weights), after
         pool, skip = pool + 1, 0
 
 
-def _groups(seed: int, tokenizer: Any, pool: int, end: int) -> list[list[tuple[list[int], list[int]]]]:
-    texts: list[tuple[str, str]] = []
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    start: list[int]
+    answer: list[int]
+    weights: list[float]
+
+    def __len__(self) -> int:
+        return len(self.start) + len(self.answer)
+
+
+def _groups(seed: int, tokenizer: Any, pool: int, end: int) -> list[list[_Row]]:
+    texts: list[tuple[str, str, list[tuple[int, int]]]] = []
     for index in range(pool * _POOL // 2, (pool + 1) * _POOL // 2):
         one = example(seed, index)
-        texts.append((prompt("freeform-gen", one.kind, one.wish), one.prose))
+        texts.append((prompt("freeform-gen", one.kind, one.wish), one.prose, _told(one)))
         # Another document: what is written and what is structured need not be the same.
         other = example(seed + 1, index)
-        texts.append((prompt("structuring", other.kind, other.prose), other.json))
-    starts = tokenizer([start for start, _ in texts], add_special_tokens=False)["input_ids"]
-    answers = tokenizer([answer for _, answer in texts], add_special_tokens=False)["input_ids"]
-    pairs = [(start, [*answer, end]) for start, answer in zip(starts, answers, strict=True)]
-    pairs = sorted((pair for pair in pairs if len(pair[0]) + len(pair[1]) <= CONTEXT), key=lambda pair: len(pair[0]) + len(pair[1]))
-    groups: list[list[tuple[list[int], list[int]]]] = [[]]
-    for pair in pairs:
-        if groups[-1] and (len(groups[-1]) + 1) * (len(pair[0]) + len(pair[1])) > TOKENS:
+        values = [match.span(1) for match in _VALUE.finditer(other.json)]
+        texts.append((prompt("structuring", other.kind, other.prose), other.json, values))
+    starts = tokenizer([start for start, _, _ in texts], add_special_tokens=False)["input_ids"]
+    answers = tokenizer(
+        [answer for _, answer, _ in texts], add_special_tokens=False, return_offsets_mapping=True
+    )
+    rows = [
+        _Row(start=start, answer=[*answer, end], weights=[*_weighed(offsets, spans), 1.0])
+        for start, answer, offsets, (_, _, spans) in zip(
+            starts, answers["input_ids"], answers["offset_mapping"], texts, strict=True
+        )
+    ]
+    groups: list[list[_Row]] = [[]]
+    for row in sorted((row for row in rows if len(row) <= CONTEXT), key=len):
+        if groups[-1] and (len(groups[-1]) + 1) * len(row) > TOKENS:
             groups.append([])
-        groups[-1].append(pair)
+        groups[-1].append(row)
     random.Random(f"order:{seed}:{pool}").shuffle(groups)  # noqa: S311 - no secret
     return groups
+
+
+def _told(one: Example) -> list[tuple[int, int]]:
+    """Where the prose says what the wish names."""
+    prose = one.prose.lower()
+    return [
+        match.span()
+        for fact in one.facts
+        if fact.what is not What.AVOID
+        for match in re.finditer(re.escape(fact.text.lower()), prose)
+    ]
+
+
+def _weighed(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[float]:
+    return [
+        _FOCUS if any(begin < last and first < end for first, last in spans) else 1.0
+        for begin, end in offsets
+    ]

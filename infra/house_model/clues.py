@@ -1,5 +1,7 @@
 """What does a wish name, and in which phrasings?"""
 
+# ruff: noqa: PLR2004 - shares of the draws
+
 from __future__ import annotations
 
 import random
@@ -62,7 +64,13 @@ def rating(rng: random.Random) -> Clue:
     word = rng.choice(RATINGS)
     shown = word.replace("_", " ") if rng.random() < 0.05 else word
     inline = (f"rated {shown}", f"with rating {shown}", f"with a {shown} rating")
-    extra = (f"It should be rated {shown}", f"Rating: {shown}", f"The rating is {shown}", f"Rated {shown}", f"The content rating is {shown}")
+    extra = (
+        f"It should be rated {shown}",
+        f"Rating: {shown}",
+        f"The rating is {shown}",
+        f"Rated {shown}",
+        f"The content rating is {shown}",
+    )
     keywords = (f"rating {shown}", f"rated {shown}", f"rating: {shown}")
     # "Make it romantic" would be a mood as well.
     if word != "romantic":
@@ -88,7 +96,13 @@ def avoid(words: list[str]) -> Clue:
         value=", ".join(words),
         keywords=tuple(f"{no} {either}" for no in ("no", "without", "avoid")),
         inline=(f"without {either}", f"but no {either}"),
-        extra=(f"Avoid {both}", f"No {either}", f"Do not mention {either}", f"There must be no {either}", f"Leave out {both}"),
+        extra=(
+            f"Avoid {both}",
+            f"No {either}",
+            f"Do not mention {either}",
+            f"There must be no {either}",
+            f"Leave out {both}",
+        ),
     )
 
 
@@ -97,23 +111,43 @@ def elements(words: list[str]) -> Clue:
     shown = listed(words)
     tagged = any("_" in word for word in words)
     with_articles = shown if tagged else listed([article(word) for word in words])
-    inline = [f"with {with_articles}", f"including {with_articles}", f"that has {with_articles}", f"featuring {with_articles}"]
+    inline = [
+        f"with {with_articles}",
+        f"including {with_articles}",
+        f"that has {with_articles}",
+        f"featuring {with_articles}",
+    ]
     if not tagged and len(words) > 1:
         first, *others = (article(word) for word in words)
-        inline += [f"where {first} {verb} {listed(list(others))}" for verb in ("guards", "meets", "hides", "lies beside", "waits for", "is next to")]
+        inline += [
+            f"where {first} {verb} {listed(list(others))}"
+            for verb in ("guards", "meets", "hides", "lies beside", "waits for", "is next to")
+        ]
     elif not tagged:
         inline += [f"where there is {with_articles}", f"around {with_articles}", f"and {with_articles}"]
     return Clue(
         facts=tuple(Fact(what=What.ELEMENT, text=word) for word in words),
-        labels=("required elements", "requiredElements", "required", "elements", "must include", "Required elements"),
+        labels=(
+            "required elements",
+            "requiredElements",
+            "required",
+            "elements",
+            "must include",
+            "Required elements",
+        ),
         value=", ".join(words),
         keywords=(", ".join(words), shown, ", ".join(words)),
         inline=tuple(inline),
         part=Part.THINGS,
         shown=with_articles,
         extra=(
-            f"It should contain {with_articles}", f"Include {with_articles}", f"Use {with_articles}", f"Required: {', '.join(words)}",
-            f"{with_articles[0].upper()}{with_articles[1:]} must appear", f"There is {with_articles} in it", f"I want to see {with_articles}",
+            f"It should contain {with_articles}",
+            f"Include {with_articles}",
+            f"Use {with_articles}",
+            f"Required: {', '.join(words)}",
+            f"{with_articles[0].upper()}{with_articles[1:]} must appear",
+            f"There is {with_articles} in it",
+            f"I want to see {with_articles}",
         ),
     )
 
@@ -145,8 +179,18 @@ def place(name: str) -> Clue:
         keywords=(name,),
         part=Part.PLACE,
         shown=article(name),
-        inline=(f"in {article(name)}", f"at {article(name)}", f"in the {name}", f"set in {article(name)}", f"at the {name}"),
-        extra=(f"It happens in {article(name)}", f"The setting is {article(name)}", f"It is set in the {name}"),
+        inline=(
+            f"in {article(name)}",
+            f"at {article(name)}",
+            f"in the {name}",
+            f"set in {article(name)}",
+            f"at the {name}",
+        ),
+        extra=(
+            f"It happens in {article(name)}",
+            f"The setting is {article(name)}",
+            f"It is set in the {name}",
+        ),
     )
 
 
@@ -199,7 +243,12 @@ def count(words: Words, number: int, noun: str) -> Clue:
         value=shown,
         keywords=(f"{shown} {plural}",),
         inline=(f"with {shown} {plural}", f"in {shown} {plural}", f"of {shown} {plural}"),
-        extra=(f"Use {shown} {plural}", f"It has {shown} {plural}", f"Make it {shown} {plural} long", f"I want {shown} {plural}"),
+        extra=(
+            f"Use {shown} {plural}",
+            f"It has {shown} {plural}",
+            f"Make it {shown} {plural} long",
+            f"I want {shown} {plural}",
+        ),
     )
 
 

@@ -40,7 +40,7 @@ def decoder(tokenizer: Any, *, seed: int, width: int = 192, layers: int = 3, hea
         eos_token_id=tokenizer.convert_tokens_to_ids(END),
         pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
     )
-    model = Qwen2ForCausalLM(config)
+    model: Any = Qwen2ForCausalLM(config)
     size = width // heads
     with torch.no_grad():
         attention = model.model.layers[0].self_attn

@@ -50,7 +50,9 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
         return json.dumps(self.document, ensure_ascii=False, separators=(",", ":"))
 
 
-def example(seed: int, index: int, *, unseen: bool = False, kind: str | None = None, style: str | None = None) -> Example:
+def example(
+    seed: int, index: int, *, unseen: bool = False, kind: str | None = None, style: str | None = None
+) -> Example:
     """The document of a seed and an index.
 
     Args:

@@ -1,5 +1,7 @@
 """What do synthetic levels look like?"""
 
+# ruff: noqa: C901, PLR0912, PLR0915, PLR2004 - a grammar is one long list of draws and their shares
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -9,7 +11,17 @@ import msgspec
 from infra.house_model import clues
 from infra.house_model.clues import Clue, Fact, What
 from infra.house_model.example import Cast, Draft
-from infra.house_model.words import ENEMIES, HAZARDS, MOODS, NOUNS, NUMBERS, article, countable, listed, unlike
+from infra.house_model.words import (
+    ENEMIES,
+    HAZARDS,
+    MOODS,
+    NOUNS,
+    NUMBERS,
+    article,
+    countable,
+    listed,
+    unlike,
+)
 
 #: Coordinates are multiples of this, pixels.
 _GRID: Final = 20
@@ -50,7 +62,12 @@ def draft(cast: Cast) -> Draft:
     place = cast.words.place(told=told)
     head = clues.place(place) if told else None
     cast.taken.update(place.lower().split())
-    name, named = cast.title(lambda: cast.pick("{A}", "The {p}", "The {p}", p=place, A=article(place).capitalize() if place.islower() else place), 0.2)
+    name, named = cast.title(
+        lambda: cast.pick(
+            "{A}", "The {p}", "The {p}", p=place, A=article(place).capitalize() if place.islower() else place
+        ),
+        0.2,
+    )
     if named:
         cast.tell(clues.title(name))
     mood = cast.words.known(MOODS)
@@ -78,7 +95,9 @@ def _groups(cast: Cast) -> list[_Group]:
     rng = cast.rng
     groups = [
         _Group(role="player", noun="player", number=1, told=False),
-        _Group(role="platform", noun="platform", number=rng.choice((1, 2, 2, 3, 3, 4, 5)), told=cast.chance(0.5)),
+        _Group(
+            role="platform", noun="platform", number=rng.choice((1, 2, 2, 3, 3, 4, 5)), told=cast.chance(0.5)
+        ),
     ]
     for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3))):
         noun = cast.thing(told=True) if cast.chance(0.85) else "coin"
@@ -86,14 +105,40 @@ def _groups(cast: Cast) -> list[_Group]:
         number = rng.choice((1, 1, 1, 2, 2, 3, 4)) if countable(noun) else 1
         cues = ("collect {}", "{} to collect", "pick up {}", "collectible: {}") if cast.chance(0.25) else ()
         groups.append(_Group(role="collectible", noun=noun, number=number, told=True, cues=cues))
-    if len(groups) == 2 and cast.chance(0.8):  # noqa: PLR2004 - nothing to collect was asked for
+    if len(groups) == 2 and cast.chance(0.8):
         noun = cast.noun(told=False)
-        groups.append(_Group(role="collectible", noun=noun, number=rng.choice((1, 2)) if countable(noun) else 1, told=False))
+        groups.append(
+            _Group(
+                role="collectible", noun=noun, number=rng.choice((1, 2)) if countable(noun) else 1, told=False
+            )
+        )
     if cast.chance(0.4):
         told, known = cast.chance(0.7), cast.chance(0.5)
-        noun = unlike(lambda: cast.words.known(ENEMIES) if known or not told else cast.words.told(NOUNS, 0.8), cast.taken)
-        cues = () if known else ("guarded by {}", "watch out for {}", "enemies: {}", "enemy: {}", "fight {}", "{} as enemies")
-        groups.append(_Group(role="enemy", noun=noun, number=rng.choice((1, 1, 2)) if countable(noun) else 1, told=told, cues=cues))
+        noun = unlike(
+            lambda: cast.words.known(ENEMIES) if known or not told else cast.words.told(NOUNS, 0.8),
+            cast.taken,
+        )
+        cues = (
+            ()
+            if known
+            else (
+                "guarded by {}",
+                "watch out for {}",
+                "enemies: {}",
+                "enemy: {}",
+                "fight {}",
+                "{} as enemies",
+            )
+        )
+        groups.append(
+            _Group(
+                role="enemy",
+                noun=noun,
+                number=rng.choice((1, 1, 2)) if countable(noun) else 1,
+                told=told,
+                cues=cues,
+            )
+        )
     if cast.chance(0.2):
         noun = unlike(lambda: rng.choice(HAZARDS), cast.taken)
         groups.append(_Group(role="hazard", noun=noun, number=1, told=cast.chance(0.7)))
@@ -129,7 +174,12 @@ def _tell_groups(cast: Cast, groups: list[_Group]) -> None:
                     labels=_LABELS[group.role],
                     value=_shown(cast, group),
                     keywords=(cued,),
-                    extra=(cued[0].upper() + cued[1:], f"There should be {cued}" if cued.endswith(("collect", "background", "show")) else cued),
+                    extra=(
+                        cued[0].upper() + cued[1:],
+                        f"There should be {cued}"
+                        if cued.endswith(("collect", "background", "show"))
+                        else cued,
+                    ),
                 )
             )
 
@@ -152,7 +202,13 @@ def _clue(shown: str, facts: tuple[Fact, ...], role: str, group: _Group | None =
         value=value,
         keywords=(shown,),
         inline=(f"with {shown}", f"with {shown}", f"that has {shown}", f"containing {shown}"),
-        extra=(f"It has {shown}", f"Include {shown}", f"I want {shown}", f"There must be {shown}", f"Put in {shown}"),
+        extra=(
+            f"It has {shown}",
+            f"Include {shown}",
+            f"I want {shown}",
+            f"There must be {shown}",
+            f"Put in {shown}",
+        ),
     )
 
 
@@ -160,7 +216,9 @@ def _shown(cast: Cast, group: _Group) -> str:
     if group.role == "hazard":
         return group.noun
     if group.number == 1:
-        return cast.rng.choice((article(group.noun), article(group.noun), f"one {group.noun}", f"1 {group.noun}"))
+        return cast.rng.choice(
+            (article(group.noun), article(group.noun), f"one {group.noun}", f"1 {group.noun}")
+        )
     digits = f"{group.number} {group.noun}s"
     return digits if cast.chance(0.4) else group.counted
 

@@ -20,7 +20,9 @@ _ITERATIONS: Final = 5
 class Muon(torch.optim.Optimizer):
     """Muon for two-dimensional parameters; learning rate in units of the spectral norm."""
 
-    def __init__(self, matrices: Iterable[Any], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, matrices: Iterable[Any], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
         """With the matrices."""
         super().__init__(list(matrices), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
@@ -38,7 +40,9 @@ class Muon(torch.optim.Optimizer):
                 update = update.T if tall else update
                 alike[tuple(update.shape)].append((matrix, update, tall))
             for some in alike.values():
-                for (matrix, _, tall), update in zip(some, _orthogonal(torch.stack([one for _, one, _ in some])), strict=True):
+                for (matrix, _, tall), update in zip(
+                    some, _orthogonal(torch.stack([one for _, one, _ in some])), strict=True
+                ):
                     scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
                     matrix.add_(update.T if tall else update, alpha=-group["lr"] * scale)

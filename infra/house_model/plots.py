@@ -1,5 +1,7 @@
 """What do synthetic plots look like?"""
 
+# ruff: noqa: C901, PLR0912, PLR0915 - a grammar is one long list of draws and their shares
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -9,7 +11,16 @@ from infra.house_model.clues import Clue, Fact, What
 from infra.house_model.example import Cast, Draft, said
 from infra.house_model.words import NOUNS, NUMBERS, PLACES, article, unlike
 
-STRUCTURES: Final = ("three_act", "five_act", "hero_journey", "kishotenketsu", "mystery", "tragedy", "episodic", "branching")
+STRUCTURES: Final = (
+    "three_act",
+    "five_act",
+    "hero_journey",
+    "kishotenketsu",
+    "mystery",
+    "tragedy",
+    "episodic",
+    "branching",
+)
 _PREMISES: Final = (
     "{A} must find the {e} before anybody else does.",
     "{A} has stolen the {e} and cannot give it back.",
@@ -23,9 +34,26 @@ _PREMISES: Final = (
     "{A} swears to destroy the {e}.",
 )
 _NAMES: Final = (
-    "The letter", "A quiet morning", "The first lie", "The door opens", "A stranger asks", "The long road", "Nobody answers", "The {n}", "What the {n} hides",
-    "One step too far", "The wrong friend", "Ten o'clock", "The price", "A light goes out", "The last chance", "Home again", "The {n} breaks", "Under the {p}",
-    "Back to the {p}", "Rain",
+    "The letter",
+    "A quiet morning",
+    "The first lie",
+    "The door opens",
+    "A stranger asks",
+    "The long road",
+    "Nobody answers",
+    "The {n}",
+    "What the {n} hides",
+    "One step too far",
+    "The wrong friend",
+    "Ten o'clock",
+    "The price",
+    "A light goes out",
+    "The last chance",
+    "Home again",
+    "The {n} breaks",
+    "Under the {p}",
+    "Back to the {p}",
+    "Rain",
 )
 _PURPOSES: Final = (
     "It shows what will be lost.",
@@ -44,7 +72,22 @@ _PURPOSES: Final = (
     "It leaves one question open.",
 )
 _WITH: Final = tuple(text for text in _PURPOSES if "{e}" in text)
-_THEMES: Final = ("loyalty", "guilt", "the sea", "growing up", "what a lie costs", "home", "memory", "greed", "trust", "freedom", "old age", "courage", "work", "silence")
+_THEMES: Final = (
+    "loyalty",
+    "guilt",
+    "the sea",
+    "growing up",
+    "what a lie costs",
+    "home",
+    "memory",
+    "greed",
+    "trust",
+    "freedom",
+    "old age",
+    "courage",
+    "work",
+    "silence",
+)
 
 
 def draft(cast: Cast) -> Draft:
@@ -52,7 +95,20 @@ def draft(cast: Cast) -> Draft:
     rng = cast.rng
     names = [cast.person(told=True) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
     if cast.chance(0.7):
-        cast.tell(clues.people(names, ("searches with", "betrays", "hunts", "saves", "falls in love with", "travels with", "works against")))
+        cast.tell(
+            clues.people(
+                names,
+                (
+                    "searches with",
+                    "betrays",
+                    "hunts",
+                    "saves",
+                    "falls in love with",
+                    "travels with",
+                    "works against",
+                ),
+            )
+        )
     else:
         names = [cast.person(told=False) for _ in names]
     topics: list[str] = []
@@ -78,10 +134,22 @@ def draft(cast: Cast) -> Draft:
     counted = cast.chance(0.35)
     if counted:
         cast.tell(clues.count(cast.words, number, "beat"))
-    title, named = cast.title(lambda: cast.pick("The {n}", "{A} and the {n}", "What became of the {n}", n=(topics or [cast.words.known(NOUNS)])[0], A=said(names[0]), p=place), 0.15)
+    title, named = cast.title(
+        lambda: cast.pick(
+            "The {n}",
+            "{A} and the {n}",
+            "What became of the {n}",
+            n=(topics or [cast.words.known(NOUNS)])[0],
+            A=said(names[0]),
+            p=place,
+        ),
+        0.15,
+    )
     if named:
         cast.tell(clues.title(title))
-    premise = cast.pick(*_PREMISES, A=said(names[0]), e=(topics or [cast.words.known(NOUNS)])[0]) + cast.rated()
+    premise = (
+        cast.pick(*_PREMISES, A=said(names[0]), e=(topics or [cast.words.known(NOUNS)])[0]) + cast.rated()
+    )
     cast.avoided()
     prose = [premise, f"Structure: {structure}.", f"Title: {title}."]
     document: dict[str, Any] = {"premise": premise, "structure_type": structure, "title": title}
@@ -98,7 +166,10 @@ def draft(cast: Cast) -> Draft:
             purpose = cast.pick(*_WITH, e=wanted[at.index(index)])
         else:
             purpose = cast.pick(*_PURPOSES, e=rng.choice([*topics, *wanted, cast.words.known(NOUNS)]))
-        beat: dict[str, Any] = {"purpose": purpose, "name": cast.pick(*_NAMES, n=cast.words.known(NOUNS), p=cast.words.known(PLACES))}
+        beat: dict[str, Any] = {
+            "purpose": purpose,
+            "name": cast.pick(*_NAMES, n=cast.words.known(NOUNS), p=cast.words.known(PLACES)),
+        }
         line = f"{index + 1}. {purpose} Called: {beat['name']}."
         crew = [names[0]] if cast.chance(0.4) else []
         if everyone and (index == number - 1 or cast.chance(0.5)):
@@ -119,7 +190,9 @@ def draft(cast: Cast) -> Draft:
 
 
 def _structure(name: str) -> Clue:
-    spoken = {"three_act": "three-act", "five_act": "five-act", "hero_journey": "hero's journey"}.get(name, name)
+    spoken = {"three_act": "three-act", "five_act": "five-act", "hero_journey": "hero's journey"}.get(
+        name, name
+    )
     return Clue(
         facts=(Fact(what=What.DETAIL, text=name),),
         labels=("structure", "structure type", "structure_type", "structureType"),

@@ -1,5 +1,7 @@
 """What do synthetic documents of a request's own schema look like: facts in prose, facts in JSON?"""
 
+# ruff: noqa: PLR2004 - a grammar is one long list of draws and their shares
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -10,16 +12,97 @@ from infra.house_model.example import Cast, Draft
 from infra.house_model.words import ADJECTIVES, MOODS, NAMES, NOUNS, PLACES, unlike
 
 _TEXT_KEYS: Final = (
-    "name", "title", "type", "color", "material", "owner", "place", "origin", "category", "label", "status", "mood", "weapon", "role", "author",
-    "city", "class", "effect", "element", "faction", "genre", "habitat", "maker", "rank", "species", "style", "theme", "season", "leader", "reward",
+    "name",
+    "title",
+    "type",
+    "color",
+    "material",
+    "owner",
+    "place",
+    "origin",
+    "category",
+    "label",
+    "status",
+    "mood",
+    "weapon",
+    "role",
+    "author",
+    "city",
+    "class",
+    "effect",
+    "element",
+    "faction",
+    "genre",
+    "habitat",
+    "maker",
+    "rank",
+    "species",
+    "style",
+    "theme",
+    "season",
+    "leader",
+    "reward",
 )
-_NUMBER_KEYS: Final = ("price", "level", "age", "count", "weight", "damage", "health", "speed", "year", "size", "score", "cost", "power", "range", "pages", "rooms", "players", "duration", "amount", "floor")
-_LIST_KEYS: Final = ("tags", "items", "parts", "names", "skills", "colors", "ingredients", "rooms", "steps", "members", "features", "topics")
-_FLAG_KEYS: Final = ("rare", "magic", "locked", "alive", "secret", "broken", "legal", "finished", "friendly", "heavy")
+_NUMBER_KEYS: Final = (
+    "price",
+    "level",
+    "age",
+    "count",
+    "weight",
+    "damage",
+    "health",
+    "speed",
+    "year",
+    "size",
+    "score",
+    "cost",
+    "power",
+    "range",
+    "pages",
+    "rooms",
+    "players",
+    "duration",
+    "amount",
+    "floor",
+)
+_LIST_KEYS: Final = (
+    "tags",
+    "items",
+    "parts",
+    "names",
+    "skills",
+    "colors",
+    "ingredients",
+    "rooms",
+    "steps",
+    "members",
+    "features",
+    "topics",
+)
+_FLAG_KEYS: Final = (
+    "rare",
+    "magic",
+    "locked",
+    "alive",
+    "secret",
+    "broken",
+    "legal",
+    "finished",
+    "friendly",
+    "heavy",
+)
 _SENTENCE_KEYS: Final = ("description", "summary", "text", "note", "story", "history", "purpose")
 _SENTENCES: Final = (
-    "Nobody knows who made it.", "It was found in the {p}.", "It hums when it rains.", "It belongs to the {n}.", "Some say that it brings luck.",
-    "It has been repaired twice.", "It is worth more than it looks.", "Children are afraid of it.", "It opens the way to the {p}.", "It was lost for years.",
+    "Nobody knows who made it.",
+    "It was found in the {p}.",
+    "It hums when it rains.",
+    "It belongs to the {n}.",
+    "Some say that it brings luck.",
+    "It has been repaired twice.",
+    "It is worth more than it looks.",
+    "Children are afraid of it.",
+    "It opens the way to the {p}.",
+    "It was lost for years.",
 )
 
 
@@ -38,7 +121,9 @@ def draft(cast: Cast) -> Draft:
         shown = key.replace("_", " ")
         match kind:
             case "text":
-                value: Any = first if key in ("name", "title") and cast.chance(0.6) else _text(cast, told=told)
+                value: Any = (
+                    first if key in ("name", "title") and cast.chance(0.6) else _text(cast, told=told)
+                )
                 said = str(value)
             case "number":
                 value = rng.choice((rng.randrange(1, 13), rng.randrange(10, 101, 5), rng.randrange(1, 500)))
@@ -57,20 +142,34 @@ def draft(cast: Cast) -> Draft:
         document[key] = value
         lines.append(f"{shown[0].upper()}{shown[1:]}: {said}" + ("" if kind == "sentence" else "."))
     cast.avoided(0.08)
-    nested = cast.chance(0.15) and len(document) > 2  # noqa: PLR2004 - something stays outside
+    nested = cast.chance(0.15) and len(document) > 2
     if nested:
         inner = dict(list(document.items())[1:])
-        document = {**dict(list(document.items())[:1]), rng.choice(("details", "data", "info", "stats")): inner}
-    return Draft(clues=tuple(cast.clues), prose=(" " if cast.chance(0.3) else "\n").join(lines), document=document)
+        document = {
+            **dict(list(document.items())[:1]),
+            rng.choice(("details", "data", "info", "stats")): inner,
+        }
+    return Draft(
+        clues=tuple(cast.clues), prose=(" " if cast.chance(0.3) else "\n").join(lines), document=document
+    )
 
 
 def _keys(cast: Cast) -> list[tuple[str, str]]:
-    banks = (("text", _TEXT_KEYS), ("text", _TEXT_KEYS), ("number", _NUMBER_KEYS), ("list", _LIST_KEYS), ("flag", _FLAG_KEYS), ("sentence", _SENTENCE_KEYS))
+    banks = (
+        ("text", _TEXT_KEYS),
+        ("text", _TEXT_KEYS),
+        ("number", _NUMBER_KEYS),
+        ("list", _LIST_KEYS),
+        ("flag", _FLAG_KEYS),
+        ("sentence", _SENTENCE_KEYS),
+    )
     keys = []
     for _ in range(cast.rng.choice((1, 2, 3, 3, 4, 5))):
         kind, bank = cast.rng.choice(banks)
         own = cast.chance(0.3)
-        key = unlike(lambda bank=bank, own=own: cast.words.made_up() if own else cast.rng.choice(bank), cast.taken)
+        key = unlike(
+            lambda bank=bank, own=own: cast.words.made_up() if own else cast.rng.choice(bank), cast.taken
+        )
         keys.append((f"{key}_{cast.words.known(NOUNS)}" if own and cast.chance(0.2) else key, kind))
     return keys
 

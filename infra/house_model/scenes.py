@@ -1,5 +1,7 @@
 """What do synthetic scenes look like?"""
 
+# ruff: noqa: C901, PLR0912, PLR0915 - a grammar is one long list of draws and their shares
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -36,33 +38,89 @@ _DETAILS: Final = (
     "It smells of smoke, and there is {a}.",
 )
 _GOALS: Final = (
-    "to find the {n}", "to get away unseen", "to hear the truth", "to be forgiven", "to win some time", "to open the {n}",
-    "to sell the {n}", "to keep the {n} hidden", "to go home before dark", "to know who was here", "to send the others away", "to be believed",
+    "to find the {n}",
+    "to get away unseen",
+    "to hear the truth",
+    "to be forgiven",
+    "to win some time",
+    "to open the {n}",
+    "to sell the {n}",
+    "to keep the {n} hidden",
+    "to go home before dark",
+    "to know who was here",
+    "to send the others away",
+    "to be believed",
 )
 _OBSTACLES: Final = (
-    "Nobody will listen.", "The door is locked.", "There is not enough time.", "Somebody is watching.", "The {n} is missing.", "It would hurt a friend.", "The way back is closed.",
+    "Nobody will listen.",
+    "The door is locked.",
+    "There is not enough time.",
+    "Somebody is watching.",
+    "The {n} is missing.",
+    "It would hurt a friend.",
+    "The way back is closed.",
 )
 _ACTIONS: Final = (
-    "{N} picks up the {e}.", "{N} looks at the {e} for a long time.", "{N} puts the {e} on the table.", "{N} asks about the {e}.",
-    "{N} hides the {e}.", "{N} finds the {e} in the dark.", "{N} breaks the {e} by accident.", "{N} gives the {e} away.",
-    "{N} follows the sound to the {e}.", "{N} will not touch the {e}.",
+    "{N} picks up the {e}.",
+    "{N} looks at the {e} for a long time.",
+    "{N} puts the {e} on the table.",
+    "{N} asks about the {e}.",
+    "{N} hides the {e}.",
+    "{N} finds the {e} in the dark.",
+    "{N} breaks the {e} by accident.",
+    "{N} gives the {e} away.",
+    "{N} follows the sound to the {e}.",
+    "{N} will not touch the {e}.",
 )
 _EMPTY: Final = (
-    "The {e} falls over.", "Wind moves the {e}.", "The {e} begins to shake.", "Something scratches at the {e}.", "The {e} is gone.", "Water drips on the {e}.",
+    "The {e} falls over.",
+    "Wind moves the {e}.",
+    "The {e} begins to shake.",
+    "Something scratches at the {e}.",
+    "The {e} is gone.",
+    "Water drips on the {e}.",
 )
 _EFFECTS: Final = (
-    "Now there is no way back.", "The room goes quiet.", "Somebody laughs.", "It is too late to pretend.", "The others step back.",
-    "A light comes on outside.", "Nobody saw it.", "It changes how they look at each other.", "The floor gives way a little.", "The sound carries far.",
+    "Now there is no way back.",
+    "The room goes quiet.",
+    "Somebody laughs.",
+    "It is too late to pretend.",
+    "The others step back.",
+    "A light comes on outside.",
+    "Nobody saw it.",
+    "It changes how they look at each other.",
+    "The floor gives way a little.",
+    "The sound carries far.",
 )
 _NARRATIONS: Final = (
-    "You come to the {p} at the wrong moment.", "The {p} is quieter than you remember.", "It takes a while until you see who is there.",
-    "You have been told not to come here.", "The {p} looks smaller at this hour.", "Somebody has left the door open for you.", "You hear them before you see them.",
+    "You come to the {p} at the wrong moment.",
+    "The {p} is quieter than you remember.",
+    "It takes a while until you see who is there.",
+    "You have been told not to come here.",
+    "The {p} looks smaller at this hour.",
+    "Somebody has left the door open for you.",
+    "You hear them before you see them.",
 )
 _OUTCOMES: Final = (
-    "They leave together.", "Nobody has what they came for.", "One of them knows the truth now.", "The {n} has changed hands.", "The way on is open.",
-    "The plan has failed, but they are alive.", "A promise is made.", "They will not meet here again.",
+    "They leave together.",
+    "Nobody has what they came for.",
+    "One of them knows the truth now.",
+    "The {n} has changed hands.",
+    "The way on is open.",
+    "The plan has failed, but they are alive.",
+    "A promise is made.",
+    "They will not meet here again.",
 )
-_LABELS: Final = ("Open the door", "Ask for the truth", "Walk away", "Wait until morning", "Take the {n}", "Follow the sound", "Say nothing", "Call for help")
+_LABELS: Final = (
+    "Open the door",
+    "Ask for the truth",
+    "Walk away",
+    "Wait until morning",
+    "Take the {n}",
+    "Follow the sound",
+    "Say nothing",
+    "Call for help",
+)
 _NEXT: Final = ("The {p}", "The road to the {p}", "What the {n} means", "Later, at the {p}")
 
 
@@ -91,7 +149,12 @@ def draft(cast: Cast) -> Draft:
     counted = cast.chance(0.2)
     if counted:
         cast.tell(clues.count(cast.words, number, "moment"))
-    title, named = cast.title(lambda: cast.pick("At the {p}", "The {n}", "The {p}, {t}", p=place, n=cast.words.known(NOUNS), t=time or "later"), 0.15)
+    title, named = cast.title(
+        lambda: cast.pick(
+            "At the {p}", "The {n}", "The {p}, {t}", p=place, n=cast.words.known(NOUNS), t=time or "later"
+        ),
+        0.15,
+    )
     if named:
         cast.tell(clues.title(title))
     purpose = cast.pick(*PURPOSES) + cast.rated()
@@ -106,7 +169,9 @@ def draft(cast: Cast) -> Draft:
     lines = [purpose, f"Title: {title}.", f"Place: {place}.{f' Time: {time}.' if time else ''}"]
     lines += [" ".join(details)] * bool(details)
     lines.append(f"Mood: {mood}.{f' Pacing: {pacing}.' if pacing else ''}")
-    document: dict[str, Any] = {"purpose": purpose, "title": title, "setting": setting, "mood": mood} | ({"pacing": pacing} if pacing else {})
+    document: dict[str, Any] = {"purpose": purpose, "title": title, "setting": setting, "mood": mood} | (
+        {"pacing": pacing} if pacing else {}
+    )
     roles: list[dict[str, Any]] = []
     for name in names:
         goal = cast.pick(*_GOALS, n=noun())
@@ -125,7 +190,9 @@ def draft(cast: Cast) -> Draft:
         lines.append(f"{NUMBERS[number].capitalize()} moment{'s' * (number > 1)}.")
     for index in range(number):
         word = left.pop(0) if left else rng.choice([noun(), *wanted])
-        action = cast.pick(*_ACTIONS, N=said(rng.choice(names)), e=word) if names else cast.pick(*_EMPTY, e=word)
+        action = (
+            cast.pick(*_ACTIONS, N=said(rng.choice(names)), e=word) if names else cast.pick(*_EMPTY, e=word)
+        )
         moment = {"action": action}
         if cast.chance(0.5):
             moment["effect"] = cast.pick(*_EFFECTS)
@@ -137,7 +204,10 @@ def draft(cast: Cast) -> Draft:
     if cast.chance(0.35):
         document["exits"] = []
         for index in range(rng.choice((1, 2, 2))):
-            label, onward = cast.pick(*_LABELS, n=noun()), cast.pick(*_NEXT, n=noun(), p=cast.words.known(PLACES))
+            label, onward = (
+                cast.pick(*_LABELS, n=noun()),
+                cast.pick(*_NEXT, n=noun(), p=cast.words.known(PLACES)),
+            )
             document["exits"].append({"id": f"way_{index + 1}", "label": label, "leads_to": onward})
             lines.append(f"Way {index + 1}: {label}, to: {onward}.")
     return Draft(clues=tuple(cast.clues), head=head, prose="\n".join(lines), document=document)
@@ -150,7 +220,16 @@ def _people(cast: Cast) -> list[str]:
     told = cast.chance(0.75)
     names = [cast.person(told=told) for _ in range(number)]
     if told:
-        verbs = ("meets", "waits for", "argues with", "follows", "finds", "says goodbye to", "runs into", "has a secret from")
+        verbs = (
+            "meets",
+            "waits for",
+            "argues with",
+            "follows",
+            "finds",
+            "says goodbye to",
+            "runs into",
+            "has a secret from",
+        )
         cast.tell(clues.people(names, verbs))
     return names
 

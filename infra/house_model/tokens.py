@@ -61,10 +61,15 @@ def train_tokenizer(texts: Iterable[str]) -> Any:
     learning = Tokenizer(models.BPE())
     learning.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=_PIECES, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, max_token_length=12
+        vocab_size=_PIECES,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+        max_token_length=12,
     )
     bare = Counter(part.strip(" ") or " " for text in texts for part, _ in splitting.pre_tokenize_str(text))
-    learning.train_from_iterator((part for part, times in sorted(bare.items()) for _ in range(min(times, 400))), trainer)
+    learning.train_from_iterator(
+        (part for part, times in sorted(bare.items()) for _ in range(min(times, 400))), trainer
+    )
     learnt = json.loads(learning.to_str())["model"]
     vocabulary: dict[str, int] = learnt["vocab"]
     merges: list[list[str]] = [list(pair) for pair in learnt["merges"]]
@@ -74,9 +79,11 @@ def train_tokenizer(texts: Iterable[str]) -> Any:
         for part, _ in splitting.pre_tokenize_str(text):
             if part.startswith(" ") and part != " ":
                 first[learning.encode(part[1:]).tokens[0]] += 1
-    for piece in sorted(vocabulary, key=vocabulary.__getitem__):
-        if first[piece] >= _BEGINS or (len(piece) == 1 and piece.isalpha() and piece.isascii()):
-            merges.append([space, piece])
+    merges += [
+        [space, piece]
+        for piece in sorted(vocabulary, key=vocabulary.__getitem__)
+        if first[piece] >= _BEGINS or (len(piece) == 1 and piece.isalpha() and piece.isascii())
+    ]
     for pair in merges:
         vocabulary.setdefault("".join(pair), len(vocabulary))
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[(left, right) for left, right in merges]))

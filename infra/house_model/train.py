@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -29,11 +28,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides what comes out."""
 
     seed: int = 20
-    steps: int = 15_000
+    steps: int = 10_000
     #: First steps that only copy.
     warm_up: int = 700
     #: Later, one step in this many.
     copy_every: int = 12
+    #: From this step on, tokens that have to be found in the prompt count more.
+    focus_from: int = 4_320
     #: Share of the steps at the full learning rate; then it falls along a cosine.
     flat: float = 0.4
     #: Learning rates of the matrices (Muon) and of the rest (AdamW).
@@ -61,13 +62,27 @@ def tokenizer_of(plan: Plan, folder: Path) -> Any:
     return load_tokenizer(folder)
 
 
+class Figures(msgspec.Struct, kw_only=True):
+    """What a training run was, interruptions included."""
+
+    documents: int = 0
+    #: Padding included.
+    tokens: int = 0
+    seconds: float = 0.0
+    #: Of documents, nats per learnt token, a moving mean over about 200 steps.
+    loss: float = math.nan
+
+
 class Training:
     """A model on its way, with everything that is needed to go on."""
 
     def __init__(self, plan: Plan, tokenizer: Any) -> None:
         """At step 0."""
         self.plan, self.tokenizer, self.step, self.place = plan, tokenizer, 0, Place()
-        self.model = decoder(tokenizer, seed=plan.seed, width=plan.width, layers=plan.layers, heads=plan.heads)
+        self.figures = Figures()
+        self.model = decoder(
+            tokenizer, seed=plan.seed, width=plan.width, layers=plan.layers, heads=plan.heads
+        )
         layers = list(self.model.model.layers.named_parameters())
         matrices = [value for _, value in layers if value.ndim == 2]  # noqa: PLR2004 - a matrix
         chosen = {id(value) for value in matrices}
@@ -78,9 +93,9 @@ class Training:
         )
         self._batches = documents(plan.seed, tokenizer, self.place)
 
-    def advance(self) -> tuple[bool, float, int]:
-        """One step: whether it was of copying, its loss (nats per token) and its number of tokens."""
-        plan = self.plan
+    def advance(self) -> tuple[bool, float]:
+        """One step: whether it was of copying, and its loss (nats per token)."""
+        plan, figures, begun = self.plan, self.figures, time.monotonic()
         copies = self.step < plan.warm_up or self.step % plan.copy_every == 0
         if copies:
             batch = copying(plan.seed, self.step, len(self.tokenizer))
@@ -90,13 +105,20 @@ class Training:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = full * rate(plan, self.step)
-        loss = loss_of(self.model, batch)
+        loss = loss_of(self.model, batch, focus=self.step >= plan.focus_from)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        return copies, loss.item(), sum(map(len, batch.ids))
+        figures.tokens += sum(map(len, batch.ids))
+        if not copies:
+            figures.documents += len(batch.ids)
+            figures.loss = (
+                loss.item() if math.isnan(figures.loss) else 0.995 * figures.loss + 0.005 * loss.item()
+            )
+        figures.seconds += time.monotonic() - begun
+        return copies, loss.item()
 
     def save(self, folder: Path) -> None:
         """Write the weights, and beside them what training needs to go on."""
@@ -104,11 +126,12 @@ class Training:
             "step": self.step,
             "place": [self.place.pool, self.place.batch],
             "plan": json.dumps(msgspec.to_builtins(self.plan)),
+            "figures": msgspec.to_builtins(self.figures),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "model": self.model.state_dict(),
         }
         torch.save(state, folder / "training.pt.part")
-        os.replace(folder / "training.pt.part", folder / "training.pt")
+        (folder / "training.pt.part").replace(folder / "training.pt")
 
     def load(self, folder: Path) -> None:
         """Go on from what :meth:`save` wrote.
@@ -118,48 +141,59 @@ class Training:
         """
         state = torch.load(folder / "training.pt", weights_only=True)
         if json.loads(state["plan"]) != msgspec.to_builtins(self.plan):
-            raise ValueError(f"{folder / 'training.pt'} belongs to the plan {state['plan']}; use another folder, or that plan")
+            raise ValueError(
+                f"{folder / 'training.pt'} belongs to the plan {state['plan']}; use another folder, or that plan"
+            )
         self.step, self.place = state["step"], Place(pool=state["place"][0], batch=state["place"][1])
+        self.figures = msgspec.convert(state["figures"], Figures)
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self._batches = documents(self.plan.seed, self.tokenizer, self.place)
 
 
-def loss_of(model: Any, batch: Batch) -> Any:
-    """Mean cross-entropy of the labelled tokens, nats."""
+def loss_of(model: Any, batch: Batch, *, focus: bool = False) -> Any:
+    """Mean cross-entropy of the labelled tokens, nats; with ``focus`` by their weights."""
     ids, labels = torch.tensor(batch.ids), torch.tensor(batch.labels)[:, 1:]
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     learnt = labels >= 0
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[learnt]), labels[learnt])
+    each = torch.nn.functional.cross_entropy(model.lm_head(hidden[learnt]), labels[learnt], reduction="none")
+    if not focus:
+        return each.mean()
+    weights = torch.tensor(batch.weights)[:, 1:][learnt]
+    return (each * weights).sum() / weights.sum()
 
 
-def train(plan: Plan, folder: Path, *, threads: int, save_seconds: float = 120.0, say: Callable[[str], None] = print) -> Any:
+def train(
+    plan: Plan, folder: Path, *, threads: int, save_seconds: float = 120.0, say: Callable[[str], None] = print
+) -> Training:
     """Train to the end of the plan, from the last checkpoint in the folder where there is one.
 
-    Returns:
-        The trained model.
+    Args:
+        plan: what to train.
+        folder: for the tokenizer and the checkpoint.
+        threads: of the CPU.
+        save_seconds: time between two checkpoints.
+        say: takes a line of progress.
     """
     torch.set_num_threads(threads)
-    tokenizer = tokenizer_of(plan, folder)
-    training = Training(plan, tokenizer)
+    training = Training(plan, tokenizer_of(plan, folder))
     if (folder / "training.pt").exists():
         training.load(folder)
         say(f"goes on at step {training.step}")
-    say(f"{size_of(training.model):,} parameters, {len(tokenizer)} tokens, {plan.steps} steps")
+    say(f"{size_of(training.model):,} parameters, {len(training.tokenizer)} tokens, {plan.steps} steps")
     begun = saved = time.monotonic()
-    first, tokens, losses, copied = training.step, 0, list[float](), list[float]()
+    first, losses, copied = training.step, list[float](), list[float]()
     training.model.train()
     while training.step < plan.steps:
-        copies, loss, number = training.advance()
-        tokens += number
+        copies, loss = training.advance()
         (copied if copies else losses).append(loss)
         now = time.monotonic()
         if training.step % _PROGRESS_STEPS == 0:
-            speed = (training.step - first) / (now - begun)
+            left = (plan.steps - training.step) * (now - begun) / (training.step - first)
             say(
                 f"step {training.step}/{plan.steps} loss {_mean(losses):.4f} copying {_mean(copied):.3f} "
-                f"{tokens / (now - begun):.0f} tokens/s, {(plan.steps - training.step) / speed / 60:.0f} min left"
+                f"{training.figures.tokens / training.figures.seconds:.0f} tokens/s, {left / 60:.0f} min left"
             )
             losses, copied = [], copied[-2:]
             sys.stdout.flush()
@@ -167,19 +201,8 @@ def train(plan: Plan, folder: Path, *, threads: int, save_seconds: float = 120.0
             training.save(folder)
             saved = now
     training.save(folder)
-    return training.model
+    return training
 
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
-
-
-def export(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write an ordinary model folder: safetensors in half precision, configuration, tokenizer."""
-    import copy  # noqa: PLC0415 - once
-
-    folder.mkdir(parents=True, exist_ok=True)
-    half = copy.deepcopy(model).to(torch.float16)
-    half.save_pretrained(folder, safe_serialization=True)
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    save_tokenizer(tokenizer.backend_tokenizer, folder)

@@ -1,5 +1,7 @@
 """What do synthetic transitions look like?"""
 
+# ruff: noqa: C901, PLR0915 - a grammar is one long list of draws and their shares
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -63,8 +65,21 @@ _NARRATIONS: Final = (
     "First it was {f}, and then it was {t}.",
     "The {f} part ends here, the {t} part is already running.",
 )
-_SOUNDS: Final = ("A low hum that grows.", "Wind, then nothing.", "One note, held too long.", "Wheels on wet stone.", "A clock, a little too fast.", "Breathing, close by.")
-_IMAGES: Final = ("An empty {p} from above.", "The {p}, seen through a window.", "A hand on a door in the {p}.", "The {p} in the first light.", "Two shadows in the {p}.")
+_SOUNDS: Final = (
+    "A low hum that grows.",
+    "Wind, then nothing.",
+    "One note, held too long.",
+    "Wheels on wet stone.",
+    "A clock, a little too fast.",
+    "Breathing, close by.",
+)
+_IMAGES: Final = (
+    "An empty {p} from above.",
+    "The {p}, seen through a window.",
+    "A hand on a door in the {p}.",
+    "The {p} in the first light.",
+    "Two shadows in the {p}.",
+)
 
 
 def draft(cast: Cast) -> Draft:
@@ -93,7 +108,14 @@ def draft(cast: Cast) -> Draft:
     purpose = cast.pick(*_PURPOSES, **values) + cast.rated()
     cast.avoided()
     lines = [purpose, f"From {before} to {after}, {pacing} pacing, {kind}, {seconds} seconds."]
-    document: dict[str, Any] = {"purpose": purpose, "mood_from": before, "mood_to": after, "pacing": pacing, "transition_type": kind, "duration_s": seconds}
+    document: dict[str, Any] = {
+        "purpose": purpose,
+        "mood_from": before,
+        "mood_to": after,
+        "pacing": pacing,
+        "transition_type": kind,
+        "duration_s": seconds,
+    }
     if title:
         lines.append(f"Title: {title}.")
         document["title"] = title
@@ -135,12 +157,24 @@ def _moods(before: str, after: str) -> Clue:
         facts=(Fact(what=What.DETAIL, text=f"from {before} to {after}"),),
         labels=("mood", "moods", "style", "mood change"),
         value=f"{before} to {after}",
-        keywords=(f"{before} to {after}", f"from {before} to {after}", f"{before} -> {after}", f"mood from {before}, mood to {after}"),
-        inline=(
-            f"from {before} to {after}", f"from {before} to {after}", f"that goes from {before} to {after}",
-            f"from {article(before)} scene to {article(after)} one", f"between {article(before)} mood and {article(after)} mood",
+        keywords=(
+            f"{before} to {after}",
+            f"from {before} to {after}",
+            f"{before} -> {after}",
+            f"mood from {before}, mood to {after}",
         ),
-        extra=(f"It goes from {before} to {after}", f"The mood changes from {before} to {after}", f"It starts {before} and ends {after}"),
+        inline=(
+            f"from {before} to {after}",
+            f"from {before} to {after}",
+            f"that goes from {before} to {after}",
+            f"from {article(before)} scene to {article(after)} one",
+            f"between {article(before)} mood and {article(after)} mood",
+        ),
+        extra=(
+            f"It goes from {before} to {after}",
+            f"The mood changes from {before} to {after}",
+            f"It starts {before} and ends {after}",
+        ),
         split=(
             (("mood from", "moodFrom", "mood_from", "style.moodFrom", "from", "mood from"), before),
             (("mood to", "moodTo", "mood_to", "style.moodTo", "to", "mood to"), after),
@@ -162,12 +196,29 @@ def _kind(word: str) -> Clue:
 def _duration(cast: Cast, seconds: int) -> Clue:
     longer = seconds + cast.rng.choice((5, 10, 20))
     shorter = max(1, seconds - cast.rng.choice((1, 5, 10)))
-    values = [str(seconds), f"{seconds} s", f"{seconds} seconds", f"{shorter}-{longer}, target {seconds}", f"{seconds}s", f"min {shorter}, max {longer}, target {seconds}"]
+    values = [
+        str(seconds),
+        f"{seconds} s",
+        f"{seconds} seconds",
+        f"{shorter}-{longer}, target {seconds}",
+        f"{seconds}s",
+        f"min {shorter}, max {longer}, target {seconds}",
+    ]
     return Clue(
         facts=(Fact(what=What.COUNT, text=f"{seconds} seconds"),),
         labels=("duration", "duration_s", "length", "duration in seconds", "seconds"),
         value=cast.rng.choice(values),
         keywords=(f"{seconds} seconds", f"{seconds} s", f"{seconds}s"),
-        inline=(f"over {seconds} seconds", f"in {seconds} seconds", f"of {seconds} seconds", f"lasting {seconds} seconds"),
-        extra=(f"It takes {seconds} seconds", f"Make it {seconds} seconds long", f"It should last {seconds} seconds", f"Duration: {seconds} seconds"),
+        inline=(
+            f"over {seconds} seconds",
+            f"in {seconds} seconds",
+            f"of {seconds} seconds",
+            f"lasting {seconds} seconds",
+        ),
+        extra=(
+            f"It takes {seconds} seconds",
+            f"Make it {seconds} seconds long",
+            f"It should last {seconds} seconds",
+            f"Duration: {seconds} seconds",
+        ),
     )

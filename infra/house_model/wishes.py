@@ -1,5 +1,7 @@
 """How do people word a wish: keywords, lines of a node's fields, or sentences?"""
 
+# ruff: noqa: PLR2004 - shares of the draws
+
 from __future__ import annotations
 
 import random
@@ -20,23 +22,74 @@ _NAMES: Final = {
     "custom": ("card", "record", "entry", "document", "sheet"),
 }
 _OPENERS: Final = (
-    "Write {a}", "Make {a}", "Create {a}", "Please make {a}", "I need {a}", "I want {a}", "Give me {a}", "Generate {a}",
-    "Could you write {a}", "Design {a}", "{A}", "{A}", "{A}", "Please write {a}", "I would like {a}", "Build {a}",
-    "We need {a}", "Can you make {a}", "Let's have {a}", "Write me {a}",
+    "Write {a}",
+    "Make {a}",
+    "Create {a}",
+    "Please make {a}",
+    "I need {a}",
+    "I want {a}",
+    "Give me {a}",
+    "Generate {a}",
+    "Could you write {a}",
+    "Design {a}",
+    "{A}",
+    "{A}",
+    "{A}",
+    "Please write {a}",
+    "I would like {a}",
+    "Build {a}",
+    "We need {a}",
+    "Can you make {a}",
+    "Let's have {a}",
+    "Write me {a}",
 )
 _VERBS: Final = (
-    "find", "look for", "hide", "fight over", "repair", "steal", "guard", "discover", "argue about", "bury", "open", "talk about",
-    "search for", "sell", "lose", "need", "want", "have to share", "fear", "follow",
+    "find",
+    "look for",
+    "hide",
+    "fight over",
+    "repair",
+    "steal",
+    "guard",
+    "discover",
+    "argue about",
+    "bury",
+    "open",
+    "talk about",
+    "search for",
+    "sell",
+    "lose",
+    "need",
+    "want",
+    "have to share",
+    "fear",
+    "follow",
 )
-_CLOSERS: Final = ("please", "thanks", "thank you", "Thanks in advance", "Surprise me with the rest", "The rest is up to you")
+_CLOSERS: Final = (
+    "please",
+    "thanks",
+    "thank you",
+    "Thanks in advance",
+    "Surprise me with the rest",
+    "The rest is up to you",
+)
 #: Lines that a node's configuration has and that say nothing about the content.
 _NOISE: Final = (
-    "purpose: gap_fill", "strategy: once", "strategy: per_playthrough", "enabled: true", "version: 1", "fallback: golden_sample",
-    "seed: playthrough", "template: default", "language: en",
+    "purpose: gap_fill",
+    "strategy: once",
+    "strategy: per_playthrough",
+    "enabled: true",
+    "version: 1",
+    "fallback: golden_sample",
+    "seed: playthrough",
+    "template: default",
+    "language: en",
 )
 
 
-def wish(kind: str, clues: Sequence[Clue], rng: random.Random, *, style: str, head: Clue | None = None) -> str:
+def wish(
+    kind: str, clues: Sequence[Clue], rng: random.Random, *, style: str, head: Clue | None = None
+) -> str:
     """The clues as somebody would write them.
 
     Args:
@@ -98,17 +151,20 @@ def _sentence(kind: str, clues: Sequence[Clue], rng: random.Random, head: Clue |
     told = list(clues)
     shown = article(rng.choice(_NAMES[kind]))
     story, told, head = _story(told, head, rng) if rng.random() < 0.45 else ("", told, head)
-    if story and rng.random() < 0.4:
-        opener = story[0].upper() + story[1:]
-    elif story:
-        opener = rng.choice(_OPENERS).format(a=shown, A=shown[0].upper() + shown[1:])
-        opener += rng.choice((" where ", " in which ", ": ", " about how ", ". ")) + story
+    plainly = bool(story) and rng.random() < 0.4
+    if story:
+        pass
     elif head and rng.random() < 0.45:
         shown = rng.choice((article(head.value), article(head.value), f"the {head.value}"))
     elif head:
         told.insert(0, head)
-    if not story:
-        opener = rng.choice(_OPENERS).format(a=shown, A=shown[0].upper() + shown[1:])
+    opener = (
+        story[0].upper() + story[1:]
+        if plainly
+        else rng.choice(_OPENERS).format(a=shown, A=shown[0].upper() + shown[1:])
+    )
+    if story and not plainly:
+        opener += rng.choice((" where ", " in which ", ": ", " about how ", ". ")) + story
     fragments: list[str] = []
     sentences: list[str] = []
     share = 0.0 if story and rng.random() < 0.7 else rng.choice((1.0, 0.75, 0.5))
@@ -139,7 +195,11 @@ def _story(clues: list[Clue], head: Clue | None, rng: random.Random) -> tuple[st
         return "", clues, head
     many = " and " in who.shown
     verb = rng.choice(_VERBS)
-    text = f"{who.shown} {verb if many else _singular(verb)} {what.shown}" if what else f"{who.shown} {'are' if many else 'is'}"
+    text = (
+        f"{who.shown} {verb if many else _singular(verb)} {what.shown}"
+        if what
+        else f"{who.shown} {'are' if many else 'is'}"
+    )
     if where:
         text += f" {rng.choice(('in', 'at', 'in', 'near'))} {rng.choice((where.shown, 'the ' + where.value))}"
     used = (who, what, where)

@@ -4,6 +4,8 @@ What a wish names comes from open lists: real words beside words that are made u
 guessing never pays and copying does.  One word in ten, by its checksum, is kept for the evaluation.
 """
 
+# ruff: noqa: PLR2004, SIM905 - shares of the draws; lists of words
+
 from __future__ import annotations
 
 import random
@@ -128,8 +130,31 @@ _ONSETS: Final = tuple(
     " tr tw v w y z".split()
 )
 _VOWELS: Final = tuple("a e i o u a e i o u ai au ea ee ei ia oa oo ou ay".split())
-_CODAS: Final = ("", "", "", *"b ck d f g k l ll ld lm ln lt m mb n nd ng nk nt p r rd rk rn rt s sh sk st t th x z".split())
-_SUFFIXES: Final = ("er", "ing", "le", "ite", "ion", "ard", "en", "el", "um", "is", "o", "a", "ine", "ack", "et", "ish", "ory")
+_CODAS: Final = (
+    "",
+    "",
+    "",
+    *"b ck d f g k l ll ld lm ln lt m mb n nd ng nk nt p r rd rk rn rt s sh sk st t th x z".split(),
+)
+_SUFFIXES: Final = (
+    "er",
+    "ing",
+    "le",
+    "ite",
+    "ion",
+    "ard",
+    "en",
+    "el",
+    "um",
+    "is",
+    "o",
+    "a",
+    "ine",
+    "ack",
+    "et",
+    "ish",
+    "ory",
+)
 _LETTERS: Final = "abcdefghiklmnoprstuvwy"
 #: One word in this many is never trained on.
 HELD_EVERY: Final = 10
@@ -146,7 +171,9 @@ def _trained(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word for word in words if not held_out(word))
 
 
-_TRAINED: Final = {words: _trained(words) for words in (NOUNS, ADJECTIVES, PLACES, MOODS, NAMES, ROLES, ENEMIES, TAGS)}
+_TRAINED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
+    words: _trained(words) for words in (NOUNS, ADJECTIVES, PLACES, MOODS, NAMES, ROLES, ENEMIES, TAGS)
+}
 _KEPT: Final = {words: tuple(sorted(set(words) - set(known))) for words, known in _TRAINED.items()}
 
 
@@ -167,22 +194,28 @@ class Words:
         if self.rng.random() < made_up:
             word = self.made_up()
             return word.capitalize() if words is NAMES else word
+        if self._unseen and words is TAGS:
+            # Too few tags are kept from training to draw several from.
+            return f"{self.told(NOUNS)}_{self.told(NOUNS)}"
         return self.rng.choice((_KEPT if self._unseen else _TRAINED)[words])
 
     def made_up(self) -> str:
         """A word that no list has, of the half of all such words that may be used here."""
         while True:
             word = self._coined()
-            if held_out(word) == self._unseen and 3 <= len(word) <= 12:  # noqa: PLR2004 - a word's length
+            if held_out(word) == self._unseen and 3 <= len(word) <= 12:
                 return word
 
     def _coined(self) -> str:
         rng = self.rng
         shape = rng.random()
-        if shape < 0.4:  # noqa: PLR2004 - shares
-            parts = [rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.choice((1, 1, 2, 2, 2)))]
-            return "".join(parts) + (rng.choice(_SUFFIXES) if rng.random() < 0.3 else "")  # noqa: PLR2004 - a share
-        if shape < 0.6:  # noqa: PLR2004 - shares
+        if shape < 0.4:
+            parts = [
+                rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS)
+                for _ in range(rng.choice((1, 1, 2, 2, 2)))
+            ]
+            return "".join(parts) + (rng.choice(_SUFFIXES) if rng.random() < 0.3 else "")
+        if shape < 0.6:
             return rng.choice(NOUNS + ADJECTIVES) + rng.choice(NOUNS + PLACES + ROLES)
         letters = list(rng.choice(NOUNS + PLACES + ROLES + MOODS + ADJECTIVES))
         for _ in range(rng.choice((1, 1, 2))):
@@ -192,7 +225,7 @@ class Words:
                     letters[place] = rng.choice(_LETTERS)
                 case 1:
                     letters.insert(place, rng.choice(_LETTERS))
-                case _ if len(letters) > 4:  # noqa: PLR2004 - stays a word
+                case _ if len(letters) > 4:
                     del letters[place]
                 case _:
                     letters.append(rng.choice(_LETTERS))
@@ -210,16 +243,18 @@ class Words:
     def place(self, *, told: bool) -> str:
         """A place, mostly with an adjective: ``frozen lake``."""
         noun = self.told(PLACES, 0.4) if told else self.known(PLACES)
-        if self.rng.random() < 0.75:  # noqa: PLR2004 - a share
+        if self.rng.random() < 0.75:
             adjective = self.told(ADJECTIVES, 0.2) if told else self.known(ADJECTIVES)
             return f"{adjective} {noun}"
         return noun
 
     def person(self, *, told: bool) -> str:
         """A name, or a role with its article: ``the ferryman``."""
-        if self.rng.random() < 0.25:  # noqa: PLR2004 - a share
+        if self.rng.random() < 0.25:
             role = self.told(ROLES, 0.3) if told else self.known(ROLES)
-            return f"the {self.known(ADJECTIVES)} {role}" if told and self.rng.random() < 0.25 else f"the {role}"
+            return (
+                f"the {self.known(ADJECTIVES)} {role}" if told and self.rng.random() < 0.25 else f"the {role}"
+            )
         if told and self.rng.random() < 0.1:
             return f"{self.told(NAMES)} {self.told(NAMES)}"
         return self.told(NAMES) if told else self.known(NAMES)
@@ -230,7 +265,7 @@ class Words:
 
     def tag(self) -> str:
         """An element as a node names it: ``phone_ring``."""
-        if self.rng.random() < 0.4:  # noqa: PLR2004 - a share
+        if self.rng.random() < 0.4:
             return self.told(TAGS, 0)
         return f"{self.told(NOUNS)}_{self.told(NOUNS, 0.3)}"
 
