@@ -61,8 +61,8 @@ def weights(folder: Path) -> list[Path]:
     return files
 
 
-def name_of(folder: Path) -> str:
-    """The folder's name and the beginning of the SHA-256 of its weights."""
+def name_of(folder: Path, known_as: str | None = None) -> str:
+    """A model's name (its folder's, if it has no other) and the beginning of the SHA-256 of its weights."""
     files = sorted(folder.glob("*.safetensors"))
     whole = sum(file.stat().st_size for file in files) <= _HASHED
     digest = hashlib.sha256()
@@ -73,4 +73,4 @@ def name_of(folder: Path) -> str:
                 digest.update(block)
                 if not whole:
                     break
-    return f"{folder.name}@{digest.hexdigest()[:12]}"
+    return f"{known_as or folder.name}@{digest.hexdigest()[:12]}"

@@ -41,13 +41,14 @@ class Loaded:
     ends: frozenset[int]
 
 
-def load(path: str, *, device: str = "auto", dtype: str = "auto") -> Loaded:
+def load(path: str, *, device: str = "auto", dtype: str = "auto", known_as: str | None = None) -> Loaded:
     """Load a model from a folder, or from the hub's cache by its id.
 
     Args:
         path: a folder, or a hub id such as ``Qwen/Qwen2.5-0.5B-Instruct``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        known_as: its name, where its folder's is none.
 
     Raises:
         Unloadable: a file is missing, corrupt or of a kind that is not loaded.
@@ -80,7 +81,7 @@ def load(path: str, *, device: str = "auto", dtype: str = "auto") -> Loaded:
     return Loaded(
         model=model,
         tokenizer=tokenizer,
-        name=name_of(folder),
+        name=name_of(folder, known_as),
         device=model.get_input_embeddings().weight.device,
         dtype=kind,
         window=_window(text),

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "local"
 #: The model that comes along.
-_HOUSE: Final = Path(__file__).resolve().parent.parent / "house_model/weights"
+_HOUSE: Final = "house"
+_FOLDER: Final = Path(__file__).resolve().parent.parent / "house_model/weights"
 
 
 class LocalProvider:
@@ -47,7 +48,7 @@ class LocalProvider:
         self._broken: Unloadable | None = None
         folder = Path(model_folder(settings))
         # Caches and results tell models apart by it, before the first call too.
-        self.model = name_of(folder) if folder.is_dir() else settings.model
+        self.model = name_of(folder, _known_as(settings)) if folder.is_dir() else settings.model
 
     async def generate(
         self,
@@ -165,7 +166,11 @@ class LocalProvider:
 
 def model_folder(settings: Local) -> str:
     """Where the model is: a folder, or a hub id."""
-    return str(_HOUSE) if settings.model == "house" else settings.model
+    return str(_FOLDER) if settings.model == _HOUSE else settings.model
+
+
+def _known_as(settings: Local) -> str | None:
+    return _HOUSE if settings.model == _HOUSE else None
 
 
 def _code(error: EngineError) -> ErrorCode:
@@ -192,7 +197,9 @@ def _load(settings: Local) -> Engine:
         ) from error
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    loaded = load(model_folder(settings), device=settings.device, dtype=settings.dtype)
+    loaded = load(
+        model_folder(settings), device=settings.device, dtype=settings.dtype, known_as=_known_as(settings)
+    )
     engine = Engine(
         loaded,
         rows=settings.rows,
