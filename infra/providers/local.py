@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from contracts.errors import ErrorCode, ProviderError, Refused
-from contracts.ports import GRAMMAR, Completion
+from contracts.ports import Completion
 from contracts.quoting import OPEN, last_quoted, quoted, well_formed
 from contracts.result import Tokens
 from infra.engine.files import Unloadable, name_of
@@ -57,11 +57,10 @@ class LocalProvider:
         schema: Mapping[str, Any] | None = None,
         on_token: OnToken | None = None,
     ) -> Completion:
-        """Answer one prompt; with a schema, in JSON that follows it.
+        """Answer one prompt; with a schema, in JSON that follows it, or that was cut off and says ``length``.
 
         Raises:
-            ProviderError: the model cannot be loaded, the prompt does not fit, time was up, or a
-                document was cut off.
+            ProviderError: the model cannot be loaded, the prompt does not fit, or time was up.
         """
         try:
             engine = await self.ready()
@@ -72,12 +71,6 @@ class LocalProvider:
             raise Refused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
         except EngineError as error:
             raise ProviderError(_code(error), str(error), retryable=error.retryable) from error
-        if schema is not None and answer.finish_reason != GRAMMAR:
-            raise ProviderError(
-                ErrorCode.GEN_SCHEMA_INVALID,
-                f"the document was cut off after {answer.completion_tokens} tokens; raise max_tokens, "
-                "or ask for less",
-            )
         return Completion(
             text=answer.text,
             provider=NAME,

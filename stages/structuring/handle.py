@@ -17,6 +17,8 @@ from contracts.result import Attempt
 from stages.structuring import prompts
 
 STAGE = "structuring"
+#: What each re-ask adds to the temperature: without any, another seed changes nothing.
+_WARMER = 0.4
 
 
 async def handle(
@@ -58,9 +60,13 @@ async def handle(
         request_id=received.request_id,
         attempt=event.attempt,
     )
-    # Asked again with the same seed, a deterministic model repeats its mistake.
+    # Asked again in the same way, a deterministic model repeats its mistake.
+    asked = event.brief.structuring
     params = msgspec.structs.replace(
-        event.brief.structuring, seed=event.brief.structuring.seed + reask, stop=prompts.STOP
+        asked,
+        temperature=min(1.0, asked.temperature + _WARMER * reask),
+        seed=asked.seed + reask,
+        stop=prompts.STOP,
     )
     trail = event.trail
     try:

@@ -67,10 +67,6 @@ async def test_a_live_document_is_valid_or_there_is_none(provider, prose, kind) 
         contents=CONTENTS,
         announce=lambda _: None,
     )
-    if isinstance(outcome, Fail):
-        assert kind == "transition"
-        assert "cut off" in outcome.message
-        return
     (structured,) = outcome.events
     checked: Any = validate_repair.handle(
         lives.received(structured, sequence=2, kind=kind),
@@ -78,10 +74,11 @@ async def test_a_live_document_is_valid_or_there_is_none(provider, prose, kind) 
         max_reasks=0,
         accept_filled=False,
     )
-    # The grammar lets through what the schema allows; what only the model of a kind knows may still fail.
     if isinstance(checked, Emit):
         (result,) = checked.events
         assert result.origin is Origin.LIVE
         assert CONTENTS.faults(kind, result.content, known.schema) == ()
     else:
+        # Random weights may not come to an end in time; the grammar's documents end or are cut off.
+        assert isinstance(checked, Fail)
         assert kind == "transition"

@@ -152,7 +152,7 @@ async def test_structuring_gives_the_schema_and_its_own_parameters() -> None:
     assert schema == Registry().schema("layout", None)
 
 
-async def test_a_re_ask_shows_the_faults_under_another_seed() -> None:
+async def test_a_re_ask_shows_the_faults_and_is_drawn_otherwise() -> None:
     provider = Provider("{}")
     event = ev.Invalid(
         attempt=1,
@@ -166,6 +166,7 @@ async def test_a_re_ask_shows_the_faults_under_another_seed() -> None:
     prompt, params, _ = provider.asked[0]
     assert "- scene_name: is missing\n" in prompt.text
     assert params.seed == BRIEF.structuring.seed + 2
+    assert params.temperature == min(1.0, BRIEF.structuring.temperature + 0.8)
     assert structured.reask == 2
 
 
