@@ -66,7 +66,10 @@ def test_a_stored_event_is_read_with_everything_it_says(sample) -> None:
 def test_a_field_of_a_later_build_is_ignored(sample) -> None:
     name, event = _read(sample)
     body = json.dumps({**json.loads(sample.read_bytes()), "of_a_later_build": {"x": [1]}}).encode()
-    assert msgspec.json.decode(body, type=BODIES[name]) == event
+    decoded = (
+        msgspec.json.decode(body, type=ev.DeadLetter) if name == "dead" else envelope.decode(name, body, {})
+    )
+    assert decoded == event
 
 
 @pytest.mark.parametrize("name", [name for name in BODIES if name != "dead"])

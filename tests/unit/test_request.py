@@ -76,6 +76,16 @@ def test_both_spellings_are_the_same_request() -> None:
         (body(fallback={"mode": "default_content"}), "fallback", "default_content_id is required"),
         (body(fallback={"mode": "retry", "then": "retry"}), "fallback", "another mode than retry"),
         (body(fallback={"mode": "panic"}), "fallback.mode", "'golden_sample'"),
+        (
+            body(fallback={"mode": "retry", "then": "default_content"}),
+            "fallback",
+            "default_content_id is required",
+        ),
+        (
+            body(fallback={"mode": "default_content", "default_content_id": "../secret"}),
+            "fallback.default_content_id",
+            "match pattern",
+        ),
         (body(node={"id": 1}), "node", "not supported yet; leave it out"),
         (body(player_context={}), "player_context", "not supported yet; leave it out"),
         (body(schema={"type": "object"}), "schema", "is for kind custom only; kind layout has its own"),
