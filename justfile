@@ -14,7 +14,15 @@ demo: demo-fallback
 
 # Golden samples answer, a failure and a dead letter are shown: no model, no torch.
 demo-fallback: install
-    @{{ bin }}/understudy demo
+    @USE_LOCAL_MODEL=false {{ bin }}/understudy demo
+
+# A real model writes, on this machine's processor; then its weights are gone and an understudy goes on stage.
+demo-live: install-local
+    @USE_LOCAL_MODEL=true {{ bin }}/understudy demo
+
+# The house model from its data, trained, measured and described in its card; about two hours.
+house-model: install-local
+    @{{ bin }}/python -m infra.house_model build
 
 # Unit, broker, pipeline and documentation tests; arguments go to pytest.
 test *args: install-dev
