@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from contracts import events as ev
 from contracts import fingerprint
 from contracts.envelope import Received
@@ -12,8 +14,8 @@ from contracts.outcome import Emit, Fail, Outcome
 from contracts.ports import GRAMMAR, Contents
 from contracts.quoting import last_quoted
 from contracts.result import SCRIPTED, Cost, Level, Meta, Origin, Receipt, Status
-from stages.validate_repair import quality
-from stages.validate_repair.parse import Parsed, Unparsable, parse
+from stages.validate_repair import mend, quality
+from stages.validate_repair.parse import MAX_TOLD, Parsed, Unparsable, parse
 
 #: Faults that are told to the model and to people.
 MAX_FAULTS = 12
@@ -36,25 +38,7 @@ def handle(received: Received[Any], *, contents: Contents, max_reasks: int, acce
     event = received.event
     if not isinstance(event, ev.Structured):
         raise TypeError(f"validate-repair does not take {received.name}")
-    code, faults = ErrorCode.GEN_SCHEMA_INVALID, ()
-    parsed = Parsed(document=None)
-    if event.document.finish_reason == "length":
-        # A prefix can be mended into something valid that nobody wrote to its end.
-        faults = ("the document was cut off at max_tokens",)
-    else:
-        try:
-            parsed = parse(event.document.text)
-        except Unparsable as error:
-            faults = (str(error),)
-            if not event.document.text.strip():
-                code = ErrorCode.GEN_EMPTY_OUTPUT
-        else:
-            if not parsed.document:
-                code, faults = ErrorCode.GEN_EMPTY_OUTPUT, ("the document is empty",)
-            elif parsed.filled and not accept_filled:
-                faults = tuple(f"{path}: nobody wrote this value, the repair did" for path in parsed.filled)
-            else:
-                faults = contents.faults(received.kind, parsed.document, event.brief.schema)
+    parsed, code, faults = _read(event, received.kind, contents, accept_filled=accept_filled)
     if not faults:
         return _succeed(received, event, parsed)
     faults = faults[:MAX_FAULTS]
@@ -80,10 +64,45 @@ def handle(received: Received[Any], *, contents: Contents, max_reasks: int, acce
     )
 
 
+def _read(
+    event: ev.Structured, kind: str, contents: Contents, *, accept_filled: bool
+) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
+    """The document, and what is wrong with it; with the code for a request that ends with that."""
+    invalid, nothing = ErrorCode.GEN_SCHEMA_INVALID, Parsed(document=None)
+    if event.document.finish_reason == "length":
+        # A prefix can be mended into something valid that nobody wrote to its end.
+        return nothing, invalid, ("the document was cut off at max_tokens",)
+    try:
+        parsed = parse(event.document.text)
+    except Unparsable as error:
+        empty = not event.document.text.strip()
+        return nothing, ErrorCode.GEN_EMPTY_OUTPUT if empty else invalid, (str(error),)
+    if not parsed.document:
+        return parsed, ErrorCode.GEN_EMPTY_OUTPUT, ("the document is empty",)
+    if parsed.filled and not accept_filled:
+        told = tuple(f"{path}: nobody wrote this value, the repair did" for path in parsed.filled)
+        return parsed, invalid, told
+    faults = contents.faults(kind, parsed.document, event.brief.schema)
+    if faults:
+        parsed, faults = _mended(parsed, faults, kind, event, contents)
+    return parsed, invalid, faults
+
+
+def _mended(
+    parsed: Parsed, faults: tuple[str, ...], kind: str, event: ev.Structured, contents: Contents
+) -> tuple[Parsed, tuple[str, ...]]:
+    """The document with its ids told apart, if that is all that was wrong with it."""
+    document, changes = mend.with_unique_ids(parsed.document)
+    if not changes or contents.faults(kind, document, event.brief.schema):
+        return parsed, faults
+    told = (*parsed.changes, *changes)[:MAX_TOLD]
+    return msgspec.structs.replace(parsed, document=document, repaired=True, changes=told), ()
+
+
 def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> Emit:
     brief, trail, document = event.brief, event.trail, parsed.document
     receipt = _receipt(event, parsed)
-    mended = ("the model's text was no valid JSON; its syntax was mended",) if parsed.repaired else ()
+    mended = ("the model's document had to be mended; its receipt says what was changed",)
     scripted = SCRIPTED in (event.document.provider, event.draft.provider)
     provider, model = (
         (SCRIPTED, event.document.model) if scripted else (event.document.provider, event.document.model)
@@ -115,7 +134,7 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
                 document, wish=last_quoted(brief.prompt), draft=event.draft.text, level=receipt.level
             ),
             receipt=receipt,
-            warnings=(*trail.warnings, *mended),
+            warnings=(*trail.warnings, *(mended if parsed.repaired else ())),
             replay_of=brief.replay_of,
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,

@@ -76,7 +76,9 @@ def test_a_scripted_document_never_claims_to_be_live() -> None:
 def test_what_had_to_be_mended_says_so() -> None:
     (result,) = judged(f"```json\n{json.dumps(GOOD)[:-1]}\n```").events
     assert result.content == GOOD
-    assert result.meta.warnings == ("the model's text was no valid JSON; its syntax was mended",)
+    assert result.meta.warnings == (
+        "the model's document had to be mended; its receipt says what was changed",
+    )
     assert result.meta.receipt.level is Level.REPAIRED
     assert result.meta.receipt.changes == ("left out 8 characters before the document",)
     assert result.meta.receipt.filled == ()
@@ -108,6 +110,40 @@ def test_settings_can_take_a_value_that_nobody_wrote_and_the_receipt_tells() -> 
     (result,) = judged(text, accept_filled=True, kind="custom", schema=schema).events
     assert result.content == {"name": "", "size": 3}
     assert result.meta.receipt.filled == ("name",)
+
+
+TWINS = {
+    "scene_name": "Forest",
+    "entities": [
+        {"id": "spike", "type": "hazard", "x": 1, "y": 2},
+        {"id": "spike_2", "type": "hazard", "x": 3, "y": 2},
+        {"id": "spike", "type": "hazard", "x": 5, "y": 2},
+    ],
+}
+
+
+def test_ids_that_are_used_twice_are_told_apart_and_the_receipt_says_so() -> None:
+    (result,) = judged(json.dumps(TWINS)).events
+    assert [each["id"] for each in result.content["entities"]] == ["spike", "spike_2", "spike_3"]
+    assert result.meta.receipt == Receipt(
+        level=Level.REPAIRED, changes=("entities.2.id: 'spike' was used before, now 'spike_3'",)
+    )
+
+
+def test_an_id_that_something_refers_to_is_left_alone() -> None:
+    lines = [
+        {"id": "a", "speaker": "Mara", "text": "Well?", "choices": [{"text": "No.", "goto": "a"}]},
+        {"id": "a", "speaker": "Mara", "text": "Again."},
+    ]
+    outcome = judged(json.dumps({"purpose": "p", "title": "t", "lines": lines}), kind="dialogue")
+    assert isinstance(outcome, Fail)
+    assert "line id 'a' is used twice" in outcome.message
+
+
+def test_other_faults_are_not_mended_beside_the_ids() -> None:
+    outcome = judged(json.dumps({**TWINS, "mood": "dark"}))
+    assert isinstance(outcome, Fail)
+    assert "mood" in outcome.message
 
 
 def test_quality_falls_with_what_is_left_out_made_up_or_mended() -> None:
