@@ -9,7 +9,7 @@ import torch
 
 from infra.house_model.tokens import CONTEXT
 
-_BATCH: Final = 24
+_BATCH: Final = 64
 
 
 def answers(
