@@ -176,7 +176,7 @@ def place(name: str) -> Clue:
         facts=(Fact(what=What.DETAIL, text=name),),
         labels=("place", "setting", "location", "where", "Place"),
         value=name,
-        keywords=(name,),
+        keywords=(f"in {article(name)}", f"place: {name}", f"at the {name}"),
         part=Part.PLACE,
         shown=article(name),
         inline=(
@@ -200,7 +200,7 @@ def mood(word: str) -> Clue:
         facts=(Fact(what=What.DETAIL, text=word),),
         labels=("mood", "tone", "feeling", "atmosphere"),
         value=word,
-        keywords=(word, f"{word} mood", f"mood {word}"),
+        keywords=(f"{word} mood", f"mood {word}", f"mood: {word}"),
         inline=(f"in {article(word)} mood", f"with {article(word)} mood", f"that feels {word}"),
         extra=(f"The mood is {word}", f"It should feel {word}", f"Make it {word}", f"Mood: {word}"),
     )

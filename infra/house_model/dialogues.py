@@ -161,6 +161,7 @@ def draft(cast: Cast) -> Draft:
     if counted:
         cast.tell(clues.count(cast.words, lines_number, "line"))
     topic = topics[0] if topics else cast.words.known(NOUNS)
+    noun = lambda: cast.free(topics)  # noqa: E731 - a draw
     title, named = cast.title(
         lambda: cast.pick("About the {t}", "The {t}", "Where the {t} is", "A word about the {t}", t=topic),
         0.12,
@@ -183,7 +184,7 @@ def draft(cast: Cast) -> Draft:
         if cast.chance(0.25):
             speaker["voice"] = cast.pick(*_VOICES)
         if wants:
-            speaker["wants"] = cast.pick(*_WANTS, n=cast.words.known(NOUNS))
+            speaker["wants"] = cast.pick(*_WANTS, n=noun())
             about_them = f"{said(name)} wants {speaker['wants']}."
         speakers.append(speaker)
         prose.append(about_them + (f" Voice: {speaker['voice']}" if "voice" in speaker else ""))
@@ -208,10 +209,10 @@ def draft(cast: Cast) -> Draft:
         line["text"] = text
         shown = f"{index + 1}. {names[index % number]}{f' ({emotion})' if emotion else ''}: {text}"
         if cast.chance(0.2):
-            line["action"] = cast.pick(*_ACTIONS, n=cast.words.known(NOUNS))
+            line["action"] = cast.pick(*_ACTIONS, n=noun())
             shown += f" [{line['action']}]"
         if index == lines_number - 1 and cast.chance(0.2):
-            options = [cast.pick(choice, n=cast.words.known(NOUNS)) for choice in rng.sample(_CHOICES, 2)]
+            options = [cast.pick(choice, n=noun()) for choice in rng.sample(_CHOICES, 2)]
             line["choices"] = [{"text": option} for option in options]
             shown += f" Answers: {' / '.join(options)}"
         spoken.append(line)

@@ -52,6 +52,10 @@ class Cast:
         """A noun alone."""
         return unlike(lambda: self.words.told(NOUNS) if told else self.words.known(NOUNS), self.taken)
 
+    def free(self, told: list[str]) -> str:
+        """A noun where the grammar needs one: of what the wish names, else any."""
+        return self.rng.choice(told) if told else self.words.known(NOUNS)
+
     def elements(self, number: int, *, tags: float = 0.2) -> list[str]:
         """What a wish demands: things, or a node's tags."""
         draw = self.words.tag if self.chance(tags) else lambda: self.words.thing(told=True)

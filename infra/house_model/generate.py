@@ -27,7 +27,7 @@ GRAMMARS: Final[Mapping[str, Callable[[Cast], Draft]]] = {
     "custom": records.draft,
 }
 #: How often each kind is drawn.
-_SHARES: Final = {"layout": 20, "plot": 18, "scene": 20, "dialogue": 18, "transition": 16, "custom": 8}
+_SHARES: Final = {"layout": 19, "plot": 16, "scene": 18, "dialogue": 16, "transition": 15, "custom": 16}
 _STYLE_SHARES: Final = {"keywords": 25, "fields": 30, "sentence": 45}
 #: Wishes in lower case without a stop.
 _LOWER: Final = 0.2

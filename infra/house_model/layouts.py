@@ -254,9 +254,9 @@ def _placed(
             x, y = left + rng.randrange(0, max(1, wide // _GRID)) * _GRID, top - rng.choice((40, 40, 60, 80))
         else:
             x, y = rng.randrange(1, 8) * _GRID, rng.randrange(12, 28) * _GRID
-        spots.append(f"at {x}, {y}")
         numbers[group.role] = numbers.get(group.role, 0) + 1
         ident = f"{group.noun if group.role == 'hazard' else group.role}_{numbers[group.role]}"
+        spots.append(f"{ident} at {x}, {y}")
         own: dict[str, Any] = {"type": group.role, "id": ident}
         match group.role:
             case "platform":
@@ -278,18 +278,23 @@ def _placed(
     counted = group.counted[0].upper() + group.counted[1:]
     match group.role:
         case "player":
-            line = f"The player starts {where}{f', facing {facing}' if facing else ''}."
+            line = f"The player starts here{_noted(facing=facing)}: {where}."
         case "goal":
-            line = f"The goal is {where}."
+            line = f"The goal: {where}."
         case "platform":
-            size = f" Width {width}{f', height {height}' if height else ''}." if width else ""
-            line = f"{counted}: {where}.{size}"
+            line = f"{counted}{_noted(width=width, height=height)}: {where}."
         case "collectible":
-            line = f"{counted} to collect: {where}.{f' Worth {value}.' if value is not None else ''}"
+            line = f"{counted} to collect{_noted(value=value)}: {where}."
         case "enemy":
-            line = f"{counted} in the way: {where}.{f' Behavior: {behavior}.' if behavior else ''}"
+            line = f"{counted} in the way{_noted(behavior=behavior)}: {where}."
         case "hazard":
-            line = f"Beware of {group.noun}: {where}.{f' Damage {damage}.' if damage else ''}"
+            line = f"Beware of {group.noun}{_noted(damage=damage)}: {where}."
         case _:
             line = f"{counted} to look at: {where}."
     return line, entities
+
+
+def _noted(**values: object) -> str:
+    """What all entities of a line have, by the names of the fields: `` (width: 120, height: 20)``."""
+    told = ", ".join(f"{key}: {value}" for key, value in values.items() if value is not None)
+    return f" ({told})" if told else ""

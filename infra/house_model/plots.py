@@ -134,12 +134,13 @@ def draft(cast: Cast) -> Draft:
     counted = cast.chance(0.35)
     if counted:
         cast.tell(clues.count(cast.words, number, "beat"))
+    noun = lambda: cast.free([*topics, *wanted])  # noqa: E731 - a draw
     title, named = cast.title(
         lambda: cast.pick(
             "The {n}",
             "{A} and the {n}",
             "What became of the {n}",
-            n=(topics or [cast.words.known(NOUNS)])[0],
+            n=noun(),
             A=said(names[0]),
             p=place,
         ),
@@ -148,7 +149,7 @@ def draft(cast: Cast) -> Draft:
     if named:
         cast.tell(clues.title(title))
     premise = (
-        cast.pick(*_PREMISES, A=said(names[0]), e=(topics or [cast.words.known(NOUNS)])[0]) + cast.rated()
+        cast.pick(*_PREMISES, A=said(names[0]), e=topics[0] if topics else noun()) + cast.rated()
     )
     cast.avoided()
     prose = [premise, f"Structure: {structure}.", f"Title: {title}."]
@@ -165,10 +166,10 @@ def draft(cast: Cast) -> Draft:
         if index in at:
             purpose = cast.pick(*_WITH, e=wanted[at.index(index)])
         else:
-            purpose = cast.pick(*_PURPOSES, e=rng.choice([*topics, *wanted, cast.words.known(NOUNS)]))
+            purpose = cast.pick(*_PURPOSES, e=noun())
         beat: dict[str, Any] = {
             "purpose": purpose,
-            "name": cast.pick(*_NAMES, n=cast.words.known(NOUNS), p=cast.words.known(PLACES)),
+            "name": cast.pick(*_NAMES, n=noun(), p=cast.words.known(PLACES)),
         }
         line = f"{index + 1}. {purpose} Called: {beat['name']}."
         crew = [names[0]] if cast.chance(0.4) else []

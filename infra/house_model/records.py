@@ -107,7 +107,7 @@ _SENTENCES: Final = (
 
 
 def draft(cast: Cast) -> Draft:
-    """One record of a few named fields."""
+    """One record of a few named fields; the schema has them in an order of its own."""
     rng = cast.rng
     document: dict[str, Any] = {}
     lines: list[str] = []
@@ -115,10 +115,8 @@ def draft(cast: Cast) -> Draft:
     cast.tell(clues.topic(first))
     opening = cast.rated()
     lines.append(cast.pick("This is about the {e}.", "The {e}.", "About the {e}:", e=first) + opening)
-    keys = _keys(cast)
-    for key, kind in keys:
-        told = cast.chance(0.35)
-        shown = key.replace("_", " ")
+    for key, kind in _keys(cast):
+        told = cast.chance(0.6)
         match kind:
             case "text":
                 value: Any = (
@@ -135,23 +133,17 @@ def draft(cast: Cast) -> Draft:
                 value = rng.random() < 0.5
                 said = "yes" if value else "no"
             case _:
-                value = cast.pick(*_SENTENCES, p=cast.words.known(PLACES), n=cast.words.known(NOUNS))
+                value = cast.pick(*_SENTENCES, p=cast.words.known(PLACES), n=first)
                 told, said = False, value
         if told and value != first:
+            shown = key.replace("_", " ")
             cast.tell(_field(shown, said, [*value] if isinstance(value, list) else [said]))
         document[key] = value
-        lines.append(f"{shown[0].upper()}{shown[1:]}: {said}" + ("" if kind == "sentence" else "."))
+        lines.append(f"{key}: {said}")
     cast.avoided(0.08)
-    nested = cast.chance(0.15) and len(document) > 2
-    if nested:
-        inner = dict(list(document.items())[1:])
-        document = {
-            **dict(list(document.items())[:1]),
-            rng.choice(("details", "data", "info", "stats")): inner,
-        }
-    return Draft(
-        clues=tuple(cast.clues), prose=(" " if cast.chance(0.3) else "\n").join(lines), document=document
-    )
+    fields = list(document.items())
+    rng.shuffle(fields)
+    return Draft(clues=tuple(cast.clues), prose="\n".join(lines), document=dict(fields))
 
 
 def _keys(cast: Cast) -> list[tuple[str, str]]:
@@ -164,7 +156,7 @@ def _keys(cast: Cast) -> list[tuple[str, str]]:
         ("sentence", _SENTENCE_KEYS),
     )
     keys = []
-    for _ in range(cast.rng.choice((1, 2, 3, 3, 4, 5))):
+    for _ in range(cast.rng.choice((1, 2, 3, 4, 5, 6, 7))):
         kind, bank = cast.rng.choice(banks)
         own = cast.chance(0.3)
         key = unlike(

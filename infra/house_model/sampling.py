@@ -39,7 +39,7 @@ def answers(
         )
         room = CONTEXT - inputs["input_ids"].shape[1]
         how: dict[str, Any] = (
-            {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+            {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 0.95}
             if temperature
             else {"do_sample": False}
         )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from infra.house_model import clues
 from infra.house_model.clues import Clue, Fact, What
 from infra.house_model.example import Cast, Draft, said
-from infra.house_model.words import MOODS, NOUNS, NUMBERS, PLACES, TIMES, article, unlike
+from infra.house_model.words import MOODS, NUMBERS, PLACES, TIMES, article, unlike
 
 PURPOSES: Final = (
     "Somebody has to say what everybody knows.",
@@ -149,17 +149,15 @@ def draft(cast: Cast) -> Draft:
     counted = cast.chance(0.2)
     if counted:
         cast.tell(clues.count(cast.words, number, "moment"))
+    noun = lambda: cast.free(wanted)  # noqa: E731 - a draw
     title, named = cast.title(
-        lambda: cast.pick(
-            "At the {p}", "The {n}", "The {p}, {t}", p=place, n=cast.words.known(NOUNS), t=time or "later"
-        ),
+        lambda: cast.pick("At the {p}", "The {n}", "The {p}, {t}", p=place, n=noun(), t=time or "later"),
         0.15,
     )
     if named:
         cast.tell(clues.title(title))
     purpose = cast.pick(*PURPOSES) + cast.rated()
     cast.avoided()
-    noun = lambda: cast.words.known(NOUNS)  # noqa: E731 - a draw
     setting: dict[str, Any] = {"place": place} | ({"time": time} if time else {})
     shown = [word for word in wanted if cast.chance(0.7)]
     shown += [word for word in wanted if word not in shown][number:]
@@ -189,7 +187,7 @@ def draft(cast: Cast) -> Draft:
     if counted:
         lines.append(f"{NUMBERS[number].capitalize()} moment{'s' * (number > 1)}.")
     for index in range(number):
-        word = left.pop(0) if left else rng.choice([noun(), *wanted])
+        word = left.pop(0) if left else noun()
         action = (
             cast.pick(*_ACTIONS, N=said(rng.choice(names)), e=word) if names else cast.pick(*_EMPTY, e=word)
         )

@@ -119,7 +119,10 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 - optional
+    """The tokenizer of a folder.
 
-    return AutoTokenizer.from_pretrained(folder)
+    Not by ``AutoTokenizer``: beside a Qwen2 configuration that one splits numbers as Qwen2 does.
+    """
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - optional
+
+    return PreTrainedTokenizerFast.from_pretrained(folder)

@@ -28,15 +28,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides what comes out."""
 
     seed: int = 20
-    steps: int = 10_000
+    steps: int = 36_000
     #: First steps that only copy.
     warm_up: int = 700
     #: Later, one step in this many.
     copy_every: int = 12
     #: From this step on, tokens that have to be found in the prompt count more.
-    focus_from: int = 4_320
+    focus_from: int = 1_500
     #: Share of the steps at the full learning rate; then it falls along a cosine.
-    flat: float = 0.4
+    flat: float = 0.6
     #: Learning rates of the matrices (Muon) and of the rest (AdamW).
     matrices: float = 9e-3
     rest: float = 3e-3

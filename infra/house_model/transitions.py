@@ -9,7 +9,7 @@ from typing import Any, Final
 from infra.house_model import clues
 from infra.house_model.clues import Clue, Fact, What
 from infra.house_model.example import Cast, Draft
-from infra.house_model.words import NOUNS, PLACES, article, unlike
+from infra.house_model.words import PLACES, article, unlike
 
 _PURPOSES: Final = (
     "The player should feel that {f} was only half of it.",
@@ -127,14 +127,14 @@ def draft(cast: Cast) -> Draft:
     texts = rng.sample(_TEXTS, 3)
     timed = cast.chance(0.4)
     for index in range(number):
-        text = texts[index].format(e=wanted[index]) if index < len(wanted) else _free(cast)
+        text = texts[index].format(e=wanted[index]) if index < len(wanted) else _free(cast, wanted)
         why = cast.pick(*_STEPS, **values)
         at = seconds * index // number
         lines.append(f"{index + 1}. {f'At {at} s: ' if timed else ''}{why} {text}")
         beats.append({"purpose": why, "text": text} | ({"at_s": at} if timed else {}))
     narration = cast.pick(*_NARRATIONS, **values)
     if cast.chance(0.4):
-        narration += f" {_free(cast)}"
+        narration += f" {_free(cast, wanted)}"
     lines.append(f"Narration: {narration}")
     document |= {"beats": beats, "text": narration}
     if cast.chance(0.3):
@@ -146,9 +146,9 @@ def draft(cast: Cast) -> Draft:
     return Draft(clues=tuple(cast.clues), prose="\n".join(lines), document=document)
 
 
-def _free(cast: Cast) -> str:
+def _free(cast: Cast, wanted: list[str]) -> str:
     if cast.chance(0.5):
-        return cast.pick(*_TEXTS, e=cast.words.known(NOUNS))
+        return cast.pick(*_TEXTS, e=cast.free(wanted))
     return cast.pick(*_FREE, p=cast.words.known(PLACES))
 
 
