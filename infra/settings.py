@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
+import yaml
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -22,10 +24,11 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as NoJson
 
 from contracts.errors import UnderstudyError
 from contracts.pipeline import STAGES
@@ -41,7 +44,7 @@ class SettingsError(UnderstudyError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelDefaults(_Part):
@@ -64,19 +67,25 @@ class Defaults(_Part):
     structuring: ModelDefaults = ModelDefaults(temperature=0.0, max_tokens=4000, timeout=180)
 
 
-def _chain(route: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """A route that names every link once.
+def _route(value: Any) -> Any:
+    """A name, or a chain that names every link once.
 
     Raises:
-        ValueError: for an empty chain, and for one that asks a provider twice.
+        ValueError: for anything else, an empty chain, and one that asks a provider twice.
     """
-    if isinstance(route, tuple) and (not route or len(set(route)) < len(route)):
-        raise ValueError("a chain names at least one provider, and each of them once")
-    return route
+    if isinstance(value, str):
+        return value
+    # Before pydantic tries either type: it would name the two as if they were settings.
+    chain = tuple(cast("list[Any]", value)) if isinstance(value, list | tuple) else ()
+    if not chain or not all(isinstance(name, str) for name in chain) or len(set(chain)) < len(chain):
+        raise ValueError(
+            "write a provider's name, or a chain that names at least one provider, and each of them once"
+        )
+    return chain
 
 
 #: A provider's name, or a chain of names that are asked in turn.
-Route = Annotated[str | tuple[str, ...], AfterValidator(_chain)]
+Route = Annotated[str | tuple[str, ...], BeforeValidator(_route)]
 
 
 class Providers(_Part):
@@ -209,6 +218,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="UNDERSTUDY_",
         env_nested_delimiter="__",
+        # One value of a part leaves the others what they are by default.
+        nested_model_default_partial_update=True,
+        allow_inf_nan=False,
         extra="ignore",
         frozen=True,
     )
@@ -223,7 +235,7 @@ class Settings(BaseSettings):
     #: False: no model is called, golden samples answer at once.
     use_local_model: bool = Field(
         default=False,
-        validation_alias=AliasChoices("USE_LOCAL_MODEL", "use_local_model"),
+        validation_alias=AliasChoices("USE_LOCAL_MODEL", "UNDERSTUDY_USE_LOCAL_MODEL", "use_local_model"),
     )
     #: Golden samples, and default contents below them.
     samples_dir: Path = _ROOT / "golden_samples"
@@ -262,7 +274,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment before file."""
         del dotenv_settings, file_secret_settings
-        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, cls.config_file))
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, _read(cls.config_file)))
 
     @property
     def database(self) -> str:
@@ -286,14 +298,61 @@ def load(**overrides: Any) -> Settings:
     except ValidationError as error:
         lines = [_explain(item) for item in error.errors(include_url=False)]
         raise SettingsError("; ".join(lines)) from None
+    except NoJson as error:
+        # The value is not shown: it may hold keys.
+        raise SettingsError(
+            f"a variable that sets a whole part of the settings must hold a JSON object: {error} "
+            f"({error.__cause__})"
+        ) from None
+
+
+def _read(config: Path | None) -> dict[str, Any]:
+    """What stands in the file.
+
+    Raises:
+        SettingsError: it cannot be read, or holds something else than names with values.
+    """
+    if config is None:
+        return {}
+    try:
+        found: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        # Without the lines around it: they may hold keys.
+        raise SettingsError(f"{config} is not YAML: {error.problem}{_place(error.problem_mark)}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{config} cannot be read: {error}") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) for name in cast("dict[Any, Any]", found)
+    ):
+        raise SettingsError(f"{config} must hold settings by their names, as config.yaml.example does")
+    return cast("dict[str, Any]", found)
+
+
+def _place(mark: yaml.Mark | None) -> str:
+    return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def _explain(item: Any) -> str:
     path = [str(part) for part in item["loc"]]
     plain = path[0] == "USE_LOCAL_MODEL"
     name = path[0] if plain else "UNDERSTUDY_" + "__".join(part.upper() for part in path)
-    shown = "(not shown)" if _SECRET.search(path[-1]) else repr(item["input"])
-    return f"setting {name} is {shown}: {item['msg']}"
+    return f"setting {name} is {_shown(path[-1], item['input'])}: {item['msg']}"
+
+
+def _shown(name: str, value: Any, levels: int = 4) -> str:
+    """The value as people may see it: without what stands under a secret's name, however deep."""
+    if _SECRET.search(name):
+        return "(not shown)"
+    if not levels and isinstance(value, Mapping | list | tuple):
+        return "…"
+    if isinstance(value, Mapping):
+        inner = cast("Mapping[Any, Any]", value).items()
+        return "{" + ", ".join(f"{key!r}: {_shown(str(key), each, levels - 1)}" for key, each in inner) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_shown("", each, levels - 1) for each in cast("list[Any]", value)) + "]"
+    return repr(value)
 
 
 def stage_names(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """How do the matrices learn: Muon, an orthogonalised momentum, in plain float32?
 
 After K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024): Nesterov
-momentum, then Newton-Schulz iterations of degree five, with the coefficients of N. Amsel et al., "The Polar
-Express" (2025), each the best for what the one before leaves: three do the work of five.  Matrices of
-one shape are done together, which is what makes it quick on a CPU.
+momentum, then five Newton-Schulz iterations with the quintic coefficients given there.  Matrices of one
+shape are done together, which is what makes it quick on a CPU.
 """
 
 from __future__ import annotations
@@ -14,11 +13,8 @@ from typing import Any, Final
 
 import torch
 
-_COEFFICIENTS: Final = (
-    (8.28721201814563, -23.595886519098837, 17.300387312530933),
-    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
-    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
-)
+_COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
+_ITERATIONS: Final = 5
 
 
 class Muon(torch.optim.Optimizer):
@@ -54,8 +50,9 @@ class Muon(torch.optim.Optimizer):
 
 def _orthogonal(stack: Any) -> Any:
     """The nearest semi-orthogonal matrices, roughly."""
-    x = stack / (stack.norm(dim=(-2, -1), keepdim=True) * 1.01 + 1e-7)
-    for a, b, c in _COEFFICIENTS:
+    a, b, c = _COEFFICIENTS
+    x = stack / (stack.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(_ITERATIONS):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
     return x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -60,6 +61,16 @@ def timed(event: ev.Event, stage: str, elapsed_ms: float) -> ev.Event:
     return event
 
 
+def _encoded(value: msgspec.Struct) -> bytes:
+    """A body in JSON, whatever a provider said in it."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which UTF-8 cannot say: an error's text is worth more than no event.
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+        return text.encode("utf-8", "replace")
+
+
 def _serial(event: ev.Event) -> str:
     """What tells this event from the others that the same stage publishes for the request."""
     if isinstance(event, ev.Revised):
@@ -91,7 +102,7 @@ def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> 
         headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind("result", request_id)
     return Message(
         subject=subjects.gen(event.name, kind, request_id),
-        body=msgspec.json.encode(event),
+        body=_encoded(event),
         headers=headers,
         once=once,
     )
@@ -127,7 +138,7 @@ def of_letter(letter: ev.DeadLetter, *, kind: str, request_id: str, sender: Send
         subject=subjects.dead_unknown(letter.stage, letter.stream, letter.sequence)
         if unknown
         else subjects.dead(letter.stage, kind, request_id),
-        body=msgspec.json.encode(letter),
+        body=_encoded(letter),
         headers={
             "ce-specversion": "1.0",
             "ce-id": ident,

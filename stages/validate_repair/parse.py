@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, cast
 
@@ -12,7 +12,8 @@ import msgspec
 
 #: Longest text that is looked at, characters.
 MAX_TEXT = 200_000
-
+#: Deepest nesting that is read; far from where a recursion over a document ends.
+MAX_DEPTH = 100
 
 #: Changes and filled values that are told.
 MAX_TOLD = 12
@@ -43,21 +44,54 @@ def parse(text: str) -> Parsed:
     if len(text) > MAX_TEXT:
         raise Unparsable(f"the text has {len(text)} characters; at most {MAX_TEXT} are read")
     try:
-        return Parsed(document=json.loads(text, parse_constant=_no_constant))
+        strict = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         pass
+    else:
+        _refuse_what_changes_underway(strict)
+        return Parsed(document=strict)
     try:
         document, changes = _mended(text)
     except (ValueError, RecursionError) as error:
         raise Unparsable(f"the text is no JSON and cannot be mended: {error}") from None
     if not isinstance(document, dict | list) or not document:
         raise Unparsable("the text is no JSON and nothing in it can be mended into a document")
+    _refuse_what_changes_underway(document)
     return Parsed(
         document=document,  # pyright: ignore[reportUnknownArgumentType]
         repaired=True,
         changes=changes,
         filled=tuple(islice(_unwritten(document, text), MAX_TOLD)),
     )
+
+
+def _refuse_what_changes_underway(document: Any) -> None:
+    """Python reads more than JSON can carry: ``1e999`` would arrive as null, half a pair not at all.
+
+    Raises:
+        Unparsable: the document would not arrive as it was checked.
+    """
+    level, depth = [document], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise Unparsable(f"the document is nested more than {MAX_DEPTH} deep")
+        level, depth = [inner for value in level for inner in _within(value)], depth + 1
+    try:
+        same = msgspec.json.decode(msgspec.json.encode(document)) == document
+    except UnicodeEncodeError:
+        same = False
+    if not same:
+        raise Unparsable("the document holds half a surrogate pair, or a number too large for JSON")
+
+
+def _within(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return cast("dict[str, Any]", value).values()
+        case list():
+            return cast("list[Any]", value)
+        case _:
+            return ()
 
 
 def _mended(text: str) -> tuple[Any, tuple[str, ...]]:
