@@ -148,9 +148,7 @@ def draft(cast: Cast) -> Draft:
     )
     if named:
         cast.tell(clues.title(title))
-    premise = (
-        cast.pick(*_PREMISES, A=said(names[0]), e=topics[0] if topics else noun()) + cast.rated()
-    )
+    premise = cast.pick(*_PREMISES, A=said(names[0]), e=topics[0] if topics else noun()) + cast.rated()
     cast.avoided()
     prose = [premise, f"Structure: {structure}.", f"Title: {title}."]
     document: dict[str, Any] = {"premise": premise, "structure_type": structure, "title": title}

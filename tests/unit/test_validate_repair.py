@@ -171,6 +171,9 @@ def test_quality_falls_with_what_is_left_out_made_up_or_mended() -> None:
         ('{"scene_name": "Forest"}', ErrorCode.GEN_SCHEMA_INVALID, "neither entities nor layers"),
         (json.dumps(GOOD | {"mood": "dark"}), ErrorCode.GEN_SCHEMA_INVALID, "mood"),
         (" " * (MAX_TEXT + 1), ErrorCode.GEN_EMPTY_OUTPUT, f"at most {MAX_TEXT} are read"),
+        (json.dumps(GOOD)[:-1] + ', "x": 1e999}', ErrorCode.GEN_SCHEMA_INVALID, "too large for JSON"),
+        (json.dumps(GOOD)[:-1] + ', "x": "\\ud800"}', ErrorCode.GEN_SCHEMA_INVALID, "half a surrogate pair"),
+        ('{"a": ' + "[" * 120 + "]" * 120 + "}", ErrorCode.GEN_SCHEMA_INVALID, "more than 100 deep"),
     ],
 )
 def test_what_is_no_content_fails_with_its_fault(text, code, said) -> None:

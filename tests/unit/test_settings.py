@@ -1,0 +1,266 @@
+"""Which value holds, and is a wrong one told by its name, its value and what is allowed?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from contracts import pipeline
+from infra.docgen import settings as documented
+from infra.processes import environment
+from infra.settings import SettingsError, load, stage_names
+
+Environ = Callable[..., None]
+SETTINGS = documented.every()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    """The working directory: empty."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("UNDERSTUDY_CONFIG", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def config(folder: Path) -> Callable[[str | bytes], Path]:
+    def write(text: str | bytes) -> Path:
+        file = folder / "config.yaml"
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        return file
+
+    return write
+
+
+@pytest.fixture
+def environ(monkeypatch) -> Environ:
+    def put(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return put
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as told:
+        load()
+    return str(told.value)
+
+
+# -- which value holds -------------------------------------------------------------------------------------
+
+
+def test_without_anything_no_model_is_called() -> None:
+    assert load().use_local_model is False
+
+
+@pytest.mark.parametrize("config_value", [None, False, True])
+def test_the_plain_variable_wins_over_the_prefixed_one_and_that_over_the_file(
+    config, monkeypatch, config_value
+) -> None:
+    if config_value is not None:
+        config(f"use_local_model: {config_value}")
+    for prefixed, plain in product((None, False, True), repeat=2):
+        with monkeypatch.context() as patch:
+            for name, value in (("UNDERSTUDY_USE_LOCAL_MODEL", prefixed), ("USE_LOCAL_MODEL", plain)):
+                if value is not None:
+                    patch.setenv(name, str(value).lower())
+            wanted = next((each for each in (plain, prefixed, config_value) if each is not None), False)
+            assert load().use_local_model is wanted, (prefixed, plain)
+
+
+def test_the_environment_wins_over_the_file_and_an_argument_over_both(config, environ) -> None:
+    config("max_attempts: 3\nmax_reasks: 3\ndeadline_ms: 3")
+    environ(UNDERSTUDY_MAX_REASKS="4", UNDERSTUDY_DEADLINE_MS="4")
+    found = load(deadline_ms=5)
+    assert (found.max_attempts, found.max_reasks, found.deadline_ms) == (3, 4, 5)
+
+
+def test_places_add_up_within_a_part(config, environ) -> None:
+    config("broker: {port: 1111, replicas: 3}\nnarrative: {providers: {plot: [openai, scripted]}}")
+    environ(UNDERSTUDY_BROKER__PORT="2222", UNDERSTUDY_NARRATIVE__PROVIDERS__SCENE="scripted")
+    found = load(broker={"sync_interval": "2m"})
+    assert (found.broker.port, found.broker.replicas, found.broker.sync_interval) == (2222, 3, "2m")
+    routes = found.narrative.providers
+    assert (routes.plot, routes.scene, routes.layout) == (("openai", "scripted"), "scripted", "local")
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.path)
+def test_every_documented_variable_is_heeded(environ, setting) -> None:
+    before = load().model_dump()
+    environ(**{setting.variable: "?"})
+    try:
+        heeded = load().model_dump() != before
+    except SettingsError as refused:
+        heeded = setting.path.partition(".")[0] in str(refused).lower()
+    assert heeded
+
+
+@pytest.mark.parametrize("setting", [each for each in SETTINGS if each.default is not None])
+def test_a_setting_that_is_said_alone_leaves_the_others_as_they_are(environ, setting) -> None:
+    before = load(data_dir=Path("data").absolute())
+    environ(**{setting.variable: environment(before, "", {})[setting.variable]})
+    assert load(data_dir=before.data_dir).model_dump() == before.model_dump()
+
+
+def test_the_named_file_is_read_instead_of_the_one_in_the_folder(config, environ, folder: Path) -> None:
+    config("max_attempts: 3")
+    (folder / "other.yaml").write_text("max_reasks: 3")
+    environ(UNDERSTUDY_CONFIG=str(folder / "other.yaml"))
+    assert (load().max_attempts, load().max_reasks) == (5, 3)
+
+
+@pytest.mark.parametrize("text", ["", "# max_attempts: 3\n", "---\n", "{}"])
+def test_a_file_that_says_nothing_changes_nothing(config, text) -> None:
+    before = load()
+    config(text)
+    assert load().model_dump() == before.model_dump()
+
+
+def test_the_database_is_beside_the_other_data_unless_one_is_named(folder: Path) -> None:
+    assert load(data_dir="data").database == f"sqlite:///{folder / 'data' / 'understudy.db'}"
+    assert load(database_url="postgresql://host/db").database == "postgresql://host/db"
+
+
+def test_each_stage_has_a_bound_of_its_own() -> None:
+    bounds = {stage: number for number, stage in enumerate(pipeline.STAGES, start=1)}
+    found = load(concurrency={stage.replace("-", "_"): bound for stage, bound in bounds.items()})
+    assert {stage: found.concurrency.of(stage) for stage in pipeline.STAGES} == bounds
+
+
+# -- nothing changes later ---------------------------------------------------------------------------------
+
+
+def _parts(model: BaseModel) -> Iterator[BaseModel]:
+    yield model
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _parts(value)
+
+
+def test_no_setting_can_be_changed_once_read() -> None:
+    parts = list(_parts(load()))
+    assert len({type(part) for part in parts}) > 10
+    for part in parts:
+        for name in type(part).model_fields:
+            with pytest.raises(ValidationError, match="frozen"):
+                setattr(part, name, None)
+
+
+# -- what is wrong is told ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("USE_LOCAL_MODEL", "maybe", "a valid boolean"),
+        ("UNDERSTUDY_MAX_ATTEMPTS", "21", "less than or equal to 20"),
+        ("UNDERSTUDY_DEADLINE_MS", "0", "greater than or equal to 1"),
+        ("UNDERSTUDY_DEADLINE_MS", "1m", "a valid integer"),
+        ("UNDERSTUDY_ACK_WAIT", "inf", "a finite number"),
+        ("UNDERSTUDY_AUDIT__SWEEP_EVERY", "inf", "a finite number"),
+        ("UNDERSTUDY_GRACE", "nan", "a finite number"),
+        ("UNDERSTUDY_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("UNDERSTUDY_LOCAL__DEVICE", "tpu", "auto|cpu|cuda"),
+        ("UNDERSTUDY_NARRATIVE__OPENAI__BASE_URL", "localhost", "https?://"),
+        ("UNDERSTUDY_NARRATIVE__DEFAULTS__FREEFORM__TOP_P", "0", "greater than 0"),
+        ("UNDERSTUDY_BROKER__PROT", "4222", "Extra inputs are not permitted"),
+        ("UNDERSTUDY_BROKER", "4222", "a valid dictionary"),
+    ],
+)
+def test_a_wrong_variable_is_told_with_its_value_and_what_is_allowed(
+    environ, variable, value, allowed
+) -> None:
+    environ(**{variable: value})
+    said = refusal()
+    assert said.startswith(f"setting {variable} is ")
+    assert value in said.partition(": ")[0]
+    assert allowed in said
+
+
+def test_wrong_values_of_the_file_are_told_all_at_once(config) -> None:
+    config("max_attempts: many\nbroker: {port: 0}\nnarrative: {breaker: {failures: -1}}")
+    first, second, third = sorted(refusal().split("; "))
+    assert first.startswith("setting UNDERSTUDY_BROKER__PORT is 0: ")
+    assert second.startswith("setting UNDERSTUDY_MAX_ATTEMPTS is 'many': ")
+    assert third.startswith("setting UNDERSTUDY_NARRATIVE__BREAKER__FAILURES is -1: ")
+
+
+@pytest.mark.parametrize("route", ["3", "[3]", "{a: b}", "[]", "[local, local]", "null"])
+def test_a_route_that_is_none_is_one_fault_of_one_setting(config, route) -> None:
+    config(f"narrative: {{providers: {{plot: {route}}}}}")
+    said = refusal()
+    assert said.startswith("setting UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT is ")
+    assert said.count("setting ") == 1
+    assert "a provider's name, or a chain" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("broker: [", r"is not YAML: .* \(line 1, column 10\)"),
+        (
+            "narrative:\n  openai:\n    api_key: sk-1\n   mode: sk-2\n",
+            r"is not YAML: .* \(line 4, column 4\)",
+        ),
+        ("script: !!python/name:os.system", "is not YAML: .*os.system"),
+        (b"\xff\xfe\xfa", "cannot be read: .*utf-8"),
+        ("a\x00b: 1", "cannot be read: "),
+        ("just words", "must hold settings by their names"),
+        ("[max_attempts, 3]", "must hold settings by their names"),
+        ("2026-01-01: 3", "must hold settings by their names"),
+    ],
+)
+def test_a_file_that_holds_no_settings_is_told_without_its_lines(config, text, said) -> None:
+    config(text)
+    with pytest.raises(SettingsError, match=f"config.yaml {said}") as told:
+        load()
+    assert "sk-" not in str(told.value)
+
+
+def test_a_value_that_holds_itself_is_told(config) -> None:
+    config("max_attempts: &again [*again]")
+    assert refusal().startswith("setting UNDERSTUDY_MAX_ATTEMPTS is [[[[…]]]]: ")
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_a_named_file_that_is_none_is_told(environ, name) -> None:
+    environ(UNDERSTUDY_CONFIG=name)
+    assert refusal() == f"UNDERSTUDY_CONFIG names {name}, which is not a file"
+
+
+def test_a_part_that_is_no_json_is_told_without_its_keys(environ) -> None:
+    environ(UNDERSTUDY_NARRATIVE__OPENAI='{"api_key": "sk-1"')
+    said = refusal()
+    assert "must hold a JSON object" in said
+    assert '"narrative"' in said
+    assert "sk-1" not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openais: {api_key: sk-1}",
+        "openai: [{API-Key: sk-1}]",
+        "openai: {api_key: [sk-1]}",
+        "servers: {big: {password: sk-1}}",
+        "servers: {big: [{deep: {secret: sk-1}}]}",
+    ],
+)
+def test_a_misplaced_key_is_never_shown(config, text) -> None:
+    config(f"narrative: {{{text}}}")
+    said = refusal()
+    assert "UNDERSTUDY_NARRATIVE__" in said
+    assert "sk-1" not in said
+    assert "(not shown)" in said
+
+
+def test_an_unknown_stage_is_told_with_the_known_ones() -> None:
+    assert stage_names(("audit", "fallback")) == ("audit", "fallback")
+    with pytest.raises(SettingsError, match=r"'writer' is unknown; stages are context-build, .*, audit"):
+        stage_names(("audit", "writer"))
