@@ -53,6 +53,9 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     structuring: Params
     #: JSON Schema of the answer; ``None``: the kind's own.
     schema: dict[str, Any] | None = None
+    #: What the content must name, and what it must not.
+    required_elements: tuple[str, ...] = ()
+    avoid_elements: tuple[str, ...] = ()
     rating: RatingInfo = RatingInfo()
     tags: tuple[str, ...] = ()
     workspace: str | None = None

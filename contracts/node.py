@@ -1,4 +1,4 @@
-"""What happens when generation fails, and what may stand in?"""
+"""What may a designer ask of the content, and what happens when generation fails?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+#: A thing by its name, or a node's tag such as ``phone_ring``.
+Element = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]+$")
+]
 ContentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -23,6 +27,31 @@ class Rating(StrEnum):
     def rank(self) -> int:
         """0 for the mildest."""
         return list(Rating).index(self)
+
+
+class Constraints(BaseModel):
+    """What the content must name, and what it must not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    required_elements: tuple[Element, ...] = Field(default=(), max_length=32)
+    avoid_elements: tuple[Element, ...] = Field(default=(), max_length=32)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Constraints:
+        avoided = {each.casefold() for each in self.avoid_elements}
+        both = [each for each in self.required_elements if each.casefold() in avoided]
+        if both:
+            raise ValueError(f"{both[0]!r} is both required and to be avoided; leave it out of one of them")
+        return self
+
+
+class Node(BaseModel):
+    """A generation node, as far as requests can have one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    constraints: Constraints = Constraints()
 
 
 class FallbackMode(StrEnum):

@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from contracts import fingerprint
-from contracts.node import Fallback, FallbackMode, Rating
+from contracts.node import Constraints, Fallback, FallbackMode, Node, Rating
 
 #: Largest request body, bytes.
 MAX_BODY: Final = 256 * 1024
@@ -29,7 +29,6 @@ DEFAULT_DEADLINE_MS: Final = 60_000
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _NOT_YET: Final = (
-    "node",
     "template_id",
     "rules",
     "prompt_config",
@@ -89,7 +88,9 @@ class GenerationRequest(BaseModel):
     #: Set by replays: the request that this one repeats.
     replay_of: Label | None = None
 
-    node: Any = None
+    #: What the content must name and must not.
+    node: Node | None = None
+
     template_id: Any = None
     rules: Any = None
     prompt_config: Any = None
@@ -111,6 +112,11 @@ class GenerationRequest(BaseModel):
         if value is not None:
             raise ValueError("not supported yet; leave it out")
         return value
+
+    @property
+    def constraints(self) -> Constraints:
+        """The node's; without one there are none."""
+        return self.node.constraints if self.node else Constraints()
 
     def input_hash(self, kind: str) -> str:
         """SHA-256 of what is asked for; key order and the spelling of field names do not matter."""

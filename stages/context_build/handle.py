@@ -50,7 +50,10 @@ def handle(
         return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=fault)
     plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms)
     input_hash = asked.input_hash(received.kind)
-    prompt, version = prompts.render_freeform(received.kind, asked.prompt)
+    constraints = asked.constraints
+    prompt, version = prompts.render_freeform(
+        received.kind, asked.prompt, constraints=constraints, schema=asked.schema_
+    )
     seed = asked.seed if asked.seed is not None else int(input_hash[:15], 16)
     wanted = asked.params.model_dump(exclude_none=True)
     brief = ev.Brief(
@@ -64,6 +67,8 @@ def handle(
         freeform=msgspec.structs.replace(freeform, seed=seed, **wanted),
         structuring=structuring,
         schema=asked.schema_,
+        required_elements=constraints.required_elements,
+        avoid_elements=constraints.avoid_elements,
         tags=asked.tags,
         workspace=asked.workspace,
         world=asked.world,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from contracts import elements
 from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, ProviderError
@@ -18,12 +19,19 @@ from contracts.result import Attempt
 STAGE = "freeform-gen"
 #: Characters of a draft that are kept; more is no answer to a bounded request.
 MAX_TEXT = 120_000
+#: Drafts that are drawn until one names what it must and nothing that it must not.
+MAX_DRAWS = 3
+#: Characters of an unusable draft that are kept for triage.
+MAX_EVIDENCE = 8_000
 
 
 async def handle(
     received: Received[Any], *, providers: Mapping[str, Provider], announce: Announce
 ) -> Outcome:
-    """Have the routed provider write; on an empty answer once more, colder and shorter.
+    """Have the routed provider write.
+
+    An empty answer is asked for once more, colder and shorter; one that misses a required element or
+    names an avoided one is drawn again with the next seed, up to :data:`MAX_DRAWS` drafts in all.
 
     Args:
         received: a ``context_built`` event.
@@ -41,18 +49,16 @@ async def handle(
         return Fail(
             code=ErrorCode.GEN_PROVIDER_DISABLED, message="no model is wanted (USE_LOCAL_MODEL=false)"
         )
+    brief, trail = event.brief, event.trail
     prompt = Prompt(
-        text=event.brief.prompt,
+        text=brief.prompt,
         kind=received.kind,
         stage=STAGE,
         request_id=received.request_id,
         attempt=event.attempt,
     )
-    trail = event.trail
-    for params, why in (
-        (event.brief.freeform, ""),
-        (_colder(event.brief.freeform), "again, colder and shorter"),
-    ):
+    params, why, empty, drawn = brief.freeform, "", 0, 0
+    while True:
         try:
             done = await provider.generate(prompt, params, None, announce)
         except ProviderError as error:
@@ -63,27 +69,46 @@ async def handle(
                     code=error.code, message=str(error), trail=trail, after_s=error.retry_after_s or 0.0
                 )
             return Fail(code=error.code, message=str(error), trail=trail)
-        trail = _account(trail, done, why)
-        if done.text.strip():
-            draft = ev.Draft(
-                text=well_formed(done.text[:MAX_TEXT]),
-                provider=done.provider,
-                model=done.model,
-                finish_reason=done.finish_reason,
-                deterministic=done.deterministic,
-                cached=done.cached,
+        if not done.text.strip():
+            trail = _account(trail, done, ErrorCode.GEN_EMPTY_OUTPUT, why or "empty answer")
+            empty += 1
+            if empty > 1:
+                said = f"{provider.name} answered with nothing, twice"
+                return Fail(code=ErrorCode.GEN_EMPTY_OUTPUT, message=said, trail=trail)
+            params, why = _colder(params), "again, colder and shorter"
+            continue
+        unmet = elements.faults(done.text, required=brief.required_elements, avoid=brief.avoid_elements)
+        if not unmet:
+            return _drafted(event, params, done, _account(trail, done, None, why or "wrote the draft"))
+        trail = _account(trail, done, ErrorCode.GEN_CONSTRAINT_FAIL, why or "wrote a draft")
+        drawn += 1
+        if drawn == MAX_DRAWS:
+            return Fail(
+                code=ErrorCode.GEN_CONSTRAINT_FAIL,
+                message=f"none of {drawn} drafts is what was asked for: {'; '.join(unmet)}",
+                evidence=done.text[:MAX_EVIDENCE],
+                letter=True,
+                trail=trail,
             )
-            if len(done.text) > MAX_TEXT:
-                trail = msgspec.structs.replace(
-                    trail,
-                    warnings=(*trail.warnings, f"draft cut from {len(done.text)} to {MAX_TEXT} characters"),
-                )
-            return Emit(
-                events=(ev.Drafted(attempt=event.attempt, brief=event.brief, draft=draft, trail=trail),)
-            )
-    return Fail(
-        code=ErrorCode.GEN_EMPTY_OUTPUT, message=f"{provider.name} answered with nothing, twice", trail=trail
+        params, why = _reseeded(params), f"again, with the next seed: {'; '.join(unmet)}"
+
+
+def _drafted(event: ev.ContextBuilt, params: ev.Params, done: Completion, trail: ev.Trail) -> Emit:
+    draft = ev.Draft(
+        text=well_formed(done.text[:MAX_TEXT]),
+        provider=done.provider,
+        model=done.model,
+        finish_reason=done.finish_reason,
+        deterministic=done.deterministic,
+        cached=done.cached,
     )
+    if len(done.text) > MAX_TEXT:
+        cut = f"draft cut from {len(done.text)} to {MAX_TEXT} characters"
+        trail = msgspec.structs.replace(trail, warnings=(*trail.warnings, cut))
+    # The result names the seed that the text was written with.
+    asked = msgspec.structs.replace(event.brief.freeform, seed=params.seed)
+    brief = msgspec.structs.replace(event.brief, freeform=asked)
+    return Emit(events=(ev.Drafted(attempt=event.attempt, brief=brief, draft=draft, trail=trail),))
 
 
 def _colder(params: ev.Params) -> ev.Params:
@@ -92,17 +117,19 @@ def _colder(params: ev.Params) -> ev.Params:
     )
 
 
+def _reseeded(params: ev.Params) -> ev.Params:
+    return msgspec.structs.replace(params, seed=(params.seed + 1) % 2**63)
+
+
 def _add(trail: ev.Trail, attempts: tuple[Attempt, ...]) -> ev.Trail:
     return msgspec.structs.replace(trail, attempts=(*trail.attempts, *attempts))
 
 
-def _account(trail: ev.Trail, done: Completion, why: str) -> ev.Trail:
-    empty = not done.text.strip()
-    why = why or ("empty answer" if empty else "wrote the draft")
+def _account(trail: ev.Trail, done: Completion, code: ErrorCode | None, why: str) -> ev.Trail:
     attempt = Attempt(
         provider=done.provider,
         model=done.model,
-        code=ErrorCode.GEN_EMPTY_OUTPUT if empty else None,
+        code=code,
         time_ms=done.time_ms,
         why=f"{why}: {done.note}" if done.note else why,
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from contracts import elements, fingerprint
 from contracts import events as ev
-from contracts import fingerprint
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail, Outcome
@@ -85,7 +85,12 @@ def _read(
     faults = contents.faults(kind, parsed.document, event.brief.schema)
     if faults:
         parsed, faults = _mended(parsed, faults, kind, event, contents)
-    return parsed, invalid, faults
+    if faults:
+        return parsed, invalid, faults
+    brief = event.brief
+    said = elements.texts(parsed.document)
+    unmet = elements.faults(said, required=brief.required_elements, avoid=brief.avoid_elements)
+    return parsed, ErrorCode.GEN_CONSTRAINT_FAIL, unmet
 
 
 def _mended(

@@ -8,8 +8,9 @@ asked for again (0.8).  Words shorter than four letters and word endings in ``s`
 from __future__ import annotations
 
 import re
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from contracts import elements
 from contracts.result import Level
 
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
@@ -25,7 +26,7 @@ _WORTH: Final = {Level.CONSTRAINED: 1.0, Level.PARSED: 1.0, Level.REPAIRED: 0.9,
 
 def score(document: Any, *, wish: str, draft: str, level: Level) -> float:
     """The score, 0 to 1, to three digits."""
-    said = _words(" ".join(_texts(document)))
+    said = _words(elements.texts(document).replace("_", " "))
     kept = _share(_words(wish) - _EMPTY, said)
     true = _share(said, _words(draft))
     return round(_WORTH[level] * (kept + true) / 2, 3)
@@ -37,15 +38,3 @@ def _share(wanted: set[str], found: set[str]) -> float:
 
 def _words(text: str) -> set[str]:
     return {word.removesuffix("s") for word in _WORD.findall(text.lower())}
-
-
-def _texts(value: Any) -> list[str]:
-    match value:
-        case str():
-            return [value.replace("_", " ")]
-        case dict():
-            return [text for inner in cast("dict[str, Any]", value).values() for text in _texts(inner)]
-        case list():
-            return [text for inner in cast("list[Any]", value) for text in _texts(inner)]
-        case _:
-            return []

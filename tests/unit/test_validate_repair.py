@@ -184,6 +184,29 @@ def test_what_is_no_content_fails_with_its_fault(text, code, said) -> None:
     assert outcome.letter
 
 
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"required_elements": ("coin",)}, "required element 'coin' is missing"),
+        ({"avoid_elements": ("forest",)}, "element 'forest' must not appear"),
+        # The name of a field is no content.
+        ({"required_elements": ("scene_name",)}, "required element 'scene_name' is missing"),
+    ],
+)
+def test_what_the_node_asks_for_is_checked_on_the_document(known, said) -> None:
+    (asked_again,) = judged(json.dumps(GOOD), max_reasks=1, **known).events
+    assert asked_again.errors == (said,)
+    outcome = judged(json.dumps(GOOD), **known)
+    assert isinstance(outcome, Fail)
+    assert outcome.code is ErrorCode.GEN_CONSTRAINT_FAIL
+    assert said in outcome.message
+
+
+def test_a_document_that_keeps_to_its_node_is_live() -> None:
+    (result,) = judged(json.dumps(GOOD), required_elements=("forest",), avoid_elements=("coin",)).events
+    assert result.status is Status.SUCCESS
+
+
 def test_a_document_that_was_cut_off_is_none_even_if_it_parses() -> None:
     outcome = judged(json.dumps(GOOD), finish_reason="length")
     assert isinstance(outcome, Fail)

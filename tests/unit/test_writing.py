@@ -52,8 +52,8 @@ BRIEF = msgspec.structs.replace(
 NO_TRAIL = ev.Trail()
 
 
-async def write(provider: Provider | None, trail: ev.Trail = NO_TRAIL) -> Any:
-    event = ev.ContextBuilt(attempt=1, brief=BRIEF, trail=trail)
+async def write(provider: Provider | None, trail: ev.Trail = NO_TRAIL, brief: ev.Brief = BRIEF) -> Any:
+    event = ev.ContextBuilt(attempt=1, brief=brief, trail=trail)
     providers = {} if provider is None else {"layout": provider}
     return await freeform.handle(
         lives.received(event, sequence=1), providers=providers, announce=lambda _: None
@@ -101,6 +101,40 @@ async def test_nothing_twice_is_a_failure_and_no_draft() -> None:
     assert isinstance(outcome, Fail)
     assert outcome.code is ErrorCode.GEN_EMPTY_OUTPUT
     assert len(outcome.trail.attempts) == 2
+
+
+WITH_COIN = msgspec.structs.replace(BRIEF, required_elements=("coin",), avoid_elements=("gore",))
+
+
+async def test_a_draft_that_is_not_what_was_asked_for_is_drawn_again_with_the_next_seed() -> None:
+    provider = Provider("A lake.", "Coins and gore.", "Two coins.")
+    (drafted,) = (await write(provider, brief=WITH_COIN)).events
+    assert drafted.draft.text == "Two coins."
+    assert [params.seed for _, params, _ in provider.asked] == [7, 8, 9]
+    assert drafted.brief == msgspec.structs.replace(
+        WITH_COIN, freeform=msgspec.structs.replace(BRIEF.freeform, seed=9)
+    )
+    assert [(each.code, each.why) for each in drafted.trail.attempts] == [
+        (ErrorCode.GEN_CONSTRAINT_FAIL, "wrote a draft"),
+        (ErrorCode.GEN_CONSTRAINT_FAIL, "again, with the next seed: required element 'coin' is missing"),
+        (None, "again, with the next seed: element 'gore' must not appear"),
+    ]
+    assert drafted.trail.tokens == Tokens(prompt=9, completion=15)
+
+
+async def test_drafts_that_never_are_what_was_asked_for_fail_visibly() -> None:
+    provider = Provider(*["A lake."] * freeform.MAX_DRAWS, "not asked for")
+    outcome = await write(provider, brief=WITH_COIN)
+    assert isinstance(outcome, Fail)
+    assert outcome.code is ErrorCode.GEN_CONSTRAINT_FAIL
+    assert outcome.message == "none of 3 drafts is what was asked for: required element 'coin' is missing"
+    assert (outcome.evidence, outcome.letter, len(outcome.trail.attempts)) == ("A lake.", True, 3)
+
+
+async def test_emptiness_and_missing_elements_together_still_end() -> None:
+    outcome = await write(Provider("A lake.", "", "A lake.", ""), brief=WITH_COIN)
+    assert isinstance(outcome, Fail)
+    assert outcome.code is ErrorCode.GEN_EMPTY_OUTPUT
 
 
 async def test_an_endless_draft_is_cut_and_says_so() -> None:

@@ -1,0 +1,44 @@
+"""Does a text name what must appear, and leave out what must not?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, cast
+
+
+def names(text: str, element: str) -> bool:
+    """Whether a text names an element.
+
+    Case does not matter, nor whether ``phone_ring`` has an underscore, a hyphen or a space between its
+    words, nor a plural s.  A part of a longer word is not a name: ``ring`` is not in ``spring``.
+    """
+    words = [re.escape(word) for word in re.split(r"[\W_]+", element.casefold()) if word]
+    forms = [re.escape(element.casefold()), *([r"[\s_-]+".join(words)] if words else [])]
+    return re.search(rf"(?<![^\W_])(?:{'|'.join(forms)})s?(?![^\W_])", text.casefold()) is not None
+
+
+def faults(text: str, *, required: Sequence[str], avoid: Sequence[str]) -> tuple[str, ...]:
+    """What is missing from a text, and what should not be in it; one line each.
+
+    Args:
+        text: prose, or a document's texts (:func:`texts`).
+        required: what must be named.
+        avoid: what must not be named.
+    """
+    missing = [f"required element {each!r} is missing" for each in required if not names(text, each)]
+    found = [f"element {each!r} must not appear" for each in avoid if names(text, each)]
+    return (*missing, *found)
+
+
+def texts(document: Any) -> str:
+    """Every string value of a JSON document, one per line; names of fields are not content."""
+    match document:
+        case str():
+            return document
+        case dict():
+            return "\n".join(texts(value) for value in cast("dict[str, Any]", document).values())
+        case list():
+            return "\n".join(texts(value) for value in cast("list[Any]", document))
+        case _:
+            return ""
