@@ -161,6 +161,7 @@ def judged(
     requests: Sequence[Asked],
     answers: Mapping[str, Sequence[Given]],
     *,
+    unreadable: Sequence[str] = (),
     model: str,
     seconds: Sequence[float],
     wall_s: float,
@@ -170,6 +171,7 @@ def judged(
     Args:
         requests: what was asked.
         answers: all results by request.
+        unreadable: what is wrong with results that could not be read.
         model: which model it was.
         seconds: from publish to result, of those that came in time.
         wall_s: seconds from the first publish to the last result.
@@ -179,7 +181,7 @@ def judged(
     elements: dict[str, Share] = defaultdict(Share)
     codes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    found: list[str] = []
+    found = list(unreadable)
     live: list[ev.Result] = []
     invalid = tokens = 0
     for one in requests:
@@ -252,8 +254,8 @@ async def run(*, model: str, requests: int, schemas: int, in_flight: int, seed: 
             began = time.monotonic()
             seconds = await _ask(client, wanted, in_flight, say)
             wall_s = time.monotonic() - began
-            answers = await _results(client, heard=len(seconds))
-    return judged(wanted, answers, model=name, seconds=seconds, wall_s=wall_s)
+            answers, unreadable = await _results(client, heard=len(seconds))
+    return judged(wanted, answers, unreadable=unreadable, model=name, seconds=seconds, wall_s=wall_s)
 
 
 def _settings(folder: Path, model: str, *, prose: int | None) -> Settings:
@@ -326,24 +328,30 @@ async def _ask(client: Client, wanted: Sequence[Asked], in_flight: int, say: Say
     return seconds
 
 
-async def _results(client: Client, *, heard: int) -> dict[str, list[Given]]:
+async def _results(client: Client, *, heard: int) -> tuple[dict[str, list[Given]], list[str]]:
     """Every result in the log: a client hears the first one of each request alone."""
     give_up = time.monotonic() + _STORED_S
     while True:
-        answers = await _read(client)
+        answers, unreadable = await _read(client)
         # Those who listen may have a message before the stream can show it.
-        if len(answers) > heard or time.monotonic() > give_up:
-            return answers
+        if len(answers) + len(unreadable) > heard or time.monotonic() > give_up:
+            return answers, unreadable
         await asyncio.sleep(0.1)
 
 
-async def _read(client: Client) -> dict[str, list[Given]]:
+async def _read(client: Client) -> tuple[dict[str, list[Given]], list[str]]:
+    """Results by request, and what is wrong with those that our own contract refuses."""
     answers: dict[str, list[Given]] = defaultdict(list)
+    unreadable: list[str] = []
     assets = Assets(client.wire)
     async for entry in event_log.read(client.wire, pipeline.EVENTS, "gen.result.>"):
-        result = msgspec.json.decode(entry.body, type=ev.Result)
+        try:
+            result = msgspec.json.decode(entry.body, type=ev.Result)
+        except msgspec.ValidationError as error:
+            unreadable.append(f"{entry.subject}: {error}")
+            continue
         content = result.content
         if result.content_ref is not None:
             content = msgspec.json.decode(await assets.get(result.content_ref))
         answers[result.request_id].append(Given(result=result, content=content))
-    return answers
+    return answers, unreadable
