@@ -102,8 +102,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     levels: dict[str, int]
     reasked: int
     repaired: int
-    #: Percent of what the wishes name that stands in the live content: built-in kinds alone.
-    elements_percent: dict[str, float]
+    #: Percent of what the wishes name that stands in the live content, for the built-in kinds. Every
+    #: requested element has a field to stand in; a detail may have none: a layout does not tell its place.
+    kept_percent: dict[str, float]
     seconds_p50: float
     seconds_p95: float
     tokens_per_s: float
@@ -178,7 +179,7 @@ def judged(
     """
     statuses: dict[str, Counter[str]] = defaultdict(Counter)
     share: dict[str, Share] = defaultdict(Share)
-    elements: dict[str, Share] = defaultdict(Share)
+    kept: dict[str, Share] = defaultdict(Share)
     codes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     found = list(unreadable)
@@ -202,8 +203,8 @@ def judged(
             invalid += bool(wrong)
             for fact in one.facts if one.kind != CUSTOM else ():
                 right = evaluate.says(words(given.content), fact)
-                elements["all"].count(right=right)
-                elements[one.kind].count(right=right)
+                kept[fact.what].count(right=right)
+                kept[f"{one.kind} / {fact.what}"].count(right=right)
     receipts = [result.meta.receipt for result in live if result.meta.receipt is not None]
     times = sorted(seconds) or [0.0]
     return Found(
@@ -222,7 +223,7 @@ def judged(
         levels=dict(Counter(receipt.level for receipt in receipts)),
         reasked=sum(receipt.reasks > 0 for receipt in receipts),
         repaired=sum(receipt.level is Level.REPAIRED or bool(receipt.changes) for receipt in receipts),
-        elements_percent={row: each.percent for row, each in sorted(elements.items())},
+        kept_percent={row: each.percent for row, each in sorted(kept.items())},
         seconds_p50=round(percentile(times, 0.5), 2),
         seconds_p95=round(percentile(times, 0.95), 2),
         tokens_per_s=round(tokens / wall_s, 1) if wall_s else 0.0,
