@@ -39,8 +39,9 @@ from infra.supervisor import Supervisor
 
 #: A model of the house model's kind that was never trained, made for the run.
 RANDOM: Final = "random"
-#: Long, so that a loaded machine is not taken for a failure.
-_DEADLINE_MS: Final = 900_000
+#: Long, so that a loaded machine is not taken for a failure; a call's time-out opens the breaker as well.
+_DEADLINE_MS: Final = 3_600_000
+_CALL_S: Final = 1_200
 #: Share of the wishes whose names are drawn from words that the house model was never trained on.
 _UNSEEN: Final = 0.7
 _FIRST: Final = "live-first"
@@ -260,7 +261,12 @@ async def run(*, model: str, requests: int, schemas: int, in_flight: int, seed: 
 
 
 def _settings(folder: Path, model: str, *, prose: int | None) -> Settings:
-    defaults = {} if prose is None else {"defaults": {"freeform": {"temperature": 0.8, "max_tokens": prose}}}
+    usual = settings_module.Defaults()
+    longest = prose or usual.freeform.max_tokens
+    defaults = {
+        "freeform": usual.freeform.model_dump() | {"timeout": _CALL_S, "max_tokens": longest},
+        "structuring": usual.structuring.model_dump() | {"timeout": _CALL_S},
+    }
     return settings_module.load(
         data_dir=folder,
         nats_url=None,
@@ -271,7 +277,7 @@ def _settings(folder: Path, model: str, *, prose: int | None) -> Settings:
         narrative={
             "providers": dict.fromkeys(settings_module.Providers.model_fields, "local"),
             "response_cache": {"enabled": False},
-            **defaults,
+            "defaults": defaults,
         },
     )
 
