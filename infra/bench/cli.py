@@ -80,3 +80,28 @@ def memory(
     from infra.bench import memory as measured  # noqa: PLC0415 - only what is asked for
 
     _show(asyncio.run(measured.run(first=first, last=last, say=_say)), as_json=json_)
+
+
+@app.command()
+def live(
+    model: Annotated[
+        str, typer.Option(help="`house`, a folder, a hub id, or `random`: the house model, never trained.")
+    ] = "house",
+    requests: Annotated[int, typer.Option(min=1, help="Of the built-in kinds.")] = 500,
+    schemas: Annotated[int, typer.Option(min=0, help="More requests, each with a schema of its own.")] = 50,
+    in_flight: Annotated[int, typer.Option(min=1, help="Requests that are not answered yet.")] = 16,
+    seed: Annotated[int, typer.Option(help="Of what is asked.")] = 1,
+    *,
+    json_: Json = False,
+) -> None:
+    """Random requests to a real model: what claims to be live is valid, the rest says why; exit 1 if not."""
+    from infra.bench import live as measured  # noqa: PLC0415 - needs the extra `local`
+
+    found = asyncio.run(
+        measured.run(
+            model=model, requests=requests, schemas=schemas, in_flight=in_flight, seed=seed, say=_say
+        )
+    )
+    _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
+    if not found.passed:
+        raise typer.Exit(1)
