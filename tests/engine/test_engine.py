@@ -65,6 +65,7 @@ def test_seeded_text_is_nearly_always_the_same_alone_and_in_a_batch(engine: Engi
 
 def test_strict_logits_are_equal_to_the_bit_whoever_is_there(loaded: Loaded) -> None:
     made = Engine(loaded, rows=4, max_len=128, strict=True)
+    made.start()
     seen: dict[int, list[torch.Tensor]] = {}
     inner = made._forward
 
@@ -76,7 +77,6 @@ def test_strict_logits_are_equal_to_the_bit_whoever_is_there(loaded: Loaded) -> 
         return logits
 
     made._forward = noted
-    made.start()
     try:
         task = asked(loaded, temperature=0.9, seed=7)
         texts(made, [task])
