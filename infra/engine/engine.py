@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Rows with more pending tokens than this are read in a pass of their own.
 _FEW: Final = 16
+#: The same in strict mode, where the others are fed one token a step: each pass has one shape.
+_FEW_STRICT: Final = 4
 #: Tokens of prompts that are read in one step, over all rows; a longer prompt takes several.
 _READ: Final = 256
 #: Steps without trouble after which a batch that was made smaller grows by a row.
@@ -258,34 +260,34 @@ class Engine:
         if self._limit < self._most and self._calm > _CALM:
             self._limit += 1
             self._calm = 0
-        few = 1 if self.strict else _FEW
+        few = _FEW_STRICT if self.strict else _FEW
         reading = [row for row in self._rows if len(row.pending) > few]
         writing = [row for row in self._rows if len(row.pending) <= few]
         for group in self._read_groups(reading):
-            self._pass(group, read=True)
+            self._pass(group, _READ, alone=True)
         if writing:
-            self._pass(writing, read=False)
+            self._pass(writing, 1 if self.strict else few, alone=False)
 
     def _read_groups(self, reading: list[Row]) -> list[list[Row]]:
-        """Who reads in this step: everybody alone in strict mode, else together up to a bound."""
-        if self.strict:
-            return [[row] for row in reading[:1]]
+        """Who reads in this step: the shortest first, up to a bound; in strict mode each by itself."""
         group: list[Row] = []
         tokens = 0
-        for row in reading:
+        for row in sorted(reading, key=lambda row: len(row.pending)):
             tokens += min(len(row.pending), _READ)
             if group and tokens > _READ:
                 break
             group.append(row)
+        if self.strict:
+            return [[row] for row in group]
         return [group] if group else []
 
-    def _pass(self, rows: list[Row], *, read: bool) -> None:
+    def _pass(self, rows: list[Row], most: int, *, alone: bool) -> None:
         """One forward pass over some rows, and the next token of those whose text it reached."""
         began = time.perf_counter()
-        chunks = [row.pending[:_READ] for row in rows]
+        chunks = [row.pending[:most] for row in rows]
         try:
             logits = self._forward(
-                [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=read
+                [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=alone
             )
             self.stats.forward_s += time.perf_counter() - began
             self._took(rows, chunks, logits)
