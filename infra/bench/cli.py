@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard outpu
 
 @app.callback()
 def _prepare() -> None:
-    """Measure the pipeline on this machine."""
+    """Measure pipeline and engine on this machine."""
     # Figures go to standard output; everything else must not.
     telemetry_logging.configure(settings_module.load(log_level="error"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import torch
@@ -12,6 +12,9 @@ from infra.bench.gguf import LlamaCpp
 from infra.engine.engine import Engine
 from infra.engine.load import Loaded
 from infra.engine.task import Task
+
+#: Seconds that a request may take: on a slow machine too it is measured, not given up.
+PATIENCE_S: Final = 7200.0
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +44,7 @@ class Ours:
 
     def write(self, prompts: list[list[int]], tokens: int) -> list[Written]:
         """The answers, in the order of the prompts."""
-        tasks = [Task(prompt=tuple(prompt), max_tokens=tokens) for prompt in prompts]
+        tasks = [Task(prompt=tuple(prompt), max_tokens=tokens, timeout_s=PATIENCE_S) for prompt in prompts]
         answers = [future.result() for future in [self._engine.submit(task) for task in tasks]]
         return [Written(text=answer.text, tokens=answer.completion_tokens) for answer in answers]
 
