@@ -6,12 +6,14 @@ import asyncio
 import json
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from infra import doctor
 from infra import settings as settings_module
 from infra.telemetry import logging as telemetry_logging
 
@@ -22,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard outpu
 
 @app.callback()
 def _prepare() -> None:
-    """Measure the pipeline on this machine."""
+    """Measure pipeline and engine on this machine."""
     # Figures go to standard output; everything else must not.
     telemetry_logging.configure(settings_module.load(log_level="error"))
 
@@ -105,3 +107,31 @@ def live(
     _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
     if not found.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def engine(
+    models: Annotated[str, typer.Option(help="Of house, 15m, 125m: the last two have random weights.")] = (
+        "house,15m,125m"
+    ),
+    tokens: Annotated[int, typer.Option(min=2, max=128, help="Tokens of each answer.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; the best counts.")] = 3,
+    *,
+    json_: Json = False,
+) -> None:
+    """Tokens per second of the local engine beside transformers and llama.cpp; grammars, memory."""
+    absent = [name for name in doctor.MODEL_MODULES if find_spec(name) is None]
+    if absent:
+        _say(f"error: the local model needs {', '.join(absent)}: pip install 'understudy[local]'")
+        raise typer.Exit(1)
+    from infra.bench import engine as measured  # noqa: PLC0415 - only what is asked for
+    from infra.bench.random_models import SIZES  # noqa: PLC0415 - as above
+
+    wanted = [name.strip() for name in models.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in {measured.HOUSE, *SIZES}]
+    if unknown or not wanted:
+        raise typer.BadParameter(
+            f"{', '.join(unknown) or 'nothing'} is unknown; there are {', '.join([measured.HOUSE, *SIZES])}",
+            param_hint="--models",
+        )
+    _show(measured.run(models=wanted, tokens=tokens, rounds=rounds, say=_say), as_json=json_)

@@ -18,9 +18,9 @@ _REST_S = 400
 _DEADLINE_MS = 60_000
 
 
-def _rss(pid: int) -> int:
-    """Resident bytes of a process (Linux)."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+def resident(pid: int | None = None) -> int:
+    """Resident bytes of a process (Linux); without its id, of this one."""
+    status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii")
     line = next(one for one in status.splitlines() if one.startswith("VmRSS"))
     return int(line.split()[1]) * 1024
 
@@ -40,7 +40,7 @@ async def run(*, first: int, last: int, say: Say) -> dict[str, Any]:
         ):
 
             def sizes() -> dict[str, int]:
-                return {each.name: _rss(each.pid) for each in supervisor.processes if each.pid}
+                return {each.name: resident(each.pid) for each in supervisor.processes if each.pid}
 
             points: list[tuple[dict[str, int], int, int]] = []
             done = 0

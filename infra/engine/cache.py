@@ -11,9 +11,10 @@ from torch import Tensor
 
 
 class Slots:
-    """Keys and values, per layer two tensors of shape ``[rows, kv_heads, max_len + 1, head_dim]``.
+    """Keys and values, per layer one tensor of shape ``[rows, 2 * kv_heads, max_len + 1, head_dim]``.
 
-    The last position of a row is scratch: padding is written there and never read.
+    The first half of the heads are keys.  The last position of a row is scratch: padding is written
+    there and never read.
 
     Args:
         layers: of the model.
@@ -37,14 +38,21 @@ class Slots:
         device: torch.device,
     ) -> None:
         self.max_len = max_len
-        shape = (rows, kv_heads, max_len + 1, head_dim)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.kv_heads = kv_heads
+        self.device = device
+        shape = (rows, 2 * kv_heads, max_len + 1, head_dim)
+        self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first ``length`` positions of one row over another."""
-        for tensor in (*self.keys, *self.values):
-            tensor[target, :, :length] = tensor[source, :, :length]
+        for layer in self.layers:
+            layer[target, :, :length] = layer[source, :, :length]
+
+    def reading(self, rows: list[int]) -> slice | Tensor:
+        """The index of some rows, in order; what lies together is read without a copy."""
+        if rows == list(range(rows[0], rows[-1] + 1)):
+            return slice(rows[0], rows[-1] + 1)
+        return torch.tensor(rows, device=self.device)
 
 
 class View:
@@ -59,19 +67,16 @@ class View:
 
     def __init__(self, slots: Slots, rows: list[int], positions: Tensor, width: int) -> None:
         self._slots = slots
-        device = slots.keys[0].device
-        self._rows = torch.tensor(rows, device=device)[:, None]
+        self._rows = torch.tensor(rows, device=slots.device)[:, None]
         self._positions = positions
         self._width = width
-        first, last = rows[0], rows[-1]
-        together = rows == list(range(first, last + 1))
-        self._read: slice | Tensor = slice(first, last + 1) if together else self._rows[:, 0]
+        self._read = slots.reading(rows)
 
     def update(
         self, keys: Tensor, values: Tensor, layer_idx: int, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
         """Write ``[batch, kv_heads, queries, head_dim]``; read everything up to the width."""
-        mine, theirs = self._slots.keys[layer_idx], self._slots.values[layer_idx]
-        mine[self._rows, :, self._positions] = keys.transpose(1, 2)
-        theirs[self._rows, :, self._positions] = values.transpose(1, 2)
-        return mine[self._read, :, : self._width], theirs[self._read, :, : self._width]
+        layer = self._slots.layers[layer_idx]
+        layer[self._rows, :, self._positions] = torch.cat([keys, values], dim=1).transpose(1, 2)
+        both = layer[self._read, :, : self._width]
+        return both[:, : self._slots.kv_heads], both[:, self._slots.kv_heads :]

@@ -16,37 +16,28 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import numpy as np
 import torch
 
 from infra.engine.cache import Slots
+from infra.engine.files import Unloadable
 from infra.engine.forward import Forward
 from infra.engine.grammar import Grammars
 from infra.engine.row import Row
 from infra.engine.sampling import pick
-from infra.engine.task import Answer, EngineError, OnText, Overdue, Task, TooLong
+from infra.engine.task import Answer, EngineError, OnText, Overdue, Stats, Task, TooLong
 
 if TYPE_CHECKING:
     from infra.engine.load import Loaded
 
 #: Rows with more pending tokens than this are read in a pass of their own.
 _FEW: Final = 16
+#: The same in strict mode, where the others are fed one token a step: each pass has one shape.
+_FEW_STRICT: Final = 4
 #: Tokens of prompts that are read in one step, over all rows; a longer prompt takes several.
 _READ: Final = 256
-
-
-class Stats(msgspec.Struct, kw_only=True):
-    """What the engine has done so far."""
-
-    steps: int = 0
-    tokens: int = 0
-    forced_tokens: int = 0
-    prompt_tokens: int = 0
-    answered: int = 0
-    failed: int = 0
-    #: Seconds in forward passes, in grammars and in choosing tokens.
-    forward_s: float = 0.0
-    grammar_s: float = 0.0
-    sampling_s: float = 0.0
+#: Steps without trouble after which a batch that was made smaller grows by a row.
+_CALM: Final = 256
 
 
 class _Job(msgspec.Struct, kw_only=True):
@@ -88,22 +79,38 @@ class Engine:
         )
         self._forward = Forward(loaded.model, slots, rows=rows, strict=strict)
         self._slots = slots
+        self._most = rows
+        #: Rows at once; fewer than the most after memory ran out.
         self._limit = rows
+        self._calm = 0
         self._most_waiting = queue
         self._grammars = Grammars(loaded.tokenizer, loaded.vocabulary)
         self._rows: list[Row] = []
         self._waiting: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._end = EngineError("the engine is closed", retryable=True)
+        self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="understudy-engine", daemon=True)
 
     def start(self) -> None:
-        """Start the thread and answer once, so that the first request does not pay for it."""
+        """Start the thread, see that the model runs, and answer once at full width.
+
+        Raises:
+            Unloadable: the model cannot be run by this engine.
+        """
         self._thread.start()
-        first = self.loaded.tokenizer.encode("a") or [0]
-        warm = Task(prompt=tuple(first * 2), max_tokens=2, schema={"type": "object", "properties": {}})
+        self._ready.result()
+        first = self._known()
+        warm = Task(prompt=first * 2, max_tokens=2)
+        futures = [self.submit(warm) for _ in range(min(self._most, self._most_waiting))]
+        for future in futures:
+            future.result()
+        # A vocabulary that cannot write JSON is told to those who want some.
         with suppress(EngineError):
-            self.submit(warm).result()
+            self.submit(
+                Task(prompt=first, max_tokens=2, schema={"type": "object", "properties": {}})
+            ).result()
         self.stats = Stats()
 
     def close(self) -> None:
@@ -133,7 +140,7 @@ class Engine:
         job = _Job(task=task, on_text=on_text, future=Future(), arrived=time.monotonic())
         with self._wake:
             if self._closing:
-                raise EngineError("the engine is closed", retryable=True)
+                raise self._end
             if len(self._waiting) >= self._most_waiting:
                 raise EngineError(f"the engine's queue is full ({self._most_waiting} wait)", retryable=True)
             self._waiting.append(job)
@@ -163,23 +170,47 @@ class Engine:
     # -- the engine's thread -------------------------------------------------------------------
 
     def _run(self) -> None:
-        with torch.inference_mode():
-            while True:
-                with self._wake:
-                    while not (self._rows or self._waiting or self._closing):
-                        self._wake.wait()
-                    if self._closing:
-                        break
-                self._admit()
-                self._drop()
-                if self._rows:
-                    self._step()
-        closed = EngineError("the engine was closed", retryable=True)
-        for row in list(self._rows):
-            self._fail(row, closed)
-        for job in self._waiting:
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(closed)
+        # Shares of unlikely tokens are tiny: computing with such numbers is slow, and changes nothing.
+        torch.set_flush_denormal(True)
+        try:
+            with torch.inference_mode():
+                self._check()
+                while self._wait():
+                    self._drop()
+                    self._admit()
+                    if self._rows:
+                        self._step()
+        except Exception as error:  # noqa: BLE001 - a thread that dies silently leaves everybody waiting
+            self._end = (
+                error if isinstance(error, EngineError) else EngineError(f"the engine broke down: {error!r}")
+            )
+        with self._wake:
+            self._closing = True
+            left = [row.future for row in self._rows] + [job.future for job in self._waiting]
+            self._rows.clear()
+            self._waiting.clear()
+        for future in left:
+            _settle(future, error=self._end)
+        if not self._ready.done():
+            self._ready.set_exception(self._end)
+
+    def _check(self) -> None:
+        try:
+            self._forward.check(self._known())
+        except Exception as error:
+            raise Unloadable(f"the model {self.loaded.name} cannot be run here: {error}") from error
+        self._ready.set_result(None)
+
+    def _known(self) -> tuple[int, ...]:
+        """Some tokens of the model."""
+        return tuple(self.loaded.tokenizer.encode("A frozen lake", add_special_tokens=False)) or (0,)
+
+    def _wait(self) -> bool:
+        """Until there is something to do; whether there is, and not the end."""
+        with self._wake:
+            while not (self._rows or self._waiting or self._closing):
+                self._wake.wait()
+            return not self._closing
 
     def _admit(self) -> None:
         while len(self._rows) < self._limit:
@@ -215,8 +246,9 @@ class Engine:
             elif now >= row.due:
                 self._fail(row, Overdue(f"not finished within {row.task.timeout_s:g} s"))
         with self._wake:
+            gone = [job for job in self._waiting if job.future.cancelled()]
             late = [job for job in self._waiting if now >= job.arrived + job.task.timeout_s]
-            for job in late:
+            for job in {id(job): job for job in (*gone, *late)}.values():
                 self._waiting.remove(job)
         for job in late:
             self.stats.failed += 1
@@ -224,43 +256,51 @@ class Engine:
 
     def _step(self) -> None:
         self.stats.steps += 1
-        few = 1 if self.strict else _FEW
+        self._calm += 1
+        if self._limit < self._most and self._calm > _CALM:
+            self._limit += 1
+            self._calm = 0
+        few = _FEW_STRICT if self.strict else _FEW
         reading = [row for row in self._rows if len(row.pending) > few]
         writing = [row for row in self._rows if len(row.pending) <= few]
         for group in self._read_groups(reading):
-            self._pass(group, read=True)
+            self._pass(group, _READ, alone=True)
         if writing:
-            self._pass(writing, read=False)
+            self._pass(writing, 1 if self.strict else few, alone=False)
 
     def _read_groups(self, reading: list[Row]) -> list[list[Row]]:
-        """Who reads in this step: everybody alone in strict mode, else together up to a bound."""
-        if self.strict:
-            return [[row] for row in reading[:1]]
+        """Who reads in this step: the shortest first, up to a bound; in strict mode each by itself."""
         group: list[Row] = []
-        longest = 0
-        for row in reading:
-            longest = max(longest, min(len(row.pending), _READ))
-            if group and longest * (len(group) + 1) > _READ:
+        tokens = 0
+        for row in sorted(reading, key=lambda row: len(row.pending)):
+            tokens += min(len(row.pending), _READ)
+            if group and tokens > _READ:
                 break
             group.append(row)
+        if self.strict:
+            return [[row] for row in group]
         return [group] if group else []
 
-    def _pass(self, rows: list[Row], *, read: bool) -> None:
+    def _pass(self, rows: list[Row], most: int, *, alone: bool) -> None:
         """One forward pass over some rows, and the next token of those whose text it reached."""
         began = time.perf_counter()
-        chunks = [row.pending[:_READ] for row in rows]
+        chunks = [row.pending[:most] for row in rows]
         try:
             logits = self._forward(
-                [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=read
+                [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=alone
             )
-        except torch.OutOfMemoryError as error:
+            self.stats.forward_s += time.perf_counter() - began
+            self._took(rows, chunks, logits)
+        except (torch.OutOfMemoryError, MemoryError) as error:
             self._shrink(rows, error)
-            return
-        except RuntimeError as error:
-            for row in rows:
-                self._fail(row, EngineError(f"the model failed: {error}"))
-            return
-        self.stats.forward_s += time.perf_counter() - began
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, the others go on
+            # On a CPU torch has no class for it.
+            if "can't allocate memory" in str(error):
+                self._shrink(rows, error)
+            else:
+                self._give_up(rows, EngineError(f"the model failed: {error!r}"))
+
+    def _took(self, rows: list[Row], chunks: list[list[int]], logits: torch.Tensor) -> None:
         ready: list[Row] = []
         at: list[int] = []
         for number, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
@@ -269,32 +309,41 @@ class Engine:
                 ready.append(row)
                 at.append(number)
         if ready:
-            self._choose(ready, logits[at])
+            self._choose(ready, logits if len(ready) == len(rows) else logits[at])
 
     def _choose(self, rows: list[Row], logits: torch.Tensor) -> None:
         began = time.perf_counter()
-        kept = [(number, row) for number, row in enumerate(rows) if row.matcher is not None]
-        if kept:
+        masks: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
+        at: list[int] = []
+        failed: list[Row] = []
+        for number, row in enumerate(rows):
+            if row.matcher is None:
+                continue
             try:
-                allowed = self._grammars.allowed([row.matcher for _, row in kept if row.matcher is not None])
+                masks.append(self._grammars.allowed(row.matcher))
+                at.append(number)
             except EngineError as error:
-                for _, row in kept:
-                    self._fail(row, error)
-                return
-            numbers = [number for number, _ in kept]
-            logits[numbers] = logits[numbers].masked_fill(~allowed.to(logits.device), float("-inf"))
+                self._fail(row, error)
+                failed.append(row)
+        if at:
+            allowed = torch.from_numpy(np.stack(masks)).to(logits.device)
+            logits[at] = logits[at].masked_fill(~allowed, float("-inf"))
         masked = time.perf_counter()
         self.stats.grammar_s += masked - began
         tokens = pick(logits, [row.choice for row in rows])
         self.stats.sampling_s += time.perf_counter() - masked
         for row, token in zip(rows, tokens, strict=True):
-            self._go_on(row, token)
+            if row not in failed:
+                self._go_on(row, token)
 
     def _go_on(self, row: Row, token: int) -> None:
         try:
             finish = row.add(token, ends=self.loaded.ends)
         except EngineError as error:
             self._fail(row, error)
+            return
+        except Exception as error:  # noqa: BLE001 - whoever listens must not stop the others
+            self._fail(row, EngineError(f"the answer could not be told: {error!r}"))
             return
         if finish is None:
             return
@@ -309,10 +358,15 @@ class Engine:
     def _shrink(self, rows: list[Row], error: Exception) -> None:
         """Out of memory: fewer rows from now on; who was in the pass may come again."""
         self._limit = max(1, min(self._limit, len(self._rows)) // 2)
+        self._calm = 0
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        self._give_up(rows, EngineError(f"out of memory with {len(rows)} rows: {error}", retryable=True))
+
+    def _give_up(self, rows: list[Row], error: EngineError) -> None:
         for row in rows:
-            self._fail(row, EngineError(f"out of memory with {len(rows)} rows: {error}", retryable=True))
+            if row in self._rows:
+                self._fail(row, error)
 
     def _fail(self, row: Row, error: EngineError) -> None:
         self.stats.failed += 1

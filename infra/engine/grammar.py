@@ -6,6 +6,7 @@ torch is not used: importing that compiles with a C++ compiler at run time.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -17,9 +18,6 @@ from contracts import fingerprint
 from infra.engine.task import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import torch
     from llguidance._lib import JsonCompileOptions
     from transformers import PreTrainedTokenizerFast
 
@@ -35,6 +33,10 @@ _MAX_ITEMS: Final = 64
 _MAX_NUMBER: Final = 1_000_000_000
 #: Keywords whose values are no schemas.
 _NO_SCHEMA: Final = frozenset({"enum", "const", "default", "examples", "required", "type"})
+#: Keywords whose values are schemas by name.
+_NAMED: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+#: A pattern that may ask for more characters than the bound: left as it is.
+_LONG: Final = re.compile(r"\{\d*,?\d{3,}")
 #: Keywords that speak of fields beside those that are named.
 _OPEN: Final = frozenset({"additionalProperties", "patternProperties", "anyOf", "oneOf", "$ref"})
 #: Compiled schemas that are kept.
@@ -65,28 +67,60 @@ def _bounded(schema: Any, *, close: bool) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     made: dict[str, Any] = {
-        keyword: value if keyword in _NO_SCHEMA else _bounded(value, close=close)
+        keyword: _inside(keyword, value, close=close)
         for keyword, value in cast("Mapping[str, Any]", schema).items()
     }
     if {"enum", "const"} & set(made):
         return made
-    match made.get("type"):
-        case "string" if not {"maxLength", "format", "pattern"} & set(made):
-            made["maxLength"] = max(_MAX_LENGTH, made.get("minLength", 0))
-        case "array" if "maxItems" not in made:
-            made["maxItems"] = max(_MAX_ITEMS, made.get("minItems", 0))
-        case "object" if close and isinstance(made.get("properties"), dict) and not _OPEN & set(made):
-            made["additionalProperties"] = False
-        case "integer" | "number":
-            if not {"maximum", "exclusiveMaximum"} & set(made):
-                low = max(made.get("minimum", 0), made.get("exclusiveMinimum", 0))
-                made["maximum"] = max(_MAX_NUMBER, low + _MAX_NUMBER)
-            if not {"minimum", "exclusiveMinimum"} & set(made):
-                high = min(made.get("maximum", 0), made.get("exclusiveMaximum", 0))
-                made["minimum"] = min(-_MAX_NUMBER, high - _MAX_NUMBER)
-        case _:
-            pass
+    given: Any = made.get("type")
+    for kind in cast("list[Any]", given if isinstance(given, list) else [given]):
+        match kind:
+            case "string":
+                _bound_text(made)
+            case "array" if "maxItems" not in made:
+                made["maxItems"] = max(_MAX_ITEMS, made.get("minItems", 0))
+            case "object":
+                _bound_object(made, close=close)
+            case "integer" | "number":
+                _bound_number(made)
+            case _:
+                pass
     return made
+
+
+def _inside(keyword: str, value: Any, *, close: bool) -> Any:
+    if keyword in _NO_SCHEMA:
+        return value
+    if keyword in _NAMED and isinstance(value, Mapping):
+        # A field may have a keyword's name.
+        return {name: _bounded(each, close=close) for name, each in cast("Mapping[str, Any]", value).items()}
+    return _bounded(value, close=close)
+
+
+def _bound_text(made: dict[str, Any]) -> None:
+    if not {"maxLength", "format"} & set(made) and not _LONG.search(str(made.get("pattern", ""))):
+        made["maxLength"] = max(_MAX_LENGTH, made.get("minLength", 0))
+
+
+def _bound_object(made: dict[str, Any], *, close: bool) -> None:
+    named: Any = made.get("properties", {})
+    if close and named and not _OPEN & set(made):
+        made["additionalProperties"] = False
+    # llguidance counts fields only where all that are named have to be there.
+    counted = set(named) <= set(made.get("required", ())) and not (_OPEN - {"additionalProperties"}) & set(
+        made
+    )
+    if close and counted and made.get("additionalProperties") is not False and "maxProperties" not in made:
+        made["maxProperties"] = max(_MAX_ITEMS, made.get("minProperties", 0), len(named))
+
+
+def _bound_number(made: dict[str, Any]) -> None:
+    if not {"maximum", "exclusiveMaximum"} & set(made):
+        low = max(made.get("minimum", 0), made.get("exclusiveMinimum", 0))
+        made["maximum"] = max(_MAX_NUMBER, low + _MAX_NUMBER)
+    if not {"minimum", "exclusiveMinimum"} & set(made):
+        high = min(made.get("maximum", 0), made.get("exclusiveMaximum", 0))
+        made["minimum"] = min(-_MAX_NUMBER, high - _MAX_NUMBER)
 
 
 class Matcher:
@@ -175,12 +209,12 @@ class Grammars:
         self._compiled.move_to_end(key)
         return Matcher(made.deep_copy())
 
-    def allowed(self, matchers: Sequence[Matcher]) -> torch.Tensor:
-        """Which tokens may come next, ``[len(matchers), vocabulary]`` of bool."""
-        import torch  # noqa: PLC0415 - intake asks this module about schemas, and needs no torch
+    def allowed(self, matcher: Matcher) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which tokens may come next, ``[vocabulary]``.
 
-        words = np.zeros((len(matchers), self._words), dtype=np.int32)
-        for row, matcher in zip(words, matchers, strict=True):
-            matcher.fill(row)
-        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, : self._vocabulary]
-        return torch.from_numpy(bits.view(np.bool_))
+        Raises:
+            Unsupported: the grammar ran into its limits.
+        """
+        words = np.zeros(self._words, dtype=np.int32)
+        matcher.fill(words)
+        return np.unpackbits(words.view(np.uint8), bitorder="little")[: self._vocabulary].view(np.bool_)

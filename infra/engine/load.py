@@ -125,9 +125,13 @@ def _spread(device: torch.device, files: list[Path]) -> dict[str, Any]:
 
 
 def _window(config: Any) -> int:
+    """Positions; not more than a sliding window, since the engine's rows do not slide."""
     window = int(getattr(config, "max_position_embeddings", 2048))
-    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
-    return min(window, int(config.sliding_window)) if slides else window
+    kinds = getattr(config, "layer_types", None)
+    slides = (
+        getattr(config, "sliding_window", None) if kinds is None or "sliding_attention" in kinds else None
+    )
+    return min(window, int(slides)) if slides else window
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:

@@ -61,7 +61,7 @@ class Row:
         self._first: float | None = None
 
         def decode(tokens: Sequence[int]) -> str:
-            return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
+            return tokenizer.backend_tokenizer.decode(list(tokens), skip_special_tokens=True)
 
         self._writer = Writer(decode, task.stop)
         if matcher is not None:

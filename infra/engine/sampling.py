@@ -1,21 +1,25 @@
 """Which token comes next?
 
 The random number of a token depends on the request's seed and the token's place in the answer
-alone, so a sampled text does not depend on when it was written or beside what.
+alone, and every row is drawn by itself, so a sampled text does not depend on when it was written or
+beside what.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
-#: Likeliest tokens that are looked at before everything is sorted.
+#: Likeliest tokens that are fetched from a device before a whole row is.
 _TOP: Final = 128
+
+_Row = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,32 +45,46 @@ def pick(logits: Tensor, choices: Sequence[Choice]) -> list[int]:
         logits: ``[batch, vocabulary]``, float32; forbidden tokens are ``-inf``.
         choices: one per row.
     """
-    greedy: list[int] = logits.argmax(dim=-1).tolist()
+    chosen: list[int] = logits.argmax(dim=-1).tolist()
     drawn = [row for row, choice in enumerate(choices) if choice.temperature > 0]
-    if drawn:
-        for row, token in zip(drawn, _draw(logits[drawn], [choices[row] for row in drawn]), strict=True):
-            greedy[row] = token
-    return greedy
+    if not drawn:
+        return chosen
+    hot = [choices[row] for row in drawn]
+    heat = torch.tensor([choice.temperature for choice in hot], device=logits.device)[:, None]
+    scaled = logits if len(drawn) == len(choices) else logits[drawn]
+    shares = (scaled - scaled.amax(dim=-1, keepdim=True)).div_(heat).exp_()
+    tokens = [*map(_draw, shares.numpy(), hot)] if shares.device.type == "cpu" else _fetched(shares, hot)
+    for row, token in zip(drawn, tokens, strict=True):
+        chosen[row] = token
+    return chosen
 
 
-def _draw(logits: Tensor, choices: Sequence[Choice]) -> list[int]:
-    device = logits.device
-    heat = torch.tensor([choice.temperature for choice in choices], device=device)[:, None]
-    keep = torch.tensor([choice.top_p for choice in choices], device=device)[:, None]
-    luck = torch.tensor(
-        [uniform(choice.seed, choice.index) for choice in choices], dtype=torch.float64, device=device
-    )[:, None]
-    scaled = logits / heat
-    total = scaled.logsumexp(dim=-1, keepdim=True)
-    top = min(_TOP, logits.shape[-1])
-    values, tokens = scaled.topk(top, dim=-1)
-    shares = (values - total).exp().double().cumsum(dim=-1)
-    if top < logits.shape[-1] and bool((shares[:, -1:] < keep).any()):
-        values, tokens = scaled.sort(dim=-1, descending=True)
-        shares = (values - total).exp().double().cumsum(dim=-1)
-    # The nucleus ends with the token that reaches top_p.
-    inside = (shares < keep).sum(dim=-1, keepdim=True).clamp(max=shares.shape[-1] - 1)
-    mass = shares.gather(-1, inside)
-    place = (shares <= luck * mass).sum(dim=-1, keepdim=True).minimum(inside)
-    chosen: list[int] = tokens.gather(-1, place)[:, 0].tolist()
+def _draw(shares: _Row, choice: Choice) -> int:
+    """A token of the nucleus: the likeliest ones, up to the one that reaches ``top_p`` (Holtzman 2019)."""
+    total = float(shares.sum(dtype=np.float64))
+    # All tokens below this together are less than what the nucleus leaves out: only the others have
+    # to be sorted, some dozens where a model knows what it wants.
+    tokens = np.flatnonzero(shares > (1 - choice.top_p) * total / len(shares))
+    return int(tokens[_place(shares[tokens], total, choice)])
+
+
+def _place(shares: _Row, total: float, choice: Choice) -> int:
+    order = np.argsort(-shares, kind="stable")
+    reached = shares[order].cumsum(dtype=np.float64)
+    last = min(int(np.searchsorted(reached, choice.top_p * total)), len(reached) - 1)
+    luck = uniform(choice.seed, choice.index) * reached[last]
+    return int(order[min(int(np.searchsorted(reached, luck, side="right")), last)])
+
+
+def _fetched(shares: Tensor, choices: Sequence[Choice]) -> list[int]:
+    """From a device the likeliest are fetched, and the whole row where they do not suffice."""
+    totals: list[float] = shares.double().sum(dim=-1).tolist()
+    values, tokens = (part.cpu() for part in shares.topk(min(_TOP, shares.shape[-1]), dim=-1))
+    chosen: list[int] = []
+    for row, choice in enumerate(choices):
+        top = values[row].numpy()
+        if top.sum(dtype=np.float64) >= choice.top_p * totals[row]:
+            chosen.append(int(tokens[row, _place(top, totals[row], choice)]))
+        else:
+            chosen.append(_draw(shares[row].cpu().numpy(), choice))
     return chosen

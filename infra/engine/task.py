@@ -71,5 +71,20 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool
 
 
+class Stats(msgspec.Struct, kw_only=True):
+    """What the engine has done so far."""
+
+    steps: int = 0
+    tokens: int = 0
+    forced_tokens: int = 0
+    prompt_tokens: int = 0
+    answered: int = 0
+    failed: int = 0
+    #: Seconds in forward passes, in grammars and in choosing tokens.
+    forward_s: float = 0.0
+    grammar_s: float = 0.0
+    sampling_s: float = 0.0
+
+
 #: Takes the text as it is written; called from the engine's thread.
 OnText = Callable[[str], None]

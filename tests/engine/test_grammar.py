@@ -183,6 +183,9 @@ def test_what_has_no_bound_gets_one_and_what_has_keeps_it() -> None:
             "count": {"type": "integer", "minimum": 2_000_000_000},
             "name": {"type": "string", "pattern": "^a$"},
             "type": {"enum": [{"type": "string"}]},
+            "either": {"type": ["string", "null"]},
+            "long": {"type": "string", "pattern": "^.{700,}$"},
+            "open": {"type": "object", "additionalProperties": {"type": "string"}},
         },
     }
     assert bounded(schema)["additionalProperties"] is False
@@ -191,8 +194,19 @@ def test_what_has_no_bound_gets_one_and_what_has_keeps_it() -> None:
     assert made["text"] == {"type": "string", "maxLength": 600}
     assert made["list"] == {"type": "array", "items": {"type": "string", "maxLength": 3}, "maxItems": 64}
     assert made["count"]["maximum"] >= made["count"]["minimum"] == 2_000_000_000
-    assert made["name"] == schema["properties"]["name"]
+    assert made["name"] == {"type": "string", "pattern": "^a$", "maxLength": 600}
     assert made["type"] == schema["properties"]["type"]
+    assert made["either"] == {"type": ["string", "null"], "maxLength": 600}
+    assert made["long"] == schema["properties"]["long"]
+    assert made["open"]["additionalProperties"]["maxLength"] == 600
+    assert made["open"]["maxProperties"] == 64
+    assert unsupported(schema) is None
+
+
+def test_a_field_may_have_a_keywords_name() -> None:
+    fields = {name: {"type": "string"} for name in ("type", "enum", "required", "properties", "maxLength")}
+    made = bounded({"type": "object", "properties": fields})["properties"]
+    assert made == {name: {"type": "string", "maxLength": 600} for name in fields}
 
 
 def test_an_endless_schema_ends_as_length_or_document(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-from infra.engine.sampling import Choice, pick, uniform
+from infra.engine.sampling import Choice, _fetched, pick, uniform
 
 
 def drawn(logits: torch.Tensor, count: int, *, temperature: float = 1.0, top_p: float = 1.0) -> Counter[int]:
@@ -58,3 +58,23 @@ def test_a_row_is_chosen_as_if_it_were_alone() -> None:
         for row in range(8)
     ]
     assert pick(logits, choices) == [pick(logits[row : row + 1], [choices[row]])[0] for row in range(8)]
+
+
+@pytest.mark.parametrize("spread", [0.5, 6.0])
+def test_a_row_on_a_device_is_drawn_as_one_in_memory(spread) -> None:
+    torch.manual_seed(2)
+    shares = (torch.randn(6, 700) * spread).softmax(-1)
+    choices = [Choice(temperature=1.0, top_p=0.9, seed=row, index=row) for row in range(6)]
+    assert _fetched(shares, choices) == pick(shares.log(), choices)
+
+
+def test_the_nucleus_is_what_sorting_everything_finds() -> None:
+    torch.manual_seed(3)
+    for seed in range(50):
+        logits = torch.randn(1, 300) * (1 + seed % 6)
+        shares = logits[0].double().softmax(-1).sort(descending=True)
+        reached = shares.values.cumsum(-1)
+        last = int((reached < 0.8).sum())
+        luck = uniform(seed, 0) * reached[last]
+        wanted = shares.indices[int((reached <= luck).sum())]
+        assert pick(logits, [Choice(temperature=1.0, top_p=0.8, seed=seed, index=0)]) == [wanted]

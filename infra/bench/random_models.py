@@ -1,0 +1,103 @@
+"""Which models are measured where no trained ones are there?  Random weights of known sizes, made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_END: Final = "<|end|>"
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+#: What a trained vocabulary has learnt of JSON.
+_JSON: Final = (('"', ":"), ('"', ","), ('":', '"'), ('",', '"'), ("{", '"'), ("}", ","), ("[", "{"))
+#: Wider than usual, so that some tokens are likelier than others, as after training.
+_SPREAD: Final = 0.1
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """The shape of a decoder."""
+
+    kind: Literal["llama", "qwen2"]
+    vocabulary: int
+    width: int
+    inner: int
+    layers: int
+    heads: int
+    kv_heads: int
+    #: One matrix for the first and the last step.
+    tied: bool
+    #: Positions of the context window.
+    window: int = 1024
+
+
+#: 15.7 and 123.6 million parameters.
+SIZES: Final = {
+    "15m": Size(
+        kind="qwen2", vocabulary=8192, width=384, inner=1024, layers=6, heads=6, kv_heads=2, tied=False
+    ),
+    "125m": Size(
+        kind="llama", vocabulary=50304, width=768, inner=2048, layers=12, heads=12, kv_heads=12, tied=True
+    ),
+}
+
+
+def make(folder: Path, size: Size, *, seed: int = 1) -> None:
+    """Write weights, configuration and tokenizer the way ``save_pretrained`` does."""
+    import torch  # noqa: PLC0415 - optional
+    from transformers import (  # noqa: PLC0415 - optional
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+    )
+    from transformers.utils import logging as hf_logging  # noqa: PLC0415 - optional
+
+    torch.manual_seed(seed)
+    words = tokenizer(size.vocabulary)
+    hf_logging.disable_progress_bar()
+    config = (Qwen2Config if size.kind == "qwen2" else LlamaConfig)(
+        vocab_size=size.vocabulary,
+        hidden_size=size.width,
+        intermediate_size=size.inner,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.kv_heads,
+        max_position_embeddings=size.window,
+        tie_word_embeddings=size.tied,
+        initializer_range=_SPREAD,
+        bos_token_id=None,
+        eos_token_id=words.convert_tokens_to_ids([_END]),
+    )
+    model = Qwen2ForCausalLM(config) if isinstance(config, Qwen2Config) else LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+
+
+def tokenizer(size: int) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer with so many tokens: all bytes, some JSON, and the beginnings of all words."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415 - optional
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - optional
+
+    bytewise = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pieces = [_END, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    merges: list[tuple[str, str]] = []
+    space = "Ġ"
+    wanted = [*_JSON, *((space, letter) for letter in _LETTERS)]
+    growing = [*_LETTERS, *(space + letter for letter in _LETTERS)]
+    while len(pieces) < size:
+        if not wanted:
+            start = growing.pop(0)
+            wanted = [(start, letter) for letter in _LETTERS]
+            growing += [start + letter for letter in _LETTERS]
+        left, right = wanted.pop(0)
+        merges.append((left, right))
+        pieces.append(left + right)
+    made = Tokenizer(models.BPE(vocab={piece: number for number, piece in enumerate(pieces)}, merges=merges))
+    made.pre_tokenizer = bytewise
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([_END])
+    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token=_END)

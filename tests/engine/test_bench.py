@@ -1,0 +1,128 @@
+"""Does the engine's bench compare like with like?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from typer.testing import CliRunner
+
+from infra.bench import engine as bench
+from infra.bench import gguf, random_models
+from infra.bench.cli import app
+from infra.bench.writers import Generate, Llama
+from infra.engine.load import load
+
+TINY = random_models.Size(
+    kind="llama", vocabulary=600, width=64, inner=128, layers=2, heads=4, kv_heads=2, tied=True
+)
+PLAN = bench.Plan(tokens=8, rounds=1, at=(1, 3))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    random_models.make(folder, TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    return bench.measure("tiny", tiny, tmp_path_factory.mktemp("scratch"), PLAN, lambda _: None)
+
+
+@pytest.mark.parametrize("who", ["ours", "generate", "padded"])
+def test_everybody_writes_as_many_tokens(found, who) -> None:
+    assert found["tokens"][who] == {"1": 8, "3": 24}
+    assert all(speed > 0 for speed in found["tokens_per_s"][who].values())
+
+
+def test_everybody_writes_the_same(found) -> None:
+    assert found["same_text"]["ours"] == {"1": 1.0, "3": 1.0}
+    assert found["same_text"]["padded"] == {"1": 1.0, "3": 1.0}
+
+
+def test_ratios_are_ours_to_each(found) -> None:
+    for who in ("generate", "padded"):
+        for at, ratio in found["ratios"][who].items():
+            speeds = found["tokens_per_s"]
+            assert ratio == pytest.approx(speeds["ours"][at] / speeds[who][at], rel=0.05)
+
+
+def test_shares_of_time_add_up(found) -> None:
+    for shares in found["time"].values():
+        assert sum(shares.values()) == pytest.approx(1, abs=0.01)
+        assert 0 < shares["forward"] < 1
+
+
+def test_whoever_is_late_comes_into_a_full_batch(found) -> None:
+    late = found["late_arrival"]
+    assert (late["writing_at_first"], late["writing_at_last"]) == (2, 2)
+    assert late["alone_ms"] > 0
+    assert late["late_ms"] > 0
+
+
+def test_layouts_follow_their_grammar(found) -> None:
+    for count, row in found["grammar"]["layouts"].items():
+        assert 0 < row["tokens"] <= int(count) * 3 * PLAN.tokens
+        assert 0 < row["forced_share"] < 1
+        assert row["tokens_per_step"] > 1
+        assert row["mask_us_per_choice"] > row["mask_us_per_token"] > 0
+    assert set(found["grammar"]["compile_ms"]) == {"layout", "plot", "scene", "dialogue", "transition"}
+
+
+def test_loading_takes_memory(found) -> None:
+    sizes = found["memory_mib"]
+    assert 0 < sizes["before"] <= sizes["started"]
+
+
+def test_parameters_are_counted_once(found) -> None:
+    assert found["parameters"] == 600 * 64 + 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 64
+
+
+def test_what_is_not_installed_is_said(tiny, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(gguf, "missing", lambda: ["llama_cpp"])
+    told: list[str] = []
+    figures = bench.measure("tiny", tiny, tmp_path, PLAN, told.append)
+    why = "is not installed (llama_cpp): pip install 'understudy[servers]'"
+    assert figures["tokens_per_s"]["llama_cpp"] == why
+    assert f"tiny: llama_cpp {why}" in told
+    assert "llama_cpp" not in figures["ratios"]
+
+
+def test_a_house_model_without_weights_is_left_out(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(bench, "WEIGHTS", tmp_path / "none")
+    told: list[str] = []
+    figures = bench.run(models=["house"], tokens=8, rounds=1, say=told.append)
+    assert "infra.house_model build" in figures["models"]["house"]["skipped"]
+    assert told == [f"house: {figures['models']['house']['skipped']}"]
+
+
+def test_an_unknown_model_is_refused_with_those_that_there_are() -> None:
+    done = CliRunner().invoke(app, ["engine", "--models", "house,7b"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "7b is unknown; there are house, 15m, 125m" in done.output
+
+
+@pytest.mark.parametrize(("name", "millions"), [("15m", 15.7), ("125m", 123.6)])
+def test_sizes_are_what_their_names_say(name, millions) -> None:
+    size = random_models.SIZES[name]
+    head = size.width // size.heads
+    attention = size.width * head * (2 * size.heads + 2 * size.kv_heads)
+    layer = attention + 3 * size.width * size.inner
+    tables = size.vocabulary * size.width * (1 if size.tied else 2)
+    assert (size.layers * layer + tables) / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_llama_cpp_writes_what_generate_writes(tmp_path, kind) -> None:
+    random_models.make(tmp_path, replace(TINY, kind=kind, tied=False))
+    gguf.convert(tmp_path, tmp_path / "tiny.gguf")
+    loaded = load(str(tmp_path), device="cpu", dtype="float32")
+    prompts = [loaded.tokenizer.encode("coin " * number + "A frozen lake") for number in range(3)]
+    reference = Generate(loaded).write(prompts, 16)
+    written = Llama(tmp_path / "tiny.gguf", loaded, rows=3, longest=64, positions=128).write(prompts, 16)
+    assert [one.tokens for one in written] == [16] * 3
+    assert written == reference
