@@ -25,7 +25,7 @@ from infra.engine.forward import Forward
 from infra.engine.grammar import Grammars
 from infra.engine.row import Row
 from infra.engine.sampling import pick
-from infra.engine.task import Answer, EngineError, OnText, Overdue, Stats, Task, TooLong
+from infra.engine.task import Answer, Busy, EngineError, OnText, Overdue, Stats, Task, TooLong
 
 if TYPE_CHECKING:
     from infra.engine.load import Loaded
@@ -130,7 +130,8 @@ class Engine:
 
         Raises:
             TooLong: the prompt leaves no room for an answer.
-            EngineError: the queue is full, or the engine is closed.
+            Busy: the queue is full.
+            EngineError: the engine is closed.
         """
         if len(task.prompt) >= self.max_len:
             raise TooLong(
@@ -142,7 +143,7 @@ class Engine:
             if self._closing:
                 raise self._end
             if len(self._waiting) >= self._most_waiting:
-                raise EngineError(f"the engine's queue is full ({self._most_waiting} wait)", retryable=True)
+                raise Busy(f"the engine's queue is full ({self._most_waiting} wait)", retryable=True)
             self._waiting.append(job)
             self._wake.notify()
         return job.future

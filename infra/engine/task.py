@@ -27,6 +27,10 @@ class Overdue(EngineError):  # noqa: N818 - names the task's state
     """The task's time was up, in the queue or while it was written."""
 
 
+class Busy(EngineError):  # noqa: N818 - names the engine's state
+    """More is asked of the engine than it can begin; it is well."""
+
+
 class TooLong(EngineError):  # noqa: N818 - names the prompt's state
     """The prompt leaves no room for an answer in the context window."""
 

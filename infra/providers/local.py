@@ -17,7 +17,7 @@ from contracts.quoting import OPEN, last_quoted, quoted, well_formed
 from contracts.result import Tokens
 from infra.engine.files import Unloadable, name_of
 from infra.engine.fit import fit
-from infra.engine.task import EngineError, Overdue, Task, TooLong, Unsupported
+from infra.engine.task import Busy, EngineError, Overdue, Task, TooLong, Unsupported
 
 if TYPE_CHECKING:
     from contracts.events import Params
@@ -69,6 +69,9 @@ class LocalProvider:
         except Unloadable as error:
             # Not an outage: a circuit breaker must not hide which file it is.
             raise Refused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
+        except (Busy, Overdue) as error:
+            # Nor is load: a breaker would turn a burst into an outage.
+            raise Refused(_code(error), str(error), retryable=error.retryable) from error
         except EngineError as error:
             raise ProviderError(_code(error), str(error), retryable=error.retryable) from error
         return Completion(

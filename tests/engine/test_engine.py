@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from infra.engine import engine as engine_module
 from infra.engine.engine import Engine
 from infra.engine.load import Loaded, load
-from infra.engine.task import Answer, EngineError, Overdue, Task, TooLong, Unsupported
+from infra.engine.task import Answer, Busy, EngineError, Overdue, Task, TooLong, Unsupported
 
 LAKE = "A frozen lake with two platforms"
 
@@ -188,7 +188,7 @@ def test_a_full_queue_says_so_and_may_be_tried_again(single: Engine) -> None:
     running = [single.submit(asked(single.loaded, max_tokens=2))]
     slow.go(1)
     running += [single.submit(asked(single.loaded, max_tokens=2)) for _ in range(2)]
-    with pytest.raises(EngineError, match="queue is full") as told:
+    with pytest.raises(Busy, match="queue is full") as told:
         single.submit(asked(single.loaded))
     assert told.value.retryable
     slow.run_free()

@@ -16,6 +16,7 @@ from contracts.events import Params
 from contracts.ports import Prompt
 from contracts.quoting import quoted
 from infra import doctor
+from infra.providers.breaker import Breaker, State
 from infra.providers.local import LocalProvider
 from infra.settings import Local, load
 from tests.engine.test_grammar import own
@@ -81,6 +82,22 @@ async def test_what_cannot_be_written_has_its_code(provider, changes, schema, co
     assert told.value.code is code
     assert said in str(told.value)
     assert not told.value.retryable
+
+
+async def test_more_work_than_it_can_begin_is_no_outage(folders) -> None:
+    made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=1, max_len=512, queue=1))
+    guarded = Breaker(made, failures=1, cooldown_s=60)
+    await made.ready()
+    answers = await asyncio.gather(
+        *(guarded.generate(PROMPT, PARAMS) for _ in range(6)),
+        guarded.generate(PROMPT, params(timeout_s=0.0)),
+        return_exceptions=True,
+    )
+    refused = [each for each in answers if isinstance(each, ProviderError)]
+    assert any("queue is full" in str(each) and each.retryable for each in refused)
+    assert len(refused) < len(answers)
+    assert guarded.state is State.CLOSED
+    (await made.ready()).close()
 
 
 async def test_a_prompt_whose_rules_alone_do_not_fit_is_refused(provider) -> None:
