@@ -28,7 +28,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides what comes out."""
 
     seed: int = 20
-    steps: int = 28_000
+    steps: int = 24_000
     #: First steps that only copy.
     warm_up: int = 700
     #: Later, one step in this many.

@@ -96,8 +96,8 @@ def _read(
 def _mended(
     parsed: Parsed, faults: tuple[str, ...], kind: str, event: ev.Structured, contents: Contents
 ) -> tuple[Parsed, tuple[str, ...]]:
-    """The document with its ids told apart, if that is all that was wrong with it."""
-    document, changes = mend.with_unique_ids(parsed.document)
+    """The document with its parts told apart, if that is all that was wrong with it."""
+    document, changes = mend.mended(parsed.document)
     if not changes or contents.faults(kind, document, event.brief.schema):
         return parsed, faults
     told = (*parsed.changes, *changes)[:MAX_TOLD]

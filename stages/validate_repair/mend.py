@@ -1,6 +1,7 @@
 """Can a document that breaks a rule across its fields be mended without inventing anything?
 
-One rule can: ids that are used twice.  Where nothing refers to the id, the later ones get a number.
+Two rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
+People who are listed twice: the first entry of a name stays.
 """
 
 from __future__ import annotations
@@ -11,6 +12,39 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 _ID = "id"
+#: Lists of people, whom others name by their names.
+_PEOPLE = ("speakers", "characters")
+
+
+def mended(document: Any) -> tuple[Any, tuple[str, ...]]:
+    """The document with both rules kept as far as they can be, and what was changed, one line each."""
+    listed_once, dropped = with_people_once(document)
+    with_ids, renamed = with_unique_ids(listed_once)
+    return with_ids, (*dropped, *renamed)
+
+
+def with_people_once(document: Any) -> tuple[Any, tuple[str, ...]]:
+    """The document without entries of people whose name an earlier entry has."""
+    if not isinstance(document, dict):
+        return document, ()
+    kept = dict(cast("dict[str, Any]", document))
+    changes: list[str] = []
+    for field in _PEOPLE:
+        entries = kept.get(field)
+        if not isinstance(entries, list):
+            continue
+        seen: set[str] = set()
+        once: list[Any] = []
+        for index, entry in enumerate(cast("list[Any]", entries)):
+            name = cast("dict[str, Any]", entry).get("name") if isinstance(entry, dict) else None
+            if isinstance(name, str) and name in seen:
+                changes.append(f"{field}.{index}: {name!r} was listed before, now left out")
+                continue
+            once.append(entry)
+            if isinstance(name, str):
+                seen.add(name)
+        kept[field] = once
+    return kept, tuple(changes)
 
 
 def with_unique_ids(document: Any) -> tuple[Any, tuple[str, ...]]:

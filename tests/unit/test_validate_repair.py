@@ -140,6 +140,20 @@ def test_an_id_that_something_refers_to_is_left_alone() -> None:
     assert "line id 'a' is used twice" in outcome.message
 
 
+def test_people_who_are_listed_twice_stay_once_and_the_receipt_says_so() -> None:
+    document = {
+        "purpose": "p",
+        "title": "t",
+        "speakers": [{"name": "Mara", "wants": "peace"}, {"name": "Jonas"}, {"name": "Mara", "wants": "war"}],
+        "lines": [{"speaker": "Mara", "text": "Well?"}],
+    }
+    (result,) = judged(json.dumps(document), kind="dialogue").events
+    assert result.content["speakers"] == [{"name": "Mara", "wants": "peace"}, {"name": "Jonas"}]
+    assert result.meta.receipt == Receipt(
+        level=Level.REPAIRED, changes=("speakers.2: 'Mara' was listed before, now left out",)
+    )
+
+
 def test_other_faults_are_not_mended_beside_the_ids() -> None:
     outcome = judged(json.dumps({**TWINS, "mood": "dark"}))
     assert isinstance(outcome, Fail)
