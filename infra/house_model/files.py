@@ -19,6 +19,8 @@ def export(model: Any, tokenizer: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     half = copy.deepcopy(model).to(torch.float16)
     half.save_pretrained(folder)
+    # Written for the owner alone; the others are for everybody.
+    (folder / "model.safetensors").chmod(0o644)
     save_tokenizer(tokenizer.backend_tokenizer, folder)
 
 
