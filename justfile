@@ -9,16 +9,13 @@ python := env("PYTHON", "python3")
 bin := justfile_directory() / ".venv/bin"
 code := "contracts stages infra tests"
 
-# Requests through the whole pipeline: what `demo-fallback` shows.
-demo: demo-fallback
+# A real model writes, on this machine's processor; then its weights are gone and an understudy goes on stage.
+demo: install-local
+    @USE_LOCAL_MODEL=true {{ bin }}/understudy demo
 
 # Golden samples answer, a failure and a dead letter are shown: no model, no torch.
 demo-fallback: install
     @USE_LOCAL_MODEL=false {{ bin }}/understudy demo
-
-# A real model writes, on this machine's processor; then its weights are gone and an understudy goes on stage.
-demo-live: install-local
-    @USE_LOCAL_MODEL=true {{ bin }}/understudy demo
 
 # The house model from its data, trained, measured and described in its card; about two hours.
 house-model: install-local
