@@ -79,7 +79,7 @@ def card(model: Any, tokenizer: Any, figures: Mapping[str, Any]) -> str:
         megabytes=parameters * 2 / 1e6,
         documents=figures["training"]["documents"],
         trained=figures["training"]["tokens"],
-        steps=plan["steps"],
+        steps=sum(plan["cycles"]),
         warm_up=plan["warm_up"],
         hours=figures["training"]["seconds"] / 3600,
         loss=figures["training"]["loss"],

@@ -28,14 +28,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides what comes out."""
 
     seed: int = 20
-    steps: int = 24_000
+    #: Steps of each cycle of the learning rate; weights are good at the end of one.
+    cycles: tuple[int, ...] = (24_000,)
     #: First steps that only copy.
     warm_up: int = 700
     #: Later, one step in this many.
     copy_every: int = 12
     #: From this step on, tokens that have to be found in the prompt count more.
     focus_from: int = 1_500
-    #: Share of the steps at the full learning rate; then it falls along a cosine.
+    #: Share of a cycle's steps at the full learning rate; then it falls along a cosine.
     flat: float = 0.6
     #: Learning rates of the matrices (Muon) and of the rest (AdamW).
     matrices: float = 9e-3
@@ -44,11 +45,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     layers: int = 4
     heads: int = 6
 
+    @property
+    def steps(self) -> int:
+        """Of all cycles."""
+        return sum(self.cycles)
+
 
 def rate(plan: Plan, step: int) -> float:
     """The learning rate at a step, as a share of the full one."""
+    cycle, *later = plan.cycles
+    while step >= cycle and later:
+        step -= cycle
+        cycle, *later = later
     start = min(1.0, (step + 1) / 50)
-    done = (step / plan.steps - plan.flat) / (1 - plan.flat)
+    done = (step / cycle - plan.flat) / (1 - plan.flat)
     return start * (1.0 if done <= 0 else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
@@ -140,7 +150,7 @@ class Training:
             ValueError: it was written for another plan.
         """
         state = torch.load(folder / "training.pt", weights_only=True)
-        if json.loads(state["plan"]) != msgspec.to_builtins(self.plan):
+        if msgspec.json.decode(state["plan"], type=Plan) != self.plan:
             raise ValueError(
                 f"{folder / 'training.pt'} belongs to the plan {state['plan']}; use another folder, or that plan"
             )

@@ -8,7 +8,7 @@ from infra.house_model.train import Plan, Training, rate, tokenizer_of, train
 
 TINY = Plan(
     seed=1,
-    steps=24,
+    cycles=(24,),
     warm_up=2,
     copy_every=8,
     focus_from=8,
@@ -58,7 +58,7 @@ def test_training_goes_on_where_it_stopped(folder, tmp_path):
 def test_a_checkpoint_of_another_plan_is_refused(folder, tmp_path):
     Training(TINY, tokenizer_of(TINY, folder)).save(tmp_path)
     other = Training(
-        Plan(**{**{name: getattr(TINY, name) for name in TINY.__struct_fields__}, "steps": 25}),
+        Plan(**{**{name: getattr(TINY, name) for name in TINY.__struct_fields__}, "cycles": (25,)}),
         tokenizer_of(TINY, folder),
     )
     with pytest.raises(ValueError, match="belongs to the plan"):
@@ -68,7 +68,7 @@ def test_a_checkpoint_of_another_plan_is_refused(folder, tmp_path):
 def test_train_says_how_far_it_is(folder):
     said = []
     finished = train(
-        Plan(**{**{name: getattr(TINY, name) for name in TINY.__struct_fields__}, "steps": 2}),
+        Plan(**{**{name: getattr(TINY, name) for name in TINY.__struct_fields__}, "cycles": (2,)}),
         folder,
         threads=1,
         say=said.append,
@@ -113,7 +113,14 @@ def test_copying_is_the_second_half():
 
 
 def test_the_learning_rate_rises_stays_and_falls():
-    plan = Plan(steps=1000)
-    assert rate(plan, 0) < rate(plan, 30) < rate(plan, 100) == rate(plan, 399) == 1
+    plan = Plan(cycles=(1000,))
+    assert rate(plan, 0) < rate(plan, 30) < rate(plan, 100) == rate(plan, 599) == 1
     assert rate(plan, 700) < 1
     assert rate(plan, 999) == pytest.approx(0.02, abs=1e-3)
+
+
+def test_each_cycle_has_a_schedule_of_its_own():
+    plan = Plan(cycles=(1000, 500))
+    assert plan.steps == 1500
+    assert rate(plan, 999) < 0.03 < rate(plan, 1060) == 1
+    assert rate(plan, 1499) == pytest.approx(0.02, abs=1e-3)
