@@ -51,7 +51,10 @@ def page() -> str:
         f"Body of `gen.requested.<kind>.<request_id>`: a JSON object of at most {request.MAX_BODY // 1024} KiB. "
         "Every name is accepted in snake_case and in camelCase, and an unknown one is refused. "
         'The smallest request is `{"prompt": "a forest with three coins"}`.',
-        *_models((request.GenerationRequest, request.SamplingParams, node.Fallback), said),
+        *_models(
+            (request.GenerationRequest, request.SamplingParams, node.Fallback, node.Node, node.Constraints),
+            said,
+        ),
         "## Bodies",
         "JSON. Readers ignore fields that they do not know, and every field added later has a default: "
         "a stored event decodes for ever.",
