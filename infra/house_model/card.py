@@ -47,6 +47,7 @@ JSON was decoded greedily without a grammar; with one, every document parses and
 
 ## Known limits, and where it fails
 
+- Of several things or names in one list the later ones are lost most, and unknown words may be misspelled. Asked for as `node.constraints.required_elements`, a draft without them is drawn again.
 - The prose is assembled from phrasings that it was taught; two results of a kind resemble each other. It has no knowledge: a dragon may be something to collect.
 - Wishes far from the three styles (long stories, questions, negations such as "not too dark", other languages) are followed in part: it picks out nouns and names and may take a verb for a thing.
 - A name or a thing is copied as written: a name in lower case stays so; a very long unknown word or one in another script may lose a letter.

@@ -1,7 +1,8 @@
 """Can a document that breaks a rule across its fields be mended without inventing anything?
 
-Two rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
-People who are listed twice: the first entry of a name stays.
+Three rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
+People who are listed twice: the first entry of a name stays.  People who speak and are not listed: they are
+listed, by the name that their lines have.
 """
 
 from __future__ import annotations
@@ -17,10 +18,33 @@ _PEOPLE = ("speakers", "characters")
 
 
 def mended(document: Any) -> tuple[Any, tuple[str, ...]]:
-    """The document with both rules kept as far as they can be, and what was changed, one line each."""
+    """The document with the rules kept as far as they can be, and what was changed, one line each."""
     listed_once, dropped = with_people_once(document)
-    with_ids, renamed = with_unique_ids(listed_once)
-    return with_ids, (*dropped, *renamed)
+    listed, added = with_speakers_listed(listed_once)
+    with_ids, renamed = with_unique_ids(listed)
+    return with_ids, (*dropped, *added, *renamed)
+
+
+def with_speakers_listed(document: Any) -> tuple[Any, tuple[str, ...]]:
+    """The document with an entry for everyone who has a line, where it lists speakers at all."""
+    if not isinstance(document, dict):
+        return document, ()
+    fields = cast("dict[str, Any]", document)
+    speakers, lines = fields.get("speakers"), fields.get("lines")
+    if not isinstance(speakers, list) or not speakers or not isinstance(lines, list):
+        return fields, ()
+    listed = [*cast("list[Any]", speakers)]
+    known = {str(cast("dict[str, Any]", entry).get("name")) for entry in listed if isinstance(entry, dict)}
+    changes: list[str] = []
+    for index, line in enumerate(cast("list[Any]", lines)):
+        match line:
+            case {"speaker": str() as name} if name not in known:
+                known.add(name)
+                listed.append({"name": name})
+                changes.append(f"lines.{index}.speaker: {name!r} was not listed in speakers, now is")
+            case _:
+                pass
+    return {**fields, "speakers": listed}, tuple(changes)
 
 
 def with_people_once(document: Any) -> tuple[Any, tuple[str, ...]]:
@@ -37,7 +61,7 @@ def with_people_once(document: Any) -> tuple[Any, tuple[str, ...]]:
         once: list[Any] = []
         for index, entry in enumerate(cast("list[Any]", entries)):
             name = cast("dict[str, Any]", entry).get("name") if isinstance(entry, dict) else None
-            if isinstance(name, str) and name in seen:
+            if isinstance(name, str) and (name := name.strip()) in seen:
                 changes.append(f"{field}.{index}: {name!r} was listed before, now left out")
                 continue
             once.append(entry)

@@ -154,6 +154,16 @@ def test_people_who_are_listed_twice_stay_once_and_the_receipt_says_so() -> None
     )
 
 
+def test_who_speaks_and_is_not_listed_is_listed_and_the_receipt_says_so() -> None:
+    lines = [{"speaker": name, "text": "Well?"} for name in ("Mara", "Jonas", "Jonas")]
+    document = {"purpose": "p", "title": "t", "speakers": [{"name": "Mara"}], "lines": lines}
+    (result,) = judged(json.dumps(document), kind="dialogue").events
+    assert result.content["speakers"] == [{"name": "Mara"}, {"name": "Jonas"}]
+    assert result.meta.receipt == Receipt(
+        level=Level.REPAIRED, changes=("lines.1.speaker: 'Jonas' was not listed in speakers, now is",)
+    )
+
+
 def test_other_faults_are_not_mended_beside_the_ids() -> None:
     outcome = judged(json.dumps({**TWINS, "mood": "dark"}))
     assert isinstance(outcome, Fail)
