@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 
@@ -33,12 +33,19 @@ def faults(text: str, *, required: Sequence[str], avoid: Sequence[str]) -> tuple
 
 def texts(document: Any) -> str:
     """Every string value of a JSON document, one per line; names of fields are not content."""
-    match document:
+    return "\n".join(strings(document))
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string value in a JSON value, in its order."""
+    match value:
         case str():
-            return document
+            yield value
         case dict():
-            return "\n".join(texts(value) for value in cast("dict[str, Any]", document).values())
+            for inner in cast("dict[str, Any]", value).values():
+                yield from strings(inner)
         case list():
-            return "\n".join(texts(value) for value in cast("list[Any]", document))
+            for inner in cast("list[Any]", value):
+                yield from strings(inner)
         case _:
-            return ""
+            pass

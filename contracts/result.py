@@ -156,7 +156,7 @@ class Level(StrEnum):
     CONSTRAINED = "constrained"
     #: The model's text was valid as it came.
     PARSED = "parsed"
-    #: The text was no JSON, or used an id twice; it was mended.
+    #: The text was no JSON, used an id twice, listed a person twice or not at all; it was mended.
     REPAIRED = "repaired"
     #: It followed a document that could not be used.
     RE_ASKED = "re_asked"

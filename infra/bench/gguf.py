@@ -1,10 +1,11 @@
 """How fast does llama.cpp write with the same weights?
 
-The file it reads holds them unchanged, in F32, and no vocabulary: tokens go in and come out as numbers.
+The file it reads holds them unchanged, in F32, and here no vocabulary: tokens go in and come out as numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +21,13 @@ def missing() -> list[str]:
     return [name for name in ("llama_cpp", "gguf") if find_spec(name) is None]
 
 
-def convert(folder: Path, target: Path) -> None:
+def convert(folder: Path, target: Path, *, vocabulary: Callable[[Any], None] | None = None) -> None:
     """Write a folder's weights (Llama or Qwen2) in llama.cpp's format.
+
+    Args:
+        folder: as ``save_pretrained`` writes it.
+        target: the file.
+        vocabulary: adds one to the writer (of the library ``gguf``).
 
     Source: names, metadata and the order of rows as in llama.cpp's ``convert_hf_to_gguf.py``.
     """
@@ -40,8 +46,11 @@ def convert(folder: Path, target: Path) -> None:
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
-    writer.add_tokenizer_model("no_vocab")
-    writer.add_vocab_size(config.vocab_size)
+    if vocabulary is None:
+        writer.add_tokenizer_model("no_vocab")
+        writer.add_vocab_size(config.vocab_size)
+    else:
+        vocabulary(writer)
     kind = gguf.MODEL_ARCH[config.model_type.upper()]
     names = gguf.get_tensor_name_map(kind, config.num_hidden_layers)
     for file in sorted(folder.glob("*.safetensors")):

@@ -13,7 +13,7 @@ _LOOK_BACK: Final = 5.0
 _PAIRS: Final = 8
 
 
-def decoder(tokenizer: Any, *, seed: int, width: int = 192, layers: int = 3, heads: int = 6) -> Any:
+def decoder(tokenizer: Any, *, seed: int, width: int = 192, layers: int = 4, heads: int = 6) -> Any:
     """A fresh model for the tokenizer (one of transformers); an ordinary ``Qwen2ForCausalLM``.
 
     Layer 0 starts with a head that looks one token back and one that looks two back, made of constant

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from infra.house_model.clues import Clue, What, avoid, rating
+from infra.house_model.clues import Clue, avoid, rating
 from infra.house_model.words import NAMES, NOUNS, TAGS, Words, unlike
 
 
@@ -106,6 +106,3 @@ def said(name: str) -> str:
 def without(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that hold something."""
     return {key: value for key, value in mapping.items() if value not in (None, [], "")}
-
-
-AVOID: Final = What.AVOID

@@ -4,23 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from contracts.content.plot import Structure
 from infra.house_model import clues
 from infra.house_model.clues import Clue, Fact, What
 from infra.house_model.example import Cast, Draft, said
 from infra.house_model.words import NOUNS, NUMBERS, PLACES, article, unlike
 
-STRUCTURES: Final = (
-    "three_act",
-    "five_act",
-    "hero_journey",
-    "kishotenketsu",
-    "mystery",
-    "tragedy",
-    "episodic",
-    "branching",
-)
+STRUCTURES: Final[tuple[str, ...]] = get_args(Structure)
 _PREMISES: Final = (
     "{A} must find the {e} before anybody else does.",
     "{A} has stolen the {e} and cannot give it back.",

@@ -21,6 +21,7 @@ from stages.validate_repair.parse import MAX_TOLD, Parsed, Unparsable, parse
 MAX_FAULTS = 12
 #: Characters of unusable output that are kept for triage.
 MAX_EVIDENCE = 8_000
+_MENDED = "the model's document had to be mended; its receipt says what was changed"
 
 
 def handle(received: Received[Any], *, contents: Contents, max_reasks: int, accept_filled: bool) -> Outcome:
@@ -96,7 +97,7 @@ def _read(
 def _mended(
     parsed: Parsed, faults: tuple[str, ...], kind: str, event: ev.Structured, contents: Contents
 ) -> tuple[Parsed, tuple[str, ...]]:
-    """The document with its parts told apart, if that is all that was wrong with it."""
+    """The document as mended, if that was all that was wrong with it."""
     document, changes = mend.mended(parsed.document)
     if not changes or contents.faults(kind, document, event.brief.schema):
         return parsed, faults
@@ -107,7 +108,6 @@ def _mended(
 def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> Emit:
     brief, trail, document = event.brief, event.trail, parsed.document
     receipt = _receipt(event, parsed)
-    mended = ("the model's document had to be mended; its receipt says what was changed",)
     scripted = SCRIPTED in (event.document.provider, event.draft.provider)
     provider, model = (
         (SCRIPTED, event.document.model) if scripted else (event.document.provider, event.document.model)
@@ -139,7 +139,7 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
                 document, wish=last_quoted(brief.prompt), draft=event.draft.text, level=receipt.level
             ),
             receipt=receipt,
-            warnings=(*trail.warnings, *(mended if parsed.repaired else ())),
+            warnings=(*trail.warnings, *((_MENDED,) if parsed.repaired else ())),
             replay_of=brief.replay_of,
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,

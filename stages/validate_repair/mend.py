@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
+from contracts import elements
+
 _ID = "id"
 #: Lists of people, whom others name by their names.
 _PEOPLE = ("speakers", "characters")
@@ -79,7 +81,7 @@ def with_unique_ids(document: Any) -> tuple[Any, tuple[str, ...]]:
     mended = copy.deepcopy(document)
     parts = list(_parts(mended, ""))
     used = Counter(part[_ID] for _, part in parts)
-    named = Counter(_texts(mended))
+    named = Counter(elements.strings(mended))
     taken = set(used)
     seen: set[str] = set()
     changes: list[str] = []
@@ -110,14 +112,3 @@ def _parts(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     elif isinstance(value, list):
         for index, inner in enumerate(cast("list[Any]", value)):
             yield from _parts(inner, f"{path}.{index}" if path else str(index))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in cast("dict[str, Any]", value).values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in cast("list[Any]", value):
-            yield from _texts(inner)

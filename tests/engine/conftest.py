@@ -91,3 +91,12 @@ def strict(loaded: Loaded) -> Iterator[Engine]:
     made.start()
     yield made
     made.close()
+
+
+@pytest.fixture
+def single(loaded: Loaded) -> Iterator[Engine]:
+    """One row, two may wait."""
+    made = Engine(loaded, rows=1, max_len=256, queue=2)
+    made.start()
+    yield made
+    made.close()

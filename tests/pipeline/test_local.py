@@ -28,11 +28,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("model"), "qwen2", 1)
 
 
-def _local(folder: Path, *, words: int = 30) -> dict[str, str]:
+def _local(folder: Path) -> dict[str, str]:
     return {
         "LOCAL__MODEL": str(folder),
         "LOCAL__MAX_LEN": "1024",
-        "NARRATIVE__DEFAULTS__FREEFORM": f'{{"temperature": 0.8, "max_tokens": {words}, "timeout": 60}}',
+        "NARRATIVE__DEFAULTS__FREEFORM": '{"temperature": 0.8, "max_tokens": 30, "timeout": 60}',
         **{f"NARRATIVE__PROVIDERS__{kind}": "local" for kind in ("LAYOUT", "CUSTOM")},
     }
 

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from infra.bench import gguf
+
 #: Tokens of its context window.
 CONTEXT: Final = 4096
 TEMPLATE: Final = (
@@ -65,52 +67,23 @@ def make(folder: Path) -> Path:
 
 
 def to_gguf(folder: Path, target: Path) -> Path:
-    """The same weights in llama.cpp's format, all in F32.
+    """The same weights in llama.cpp's format, with their vocabulary."""
+    from transformers import AutoTokenizer
 
-    Source: names and metadata as in llama.cpp's ``convert_hf_to_gguf.py`` for Qwen2.
-    """
-    import gguf
-    import torch
-    from transformers import AutoTokenizer, Qwen2ForCausalLM
-
-    model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    config = model.config
-    writer = gguf.GGUFWriter(target, "qwen2")
-    writer.add_name("tiny")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
-    _add_vocabulary(writer, tokenizer)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, config.num_hidden_layers)
-    for name, tensor in model.state_dict().items():
-        written = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        assert written is not None, name
-        writer.add_tensor(written, tensor.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    gguf.convert(folder, target, vocabulary=lambda writer: _add_vocabulary(writer, tokenizer))
     return target
 
 
 def _add_vocabulary(writer: Any, tokenizer: Any) -> None:
-    import gguf
+    from gguf import TokenType
 
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     tokens = [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
-    writer.add_token_types(
-        [gguf.TokenType.CONTROL if token in _SPECIAL else gguf.TokenType.NORMAL for token in tokens]
-    )
+    writer.add_token_types([TokenType.CONTROL if token in _SPECIAL else TokenType.NORMAL for token in tokens])
     writer.add_token_merges(
         [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
     )
