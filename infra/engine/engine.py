@@ -84,7 +84,7 @@ class Engine:
         self._limit = rows
         self._calm = 0
         self._most_waiting = queue
-        self._grammars = Grammars(loaded.tokenizer, loaded.vocabulary)
+        self.grammars = Grammars(loaded.tokenizer, loaded.vocabulary)
         self._rows: list[Row] = []
         self._waiting: deque[_Job] = deque()
         self._wake = threading.Condition()
@@ -223,7 +223,7 @@ class Engine:
             if job.future.cancelled():
                 continue
             try:
-                matcher = self._grammars.matcher(job.task.schema) if job.task.schema is not None else None
+                matcher = self.grammars.matcher(job.task.schema) if job.task.schema is not None else None
                 row = Row(
                     job.task,
                     job.future,
@@ -321,7 +321,7 @@ class Engine:
             if row.matcher is None:
                 continue
             try:
-                masks.append(self._grammars.allowed(row.matcher))
+                masks.append(self.grammars.allowed(row.matcher))
                 at.append(number)
             except EngineError as error:
                 self._fail(row, error)

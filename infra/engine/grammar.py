@@ -124,10 +124,11 @@ def _bound_number(made: dict[str, Any]) -> None:
 
 
 class Matcher:
-    """Where one answer stands in its grammar."""
+    """Where one answer stands in its grammar; ``forcing``: tokens that must follow are taken at once."""
 
-    def __init__(self, inner: LLMatcher) -> None:
+    def __init__(self, inner: LLMatcher, *, forcing: bool = True) -> None:
         self._inner = inner
+        self._forcing = forcing
 
     @property
     def complete(self) -> bool:
@@ -146,14 +147,11 @@ class Matcher:
             Unsupported: the grammar ran into its limits.
         """
         self._consume([token])
-        forced = [] if self.complete else self._inner.compute_ff_tokens()
-        if forced:
-            self._consume(forced)
-        return forced
+        return [] if self.complete else self.start()
 
     def start(self) -> list[int]:
-        """The tokens that an answer must begin with, taken."""
-        forced = self._inner.compute_ff_tokens()
+        """The tokens that an answer must begin or go on with, taken."""
+        forced = self._inner.compute_ff_tokens() if self._forcing else []
         if forced:
             self._consume(forced)
         return forced
@@ -189,6 +187,8 @@ class Grammars:
         self._vocabulary = vocabulary
         self._words = (self._tokenizer.vocab_size + 31) // 32
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
+        #: Whether tokens that must follow are taken at once; without it only to measure what that is worth.
+        self.forcing = True
 
     def matcher(self, schema: Mapping[str, Any]) -> Matcher:
         """A matcher at the beginning of an answer.
@@ -207,7 +207,7 @@ class Grammars:
             if len(self._compiled) > _KEPT:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
-        return Matcher(made.deep_copy())
+        return Matcher(made.deep_copy(), forcing=self.forcing)
 
     def allowed(self, matcher: Matcher) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which tokens may come next, ``[vocabulary]``.

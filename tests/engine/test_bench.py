@@ -68,6 +68,9 @@ def test_layouts_follow_their_grammar(found) -> None:
         assert 0 < row["tokens"] <= int(count) * 3 * PLAN.tokens
         assert 0 < row["forced_share"] < 1
         assert row["tokens_per_step"] > 1
+        assert row["ratio_to_unforced"] == pytest.approx(
+            row["tokens_per_s"] / row["unforced_tokens_per_s"], abs=0.006
+        )
         assert row["mask_us_per_choice"] > row["mask_us_per_token"] > 0
     assert set(found["grammar"]["compile_ms"]) == {"layout", "plot", "scene", "dialogue", "transition"}
 

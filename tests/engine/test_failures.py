@@ -31,7 +31,7 @@ def test_a_grammar_that_gives_up_fails_its_own_request(loaded: Loaded, monkeypat
     schema = {"type": "object", "properties": {"s": {"type": "string"}}, "required": ["s"]}
     free, kept = asked(loaded), asked(loaded, schema=schema, temperature=1.0, max_tokens=40)
     alone = [made.submit(task).result(60).text for task in (free, kept)]
-    inner, asked_for = made._grammars.allowed, []
+    inner, asked_for = made.grammars.allowed, []
 
     def allowed(matcher):
         asked_for.append(matcher)
@@ -39,7 +39,7 @@ def test_a_grammar_that_gives_up_fails_its_own_request(loaded: Loaded, monkeypat
             raise Unsupported("the grammar gave up: too many items")
         return inner(matcher)
 
-    monkeypatch.setattr(made._grammars, "allowed", allowed)
+    monkeypatch.setattr(made.grammars, "allowed", allowed)
     try:
         with made._wake:
             broken, *others = [made.submit(task) for task in (replace(kept, seed=5), free, kept)]

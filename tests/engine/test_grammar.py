@@ -163,10 +163,13 @@ def test_no_blank_is_written_between_tokens_of_json(engine: Engine) -> None:
     assert answer.text in {'{"o":{"k":true}}', '{"o":{"k":false}}'}
 
 
-def test_forced_tokens_are_most_of_a_rigid_document_and_change_nothing(engine: Engine) -> None:
+def test_forced_tokens_are_most_of_a_rigid_document_and_change_nothing(engine: Engine, monkeypatch) -> None:
     (answer,) = written(engine, own("const"), 1)
     assert json.loads(answer.text) == {"c": {"fixed": [1, 2]}}
     assert answer.forced_tokens >= answer.completion_tokens / 2
+    monkeypatch.setattr(engine.grammars, "forcing", False)
+    (unforced,) = written(engine, own("const"), 1)
+    assert (unforced.text, unforced.forced_tokens) == (answer.text, 0)
 
 
 def test_a_document_that_is_cut_off_is_none(engine: Engine) -> None:
