@@ -33,6 +33,13 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
+def _need_model() -> None:
+    absent = [name for name in doctor.MODEL_MODULES if find_spec(name) is None]
+    if absent:
+        _say(f"error: the local model needs {', '.join(absent)}: pip install 'understudy[local]'")
+        raise typer.Exit(1)
+
+
 def _show(figures: dict[str, Any], *, as_json: bool) -> None:
     sys.stdout.write((json.dumps(figures) if as_json else json.dumps(figures, indent=2)) + "\n")
 
@@ -85,6 +92,26 @@ def memory(
 
 
 @app.command()
+def steady(
+    model: Annotated[str, typer.Option(help="`house`, or a folder.")] = "house",
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 30,
+    seed: Annotated[int, typer.Option(help="Of what is asked.")] = 1,
+    *,
+    json_: Json = False,
+) -> None:
+    """Memory of the local engine at full load, some requests cancelled or overdue; exit 1 if it grows."""
+    _need_model()
+    from infra.bench import steady as measured  # noqa: PLC0415 - needs the extra `local`
+    from infra.house_model.files import WEIGHTS  # noqa: PLC0415 - as above
+
+    source = WEIGHTS if model == "house" else Path(model)
+    found = measured.run(source=source, minutes=minutes, seed=seed, say=_say)
+    _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def live(
     model: Annotated[
         str, typer.Option(help="`house`, a folder, a hub id, or `random`: the house model, never trained.")
@@ -120,10 +147,7 @@ def engine(
     json_: Json = False,
 ) -> None:
     """Tokens per second of the local engine beside transformers and llama.cpp; grammars, memory."""
-    absent = [name for name in doctor.MODEL_MODULES if find_spec(name) is None]
-    if absent:
-        _say(f"error: the local model needs {', '.join(absent)}: pip install 'understudy[local]'")
-        raise typer.Exit(1)
+    _need_model()
     from infra.bench import engine as measured  # noqa: PLC0415 - only what is asked for
     from infra.bench.random_models import SIZES  # noqa: PLC0415 - as above
 

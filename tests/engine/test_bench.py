@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from infra.bench import engine as bench
-from infra.bench import gguf, random_models
+from infra.bench import gguf, random_models, steady
 from infra.bench.cli import app
 from infra.bench.writers import Generate, Llama
 from infra.engine.load import load
@@ -106,6 +106,18 @@ def test_an_unknown_model_is_refused_with_those_that_there_are() -> None:
     done = CliRunner().invoke(app, ["engine", "--models", "house,7b"], env={"COLUMNS": "200"})
     assert done.exit_code == 2
     assert "7b is unknown; there are house, 15m, 125m" in done.output
+
+
+def test_an_engine_at_full_load_is_watched(tiny, monkeypatch) -> None:
+    monkeypatch.setattr(steady, "_POINTS", 5)
+    told: list[str] = []
+    found = steady.run(source=tiny, minutes=0.05, seed=1, say=told.append)
+    assert found.answered > 16
+    assert found.cancelled > 0
+    assert found.failed == {}
+    assert len(told) == len(found.resident_mib) == 5
+    assert found.growth == pytest.approx(found.resident_mib[4] / found.resident_mib[1], abs=0.001)
+    assert found.passed is (found.growth <= steady.MOST_GROWTH)
 
 
 @pytest.mark.parametrize(("name", "millions"), [("15m", 15.7), ("125m", 123.6)])
