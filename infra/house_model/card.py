@@ -35,7 +35,7 @@ Two tasks, told apart by the chat template in the tokenizer: a wish becomes pros
 
 ## Does it follow its prompt?
 
-{wishes} held-out wishes over six kinds and three styles (keywords, `field: value` lines, sentences). Seven in ten name words that training never saw. An announced count is right only if that many are there. "Shuffled" pairs each wish with another wish's prose of the same kind: what agreeing by chance is worth.
+{wishes} held-out wishes over six kinds and three styles (keywords, `field: value` lines, sentences). Seven in ten name words that training never saw: real ones kept from it ("listed"), and made up or misspelled ones. An announced count is right only if that many are there. "Shuffled" pairs each wish with another wish's prose of the same kind: what agreeing by chance is worth.
 
 {tables}
 

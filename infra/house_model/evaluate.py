@@ -21,7 +21,7 @@ from infra.house_model.handmade import HANDMADE
 from infra.house_model.sampling import answers
 from infra.house_model.tokens import prompt
 from infra.house_model.wishes import STYLES
-from infra.house_model.words import NUMBERS, held_out
+from infra.house_model.words import NUMBERS, held_out, made_up
 
 #: Seed of the held-out documents; training uses others.
 SEED: Final = 9_000_001
@@ -126,6 +126,7 @@ def following(examples: Sequence[Example], proses: Sequence[str]) -> dict[str, S
             table[fact.what].count(right=right)
             if fact.what in (What.ELEMENT, What.DETAIL) and held_out(fact.text):
                 table["unseen"].count(right=right)
+                table[f"unseen, {'made up' if made_up(fact.text) else 'listed'}"].count(right=right)
             if fact.what is not What.AVOID:
                 table["all"].count(right=right)
                 table[f"{one.kind} / all"].count(right=right)

@@ -175,6 +175,17 @@ _TRAINED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     words: _trained(words) for words in (NOUNS, ADJECTIVES, PLACES, MOODS, NAMES, ROLES, ENEMIES, TAGS)
 }
 _KEPT: Final = {words: tuple(sorted(set(words) - set(known))) for words, known in _TRAINED.items()}
+_LISTED: Final = frozenset(
+    part.lower()
+    for words in (*_TRAINED, TIMES, HAZARDS)
+    for word in words
+    for part in word.replace("_", " ").split()
+)
+
+
+def made_up(text: str) -> bool:
+    """Whether a word (or any word of a phrase) is in no list."""
+    return any(part not in _LISTED for part in text.lower().replace("_", " ").split() if part != "the")
 
 
 class Words:
