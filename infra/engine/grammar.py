@@ -40,7 +40,7 @@ _LONG: Final = re.compile(r"\{\d*,?\d{3,}")
 #: Keywords that speak of fields beside those that are named.
 _OPEN: Final = frozenset({"additionalProperties", "patternProperties", "anyOf", "oneOf", "$ref"})
 #: Compiled schemas that are kept.
-_KEPT: Final = 256
+KEPT: Final = 256
 
 
 def unsupported(schema: Mapping[str, Any]) -> str | None:
@@ -204,7 +204,7 @@ class Grammars:
             if made.is_error():
                 raise Unsupported(f"the schema cannot be made a grammar: {made.get_error()}")
             self._compiled[key] = made
-            if len(self._compiled) > _KEPT:
+            if len(self._compiled) > KEPT:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return Matcher(made.deep_copy(), forcing=self.forcing)
