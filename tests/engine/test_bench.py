@@ -110,6 +110,7 @@ def test_an_unknown_model_is_refused_with_those_that_there_are() -> None:
 
 def test_an_engine_at_full_load_is_watched(tiny, monkeypatch) -> None:
     monkeypatch.setattr(steady, "_POINTS", 5)
+    monkeypatch.setattr(steady, "_FULL", 20)
     told: list[str] = []
     found = steady.run(source=tiny, minutes=0.05, seed=1, say=told.append)
     assert found.answered > 16
