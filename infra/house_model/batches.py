@@ -13,6 +13,10 @@ from infra.house_model.clues import What
 from infra.house_model.generate import Example, example
 from infra.house_model.tokens import CONTEXT, END, SPECIAL, prompt
 
+#: First steps that only say random tokens twice.
+_EASY: Final = 700
+#: Until this step lists come again in their order as well: nothing much is learnt from it at this size.
+_IN_ORDER: Final = 13_000
 #: Most tokens of a batch, padding included, unless one document is longer.
 TOKENS: Final = 896
 #: Sequences that are sorted by length together.
@@ -42,15 +46,53 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def copying(seed: int, step: int, vocabulary: int) -> Batch:
-    """Random tokens said twice; only the second time is learnt."""
+    """Tokens to be said again; only what is sure is learnt.
+
+    First a run of random tokens said twice.  Then the items of a list besides, which come again with
+    other tokens between them, in any order or in theirs.  Lists of few different tokens have pieces of one item in another, as words do: the last token alone then does
+    not say what follows.
+    """
     rng = random.Random(f"copy:{seed}:{step}")  # noqa: S311 - no secret
-    half = rng.choice((24, 48, 96, 160))
-    ids, labels = [], []
-    for _ in range(max(1, TOKENS // (2 * half))):
-        once = rng.choices(range(vocabulary - len(SPECIAL)), k=half)
-        ids.append(once + once)
-        labels.append([IGNORED] * half + once)
+    easy = step < _EASY
+    exercise = rng.choice(_EXERCISES[0 if easy else 1 if step < _IN_ORDER else 2])
+    width = rng.choice((48, 96, 192, 320))
+    ids, labels, tokens = [], [], range(vocabulary - len(SPECIAL))
+    for _ in range(TOKENS // width):
+        some = rng.sample(tokens, len(tokens) if easy else rng.choice((20, 40, 80, len(tokens))))
+        pairs = exercise(rng, some, width)[:width]
+        ids.append([token for token, _ in pairs])
+        labels.append([token if learnt else IGNORED for token, learnt in pairs])
     return Batch(ids=ids, labels=labels, weights=[[1.0] * len(row) for row in ids])
+
+
+def _twice(rng: random.Random, some: list[int], width: int) -> list[tuple[int, bool]]:
+    once = rng.choices(some, k=width // 2)
+    return [(token, False) for token in once] + [(token, True) for token in once]
+
+
+def _in_order(rng: random.Random, some: list[int], width: int) -> list[tuple[int, bool]]:
+    return _again(rng, some, width, ordered=True)
+
+
+def _anyhow(rng: random.Random, some: list[int], width: int) -> list[tuple[int, bool]]:
+    return _again(rng, some, width, ordered=False)
+
+
+def _again(rng: random.Random, some: list[int], width: int, *, ordered: bool) -> list[tuple[int, bool]]:
+    comma, mark, *letters = some
+    items = [
+        (first, *rng.choices(letters, k=rng.randint(0, 5)))
+        for first in rng.sample(letters, rng.randint(2, min(width // 12, 10)))
+    ]
+    said = [(token, False) for item in items for token in (*item, comma)]
+    while len(said) < width:
+        for first, *others in items if ordered else rng.sample(items, len(items)):
+            said += [(mark, False), (first, ordered), *((token, True) for token in others)]
+            said += [(token, False) for token in rng.choices(letters, k=rng.randint(0, 6))]
+    return said
+
+
+_EXERCISES: Final = ((_twice,), (_twice, _in_order, _anyhow), (_twice, _anyhow))
 
 
 def documents(seed: int, tokenizer: Any, place: Place) -> Iterator[tuple[Batch, Place]]:

@@ -192,17 +192,15 @@ def draft(cast: Cast) -> Draft:
     if counted:
         prose.append(f"{NUMBERS[lines_number].capitalize()} line{'s' * (lines_number > 1)}.")
     spoken: list[dict[str, Any]] = []
-    at = sorted(rng.sample(range(lines_number), len(topics)))
     about = rng.sample(_ABOUT, lines_number)
     free = rng.sample(_FREE, lines_number)
-    toned = rng.randrange(lines_number) if mooded else -1
     for index in range(lines_number):
         text = free[index]
-        if index in at:
-            text = about[index].format(t=topics[at.index(index)])
+        if index < len(topics):
+            text = about[index].format(t=topics[index])
         elif topics and cast.chance(0.15):
             text = about[index].format(t=rng.choice(topics))
-        emotion = mood if index == toned else cast.words.known(MOODS) if cast.chance(0.6) else ""
+        emotion = mood if mooded and not index else cast.words.known(MOODS) if cast.chance(0.6) else ""
         line: dict[str, Any] = {"speaker": names[index % number]}
         if emotion:
             line["emotion"] = emotion

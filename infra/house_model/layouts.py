@@ -112,6 +112,7 @@ def _groups(cast: Cast) -> list[_Group]:
                 role="collectible", noun=noun, number=rng.choice((1, 2)) if countable(noun) else 1, told=False
             )
         )
+    groups.sort(key=lambda group: bool(group.cues))
     if cast.chance(0.4):
         told, known = cast.chance(0.7), cast.chance(0.5)
         noun = unlike(
@@ -154,7 +155,8 @@ def _groups(cast: Cast) -> list[_Group]:
 def _tell_groups(cast: Cast, groups: list[_Group]) -> None:
     plain = [group for group in groups if not group.cues]
     if cast.style != "fields" and len(plain) > 1 and cast.chance(0.7):
-        cast.rng.shuffle(plain)
+        roles = cast.rng.sample(tuple(_LABELS), len(_LABELS))
+        plain.sort(key=lambda group: roles.index(group.role))
         shown = listed([_shown(cast, group) for group in plain])
         cast.tell(_clue(shown, tuple(fact for group in plain for fact in _facts(group)), "contents"))
         plain = []

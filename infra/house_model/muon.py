@@ -49,10 +49,18 @@ class Muon(torch.optim.Optimizer):
 
 
 def _orthogonal(stack: Any) -> Any:
-    """The nearest semi-orthogonal matrices, roughly."""
+    """The nearest semi-orthogonal matrices, roughly.
+
+    Each iteration multiplies from the left by a polynomial of the Gram matrix, so only that square
+    matrix is iterated: a quarter less work for matrices that are three times as wide as high.
+    """
     a, b, c = _COEFFICIENTS
     x = stack / (stack.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(_ITERATIONS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x
+    gram = x @ x.mT
+    product = identity = torch.eye(gram.shape[-1])
+    for left in reversed(range(_ITERATIONS)):
+        factor = a * identity + b * gram + c * gram @ gram
+        product = factor @ product
+        if left:
+            gram = factor @ gram @ factor
+    return product @ x

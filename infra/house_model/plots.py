@@ -150,11 +150,10 @@ def draft(cast: Cast) -> Draft:
     if counted:
         prose.append(f"{NUMBERS[number].capitalize()} beat{'s' * (number > 1)}.")
     beats: list[dict[str, Any]] = []
-    at = sorted(rng.sample(range(number), len(wanted)))
     everyone = names[1:]
     for index in range(number):
-        if index in at:
-            purpose = cast.pick(*_WITH, e=wanted[at.index(index)])
+        if index < len(wanted):
+            purpose = cast.pick(*_WITH, e=wanted[index])
         else:
             purpose = cast.pick(*_PURPOSES, e=noun())
         beat: dict[str, Any] = {

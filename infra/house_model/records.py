@@ -110,11 +110,12 @@ def draft(cast: Cast) -> Draft:
     """One record of a few named fields; the schema has them in an order of its own."""
     rng = cast.rng
     document: dict[str, Any] = {}
-    lines: list[str] = []
+    named: list[str] = []
+    own: list[str] = []
     first = cast.thing(told=True)
     cast.tell(clues.topic(first))
     opening = cast.rated()
-    lines.append(cast.pick("This is about the {e}.", "The {e}.", "About the {e}:", e=first) + opening)
+    about = cast.pick("This is about the {e}.", "The {e}.", "About the {e}:", e=first) + opening
     for key, kind in _keys(cast):
         told = cast.chance(0.6)
         match kind:
@@ -135,15 +136,16 @@ def draft(cast: Cast) -> Draft:
             case _:
                 value = cast.pick(*_SENTENCES, p=cast.words.known(PLACES), n=first)
                 told, said = False, value
-        if told and value != first:
+        told = told and value != first
+        if told:
             shown = key.replace("_", " ")
             cast.tell(_field(shown, said, [*value] if isinstance(value, list) else [said]))
         document[key] = value
-        lines.append(f"{key}: {said}")
+        (named if told else own).append(f"{key}: {said}")
     cast.avoided(0.08)
     fields = list(document.items())
     rng.shuffle(fields)
-    return Draft(clues=tuple(cast.clues), prose="\n".join(lines), document=dict(fields))
+    return Draft(clues=tuple(cast.clues), prose="\n".join([about, *named, *own]), document=dict(fields))
 
 
 def _keys(cast: Cast) -> list[tuple[str, str]]:

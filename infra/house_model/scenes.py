@@ -159,9 +159,9 @@ def draft(cast: Cast) -> Draft:
     purpose = cast.pick(*PURPOSES) + cast.rated()
     cast.avoided()
     setting: dict[str, Any] = {"place": place} | ({"time": time} if time else {})
-    shown = [word for word in wanted if cast.chance(0.7)]
-    shown += [word for word in wanted if word not in shown][number:]
-    details = [_detail(cast, word) for word in shown] or ([_detail(cast, noun())] if cast.chance(0.3) else [])
+    details = [_detail(cast, word) for word in wanted] or (
+        [_detail(cast, noun())] if cast.chance(0.3) else []
+    )
     if details:
         setting["details"] = details
     lines = [purpose, f"Title: {title}.", f"Place: {place}.{f' Time: {time}.' if time else ''}"]
@@ -182,12 +182,11 @@ def draft(cast: Cast) -> Draft:
         lines.append(line)
     if roles:
         document["characters"] = roles
-    left = [word for word in wanted if word not in shown]
     document["moments"] = []
     if counted:
         lines.append(f"{NUMBERS[number].capitalize()} moment{'s' * (number > 1)}.")
     for index in range(number):
-        word = left.pop(0) if left else noun()
+        word = noun()
         action = (
             cast.pick(*_ACTIONS, N=said(rng.choice(names)), e=word) if names else cast.pick(*_EMPTY, e=word)
         )

@@ -29,13 +29,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int = 20
     #: Steps of each cycle of the learning rate; weights are good at the end of one.
-    cycles: tuple[int, ...] = (24_000,)
+    cycles: tuple[int, ...] = (28_000,)
     #: First steps that only copy.
-    warm_up: int = 700
+    warm_up: int = 1_200
     #: Later, one step in this many.
-    copy_every: int = 12
+    copy_every: int = 8
     #: From this step on, tokens that have to be found in the prompt count more.
-    focus_from: int = 1_500
+    focus_from: int = 2_000
     #: Share of a cycle's steps at the full learning rate; then it falls along a cosine.
     flat: float = 0.6
     #: Learning rates of the matrices (Muon) and of the rest (AdamW).

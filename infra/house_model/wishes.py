@@ -111,7 +111,7 @@ def wish(
 
 def _keywords(kind: str, clues: Sequence[Clue], rng: random.Random, head: Clue | None) -> str:
     parts = [rng.choice(clue.keywords) for clue in clues]
-    if rng.random() < 0.3:
+    if kind != "custom" and rng.random() < 0.3:
         rng.shuffle(parts)
     if head:
         parts.insert(0, rng.choice((head.value, article(head.value), head.value)))
@@ -138,7 +138,7 @@ def _fields(kind: str, clues: Sequence[Clue], rng: random.Random) -> str:
             case _:
                 pass
         lines.append(f"{label}{colon}{value}")
-    if rng.random() < 0.4:
+    if kind != "custom" and rng.random() < 0.4:
         rng.shuffle(lines)
     for noise in rng.sample(_NOISE, rng.choice((0, 0, 0, 1, 2))):
         lines.insert(rng.randint(0, len(lines)), noise.replace(": ", colon))

@@ -220,13 +220,13 @@ class Words:
     def _coined(self) -> str:
         rng = self.rng
         shape = rng.random()
-        if shape < 0.4:
+        if shape < 0.5:
             parts = [
                 rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS)
                 for _ in range(rng.choice((1, 1, 2, 2, 2)))
             ]
             return "".join(parts) + (rng.choice(_SUFFIXES) if rng.random() < 0.3 else "")
-        if shape < 0.6:
+        if shape < 0.75:
             return rng.choice(NOUNS + ADJECTIVES) + rng.choice(NOUNS + PLACES + ROLES)
         letters = list(rng.choice(NOUNS + PLACES + ROLES + MOODS + ADJECTIVES))
         for _ in range(rng.choice((1, 1, 2))):

@@ -76,7 +76,7 @@ def test_json_says_only_what_the_prose_says(kind):
 
 def test_one_seed_and_index_make_one_document_for_ever():
     text = "".join(one.wish + one.prose + one.json for one in (example(20, index) for index in range(200)))
-    assert hashlib.sha256(text.encode()).hexdigest().startswith("afac364cbe969ecd")
+    assert hashlib.sha256(text.encode()).hexdigest().startswith("a69f1a5bd46fc968")
 
 
 def test_another_seed_makes_other_documents():
