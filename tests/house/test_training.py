@@ -1,5 +1,7 @@
 """Does training learn, and does it go on after an interruption as if there had been none?"""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -123,7 +125,7 @@ def test_what_is_learnt_of_a_list_stood_there_before(step):
         for place, label in enumerate(labels):
             if label != IGNORED and labels[place - 1] != IGNORED:
                 assert label == ids[place]
-                assert (ids[place - 1], label) in zip(ids[: place - 1], ids[1:place], strict=False)
+                assert (ids[place - 1], label) in pairwise(ids[:place])
 
 
 def test_the_learning_rate_rises_stays_and_falls():
