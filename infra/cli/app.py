@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from infra.cli import audit, checks, dead, request, run, tail, why
+from infra.cli import audit, checks, dead, request, rules, run, tail, why
 
 app: Final = typer.Typer(
     name="understudy",
@@ -24,6 +24,7 @@ app: Final = typer.Typer(
 
 _RUN: Final = "Run the pipeline"
 _ASK: Final = "Ask and watch"
+_DESIGN: Final = "Configure nodes"
 _KEEP: Final = "Operate"
 
 app.command("demo", rich_help_panel=_RUN)(run.demo)
@@ -33,6 +34,7 @@ app.command("request", rich_help_panel=_ASK)(request.request)
 app.command("tail", rich_help_panel=_ASK)(tail.tail)
 app.command("why", rich_help_panel=_ASK)(why.why)
 app.command("cancel", rich_help_panel=_ASK)(why.cancel)
+app.add_typer(rules.app, name="rules", rich_help_panel=_DESIGN)
 app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
