@@ -18,6 +18,22 @@ def names(text: str, element: str) -> bool:
     return re.search(rf"(?<![^\W_])(?:{'|'.join(forms)})s?(?![^\W_])", text.casefold()) is not None
 
 
+def words(element: str) -> str:
+    """The words of an element in lower case, one blank between them: ``phone ring`` for ``Phone_Ring``."""
+    return " ".join(word for word in re.split(r"[\W_]+", element.casefold()) if word)
+
+
+def includes(element: str, part: str) -> bool:
+    """Whether whoever names an element also names another: ``phone_ring`` includes ``phone``.
+
+    As :func:`names` for two elements, without a pattern for each pair.
+    """
+    whole, inner = f" {words(element)} ", words(part)
+    if not inner:
+        return element.casefold() == part.casefold()
+    return f" {inner} " in whole or f" {inner}s " in whole
+
+
 def faults(text: str, *, required: Sequence[str], avoid: Sequence[str]) -> tuple[str, ...]:
     """What is missing from a text, and what should not be in it; one line each.
 

@@ -18,7 +18,7 @@ class ErrorCode(StrEnum):
     GEN_CONSTRAINT_FAIL = "GEN_CONSTRAINT_FAIL"
     #: The provider is not reachable, not installed or refused the call.
     GEN_PROVIDER_UNAVAILABLE = "GEN_PROVIDER_UNAVAILABLE"
-    #: No model is wanted (``USE_LOCAL_MODEL=false``).
+    #: No model is wanted (``USE_LOCAL_MODEL=false``, or the request's node is disabled).
     GEN_PROVIDER_DISABLED = "GEN_PROVIDER_DISABLED"
     #: The provider answered with nothing, or with an empty document.
     GEN_EMPTY_OUTPUT = "GEN_EMPTY_OUTPUT"

@@ -1,11 +1,26 @@
-"""What may a designer ask of the content, and what happens when generation fails?"""
+"""What may a designer ask of a generation node?
+
+Every field is optional: a node is one layer of several, and :mod:`contracts.layers` fills what it leaves
+out.  What must be there in the end, and what contradicts what, is for :mod:`contracts.validation`.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 #: A thing by its name, or a node's tag such as ``phone_ring``.
@@ -13,6 +28,10 @@ Element = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]+$")
 ]
 ContentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+#: A mood or a purpose: one word or a few.
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")
+]
 
 
 class Rating(StrEnum):
@@ -29,29 +48,142 @@ class Rating(StrEnum):
         return list(Rating).index(self)
 
 
-class Constraints(BaseModel):
-    """What the content must name, and what it must not."""
+#: The film scale, and what stands for it: the canonical rating is what is kept.
+FILM_RATINGS: Final = {
+    "G": Rating.SFW,
+    "PG": Rating.SFW,
+    "PG-13": Rating.ROMANTIC,
+    "R": Rating.MATURE_IMPLIED,
+    "NC-17": Rating.RESTRICTED,
+}
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
+def canonical_rating(said: Any) -> Any:
+    """The canonical rating for one of the film scale; anything else as it is."""
+    return FILM_RATINGS.get(said.upper(), said) if isinstance(said, str) else said
+
+
+#: A rating on either scale.
+SaidRating = Annotated[
+    Rating,
+    BeforeValidator(canonical_rating),
+    WithJsonSchema({"type": "string", "enum": [*map(str, Rating), *FILM_RATINGS]}),
+]
+
+
+class GenerationType(StrEnum):
+    """What is generated: the content kinds."""
+
+    LAYOUT = "layout"
+    PLOT = "plot"
+    SCENE = "scene"
+    DIALOGUE = "dialogue"
+    TRANSITION = "transition"
+    CUSTOM = "custom"
+
+
+class Pacing(StrEnum):
+    """How fast it goes."""
+
+    SLOW = "slow"
+    MEDIUM = "medium"
+    FAST = "fast"
+
+
+class TransitionType(StrEnum):
+    """How one mood becomes the other."""
+
+    GRADUAL = "gradual"
+    ABRUPT = "abrupt"
+
+
+class Strategy(StrEnum):
+    """Who shares a generation, and for how long."""
+
+    #: Generated once, the same for everybody for ever.
+    ONCE = "once"
+    #: The same throughout one playthrough.
+    PER_PLAYTHROUGH = "per_playthrough"
+    #: A player's own, in all their playthroughs.
+    PER_PLAYER = "per_player"
+    #: Generated anew each time, never kept.
+    ALWAYS = "always"
+
+
+class SeedSource(StrEnum):
+    """What the seed is made from."""
+
+    PLAYTHROUGH = "playthrough"
+    PLAYER = "player"
+    #: The moment of the request: another seed each time.
+    TIMESTAMP = "timestamp"
+    #: The node alone: for regression tests.
+    FIXED = "fixed"
+
+
+#: Purposes that are known, and what each means; a node may name another.
+PURPOSES: Final = {
+    "gap_fill": "bridge what lies between two scenes",
+    "variation": "tell what exists in another way",
+    "adaptive": "answer what the player has done",
+    "ambient": "give the background some life",
+    "original": "make something new",
+}
+
+
+class Part(BaseModel):
+    """A node or a part of one; names are accepted in snake_case and in camelCase."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said_once(cls, given: Any) -> Any:
+        said: Any = given
+        if isinstance(given, dict):
+            for name, field in cls.model_fields.items():
+                if field.alias != name and {name, field.alias} <= said.keys():
+                    raise ValueError(f"{name} and {field.alias} are the same field; keep one of them")
+        return said
+
+
+class Style(Part):
+    """What it should feel like."""
+
+    #: Mood of what comes before.
+    mood_from: Words | None = None
+    #: Mood to arrive at.
+    mood_to: Words | None = None
+    #: How fast it goes.
+    pacing: Pacing | None = None
+    #: How one mood becomes the other.
+    transition_type: TransitionType | None = None
+
+
+class Duration(Part):
+    """How long it lasts on screen, seconds."""
+
+    #: Shortest, seconds.
+    min: StrictFloat | None = Field(default=None, ge=-86_400, le=86_400)
+    #: Longest, seconds.
+    max: StrictFloat | None = Field(default=None, ge=-86_400, le=86_400)
+    #: What is wanted, seconds.
+    target: StrictFloat | None = Field(default=None, ge=-86_400, le=86_400)
+
+
+class Constraints(Part):
+    """What the content must name, what it must not, and which rules it follows."""
+
+    #: How explicit it may be: `sfw`, `romantic`, `mature_implied`, `restricted`, or `G` to `NC-17`.
+    rating: SaidRating | None = None
+    #: What must be named.
     required_elements: tuple[Element, ...] = Field(default=(), max_length=32)
+    #: What must not be named.
     avoid_elements: tuple[Element, ...] = Field(default=(), max_length=32)
-
-    @model_validator(mode="after")
-    def _agree(self) -> Constraints:
-        avoided = {each.casefold() for each in self.avoid_elements}
-        both = [each for each in self.required_elements if each.casefold() in avoided]
-        if both:
-            raise ValueError(f"{both[0]!r} is both required and to be avoided; leave it out of one of them")
-        return self
-
-
-class Node(BaseModel):
-    """A generation node, as far as requests can have one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-    constraints: Constraints = Constraints()
+    #: Rules such as `build_tension_gradually`.
+    content_rules: tuple[Element, ...] = Field(default=(), max_length=32)
 
 
 class FallbackMode(StrEnum):
@@ -71,10 +203,23 @@ class FallbackMode(StrEnum):
     NONE = "none"
 
 
-class Fallback(BaseModel):
-    """A request's or node's fallback, complete and without contradictions."""
+class NodeFallback(Part):
+    """A node's fallback: what it leaves out comes from the layers around it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    #: What is done when generation failed.
+    mode: FallbackMode | None = None
+    #: Name of a file in golden_samples/default_content/.
+    default_content_id: ContentId | None = None
+    #: Further attempts in mode `retry`.
+    retries: StrictInt | None = Field(default=None, ge=1, le=10)
+    #: Mode `retry`: wait before each further attempt, ms.  Otherwise: the deadline, if no other is set.
+    timeout_ms: StrictInt | None = Field(default=None, ge=1, le=86_400_000)
+    #: What follows when the retries are used up.
+    then: FallbackMode | None = None
+
+
+class Fallback(Part):
+    """A request's fallback, complete and without contradictions."""
 
     mode: FallbackMode = FallbackMode.GOLDEN_SAMPLE
     #: Name of a file in golden_samples/default_content/.
@@ -87,7 +232,7 @@ class Fallback(BaseModel):
     then: FallbackMode = FallbackMode.GOLDEN_SAMPLE
 
     @model_validator(mode="after")
-    def _complete(self) -> Fallback:
+    def _complete(self) -> Self:
         wants_default = FallbackMode.DEFAULT_CONTENT in (
             self.mode,
             self.then if self.mode is FallbackMode.RETRY else None,
@@ -97,3 +242,32 @@ class Fallback(BaseModel):
         if self.mode is FallbackMode.RETRY and self.then is FallbackMode.RETRY:
             raise ValueError("then must be another mode than retry")
         return self
+
+
+class Node(Part):
+    """A generation node: a template's, a designer's, or what a request adds."""
+
+    #: The node's own name.
+    id: ContentId | None = None
+    #: What is generated: a content kind.
+    generation_type: GenerationType | None = None
+    #: What it is for: `gap_fill`, `variation`, `adaptive`, `ambient`, `original`, or a word of your own.
+    purpose: Words | None = None
+    #: What it should feel like.
+    style: Style | None = None
+    #: How long it lasts on screen.
+    duration: Duration | None = None
+    #: What the content must name, what it must not, and which rules it follows.
+    constraints: Constraints | None = None
+    #: Who shares a generation, and for how long.
+    strategy: Strategy | None = None
+    #: What the seed is made from.
+    seed_source: SeedSource | None = None
+    #: What is done when generation failed.
+    fallback: NodeFallback | None = None
+    #: The template that lies below it.
+    template_id: ContentId | None = None
+    #: Whether it is in use.
+    enabled: StrictBool = True
+    #: Raised when what was generated before should not be used any more.
+    version: StrictInt = Field(default=1, ge=1, le=1_000_000_000)

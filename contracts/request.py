@@ -13,9 +13,10 @@ from pydantic import (
     field_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
 
-from contracts import fingerprint
-from contracts.node import Constraints, Fallback, FallbackMode, Node, Rating
+from contracts import fingerprint, layers, validation
+from contracts.node import Fallback, FallbackMode, Node, Rating
 
 #: Largest request body, bytes.
 MAX_BODY: Final = 256 * 1024
@@ -25,6 +26,9 @@ MAX_PROMPT: Final = 32_000
 MAX_DEPTH: Final = 32
 #: A request's deadline when neither it nor its node names one.
 DEFAULT_DEADLINE_MS: Final = 60_000
+
+#: Errors of a node that a refusal names.
+MOST_ERRORS: Final = 3
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -88,7 +92,7 @@ class GenerationRequest(BaseModel):
     #: Set by replays: the request that this one repeats.
     replay_of: Label | None = None
 
-    #: What the content must name and must not.
+    #: What a designer asks of the content; docs/nodes.md.
     node: Node | None = None
 
     template_id: Any = None
@@ -114,9 +118,22 @@ class GenerationRequest(BaseModel):
         return value
 
     @property
-    def constraints(self) -> Constraints:
-        """The node's; without one there are none."""
-        return self.node.constraints if self.node else Constraints()
+    def layer(self) -> dict[str, Any]:
+        """What the request itself says about its node: the topmost layer."""
+        return {} if self.fallback is None else {"fallback": _said(self.fallback)}
+
+    @property
+    def wanted_fallback(self) -> Fallback | None:
+        """The request's fallback laid over its node's; ``None`` where they make none that could be done."""
+        node = _said(self.node.fallback) if self.node and self.node.fallback else {}
+        merged = layers.merge({layers.NODE: {"fallback": node}, layers.REQUEST: self.layer}).values[
+            "fallback"
+        ]
+        try:
+            return Fallback.model_validate(merged) if merged else None
+        except ValidationError:
+            # Context-build refuses it; until then nothing is promised.
+            return None
 
     def input_hash(self, kind: str) -> str:
         """SHA-256 of what is asked for; key order and the spelling of field names do not matter."""
@@ -138,6 +155,8 @@ def read(body: bytes, kind: str) -> GenerationRequest:
         request = GenerationRequest.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        if first["loc"][:1] == ("node",):
+            refuse(validation.validate(from_json(body)["node"], facts=validation.Facts(kind=kind)))
         path = ".".join(str(part) for part in first["loc"])
         raise RequestError(path, _fix(first["type"], first["msg"])) from None
     if kind == "custom" and request.schema_ is None:
@@ -147,6 +166,29 @@ def read(body: bytes, kind: str) -> GenerationRequest:
     if _deeper_than(request.schema_, MAX_DEPTH):
         raise RequestError("schema", f"is nested more than {MAX_DEPTH} levels deep")
     return request
+
+
+def refuse(report: validation.Report) -> None:
+    """Refuse a request for the errors of its node; without one, do nothing.
+
+    Raises:
+        RequestError: naming the first errors, each with its code, path and fix.
+    """
+    if report.ok:
+        return
+    first, *others = report.errors
+    told = [str(each) for each in others[: MOST_ERRORS - 1]]
+    if len(others) >= MOST_ERRORS:
+        told.append(f"and {len(others) - MOST_ERRORS + 1} more")
+    message = f"{first.code} {first.message}; {first.suggestion}"
+    raise RequestError(
+        f"node.{first.path}" if first.path else "node", "".join([message, *(f" | {each}" for each in told)])
+    )
+
+
+def _said(model: BaseModel) -> dict[str, Any]:
+    """What stands in a part of the request, without the defaults."""
+    return model.model_dump(mode="json", by_alias=False, exclude_unset=True, exclude_none=True)
 
 
 def _fix(kind: str, message: str) -> str:
@@ -187,10 +229,10 @@ def plan_fallback(
         request: the checked request, ``None`` for one that could not be read.
         default_deadline_ms: milliseconds, for requests that name no deadline.
     """
-    if request is None or request.fallback is None:
+    fallback = request.wanted_fallback if request else None
+    if request is None or fallback is None:
         deadline = request.deadline_ms if request else None
         return FallbackPlan(deadline_ms=deadline or default_deadline_ms)
-    fallback = request.fallback
     retrying = fallback.mode is FallbackMode.RETRY
     timeout = None if retrying else fallback.timeout_ms
     return FallbackPlan(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from infra.docgen import asyncapi, commands, settings, subjects
+from infra.docgen import asyncapi, commands, nodes, settings, subjects, validation
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -22,6 +22,9 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/asyncapi.json": asyncapi.page,
     "docs/settings.md": settings.page,
     "docs/commands.md": commands.page,
+    "docs/nodes.md": nodes.page,
+    "docs/schemas/node.schema.json": nodes.schema,
+    "docs/validation.md": validation.page,
     "config.yaml.example": settings.example,
 }
 

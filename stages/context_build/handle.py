@@ -10,10 +10,10 @@ from contracts import events as ev
 from contracts import fingerprint, request
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
-from contracts.node import FallbackMode
-from contracts.outcome import Emit, Outcome, Reject
+from contracts.node import Constraints, FallbackMode
+from contracts.outcome import Emit, Fail, Outcome, Reject
 from contracts.ports import Contents, Samples
-from stages.context_build import prompts
+from stages.context_build import nodes, prompts
 
 
 def handle(
@@ -36,21 +36,26 @@ def handle(
         default_deadline_ms: deadline of requests that name none.
 
     Returns:
-        ``context_built``, or a rejection that names the field and the fix.
+        ``context_built``; a rejection that names the field and the fix; for a disabled node a failure
+        that lets its fallback answer.
     """
     event = received.event
     if not isinstance(event, Requested):
         raise TypeError(f"context-build does not take {received.name}")
     try:
         asked = request.read(event.body, received.kind)
+        _require_usable(asked, contents, samples)
+        examined = nodes.examine(asked, event.body, received.kind, samples) if asked.node else None
+        if examined is not None:
+            request.refuse(examined.report)
     except request.RequestError as error:
         return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error))
-    fault = _unusable(asked, contents, samples)
-    if fault is not None:
-        return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=fault)
     plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms)
     input_hash = asked.input_hash(received.kind)
-    constraints = asked.constraints
+    trail = ev.Trail(warnings=nodes.warnings(examined.report) if examined else ())
+    if examined is not None and not examined.node.enabled:
+        return Fail(code=ErrorCode.GEN_PROVIDER_DISABLED, message="its node is disabled", trail=trail)
+    constraints = (examined and examined.node.constraints) or Constraints()
     prompt, version = prompts.render_freeform(
         received.kind, asked.prompt, constraints=constraints, schema=asked.schema_
     )
@@ -74,21 +79,26 @@ def handle(
         world=asked.world,
         replay_of=asked.replay_of,
     )
-    return Emit(events=(ev.ContextBuilt(attempt=1, brief=brief),))
+    return Emit(events=(ev.ContextBuilt(attempt=1, brief=brief, trail=trail),))
 
 
-def _unusable(asked: request.GenerationRequest, contents: Contents, samples: Samples) -> str | None:
+def _require_usable(asked: request.GenerationRequest, contents: Contents, samples: Samples) -> None:
+    """Refuse what only the outside can tell.
+
+    Raises:
+        RequestError: naming the field and the fix.
+    """
     if asked.schema_ is not None:
         why = contents.check_schema(asked.schema_)
         if why is not None:
-            return f"schema: {why}"
+            raise request.RequestError("schema", why)
     fallback = asked.fallback
     if fallback is None or fallback.default_content_id is None:
-        return None
+        return
     named = FallbackMode.DEFAULT_CONTENT in (fallback.mode, fallback.then)
     if named and samples.default_content(fallback.default_content_id) is None:
-        return (
-            f"fallback.default_content_id: no default content {fallback.default_content_id!r}; "
-            "use one from golden_samples/default_content/"
+        raise request.RequestError(
+            "fallback.default_content_id",
+            f"no default content {fallback.default_content_id!r}; "
+            "use one from golden_samples/default_content/",
         )
-    return None

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from contracts import events as ev
 from contracts import fingerprint, subjects
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.node import Constraints
-from contracts.outcome import Reject
+from contracts.outcome import Emit, Fail, Reject
 from contracts.quoting import last_quoted
+from contracts.validation import Facts, validate
 from infra.settings import load
 from infra.stores import samples
 from stages.context_build.handle import handle
+from stages.context_build.nodes import WITHOUT_EFFECT
 from stages.context_build.prompts import render_freeform
 from tests import lives
+from tests.unit.node_examples import NODES
 
 PARAMS = ev.Params(temperature=0.8, top_p=0.95, max_tokens=1500, seed=0, timeout_s=180)
 SAMPLES = samples.load(load().samples_dir)
@@ -107,6 +112,104 @@ def test_a_nodes_elements_are_told_below_the_wish_and_travel_with_the_brief() ->
     assert (made.required_elements, made.avoid_elements) == (("phone_ring", "key"), ("gore",))
     wish = last_quoted(made.prompt).splitlines()[1:]
     assert wish == ["required elements: phone_ring, key", "avoid elements: gore"]
+
+
+DIALOGUE = {
+    "generationType": "dialogue",
+    "purpose": "ambient",
+    "strategy": "per_player",
+    "seedSource": "player",
+    "fallback": {"mode": "golden_sample"},
+}
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        (
+            {"constraints": {"requiredElements": ["Key"], "avoidElements": ["key"]}},
+            "node.constraints.requiredElements.0: CON001 'Key' is required, and it is to be avoided; leave it out",
+        ),
+        ({"duration": {"min": 9, "max": 3}}, "node.duration.min: DUR001 9 s is more than the maximum of 3 s"),
+        (
+            {"fallback": {"mode": "default_content", "defaultContentId": "nowhere"}},
+            "node.fallback.defaultContentId: FBK004 there is no default content 'nowhere'",
+        ),
+        ({"generationType": "plot"}, "node.generationType: TYP002 'plot' is not 'dialogue'"),
+        ({"strategy": None}, "node.strategy: STR001 the strategy is missing"),
+    ],
+)
+def test_a_node_in_error_refuses_the_request(node, says) -> None:
+    outcome = built("dialogue", node=DIALOGUE | node)
+    assert isinstance(outcome, Reject)
+    assert outcome.code is ErrorCode.GEN_INVALID_REQUEST
+    assert outcome.message.startswith(says)
+
+
+def test_a_refusal_names_some_errors_and_counts_the_others() -> None:
+    outcome = built("dialogue", node={"id": "n", "duration": {"min": -3, "max": -4, "target": -9}})
+    assert outcome.message.count(" | ") == 3
+    assert outcome.message.endswith(" | and 4 more")
+
+
+def test_a_nodes_warnings_travel_with_the_request() -> None:
+    (event,) = built("dialogue", node=DIALOGUE | {"style": {"pacing": "slow"}}).events
+    told = {line.removeprefix("node: ").partition(":")[0] for line in event.trail.warnings}
+    assert told == {"EFF001 purpose", "EFF001 style", "EFF001 strategy", "EFF001 seedSource"}
+
+
+def test_every_field_that_nothing_acts_on_is_told() -> None:
+    node = DIALOGUE | {
+        "style": {"moodTo": "calm"},
+        "duration": {"target": 20},
+        "constraints": {"rating": "G", "contentRules": ["be_kind"]},
+        "templateId": "t1",
+        "version": 2,
+    }
+    (event,) = built("dialogue", node=node).events
+    effects = [line for line in event.trail.warnings if "EFF001" in line]
+    assert len(effects) == len(WITHOUT_EFFECT)
+
+
+def test_a_node_that_only_adds_to_the_request_has_nothing_to_be_warned_of() -> None:
+    (event,) = built("plot", node={"constraints": {"avoidElements": ["gore"]}, "enabled": True}).events
+    assert event.trail.warnings == ()
+
+
+def test_a_disabled_node_asks_no_model() -> None:
+    outcome = built("dialogue", node=DIALOGUE | {"enabled": False})
+    assert isinstance(outcome, Fail)
+    assert outcome.code is ErrorCode.GEN_PROVIDER_DISABLED
+    assert any("ENA001" in line for line in outcome.trail.warnings)
+
+
+def test_a_nodes_fallback_sets_the_deadline_below_the_requests_own() -> None:
+    node = {"fallback": {"timeoutMs": 4000}}
+    assert brief(node=node).deadline_at_ms == lives.START_MS + 4000
+    assert brief(node=node, fallback={"timeout_ms": 70}).deadline_at_ms == lives.START_MS + 70
+    assert brief(node=node, deadline_ms=50).deadline_at_ms == lives.START_MS + 50
+
+
+#: Random nodes; ``UNDERSTUDY_TEST_EXAMPLES`` takes fewer while something is being written.
+_EXAMPLES = int(os.environ.get("UNDERSTUDY_TEST_EXAMPLES", "10000"))
+
+
+@pytest.mark.timeout(600)
+@given(node=NODES)
+@settings(max_examples=_EXAMPLES, deadline=None)
+def test_every_node_in_order_gets_a_brief_and_every_other_one_a_reason(node: dict[str, Any]) -> None:
+    report = validate(node, facts=Facts(kind="plot", default_contents=("transition_01",)))
+    try:
+        body = json.dumps(node, allow_nan=False)
+    except ValueError:
+        return
+    outcome = built("plot", node=json.loads(body))
+    if report.ok:
+        assert isinstance(outcome, Emit | Fail)
+        assert isinstance(outcome, Fail) is (node.get("enabled") is False)
+    else:
+        assert isinstance(outcome, Reject)
+        assert outcome.message
 
 
 def test_an_element_cannot_close_the_markers() -> None:

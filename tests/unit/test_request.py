@@ -86,17 +86,24 @@ def test_both_spellings_are_the_same_request() -> None:
             "fallback.default_content_id",
             "match pattern",
         ),
-        (body(node={"id": 1}), "node.id", "unknown field; leave it out"),
-        (body(rules=["x"]), "rules", "not supported yet; leave it out"),
+        (body(node={"name": 1}), "node.name", "NOD002 there is no field 'name'"),
+        (body(node={"id": 1}), "node.id", "NOD004 1 is not a text; write a text"),
+        (body(node=[]), "node", "NOD001 [] is not a node"),
         (
-            body(node={"constraints": {"requiredElements": ["Key", "lamp"], "avoidElements": ["key"]}}),
-            "node.constraints",
-            "'Key' is both required and to be avoided",
+            body(node={"strategy": "per_plyer"}),
+            "node.strategy",
+            "ENU001 'per_plyer' is unknown; did you mean",
         ),
+        (
+            body(node={"seedSource": "fixed", "seed_source": "fixed"}),
+            "node.seedSource",
+            "NOD003 this field is given in both spellings",
+        ),
+        (body(rules=["x"]), "rules", "not supported yet; leave it out"),
         (
             body(node={"constraints": {"avoidElements": ["a\nb"]}}),
             "node.constraints.avoidElements.0",
-            "pattern",
+            "NOD005 ",
         ),
         (body(player_context={}), "player_context", "not supported yet; leave it out"),
         (body(schema={"type": "object"}), "schema", "is for kind custom only; kind layout has its own"),
@@ -152,6 +159,13 @@ def test_another_wish_has_another_hash(change) -> None:
     assert read(json.dumps(FULL | change).encode(), "plot").input_hash("plot") != asked.input_hash("plot")
 
 
+def test_a_nodes_constraints_have_the_hash_that_they_always_had() -> None:
+    node = {"constraints": {"requiredElements": ["lamp"]}}
+    assert read(body(node=node), "plot").input_hash("plot") == (
+        "089af3854f8d77528379775f43525716fbe49b6b90e5e4de7a39e844c16c91df"
+    )
+
+
 def test_the_kind_is_part_of_the_hash_and_the_deadline_is_not() -> None:
     asked = read(body(), "plot")
     assert asked.input_hash("plot") != asked.input_hash("scene")
@@ -175,6 +189,16 @@ def test_the_kind_is_part_of_the_hash_and_the_deadline_is_not() -> None:
                 mode=FallbackMode.RETRY, retries=3, retry_wait_ms=7, then=FallbackMode.NONE, deadline_ms=9
             ),
         ),
+        (
+            {"node": {"fallback": {"mode": "skip", "timeoutMs": 7}}},
+            FallbackPlan(mode=FallbackMode.SKIP, deadline_ms=7),
+        ),
+        (
+            {"node": {"fallback": {"mode": "skip", "timeoutMs": 7}}, "fallback": {"timeout_ms": 5}},
+            FallbackPlan(mode=FallbackMode.SKIP, deadline_ms=5),
+        ),
+        # What cannot be done promises nothing; context-build refuses it.
+        ({"node": {"fallback": {"mode": "default_content"}}}, FallbackPlan(deadline_ms=9)),
         (
             {"fallback": {"mode": "default_content", "default_content_id": "transition_01"}},
             FallbackPlan(

@@ -1,0 +1,229 @@
+"""Does a node say what it generates, what for, for whom and from which seed?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Final
+
+from contracts.layers import TEMPLATE
+from contracts.node import PURPOSES, GenerationType, SeedSource, Strategy
+from contracts.validation.check import Check, Facts, Found, Reading, Severity, example, transition
+
+#: Purposes that nodes of a kind usually have; ``custom`` may have any.
+USUAL: Final = {
+    GenerationType.LAYOUT: ("original", "variation", "adaptive"),
+    GenerationType.PLOT: ("original", "variation", "adaptive"),
+    GenerationType.SCENE: ("original", "variation", "adaptive", "gap_fill", "ambient"),
+    GenerationType.DIALOGUE: ("original", "variation", "adaptive", "ambient"),
+    GenerationType.TRANSITION: ("gap_fill", "variation", "adaptive"),
+}
+#: The seed source that fits a strategy.
+FITTING: Final = {
+    Strategy.ONCE: SeedSource.FIXED,
+    Strategy.PER_PLAYTHROUGH: SeedSource.PLAYTHROUGH,
+    Strategy.PER_PLAYER: SeedSource.PLAYER,
+    Strategy.ALWAYS: SeedSource.TIMESTAMP,
+}
+
+
+def _missing(name: str, suggestion: str) -> Callable[[Reading], Iterable[Found]]:
+    def find(reading: Reading) -> Iterable[Found]:
+        if getattr(reading.node, name) is None and not reading.spoilt(name) and not reading.below_unknown:
+            yield Found((name,), f"the {name.replace('_', ' ')} is missing", suggestion)
+
+    return find
+
+
+def _kind(reading: Reading) -> Iterable[Found]:
+    kind, said = reading.facts.kind, reading.node.generation_type
+    if said is not None and said != kind:
+        yield Found(
+            ("generation_type",),
+            f"{str(said)!r} is not {kind!r}, the kind that the request's subject names",
+            "send the request to the node's kind, or leave the type out",
+        )
+
+
+def _unusual(reading: Reading) -> Iterable[Found]:
+    kind, purpose = reading.node.generation_type, reading.node.purpose
+    usual = USUAL.get(kind) if kind else None
+    if usual is None or purpose is None or purpose in usual:
+        return
+    if purpose in PURPOSES:
+        message = f"{purpose!r} is unusual for {str(kind)!r}"
+    else:
+        close = get_close_matches(purpose.lower(), PURPOSES, n=1)
+        message = f"{purpose!r} is a purpose of its own"
+        if close:
+            message += f"; {close[0]!r} was perhaps meant"
+    yield Found(("purpose",), message, f"usual for {str(kind)!r} are {', '.join(usual)}")
+
+
+def _fresh_seed(reading: Reading) -> Iterable[Found]:
+    strategy = reading.node.strategy
+    fresh = reading.node.seed_source is SeedSource.TIMESTAMP
+    if fresh and strategy is not None and strategy is not Strategy.ALWAYS:
+        yield Found(
+            ("seed_source",),
+            f"'timestamp' gives another seed each time, and {str(strategy)!r} promises the same content",
+            f"use {str(FITTING[strategy])!r}, or strategy 'always'",
+        )
+
+
+def _fitting_seed(reading: Reading) -> Iterable[Found]:
+    strategy, source = reading.node.strategy, reading.node.seed_source
+    if strategy is None or reading.spoilt("seed_source") or reading.set_by.get("strategy") == "defaults":
+        return
+    fitting = FITTING[strategy]
+    if source is None:
+        yield Found(("seed_source",), "no seed source is named", f"{str(fitting)!r} fits {str(strategy)!r}")
+    elif source not in (fitting, SeedSource.FIXED, SeedSource.TIMESTAMP):
+        yield Found(
+            ("seed_source",),
+            f"{str(source)!r} is not what {str(strategy)!r} is shared by",
+            f"{str(fitting)!r} fits it",
+        )
+
+
+def _disabled(reading: Reading) -> Iterable[Found]:
+    if not reading.node.enabled:
+        yield Found(("enabled",), "the node is disabled", "enable it when it should be used")
+
+
+def _below(reading: Reading) -> Iterable[Found]:
+    if reading.below_unknown:
+        yield Found(
+            ("template_id",),
+            f"what the template {reading.node.template_id!r} says is not known here",
+            "what it may fill in was not checked as missing; check the two together",
+        )
+
+
+def _social(reading: Reading) -> Iterable[Found]:
+    if reading.node.generation_type is GenerationType.DIALOGUE and not reading.facts.social:
+        yield Found(
+            ("generation_type",),
+            "a dialogue without social context does not know how its speakers stand to each other",
+            "give the request `social` with their relationship",
+        )
+
+
+def _effect(reading: Reading) -> Iterable[Found]:
+    for name in reading.facts.without_effect or ():
+        inside = f"{name}."
+        layer = reading.set_by.get(name) or next(
+            (by for path, by in reading.set_by.items() if path.startswith(inside)), None
+        )
+        if layer not in (None, "defaults"):
+            said = "" if layer != TEMPLATE else ", which the template says,"
+            yield Found(
+                tuple(name.split(".")),
+                f"the field{said} has no effect in this version; the content does not follow it",
+                "say it in the prompt if it matters now",
+            )
+
+
+CHECKS: Final = (
+    Check(
+        code="TYP001",
+        severity=Severity.ERROR,
+        title="type missing",
+        why="Without a type nothing knows which document to generate.",
+        find=_missing("generation_type", f"use one of {', '.join(GenerationType)}"),
+        failing=example("generationType"),
+        passing=example(generationType="scene"),
+    ),
+    Check(
+        code="TYP002",
+        severity=Severity.ERROR,
+        title="another type than the request",
+        why="The kind stands in the request's subject, and all stages go by it.",
+        find=_kind,
+        needs="kind",
+        failing=example(facts=Facts(kind="scene")),
+        passing=example(facts=Facts(kind="dialogue")),
+    ),
+    Check(
+        code="PUR001",
+        severity=Severity.ERROR,
+        title="purpose missing",
+        why="The purpose is part of the cache key. Transitions have one by default: `gap_fill`.",
+        find=_missing("purpose", f"known are {', '.join(PURPOSES)}"),
+        failing=example("purpose"),
+        passing=transition("purpose"),
+    ),
+    Check(
+        code="PUR002",
+        severity=Severity.WARNING,
+        title="unusual pair of type and purpose",
+        why="It may be meant. More often one of the two was copied from another node, or misspelt.",
+        find=_unusual,
+        failing=example(purpose="gap_fill"),
+        passing=example(purpose="ambient"),
+    ),
+    Check(
+        code="STR001",
+        severity=Severity.ERROR,
+        title="strategy missing",
+        why="Who shares a generation decides what it costs; nobody should get the dearest one by accident.",
+        find=_missing("strategy", f"use one of {', '.join(Strategy)}"),
+        failing=example("strategy"),
+        passing=example(strategy="once", seedSource="fixed"),
+    ),
+    Check(
+        code="SED001",
+        severity=Severity.WARNING,
+        title="fresh seed with a strategy that repeats",
+        why="A timestamp gives another seed each time: what is lost from the cache comes back different.",
+        find=_fresh_seed,
+        failing=example(seedSource="timestamp"),
+        passing=example(strategy="always", seedSource="timestamp"),
+    ),
+    Check(
+        code="SED002",
+        severity=Severity.SUGGESTION,
+        title="a seed source that fits the strategy",
+        why="Seeds and strategy should name the same owner: the playthrough, the player, or nobody.",
+        find=_fitting_seed,
+        failing=example("seedSource"),
+        passing=example(),
+    ),
+    Check(
+        code="ENA001",
+        severity=Severity.WARNING,
+        title="disabled",
+        why="A disabled node in a live game is easily forgotten.",
+        find=_disabled,
+        failing=example(enabled=False),
+        passing=example(enabled=True),
+    ),
+    Check(
+        code="TPL001",
+        severity=Severity.WARNING,
+        title="template not known here",
+        why="The template lies below the node and may fill what the node leaves out.",
+        find=_below,
+        failing=example("strategy", templateId="romantic_to_action_transition_v1"),
+        passing=example(),
+    ),
+    Check(
+        code="CTX001",
+        severity=Severity.SUGGESTION,
+        title="social context for a dialogue",
+        why="How speakers stand to each other shapes every line.",
+        find=_social,
+        failing=example(),
+        passing=example(facts=Facts(social=True)),
+    ),
+    Check(
+        code="EFF001",
+        severity=Severity.WARNING,
+        title="field without effect",
+        why="Nothing that a node says is ignored silently: what this version does not act on, the result tells.",
+        find=_effect,
+        needs="without_effect",
+        failing=transition(facts=Facts(without_effect=("style",))),
+        passing=example(facts=Facts(without_effect=("style",))),
+    ),
+)

@@ -1,0 +1,217 @@
+"""Which node do some layers make, and which of their values cannot be part of one?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from reprlib import Repr
+from typing import Any, Final, cast
+
+from pydantic import BaseModel, ValidationError
+
+from contracts import layers
+from contracts.node import FILM_RATINGS, Node, Rating
+from contracts.spelling import Path, Spelled, part_of, spelled, types_in
+from contracts.validation.check import Facts, Fault, Reading
+
+_TYPES: Final = {
+    "bool_type": "true or false",
+    "enum": "one of the words that are known here",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "string_type": "a text",
+    "string_unicode": "a text in Unicode",
+    "tuple_type": "a list",
+}
+#: Faults of values that are told of one node.
+MOST_FAULTS: Final = 100
+_shown: Final = Repr()
+_shown.maxstring = _shown.maxother = 60
+_shown.maxlong = 30
+
+
+def read(
+    node: Any,
+    *,
+    template: Mapping[str, Any] | None,
+    rules: Mapping[str, Any] | None,
+    request: Mapping[str, Any] | None,
+    facts: Facts,
+) -> tuple[Reading, Spelled]:
+    """Merge the layers, and set aside what cannot be used.
+
+    Args:
+        node: any JSON value; names in either spelling, as in all layers.
+        template: the layer below it; ``None``: there is none, or it is not known.
+        rules: the layer above it.
+        request: the layer above that.
+        facts: what is known beside it.
+
+    Returns:
+        the node with the faults of its values, and how its author spelled it.
+    """
+    own = spelled(node, Node)
+    whole: Any = own.value
+    fields = cast("dict[str, Any]", whole) if isinstance(whole, dict) else dict[str, Any]()
+    said: dict[str, Mapping[str, Any]] = {
+        layers.TEMPLATE: layers.template_layer(_fields(template)),
+        layers.NODE: fields,
+        layers.RULES: _fields(rules),
+        layers.REQUEST: _fields(request),
+    }
+    kinds = [layer["generation_type"] for layer in said.values() if "generation_type" in layer]
+    kind = kinds[-1] if kinds and isinstance(kinds[-1], str) else facts.kind
+    addition = facts.kind is not None and not any(
+        layer.get(name) is not None for layer in said.values() for name in layers.OWN
+    )
+    if facts.kind is not None and not kinds:
+        said[layers.REQUEST] = {**said[layers.REQUEST], "generation_type": facts.kind}
+    merged = layers.merge({layers.DEFAULTS: layers.defaults(kind, addition=addition), **said})
+    made, faults = _made(merged.values, own)
+    if fields is not whole:
+        faults = [_no_object(node)]
+    faults += [_twice(path, own) for path in own.twice]
+    below_unknown = template is None and made.template_id is not None
+    return (
+        Reading(
+            node=made,
+            faults=tuple(faults),
+            set_by=merged.set_by,
+            below_unknown=below_unknown,
+            facts=facts,
+        ),
+        own,
+    )
+
+
+def _fields(layer: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return spelled(dict(layer), Node).value if layer else {}
+
+
+def _made(values: Mapping[str, Any], own: Spelled) -> tuple[Node, list[Fault]]:
+    """The node without what is wrong with it; each round sets aside what the last one found."""
+    faults: list[Fault] = []
+    left = _known(values, Node, (), faults, own)
+    while True:
+        try:
+            return Node.model_validate(left), faults[:MOST_FAULTS]
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False)
+        faults += [
+            _fault(each["type"], each["msg"], each["loc"], each["input"]) for each in found[: MOST_FAULTS + 1]
+        ]
+        # From the end of a list to its start: what is set aside moves what comes after it.
+        for each in reversed(found):
+            _set_aside(left, each["loc"])
+
+
+def _known(
+    values: Mapping[str, Any], model: type[BaseModel], at: Path, faults: list[Fault], own: Spelled
+) -> dict[str, Any]:
+    """A copy with the fields that a model knows; the others are faults."""
+    left: dict[str, Any] = {}
+    for name, value in values.items():
+        path = (*at, name)
+        if name not in model.model_fields:
+            # Looking for what was meant takes time; a heap of junk must not take much of it.
+            if len(faults) < MOST_FAULTS:
+                faults.append(_unknown(path, tuple(own.spell(known) for known in model.model_fields)))
+            continue
+        inside = part_of(model, name)
+        if isinstance(value, dict) and inside is not None:
+            left[name] = _known(cast("dict[str, Any]", value), inside, path, faults, own)
+        else:
+            left[name] = list(cast("list[Any]", value)) if isinstance(value, list) else value
+    return left
+
+
+def _set_aside(left: dict[str, Any], place: Path) -> None:
+    holder: Any = left
+    for part in place[:-1]:
+        holder = holder[part]
+    del holder[place[-1]]
+
+
+def _fault(kind: str, said: str, path: Path, value: Any) -> Fault:
+    said = said.removeprefix("Value error, ").replace("Input should be", "must be")
+    said = said[:1].lower() + said[1:]
+    if kind == "enum" and isinstance(value, str):
+        return _word(path, value)
+    if kind in _TYPES:
+        wanted = _TYPES[kind]
+        return Fault(
+            kind="type",
+            path=path,
+            message=f"{_show(value)} is not {wanted}",
+            suggestion=f"write {wanted}",
+        )
+    return Fault(
+        kind="bounds",
+        path=path,
+        message=f"{_show(value)} cannot stand here: {said}",
+        suggestion="change it so that it fits",
+    )
+
+
+def _unknown(path: Path, known: tuple[str, ...]) -> Fault:
+    name = str(path[-1])
+    close = get_close_matches(name[:80].lower(), known, n=1)
+    return Fault(
+        kind="field",
+        path=path,
+        message=f"there is no field {_show(name)}",
+        suggestion=f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(known)}",
+    )
+
+
+def _word(path: Path, value: str) -> Fault:
+    words = _words(path)
+    close = get_close_matches(value[:80].lower(), [word.lower() for word in words], n=1)
+    meant = next((str(word) for word in words if close and word.lower() == close[0]), None)
+    return Fault(
+        kind="word",
+        path=path,
+        message=f"{_show(value)} is unknown",
+        suggestion=f"{f'did you mean {meant!r}? Known are' if meant else 'use one of'} {', '.join(words)}",
+    )
+
+
+def _twice(path: Path, own: Spelled) -> Fault:
+    return Fault(
+        kind="twice",
+        path=path,
+        message=f"this field is given in both spellings, and only {own.names[path]!r} was read",
+        suggestion="keep one of them",
+    )
+
+
+def _no_object(value: Any) -> Fault:
+    return Fault(
+        kind="object",
+        path=(),
+        message=f"{_show(value)} is not a node",
+        suggestion="write an object with the node's fields",
+    )
+
+
+def _words(path: Path) -> tuple[str, ...]:
+    """The words that an enumeration's field takes."""
+    model: type[BaseModel] = Node
+    for part in path[:-1]:
+        model = part_of(model, str(part)) or model
+    enum = next(
+        each for each in types_in(model.model_fields[str(path[-1])].annotation) if issubclass(each, StrEnum)
+    )
+    return (*enum, *FILM_RATINGS) if enum is Rating else tuple(enum)
+
+
+def _show(value: Any) -> str:
+    try:
+        return _shown.repr(value)
+    except ValueError:
+        # Python refuses to write integers of thousands of digits.
+        return "a huge number"

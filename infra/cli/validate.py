@@ -1,0 +1,167 @@
+"""How is a file with nodes checked from a command line?"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from infra.cli import console
+from infra.cli.console import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contracts.validation import Finding, Report
+    from infra.node_files import Place
+
+
+class Format(StrEnum):
+    """How findings are printed."""
+
+    PEOPLE = "people"
+    JSON = "json"
+    SARIF = "sarif"
+
+
+def validate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON or YAML; - for standard input.")],
+    form: Annotated[
+        Format, typer.Option("--format", metavar="FORMAT", help="people, json, or sarif for editors.")
+    ] = Format.PEOPLE,
+    json: Json = False,
+) -> None:
+    """Check a node, or a list of nodes: errors, warnings and suggestions; exit status 1 with an error."""
+    from contracts.validation import Report
+    from infra import node_files
+
+    text = _text(file)
+    try:
+        source = node_files.read(text, _language(file))
+        report = node_files.examine(source, _facts())
+        place = source.place
+        count = len(source.nodes)
+    except node_files.Unparsable as error:
+        wrong, count = error.place, 0
+        report = Report(errors=(error.finding,))
+
+        def place(path: str) -> Place:
+            del path
+            return wrong
+
+    match Format.JSON if json else form:
+        case Format.JSON:
+            console.emit(_plain(report))
+        case Format.SARIF:
+            from infra.sarif import sarif
+
+            console.emit(sarif(report, uri=_uri(file), place=place))
+        case Format.PEOPLE:
+            _print(report, _name(file), count, place)
+    console.end(console.DONE if report.ok else console.FAILED)
+
+
+def _text(file: Path) -> str:
+    """What stands in the file.
+
+    Raises:
+        Usage: it cannot be read, or is no text.
+    """
+    from infra.node_files import MAX_SIZE
+
+    try:
+        if str(file) == "-":
+            body = sys.stdin.buffer.read(MAX_SIZE + 1)
+        else:
+            with file.open("rb") as opened:
+                body = opened.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise console.Usage(f"{file} cannot be read: {error.strerror}; give a file with nodes") from None
+    if len(body) > MAX_SIZE:
+        raise console.Usage(f"{_name(file)} has more than {MAX_SIZE} bytes; split it")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        read = body[: error.start]
+        line, column = read.count(b"\n") + 1, error.start - (read.rfind(b"\n") + 1) + 1
+        raise console.Usage(
+            f"{_name(file)} is not UTF-8 at line {line}, column {column} (in bytes); save it as UTF-8"
+        ) from None
+
+
+def _name(file: Path) -> str:
+    return "standard input" if str(file) == "-" else str(file)
+
+
+def _uri(file: Path) -> str:
+    """As the person wrote it where that is below the working directory, so that it holds elsewhere too."""
+    from urllib.parse import quote
+
+    if str(file) == "-":
+        return "stdin"
+    return file.absolute().as_uri() if file.is_absolute() else quote(file.as_posix())
+
+
+def _language(file: Path) -> Literal["json", "yaml"] | None:
+    match file.suffix.lower():
+        case ".json":
+            return "json"
+        case ".yaml" | ".yml":
+            return "yaml"
+        case _:
+            return None
+
+
+def _facts() -> Any:
+    """What is known on this machine."""
+    from contracts.validation import Facts
+    from infra.stores.samples import DEFAULTS
+
+    folder = console.settings().samples_dir / DEFAULTS
+    return Facts(default_contents=frozenset(path.stem for path in folder.glob("*.json")))
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    return {
+        "ok": report.ok,
+        "errors": report.errors,
+        "warnings": report.warnings,
+        "suggestions": report.suggestions,
+    }
+
+
+def _print(report: Report, name: str, count: int, place: Callable[[str], Place]) -> None:
+    from rich.text import Text
+
+    out = console.people()
+    for each in report.findings:
+        out.print(_line(each, name, place(each.path)), soft_wrap=True)
+    if report.unchecked:
+        text = f"not checked, because what they need is not known here: {', '.join(report.unchecked)}"
+        out.print(Text(text, style="dim"), soft_wrap=True)
+    parts = [
+        _count(len(report.errors), "error"),
+        _count(len(report.warnings), "warning"),
+        _count(len(report.suggestions), "suggestion"),
+    ]
+    told = f"{name}: {_count(count, 'node')}, {', '.join(parts)}"
+    out.print(Text(told, style="green" if report.ok else "bold red"), soft_wrap=True)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _line(finding: Finding, name: str, place: Place) -> Any:
+    from rich.text import Text
+
+    styles = {"error": "bold red", "warning": "yellow", "suggestion": "cyan"}
+    text = Text.assemble(
+        (f"{name}:{place.line}:{place.column} ", "dim"),
+        (f"{finding.severity} {finding.code}", styles[finding.severity]),
+        f" {finding.path}{': ' if finding.path else ''}{finding.message}",
+    )
+    return text.append(f" → {finding.suggestion}", style="bold")

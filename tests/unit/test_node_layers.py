@@ -1,0 +1,143 @@
+"""Do layers make the node that they should, and is it known which of them said what?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import layers
+from contracts.layers import ORDER, merge
+from contracts.node import GenerationType, Node
+from contracts.spelling import spelled
+from contracts.subjects import KINDS
+from infra.docgen.nodes import EXAMPLE
+
+_LEAVES = st.none() | st.booleans() | st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2)
+_FIELDS = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), _LEAVES, max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), _LEAVES | inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def test_the_order_is_the_documented_one() -> None:
+    assert ORDER == ("defaults", "template", "node", "rules", "request")
+
+
+@pytest.mark.parametrize("layer", ORDER)
+def test_each_layer_wins_over_those_below_it(layer: str) -> None:
+    height = ORDER.index(layer)
+    merged = merge({each: {"purpose": each} for each in ORDER[: height + 1]})
+    assert merged.values == {"purpose": layer}
+    assert merged.set_by == {"purpose": layer}
+
+
+def test_the_order_in_which_layers_are_given_does_not_matter() -> None:
+    said = {layer: {"purpose": layer, layer: 1} for layer in ORDER}
+    assert merge(said) == merge(dict(reversed(said.items())))
+
+
+def test_fields_are_merged_however_deep() -> None:
+    merged = merge(
+        {"template": {"style": {"pacing": "slow", "mood_to": "calm"}}, "node": {"style": {"pacing": "fast"}}}
+    )
+    assert merged.values == {"style": {"pacing": "fast", "mood_to": "calm"}}
+    assert merged.set_by == {"style.pacing": "node", "style.mood_to": "template"}
+
+
+def test_a_list_replaces_the_list_below_it() -> None:
+    below, above = {"constraints": {"avoid_elements": ["a", "b"]}}, {"constraints": {"avoid_elements": ["c"]}}
+    merged = merge({"template": below, "node": above})
+    assert merged.values == above
+    assert merged.set_by == {"constraints.avoid_elements": "node"}
+
+
+def test_null_takes_back_what_was_said_below() -> None:
+    merged = merge({"template": {"style": {"pacing": "slow"}}, "rules": {"style": None}})
+    assert merged.values == {"style": None}
+    assert merged.set_by == {"style": "rules"}
+
+
+def test_what_comes_after_null_starts_anew() -> None:
+    said = {
+        "template": {"style": {"pacing": "slow"}},
+        "node": {"style": None},
+        "rules": {"style": {"mood_to": "x"}},
+    }
+    merged = merge(said)
+    assert merged.values == {"style": {"mood_to": "x"}}
+    assert merged.set_by == {"style.mood_to": "rules"}
+
+
+def test_an_unknown_layer_is_refused() -> None:
+    with pytest.raises(KeyError, match="no layer 'player'; layers are defaults, template"):
+        merge({"player": {}})
+
+
+def test_the_documented_example_shows_every_rule() -> None:
+    merged = merge(EXAMPLE)
+    assert merged.values["style"] == {"mood_from": None, "mood_to": "tense", "pacing": "fast"}
+    assert merged.values["constraints"] == {"required_elements": ["phone_ring"]}
+    assert set(merged.set_by.values()) == {"node", "rules", "request"}
+
+
+def test_a_templates_name_is_no_nodes_name() -> None:
+    assert layers.template_layer({"id": "t1", "version": 2}) == {"template_id": "t1", "version": 2}
+    assert layers.template_layer({"version": 2}) == {"version": 2}
+
+
+def test_only_transitions_have_a_purpose_by_default() -> None:
+    purposes = {kind: layers.defaults(kind).get("purpose") for kind in KINDS}
+    assert {kind for kind, purpose in purposes.items() if purpose} == {"transition"}
+    assert "strategy" not in layers.defaults(None)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(ORDER, _FIELDS)))
+def test_layers_stay_as_they_are_and_every_value_has_an_owner(said: dict[str, Any]) -> None:
+    before = repr(said)
+    merged = merge(said)
+    assert repr(said) == before
+    for path, layer in merged.set_by.items():
+        mine: Any = said[layer]
+        whole: Any = merged.values
+        for name in path.split("."):
+            mine, whole = mine[name], whole[name]
+        assert mine == whole
+
+
+@given(_FIELDS)
+def test_one_layer_alone_is_what_it_says(fields: dict[str, Any]) -> None:
+    assert merge({"node": fields}).values == fields
+
+
+def test_both_spellings_are_read_at_every_level() -> None:
+    camel = {"generationType": "scene", "fallback": {"timeoutMs": 5}}
+    snake = {"generation_type": "scene", "fallback": {"timeout_ms": 5}}
+    assert spelled(camel, Node).value == spelled(snake, Node).value == snake
+    assert Node.model_validate(camel) == Node.model_validate(snake)
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ({"fallback": {"timeoutMs": 5}}, "fallback.timeoutMs"),
+        ({"fallback": {"timeout_ms": 5}}, "fallback.timeout_ms"),
+        ({"generation_type": "scene"}, "fallback.timeout_ms"),
+        ({"generationType": "scene"}, "fallback.timeoutMs"),
+        ({}, "fallback.timeoutMs"),
+    ],
+)
+def test_paths_are_spelled_as_their_author_does(node: Any, said: str) -> None:
+    assert spelled(node, Node).path(("fallback", "timeout_ms")) == said
+
+
+def test_a_path_can_always_be_printed() -> None:
+    path = spelled({"\ud800" * 500: 1}, Node).path(("\ud800" * 500,))
+    assert len(path.encode()) == 200
+
+
+def test_what_a_node_can_generate_is_what_there_are_kinds_for() -> None:
+    assert tuple(GenerationType) == KINDS
