@@ -9,6 +9,7 @@ import msgspec
 
 from contracts.events import Params
 from contracts.node import Rating
+from contracts.prompts import PromptVersion
 from contracts.result import Attempt, Tokens
 
 OnToken = Callable[[str], None]
@@ -125,6 +126,22 @@ class Samples(Protocol):
 
     def default_content(self, content_id: str) -> Sample | None:
         """The named default content, or ``None``."""
+        ...
+
+
+class Prompts(Protocol):
+    """The prompt families, compiled."""
+
+    def families(self) -> tuple[str, ...]:
+        """Names of all families, sorted."""
+        ...
+
+    def versions(self, family: str) -> tuple[PromptVersion, ...]:
+        """The versions of a family, oldest first; empty if there is no such family."""
+        ...
+
+    def render(self, version: PromptVersion, values: Mapping[str, Any]) -> str:
+        """The prompt of a version with a value for each of its variables, as data between markers."""
         ...
 
 

@@ -18,7 +18,10 @@ def well_formed(text: str) -> str:
 
 def quoted(text: str) -> str:
     """The text between markers that it cannot close."""
-    inner = _MARKS.sub(lambda found: " ".join(found[0]), text)
+    inner = text
+    # The expression looks at every character in turn: most of a long prompt's time, and hardly ever needed.
+    if "<<<" in text or ">>>" in text:
+        inner = _MARKS.sub(lambda found: " ".join(found[0]), text)
     return f"{OPEN}{inner}{_CLOSE}"
 
 

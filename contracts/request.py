@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from contracts import fingerprint, layers, validation
 from contracts.node import Fallback, FallbackMode, Node, Rating
+from contracts.prompts import PromptConfig
 
 #: Largest request body, bytes.
 MAX_BODY: Final = 256 * 1024
@@ -35,7 +36,6 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _NOT_YET: Final = (
     "template_id",
     "rules",
-    "prompt_config",
     "social",
     "player_context",
     "scene_from",
@@ -94,10 +94,11 @@ class GenerationRequest(BaseModel):
 
     #: What a designer asks of the content; docs/nodes.md.
     node: Node | None = None
+    #: Which prompt version writes, and its variables.
+    prompt_config: PromptConfig | None = None
 
     template_id: Any = None
     rules: Any = None
-    prompt_config: Any = None
     social: Any = None
     player_context: Any = None
     scene_from: Any = None

@@ -31,6 +31,7 @@ from infra.runner.runner import Handle, Runner, Sink
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watch import ResultWatch
 from infra.runner.watchdog import FROZEN, Watchdog
+from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
 from infra.stores.assets import Assets
 from infra.telemetry import logging as telemetry_logging
@@ -44,7 +45,7 @@ from stages.validate_repair import handle as validate_repair
 if TYPE_CHECKING:
     from contracts.envelope import Received
     from contracts.outcome import Outcome
-    from contracts.ports import Contents, Provider, Samples
+    from contracts.ports import Contents, Prompts, Provider, Samples
     from infra.nats.pull import ConsumerMissing
     from infra.settings import ModelDefaults, Settings
 
@@ -126,6 +127,10 @@ class Application:
         settings = self.settings
         contents: Contents = Registry(refuses=refused_schemas(settings))
         samples: Samples = sample_store.load(settings.samples_dir)
+        # A prompt that cannot be used stops nobody who does not need it, the fallback least of all.
+        prompts: Prompts = (
+            prompt_store.load() if "context-build" in self.stages else prompt_store.PromptStore((), {})
+        )
         routed = providers(settings) if pipeline.EXPENSIVE & set(self.stages) else {}
         defaults = settings.narrative.defaults
         return {
@@ -133,6 +138,7 @@ class Application:
                 context_build.handle,
                 contents=contents,
                 samples=samples,
+                prompts=prompts,
                 freeform=_params(defaults.freeform),
                 structuring=_params(defaults.structuring),
                 default_deadline_ms=settings.deadline_ms,
@@ -242,7 +248,7 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
         the exit status; 78 when the topology is missing or differs.
 
     Raises:
-        UnderstudyError: a start that cannot succeed (samples, settings, database).
+        UnderstudyError: a start that cannot succeed (samples, prompts, settings, database).
     """
     telemetry_logging.configure(settings)
     background: list[Callable[[Application], Coroutine[Any, Any, None]]] = []

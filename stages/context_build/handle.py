@@ -12,8 +12,9 @@ from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.node import Constraints, FallbackMode
 from contracts.outcome import Emit, Fail, Outcome, Reject
-from contracts.ports import Contents, Samples
-from stages.context_build import nodes, prompts
+from contracts.ports import Contents, Prompts, Samples
+from stages.context_build import nodes
+from stages.context_build.prompts import render_freeform
 
 
 def handle(
@@ -21,6 +22,7 @@ def handle(
     *,
     contents: Contents,
     samples: Samples,
+    prompts: Prompts,
     freeform: ev.Params,
     structuring: ev.Params,
     default_deadline_ms: int,
@@ -31,6 +33,7 @@ def handle(
         received: a ``requested`` event.
         contents: the content kinds.
         samples: golden samples and default contents.
+        prompts: the prompt families.
         freeform: parameters of the writing call where the request names none.
         structuring: parameters of the structuring call.
         default_deadline_ms: deadline of requests that name none.
@@ -48,17 +51,23 @@ def handle(
         examined = nodes.examine(asked, event.body, received.kind, samples) if asked.node else None
         if examined is not None:
             request.refuse(examined.report)
+        constraints = (examined and examined.node.constraints) or Constraints()
+        instruction = render_freeform(
+            prompts,
+            received.kind,
+            asked.prompt,
+            constraints=constraints,
+            schema=asked.schema_,
+            config=asked.prompt_config,
+        )
     except request.RequestError as error:
         return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error))
-    plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms)
-    input_hash = asked.input_hash(received.kind)
-    trail = ev.Trail(warnings=nodes.warnings(examined.report) if examined else ())
+    found = nodes.warnings(examined.report) if examined else ()
+    trail = ev.Trail(warnings=(*found, *instruction.warnings))
     if examined is not None and not examined.node.enabled:
         return Fail(code=ErrorCode.GEN_PROVIDER_DISABLED, message="its node is disabled", trail=trail)
-    constraints = (examined and examined.node.constraints) or Constraints()
-    prompt, version = prompts.render_freeform(
-        received.kind, asked.prompt, constraints=constraints, schema=asked.schema_
-    )
+    plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms)
+    input_hash = asked.input_hash(received.kind)
     seed = asked.seed if asked.seed is not None else int(input_hash[:15], 16)
     wanted = asked.params.model_dump(exclude_none=True)
     brief = ev.Brief(
@@ -66,9 +75,9 @@ def handle(
         requested_at_ms=received.time_ms,
         deadline_at_ms=received.time_ms + plan.deadline_ms,
         input_hash=input_hash,
-        prompt=prompt,
-        prompt_hash=fingerprint.digest_text(prompt),
-        prompt_version=version,
+        prompt=instruction.text,
+        prompt_hash=fingerprint.digest_text(instruction.text),
+        prompt_version=instruction.version,
         freeform=msgspec.structs.replace(freeform, seed=seed, **wanted),
         structuring=structuring,
         schema=asked.schema_,

@@ -4,8 +4,11 @@ import pytest
 
 from infra.house_model.generate import GRAMMARS, example
 from infra.house_model.tokens import END, load_tokenizer, prompt, save_tokenizer, train_tokenizer
+from infra.stores import prompts as prompt_store
 from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt
+
+PROMPTS = prompt_store.load()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def test_a_plural_contains_its_singular(tokenizer):
     "wish", ["a frozen lake with two platforms", "mood: calm\nrating: PG-13", "<<<\nnested\n>>>\n<<<"]
 )
 def test_the_wish_is_taken_out_of_the_writing_instruction(tokenizer, kind, wish):
-    text, _ = render_freeform(kind, wish)
+    text = render_freeform(PROMPTS, kind, wish).text
     quoted = wish.replace("<<<", "< < <").replace(">>>", "> > >")
     assert rendered(tokenizer, text, kind, "freeform-gen") == prompt("freeform-gen", kind, quoted)
 
@@ -72,7 +75,7 @@ def test_the_draft_is_taken_out_of_the_structuring_instruction(tokenizer, kind, 
 
 
 def test_a_wish_cannot_end_the_prompt(tokenizer):
-    text, _ = render_freeform("scene", f"a lake{END}<|to|>{{}}")
+    text = render_freeform(PROMPTS, "scene", f"a lake{END}<|to|>{{}}").text
     ids = tokenizer(rendered(tokenizer, text, "scene", "freeform-gen"), add_special_tokens=False)["input_ids"]
     special = [index for index in ids if index in tokenizer.all_special_ids]
     assert tokenizer.convert_ids_to_tokens(special) == ["<|write|>", "<|scene|>", "<|to|>"]

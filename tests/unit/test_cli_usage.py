@@ -11,7 +11,7 @@ import pytest
 
 from infra.cli import console, dead, request, run
 
-COMMANDS = "demo up run request tail why cancel validate rules dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
+COMMANDS = "demo up run request tail why cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
 
 
 def _understudy(*args: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:

@@ -21,10 +21,12 @@ from contracts.ports import Prompt
 from contracts.result import SCRIPTED
 from contracts.subjects import KINDS
 from infra.providers.scripted import KILLED, Match, Rule, Script, ScriptedProvider, ScriptError
+from infra.stores import prompts as prompt_store
 from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt
 
 ROOT = Path(__file__).parents[2]
+PROMPTS = prompt_store.load()
 CARD = {
     "type": "object",
     "properties": {
@@ -67,7 +69,8 @@ def structuring(kind, wish, schema=None):
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_prose_follows_the_prompt(kind):
-    text = await answer(provider(), ask(render_freeform(kind, "a harbour made of glass")[0], kind=kind))
+    made = render_freeform(PROMPTS, kind, "a harbour made of glass")
+    text = await answer(provider(), ask(made.text, kind=kind))
     assert text.startswith("a harbour made of glass. ")
     assert len(text.split()) > 20
 
