@@ -75,6 +75,20 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What one layer decided about a request's node; of a list, what it added."""
+
+    #: Dotted path in the node, such as ``style.mood_to``.
+    field: str
+    value: Any
+    #: ``template``, ``node``, ``rules`` or ``request``.
+    by: str
+    #: Of a rule: its line, from 1, how it is written, and the conditions that held.
+    line: int | None = None
+    rule: str | None = None
+    when: tuple[str, ...] = ()
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """Prose from a provider, kept as it came."""
 
@@ -95,6 +109,8 @@ class ContextBuilt(Event, frozen=True, kw_only=True):
     attempt: int
     brief: Brief
     trail: Trail = Trail()
+    #: Which layer decided what about the node; only on the first attempt.
+    decided: tuple[Decided, ...] = ()
 
 
 class Clamped(Event, frozen=True, kw_only=True):

@@ -13,6 +13,9 @@ from contracts.prompts import PromptVersion
 from contracts.result import Attempt, Tokens
 
 OnToken = Callable[[str], None]
+#: What a text of rules comes to in a context: part of a node, in snake_case, whose lists are to be added to
+#: the node's.  Empty for a text that is no rules: context-build refuses it, and says where.
+Overrides = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 #: ``finish_reason`` of a document that a grammar kept to the schema up to its end.
 GRAMMAR = "grammar"
 
@@ -142,6 +145,22 @@ class Prompts(Protocol):
 
     def render(self, version: PromptVersion, values: Mapping[str, Any]) -> str:
         """The prompt of a version with a value for each of its variables, as data between markers."""
+        ...
+
+
+class Templates(Protocol):
+    """The node templates, by id."""
+
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all that there are, sorted."""
+        ...
+
+    def find(self, template_id: str) -> Mapping[str, Any] | None:
+        """A template's fields in snake_case; ``None``: there is none, or it is lost."""
+        ...
+
+    def lost(self, template_id: str) -> str | None:
+        """Why a template that there was cannot be used any more; ``None`` otherwise."""
         ...
 
 

@@ -61,8 +61,14 @@ class VariableType(StrEnum):
 #: What context-build fills in from the request itself; a request cannot set these as variables.
 OWN: Final = {
     "wish": VariableType.TEXT,
+    "mood_from": VariableType.TEXT,
+    "mood_to": VariableType.TEXT,
+    "pacing": VariableType.CHOICE,
+    "transition_type": VariableType.CHOICE,
+    "duration": VariableType.TEXT,
     "required_elements": VariableType.LIST,
     "avoid_elements": VariableType.LIST,
+    "content_rules": VariableType.LIST,
     "schema": VariableType.JSON,
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -16,13 +18,17 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
 from contracts import fingerprint, layers, validation
-from contracts.node import Fallback, FallbackMode, Node, Rating
+from contracts.node import ContentId, Fallback, FallbackMode, Node, Rating
 from contracts.prompts import PromptConfig
 
 #: Largest request body, bytes.
 MAX_BODY: Final = 256 * 1024
 #: Longest prompt, characters.
 MAX_PROMPT: Final = 32_000
+#: Longest text of rules, characters.
+MAX_RULES: Final = 16_384
+#: Most choices that a request tells of its player.
+MAX_CHOICES: Final = 256
 #: Deepest nesting of a request body.
 MAX_DEPTH: Final = 32
 #: A request's deadline when neither it nor its node names one.
@@ -32,12 +38,10 @@ DEFAULT_DEADLINE_MS: Final = 60_000
 MOST_ERRORS: Final = 3
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Choice = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 
 _NOT_YET: Final = (
-    "template_id",
-    "rules",
     "social",
-    "player_context",
     "scene_from",
     "scene_to",
 )
@@ -64,6 +68,19 @@ class SamplingParams(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_tokens: int | None = Field(default=None, ge=1, le=32_000)
+
+
+class PlayerContext(BaseModel):
+    """Who plays, in which playthrough, and what was chosen there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    #: The player.
+    player_id: Label | None = None
+    #: One game from its start to its end.
+    playthrough_id: Label | None = None
+    #: What the player chose, by name; rules ask for it as ``player_choice.<name>``.
+    choices: dict[Choice, JsonValue] = Field(default={}, max_length=MAX_CHOICES)
 
 
 class GenerationRequest(BaseModel):
@@ -97,10 +114,14 @@ class GenerationRequest(BaseModel):
     #: Which prompt version writes, and its variables.
     prompt_config: PromptConfig | None = None
 
-    template_id: Any = None
-    rules: Any = None
+    #: The template that lies below the node; docs/templates.md.
+    template_id: ContentId | None = None
+    #: What the node asks of which player, in the language of docs/rules.md.
+    rules: str | None = Field(default=None, max_length=MAX_RULES)
+    #: Whom the rules are about.
+    player_context: PlayerContext | None = None
+
     social: Any = None
-    player_context: Any = None
     scene_from: Any = None
     scene_to: Any = None
 
@@ -123,13 +144,15 @@ class GenerationRequest(BaseModel):
         """What the request itself says about its node: the topmost layer."""
         return {} if self.fallback is None else {"fallback": _said(self.fallback)}
 
-    @property
-    def wanted_fallback(self) -> Fallback | None:
-        """The request's fallback laid over its node's; ``None`` where they make none that could be done."""
-        node = _said(self.node.fallback) if self.node and self.node.fallback else {}
-        merged = layers.merge({layers.NODE: {"fallback": node}, layers.REQUEST: self.layer}).values[
-            "fallback"
-        ]
+    def wanted_fallback(self, around: Mapping[str, Mapping[str, Any]] | None = None) -> Fallback | None:
+        """The fallback of all layers; ``None`` where they make none that could be done.
+
+        Args:
+            around: the layers of template and rules, as :attr:`contracts.expansion.Expansion.layers`.
+        """
+        node = _said(self.node) if self.node else {}
+        said = {**(around or {}), layers.NODE: node, layers.REQUEST: self.layer}
+        merged = layers.merge(said).values.get("fallback")
         try:
             return Fallback.model_validate(merged) if merged else None
         except ValidationError:
@@ -164,13 +187,23 @@ def read(body: bytes, kind: str) -> GenerationRequest:
         raise RequestError("schema", "is required for kind custom: give the JSON Schema of the answer")
     if kind != "custom" and request.schema_ is not None:
         raise RequestError("schema", f"is for kind custom only; kind {kind} has its own")
+    if request.player_context is not None and _deeper_than(request.player_context.choices, MAX_DEPTH):
+        raise RequestError("player_context.choices", f"is nested more than {MAX_DEPTH} levels deep")
     if _deeper_than(request.schema_, MAX_DEPTH):
         raise RequestError("schema", f"is nested more than {MAX_DEPTH} levels deep")
     return request
 
 
-def refuse(report: validation.Report) -> None:
+def _in_the_node(finding: validation.Finding) -> str:
+    return f"node.{finding.path}" if finding.path else "node"
+
+
+def refuse(report: validation.Report, *, place: Callable[[validation.Finding], str] = _in_the_node) -> None:
     """Refuse a request for the errors of its node; without one, do nothing.
+
+    Args:
+        report: what was found.
+        place: the field of the request that a finding is about.
 
     Raises:
         RequestError: naming the first errors, each with its code, path and fix.
@@ -182,9 +215,7 @@ def refuse(report: validation.Report) -> None:
     if len(others) >= MOST_ERRORS:
         told.append(f"and {len(others) - MOST_ERRORS + 1} more")
     message = f"{first.code} {first.message}; {first.suggestion}"
-    raise RequestError(
-        f"node.{first.path}" if first.path else "node", "".join([message, *(f" | {each}" for each in told)])
-    )
+    raise RequestError(place(first), "".join([message, *(f" | {each}" for each in told)]))
 
 
 def _said(model: BaseModel) -> dict[str, Any]:
@@ -222,15 +253,19 @@ class FallbackPlan(BaseModel):
 
 
 def plan_fallback(
-    request: GenerationRequest | None, *, default_deadline_ms: int = DEFAULT_DEADLINE_MS
+    request: GenerationRequest | None,
+    *,
+    default_deadline_ms: int = DEFAULT_DEADLINE_MS,
+    around: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> FallbackPlan:
     """Resolve a request's fallback; what cannot be resolved means a golden sample at ``sfw``.
 
     Args:
         request: the checked request, ``None`` for one that could not be read.
         default_deadline_ms: milliseconds, for requests that name no deadline.
+        around: the layers of the request's template and rules.
     """
-    fallback = request.wanted_fallback if request else None
+    fallback = request.wanted_fallback(around) if request else None
     if request is None or fallback is None:
         deadline = request.deadline_ms if request else None
         return FallbackPlan(deadline_ms=deadline or default_deadline_ms)

@@ -23,6 +23,7 @@ from contracts import events as ev
 from contracts.content import registry
 from contracts.errors import Unavailable, UnderstudyError, Unreadable
 from contracts.request import RequestError
+from infra import patience as waiting
 from infra.nats import log
 from infra.nats.connection import Unreachable, broker_url, dial
 from infra.nats.wire import PubAck, Wire
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
 
-#: Seconds beyond the deadline in which a result should have come: two are promised, the rest is
-#: for a broker that restarts.
-PATIENCE_S: Final = 15.0
 #: Seconds that a publish is tried again while the broker does not answer.
 PUBLISH_S: Final = 20.0
 #: Longest and shortest wait between two looks into the log; a core message can get lost.
@@ -134,8 +132,8 @@ class Client:
 
     def patience(self, asked: request.GenerationRequest) -> float:
         """Seconds within which a request's result should have come."""
-        plan = request.plan_fallback(asked, default_deadline_ms=self._deadline_ms)
-        return plan.deadline_ms / 1000 + PATIENCE_S
+        folder = None if isinstance(self._where, str) else self._where.templates_dir
+        return waiting.seconds(asked, default_deadline_ms=self._deadline_ms, templates=folder)
 
     def _reconnected(self) -> None:
         for flag in self._waiting.values():
@@ -184,7 +182,7 @@ class Client:
             request_id=request_id, kind=kind, subject=subject, sequence=ack.seq, duplicate=ack.duplicate
         )
 
-    async def wait(self, request_id: str, *, timeout_s: float = 60 + PATIENCE_S) -> ev.Result:
+    async def wait(self, request_id: str, *, timeout_s: float = 60 + waiting.PATIENCE_S) -> ev.Result:
         """Wait for a request's result; one that exists already is found.
 
         Args:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, cast
 import msgspec
 import yaml
 
+from contracts.ports import Templates
 from contracts.spelling import Path, dotted
 from contracts.validation import Facts, Finding, Report, Severity, validate
 
@@ -125,9 +126,15 @@ def read(text: str, language: Literal["json", "yaml"] | None = None) -> Source:
     return Source(nodes=nodes, listed=listed, places=places)
 
 
-def examine(source: Source, facts: Facts) -> Report:
-    """Check every node of a file; paths begin with the node's place where there is a list of them."""
-    reports = [validate(node, facts=facts) for node in source.nodes]
+def examine(source: Source, facts: Facts, templates: Templates | None = None) -> Report:
+    """Check every node of a file; paths begin with the node's place where there is a list of them.
+
+    Args:
+        source: the file.
+        facts: what is known beside it.
+        templates: the library, for nodes that lie on a template; none: it is not known here.
+    """
+    reports = [validate(node, template=_template(node, templates), facts=facts) for node in source.nodes]
     found: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
     for index, report in enumerate(reports):
         for each in report.findings:
@@ -139,6 +146,14 @@ def examine(source: Source, facts: Facts) -> Report:
         suggestions=tuple(found[Severity.SUGGESTION]),
         unchecked=reports[0].unchecked,
     )
+
+
+def _template(node: Any, templates: Templates | None) -> Mapping[str, Any] | None:
+    if templates is None or not isinstance(node, dict):
+        return None
+    fields = cast("dict[str, Any]", node)
+    named = fields.get("templateId", fields.get("template_id"))
+    return templates.find(named) if isinstance(named, str) else None
 
 
 def _json(text: str) -> tuple[Any, dict[str, Place]]:

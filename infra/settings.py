@@ -239,6 +239,8 @@ class Settings(BaseSettings):
     )
     #: Golden samples, and default contents below them.
     samples_dir: Path = _ROOT / "golden_samples"
+    #: Node templates: one JSON file for each, named for its id.
+    templates_dir: Path = _ROOT / "stages" / "context_build" / "templates"
     #: What the scripted provider does (JSON file).
     script: Path | None = None
     narrative: Narrative = Narrative()

@@ -57,6 +57,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: str | None = None
     #: The replay that brought real content later.
     revised_by: str | None = None
+    #: Which layer decided what about its node: template, node, rules with their line, request.
+    decided: tuple[ev.Decided, ...] = ()
     #: The stage that has to act next; ``None`` after the result.
     waiting_for: str | None = None
     steps: tuple[Step, ...] = ()
@@ -90,6 +92,7 @@ def tell(request_id: str, entries: Iterable[Entry]) -> Story | None:
         stand_in=result.stand_in if result else None,
         replay_of=_replay_of(request, result),
         revised_by=revised[-1] if revised else None,
+        decided=_decided(lines),
         waiting_for=None if result else _waiting_for(lines),
         steps=steps,
     )
@@ -182,6 +185,11 @@ def _last_error(lines: tuple[Line, ...]) -> ErrorInfo | None:
 def _attempts(lines: tuple[Line, ...]) -> tuple[Attempt, ...]:
     trails = [getattr(one.body, "trail", None) for one in lines]
     return max((trail.attempts for trail in trails if isinstance(trail, ev.Trail)), key=len, default=())
+
+
+def _decided(lines: tuple[Line, ...]) -> tuple[ev.Decided, ...]:
+    bodies = [one.body for one in lines if isinstance(one.body, ev.ContextBuilt)]
+    return next((each.decided for each in bodies if each.decided), ())
 
 
 def _waiting_for(lines: tuple[Line, ...]) -> str | None:

@@ -33,10 +33,12 @@ from infra.runner.watch import ResultWatch
 from infra.runner.watchdog import FROZEN, Watchdog
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
+from infra.stores import templates as template_store
 from infra.stores.assets import Assets
 from infra.telemetry import logging as telemetry_logging
 from stages.audit import handle as audit
 from stages.context_build import handle as context_build
+from stages.context_build.layering import overrides
 from stages.fallback import handle as fallback
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
@@ -45,7 +47,7 @@ from stages.validate_repair import handle as validate_repair
 if TYPE_CHECKING:
     from contracts.envelope import Received
     from contracts.outcome import Outcome
-    from contracts.ports import Contents, Prompts, Provider, Samples
+    from contracts.ports import Contents, Prompts, Provider, Samples, Templates
     from infra.nats.pull import ConsumerMissing
     from infra.settings import ModelDefaults, Settings
 
@@ -131,6 +133,10 @@ class Application:
         prompts: Prompts = (
             prompt_store.load() if "context-build" in self.stages else prompt_store.PromptStore((), {})
         )
+        # The same for templates: one that the fallback cannot read, it says.
+        templates: Templates = template_store.load(
+            settings.templates_dir, strict="context-build" in self.stages
+        )
         routed = providers(settings) if pipeline.EXPENSIVE & set(self.stages) else {}
         defaults = settings.narrative.defaults
         return {
@@ -139,6 +145,7 @@ class Application:
                 contents=contents,
                 samples=samples,
                 prompts=prompts,
+                templates=templates,
                 freeform=_params(defaults.freeform),
                 structuring=_params(defaults.structuring),
                 default_deadline_ms=settings.deadline_ms,
@@ -156,6 +163,8 @@ class Application:
                 log=self.lookup,
                 samples=samples,
                 contents=contents,
+                templates=templates,
+                overrides=overrides,
                 default_deadline_ms=settings.deadline_ms,
             ),
             "audit": partial(audit.handle, store_prompts=settings.audit.store_prompts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -68,6 +68,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None = None
     #: Ids of the default contents that exist.
     default_contents: Container[str] | None = None
+    #: Ids of the templates that exist.
+    templates: Sequence[str] | None = None
     #: Highest rating that the world and the user allow.
     max_rating: Rating | None = None
     #: Whether the request tells the social context.

@@ -18,6 +18,7 @@ USUAL: Final = {
     GenerationType.DIALOGUE: ("original", "variation", "adaptive", "ambient"),
     GenerationType.TRANSITION: ("gap_fill", "variation", "adaptive"),
 }
+_FIRST: Final = "romantic_to_action_transition_v1"
 #: The seed source that fits a strategy.
 FITTING: Final = {
     Strategy.ONCE: SeedSource.FIXED,
@@ -92,11 +93,24 @@ def _disabled(reading: Reading) -> Iterable[Found]:
 
 
 def _below(reading: Reading) -> Iterable[Found]:
-    if reading.below_unknown:
+    known = reading.facts.templates
+    if reading.below_unknown and (known is None or reading.node.template_id in known):
         yield Found(
             ("template_id",),
             f"what the template {reading.node.template_id!r} says is not known here",
             "what it may fill in was not checked as missing; check the two together",
+        )
+
+
+def _unknown_template(reading: Reading) -> Iterable[Found]:
+    named, known = reading.node.template_id, reading.facts.templates or ()
+    # A template's own name, where it is looked at alone, is the template layer's to say.
+    if named is not None and named not in known and reading.set_by.get("template_id") != TEMPLATE:
+        close = get_close_matches(named, known, n=1, cutoff=0.5)
+        yield Found(
+            ("template_id",),
+            f"there is no template {named!r}",
+            f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}",
         )
 
 
@@ -206,6 +220,16 @@ CHECKS: Final = (
         find=_below,
         failing=example("strategy", templateId="romantic_to_action_transition_v1"),
         passing=example(),
+    ),
+    Check(
+        code="TPL002",
+        severity=Severity.ERROR,
+        title="no such template",
+        why="What the template should have said is missing. `understudy templates ls` lists all.",
+        find=_unknown_template,
+        needs="templates",
+        failing=example(templateId="romantic_to_acton", facts=Facts(templates=(_FIRST,))),
+        passing=example(facts=Facts(templates=(_FIRST,))),
     ),
     Check(
         code="CTX001",

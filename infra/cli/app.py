@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from infra.cli import audit, checks, dead, prompts, request, rules, run, tail, validate, why
+from infra.cli import audit, checks, dead, prompts, request, rules, run, tail, templates, validate, why
 
 app: Final = typer.Typer(
     name="understudy",
@@ -36,6 +36,7 @@ app.command("why", rich_help_panel=_ASK)(why.why)
 app.command("cancel", rich_help_panel=_ASK)(why.cancel)
 app.command("validate", rich_help_panel=_DESIGN)(validate.validate)
 app.add_typer(rules.app, name="rules", rich_help_panel=_DESIGN)
+app.add_typer(templates.app, name="templates", rich_help_panel=_DESIGN)
 app.add_typer(prompts.app, name="prompts", rich_help_panel=_DESIGN)
 app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)

@@ -104,7 +104,7 @@ def render(
     from pydantic import ValidationError
 
     from contracts import fingerprint, request, validation
-    from contracts.node import Constraints
+    from contracts.node import Constraints, Node, Style
     from contracts.prompts import OWN, PromptConfig
     from stages.context_build.prompts import render_freeform
 
@@ -116,16 +116,20 @@ def render(
     missing = [name for name, each in found.variables.items() if each.required and name not in values]
     if missing:
         raise console.Usage(f"{found.id} needs {', '.join(missing)}; give each as --var NAME=VALUE")
-    elements = {name: values.get(name) or () for name in ("required_elements", "avoid_elements")}
+    parts: dict[str, dict[str, Any]] = {
+        "constraints": {name: values.get(name) or () for name in Constraints.model_fields if name in OWN},
+        "style": {name: values[name] for name in Style.model_fields if name in values},
+        "duration": _duration(values["duration"])
+        if "duration" in found.variables and "duration" in values
+        else {},
+    }
     try:
-        request.refuse(
-            validation.validate({"constraints": elements}, facts=validation.Facts(kind=found.kind))
-        )
+        request.refuse(validation.validate(parts, facts=validation.Facts(kind=found.kind)))
         rendered = render_freeform(
             store,
             found.kind,
             values["wish"],
-            constraints=Constraints.model_validate(elements),
+            node=Node.model_validate(parts),
             schema=values.get("schema"),
             config=PromptConfig.model_validate(
                 {
@@ -138,7 +142,7 @@ def render(
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise console.Usage(f"{where or 'elements'}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise console.Usage(f"{where or 'node'}: {first['msg'].removeprefix('Value error, ')}") from None
     except request.RequestError as error:
         raise console.Usage(str(error).removeprefix("prompt_config.variables.")) from None
     if json:
@@ -156,6 +160,18 @@ def render(
 
     console.people().print(Text(rendered.text.rstrip("\n")), soft_wrap=True)
     console.note(f"[dim]{rendered.version}, {fingerprint.digest_text(rendered.text)}[/]")
+
+
+def _duration(text: Any) -> dict[str, float]:
+    """Seconds of a text such as ``20-40, target 30``, as prompts tell them."""
+    found = re.fullmatch(r"(?:([\d.]+)\s*-\s*([\d.]+))?(?:\s*,\s*target\s+)?([\d.]+)?", str(text).strip())
+    try:
+        said = [None if each is None else float(each) for each in found.groups()] if found else []
+    except ValueError:
+        said = []
+    if not any(each is not None for each in said):
+        raise console.Usage(f"duration is {text!r}; write seconds as 20-40, target 30")
+    return {name: each for name, each in zip(("min", "max", "target"), said, strict=True) if each is not None}
 
 
 def _store() -> PromptStore:

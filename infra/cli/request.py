@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -26,12 +25,30 @@ _IN_FLIGHT: Final = 256
 
 def request(
     prompt: Annotated[str | None, typer.Argument(help="What to generate.")] = None,
-    kind: Annotated[str, typer.Option("--kind", help="Content kind.")] = "layout",
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="Content kind; none: the node's or template's, else layout."),
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="BODY.json", help="The whole body; - for standard input.")
     ] = None,
     request_id: Annotated[
         str | None, typer.Option("--id", help="The request's id; none: a fresh one.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", metavar="ID", help="The template that lies below the node.")
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", metavar="FILE", help="Rules of the node, in their language.")
+    ] = None,
+    node: Annotated[
+        Path | None, typer.Option("--node", metavar="FILE", help="A node, in JSON or YAML.")
+    ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(
+            "--context", metavar="FILE", help="JSON: the player, and the choices that rules ask for."
+        ),
     ] = None,
     deadline_ms: Annotated[
         int | None, typer.Option("--deadline-ms", help="Milliseconds until a stand-in answers.")
@@ -44,8 +61,20 @@ def request(
 ) -> None:
     """Publish a request; with --wait, print its one result."""
     from infra import client as asking
+    from infra.cli import bodies
 
-    body = read_body(prompt, file, deadline_ms)
+    body = bodies.body(
+        bodies.Parts(
+            prompt=prompt,
+            file=file,
+            deadline_ms=deadline_ms,
+            template=template,
+            rules=rules,
+            node=node,
+            context=context,
+        )
+    )
+    kind = bodies.kind(kind, body)
     ids = number(request_id, count) if request_id is not None else [asking.new_id() for _ in range(count)]
     asked = asking.check(kind, ids[0], body)
     # The longest id of all.
@@ -59,36 +88,6 @@ def request(
             return await _one(client, kind, ids[0], body, asked, wait=wait, json=json)
 
     console.run(work())
-
-
-def read_body(prompt: str | None, file: Path | None, deadline_ms: int | None) -> bytes:
-    """The body that the options mean.
-
-    Raises:
-        Usage: neither a prompt nor a file, or both, or a file that cannot be used.
-    """
-    import msgspec
-
-    from infra.client import compose
-
-    if file is None:
-        if prompt is None:
-            raise console.Usage("say what to generate: give PROMPT, or --file BODY.json")
-        return compose(prompt, deadline_ms=deadline_ms)
-    if prompt is not None:
-        raise console.Usage("give either PROMPT or --file, not both")
-    try:
-        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        raise console.Usage(f"--file {file} cannot be read: {error.strerror}") from None
-    if deadline_ms is None:
-        return body
-    try:
-        said = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise console.Usage(f"--file {file} is not a JSON object: {error}") from None
-    said.pop("deadlineMs", None)
-    return msgspec.json.encode(said | {"deadline_ms": deadline_ms})
 
 
 def number(request_id: str, count: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from rich import box
@@ -18,7 +18,7 @@ from contracts.result import Origin, ResultBody, Status
 from infra.line import gist, named, preview
 
 if TYPE_CHECKING:
-    from contracts.events import Result
+    from contracts.events import Decided, Result
     from contracts.result import Attempt
     from infra.line import Line
     from infra.nats.letters import Letter
@@ -172,6 +172,29 @@ def story(told: Story) -> RenderableType:
     if told.attempts:
         parts += [Text("Attempts", style="bold"), _attempts(told.attempts)]
     return Group(*parts)
+
+
+#: Characters of a value that stands in a column.
+_VALUE: Final = 56
+
+
+def decisions(decided: Sequence[Decided]) -> list[Text]:
+    """Which layer set what about a node, one line each."""
+    rows: list[tuple[Text | str, ...]] = []
+    for each in decided:
+        by = each.by if each.line is None else f"{each.by}, line {each.line}"
+        rule = Text(each.rule or "")
+        if each.when:
+            rule.append(f"  if {' and '.join(each.when)}", style="dim")
+        rows.append((Text(each.field, style="bold"), by, preview(value(each.value).encode(), _VALUE), rule))
+    return aligned(("field", "set by", "value", "rule"), rows)
+
+
+def value(said: Any) -> str:
+    """A value of a node in a few words: a list without brackets."""
+    if isinstance(said, list | tuple):
+        return ", ".join(map(str, cast("list[Any]", said)))
+    return said if isinstance(said, str) else msgspec.json.encode(said).decode()
 
 
 def _head(told: Story) -> Panel:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from contracts.validation import Finding, Report
     from infra.node_files import Place
+    from infra.stores.templates import TemplateStore
 
 
 class Format(StrEnum):
@@ -41,7 +42,8 @@ def validate(
     text = _text(file)
     try:
         source = node_files.read(text, _language(file))
-        report = node_files.examine(source, _facts())
+        templates = _templates()
+        report = node_files.examine(source, _facts(templates), templates)
         place = source.place
         count = len(source.nodes)
     except node_files.Unparsable as error:
@@ -115,13 +117,21 @@ def _language(file: Path) -> Literal["json", "yaml"] | None:
             return None
 
 
-def _facts() -> Any:
+def _templates() -> TemplateStore:
+    from infra.stores import templates
+
+    return templates.load(console.settings().templates_dir, strict=False)
+
+
+def _facts(templates: TemplateStore) -> Any:
     """What is known on this machine."""
     from contracts.validation import Facts
     from infra.stores.samples import DEFAULTS
 
     folder = console.settings().samples_dir / DEFAULTS
-    return Facts(default_contents=frozenset(path.stem for path in folder.glob("*.json")))
+    return Facts(
+        default_contents=frozenset(path.stem for path in folder.glob("*.json")), templates=templates.ids()
+    )
 
 
 def _plain(report: Report) -> dict[str, Any]:

@@ -38,7 +38,11 @@ def why(request_id: _Id, json: Json = False) -> None:
         else:
             from infra.cli import show
 
-            console.people().print(show.story(told))
+            out = console.people()
+            out.print(show.story(told))
+            # Lines as long as they are: in a table, a long rule would be folded away.
+            for each in show.decisions(told.decided) if told.decided else ():
+                out.print(each, soft_wrap=True)
         return console.DONE
 
     console.run(work())

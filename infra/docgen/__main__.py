@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from infra.docgen import asyncapi, commands, nodes, settings, subjects, validation
+from infra.docgen import asyncapi, commands, nodes, settings, subjects, templates, validation
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -24,6 +24,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/commands.md": commands.page,
     "docs/nodes.md": nodes.page,
     "docs/schemas/node.schema.json": nodes.schema,
+    "docs/templates.md": templates.page,
     "docs/validation.md": validation.page,
     "config.yaml.example": settings.example,
 }

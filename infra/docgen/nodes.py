@@ -44,17 +44,27 @@ A node is one of five layers. The later layer wins, field by field, however deep
 `null` takes back what the layers below said. Checks look at what comes out.
 
 1. **defaults**: {defaults}.
-2. **template**: the node's or the request's template; its `id` becomes the `templateId` of what is made from it.
+2. **template**: the node's or the request's [template](templates.md); its `id` becomes the `templateId` of what is
+   made from it.
 3. **node**: what the designer wrote.
-4. **rules**: what the rules that apply come to.
+4. **rules**: what the request's [rules](rules.md) come to for its player. What they add to a list stands behind what
+   the list has: rules never take an element away.
 5. **request**: its `fallback`, and its kind where no layer names a type.
 
 For instance, with these layers:
 """
 _REQUESTS: Final = """\
-A node of a request that is in error refuses the request: its status is `rejected`, nothing is generated, and the reason
-names code, path and fix. Warnings stand in the result's `meta.warnings`. The request's own `fallback` lies above the
-node's, and its `deadline_ms` goes before the node's `fallback.timeoutMs`.
+A request brings its node's layers as `node`, `template_id` and `rules`; each of them may come alone. What the layers
+come to is checked as a whole. An error refuses the request: its status is `rejected`, nothing is generated, and the
+reason names the layer, for rules with their line, and code, path and fix. Warnings stand in the result's
+`meta.warnings`, each with its layer. The request's own `fallback` lies above the node's, and its `deadline_ms` goes
+before the node's `fallback.timeoutMs`, whichever layer that comes from.
+
+Style, duration and all three lists of constraints are told to the writer, below the wish. Required and avoided elements
+are checked in the draft and in the document too.
+
+`understudy why ID` shows which layer decided what, for rules with the line and the conditions that held; so does
+`decided` in the event [`context_built`](subjects.md#context_built).
 
 A disabled node asks no model: its fallback answers, with the code `GEN_PROVIDER_DISABLED`.
 

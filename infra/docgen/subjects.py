@@ -51,7 +51,9 @@ def page() -> str:
         f"Body of `gen.requested.<kind>.<request_id>`: a JSON object of at most {request.MAX_BODY // 1024} KiB. "
         "Every name is accepted in snake_case and in camelCase, and an unknown one is refused. "
         'The smallest request is `{"prompt": "a forest with three coins"}`.',
-        *_models((request.GenerationRequest, request.SamplingParams, node.Fallback), said),
+        *_models(
+            (request.GenerationRequest, request.SamplingParams, node.Fallback, request.PlayerContext), said
+        ),
         "[Nodes](nodes.md) tells what a node is for, which fields have an effect, and how layers are merged.",
         *_models((node.Node, node.Style, node.Duration, node.Constraints, node.NodeFallback), said),
         *_models((prompts.PromptConfig,), said),

@@ -29,6 +29,7 @@ What is checked is the node with everything merged: what the defaults supply is 
 something that does not stand in the node. Where it is not known they are left out, and the command names them.
 """
 _NEEDS: Final = {
+    "templates": "which templates there are",
     "kind": "the request's kind",
     "default_contents": "which default contents there are",
     "max_rating": "the highest rating of world and user",

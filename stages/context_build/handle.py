@@ -10,10 +10,10 @@ from contracts import events as ev
 from contracts import fingerprint, request
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
-from contracts.node import Constraints, FallbackMode
+from contracts.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
-from contracts.ports import Contents, Prompts, Samples
-from stages.context_build import nodes
+from contracts.ports import Contents, Prompts, Samples, Templates
+from stages.context_build.layering import TemplateLost, lay
 from stages.context_build.prompts import render_freeform
 
 
@@ -23,6 +23,7 @@ def handle(
     contents: Contents,
     samples: Samples,
     prompts: Prompts,
+    templates: Templates,
     freeform: ev.Params,
     structuring: ev.Params,
     default_deadline_ms: int,
@@ -34,6 +35,7 @@ def handle(
         contents: the content kinds.
         samples: golden samples and default contents.
         prompts: the prompt families.
+        templates: the node templates.
         freeform: parameters of the writing call where the request names none.
         structuring: parameters of the structuring call.
         default_deadline_ms: deadline of requests that name none.
@@ -48,25 +50,30 @@ def handle(
     try:
         asked = request.read(event.body, received.kind)
         _require_usable(asked, contents, samples)
-        examined = nodes.examine(asked, event.body, received.kind, samples) if asked.node else None
-        if examined is not None:
-            request.refuse(examined.report)
-        constraints = (examined and examined.node.constraints) or Constraints()
+        laid = lay(asked, event.body, received.kind, samples=samples, templates=templates)
+        node = laid.node if laid else Node()
+        constraints = node.constraints or Constraints()
         instruction = render_freeform(
             prompts,
             received.kind,
             asked.prompt,
-            constraints=constraints,
+            node=node,
             schema=asked.schema_,
             config=asked.prompt_config,
         )
     except request.RequestError as error:
         return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error))
-    found = nodes.warnings(examined.report) if examined else ()
-    trail = ev.Trail(warnings=(*found, *instruction.warnings))
-    if examined is not None and not examined.node.enabled:
-        return Fail(code=ErrorCode.GEN_PROVIDER_DISABLED, message="its node is disabled", trail=trail)
-    plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms)
+    except TemplateLost as lost:
+        return Fail(code=ErrorCode.GEN_INTERNAL, message=str(lost))
+    trail = ev.Trail(warnings=(*(laid.warnings if laid else ()), *instruction.warnings))
+    if laid is not None and not node.enabled:
+        by = laid.by("enabled")
+        return Fail(
+            code=ErrorCode.GEN_PROVIDER_DISABLED, message=f"its node is disabled (by its {by})", trail=trail
+        )
+    plan = request.plan_fallback(
+        asked, default_deadline_ms=default_deadline_ms, around=laid.around if laid else None
+    )
     input_hash = asked.input_hash(received.kind)
     seed = asked.seed if asked.seed is not None else int(input_hash[:15], 16)
     wanted = asked.params.model_dump(exclude_none=True)
@@ -88,7 +95,9 @@ def handle(
         world=asked.world,
         replay_of=asked.replay_of,
     )
-    return Emit(events=(ev.ContextBuilt(attempt=1, brief=brief, trail=trail),))
+    return Emit(
+        events=(ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=laid.decided if laid else ()),)
+    )
 
 
 def _require_usable(asked: request.GenerationRequest, contents: Contents, samples: Samples) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.node import Constraints
+from contracts.node import Constraints, Duration, Node, Style
 from contracts.ports import Prompts
 from contracts.prompts import MAX_INLINE, OWN, PromptConfig, PromptVersion, Variable, wrong
 from contracts.request import RequestError
@@ -37,7 +37,7 @@ def render_freeform(
     kind: str,
     prompt: str,
     *,
-    constraints: Constraints | None = None,
+    node: Node | None = None,
     schema: Mapping[str, Any] | None = None,
     config: PromptConfig | None = None,
     drafts: bool = False,
@@ -50,7 +50,7 @@ def render_freeform(
         prompts: the prompt families.
         kind: content kind.
         prompt: what is wanted, in the request's words.
-        constraints: what must appear and what must not; told with the wish.
+        node: its style, duration and constraints are told with the wish.
         schema: a request's own; the prose has to say what its fields need.
         config: which version is to be used, and its variables; none: the latest of the kind's own family.
         drafts: whether a version that was not released may be named.
@@ -65,15 +65,41 @@ def render_freeform(
     if chosen.inline_prompt is not None:
         prompt = f"{prompt}\n{_inline(chosen.inline_prompt, variables)}"
         variables, warnings = {}, (_DEPRECATED,)
-    asked = constraints or Constraints()
-    own = {
-        "wish": prompt,
-        "required_elements": asked.required_elements,
-        "avoid_elements": asked.avoid_elements,
-        "schema": schema,
-    }
+    own = {"wish": prompt, "schema": schema} | _directions(node or Node())
+    untold = [name for name in own if own[name] and name not in version.variables and name != "schema"]
+    if untold:
+        warnings += (f"{version.id} does not tell the writer {', '.join(untold)}; choose a later version",)
     values = {name: own[name] for name in version.variables if name in own} | _given(version, variables)
     return Rendered(text=prompts.render(version, values), version=version.id, warnings=warnings)
+
+
+def _directions(node: Node) -> dict[str, Any]:
+    """What a node says about its content, by the variables that tell it."""
+    constraints, style = node.constraints or Constraints(), node.style or Style()
+    return {
+        "mood_from": style.mood_from,
+        "mood_to": style.mood_to,
+        "pacing": style.pacing and str(style.pacing),
+        "transition_type": style.transition_type and str(style.transition_type),
+        "duration": _seconds(node.duration or Duration()),
+        "required_elements": constraints.required_elements,
+        "avoid_elements": constraints.avoid_elements,
+        "content_rules": constraints.content_rules,
+    }
+
+
+def _seconds(duration: Duration) -> str | None:
+    """Such as ``20-40, target 30``; ``None`` where nothing is said."""
+    low, high, target = duration.min, duration.max, duration.target
+    if low is not None and high is not None:
+        told = [f"{low:g}-{high:g}"]
+    else:
+        told = [
+            f"{word} {each:g}" for word, each in (("at least", low), ("at most", high)) if each is not None
+        ]
+    if target is not None:
+        told.append(f"target {target:g}" if told else f"{target:g}")
+    return ", ".join(told) or None
 
 
 def select(prompts: Prompts, kind: str, config: PromptConfig, *, drafts: bool = False) -> PromptVersion:

@@ -26,6 +26,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     brief: ev.Brief | None
     trail: ev.Trail
     requested_at_ms: int
+    #: Why the request's template had no say in the plan.
+    lost: str | None = None
 
 
 def choose(
@@ -57,6 +59,8 @@ def answer(  # noqa: PLR0911 - one way out per mode
         return _result(ending, Status.REJECTED, Origin.NONE, ending.error.message)
     mode = ending.plan.then if ending.plan.mode is FallbackMode.RETRY else ending.plan.mode
     why = f"{code}: {ending.error.message}"
+    if ending.lost and ending.lost not in why:
+        why = f"{why}; {ending.lost}"
     match mode:
         case FallbackMode.GOLDEN_SAMPLE | FallbackMode.RETRY:
             return _golden(ending, why, samples, contents)

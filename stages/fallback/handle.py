@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,9 +11,10 @@ from contracts import events as ev
 from contracts import request
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
+from contracts.expansion import expand
 from contracts.node import FallbackMode
 from contracts.outcome import Emit, Outcome, Schedule
-from contracts.ports import Contents, Log, Samples, StoredRequest
+from contracts.ports import Contents, Log, Overrides, Samples, StoredRequest, Templates
 from contracts.result import ErrorInfo
 from stages.fallback.answer import Ending, answer
 
@@ -28,7 +30,14 @@ _FINAL = frozenset(
 
 
 async def handle(
-    received: Received[Any], *, log: Log, samples: Samples, contents: Contents, default_deadline_ms: int
+    received: Received[Any],
+    *,
+    log: Log,
+    samples: Samples,
+    contents: Contents,
+    templates: Templates,
+    overrides: Overrides,
+    default_deadline_ms: int,
 ) -> Outcome:
     """Arm the deadline of a new request; answer one that failed, ran late or was cancelled.
 
@@ -37,14 +46,19 @@ async def handle(
         log: the event log.
         samples: golden samples and default contents.
         contents: the content kinds, for placeholders.
+        templates: the node templates.
+        overrides: what rules come to.
         default_deadline_ms: deadline of requests that name none.
 
     Returns:
         the deadline's timer, the next attempt, or the result; nothing for an unknown request.
     """
+    plan_of = partial(
+        _plan, templates=templates, overrides=overrides, default_deadline_ms=default_deadline_ms
+    )
     event = received.event
     if isinstance(event, Requested):
-        plan = _plan(event.body, received.kind, default_deadline_ms)[1]
+        plan = plan_of(event.body, received.kind).plan
         return Schedule(
             event=ev.Deadline(request_seq=received.sequence, deadline_ms=plan.deadline_ms),
             at_ms=received.time_ms + plan.deadline_ms,
@@ -52,28 +66,41 @@ async def handle(
     owner = await log.first_request(received.request_id)
     if owner is None or owner.kind != received.kind:
         return Emit()
-    return _respond(received, owner, samples, contents, default_deadline_ms)
+    return _respond(received, owner, plan_of(owner.body, owner.kind), samples, contents)
+
+
+class _Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a request, and what its fallback does."""
+
+    #: ``None`` when it could not be read; then ``fault`` says why.
+    asked: request.GenerationRequest | None
+    fault: str = ""
+    plan: request.FallbackPlan
+    #: Why its template is not in the plan.
+    lost: str | None = None
 
 
 def _plan(
-    body: bytes, kind: str, default_deadline_ms: int
-) -> tuple[request.GenerationRequest | str, request.FallbackPlan]:
+    body: bytes, kind: str, *, templates: Templates, overrides: Overrides, default_deadline_ms: int
+) -> _Planned:
     try:
         asked = request.read(body, kind)
     except request.RequestError as error:
-        return str(error), request.plan_fallback(None, default_deadline_ms=default_deadline_ms)
-    return asked, request.plan_fallback(asked, default_deadline_ms=default_deadline_ms)
+        plan = request.plan_fallback(None, default_deadline_ms=default_deadline_ms)
+        return _Planned(asked=None, fault=str(error), plan=plan)
+    more = expand(asked, templates=templates, overrides=overrides)
+    plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms, around=more.layers)
+    return _Planned(asked=asked, plan=plan, lost=more.lost)
 
 
 def _respond(
     received: Received[Any],
     owner: StoredRequest,
+    planned: _Planned,
     samples: Samples,
     contents: Contents,
-    default_deadline_ms: int,
 ) -> Outcome:
-    asked, plan = _plan(owner.body, owner.kind, default_deadline_ms)
-    event = received.event
+    plan, event = planned.plan, received.event
     trail, brief = ev.Trail(), None
     match event:
         case ev.Failed():
@@ -95,14 +122,15 @@ def _respond(
             error = ErrorInfo(code=ErrorCode.GEN_CANCELLED, stage="fallback", message=message)
         case _:
             raise TypeError(f"fallback does not take {received.name}")
-    if isinstance(asked, str) and error.code is not ErrorCode.GEN_CANCELLED:
-        error = ErrorInfo(code=ErrorCode.GEN_INVALID_REQUEST, stage="fallback", message=asked)
+    if planned.asked is None and error.code is not ErrorCode.GEN_CANCELLED:
+        error = ErrorInfo(code=ErrorCode.GEN_INVALID_REQUEST, stage="fallback", message=planned.fault)
     ending = Ending(
         request_id=owner.request_id,
         kind=owner.kind,
         error=error,
         plan=plan,
-        asked=None if isinstance(asked, str) else asked,
+        asked=planned.asked,
+        lost=planned.lost,
         brief=brief,
         trail=trail,
         requested_at_ms=owner.time_ms,

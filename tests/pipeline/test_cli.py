@@ -322,3 +322,30 @@ async def test_the_demo_keeps_every_claim(shell: Shell) -> None:
     assert status == 0, out + err
     assert "✗" not in out
     assert out.count("✓") > 10
+
+
+async def test_template_rules_node_and_context_make_one_request_and_why_names_the_rule(
+    shell: Shell, tmp_path: Path
+) -> None:
+    rules, node, context = (tmp_path / name for name in ("quest.rules", "node.yaml", "player.json"))
+    rules.write_text("IF player_choice.quest_accept == true\n  THEN moodTo = determined\nINCLUDE door\n")
+    node.write_text("style:\n  pacing: slow\n")
+    context.write_text(json.dumps({"player_choice": {"quest_accept": True}, "playthroughId": "pt-3"}))
+    options = ("--template", "romantic_to_action_transition_v1", "--rules", str(rules))
+    more = ("--node", str(node), "--context", str(context), "--id", "templated-1", "--wait")
+    result = await shell.json("request", "They dance on the roof.", *options, *more)
+    assert (result["kind"], result["status"]) == ("transition", "cached_fallback")
+    assert result["stand_in"]["name"] == "transition_01.json"
+
+    told = (await shell.json("why", "templated-1"))["decided"]
+    by = {(each["field"], each["by"], each["line"]): each["value"] for each in told}
+    assert by["style.mood_to", "rules", 2] == "determined"
+    assert by["style.pacing", "node", None] == "slow"
+    assert by["constraints.required_elements", "rules", 3] == "door"
+    assert by["duration.target", "template", None] == 30
+    status, out, _ = await shell.run("why", "templated-1")
+    assert status == 0
+    assert any(
+        line.split()[:5] == ["style.mood_to", "rules,", "line", "2", "determined"]
+        for line in out.splitlines()
+    )

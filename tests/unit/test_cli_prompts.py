@@ -28,7 +28,7 @@ def test_ls_shows_every_version(understudy) -> None:
     rows = {row["id"]: row for row in json.loads(out)}
     assert status == 0
     assert set(rows) == set(json.loads((store.FOLDER / store.RELEASED).read_text(encoding="utf-8")))
-    assert (rows["custom@1"]["latest"], rows["custom@2"]["latest"]) == (False, True)
+    assert (rows["custom@1"]["latest"], rows["custom@3"]["latest"]) == (False, True)
     assert rows["dialogue-directed@1"]["variables"]["lines"]["default"] == 12
     _, people, _ = understudy("prompts", "ls")
     assert all(name in people for name in rows)
@@ -40,7 +40,7 @@ def test_show_prints_the_guardrails_the_variables_and_the_template(understudy, n
     assert status == 0
     assert "Write plain prose, no JSON." in out
     assert "{{ wish" in out
-    assert ("custom@2" in out) == (name == "custom")
+    assert ("custom@3" in out) == (name == "custom")
     _, told, _ = understudy("prompts", "show", name, "--json")
     shown = json.loads(told)
     assert shown["release"]["file"] == shown["hash"]
@@ -54,7 +54,7 @@ def test_render_prints_what_a_model_would_get(understudy) -> None:
     assert (status, out) == (0, expected)
     _, told, _ = understudy(*args, "--json")
     made = json.loads(told)
-    assert (made["text"], made["version"]) == (expected, "layout@1")
+    assert (made["text"], made["version"]) == (expected, "layout@2")
     assert made["hash"] == hashlib.sha256(expected.encode()).hexdigest()
 
 
@@ -66,6 +66,15 @@ def test_render_takes_every_kind_of_variable(understudy) -> None:
     assert status == 0
     assert "The tone is tense. About 5 lines are spoken." in out
     assert out.endswith("<<<\na [b]=c\nrequired elements: an oar\n>>>\n")
+
+
+def test_render_tells_a_nodes_style_and_duration(understudy) -> None:
+    args = ("--var", "wish=a", "--var", "mood_to=calm", "--var", "pacing=slow")
+    status, out, _ = understudy(
+        *("prompts", "render", "--family", "scene", *args, "--var", "duration=20-40, target 30")
+    )
+    assert status == 0
+    assert out.endswith("<<<\na\nmood to: calm\npacing: slow\nduration in seconds: 20-40, target 30\n>>>\n")
 
 
 def test_examples_fill_what_is_not_given(understudy) -> None:
@@ -83,15 +92,19 @@ def test_examples_fill_what_is_not_given(understudy) -> None:
         (("show", "layuot"), "there is no prompt family 'layuot'; known are custom,"),
         (("show", "layout@9"), "family 'layout' has no version 9; it has 1"),
         (("show", "layout@one"), "'layout@one' is no version; write for instance layout@1"),
-        (("render", "--family", "layout"), "layout@1 needs wish"),
+        (("render", "--family", "layout"), "layout@2 needs wish"),
         (("render", "--family", "layout", "--var", "wish"), "has no =; write NAME=VALUE"),
         (("render", "--family", "layout", "--var", "wish=a", "--var", "wish=b"), "wish is given twice"),
-        (("render", "--family", "layout", "--var", "hope=a"), "layout@1 has no variable 'hope'; it has wish"),
+        (("render", "--family", "layout", "--var", "hope=a"), "layout@2 has no variable 'hope'; it has wish"),
         (("render", "--family", "dialogue-directed", "--var", "tone=loud"), "--var tone must be one of calm"),
         (("render", "--family", "dialogue-directed", "--var", "lines=few"), "--var lines is no JSON"),
         (
             ("render", "--family", "custom", "--examples", "--var", 'avoid_elements=["A barometer"]'),
             "is required, and it is to be avoided",
+        ),
+        (
+            ("render", "--family", "layout", "--var", "wish=a", "--var", "duration=soon"),
+            "write seconds as 20-40",
         ),
         (("render", "--family", "custom", "--version", "0"), "greater than or equal to 1"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.cli import console, dead, request, run
+from infra.cli import bodies, console, dead, request, run
 
 COMMANDS = "demo up run request tail why cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
 
@@ -133,13 +133,16 @@ def test_copies() -> None:
 def test_a_file_is_published_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "body.json"
     file.write_bytes(b'{"prompt":  "x"}')
-    assert request.read_body(None, file, None) == b'{"prompt":  "x"}'
+    assert bodies.body(bodies.Parts(file=file)) == b'{"prompt":  "x"}'
 
 
 def test_a_deadline_on_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "body.json"
     file.write_bytes(b'{"prompt": "x", "deadlineMs": 9}')
-    assert json.loads(request.read_body(None, file, 500)) == {"prompt": "x", "deadline_ms": 500}
+    assert json.loads(bodies.body(bodies.Parts(file=file, deadline_ms=500))) == {
+        "prompt": "x",
+        "deadline_ms": 500,
+    }
 
 
 def test_ids_of_many() -> None:

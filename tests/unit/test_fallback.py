@@ -18,13 +18,15 @@ from contracts.outcome import Emit, Schedule
 from contracts.ports import Sample, StoredRequest
 from contracts.result import Origin, Status
 from infra.settings import load
-from infra.stores import samples
+from infra.stores import samples, templates
+from stages.context_build.layering import overrides
 from stages.fallback.answer import choose
 from stages.fallback.handle import handle
 from tests import lives
 
 SHIPPED = samples.load(load().samples_dir)
 CONTENTS = Registry()
+TEMPLATES = templates.load()
 DISABLED, LATE = ErrorCode.GEN_PROVIDER_DISABLED, ErrorCode.GEN_TIMEOUT
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
@@ -51,18 +53,28 @@ def failure(code: ErrorCode = LATE, stage: str = "freeform-gen", attempt: int = 
     return ev.Failed(attempt=attempt, code=code, stage=stage, message="no luck", brief=lives.brief())
 
 
-async def handled(event: Any, asked: bytes | None, kind: str = "layout", samples: Any = SHIPPED) -> Any:
+async def handled(
+    event: Any,
+    asked: bytes | None,
+    kind: str = "layout",
+    samples: Any = SHIPPED,
+    library: Any = TEMPLATES,
+) -> Any:
     return await handle(
         lives.received(event, sequence=9, kind=kind),
         log=Log(kind, asked),
         samples=samples,
         contents=CONTENTS,
+        templates=library,
+        overrides=overrides,
         default_deadline_ms=9000,
     )
 
 
-async def ended(event: Any, asked: bytes, kind: str = "layout", samples: Any = SHIPPED) -> ev.Result:
-    outcome = await handled(event, asked, kind, samples)
+async def ended(
+    event: Any, asked: bytes, kind: str = "layout", samples: Any = SHIPPED, **more: Any
+) -> ev.Result:
+    outcome = await handled(event, asked, kind, samples, **more)
     assert isinstance(outcome, Emit)
     (result,) = outcome.events
     return result
@@ -106,6 +118,45 @@ async def test_default_content_that_is_gone_is_a_golden_sample_and_says_so() -> 
     result = await ended(failure(), asked, "transition")
     assert result.origin is Origin.GOLDEN_SAMPLE
     assert "default content 'lost' is gone" in result.reason
+
+
+FIRST = "romantic_to_action_transition_v1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "due_ms"),
+    [
+        ({"template_id": FIRST}, 4000),
+        ({"node": {"templateId": FIRST}}, 4000),
+        ({"template_id": FIRST, "rules": "fallback.timeoutMs = 70"}, 70),
+        ({"template_id": FIRST, "rules": "IF brave THEN fallback.timeoutMs = 70"}, 4000),
+        ({"rules": "fallback.timeoutMs = 70", "fallback": {"timeout_ms": 60}}, 60),
+        ({"template_id": FIRST, "deadline_ms": 50}, 50),
+        ({"template_id": "unheard_of", "rules": "IF"}, 9000),
+    ],
+)
+async def test_template_and_rules_have_a_say_in_the_deadline(fields, due_ms) -> None:
+    asked = body(**fields)
+    timer = await handled(asked, asked, "transition")
+    assert timer.at_ms == lives.START_MS + due_ms
+
+
+async def test_the_fallback_of_template_and_rules_is_followed() -> None:
+    result = await ended(failure(), body(template_id=FIRST), "transition")
+    assert (result.origin, result.stand_in.name) == (Origin.DEFAULT_CONTENT, "transition_01.json")
+    chosen = body(
+        template_id=FIRST,
+        rules="IF player_choice.brave THEN fallback = skip",
+        player_context={"choices": {"brave": True}},
+    )
+    assert (await ended(failure(), chosen, "transition")).status is Status.SKIPPED
+
+
+async def test_a_template_that_is_lost_is_a_golden_sample_and_says_so() -> None:
+    library = templates.TemplateStore({}, broken={FIRST: "its line 3"})
+    result = await ended(failure(), body(template_id=FIRST), "transition", library=library)
+    assert (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
+    assert f"template {FIRST!r} cannot be used: its line 3; golden sample" in result.reason
 
 
 @pytest.mark.parametrize("kind", [kind for kind in subjects.KINDS if kind != "custom"])

@@ -40,10 +40,10 @@ def refused(kind: str = "dialogue", **fields: Any) -> str:
 @pytest.mark.parametrize(
     ("kind", "fields", "version"),
     [
-        ("custom", {}, "custom@2"),
-        ("custom", {"autoSelectLatest": True}, "custom@2"),
-        ("custom", {"family": "custom", "auto_select_latest": True}, "custom@2"),
-        ("custom", {"family_id": "custom"}, "custom@2"),
+        ("custom", {}, "custom@3"),
+        ("custom", {"autoSelectLatest": True}, "custom@3"),
+        ("custom", {"family": "custom", "auto_select_latest": True}, "custom@3"),
+        ("custom", {"family_id": "custom"}, "custom@3"),
         ("custom", {"familyId": "custom", "version": 1}, "custom@1"),
         ("custom", {"version": 1}, "custom@1"),
         ("custom", {"version": 1, "auto_select_latest": False}, "custom@1"),
@@ -101,7 +101,7 @@ def test_a_choice_that_contradicts_itself_is_refused_with_its_field(fields, path
         ),
         ({"version_id": "dialogue@9"}, "prompt_config.version_id: version 9 of family 'dialogue' does not"),
         ({"version_id": "plot@1"}, "prompt_config.version_id: plot@1 is for kind plot, not dialogue"),
-        ({"family": "plot"}, "prompt_config.family: plot@1 is for kind plot, not dialogue"),
+        ({"family": "plot"}, "prompt_config.family: plot@2 is for kind plot, not dialogue"),
     ],
 )
 def test_a_version_that_cannot_write_the_request_is_refused(fields, says) -> None:
@@ -111,11 +111,11 @@ def test_a_version_that_cannot_write_the_request_is_refused(fields, says) -> Non
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({}, "tone: is required by dialogue-directed@1: How they speak. One of calm, tense"),
-        ({"tone": None}, "tone: is required by dialogue-directed@1"),
+        ({}, "tone: is required by dialogue-directed@2: How they speak. One of calm, tense"),
+        ({"tone": None}, "tone: is required by dialogue-directed@2"),
         ({"tone": "loud"}, "tone: must be one of calm, tense, playful, bitter, tender, not 'loud'"),
         ({"tone": 3}, "tone: must be one of calm, tense, playful, bitter, tender, not 3"),
-        ({"tone": "calm", "lines": 41}, "lines: must be from 2 to 40, not 41 (dialogue-directed@1)"),
+        ({"tone": "calm", "lines": 41}, "lines: must be from 2 to 40, not 41 (dialogue-directed@2)"),
         ({"tone": "calm", "lines": 2.0}, "lines: must be a whole number, not 2.0"),
         ({"tone": "calm", "lines": True}, "lines: must be a whole number, not true"),
         ({"tone": "calm", "lines": 10**30}, "lines: must be from 2 to 40, not a number that large"),
@@ -125,7 +125,7 @@ def test_a_version_that_cannot_write_the_request_is_refused(fields, says) -> Non
         ({"tone": "calm", "background": "x" * 4001}, "background: has 4001 characters; at most 4000"),
         (
             {"tone": "calm", "mood": "x"},
-            "mood: dialogue-directed@1 has no such variable; it has tone, lines, background",
+            "mood: dialogue-directed@2 has no such variable; it has tone, lines, background",
         ),
         ({"tone": "calm", "wish": "x"}, "wish: is taken from the request itself; leave it out"),
     ],
@@ -137,7 +137,7 @@ def test_a_variable_that_is_unknown_missing_or_wrong_is_named(variables, says) -
 
 def test_a_version_without_variables_takes_none() -> None:
     assert refused(variables={"tone": "calm"}) == (
-        "prompt_config.variables.tone: dialogue@1 has no such variable; it has none"
+        "prompt_config.variables.tone: dialogue@2 has no such variable; it has none"
     )
 
 

@@ -23,12 +23,19 @@ variables:
 PUBLISHED = {
     "custom@1": "2055692fa41f",
     "custom@2": "321ef2a3f29f",
-    "dialogue@1": "6079b20311b5",
+    "custom@3": "befe4a916bc0",
     "dialogue-directed@1": "211b117e2a88",
+    "dialogue-directed@2": "a59482b200a2",
+    "dialogue@1": "6079b20311b5",
+    "dialogue@2": "ac94c09e7840",
     "layout@1": "28f0a5b04f16",
+    "layout@2": "c7425e444346",
     "plot@1": "0ce834782755",
+    "plot@2": "e96fba719809",
     "scene@1": "dfe30e63a09e",
+    "scene@2": "e78cb272d133",
     "transition@1": "e50d8f60f434",
+    "transition@2": "d5d804e24756",
 }
 BODY = "Write plain prose.\n{{ wish }}\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,9 +14,12 @@ from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.result import Attempt, ErrorInfo, Meta, Origin, StandIn, Status
 from infra import line, story
+from infra.cli import show
 from infra.nats.log import Entry
+from tests import lives
 
 _MS = 1_000_000
+_SAMPLES = Path(__file__).parent / "event_samples"
 _REASON = "GEN_TIMEOUT: too slow; golden sample sample_a.json stood in"
 _ERROR = ErrorInfo(code=ErrorCode.GEN_TIMEOUT, stage="freeform-gen", message="too slow")
 _ATTEMPT = Attempt(
@@ -220,3 +224,36 @@ def test_no_bytes_on_any_subject_break_a_line(body: bytes, subject: str) -> None
     told = line.of(entry)
     assert msgspec.json.encode(line.to_json(told))
     assert line.gist(told).isprintable() or told.fault is None
+
+
+def test_a_story_tells_which_layer_decided_what_and_an_older_one_tells_nothing() -> None:
+    decided = (
+        ev.Decided(field="style.pacing", value="slow", by="template"),
+        ev.Decided(
+            field="style.mood_to",
+            value="calm",
+            by="rules",
+            line=2,
+            rule="moodTo = calm",
+            when=("player_choice.brave == true",),
+        ),
+    )
+    built = ev.ContextBuilt(attempt=1, brief=lives.brief(), decided=decided)
+    told = story.tell(
+        "r1", [_entry("requested", {"prompt": "x"}, ms=0), _entry("context_built", built, ms=1)]
+    )
+    assert told is not None
+    assert told.decided == decided
+    assert story.to_json(told)["decided"][1] == {
+        "field": "style.mood_to",
+        "value": "calm",
+        "by": "rules",
+        "line": 2,
+        "rule": "moodTo = calm",
+        "when": ("player_choice.brave == true",),
+    }
+    shown = "\n".join(str(each) for each in show.decisions(told.decided))
+    assert "rules, line 2" in shown
+    assert "moodTo = calm  if player_choice.brave == true" in shown
+    again = msgspec.json.decode((_SAMPLES / "context_built.v1.json").read_bytes(), type=ev.ContextBuilt)
+    assert again.decided == ()

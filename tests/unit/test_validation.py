@@ -127,6 +127,7 @@ def test_what_is_not_known_is_not_checked_and_said_so() -> None:
     facts = Facts(
         kind="dialogue",
         default_contents=(),
+        templates=(),
         max_rating=Rating.RESTRICTED,
         p95_ms=1,
         provider_available=True,

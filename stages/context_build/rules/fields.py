@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from contracts.node import FallbackMode, Rating
+from contracts.node import FILM_RATINGS, FallbackMode, Pacing, Rating, SeedSource, Strategy, TransitionType
 from stages.context_build.rules.mistake import did_you_mean
 from stages.context_build.rules.tree import Scalar
 
@@ -46,22 +46,24 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return self.path.rpartition(".")[2]
 
 
-_MODES: Final = tuple(str(each) for each in FallbackMode)
+def _words(of: type[StrEnum]) -> tuple[str, ...]:
+    return tuple(str(each) for each in of)
+
+
+_MODES: Final = _words(FallbackMode)
 
 #: By path.
 FIELDS: Final[dict[str, Field]] = {
     each.path: each
     for each in (
         Field(path="purpose", takes=Takes.TEXT),
-        Field(
-            path="strategy", takes=Takes.CHOICE, values=("once", "per_playthrough", "per_player", "always")
-        ),
-        Field(path="seed_source", takes=Takes.CHOICE, values=("playthrough", "player", "timestamp", "fixed")),
+        Field(path="strategy", takes=Takes.CHOICE, values=_words(Strategy)),
+        Field(path="seed_source", takes=Takes.CHOICE, values=_words(SeedSource)),
         Field(path="enabled", takes=Takes.FLAG),
         Field(path="style.mood_from", takes=Takes.TEXT),
         Field(path="style.mood_to", takes=Takes.TEXT),
-        Field(path="style.pacing", takes=Takes.CHOICE, values=("slow", "medium", "fast")),
-        Field(path="style.transition_type", takes=Takes.CHOICE, values=("gradual", "abrupt")),
+        Field(path="style.pacing", takes=Takes.CHOICE, values=_words(Pacing)),
+        Field(path="style.transition_type", takes=Takes.CHOICE, values=_words(TransitionType)),
         Field(path="duration.min", takes=Takes.SECONDS),
         Field(path="duration.max", takes=Takes.SECONDS),
         Field(path="duration.target", takes=Takes.SECONDS),
@@ -98,14 +100,7 @@ _SHORT: Final = {
     "default_content_id": "fallback.default_content_id",
 }
 
-#: The film scale's ratings on ours.
-FILM_RATINGS: Final[dict[str, Rating]] = {
-    "G": Rating.SFW,
-    "PG": Rating.SFW,
-    "PG-13": Rating.ROMANTIC,
-    "R": Rating.MATURE_IMPLIED,
-    "NC-17": Rating.RESTRICTED,
-}
+#: Both scales.
 RATINGS: Final[dict[str, Rating]] = {**{str(each): each for each in Rating}, **FILM_RATINGS}
 
 #: Functions of INCLUDE and the element that each stands for.

@@ -1,0 +1,65 @@
+"""What do a request's template and rules add to what it says itself?
+
+Context-build, the fallback and whoever waits for a result have to agree on it: it decides the deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+import msgspec
+
+from contracts import layers
+from contracts.ports import Overrides, Templates
+from contracts.request import GenerationRequest
+
+#: Fields of a request that the conditions of rules may ask for.
+_ASKED_FOR: Final = frozenset({"player_context", "social", "world", "workspace", "tags"})
+
+
+class Expansion(msgspec.Struct, frozen=True, kw_only=True):
+    """The layers that are not in the request itself, as far as they are known."""
+
+    layers: Mapping[str, Mapping[str, Any]] = {}
+    #: Why a template that there was is not among them.
+    lost: str | None = None
+
+
+def template_of(asked: GenerationRequest) -> str | None:
+    """The id of the template that a request or its node names."""
+    return asked.template_id or (asked.node.template_id if asked.node else None)
+
+
+def context_of(asked: GenerationRequest) -> dict[str, Any]:
+    """What the conditions of a request's rules see."""
+    return asked.model_dump(mode="json", by_alias=False, exclude_unset=True, include=set(_ASKED_FOR))
+
+
+def expand(asked: GenerationRequest, *, templates: Templates, overrides: Overrides) -> Expansion:
+    """The layers of a request's template and rules; what is unknown or cannot be read says nothing.
+
+    Args:
+        asked: a checked request.
+        templates: the template library.
+        overrides: what rules come to.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    named, lost = template_of(asked), None
+    if named is not None:
+        lost = templates.lost(named)
+        template = None if lost else templates.find(named)
+        if template is not None:
+            found[layers.TEMPLATE] = layers.template_layer(template)
+    if asked.rules is not None:
+        found[layers.RULES] = overrides(asked.rules, context_of(asked))
+    return Expansion(layers=found, lost=lost)
+
+
+def unknown_template(named: str, templates: Templates) -> str:
+    """The sentence for an id that no template has: with the nearest one, or with all."""
+    known = templates.ids()
+    close = get_close_matches(named[:80], known, n=1, cutoff=0.5)
+    said = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
+    return f"there is no template {named!r}; {said}"

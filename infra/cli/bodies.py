@@ -1,0 +1,192 @@
+"""Which body do the options of ``understudy request`` mean?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+
+from infra.cli import console
+from infra.client import compose
+
+#: Names under which a file may tell the player's choices, as the rules' conditions do.
+_CHOICES: Final = ("choices", "player_choice", "playerChoice", "player_choices", "choice")
+_PLAYER: Final = {"player_id": "player_id", "playerId": "player_id", "playthrough_id": "playthrough_id"} | {
+    "playthroughId": "playthrough_id"
+}
+#: What a file with a context may tell beside the player.
+_BESIDE: Final = ("social", "world", "workspace", "tags")
+#: The kind of a request that says nothing about it.
+_USUAL: Final = "layout"
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the options say."""
+
+    prompt: str | None = None
+    file: Path | None = None
+    deadline_ms: int | None = None
+    template: str | None = None
+    rules: Path | None = None
+    node: Path | None = None
+    context: Path | None = None
+
+
+def body(parts: Parts) -> bytes:
+    """The body that the options mean; an option goes before the same field of ``--file``.
+
+    Raises:
+        Usage: neither a prompt nor a file, or both, or a file that cannot be used.
+    """
+    inputs = (parts.file, parts.rules, parts.node, parts.context)
+    if sum(str(each) == "-" for each in inputs) > 1:
+        raise console.Usage("standard input can be one of --file, --rules, --node and --context")
+    whole = _whole(parts.prompt, parts.file)
+    told: dict[str, Any] = {}
+    if parts.deadline_ms is not None:
+        told["deadline_ms"] = parts.deadline_ms
+    if parts.template is not None:
+        told["template_id"] = parts.template
+    if parts.rules is not None:
+        told["rules"] = _rules(parts.rules)
+    if parts.node is not None:
+        told["node"] = _node(parts.node)
+    if parts.context is not None:
+        told |= _context(parts.context)
+    if not told:
+        return whole
+    said = _object(whole, f"--file {parts.file}")
+    for name in ("deadlineMs", "templateId", "playerContext"):
+        if _snake(name) in told:
+            said.pop(name, None)
+    return msgspec.json.encode(said | told)
+
+
+def kind(given: str | None, body: bytes) -> str:
+    """The content kind: as given, else that of the node or template, else ``layout``.
+
+    Raises:
+        Usage: the template is unknown here, so that its kind is not known.
+    """
+    if given is not None:
+        return given
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # What is wrong with it is told where the whole of it is checked.
+        return _USUAL
+    node: Any = said.get("node")
+    fields = cast("Mapping[str, Any]", node) if isinstance(node, Mapping) else {}
+    named = fields.get("generation_type") or fields.get("generationType")
+    if isinstance(named, str):
+        return named
+    template = next(
+        (
+            each
+            for each in (
+                *(said.get(name) for name in ("template_id", "templateId")),
+                *(fields.get(name) for name in ("template_id", "templateId")),
+            )
+            if isinstance(each, str)
+        ),
+        None,
+    )
+    return _USUAL if template is None else _kind_of(template)
+
+
+def _kind_of(template: str) -> str:
+    from contracts.expansion import unknown_template
+    from infra.stores import templates as store
+
+    known = store.load(console.settings().templates_dir, strict=False)
+    found = known.find(template)
+    if found is None:
+        why = known.lost(template) or unknown_template(template, known)
+        raise console.Usage(f"template_id: {why}; a pipeline that has other templates is asked with --kind")
+    return str(found["generation_type"])
+
+
+def _whole(prompt: str | None, file: Path | None) -> bytes:
+    if file is None:
+        if prompt is None:
+            raise console.Usage("say what to generate: give PROMPT, or --file BODY.json")
+        return compose(prompt)
+    if prompt is not None:
+        raise console.Usage("give either PROMPT or --file, not both")
+    return _read(file, "--file")
+
+
+def _rules(file: Path) -> str:
+    """The rules, checked here already: what is wrong is told with line and column."""
+    from stages.context_build import rules as language
+
+    try:
+        text = _read(file, "--rules").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise console.Usage(f"--rules {file} is not UTF-8: byte {error.start} cannot be read") from None
+    try:
+        found = language.lint(language.parse(text))
+    except language.RulesError as error:
+        raise console.Usage(f"--rules {file}: {error.found}") from None
+    wrong = next((each for each in found if each.severity is language.Severity.ERROR), None)
+    if wrong is not None:
+        raise console.Usage(f"--rules {file}: {wrong}; `understudy rules check` shows all")
+    return text
+
+
+def _node(file: Path) -> Any:
+    from infra import node_files
+
+    language = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}.get(file.suffix.lower())
+    try:
+        source = node_files.read(
+            _read(file, "--node").decode("utf-8"),
+            language,  # pyright: ignore[reportArgumentType] - one of the two words, or none
+        )
+    except UnicodeDecodeError as error:
+        raise console.Usage(f"--node {file} is not UTF-8: byte {error.start} cannot be read") from None
+    except node_files.Unparsable as error:
+        raise console.Usage(f"--node {file}: {error}; {error.finding.suggestion}") from None
+    if len(source.nodes) != 1:
+        raise console.Usage(f"--node {file} holds {len(source.nodes)} nodes; a request has one")
+    return source.nodes[0]
+
+
+def _context(file: Path) -> dict[str, Any]:
+    """A player's context, in any form that ``understudy rules compile --context`` takes and a request can tell."""
+    said = _object(_read(file, "--context"), f"--context {file}")
+    told: dict[str, Any] = {name: said.pop(name) for name in _BESIDE if name in said}
+    inner: Any = next((said.pop(name) for name in ("player_context", "playerContext") if name in said), {})
+    if not isinstance(inner, dict):
+        raise console.Usage(f"--context {file}: player_context must be an object")
+    player: dict[str, Any] = {}
+    for name, value in (*cast("dict[str, Any]", inner).items(), *said.items()):
+        field = "choices" if name in _CHOICES else _PLAYER.get(name)
+        if field is None:
+            raise console.Usage(
+                f"--context {file}: a request cannot tell {name!r}; put it into choices"
+                f" (beside them: player_id, playthrough_id, {', '.join(_BESIDE)})"
+            )
+        player[field] = value
+    return told | {"player_context": player}
+
+
+def _object(body: bytes, name: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise console.Usage(f"{name} is not a JSON object: {error}") from None
+
+
+def _read(file: Path, option: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise console.Usage(f"{option} {file} cannot be read: {error.strerror}") from None
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name)

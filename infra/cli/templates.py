@@ -1,0 +1,164 @@
+"""Which node templates are there, and can they be used?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli import console
+from infra.cli.console import Json
+
+if TYPE_CHECKING:
+    from infra.stores.templates import Checked
+
+app = typer.Typer(no_args_is_help=True, help="Node templates: reusable configurations of nodes.")
+
+
+@app.command("ls")
+def ls(json: Json = False) -> None:
+    """List the templates; one that cannot be used says so."""
+    rows = _checked()
+    if json:
+        console.emit([_row(each) for each in rows])
+        return
+    from rich.text import Text
+
+    from infra.cli.show import aligned
+
+    shown = [
+        (
+            Text(each.id, style="bold" if each.ok else "red"),
+            *(str(value or "") for value in list(_summary(each).values())),
+        )
+        for each in rows
+    ]
+    for line in aligned(("template", "kind", "purpose", "mood", "strategy", "fallback", "version"), shown):
+        console.people().print(line, soft_wrap=True)
+
+
+@app.command("show")
+def show(
+    template: Annotated[str, typer.Argument(metavar="ID", help="The template's id.")], json: Json = False
+) -> None:
+    """Print one template and what it comes to with the defaults."""
+    from contracts import layers
+    from contracts.expansion import unknown_template
+    from contracts.node import Node
+    from infra.stores import templates as store
+
+    rows = {each.id: each for each in _checked()}
+    found = rows.get(template)
+    if found is None:
+        known = store.TemplateStore({each: {} for each in rows})
+        raise console.Usage(unknown_template(template, known))
+    if found.template is None:
+        console.complain(found.error)
+        console.end(console.FAILED)
+        return
+    said = store.fields(found.template)
+    merged = layers.merge(
+        {
+            layers.DEFAULTS: layers.defaults(said.get("generation_type")),
+            layers.TEMPLATE: layers.template_layer(said),
+        }
+    )
+    if json:
+        node = Node.model_validate(merged.values) if found.ok else None
+        whole = node.model_dump(mode="json", by_alias=True, exclude_none=True) if node else None
+        console.emit(_row(found) | {"template": found.template, "node": whole})
+        return
+    from rich.text import Text
+
+    from infra.cli.show import aligned, value
+
+    lines = [
+        (Text(path, style="bold"), value(_at(merged.values, path)), layer)
+        for path, layer in merged.set_by.items()
+    ]
+    for line in aligned(("field", "value", "said by"), lines):
+        console.people().print(line, soft_wrap=True)
+    _print([found])
+
+
+@app.command("check")
+def check(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="A file or a folder; none: the configured folder.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check templates as the validator checks nodes; exit status 1 if one cannot be used."""
+    rows = _checked(path)
+    ok = bool(rows) and all(each.ok for each in rows)
+    if json:
+        console.emit([_row(each) for each in rows])
+    else:
+        _print(rows, summary=True)
+        if not rows:
+            console.complain(f"no template in {path or console.settings().templates_dir}; add one")
+    console.end(console.DONE if ok else console.FAILED)
+
+
+def _checked(path: Path | None = None) -> list[Checked]:
+    from infra.stores import templates as store
+    from infra.stores.samples import DEFAULTS
+
+    settings = console.settings()
+    known = frozenset(each.stem for each in (settings.samples_dir / DEFAULTS).glob("*.json"))
+    where = path or settings.templates_dir
+    if where.is_dir():
+        return store.check(where, default_contents=known)
+    if not where.is_file():
+        raise console.Usage(f"{where} is no file or folder; give the templates' folder, or one of its files")
+    return [store.check_file(where, default_contents=known)]
+
+
+def _summary(checked: Checked) -> dict[str, Any]:
+    from contracts import layers
+    from infra.stores import templates as store
+
+    said = store.fields(checked.template) if checked.template and checked.ok else {}
+    kind = said.get("generation_type")
+    style = said.get("style") or {}
+    return {
+        "kind": kind,
+        "purpose": said.get("purpose") or (layers.defaults(kind).get("purpose") if said else None),
+        "mood": " → ".join(filter(None, (style.get("mood_from"), style.get("mood_to")))),
+        "strategy": said.get("strategy"),
+        "fallback": (said.get("fallback") or {}).get("mode")
+        or (layers.COMMON["fallback"]["mode"] if said else None),
+        "version": said.get("version", 1) if said else None,
+    }
+
+
+def _row(checked: Checked) -> dict[str, Any]:
+    return {
+        "id": checked.id,
+        "file": checked.file,
+        "ok": checked.ok,
+        **_summary(checked),
+        "errors": checked.report.errors,
+        "warnings": checked.report.warnings,
+        "suggestions": checked.report.suggestions,
+    }
+
+
+def _at(values: Any, path: str) -> Any:
+    for name in path.split("."):
+        values = values[name]
+    return values
+
+
+def _print(rows: list[Checked], *, summary: bool = False) -> None:
+    from rich.text import Text
+
+    out = console.people()
+    for each in rows:
+        found = list(zip(each.places, each.report.findings, strict=True))
+        if summary:
+            state = ("ok", "green") if each.ok else ("cannot be used", "bold red")
+            out.print(Text.assemble((f"{each.file}: ", "bold"), state), soft_wrap=True)
+        for place, one in found:
+            out.print(Text(f"{each.file}:{place.line}:{place.column} {one.severity} {one}"), soft_wrap=True)

@@ -1,0 +1,187 @@
+"""Which node templates are there, and can each of them be used?
+
+A template is a node of its own, ``<id>.json``: complete together with the defaults, and without errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+
+from contracts import validation
+from contracts.errors import UnderstudyError
+from contracts.node import Node
+from contracts.spelling import spelled
+from contracts.validation import Facts, Finding, Report
+from infra import node_files
+from infra.node_files import Place, Unparsable
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "stages" / "context_build" / "templates"
+#: Largest template, bytes.
+MAX_SIZE: Final = 64 * 1024
+
+
+class TemplateError(UnderstudyError):
+    """A template that cannot be used; the text names the file, the place and the fix."""
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """One file, and what was found in it."""
+
+    file: str
+    #: The template's id, which is the file's name; findings stand in its ``report``.
+    id: str
+    ok: bool
+    #: As the author wrote it; ``None`` where the file is no template at all.
+    template: Mapping[str, Any] | None = None
+    report: Report = Report()
+    #: Line and column of each finding.
+    places: tuple[Place, ...] = ()
+
+    @property
+    def error(self) -> str:
+        """The first error, with its place."""
+        place, found = next(zip(self.places, self.report.findings, strict=True))
+        return f"{self.file}: line {place.line}, column {place.column}: {found}"
+
+
+class TemplateStore:
+    """The templates of a folder as they were at the start; implements :class:`contracts.ports.Templates`.
+
+    Args:
+        templates: fields in snake_case, by id.
+        folder: where their files are; one that is removed meanwhile is lost.
+        broken: why others could not be used from the start, by id.
+    """
+
+    def __init__(
+        self,
+        templates: Mapping[str, Mapping[str, Any]],
+        *,
+        folder: Path = FOLDER,
+        broken: Mapping[str, str] | None = None,
+    ) -> None:
+        self._templates = templates
+        self._folder = folder
+        self._broken = broken or {}
+
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all that there are, sorted."""
+        return tuple(sorted(self._templates))
+
+    def find(self, template_id: str) -> Mapping[str, Any] | None:
+        """A template's fields in snake_case; ``None``: there is none, or it is lost."""
+        return None if self.lost(template_id) else self._templates.get(template_id)
+
+    def lost(self, template_id: str) -> str | None:
+        """Why a template that there was cannot be used any more; ``None`` otherwise."""
+        if template_id in self._broken:
+            return f"template {template_id!r} cannot be used: {self._broken[template_id]}"
+        if template_id in self._templates and not (self._folder / f"{template_id}.json").is_file():
+            return f"template {template_id!r} is gone: its file was there at the start; put it back"
+        return None
+
+
+def load(folder: Path = FOLDER, *, strict: bool = True) -> TemplateStore:
+    """Read and check every template.
+
+    Args:
+        folder: where they are.
+        strict: one that cannot be used is an error; otherwise it is lost, and the others work.
+
+    Raises:
+        TemplateError: the first one that cannot be used, or no folder.
+    """
+    if strict and not folder.is_dir():
+        raise TemplateError(f"{folder} is not a folder; give the one with the templates")
+    checked = check(folder)
+    broken = {each.id: each.error for each in checked if not each.ok}
+    if strict and broken:
+        raise TemplateError(next(iter(broken.values())))
+    good = {each.id: fields(each.template) for each in checked if each.ok and each.template is not None}
+    return TemplateStore(good, folder=folder, broken=broken)
+
+
+def fields(template: Mapping[str, Any]) -> dict[str, Any]:
+    """A template as layers have it: names in snake_case."""
+    return cast("dict[str, Any]", spelled(dict(template), Node).value)
+
+
+def check(folder: Path, *, default_contents: Container[str] | None = None) -> list[Checked]:
+    """Look at every file, the broken ones included, in the order of their names.
+
+    Args:
+        folder: where they are.
+        default_contents: ids of the default contents, if a template's own is to be looked for.
+    """
+    return [check_file(path, default_contents=default_contents) for path in sorted(folder.glob("*.json"))]
+
+
+def check_file(path: Path, *, default_contents: Container[str] | None = None) -> Checked:
+    """Look at one file, as :func:`check` does."""
+    try:
+        source = node_files.read(_text(path), "json")
+        if source.listed:
+            raise _unusable("holds a list", "write one object with the template's fields")
+    except Unparsable as error:
+        # The place stands beside the finding here.
+        said = error.finding.message.partition(": ")[2]
+        return Checked(
+            file=path.name,
+            id=path.stem,
+            ok=False,
+            report=Report(errors=(msgspec.structs.replace(error.finding, message=said),)),
+            places=(error.place,),
+        )
+    given = source.nodes[0]
+    report = validation.validate(given, facts=Facts(default_contents=default_contents))
+    own = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    wrong = (*report.errors, *_misnamed(own, path.stem)) if own else report.errors
+    report = msgspec.structs.replace(report, errors=tuple(wrong))
+    return Checked(
+        file=path.name,
+        id=path.stem,
+        ok=report.ok,
+        template=own or None,
+        report=report,
+        places=tuple(source.place(each.path) for each in report.findings),
+    )
+
+
+def _misnamed(template: Mapping[str, Any], name: str) -> list[Finding]:
+    found: list[Finding] = []
+    if template.get("id") != name:
+        said = repr(template["id"]) if "id" in template else "missing"
+        found.append(_finding("id", f"the id is {said}; the file's name says {name!r}", f"write {name!r}"))
+    deeper = [each for each in ("template_id", "templateId") if template.get(each) is not None]
+    return found + [_finding(each, "a template lies on no other one", "leave it out") for each in deeper]
+
+
+def _finding(path: str, message: str, suggestion: str) -> Finding:
+    return Finding(
+        code="TPL003",
+        severity=validation.Severity.ERROR,
+        path=path,
+        message=message,
+        suggestion=suggestion,
+    )
+
+
+def _unusable(message: str, suggestion: str) -> Unparsable:
+    return Unparsable("TPL003", f"the file {message}", Place(), suggestion)
+
+
+def _text(path: Path) -> str:
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise _unusable(f"cannot be read: {error.strerror}", "look at its rights") from None
+    if len(body) > MAX_SIZE:
+        raise _unusable(f"has more than {MAX_SIZE} bytes", "make it smaller")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unusable(f"is not UTF-8 at byte {error.start}", "save it as UTF-8") from None

@@ -1,0 +1,163 @@
+"""What do defaults, template, node, rules and request come to?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+from pydantic_core import from_json
+
+from contracts import layers
+from contracts.events import Decided
+from contracts.expansion import Expansion, context_of, template_of, unknown_template
+from contracts.node import Node
+from contracts.ports import Samples, Templates
+from contracts.request import GenerationRequest, RequestError, refuse
+from contracts.spelling import spelled
+from stages.context_build import nodes
+from stages.context_build import rules as language
+from stages.context_build.deciding import Layered
+from stages.context_build.rules import Compiled, Finding, Severity
+from stages.context_build.rules.effects import alike
+
+#: Lists of a node to which rules add.
+_LISTS: Final = ("required_elements", "avoid_elements", "content_rules")
+#: Findings of rules that a result tells.
+MOST_TOLD: Final = 20
+
+
+class TemplateLost(Exception):  # noqa: N818 - names the template's state
+    """A template that there was, and that cannot be used any more; the text says why."""
+
+
+class Laid(msgspec.Struct, frozen=True, kw_only=True):
+    """A request's node with all layers merged."""
+
+    node: Node
+    warnings: tuple[str, ...]
+    #: What was decided, and by which layer; without the defaults.
+    decided: tuple[Decided, ...]
+    #: The layers that are not in the request itself.
+    around: Mapping[str, Mapping[str, Any]]
+
+    def by(self, field: str) -> str:
+        """The layer that set a field, for people: ``rules, line 3``; ``defaults`` where none did."""
+        found = next((each for each in reversed(self.decided) if each.field == field), None)
+        if found is None:
+            return layers.DEFAULTS
+        return found.by if found.line is None else f"{found.by}, line {found.line}"
+
+
+def overrides(text: str, context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a text of rules comes to; implements :data:`contracts.ports.Overrides`."""
+    try:
+        parsed = language.parse(text)
+    except language.RulesError:
+        return {}
+    return language.compile(parsed, context).overrides
+
+
+def lay(
+    asked: GenerationRequest, body: bytes, kind: str, *, samples: Samples, templates: Templates
+) -> Laid | None:
+    """Merge the layers of a request and check what they come to.
+
+    Args:
+        asked: a checked request.
+        body: the same as it came; findings name fields as they are spelled there.
+        kind: the kind that the request's subject names.
+        samples: knows the default contents.
+        templates: the template library.
+
+    Returns:
+        the node; ``None`` for a request that has neither node nor template nor rules.
+
+    Raises:
+        RequestError: naming the field, for rules with their line.
+        TemplateLost: the template was there, and is gone.
+    """
+    if asked.node is None and asked.template_id is None and asked.rules is None:
+        return None
+    template = _template(asked, templates)
+    compiled, told = _compiled(asked)
+    raw: Any = from_json(body).get("node")
+    node: dict[str, Any] = {} if raw is None else raw
+    below = _below(template, node)
+    rules = _united(below, compiled.overrides)
+    around = {layers.TEMPLATE: layers.template_layer(template)} if template else {}
+    around |= {layers.RULES: rules} if rules else {}
+    examined = nodes.examine(
+        asked, node, kind, samples, template=template, rules=rules, expansion=Expansion(layers=around)
+    )
+    layered = Layered(asked=asked, below=below, rules=rules, trace=compiled.trace, set_by=examined.set_by)
+    refuse(examined.report, place=layered.place)
+    found = tuple(f"{layered.layer(each)}: {each}" for each in examined.report.warnings)
+    return Laid(
+        node=examined.node, warnings=(*found, *told), decided=layered.decided(examined.node), around=around
+    )
+
+
+def _template(asked: GenerationRequest, templates: Templates) -> Mapping[str, Any] | None:
+    named, below = template_of(asked), asked.node.template_id if asked.node else None
+    if named is None:
+        return None
+    if below is not None and below != named:
+        raise RequestError(
+            "template_id", f"is {named!r}, and the node's templateId is {below!r}; keep one of them"
+        )
+    lost = templates.lost(named)
+    if lost is not None:
+        raise TemplateLost(lost)
+    template = templates.find(named)
+    if template is None:
+        where = "template_id" if asked.template_id else "node.templateId"
+        raise RequestError(where, unknown_template(named, templates))
+    return template
+
+
+def _compiled(asked: GenerationRequest) -> tuple[Compiled, tuple[str, ...]]:
+    """What the request's rules come to for its player, and the warnings about them."""
+    if asked.rules is None:
+        return Compiled(overrides={}), ()
+    try:
+        parsed = language.parse(asked.rules)
+    except language.RulesError as error:
+        raise RequestError("rules", str(error.found)) from None
+    found = language.lint(parsed)
+    errors = [each for each in found if each.severity is Severity.ERROR]
+    if errors:
+        more = f" | and {len(errors) - 1} more" if len(errors) > 1 else ""
+        raise RequestError("rules", f"{errors[0]}{more}")
+    compiled = language.compile(parsed, context_of(asked))
+    warned = [each for each in found if each.severity is Severity.WARNING]
+    return compiled, _told(dict.fromkeys((*warned, *compiled.warnings)))
+
+
+def _told(found: Mapping[Finding, None]) -> tuple[str, ...]:
+    lines = [f"rules: {each}" for each in found]
+    more = len(lines) - MOST_TOLD
+    return (*lines[:MOST_TOLD], *([f"rules: and {more} more"] if more > 0 else []))
+
+
+def _below(template: Mapping[str, Any] | None, node: Mapping[str, Any]) -> layers.Merged:
+    """What lies below the rules, defaults aside."""
+    return layers.merge(
+        {
+            layers.TEMPLATE: layers.template_layer(spelled(dict(template or {}), Node).value),
+            layers.NODE: spelled(dict(node), Node).value,
+        }
+    )
+
+
+def _united(below: layers.Merged, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The layer of the rules: what they add to a list stands behind what the list has already."""
+    had = cast("dict[str, Any]", below.values.get("constraints") or {})
+    added = dict(cast("dict[str, Any]", overrides.get("constraints", {})))
+    for name in _LISTS:
+        known = {alike(each) for each in had.get(name) or ()}
+        new = [each for each in added.pop(name, ()) if alike(each) not in known]
+        if new:
+            added[name] = [*(had.get(name) or ()), *new]
+    rest = {name: value for name, value in overrides.items() if name != "constraints"}
+    return rest | ({"constraints": added} if added else {})
