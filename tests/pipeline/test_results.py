@@ -207,7 +207,7 @@ async def test_a_failed_custom_request_gets_a_placeholder_that_fits_its_schema(
         ("layout", {"propmt": "typo"}, "propmt"),
         ("layout", {"params": {"temperature": 9}}, "params.temperature"),
         ("layout", {"rules": {}}, "rules"),
-        ("layout", {"node": {"purpose": "x"}}, "node.purpose"),
+        ("layout", {"node": {"style": {"pacing": "brisk"}}}, "node.style.pacing"),
     ],
 )
 async def test_a_wrong_request_is_rejected_with_the_field_at_fault(
