@@ -270,7 +270,10 @@ async def test_llama_cpp_writes_a_live_result_through_the_stages(llama: OpenAIPr
     )
     assert isinstance(structured, Emit)
     ended = validate_repair.handle(
-        received(structured.events[0], sequence=3, kind="custom"), contents=Registry(), max_reasks=0
+        received(structured.events[0], sequence=3, kind="custom"),
+        contents=Registry(),
+        max_reasks=0,
+        accept_filled=False,
     )
     assert isinstance(ended, Emit)
     result = ended.events[0]
