@@ -84,8 +84,8 @@ def run(*, source: Path, minutes: float, seed: int, say: Say) -> Found:
     failed: collections.Counter[str] = collections.Counter()
     sizes: list[float] = []
     began = math.inf
+    tokens = 0
     try:
-        tokens = 0
         pending: collections.deque[Future[Answer]] = collections.deque()
         for number, task in enumerate(_tasks(loaded, seed)):
             if number == _FULL:

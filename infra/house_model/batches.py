@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -49,8 +50,8 @@ def copying(seed: int, step: int, vocabulary: int) -> Batch:
     """Tokens to be said again; only what is sure is learnt.
 
     First a run of random tokens said twice.  Then the items of a list besides, which come again with
-    other tokens between them, in any order or in theirs.  Lists of few different tokens have pieces of one item in another, as words do: the last token alone then does
-    not say what follows.
+    other tokens between them, in any order or in theirs.  Lists of few different tokens have pieces of
+    one item in another, as words do: the last token alone then does not say what follows.
     """
     rng = random.Random(f"copy:{seed}:{step}")  # noqa: S311 - no secret
     easy = step < _EASY
@@ -70,14 +71,6 @@ def _twice(rng: random.Random, some: list[int], width: int) -> list[tuple[int, b
     return [(token, False) for token in once] + [(token, True) for token in once]
 
 
-def _in_order(rng: random.Random, some: list[int], width: int) -> list[tuple[int, bool]]:
-    return _again(rng, some, width, ordered=True)
-
-
-def _anyhow(rng: random.Random, some: list[int], width: int) -> list[tuple[int, bool]]:
-    return _again(rng, some, width, ordered=False)
-
-
 def _again(rng: random.Random, some: list[int], width: int, *, ordered: bool) -> list[tuple[int, bool]]:
     comma, mark, *letters = some
     items = [
@@ -92,6 +85,7 @@ def _again(rng: random.Random, some: list[int], width: int, *, ordered: bool) ->
     return said
 
 
+_in_order, _anyhow = partial(_again, ordered=True), partial(_again, ordered=False)
 _EXERCISES: Final = ((_twice,), (_twice, _in_order, _anyhow), (_twice, _anyhow))
 
 

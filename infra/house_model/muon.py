@@ -52,7 +52,7 @@ def _orthogonal(stack: Any) -> Any:
     """The nearest semi-orthogonal matrices, roughly.
 
     Each iteration multiplies from the left by a polynomial of the Gram matrix, so only that square
-    matrix is iterated: a quarter less work for matrices that are three times as wide as high.
+    matrix is iterated: a little more than half the time for matrices that are three times as wide as high.
     """
     a, b, c = _COEFFICIENTS
     x = stack / (stack.norm(dim=(-2, -1), keepdim=True) + 1e-7)

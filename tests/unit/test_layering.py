@@ -21,18 +21,10 @@ from infra.stores import templates
 from stages.context_build.layering import lay
 from stages.context_build.rules import fields, limits
 from tests import lives
+from tests.unit.rules.written import EXAMPLE as RULES
 from tests.unit.test_context_build import SAMPLES, TEMPLATES, built
 
 FIRST = "romantic_to_action_transition_v1"
-RULES = """\
-IF player_choice.quest_accept == true
-  THEN moodTo = "determined" pacing = "fast"
-ELSE
-  THEN moodTo = "reflective" pacing = "slow"
-INCLUDE callback_to_scene("kiss")
-DURATION 20-40s TARGET 30s
-CONSTRAINT rating=PG-13 AVOID violence
-"""
 ACCEPTED = {"choices": {"quest_accept": True}}
 
 
