@@ -13,6 +13,7 @@ import msgspec
 from contracts.errors import ErrorCode
 from contracts.node import Rating
 from contracts.result import Attempt, RatingInfo, ResultBody, Tokens
+from contracts.social import Standing
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     required_elements: tuple[str, ...] = ()
     avoid_elements: tuple[str, ...] = ()
     rating: RatingInfo = RatingInfo()
+    #: What the world makes of the relationship; ``None`` where the request tells none.
+    social: Standing | None = None
     tags: tuple[str, ...] = ()
     workspace: str | None = None
     world: str | None = None
@@ -119,6 +122,8 @@ class Clamped(Event, frozen=True, kw_only=True):
     name: ClassVar[str] = "clamped"
     requested: Rating
     effective: Rating
+    #: Who allows no more: the world by its name, the user, or both.
+    by: str = ""
     attempt: int = 1
 
 

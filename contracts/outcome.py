@@ -47,6 +47,8 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
     letter: bool = False
     #: What happened in this stage, the trail so far included.
     trail: Any = None
+    #: What is published before it.
+    events: tuple[Event, ...] = ()
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):

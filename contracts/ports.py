@@ -11,6 +11,7 @@ from contracts.events import Params
 from contracts.node import Rating
 from contracts.prompts import PromptVersion
 from contracts.result import Attempt, Tokens
+from contracts.social import World
 
 OnToken = Callable[[str], None]
 #: What a text of rules comes to in a context: part of a node, in snake_case, whose lists are to be added to
@@ -129,6 +130,33 @@ class Samples(Protocol):
 
     def default_content(self, content_id: str) -> Sample | None:
         """The named default content, or ``None``."""
+        ...
+
+
+class Worlds(Protocol):
+    """The schemas of the worlds."""
+
+    def world(self, name: str | None) -> World | None:
+        """The world of that name, ``None`` where it has no schema; without a name the default one."""
+        ...
+
+
+class TooExplicit(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that needs a higher rating than its content may have; what it says is not repeated."""
+
+    #: Where it stands in the document, dotted; empty for the document as a whole.
+    path: str
+    #: What it is, such as ``nudity``.
+    what: str
+    #: The least rating that allows it.
+    needs: Rating
+
+
+class Explicitness(Protocol):
+    """Judges how explicit content is."""
+
+    def above(self, document: Any, allowed: Rating) -> tuple[TooExplicit, ...]:
+        """What a document says that the allowed rating does not allow; empty when it is fit."""
         ...
 
 

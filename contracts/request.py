@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
+import msgspec
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -17,9 +18,12 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
-from contracts import fingerprint, layers, validation
-from contracts.node import ContentId, Fallback, FallbackMode, Node, Rating
+from contracts import fingerprint, layers, rating, validation
+from contracts.node import Constraints, ContentId, Fallback, FallbackMode, Node, Rating
+from contracts.ports import Worlds
 from contracts.prompts import PromptConfig
+from contracts.result import RatingInfo
+from contracts.social import Social
 
 #: Largest request body, bytes.
 MAX_BODY: Final = 256 * 1024
@@ -41,7 +45,6 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Choice = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 
 _NOT_YET: Final = (
-    "social",
     "scene_from",
     "scene_to",
 )
@@ -120,8 +123,9 @@ class GenerationRequest(BaseModel):
     rules: str | None = Field(default=None, max_length=MAX_RULES)
     #: Whom the rules are about.
     player_context: PlayerContext | None = None
+    #: How those whom it is about stand to each other, and what the user allows; docs/social.md.
+    social: Social | None = None
 
-    social: Any = None
     scene_from: Any = None
     scene_to: Any = None
 
@@ -150,14 +154,28 @@ class GenerationRequest(BaseModel):
         Args:
             around: the layers of template and rules, as :attr:`contracts.expansion.Expansion.layers`.
         """
-        node = _said(self.node) if self.node else {}
-        said = {**(around or {}), layers.NODE: node, layers.REQUEST: self.layer}
-        merged = layers.merge(said).values.get("fallback")
+        merged = self._laid("fallback", around)
         try:
             return Fallback.model_validate(merged) if merged else None
         except ValidationError:
             # Context-build refuses it; until then nothing is promised.
             return None
+
+    def wanted_rating(self, around: Mapping[str, Mapping[str, Any]] | None = None) -> Rating | None:
+        """The rating of all layers, ``None`` where none says one; ``sfw`` where they cannot be read.
+
+        Args:
+            around: as for :meth:`wanted_fallback`.
+        """
+        try:
+            return Constraints.model_validate(self._laid("constraints", around) or {}).rating
+        except ValidationError:
+            return Rating.SFW
+
+    def _laid(self, part: str, around: Mapping[str, Mapping[str, Any]] | None) -> Any:
+        node = _said(self.node) if self.node else {}
+        said = {**(around or {}), layers.NODE: node, layers.REQUEST: self.layer}
+        return layers.merge(said).values.get(part)
 
     def input_hash(self, kind: str) -> str:
         """SHA-256 of what is asked for; key order and the spelling of field names do not matter."""
@@ -238,23 +256,28 @@ def _deeper_than(value: Any, levels: int) -> bool:
     return any(_deeper_than(item, levels - 1) for item in inner)  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
 
 
-class FallbackPlan(BaseModel):
+class FallbackPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What the fallback does for one request."""
-
-    model_config = ConfigDict(frozen=True)
 
     mode: FallbackMode = FallbackMode.GOLDEN_SAMPLE
     default_content_id: str | None = None
     retries: int = 0
     retry_wait_ms: int = 0
     then: FallbackMode = FallbackMode.GOLDEN_SAMPLE
-    max_rating: Rating = Rating.SFW
+    #: What was asked for and what holds, as far as it is known before the node is examined.
+    rating: RatingInfo = RatingInfo()
     deadline_ms: int = DEFAULT_DEADLINE_MS
+
+    @property
+    def max_rating(self) -> Rating:
+        """The greatest rating of a stand-in."""
+        return self.rating.effective
 
 
 def plan_fallback(
     request: GenerationRequest | None,
     *,
+    worlds: Worlds | None = None,
     default_deadline_ms: int = DEFAULT_DEADLINE_MS,
     around: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> FallbackPlan:
@@ -262,13 +285,18 @@ def plan_fallback(
 
     Args:
         request: the checked request, ``None`` for one that could not be read.
+        worlds: the worlds' schemas; none: ``sfw`` is the greatest rating.
         default_deadline_ms: milliseconds, for requests that name no deadline.
         around: the layers of the request's template and rules.
     """
+    rated = RatingInfo()
+    if request is not None and worlds is not None:
+        said = request.wanted_rating(around)
+        rated = rating.decide(said=said, social=request.social, world=request.world, worlds=worlds).rating
     fallback = request.wanted_fallback(around) if request else None
     if request is None or fallback is None:
         deadline = request.deadline_ms if request else None
-        return FallbackPlan(deadline_ms=deadline or default_deadline_ms)
+        return FallbackPlan(rating=rated, deadline_ms=deadline or default_deadline_ms)
     retrying = fallback.mode is FallbackMode.RETRY
     timeout = None if retrying else fallback.timeout_ms
     return FallbackPlan(
@@ -277,5 +305,6 @@ def plan_fallback(
         retries=fallback.retries if retrying else 0,
         retry_wait_ms=(fallback.timeout_ms or 0) if retrying else 0,
         then=fallback.then,
+        rating=rated,
         deadline_ms=request.deadline_ms or timeout or default_deadline_ms,
     )

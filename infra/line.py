@@ -205,8 +205,8 @@ def gist(line: Line) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per even
         case ev.ContextBuilt(attempt=attempt, brief=brief):
             rating = f", rating {brief.rating.effective}" if brief.rating.clamped else ""
             return f"prompt {brief.prompt_version}{rating}{_again(attempt)}"
-        case ev.Clamped(requested=requested, effective=effective):
-            return f"{requested} → {effective}"
+        case ev.Clamped(requested=requested, effective=effective, by=by):
+            return f"{requested} → {effective}{f' by {by}' if by else ''}"
         case ev.Drafted(draft=draft, attempt=attempt):
             return f"{len(draft.text):,} characters by {draft.provider}/{draft.model}{_again(attempt)}"
         case ev.Structured(document=document, reask=reask):

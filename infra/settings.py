@@ -241,6 +241,10 @@ class Settings(BaseSettings):
     samples_dir: Path = _ROOT / "golden_samples"
     #: Node templates: one JSON file for each, named for its id.
     templates_dir: Path = _ROOT / "stages" / "context_build" / "templates"
+    #: Worlds: tiers, levels of intimacy, greatest ratings.
+    worlds_dir: Path = _ROOT / "worlds"
+    #: Words that need a rating above `sfw` (TOML file).
+    rating_words: Path = _ROOT / "word_lists" / "ratings.toml"
     #: What the scripted provider does (JSON file).
     script: Path | None = None
     narrative: Narrative = Narrative()

@@ -31,9 +31,11 @@ from infra.runner.runner import Handle, Runner, Sink
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watch import ResultWatch
 from infra.runner.watchdog import FROZEN, Watchdog
+from infra.stores import explicitness as word_store
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
+from infra.stores import worlds as world_store
 from infra.stores.assets import Assets
 from infra.telemetry import logging as telemetry_logging
 from stages.audit import handle as audit
@@ -47,7 +49,7 @@ from stages.validate_repair import handle as validate_repair
 if TYPE_CHECKING:
     from contracts.envelope import Received
     from contracts.outcome import Outcome
-    from contracts.ports import Contents, Prompts, Provider, Samples, Templates
+    from contracts.ports import Contents, Explicitness, Prompts, Provider, Samples, Templates, Worlds
     from infra.nats.pull import ConsumerMissing
     from infra.settings import ModelDefaults, Settings
 
@@ -137,6 +139,12 @@ class Application:
         templates: Templates = template_store.load(
             settings.templates_dir, strict="context-build" in self.stages
         )
+        worlds = self._worlds()
+        explicitness: Explicitness = (
+            word_store.load(settings.rating_words)
+            if "validate-repair" in self.stages
+            else word_store.Words(())
+        )
         routed = providers(settings) if pipeline.EXPENSIVE & set(self.stages) else {}
         defaults = settings.narrative.defaults
         return {
@@ -146,6 +154,7 @@ class Application:
                 samples=samples,
                 prompts=prompts,
                 templates=templates,
+                worlds=worlds,
                 freeform=_params(defaults.freeform),
                 structuring=_params(defaults.structuring),
                 default_deadline_ms=settings.deadline_ms,
@@ -155,6 +164,7 @@ class Application:
             "validate-repair": partial(
                 validate_repair.handle,
                 contents=contents,
+                explicitness=explicitness,
                 max_reasks=settings.max_reasks,
                 accept_filled=settings.accept_filled,
             ),
@@ -165,10 +175,21 @@ class Application:
                 contents=contents,
                 templates=templates,
                 overrides=overrides,
+                worlds=worlds,
                 default_deadline_ms=settings.deadline_ms,
             ),
             "audit": partial(audit.handle, store_prompts=settings.audit.store_prompts),
         }
+
+    def _worlds(self) -> Worlds:
+        try:
+            return world_store.load(self.settings.worlds_dir)
+        except world_store.WorldError as error:
+            if "context-build" in self.stages:
+                raise
+            # The fallback answers without them, at sfw.
+            self.log.warning("worlds left out", problem=str(error), stages=self.stages)
+            return world_store.WorldStore({})
 
     async def _write(self, received: Received[Any], *, providers: dict[str, Provider]) -> Outcome:
         announce = self._announcer(received, freeform_gen.STAGE)

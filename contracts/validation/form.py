@@ -128,18 +128,19 @@ def _no_target(reading: Reading) -> Iterable[Found]:
 
 
 def _explicit(reading: Reading) -> Iterable[Found]:
-    constraints = reading.node.constraints
+    constraints, most = reading.node.constraints, reading.facts.max_rating
     if constraints is None or constraints.rating is None:
         return
+    held = min(constraints.rating, most or constraints.rating, key=lambda rating: rating.rank)
     for field in ("required_elements", "content_rules"):
         for index, said in enumerate(getattr(constraints, field)):
             asked = [least for word in elements.words(said).split() if (least := _least(word))]
             least = max(asked, key=lambda rating: rating.rank, default=Rating.SFW)
-            if least.rank > constraints.rating.rank:
+            if least.rank > held.rank:
+                whose = "the node allows" if held is constraints.rating else "world and user allow"
                 yield Found(
                     ("constraints", field, index),
-                    f"{said!r} usually needs the rating {str(least)!r}, and {str(constraints.rating)!r} "
-                    "is what the node allows",
+                    f"{said!r} usually needs the rating {str(least)!r}, and {str(held)!r} is what {whose}",
                     "raise the rating, or ask for something milder",
                 )
 

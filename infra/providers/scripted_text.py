@@ -14,6 +14,8 @@ _TIMES: Final = ("dawn", "morning", "noon", "afternoon", "dusk", "night")
 _MOODS: Final = ("quiet", "restless", "bright", "uneasy")
 _NUMBERS: Final = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _COUNT: Final = re.compile(r"\b([1-8]|" + "|".join(_NUMBERS) + r")\b", re.IGNORECASE)
+#: What must not be named is no part of the wish; a writer who names it is drawn again.
+_AVOIDED: Final = re.compile(r"\navoid elements: [^\n]*")
 _MIDDLES: Final = (
     "It begins in plain sight, with something that nobody looks at twice.",
     "The first part is easy and teaches what the second part asks for.",
@@ -29,7 +31,7 @@ _ENDS: Final = (
 def wish(text: str) -> str:
     """The first sentence of what a rendered prompt asks for; one line, at most 160 characters."""
     quoted = text.rpartition("\n>>>")[0].rpartition("<<<\n")[2] or text
-    line = " ".join(quoted[:2000].split())
+    line = " ".join(_AVOIDED.sub("", quoted[:2000]).split())
     return line.partition(". ")[0][:160].strip(" .") or "nothing in particular"
 
 

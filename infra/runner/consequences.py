@@ -86,6 +86,8 @@ class Consequences:
             case Retry():
                 out.append(self._retried(delivery, outcome, address, sender))
             case Fail() | Reject():
+                for event in outcome.events if isinstance(outcome, Fail) else ():
+                    add(event)
                 out += await self._letters(delivery, outcome, address, sender)
                 ending = await self._ending(delivery, outcome, address)
                 if ending is not None:

@@ -110,7 +110,7 @@ class Runner:
         began = time.perf_counter()
         suspect = delivery.deliveries > 1
         code: ErrorCode | None = None
-        problem = ""
+        problem = notice = ""
         try:
             try:
                 outcome = await self._decide(delivery, suspect=suspect)
@@ -122,7 +122,7 @@ class Runner:
                 problem = outcome.why
             else:
                 code = getattr(outcome, "code", None)
-                problem = getattr(outcome, "message", "")
+                problem, notice = getattr(outcome, "message", ""), _notice(outcome)
                 elapsed_ms = (time.perf_counter() - began) * 1000
                 await self._carry_out(delivery, outcome, elapsed_ms)
                 await delivery.ack()
@@ -136,7 +136,7 @@ class Runner:
         except Unavailable as error:
             ending, problem = "waits", str(error)
             await self._wait_outside(delivery)
-        self._report(delivery, began, ending, code, problem)
+        self._report(delivery, began, ending, code, problem, notice)
 
     # -- decode, guard, run --------------------------------------------------------------------
 
@@ -291,9 +291,15 @@ class Runner:
         await self._put_off(delivery, wait, suspect=delivery.deliveries > 1)
 
     def _report(
-        self, delivery: Delivery, began: float, ending: str, code: ErrorCode | None, problem: str
+        self,
+        delivery: Delivery,
+        began: float,
+        ending: str,
+        code: ErrorCode | None,
+        problem: str,
+        notice: str = "",
     ) -> None:
-        quiet = (code is None and not problem) or code is ErrorCode.GEN_PROVIDER_DISABLED
+        quiet = not notice and ((code is None and not problem) or code is ErrorCode.GEN_PROVIDER_DISABLED)
         level = logging.DEBUG if quiet else logging.WARNING
         if not self._log.is_enabled_for(level):
             return
@@ -311,6 +317,7 @@ class Runner:
             ending=ending,
             code=code,
             problem=problem or None,
+            notice=notice or None,
             ms=round((time.perf_counter() - began) * 1000, 2),
         )
 
@@ -318,6 +325,14 @@ class Runner:
 class _PutOff(msgspec.Struct, frozen=True):
     seconds: float
     why: str
+
+
+def _notice(outcome: Outcome) -> str:
+    """What people should hear of although it went well: a rating that was lowered."""
+    for event in outcome.events if isinstance(outcome, Emit | Fail) else ():
+        if isinstance(event, ev.Clamped):
+            return f"rating lowered from {event.requested} to {event.effective} by {event.by}"
+    return ""
 
 
 def _fresh(received: Received[Any], delivery: Delivery) -> bool:

@@ -12,18 +12,20 @@ from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
-from contracts.ports import Contents, Prompts, Samples, Templates
-from stages.context_build.layering import TemplateLost, lay
+from contracts.ports import Contents, Prompts, Samples, Templates, Worlds
+from stages.context_build import social
+from stages.context_build.layering import Laid, TemplateLost, lay
 from stages.context_build.prompts import render_freeform
 
 
-def handle(
+def handle(  # noqa: PLR0913 - the ports that it needs
     received: Received[Any],
     *,
     contents: Contents,
     samples: Samples,
     prompts: Prompts,
     templates: Templates,
+    worlds: Worlds,
     freeform: ev.Params,
     structuring: ev.Params,
     default_deadline_ms: int,
@@ -36,13 +38,15 @@ def handle(
         samples: golden samples and default contents.
         prompts: the prompt families.
         templates: the node templates.
+        worlds: the worlds' schemas.
         freeform: parameters of the writing call where the request names none.
         structuring: parameters of the structuring call.
         default_deadline_ms: deadline of requests that name none.
 
     Returns:
-        ``context_built``; a rejection that names the field and the fix; for a disabled node a failure
-        that lets its fallback answer.
+        ``context_built``, after ``clamped`` where the rating was lowered; a rejection that names the field
+        and the fix; for a disabled node, or wishes that contradict each other, a failure that lets the
+        fallback answer.
     """
     event = received.event
     if not isinstance(event, Requested):
@@ -50,27 +54,27 @@ def handle(
     try:
         asked = request.read(event.body, received.kind)
         _require_usable(asked, contents, samples)
-        laid = lay(asked, event.body, received.kind, samples=samples, templates=templates)
+        laid = lay(asked, event.body, received.kind, samples=samples, templates=templates, worlds=worlds)
         node = laid.node if laid else Node()
-        constraints = node.constraints or Constraints()
+        setting = social.build(asked, node.constraints or Constraints(), worlds)
+        constraints = setting.constraints
         instruction = render_freeform(
             prompts,
             received.kind,
             asked.prompt,
-            node=node,
+            node=node.model_copy(update={"constraints": constraints}),
             schema=asked.schema_,
             config=asked.prompt_config,
+            told=setting.told,
         )
     except request.RequestError as error:
         return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error))
     except TemplateLost as lost:
         return Fail(code=ErrorCode.GEN_INTERNAL, message=str(lost))
-    trail = ev.Trail(warnings=(*(laid.warnings if laid else ()), *instruction.warnings))
-    if laid is not None and not node.enabled:
-        by = laid.by("enabled")
-        return Fail(
-            code=ErrorCode.GEN_PROVIDER_DISABLED, message=f"its node is disabled (by its {by})", trail=trail
-        )
+    trail = ev.Trail(warnings=(*(laid.warnings if laid else ()), *setting.warnings, *instruction.warnings))
+    refused = _refused(laid, setting)
+    if refused is not None:
+        return Fail(code=refused[0], message=refused[1], trail=trail, events=setting.clamped)
     plan = request.plan_fallback(
         asked, default_deadline_ms=default_deadline_ms, around=laid.around if laid else None
     )
@@ -90,14 +94,24 @@ def handle(
         schema=asked.schema_,
         required_elements=constraints.required_elements,
         avoid_elements=constraints.avoid_elements,
+        rating=setting.decision.rating,
+        social=setting.standing,
         tags=asked.tags,
         workspace=asked.workspace,
         world=asked.world,
         replay_of=asked.replay_of,
     )
-    return Emit(
-        events=(ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=laid.decided if laid else ()),)
-    )
+    built = ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=laid.decided if laid else ())
+    return Emit(events=(*setting.clamped, built))
+
+
+def _refused(laid: Laid | None, setting: social.Setting) -> tuple[ErrorCode, str] | None:
+    """Why no model is asked, although the request is in order."""
+    if laid is not None and not laid.node.enabled:
+        return ErrorCode.GEN_PROVIDER_DISABLED, f"its node is disabled (by its {laid.by('enabled')})"
+    if setting.contradiction is not None:
+        return ErrorCode.GEN_CONSTRAINT_FAIL, setting.contradiction
+    return None
 
 
 def _require_usable(asked: request.GenerationRequest, contents: Contents, samples: Samples) -> None:

@@ -12,7 +12,7 @@ from contracts import layers
 from contracts.events import Decided
 from contracts.expansion import Expansion, context_of, template_of, unknown_template
 from contracts.node import Node
-from contracts.ports import Samples, Templates
+from contracts.ports import Samples, Templates, Worlds
 from contracts.request import GenerationRequest, RequestError, refuse
 from contracts.spelling import spelled
 from stages.context_build import nodes
@@ -59,7 +59,13 @@ def overrides(text: str, context: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def lay(
-    asked: GenerationRequest, body: bytes, kind: str, *, samples: Samples, templates: Templates
+    asked: GenerationRequest,
+    body: bytes,
+    kind: str,
+    *,
+    samples: Samples,
+    templates: Templates,
+    worlds: Worlds,
 ) -> Laid | None:
     """Merge the layers of a request and check what they come to.
 
@@ -69,6 +75,7 @@ def lay(
         kind: the kind that the request's subject names.
         samples: knows the default contents.
         templates: the template library.
+        worlds: know the greatest rating.
 
     Returns:
         the node; ``None`` for a request that has neither node nor template nor rules.
@@ -88,7 +95,14 @@ def lay(
     around = {layers.TEMPLATE: layers.template_layer(template)} if template else {}
     around |= {layers.RULES: rules} if rules else {}
     examined = nodes.examine(
-        asked, node, kind, samples, template=template, rules=rules, expansion=Expansion(layers=around)
+        asked,
+        node,
+        kind,
+        samples=samples,
+        worlds=worlds,
+        expansion=Expansion(layers=around),
+        template=template,
+        rules=rules,
     )
     layered = Layered(asked=asked, below=below, rules=rules, trace=compiled.trace, set_by=examined.set_by)
     refuse(examined.report, place=layered.place)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from contracts import validation
+from contracts import rating, validation
 from contracts.expansion import Expansion
-from contracts.ports import Samples
+from contracts.ports import Samples, Worlds
 from contracts.request import GenerationRequest
 
 #: What a node may say and nothing acts on yet; the request's result tells.
 WITHOUT_EFFECT: Final = (
     "purpose",
-    "constraints.rating",
     "strategy",
     "seed_source",
     "version",
@@ -24,8 +23,9 @@ def examine(
     asked: GenerationRequest,
     node: Any,
     kind: str,
-    samples: Samples,
     *,
+    samples: Samples,
+    worlds: Worlds,
     expansion: Expansion,
     template: Mapping[str, Any] | None = None,
     rules: Mapping[str, Any] | None = None,
@@ -37,6 +37,7 @@ def examine(
         node: its node as it came; findings name fields as they are spelled there.
         kind: the kind that the request's subject names.
         samples: knows the default contents.
+        worlds: know the greatest rating.
         expansion: the layers that are not in the request, to know which default content is meant.
         template: the layer below the node.
         rules: the layer above it.
@@ -44,7 +45,12 @@ def examine(
     fallback = asked.wanted_fallback(expansion.layers)
     named = fallback.default_content_id if fallback else None
     known = (named,) if named is not None and samples.default_content(named) is not None else ()
+    limits = rating.decide(said=None, social=asked.social, world=asked.world, worlds=worlds)
     facts = validation.Facts(
-        kind=kind, default_contents=known, social=asked.social is not None, without_effect=WITHOUT_EFFECT
+        kind=kind,
+        default_contents=known,
+        max_rating=limits.most,
+        social=asked.social is not None,
+        without_effect=WITHOUT_EFFECT,
     )
     return validation.examine(node, template=template, rules=rules, request=asked.layer, facts=facts)

@@ -40,6 +40,7 @@ def render_freeform(
     node: Node | None = None,
     schema: Mapping[str, Any] | None = None,
     config: PromptConfig | None = None,
+    told: tuple[str, ...] = (),
     drafts: bool = False,
 ) -> Rendered:
     """The instruction for the writing stage.
@@ -53,6 +54,7 @@ def render_freeform(
         node: its style, duration and constraints are told with the wish.
         schema: a request's own; the prose has to say what its fields need.
         config: which version is to be used, and its variables; none: the latest of the kind's own family.
+        told: what the world and the relationship ask for; lines below the wish, whatever the version.
         drafts: whether a version that was not released may be named.
 
     Raises:
@@ -65,7 +67,7 @@ def render_freeform(
     if chosen.inline_prompt is not None:
         prompt = f"{prompt}\n{_inline(chosen.inline_prompt, variables)}"
         variables, warnings = {}, (_DEPRECATED,)
-    own = {"wish": prompt, "schema": schema} | _directions(node or Node())
+    own = {"wish": "\n".join((prompt, *told)), "schema": schema} | _directions(node or Node())
     untold = [name for name in own if own[name] and name not in version.variables and name != "schema"]
     if untold:
         warnings += (f"{version.id} does not tell the writer {', '.join(untold)}; choose a later version",)

@@ -29,6 +29,11 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     #: Why the request's template had no say in the plan.
     lost: str | None = None
 
+    @property
+    def rating(self) -> RatingInfo:
+        """What context-build settled, else what could be told without it."""
+        return self.brief.rating if self.brief else self.plan.rating
+
 
 def choose(
     samples: tuple[Sample, ...], *, max_rating: Rating, tags: tuple[str, ...], key: str
@@ -82,7 +87,7 @@ def _golden(ending: Ending, why: str, samples: Samples, contents: Contents) -> e
     tags = ending.asked.tags if ending.asked else ()
     found = choose(
         samples.of_kind(ending.kind),
-        max_rating=ending.plan.max_rating,
+        max_rating=ending.rating.effective,
         tags=tags,
         key=_input_hash(ending) or ending.request_id,
     )
@@ -96,7 +101,7 @@ def _default(ending: Ending, why: str, samples: Samples, contents: Contents) -> 
     found = samples.default_content(wanted)
     if found is None:
         return _golden(ending, f"{why}; default content {wanted!r} is gone", samples, contents)
-    if found.rating.rank > ending.plan.max_rating.rank:
+    if found.rating.rank > ending.rating.effective.rank:
         return _golden(ending, f"{why}; default content {wanted!r} is rated too high", samples, contents)
     return _stand_in(ending, Origin.DEFAULT_CONTENT, f"{why}; default content {wanted} stood in", found)
 
@@ -150,7 +155,7 @@ def _result(ending: Ending, status: Status, origin: Origin, reason: str, **conte
             seed=brief.freeform.seed if brief else None,
             prompt_version=brief.prompt_version if brief else None,
             prompt_hash=brief.prompt_hash if brief else None,
-            rating=brief.rating if brief else RatingInfo(),
+            rating=ending.rating,
             cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
             warnings=trail.warnings,
             replay_of=ending.asked.replay_of if ending.asked else None,

@@ -14,7 +14,7 @@ from contracts.errors import ErrorCode
 from contracts.expansion import expand
 from contracts.node import FallbackMode
 from contracts.outcome import Emit, Outcome, Schedule
-from contracts.ports import Contents, Log, Overrides, Samples, StoredRequest, Templates
+from contracts.ports import Contents, Log, Overrides, Samples, StoredRequest, Templates, Worlds
 from contracts.result import ErrorInfo
 from stages.fallback.answer import Ending, answer
 
@@ -37,6 +37,7 @@ async def handle(
     contents: Contents,
     templates: Templates,
     overrides: Overrides,
+    worlds: Worlds,
     default_deadline_ms: int,
 ) -> Outcome:
     """Arm the deadline of a new request; answer one that failed, ran late or was cancelled.
@@ -48,13 +49,18 @@ async def handle(
         contents: the content kinds, for placeholders.
         templates: the node templates.
         overrides: what rules come to.
+        worlds: the worlds' schemas, for ratings that context-build could not settle.
         default_deadline_ms: deadline of requests that name none.
 
     Returns:
         the deadline's timer, the next attempt, or the result; nothing for an unknown request.
     """
     plan_of = partial(
-        _plan, templates=templates, overrides=overrides, default_deadline_ms=default_deadline_ms
+        _plan,
+        templates=templates,
+        overrides=overrides,
+        worlds=worlds,
+        default_deadline_ms=default_deadline_ms,
     )
     event = received.event
     if isinstance(event, Requested):
@@ -81,7 +87,13 @@ class _Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _plan(
-    body: bytes, kind: str, *, templates: Templates, overrides: Overrides, default_deadline_ms: int
+    body: bytes,
+    kind: str,
+    *,
+    templates: Templates,
+    overrides: Overrides,
+    worlds: Worlds,
+    default_deadline_ms: int,
 ) -> _Planned:
     try:
         asked = request.read(body, kind)
@@ -89,7 +101,13 @@ def _plan(
         plan = request.plan_fallback(None, default_deadline_ms=default_deadline_ms)
         return _Planned(asked=None, fault=str(error), plan=plan)
     more = expand(asked, templates=templates, overrides=overrides)
-    plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms, around=more.layers)
+    plan = request.plan_fallback(
+        asked,
+        # A template that is lost may have lowered the rating.
+        worlds=None if more.lost else worlds,
+        default_deadline_ms=default_deadline_ms,
+        around=more.layers,
+    )
     return _Planned(asked=asked, plan=plan, lost=more.lost)
 
 

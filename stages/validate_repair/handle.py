@@ -11,7 +11,7 @@ from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail, Outcome
-from contracts.ports import GRAMMAR, Contents
+from contracts.ports import GRAMMAR, Contents, Explicitness
 from contracts.quoting import last_quoted
 from contracts.result import SCRIPTED, Cost, Level, Meta, Origin, Receipt, Status
 from stages.validate_repair import mend, quality
@@ -24,12 +24,20 @@ MAX_EVIDENCE = 8_000
 _MENDED = "the model's document had to be mended; its receipt says what was changed"
 
 
-def handle(received: Received[Any], *, contents: Contents, max_reasks: int, accept_filled: bool) -> Outcome:
+def handle(
+    received: Received[Any],
+    *,
+    contents: Contents,
+    explicitness: Explicitness,
+    max_reasks: int,
+    accept_filled: bool,
+) -> Outcome:
     """Check one document: parse, mend what is no JSON, validate; ask again, or give up.
 
     Args:
         received: a ``structured`` event.
         contents: the content kinds.
+        explicitness: judges what the effective rating allows.
         max_reasks: how often structuring may be asked again.
         accept_filled: take a document in which the repair put values that nobody wrote.
 
@@ -40,6 +48,8 @@ def handle(received: Received[Any], *, contents: Contents, max_reasks: int, acce
     if not isinstance(event, ev.Structured):
         raise TypeError(f"validate-repair does not take {received.name}")
     parsed, code, faults = _read(event, received.kind, contents, accept_filled=accept_filled)
+    if not faults:
+        code, faults = _unfit(parsed.document, event.brief, explicitness)
     if not faults:
         return _succeed(received, event, parsed)
     faults = faults[:MAX_FAULTS]
@@ -68,7 +78,7 @@ def handle(received: Received[Any], *, contents: Contents, max_reasks: int, acce
 def _read(
     event: ev.Structured, kind: str, contents: Contents, *, accept_filled: bool
 ) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
-    """The document, and what is wrong with it; with the code for a request that ends with that."""
+    """The document, and why it is not valid; with the code for a request that ends with that."""
     invalid, nothing = ErrorCode.GEN_SCHEMA_INVALID, Parsed(document=None)
     if event.document.finish_reason == "length":
         # A prefix can be mended into something valid that nobody wrote to its end.
@@ -86,12 +96,27 @@ def _read(
     faults = contents.faults(kind, parsed.document, event.brief.schema)
     if faults:
         parsed, faults = _mended(parsed, faults, kind, event, contents)
-    if faults:
-        return parsed, invalid, faults
-    brief = event.brief
-    said = elements.texts(parsed.document)
-    unmet = elements.faults(said, required=brief.required_elements, avoid=brief.avoid_elements)
-    return parsed, ErrorCode.GEN_CONSTRAINT_FAIL, unmet
+    return parsed, invalid, faults
+
+
+def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[ErrorCode, tuple[str, ...]]:
+    """Why a valid document is not what was asked for; the rating's code goes before the elements'."""
+    explicit = _too_explicit(document, brief, explicitness)
+    unmet = elements.faults(
+        elements.texts(document), required=brief.required_elements, avoid=brief.avoid_elements
+    )
+    code = ErrorCode.GEN_RATING_VIOLATION if explicit else ErrorCode.GEN_CONSTRAINT_FAIL
+    return code, (*explicit, *unmet)
+
+
+def _too_explicit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[str, ...]:
+    """What the rating does not allow, in words that it does: people read them in the result."""
+    allowed = brief.rating.effective
+    return tuple(
+        f"{each.path}: {each.what} needs the rating {str(each.needs)!r}, and {str(allowed)!r} is the greatest "
+        "here; say it milder, or leave it out"
+        for each in explicitness.above(document, allowed)
+    )
 
 
 def _mended(

@@ -12,6 +12,7 @@ from contracts.outcome import Emit, Fail
 from contracts.result import Origin
 from infra.providers.local import LocalProvider
 from infra.settings import Local
+from infra.stores.explicitness import Words
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
 from tests import lives
@@ -71,6 +72,7 @@ async def test_a_live_document_is_valid_or_there_is_none(provider, prose, kind) 
     checked: Any = validate_repair.handle(
         lives.received(structured, sequence=2, kind=kind),
         contents=CONTENTS,
+        explicitness=Words(()),
         max_reasks=0,
         accept_filled=False,
     )

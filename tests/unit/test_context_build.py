@@ -18,7 +18,7 @@ from contracts.outcome import Emit, Fail, Reject
 from contracts.quoting import last_quoted
 from contracts.validation import Facts, validate
 from infra.settings import load
-from infra.stores import prompts, samples, templates
+from infra.stores import prompts, samples, templates, worlds
 from stages.context_build.handle import handle
 from stages.context_build.nodes import WITHOUT_EFFECT
 from stages.context_build.prompts import render_freeform
@@ -29,6 +29,7 @@ PARAMS = ev.Params(temperature=0.8, top_p=0.95, max_tokens=1500, seed=0, timeout
 SAMPLES = samples.load(load().samples_dir)
 PROMPTS = prompts.load()
 TEMPLATES = templates.load()
+WORLDS = worlds.load(load().worlds_dir)
 
 
 def built(kind: str = "layout", *, templates_: Any = None, **fields: Any) -> Any:
@@ -39,6 +40,7 @@ def built(kind: str = "layout", *, templates_: Any = None, **fields: Any) -> Any
         samples=SAMPLES,
         prompts=PROMPTS,
         templates=templates_ or TEMPLATES,
+        worlds=WORLDS,
         freeform=PARAMS,
         structuring=PARAMS,
         default_deadline_ms=9000,

@@ -18,7 +18,7 @@ from contracts.outcome import Emit, Schedule
 from contracts.ports import Sample, StoredRequest
 from contracts.result import Origin, Status
 from infra.settings import load
-from infra.stores import samples, templates
+from infra.stores import samples, templates, worlds
 from stages.context_build.layering import overrides
 from stages.fallback.answer import choose
 from stages.fallback.handle import handle
@@ -27,6 +27,7 @@ from tests import lives
 SHIPPED = samples.load(load().samples_dir)
 CONTENTS = Registry()
 TEMPLATES = templates.load()
+WORLDS = worlds.load(load().worlds_dir)
 DISABLED, LATE = ErrorCode.GEN_PROVIDER_DISABLED, ErrorCode.GEN_TIMEOUT
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
@@ -67,6 +68,7 @@ async def handled(
         contents=CONTENTS,
         templates=library,
         overrides=overrides,
+        worlds=WORLDS,
         default_deadline_ms=9000,
     )
 

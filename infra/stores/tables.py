@@ -1,0 +1,67 @@
+"""What stands in a TOML file that people write, and which field of it is at fault?"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from contracts.errors import UnderstudyError
+
+#: Largest file, bytes.
+MAX_SIZE: Final = 512 * 1024
+_CAPITAL: Final = re.compile("[A-Z]")
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read(path: Path, model: type[Model], error: type[UnderstudyError], **more: Any) -> Model:
+    """A checked file.
+
+    Args:
+        path: the file.
+        model: what it must be.
+        error: what is raised.
+        more: fields that the file itself must not have.
+
+    Raises:
+        UnderstudyError: ``error``, naming file, field and fix.
+    """
+    try:
+        if path.stat().st_size > MAX_SIZE:
+            raise error(f"{path.name}: has more than {MAX_SIZE} bytes; make it smaller")
+        given = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as problem:
+        raise error(f"{path.name}: cannot be read ({problem.strerror}); see that it is there") from None
+    except UnicodeDecodeError as problem:
+        raise error(f"{path.name}: is not UTF-8 at byte {problem.start}; save it as UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise error(f"{path.name}: is not TOML: {problem}") from None
+    twice = next((name for name in more if name in given), None)
+    if twice is not None:
+        raise error(f"{path.name}: {twice}: is not the file's to say; leave it out")
+    try:
+        return model.model_validate(given | more)
+    except ValidationError as problem:
+        raise error(f"{path.name}: {_fault(problem, model)}") from None
+
+
+def _fault(problem: ValidationError, model: type[BaseModel]) -> str:
+    first = problem.errors(include_url=False)[0]
+    where = [str(part) for part in first["loc"] if part != "[key]"]
+    said = first["msg"].removeprefix("Value error, ")
+    match first["type"]:
+        case "extra_forbidden":
+            known = f"; a file has {', '.join(model.model_fields)}" if len(where) == 1 else ""
+            said = f"unknown field{known}; leave it out or correct its spelling"
+        case "missing":
+            # Nobody wrote it: as our own files spell it.
+            where[-1] = _CAPITAL.sub(lambda found: f"_{found[0].lower()}", where[-1])
+            said = "is missing; add it"
+        case "value_error":
+            pass
+        case _:
+            said = f"{repr(first['input'])[:60]} cannot stand here: {said[:1].lower()}{said[1:]}"
+    return f"{'.'.join(where)}: {said}" if where else said

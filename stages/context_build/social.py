@@ -1,0 +1,104 @@
+"""What does a request's content have to keep to, for the sake of its world, its relationship and its user?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from contracts import elements, rating
+from contracts import events as ev
+from contracts.node import Constraints
+from contracts.ports import Worlds
+from contracts.request import GenerationRequest
+from contracts.social import Level, Standing, Tier, standing
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What world, relationship and user add to a request."""
+
+    decision: rating.Decision
+    #: ``None`` where the request tells no relationship, or nothing is known about any world.
+    standing: Standing | None
+    #: The node's own, with what world and user avoid.
+    constraints: Constraints
+    #: What the writer is told below the wish, one line each.
+    told: tuple[str, ...] = ()
+    #: What the result says about it.
+    warnings: tuple[str, ...] = ()
+    #: Why no content can be what all of them want; ``None`` where some can.
+    contradiction: str | None = None
+
+    @property
+    def clamped(self) -> tuple[ev.Clamped, ...]:
+        """The event that tells of a lowered rating; none where it was not."""
+        held = self.decision.rating
+        if not held.clamped:
+            return ()
+        return (ev.Clamped(requested=held.requested, effective=held.effective, by=self.decision.by),)
+
+
+def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) -> Setting:
+    """Build the social context, and settle the rating.
+
+    Args:
+        asked: the request.
+        constraints: its node's, all layers merged.
+        worlds: the worlds' schemas.
+    """
+    social = asked.social
+    named = worlds.world(asked.world)
+    world = named or worlds.world(None)
+    decision = rating.decide(said=constraints.rating, social=social, world=asked.world, worlds=worlds)
+    stands, told = None, list[str]()
+    if social is not None and social.tells and world is not None:
+        stands, tier, level = standing(social, world)
+        told += _relationship(tier, level)
+    if named is not None and named.preferences.tone is not None:
+        told.append(f"tone: {named.preferences.tone}")
+    if stands is not None or constraints.rating is not None:
+        told.append(f"rating: {decision.rating.effective}")
+    whose = {
+        f"world {asked.world or 'default'!r}": named.preferences.avoid_elements if named else (),
+        "the user": social.preferences.avoid_elements if social else (),
+    }
+    return Setting(
+        decision=decision,
+        standing=stands,
+        constraints=_avoiding(constraints, whose.values()),
+        told=tuple(told),
+        warnings=() if named else (_unknown(asked.world),),
+        contradiction=next(
+            (
+                f"{wanted!r} is required, and {who} avoids {avoided!r}; require something else"
+                for who, avoids in whose.items()
+                for avoided in avoids
+                for wanted in constraints.required_elements
+                if elements.includes(wanted, avoided)
+            ),
+            None,
+        ),
+    )
+
+
+def _relationship(tier: Tier, level: Level) -> tuple[str, str]:
+    return (
+        f"relationship: {tier.name}{f' ({tier.says})' if tier.says else ''}",
+        f"intimacy: {level.band}, {level.name}{f' ({level.says})' if level.says else ''}",
+    )
+
+
+def _avoiding(constraints: Constraints, more: Iterable[tuple[str, ...]]) -> Constraints:
+    known = {elements.words(each) for each in constraints.avoid_elements}
+    added: dict[str, str] = {}
+    for avoided in (each for some in more for each in some):
+        words = elements.words(avoided)
+        if words not in known:
+            added.setdefault(words, avoided)
+    if not added:
+        return constraints
+    return constraints.model_copy(update={"avoid_elements": (*constraints.avoid_elements, *added.values())})
+
+
+def _unknown(world: str | None) -> str:
+    return f"world: {world or 'default'!r} has no schema, so its rating is 'sfw' at most; docs/social.md"
