@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -20,11 +21,12 @@ from faststream.nats import NatsBroker
 from contracts import events as ev
 from contracts import pipeline
 from contracts.content.registry import Registry
+from infra.engine.task import EngineError
 from infra.nats import topology
 from infra.nats.lookup import Lookup
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
-from infra.providers.routing import providers, refused_schemas
+from infra.providers.routing import Loading, providers, refused_schemas
 from infra.runner.gate import Gate
 from infra.runner.progress import Announcer
 from infra.runner.runner import Handle, Runner, Sink
@@ -75,6 +77,7 @@ class Application:
         self.assets = Assets(self.wire)
         self.ready: asyncio.Event = asyncio.Event()
         self.log = structlog.get_logger()
+        self.providers: list[Provider] = []
         self._stopping = False
         self._watchdog = Watchdog()
         self.broker = NatsBroker(
@@ -145,7 +148,8 @@ class Application:
             if "validate-repair" in self.stages
             else word_store.Words(())
         )
-        routed = providers(settings) if pipeline.EXPENSIVE & set(self.stages) else {}
+        expensive = pipeline.EXPENSIVE & set(self.stages)
+        routed = providers(settings, on_made=self.providers.append) if expensive else {}
         defaults = settings.narrative.defaults
         return {
             "context-build": partial(
@@ -227,6 +231,22 @@ class Application:
     async def _started(self) -> None:
         self.ready.set()
 
+    async def load_models(self) -> None:
+        """Load the local model before the first request waits for it; what cannot be is logged."""
+        await self.ready.wait()
+        for provider in self.providers:
+            if not isinstance(provider, Loading):
+                continue
+            began = monotonic()
+            try:
+                await provider.ready()
+            except EngineError as error:
+                self.log.error(  # noqa: TRY400 - the text says it all
+                    "the model cannot be loaded", provider=provider.name, problem=str(error)
+                )
+            else:
+                self.log.info("model loaded", model=provider.model, seconds=round(monotonic() - began, 1))
+
     async def _reconnected(self) -> None:
         for subscriber in self.subscribers:
             subscriber.pull.renew()
@@ -281,7 +301,7 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
         UnderstudyError: a start that cannot succeed (samples, prompts, settings, database).
     """
     telemetry_logging.configure(settings)
-    background: list[Callable[[Application], Coroutine[Any, Any, None]]] = []
+    background: list[Callable[[Application], Coroutine[Any, Any, None]]] = [Application.load_models]
     sink: Any = None
     if "audit" in stages:
         from infra.stores import audit as audit_store  # noqa: PLC0415 - only audit needs the database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import structlog
 
@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 LOCAL: Final = "local"
 OPENAI: Final = "openai"
 _VARIABLE: Final = "UNDERSTUDY_NARRATIVE__"
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A provider that takes a while until it can answer."""
+
+    name: str
+    model: str
+
+    async def ready(self) -> object:
+        """Wait until it can.
+
+        Raises:
+            EngineError: it never will; the text says why.
+        """
+        ...
 
 
 class Missing:
@@ -50,7 +66,12 @@ class Missing:
         raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, self._why)
 
 
-def providers(settings: Settings, *, on_change: OnChange | None = None) -> dict[str, Provider]:
+def providers(
+    settings: Settings,
+    *,
+    on_change: OnChange | None = None,
+    on_made: Callable[[Provider], object] | None = None,
+) -> dict[str, Provider]:
     """Provider by kind; empty when no model is wanted.
 
     Each provider that is named is made once, with its circuit breaker and the response cache around it.
@@ -58,6 +79,7 @@ def providers(settings: Settings, *, on_change: OnChange | None = None) -> dict[
     Args:
         settings: this process's settings.
         on_change: told of every change of a breaker's state, beside the log.
+        on_made: told of every provider, without what is around it.
     """
     if not settings.use_local_model:
         return {}
@@ -68,7 +90,10 @@ def providers(settings: Settings, *, on_change: OnChange | None = None) -> dict[
         names: tuple[str, ...] = (route,) if isinstance(route, str) else route
         for name in names:
             if name not in made:
-                made[name] = wrapped(_provider(name, settings))
+                bare = _provider(name, settings)
+                made[name] = wrapped(bare)
+                if on_made is not None:
+                    on_made(bare)
         routed[kind] = made[names[0]] if len(names) == 1 else Chain(tuple(made[name] for name in names))
     return routed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
@@ -50,6 +51,26 @@ async def test_a_constrained_document_is_live_with_its_receipt(
     assert result.meta.model is not None
     assert result.meta.model.startswith(f"{folder.name}@")
     assert result.meta.cost.tokens.completion
+
+
+async def test_the_model_is_loaded_before_anybody_asks(
+    configure: Configure, start: Start, folder: Path
+) -> None:
+    with capture_logs() as told:
+        async with start(configure(rules=[], **_local(folder))) as application:
+            await application.load_models()
+    (loaded,) = (each for each in told if each["event"] == "model loaded")
+    assert loaded["model"].startswith(f"{folder.name}@")
+
+
+async def test_a_model_that_cannot_be_loaded_is_logged_at_the_start(
+    configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    with capture_logs() as told:
+        async with start(configure(rules=[], **_local(tmp_path / "nowhere"))) as application:
+            await application.load_models()
+    (broken,) = (each for each in told if each["event"] == "the model cannot be loaded")
+    assert f"{tmp_path}/nowhere does not exist" in broken["problem"]
 
 
 async def test_a_model_that_is_not_there_is_a_stand_in_that_names_it(
