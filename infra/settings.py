@@ -169,6 +169,9 @@ class Local(_Part):
     queue: int = Field(default=256, ge=1, le=100_000)
     #: The same bits whatever else is being written; costs a tenth under load, half when alone.
     strict: bool = False
+    #: Drafts of prose that are written at most, until one has every word that the wish names; the best is
+    #: taken.  None: 4 by the house model, 1 by others.
+    drafts: int | None = Field(default=None, ge=1, le=16)
     #: Threads of torch; none: what torch chooses.
     threads: int | None = Field(default=None, ge=1, le=1024)
 

@@ -73,7 +73,7 @@ def _evaluate(work: Path, weights: Path, threads: int, count: int) -> None:
     torch.set_num_threads(threads)
     model, tokenizer = load(weights)
     tables = card.plain(evaluate.measure(model, tokenizer, count=count))
-    rows = card.plain({"": evaluate.by_hand(model, tokenizer)})[""]
+    rows = card.plain(evaluate.by_hand(model, tokenizer))
     card.save(work, wishes=count, tables=tables, handmade={"wishes": len(HANDMADE), "rows": rows})
     print(json.dumps({"tables": tables, "handmade": rows}, indent=1))
 

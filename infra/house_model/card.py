@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from infra.providers.local import HOUSE_DRAFTS
+
 #: Where a build keeps its figures.
 MEASURED: Final = "measured.json"
 
@@ -47,7 +49,7 @@ JSON was decoded greedily without a grammar; with one, every document parses and
 
 ## Known limits, and where it fails
 
-- Of several things or names in one list the later ones are lost most, and unknown words may be misspelled. Asked for as `node.constraints.required_elements`, a draft without them is drawn again.
+- Of several things or names in one list the later ones are lost most, and unknown words may be misspelled. So the pipeline has up to {drafts} drafts written (`local.drafts`), until one has every word of the wish, and takes the best. Asked for as `node.constraints.required_elements`, a draft without them is drawn again.
 - The prose is assembled from phrasings that it was taught; two results of a kind resemble each other. It has no knowledge: a dragon may be something to collect.
 - Wishes far from the three styles (long stories, questions, negations such as "not too dark", other languages) are followed in part: it picks out nouns and names and may take a verb for a thing.
 - A name or a thing is copied as written: a name in lower case stays so; a very long unknown word or one in another script may lose a letter.
@@ -84,10 +86,11 @@ def card(model: Any, tokenizer: Any, figures: Mapping[str, Any]) -> str:
         warm_up=plan["warm_up"],
         hours=figures["training"]["seconds"] / 3600,
         loss=figures["training"]["loss"],
+        drafts=HOUSE_DRAFTS,
         wishes=figures["wishes"],
         tables="\n\n".join(_table(name, rows) for name, rows in figures["tables"].items()),
         handmade=figures["handmade"]["wishes"],
-        by_hand=_table("prose", figures["handmade"]["rows"]),
+        by_hand="\n\n".join(_table(name, rows) for name, rows in figures["handmade"]["rows"].items()),
     )
 
 

@@ -1,0 +1,97 @@
+"""Is the draft taken that keeps most of a wish, and is it told?"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from infra.engine.task import Answer, Busy, Overdue, Task
+from infra.providers.drafts import best, missing, named
+
+WISH = "a frozen lake with 2 platforms and a lantern, without fog"
+TASK = Task(prompt=(1,), max_tokens=9, temperature=0.8, seed=5, timeout_s=10)
+
+
+def answer(text: str, **changes) -> Answer:
+    told = Answer(
+        text=text,
+        finish_reason="stop",
+        prompt_tokens=10,
+        completion_tokens=3,
+        forced_tokens=0,
+        first_token_s=0.5,
+        total_s=2.0,
+        strict=True,
+    )
+    return msgspec.structs.replace(told, **changes)
+
+
+class Writer:
+    """Writes what it is told, and remembers what it was asked."""
+
+    def __init__(self, *answers: Answer | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[Task] = []
+
+    async def __call__(self, task: Task) -> Answer:
+        self.asked.append(task)
+        found = self.answers[len(self.asked) - 1]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.mark.parametrize(
+    ("wish", "names"),
+    [
+        (WISH, ("frozen", "lake", "2", "platforms", "lantern")),
+        ("Type: layout; Title: The Gate\nMust include: brass key", ("gate", "brass", "key")),
+        ("a city. Avoid: rain, smoke\nmood: calm", ("city", "calm")),
+        ("Please write me a scene", ()),
+        ("Tänzer und 12 Höfe", ("tänzer", "und", "12", "höfe")),
+    ],
+)
+def test_a_wish_names_what_is_wanted(wish: str, names: tuple[str, ...]) -> None:
+    assert named(wish) == names
+
+
+def test_plural_and_spelled_numbers_are_the_same_word() -> None:
+    assert missing(named(WISH), "Two platform. FROZEN Lakes; a lanternfish.") == ("lantern",)
+
+
+async def test_a_first_draft_with_every_word_is_the_only_one() -> None:
+    writer, first = Writer(), answer("A frozen lake: two platforms, a lantern.")
+    assert await best(writer, TASK, first, wish=WISH, drafts=4) == (first, "")
+    assert writer.asked == []
+
+
+async def test_the_draft_with_most_words_is_taken_and_all_are_paid_for() -> None:
+    writer = Writer(
+        answer("A frozen lake."), answer("A frozen lake, a lantern.", total_s=3.0), answer("Lake.")
+    )
+    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=4)
+    assert chosen.text == "A frozen lake, a lantern."
+    assert (chosen.prompt_tokens, chosen.completion_tokens, chosen.total_s) == (40, 12, 5.0)
+    assert chosen.strict
+    assert how == "best of 4: 3 of 5 words of the wish"
+    assert len({TASK.seed, *(each.seed for each in writer.asked)}) == 4
+    assert {each.timeout_s for each in writer.asked} == {8.0}
+
+
+async def test_a_draft_that_was_cut_off_is_the_last_choice() -> None:
+    writer = Writer(answer("A frozen lake, two platforms, a", finish_reason="length"))
+    chosen, _ = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=2)
+    assert chosen.text == "A lake."
+
+
+async def test_what_fails_leaves_the_first_draft_and_no_promise_to_repeat_it() -> None:
+    writer = Writer(Busy("full"), Overdue("late"))
+    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=3)
+    assert (chosen.text, chosen.strict) == ("A lake.", False)
+    assert how == "best of 1: 1 of 5 words of the wish"
+
+
+async def test_no_time_is_left_for_another() -> None:
+    writer, late = Writer(), answer("A lake.", total_s=10.0)
+    assert await best(writer, TASK, late, wish=WISH, drafts=4) == (late, "")
+    assert writer.asked == []
