@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from contracts.errors import ErrorCode
+from contracts.keys import Slot
 from contracts.node import Rating
 from contracts.result import Attempt, RatingInfo, ResultBody, Tokens
 from contracts.social import Standing
@@ -63,7 +64,10 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     workspace: str | None = None
     world: str | None = None
+    #: Who shares it, as ``type|purpose|from|to|strategy|seed|version``; ``None``: nothing is kept.
     cache_key: str | None = None
+    #: Its place in the result cache.
+    slot: Slot | None = None
     replay_of: str | None = None
 
 

@@ -68,10 +68,20 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """Not now, and nothing went wrong: give out the same message again later."""
+
+    seconds: float
+    #: What is waited for.
+    why: str
+    #: It happens every day, and is not worth a line of the log.
+    expected: bool = False
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Write ``row`` to the sink of the stage, then acknowledge."""
 
     row: Any
 
 
-Outcome = Emit | Schedule | Fail | Retry | Reject | Record
+Outcome = Emit | Schedule | Fail | Retry | Reject | Wait | Record

@@ -78,9 +78,9 @@ class PlayerContext(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
-    #: The player.
+    #: The player; strategy `per_player` and seed source `player` need it.
     player_id: Label | None = None
-    #: One game from its start to its end.
+    #: One game from its start to its end; strategy `per_playthrough` and seed source `playthrough` need it.
     playthrough_id: Label | None = None
     #: What the player chose, by name; rules ask for it as ``player_choice.<name>``.
     choices: dict[Choice, JsonValue] = Field(default={}, max_length=MAX_CHOICES)
@@ -121,7 +121,7 @@ class GenerationRequest(BaseModel):
     template_id: ContentId | None = None
     #: What the node asks of which player, in the language of docs/rules.md.
     rules: str | None = Field(default=None, max_length=MAX_RULES)
-    #: Whom the rules are about.
+    #: For whom it is: rules ask for it, and strategies share by it.
     player_context: PlayerContext | None = None
     #: How those whom it is about stand to each other, and what the user allows; docs/social.md.
     social: Social | None = None

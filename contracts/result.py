@@ -194,7 +194,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     deterministic: bool = False
     prompt_version: str | None = None
     prompt_hash: str | None = None
+    #: Who shares it, as ``type|purpose|from|to|strategy|seed|version``; ``None``: nothing is kept.
     cache_key: str | None = None
+    #: The request that a cached result was generated for.
+    generated_for: str | None = None
     rating: RatingInfo = RatingInfo()
     cost: Cost = Cost()
     #: 0 to 1, from stated heuristics; ``None`` for what was not generated.

@@ -140,6 +140,17 @@ class ResponseCache(_Part):
     max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
 
 
+class ResultCache(_Part):
+    """Real content that is kept for requests whose node shares it."""
+
+    #: Off: every request generates, and nothing is kept.
+    enabled: bool = True
+    #: Entries kept in the process, beside those that all processes share.
+    entries: int = Field(default=1024, ge=1, le=1_000_000)
+    #: Bytes that those may take.
+    max_bytes: int = Field(default=64 * 1024**2, ge=64 * 1024)
+
+
 class Narrative(_Part):
     """Routing and defaults of generation."""
 
@@ -251,6 +262,7 @@ class Settings(BaseSettings):
     #: What the scripted provider does (JSON file).
     script: Path | None = None
     narrative: Narrative = Narrative()
+    result_cache: ResultCache = ResultCache()
     local: Local = Local()
     broker: Broker = Broker()
     concurrency: Concurrency = Concurrency()

@@ -9,7 +9,8 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,13 @@ import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
-from contracts import events as ev
 from contracts import pipeline
 from contracts.content.registry import Registry
+from contracts.envelope import Received
+from infra.building import context_ports
 from infra.engine.task import EngineError
 from infra.nats import topology
+from infra.nats.flights import Flights
 from infra.nats.lookup import Lookup
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
@@ -33,27 +36,32 @@ from infra.runner.runner import Handle, Runner, Sink
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watch import ResultWatch
 from infra.runner.watchdog import FROZEN, Watchdog
+from infra.sharing import Sharing
 from infra.stores import explicitness as word_store
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
 from infra.stores import worlds as world_store
 from infra.stores.assets import Assets
+from infra.stores.hits import Hits
+from infra.stores.results import Memory, Results
 from infra.telemetry import logging as telemetry_logging
 from stages.audit import handle as audit
+from stages.context_build import flight
 from stages.context_build import handle as context_build
 from stages.context_build.layering import overrides
 from stages.fallback import handle as fallback
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
+from stages.validate_repair.keep import keep
 
 if TYPE_CHECKING:
-    from contracts.envelope import Received
     from contracts.outcome import Outcome
     from contracts.ports import Contents, Explicitness, Prompts, Provider, Samples, Templates, Worlds
     from infra.nats.pull import ConsumerMissing
-    from infra.settings import ModelDefaults, Settings
+    from infra.settings import Settings
+    from stages.validate_repair.keep import Keep
 
 #: Seconds between two tries to reach a lost broker.
 _RECONNECT_S = 0.2
@@ -78,6 +86,22 @@ class Application:
         self.ready: asyncio.Event = asyncio.Event()
         self.log = structlog.get_logger()
         self.providers: list[Provider] = []
+        self.hits = Hits(wire=self.wire, instance=uuid.uuid4().hex)
+        kept = settings.result_cache
+        self.results = Results(
+            wire=self.wire,
+            lookup=self.lookup,
+            assets=self.assets,
+            memory=Memory(entries=kept.entries, max_bytes=kept.max_bytes),
+            hits=self.hits,
+            log=self.log,
+        )
+        self._sharing = Sharing(
+            results=self.results,
+            flights=Flights(wire=self.wire, lookup=self.lookup),
+            lookup=self.lookup,
+            hits=self.hits,
+        )
         self._stopping = False
         self._watchdog = Watchdog()
         self.broker = NatsBroker(
@@ -150,23 +174,22 @@ class Application:
         )
         expensive = pipeline.EXPENSIVE & set(self.stages)
         routed = providers(settings, on_made=self.providers.append) if expensive else {}
-        defaults = settings.narrative.defaults
         return {
             "context-build": partial(
-                context_build.handle,
-                contents=contents,
-                samples=samples,
-                prompts=prompts,
-                templates=templates,
-                worlds=worlds,
-                freeform=_params(defaults.freeform),
-                structuring=_params(defaults.structuring),
-                default_deadline_ms=settings.deadline_ms,
+                self._build,
+                **context_ports(
+                    settings,
+                    contents=contents,
+                    samples=samples,
+                    prompts=prompts,
+                    templates=templates,
+                    worlds=worlds,
+                ),
             ),
             "freeform-gen": partial(self._write, providers=routed),
             "structuring": partial(self._structure, providers=routed, contents=contents),
             "validate-repair": partial(
-                validate_repair.handle,
+                self._check,
                 contents=contents,
                 explicitness=explicitness,
                 max_reasks=settings.max_reasks,
@@ -194,6 +217,23 @@ class Application:
             # The fallback answers without them, at sfw.
             self.log.warning("worlds left out", problem=str(error), stages=self.stages)
             return world_store.WorldStore({})
+
+    def _build(self, received: Received[Any], **ports: Any) -> Outcome | Awaitable[Outcome]:
+        outcome = context_build.handle(received, **ports)
+        built = flight.wants(outcome, received.request_id)
+        if built is None or built.brief.slot is None:
+            return outcome
+        return self._sharing.settle(built, built.brief.slot, outcome, received.request_id)
+
+    def _check(self, received: Received[Any], **ports: Any) -> Outcome | Awaitable[Outcome]:
+        outcome = validate_repair.handle(received, **ports)
+        found = keep(received, outcome) if self.settings.result_cache.enabled else None
+        return outcome if found is None else self._kept(found, outcome)
+
+    async def _kept(self, found: Keep, outcome: Outcome) -> Outcome:
+        # Before the result goes out: whoever sees the result finds the entry.
+        await self.results.put(found.slot, found.kept)
+        return outcome
 
     async def _write(self, received: Received[Any], *, providers: dict[str, Provider]) -> Outcome:
         announce = self._announcer(received, freeform_gen.STAGE)
@@ -225,6 +265,8 @@ class Application:
     async def _connect(self) -> None:
         client = await self.broker.connect()
         await self.wire.open(client)
+        if "context-build" in self.stages:
+            await self.results.open()
         await topology.require(client, self.settings, self.stages)
         self._watchdog.start()
 
@@ -248,6 +290,7 @@ class Application:
                 self.log.info("model loaded", model=provider.model, seconds=round(monotonic() - began, 1))
 
     async def _reconnected(self) -> None:
+        self.results.forget()
         for subscriber in self.subscribers:
             subscriber.pull.renew()
 
@@ -267,6 +310,7 @@ class Application:
     async def _drain(self) -> None:
         self._stopping = True
         await asyncio.gather(*(subscriber.pull.stop(self.settings.grace) for subscriber in self.subscribers))
+        await self.hits.close()
         await self.wire.close()
         self._watchdog.stop()
 
@@ -274,16 +318,6 @@ class Application:
         """Run until a signal or a lost consumer; the exit status."""
         await self.app.run(log_level=logging.WARNING)
         return self.exit_status
-
-
-def _params(defaults: ModelDefaults) -> ev.Params:
-    return ev.Params(
-        temperature=defaults.temperature,
-        top_p=defaults.top_p,
-        max_tokens=defaults.max_tokens,
-        seed=0,
-        timeout_s=defaults.timeout,
-    )
 
 
 async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready: bool = False) -> int:

@@ -9,7 +9,21 @@ from typing import Final
 
 import typer
 
-from infra.cli import audit, checks, dead, prompts, request, rules, run, tail, templates, validate, why
+from infra.cli import (
+    audit,
+    cache,
+    checks,
+    dead,
+    prompts,
+    request,
+    rules,
+    run,
+    seed,
+    tail,
+    templates,
+    validate,
+    why,
+)
 
 app: Final = typer.Typer(
     name="understudy",
@@ -38,8 +52,10 @@ app.command("validate", rich_help_panel=_DESIGN)(validate.validate)
 app.add_typer(rules.app, name="rules", rich_help_panel=_DESIGN)
 app.add_typer(templates.app, name="templates", rich_help_panel=_DESIGN)
 app.add_typer(prompts.app, name="prompts", rich_help_panel=_DESIGN)
+app.command("seed", rich_help_panel=_DESIGN)(seed.seed)
 app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)
+app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
 app.add_typer(checks.topology, name="topology", rich_help_panel=_KEEP)
 app.command("doctor", rich_help_panel=_KEEP)(checks.doctor)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from contracts import envelope, errors, node, pipeline, prompts, request, result, social
+from contracts import envelope, errors, keys, node, pipeline, prompts, request, result, social
 from contracts import events as ev
 from contracts.subjects import KINDS, REQUEST_ID
 from infra.docgen import bodies, comments, markdown, schemas
@@ -24,7 +24,7 @@ _REFUSED: Final = "not supported yet"
 
 def page() -> str:
     """The page."""
-    said = comments.of(ev, result, errors, node, prompts, request, social)
+    said = comments.of(ev, result, errors, keys, node, prompts, request, social)
     own = [row.body for row in pipeline.ROWS if row.body is not None]
     structs, enums = bodies.parts([*own, ev.DeadLetter])
     return markdown.page(

@@ -98,6 +98,29 @@ def providers(
     return routed
 
 
+def routes(settings: Settings) -> dict[str, str]:
+    """What writes each kind, in words that change when it does; empty when no model is wanted.
+
+    Part of every key in the result cache: another model's content is not what was asked for.
+    """
+    if not settings.use_local_model:
+        return {}
+    return {
+        kind: " ".join(
+            _written_by(name, settings) for name in ((route,) if isinstance(route, str) else route)
+        )
+        for kind, route in settings.narrative.providers
+    }
+
+
+def _written_by(name: str, settings: Settings) -> str:
+    narrative = settings.narrative
+    if name == LOCAL:
+        return f"{LOCAL}:{settings.local.model}"
+    server = narrative.openai if name == OPENAI else narrative.servers.get(name)
+    return name if server is None else f"{name}:{server.model}@{server.base_url}"
+
+
 def refused_schemas(settings: Settings) -> Callable[[Mapping[str, Any]], str | None] | None:
     """What intake has to ask about a request's own schema; ``None``: nothing.
 

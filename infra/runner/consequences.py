@@ -11,7 +11,7 @@ from contracts import envelope, pipeline, retry, subjects
 from contracts import events as ev
 from contracts.envelope import Requested
 from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable
-from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Retry, Schedule
+from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
 from contracts.result import Meta, Status
 from infra.runner import messages
 from infra.runner.letters import letter_of
@@ -92,8 +92,8 @@ class Consequences:
                 ending = await self._ending(delivery, outcome, address)
                 if ending is not None:
                     add(ending)
-            case Record():
-                raise TypeError("a record is not a message")
+            case Record() | Wait():
+                raise TypeError(f"{type(outcome).__name__} is not a message")
             case _ as never:
                 assert_never(never)
         limit = self._wire.client.max_payload

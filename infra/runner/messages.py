@@ -61,7 +61,7 @@ def timed(event: ev.Event, stage: str, elapsed_ms: float) -> ev.Event:
     return event
 
 
-def _encoded(value: msgspec.Struct) -> bytes:
+def encoded(value: msgspec.Struct) -> bytes:
     """A body in JSON, whatever a provider said in it."""
     try:
         return msgspec.json.encode(value)
@@ -102,7 +102,7 @@ def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> 
         headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind("result", request_id)
     return Message(
         subject=subjects.gen(event.name, kind, request_id),
-        body=_encoded(event),
+        body=encoded(event),
         headers=headers,
         once=once,
     )
@@ -138,7 +138,7 @@ def of_letter(letter: ev.DeadLetter, *, kind: str, request_id: str, sender: Send
         subject=subjects.dead_unknown(letter.stage, letter.stream, letter.sequence)
         if unknown
         else subjects.dead(letter.stage, kind, request_id),
-        body=_encoded(letter),
+        body=encoded(letter),
         headers={
             "ce-specversion": "1.0",
             "ce-id": ident,

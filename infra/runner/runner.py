@@ -20,7 +20,7 @@ from contracts import envelope, pipeline, retry
 from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable, Unstorable
-from contracts.outcome import Emit, Fail, Outcome, Record, Reject
+from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Wait
 from infra.nats.strikes import ALONE, POISON
 from infra.runner.consequences import Consequences
 
@@ -116,10 +116,10 @@ class Runner:
                 outcome = await self._decide(delivery, suspect=suspect)
             except Unreadable as error:
                 outcome = Reject(code=error.code, message=str(error))
-            if isinstance(outcome, _PutOff):
+            if isinstance(outcome, Wait):
                 await self._put_off(delivery, outcome.seconds, suspect=suspect)
                 ending = "put off"
-                problem = outcome.why
+                problem = "" if outcome.expected else outcome.why
             else:
                 code = getattr(outcome, "code", None)
                 problem, notice = getattr(outcome, "message", ""), _notice(outcome)
@@ -140,7 +140,7 @@ class Runner:
 
     # -- decode, guard, run --------------------------------------------------------------------
 
-    async def _decide(self, delivery: Delivery, *, suspect: bool) -> Outcome | _PutOff:
+    async def _decide(self, delivery: Delivery, *, suspect: bool) -> Outcome:
         try:
             received = self._decode(delivery)
         except NewerVersion as error:
@@ -190,12 +190,12 @@ class Runner:
             headers=headers,
         )
 
-    async def _park(self, delivery: Delivery, why: str) -> Outcome | _PutOff:
+    async def _park(self, delivery: Delivery, why: str) -> Outcome:
         """A version from the future waits for a newer worker, as long as anybody waits for it."""
         address = envelope.address(delivery.msg.subject)
         if self.stage != "audit" and await self._lookup.has_result(address.request_id):
             return Emit()
-        return _PutOff(_PARKED_S, why)
+        return Wait(seconds=_PARKED_S, why=why)
 
     async def _guard(self, received: Received[Any], delivery: Delivery) -> Outcome | None:
         """An outcome if there is nothing to run."""
@@ -320,11 +320,6 @@ class Runner:
             notice=notice or None,
             ms=round((time.perf_counter() - began) * 1000, 2),
         )
-
-
-class _PutOff(msgspec.Struct, frozen=True):
-    seconds: float
-    why: str
 
 
 def _notice(outcome: Outcome) -> str:

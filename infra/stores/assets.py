@@ -40,6 +40,21 @@ class Assets:
             raise Unavailable(f"object {digest} is not stored: {error}") from error
         return ContentRef(object=digest, sha256=digest, size=len(body))
 
+    async def has(self, ref: ContentRef) -> bool:
+        """Whether the bytes of a reference are there.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        try:
+            store = await self._wire.client.jetstream(timeout=10).object_store(BUCKET)
+            found = await store.get_info(ref.object)
+        except js_errors.ObjectNotFoundError:
+            return False
+        except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
+            raise Unavailable(f"object {ref.object} cannot be looked up: {error}") from error
+        return not found.deleted
+
     async def get(self, ref: ContentRef) -> bytes:
         """The bytes of a reference.
 

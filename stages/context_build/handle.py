@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,12 +14,12 @@ from contracts.errors import ErrorCode
 from contracts.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
 from contracts.ports import Contents, Prompts, Samples, Templates, Worlds
-from stages.context_build import social
+from stages.context_build import slots, social
 from stages.context_build.layering import Laid, TemplateLost, lay
 from stages.context_build.prompts import render_freeform
 
 
-def handle(  # noqa: PLR0913 - the ports that it needs
+def handle(  # noqa: PLR0913 - its ports, one by one
     received: Received[Any],
     *,
     contents: Contents,
@@ -29,6 +30,7 @@ def handle(  # noqa: PLR0913 - the ports that it needs
     freeform: ev.Params,
     structuring: ev.Params,
     default_deadline_ms: int,
+    routes: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Check one request and decide everything that the model stages need.
 
@@ -42,6 +44,7 @@ def handle(  # noqa: PLR0913 - the ports that it needs
         freeform: parameters of the writing call where the request names none.
         structuring: parameters of the structuring call.
         default_deadline_ms: deadline of requests that name none.
+        routes: which models write a kind; none: no model is wanted, and nothing is kept.
 
     Returns:
         ``context_built``, after ``clamped`` where the rating was lowered; a rejection that names the field
@@ -71,15 +74,22 @@ def handle(  # noqa: PLR0913 - the ports that it needs
         return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error))
     except TemplateLost as lost:
         return Fail(code=ErrorCode.GEN_INTERNAL, message=str(lost))
-    trail = ev.Trail(warnings=(*(laid.warnings if laid else ()), *setting.warnings, *instruction.warnings))
+    input_hash = asked.input_hash(received.kind)
+    shared = slots.sharing(
+        asked,
+        laid,
+        kind=received.kind,
+        moment=f"{received.time_ms} {received.request_id}",
+        input_seed=int(input_hash[:15], 16),
+    )
+    warnings = (*setting.warnings, *instruction.warnings, *shared.warnings)
+    trail = ev.Trail(warnings=(*(laid.warnings if laid else ()), *warnings))
     refused = _refused(laid, setting)
     if refused is not None:
         return Fail(code=refused[0], message=refused[1], trail=trail, events=setting.clamped)
     plan = request.plan_fallback(
         asked, default_deadline_ms=default_deadline_ms, around=laid.around if laid else None
     )
-    input_hash = asked.input_hash(received.kind)
-    seed = asked.seed if asked.seed is not None else int(input_hash[:15], 16)
     wanted = asked.params.model_dump(exclude_none=True)
     brief = ev.Brief(
         request_seq=received.sequence,
@@ -89,8 +99,8 @@ def handle(  # noqa: PLR0913 - the ports that it needs
         prompt=instruction.text,
         prompt_hash=fingerprint.digest_text(instruction.text),
         prompt_version=instruction.version,
-        freeform=msgspec.structs.replace(freeform, seed=seed, **wanted),
-        structuring=structuring,
+        freeform=msgspec.structs.replace(freeform, seed=shared.seed, fresh=shared.fresh, **wanted),
+        structuring=msgspec.structs.replace(structuring, fresh=shared.fresh),
         schema=asked.schema_,
         required_elements=constraints.required_elements,
         avoid_elements=constraints.avoid_elements,
@@ -100,6 +110,9 @@ def handle(  # noqa: PLR0913 - the ports that it needs
         workspace=asked.workspace,
         world=asked.world,
         replay_of=asked.replay_of,
+    )
+    brief = slots.placed(
+        brief, shared, request_id=received.request_id, route=(routes or {}).get(received.kind)
     )
     built = ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=laid.decided if laid else ())
     return Emit(events=(*setting.clamped, built))

@@ -11,12 +11,7 @@ from contracts.ports import Samples, Worlds
 from contracts.request import GenerationRequest
 
 #: What a node may say and nothing acts on yet; the request's result tells.
-WITHOUT_EFFECT: Final = (
-    "purpose",
-    "strategy",
-    "seed_source",
-    "version",
-)
+WITHOUT_EFFECT: Final = ("purpose",)
 
 
 def examine(

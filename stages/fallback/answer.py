@@ -155,6 +155,7 @@ def _result(ending: Ending, status: Status, origin: Origin, reason: str, **conte
             seed=brief.freeform.seed if brief else None,
             prompt_version=brief.prompt_version if brief else None,
             prompt_hash=brief.prompt_hash if brief else None,
+            cache_key=brief.cache_key if brief else None,
             rating=ending.rating,
             cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
             warnings=trail.warnings,

@@ -62,7 +62,9 @@ async def test_the_first_template_and_the_rule_example_run_to_a_result_that_hono
     (built,) = client.events("context_built", "good-1")
     assert "mood to: determined\npacing: fast\n" in built.json()["brief"]["prompt"]
     assert "duration in seconds: 20-40, target 30\n" in built.json()["brief"]["prompt"]
-    assert [line for line in good.meta.warnings if line.startswith("template: EFF001")]
+    # The template's strategy counts.
+    assert [line for line in good.meta.warnings if line.startswith("strategy per_playthrough needs")]
+    assert good.meta.cache_key is None
 
     assert told is not None
     by = {(each.field, each.by, each.line): each.value for each in told.decided}

@@ -1,0 +1,219 @@
+"""How is the result cache looked at and emptied from a command line?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli import console
+from infra.cli.console import Json, Limit
+
+if TYPE_CHECKING:
+    from infra.nats.wire import Wire
+    from infra.stores.kept_entries import Item, Wanted
+
+app = typer.Typer(no_args_is_help=True, help="Content that is kept for those who ask for the same.")
+
+_Prefix = Annotated[
+    str | None,
+    typer.Option("--prefix", help="Whose key begins with these parts, such as 'transition|gap_fill'."),
+]
+_Node = Annotated[str | None, typer.Option("--node", help="Generated for the node with this id.")]
+_Version = Annotated[int | None, typer.Option("--version", min=1, help="Of this version of its node.")]
+
+
+@app.command("ls")
+def ls(
+    prefix: _Prefix = None,
+    node: _Node = None,
+    version: _Version = None,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List what is kept, the latest last."""
+
+    async def work() -> int:
+        found = await _found(_wanted(None, prefix, node, version))
+        shown = found[-limit:]
+        if json:
+            console.emit([_told(item) for item in shown])
+        else:
+            _table(shown)
+            if len(found) > len(shown):
+                console.note(f"{len(found) - len(shown)} older ones are not shown; raise --limit")
+        return console.DONE
+
+    console.run(work())
+
+
+@app.command("show")
+def show(
+    key: Annotated[str, typer.Argument(help="A key, or its form in `meta.cache_key`.")], json: Json = False
+) -> None:
+    """Print entries with their content; exit status 1 if there are none."""
+
+    async def work() -> int:
+        found = await _found(_wanted(key, None, None, None))
+        if not found:
+            console.complain(f"nothing is kept under {key!r}; `understudy cache ls` shows what is")
+            return console.FAILED
+        for item in found:
+            told = _told(item) | {"entry": item.kept}
+            if json:
+                console.emit(told)
+            else:
+                console.people().print_json(_text(told))
+        return console.DONE
+
+    console.run(work())
+
+
+@app.command("stats")
+def stats(json: Json = False) -> None:
+    """Print how much is kept, and how often it answered."""
+
+    async def work() -> int:
+        from infra.stores import kept_entries
+
+        async with _wire() as wire:
+            found = await kept_entries.statistics(wire)
+        if json:
+            console.emit(found)
+            return console.DONE
+        rate = "-" if found.hit_rate is None else f"{found.hit_rate:.1%}"
+        rows = {
+            "entries": f"{found.entries:,}",
+            "bytes": f"{found.size:,}",
+            **{f"  {name}": f"{count:,}" for name, count in found.by_strategy.items()},
+            **{name: f"{count:,}" for name, count in found.counts.items()},
+            "hit rate": rate,
+        }
+        _pairs(rows)
+        return console.DONE
+
+    console.run(work())
+
+
+@app.command("purge")
+def purge(
+    key: Annotated[str | None, typer.Argument(help="A key, or its form in `meta.cache_key`.")] = None,
+    prefix: _Prefix = None,
+    node: _Node = None,
+    version: _Version = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that is kept.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove what is kept: what several options say must all hold."""
+    wanted = _wanted(key, prefix, node, version)
+    if everything == any(each is not None for each in (key, prefix, node, version)):
+        raise console.Usage("say what to remove: a key, --prefix, --node or --version; or --all, alone")
+
+    async def work() -> int:
+        import asyncio
+
+        from infra.stores import kept_entries
+
+        async with _wire() as wire:
+            found = [item.key async for item in kept_entries.items(wire, wanted)]
+            left = iter(() if dry_run else found)
+            while batch := list(islice(left, 256)):
+                await asyncio.gather(*(kept_entries.purge(wire, one) for one in batch))
+        if json:
+            console.emit({"removed": 0 if dry_run else len(found), "keys": found})
+        else:
+            out = console.people()
+            for one in found:
+                out.print(one, markup=False, soft_wrap=True)
+            console.note(f"{len(found)} entries {'would go' if dry_run else 'removed'}")
+        return console.DONE
+
+    console.run(work())
+
+
+@asynccontextmanager
+async def _wire() -> AsyncGenerator[Wire]:
+    from infra.nats.connection import broker_url, dial
+    from infra.nats.wire import Wire
+
+    client = await dial(broker_url(console.settings()), name="understudy cache")
+    wire = Wire()
+    try:
+        await wire.open(client)
+        yield wire
+    finally:
+        await wire.close()
+        await client.close()
+
+
+async def _found(wanted: Wanted) -> list[Item]:
+    from infra.stores import kept_entries
+
+    async with _wire() as wire:
+        return [item async for item in kept_entries.items(wire, wanted)]
+
+
+def _wanted(key: str | None, prefix: str | None, node: str | None, version: int | None) -> Wanted:
+    from infra.stores.kept_entries import Wanted
+
+    return Wanted(key=key, prefix=prefix, node=node, version=version)
+
+
+def _told(item: Item) -> dict[str, Any]:
+    kept = item.kept
+    told: dict[str, Any] = {"key": item.key, "size": item.size}
+    if kept is None:
+        return told | {"readable": False}
+    return told | {
+        "cache_key": kept.cache_key,
+        "node": kept.node,
+        "request_id": kept.request_id,
+        "provider": kept.provider,
+        "model": kept.model,
+        "created": _time(kept.created_at_ms),
+        "expires": _time(kept.expires_at_ms),
+    }
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _table(found: list[Item]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("cache key", "generated for", "node", "bytes", "expires"):
+        table.add_column(name, overflow="fold")
+    for item in found:
+        told = _told(item)
+        table.add_row(
+            told.get("cache_key") or item.key,
+            told.get("request_id", "unreadable"),
+            told.get("node") or "",
+            f"{item.size:,}",
+            told.get("expires", ""),
+        )
+    console.people().print(table)
+
+
+def _pairs(rows: dict[str, str]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.people().print(table)
+
+
+def _text(value: Any) -> str:
+    import msgspec
+
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,201 @@
+"""Is real content kept for those who ask for the same, and nothing else?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from contracts import events as ev
+from contracts.result import Origin, Status
+from infra.cli.app import app
+from infra.client import Client
+from infra.nats import topology
+from infra.nats.embedded import Embedded
+from infra.nats.wire import Wire
+from infra.settings import load
+from infra.stores import kept_entries
+from infra.stores.kept_entries import Item, Wanted
+from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start, running
+
+STAGES = ("context-build", "freeform-gen", "structuring", "validate-repair", "fallback")
+NODE: dict[str, Any] = {
+    "id": "n1",
+    "generationType": "transition",
+    "purpose": "gap_fill",
+    "style": {"moodFrom": "calm", "moodTo": "tense", "pacing": "slow", "transitionType": "gradual"},
+    "duration": {"min": 10, "max": 30, "target": 20},
+    "strategy": "per_playthrough",
+    "seedSource": "playthrough",
+    "fallback": {"mode": "golden_sample"},
+}
+PLAYER = {"playerId": "ada", "playthroughId": "p-1"}
+
+
+async def ask(
+    client: Observer, request_id: str, *, player: dict[str, Any] | None = None, **fields: Any
+) -> ev.Result:
+    node = NODE | fields.pop("node", {})
+    return await client.ask(request_id, "transition", node=node, player_context=player or PLAYER, **fields)
+
+
+async def entries(client: Observer, wanted: Wanted | None = None) -> list[Item]:
+    wire = Wire()
+    await wire.open(client.nc)
+    try:
+        return [item async for item in kept_entries.items(wire, wanted or Wanted())]
+    finally:
+        await wire.close()
+
+
+async def command(*words: str) -> Any:
+    """What the command line prints as JSON."""
+    done = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+async def test_the_same_playthrough_gets_the_same_and_a_raised_version_something_else(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    async with start(configure(rules=[]), STAGES):
+        first = await ask(client, "first")
+        again = await ask(client, "again")
+        other = await ask(client, "other", player=PLAYER | {"playthroughId": "p-2"})
+        raised = await ask(client, "raised", node={"version": 2})
+        found = await entries(client)
+
+    assert (first.status, first.origin) == (Status.SUCCESS, Origin.SCRIPTED)
+    assert first.meta.cache_key == "transition|gap_fill|||per_playthrough|pt:p-1|1"
+    assert (again.status, again.origin, again.attempts) == (Status.CACHED, Origin.CACHE, ())
+    assert again.meta.generated_for == "first"
+    assert (again.meta.cache_key, again.meta.seed) == (first.meta.cache_key, first.meta.seed)
+    assert (again.content, again.content_hash) == (first.content, first.content_hash)
+    assert [other.status, raised.status] == [Status.SUCCESS] * 2
+    assert len({one.meta.seed for one in (first, other, raised)}) == 3
+    assert len({one.content_hash for one in (first, other, raised)}) == 3
+    assert len(client.events("drafted")) == 3
+    lives_s = [
+        round((item.kept.expires_at_ms - item.kept.created_at_ms) / 1000) for item in found if item.kept
+    ]
+    assert lives_s == [90 * 86_400] * 3
+
+
+async def test_always_is_never_kept_and_always_another(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    fresh = {"strategy": "always", "seedSource": "timestamp"}
+    async with start(configure(rules=[]), STAGES):
+        one = await ask(client, "one", node=fresh)
+        two = await ask(client, "two", node=fresh)
+        found = await entries(client)
+
+    assert [one.status, two.status] == [Status.SUCCESS] * 2
+    assert one.meta.cache_key is two.meta.cache_key is None
+    assert one.content_hash != two.content_hash
+    assert found == []
+
+
+async def test_stand_ins_are_never_kept_and_a_replay_that_succeeds_is(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    refuse = {"match": {"request_id": "orig-*"}, "do": "refuse"}
+    async with start(configure(rules=[refuse]), STAGES):
+        original = await ask(client, "orig-1")
+        nothing = await entries(client)
+        await ask(client, "sh-1", replay_of="orig-1")
+        nothing += await entries(client)
+        replay = await ask(client, "rp-1-1", replay_of="orig-1")
+        later = await ask(client, "orig-2")
+        again = await ask(client, "rp-1-2", replay_of="orig-1")
+
+    assert (original.status, nothing) == (Status.FAIL_FALLBACK, [])
+    assert replay.status is Status.SUCCESS
+    assert len(client.events("revised")) == 2
+    assert (later.status, later.meta.generated_for) == (Status.CACHED, "rp-1-1")
+    assert later.content == replay.content
+    # A replay wants to see what comes of it today.
+    assert again.status is Status.SUCCESS
+
+
+async def test_without_a_model_nothing_is_kept_and_nobody_waits(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    async with start(configure(), STAGES):
+        one, two = await asyncio.gather(ask(client, "one"), ask(client, "two"))
+        streams = {name: (await client.js.stream_info(f"KV_{name}")).state for name in ("cache", "flights")}
+
+    assert [one.status, two.status] == [Status.CACHED_FALLBACK] * 2
+    assert {name: state.last_seq for name, state in streams.items()} == {"cache": 0, "flights": 0}
+
+
+async def test_what_is_purged_is_generated_again_also_where_it_is_in_memory(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    async with start(configure(rules=[]), STAGES):
+        await ask(client, "first")
+        await ask(client, "other", node={"id": "n2", "version": 2})
+        hit = await ask(client, "hit")
+        dry = await command("cache", "purge", "--node", "n1", "--dry-run")
+        listed = await command("cache", "ls")
+        gone = await command("cache", "purge", "transition|gap_fill|||per_playthrough|pt:p-1|1")
+        (left,) = await command("cache", "ls")
+        again = await ask(client, "again")
+        kept = await ask(client, "kept", node={"id": "n2", "version": 2})
+        shown = await command("cache", "show", left["key"])
+        rest = await command("cache", "purge", "--version", "2")
+        await client.nc.flush()
+
+    assert hit.status is Status.CACHED
+    assert [one["node"] for one in listed] == ["n1", "n2"]
+    assert (dry["removed"], dry["keys"]) == (0, [listed[0]["key"]])
+    assert gone == {"removed": 1, "keys": [listed[0]["key"]]}
+    assert left["cache_key"] == "transition|gap_fill|||per_playthrough|pt:p-1|2"
+    assert (again.status, again.meta.cost.tokens == hit.meta.cost.tokens) == (Status.SUCCESS, False)
+    assert kept.status is Status.CACHED
+    assert shown["entry"]["content"] == kept.content
+    assert rest["removed"] == 1
+
+
+async def test_requests_are_counted_by_where_their_content_came_from(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    settings = configure(rules=[])
+    async with start(settings, STAGES):
+        await ask(client, "first")
+        await ask(client, "memory")
+    async with start(settings, STAGES):
+        await ask(client, "shared")
+    counted = await command("cache", "stats")
+
+    assert (counted["entries"], counted["by_strategy"]) == (1, {"per_playthrough": 1})
+    names = ("led", "stored", "memory", "shared", "followed")
+    assert [counted["counts"][name] for name in names] == [1, 1, 1, 1, 0]
+    assert counted["hit_rate"] == pytest.approx(2 / 3)
+
+
+async def test_what_is_kept_survives_a_restart_of_everything(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configure(rules=[])
+    body = msgspec.json.encode({"prompt": "a bridge", "node": NODE, "player_context": PLAYER})
+    answers: list[ev.Result] = []
+    for request_id in ("before", "after"):
+        async with Embedded(tmp_path / "own", sync_interval="always") as broker:
+            monkeypatch.setenv("UNDERSTUDY_NATS_URL", broker.url)
+            settings = load()
+            await topology.apply_at(broker.url, settings)
+            async with running(settings, STAGES), Client.connect(broker.url) as asking:
+                answer = await asking.generate(
+                    "transition", body=body, request_id=request_id, timeout_s=PATIENCE_S
+                )
+        answers.append(answer.result)
+
+    before, after = answers
+    assert (before.status, after.status) == (Status.SUCCESS, Status.CACHED)
+    assert (after.content, after.meta.generated_for) == (before.content, "before")

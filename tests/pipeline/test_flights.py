@@ -1,0 +1,179 @@
+"""Of many equal requests at once, does one generate, whatever becomes of it?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from contracts import events as ev
+from contracts.errors import ErrorCode
+from contracts.result import Origin, Status
+from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start
+from tests.pipeline.test_cache import NODE, PLAYER, STAGES, entries
+
+_ROOT = Path(__file__).parents[2]
+_OTHERS = tuple(stage for stage in STAGES if stage not in ("freeform-gen", "structuring"))
+#: How many ask for the same.
+MANY = 200
+_WITHIN_S = 120.0
+
+
+async def publish(client: Observer, *request_ids: str, **fields: Any) -> None:
+    """Ask for the same under several ids."""
+    body = msgspec.json.encode({"prompt": "a bridge", "node": NODE, "player_context": PLAYER, **fields})
+    for request_id in request_ids:
+        await client.nc.publish(f"gen.requested.transition.{request_id}", body)
+    await client.nc.flush()
+
+
+async def answers(client: Observer, request_ids: list[str]) -> list[ev.Result]:
+    return [await client.result(one, within_s=_WITHIN_S) for one in request_ids]
+
+
+@asynccontextmanager
+async def process(*stages: str) -> AsyncGenerator[Process]:
+    """Stages in a process of their own, bound; stopped in order unless it has ended."""
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "infra.cli", "run", *stages, "--json"),
+        stdin=DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+    )
+    try:
+        assert worker.stdout is not None
+        assert b"ready" in await asyncio.wait_for(worker.stdout.readline(), 2 * PATIENCE_S)
+        yield worker
+    finally:
+        if worker.returncode is None:
+            worker.terminate()
+        await asyncio.wait_for(worker.wait(), PATIENCE_S)
+
+
+async def at_work(client: Observer, stage: str) -> asyncio.Event:
+    """Set when a message of the stage is being worked on for some while."""
+    working = asyncio.Event()
+
+    async def heard(msg: Any) -> None:
+        if msg.data.startswith(b"+WPI"):
+            working.set()
+
+    await client.nc.subscribe(f"$JS.ACK.EVENTS.{stage}.>", cb=heard)
+    await client.nc.flush()
+    return working
+
+
+async def test_of_200_equal_requests_over_two_processes_one_generates(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    slow = {"match": {"stage": "freeform-gen"}, "do": "slow", "after_ms": 1500}
+    ids = [f"same-{number}" for number in range(MANY)]
+    async with start(configure(rules=[slow]), STAGES), process(*STAGES):
+        await publish(client, *ids)
+        results = await answers(client, ids)
+        (entry,) = await entries(client)
+
+    assert len(client.events("context_built")) == len(client.events("drafted")) == 1
+    (leader,) = [one for one in results if one.origin is Origin.SCRIPTED]
+    others = [one for one in results if one is not leader]
+    assert Counter((one.status, one.origin) for one in others) == {(Status.CACHED, Origin.CACHE): MANY - 1}
+    assert {one.meta.generated_for for one in others} == {leader.request_id}
+    assert {one.content_hash for one in results} == {leader.content_hash}
+    assert {one.meta.seed for one in results} == {leader.meta.seed}
+    assert len(client.events("result")) == MANY
+    assert entry.kept is not None
+    assert entry.kept.request_id == leader.request_id
+
+
+async def test_the_leaders_worker_is_killed_and_everybody_is_answered(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    slow = {"match": {"stage": "freeform-gen"}, "do": "slow", "after_ms": 2500}
+    ids = [f"same-{number}" for number in range(MANY)]
+    # Both processes take requests in; the one that is killed generates too.
+    async with start(configure(rules=[slow], ACK_WAIT="1"), _OTHERS), process(*STAGES) as worker:
+        working = await at_work(client, "freeform-gen")
+        await publish(client, *ids)
+        await asyncio.wait_for(working.wait(), PATIENCE_S)
+        worker.kill()
+        async with process(*STAGES):
+            results = await answers(client, ids)
+
+    # The killed call wrote nothing; the one after it wrote for all.
+    assert len(client.events("drafted")) == 1
+    assert len(client.events("context_built")) <= 2
+    assert Counter(one.status for one in results) == {Status.SUCCESS: 1, Status.CACHED: MANY - 1}
+    assert len({one.content_hash for one in results}) == 1
+    assert len(client.events("result")) == MANY
+
+
+async def test_after_a_failure_one_takes_over_once_and_then_all_fail_with_its_code(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    refuse = {"match": {"stage": "freeform-gen"}, "do": "refuse", "after_ms": 1500}
+    ids = [f"same-{number}" for number in range(8)]
+    async with start(configure(rules=[refuse]), STAGES):
+        await publish(client, *ids)
+        results = await answers(client, ids)
+        found = await entries(client)
+
+    assert len(client.events("context_built")) == 2
+    assert {one.status for one in results} == {Status.FAIL_FALLBACK}
+    assert {one.error.code for one in results if one.error} == {ErrorCode.GEN_PROVIDER_UNAVAILABLE}
+    assert Counter(one.error.stage for one in results if one.error) == {"freeform-gen": 2, "context-build": 6}
+    assert found == []
+
+
+async def test_who_takes_over_after_a_failure_or_a_cancellation_answers_for_all(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    rules = [
+        {"match": {"stage": "freeform-gen", "request_id": "fails"}, "do": "refuse", "after_ms": 1500},
+        {"match": {"stage": "freeform-gen", "request_id": "leaves"}, "do": "slow", "after_ms": 20_000},
+    ]
+    async with start(configure(rules=rules, ACK_WAIT="1"), STAGES):
+        for leader in ("fails", "leaves"):
+            ids = [f"{leader}-{number}" for number in range(4)]
+            wish = f"a bridge, {leader}"
+            await publish(client, leader, prompt=wish)
+            await client.until(lambda leader=leader: bool(client.events("context_built", leader)))
+            working = await at_work(client, "freeform-gen")
+            await publish(client, *ids, prompt=wish)
+            if leader == "leaves":
+                await asyncio.wait_for(working.wait(), PATIENCE_S)
+                await client.publish("gen.cancelled.transition.leaves", b"{}")
+            first = await client.result(leader)
+            others = await answers(client, ids)
+
+            ended = Status.FAIL_FALLBACK if leader == "fails" else Status.CANCELLED
+            assert first.status is ended
+            assert Counter(one.status for one in others) == {Status.SUCCESS: 1, Status.CACHED: 3}
+            (second,) = [one for one in others if one.status is Status.SUCCESS]
+            assert {one.meta.generated_for for one in others} == {None, second.request_id}
+
+
+async def test_a_follower_keeps_its_own_deadline(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    slow = {"match": {"stage": "freeform-gen"}, "do": "slow", "after_ms": 6000}
+    async with start(configure(rules=[slow]), STAGES):
+        await publish(client, "leader")
+        await client.until(lambda: bool(client.events("context_built", "leader")))
+        await publish(client, "hurried", deadline_ms=500)
+        hurried = await client.result("hurried")
+        leader = await client.result("leader")
+
+    assert (hurried.status, hurried.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
+    assert hurried.error is not None
+    assert hurried.error.code is ErrorCode.GEN_TIMEOUT
+    assert leader.status is Status.SUCCESS
+    assert len(client.events("context_built")) == 1

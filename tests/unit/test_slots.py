@@ -1,0 +1,235 @@
+"""Does everything that shapes content tell requests apart, and nothing else?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts import events as ev
+from contracts import keys
+from contracts.keys import Parts
+from contracts.node import Rating, Strategy
+from contracts.result import RatingInfo
+from contracts.social import Band, Standing
+from stages.context_build import slots
+from stages.context_build.handle import handle
+from stages.context_build.slots import NOT_SHAPING, Sharing, placed, shaping
+from tests import lives
+from tests.unit.test_context_build import PARAMS, PROMPTS, SAMPLES, TEMPLATES, WORLDS, Registry
+
+NODE: dict[str, Any] = {
+    "id": "n1",
+    "generationType": "dialogue",
+    "purpose": "adaptive",
+    "strategy": "per_player",
+    "seedSource": "player",
+    "fallback": {"mode": "golden_sample"},
+}
+ADA = {"playerId": "ada", "playthroughId": "p-1"}
+OTHER: dict[str, Any] = {
+    "prompt_hash": "0" * 64,
+    "prompt_version": "dialogue@9",
+    "freeform": msgspec.structs.replace(PARAMS, temperature=0.1),
+    "structuring": msgspec.structs.replace(PARAMS, max_tokens=7),
+    "schema": {"type": "object"},
+    "required_elements": ("key",),
+    "avoid_elements": ("door",),
+    "workspace": "w",
+    "world": "w",
+    "social": Standing(world="w", tier="friends", level="none", band=Band.NONE, rating=Rating.SFW),
+}
+
+
+def built(
+    request_id: str = "req-1", *, kind: str = "dialogue", route: str | None = "local:house", **fields: Any
+) -> ev.ContextBuilt:
+    body = json.dumps({"prompt": "two guards", "node": NODE, "player_context": ADA, **fields}).encode()
+    outcome: Any = handle(
+        lives.received(body, kind=kind, sequence=3, request_id=request_id),
+        contents=Registry(),
+        samples=SAMPLES,
+        prompts=PROMPTS,
+        templates=TEMPLATES,
+        worlds=WORLDS,
+        freeform=PARAMS,
+        structuring=PARAMS,
+        default_deadline_ms=9000,
+        routes={} if route is None else {kind: route},
+    )
+    return outcome.events[-1]
+
+
+def brief(*args: Any, **fields: Any) -> ev.Brief:
+    return built(*args, **fields).brief
+
+
+def key(*args: Any, **fields: Any) -> str:
+    slot = brief(*args, **fields).slot
+    assert slot is not None
+    return slot.key
+
+
+@pytest.mark.parametrize("field", sorted(set(ev.Brief.__struct_fields__) - NOT_SHAPING))
+def test_every_field_of_a_brief_shapes_the_key_unless_it_is_listed(field: str) -> None:
+    shared = Sharing(seed=1, parts=Parts(type="dialogue", strategy=Strategy.ONCE))
+    made = lives.brief()
+    other = msgspec.structs.replace(made, **{field: OTHER[field]})
+    assert shaping(made, shared, "r") != shaping(other, shared, "r")
+
+
+def test_a_restricted_result_never_reaches_an_sfw_player() -> None:
+    shared = Sharing(seed=1, parts=Parts(type="dialogue", strategy=Strategy.ONCE))
+    mild, strong = (
+        placed(
+            lives.brief(rating=RatingInfo(requested=Rating.RESTRICTED, effective=rating)),
+            shared,
+            request_id="r",
+            route="r",
+        )
+        for rating in (Rating.SFW, Rating.RESTRICTED)
+    )
+    assert mild.slot is not None
+    assert strong.slot is not None
+    assert mild.slot.key != strong.slot.key
+
+
+def test_spelling_order_deadline_fallback_tags_and_id_do_not_matter() -> None:
+    plain = key()
+    respelt = {
+        "seed_source": "player",
+        "strategy": "per_player",
+        "purpose": "adaptive",
+        "generation_type": "dialogue",
+        "id": "n1",
+        "fallback": {"mode": "skip"},
+    }
+    assert key("other", node=respelt, player_context={"playthrough_id": "p-1", "player_id": "ada"}) == plain
+    assert key(deadline_ms=7, tags=["a"], fallback={"mode": "none"}) == plain
+    assert key(params={"temperature": 0.8}) == plain
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompt": "three guards"},
+        {"seed": 7},
+        {"params": {"temperature": 0.7}},
+        {"player_context": {"playerId": "bob"}},
+        {"node": NODE | {"version": 2}},
+        {"node": NODE | {"id": "n2"}},
+        {"node": NODE | {"purpose": "ambient"}},
+        {"node": NODE | {"constraints": {"requiredElements": ["key"]}}},
+        {"world": "w"},
+        {"workspace": "w"},
+        {"route": "openai:x@y"},
+    ],
+    ids=str,
+)
+def test_what_asks_for_something_else_has_another_key(fields: dict[str, Any]) -> None:
+    assert key(**fields) != key()
+
+
+def by_template(**fields: Any) -> str:
+    brave = {
+        "node": None,
+        "template_id": "romantic_to_action_transition_v1",
+        "rules": "IF player_choice.brave\n  THEN PACING fast\nELSE\n  THEN PACING slow\n",
+        "player_context": ADA | {"choices": {"brave": True}},
+    }
+    return key(kind="transition", **brave | fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"player_context": {"playthroughId": "p-1", "choices": {"brave": True, "hat": "red"}}},
+        {"rules": "# said in other words\nIF player_choice.brave == true THEN pacing = fast"},
+        {"template_id": None, "node": {"templateId": "romantic_to_action_transition_v1"}},
+        {"node": {"style": {"moodFrom": "romantic"}}},
+    ],
+    ids=str,
+)
+def test_template_rules_and_choices_that_come_to_the_same_share_it(fields: dict[str, Any]) -> None:
+    assert by_template(**fields) == by_template()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"player_context": ADA | {"choices": {"brave": False}}},
+        {"player_context": {"playthroughId": "p-2", "choices": {"brave": True}}},
+        {"rules": None},
+        {"rules": "IF player_choice.brave THEN PACING fast\nAVOID rain"},
+        {"rules": "IF player_choice.brave THEN PACING fast\nstrategy = once"},
+        {"template_id": "calm_to_alarm_transition_v1"},
+        {"node": {"style": {"moodFrom": "tired"}}},
+        {"node": {"version": 2}},
+    ],
+    ids=str,
+)
+def test_template_rules_and_choices_that_come_to_something_else_do_not(fields: dict[str, Any]) -> None:
+    assert by_template(**fields) != by_template()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"node": None},
+        {"node": {"constraints": {"avoidElements": ["gore"]}}},
+        {"node": NODE | {"strategy": "always", "seedSource": "timestamp"}},
+        {"player_context": None},
+        {"player_context": {"playthroughId": "p-1"}},
+        {"route": None},
+        {"request_id": "sh-1"},
+    ],
+    ids=str,
+)
+def test_what_nobody_shares_has_no_place(fields: dict[str, Any]) -> None:
+    assert brief(**fields).slot is None
+
+
+def test_what_is_missing_is_told() -> None:
+    told = built(player_context=None).trail.warnings
+    assert "strategy per_player needs player_context.player_id; without it nothing is kept" in told
+    assert any(line.startswith("seed source player needs player_context.player_id") for line in told)
+    assert not any("player_context" in line for line in built().trail.warnings)
+
+
+def test_seeds_follow_their_source() -> None:
+    assert brief().freeform.seed == brief("other", prompt="another wish").freeform.seed
+    assert brief(player_context={"playerId": "bob"}).freeform.seed != brief().freeform.seed
+    assert brief(node=NODE | {"version": 2}).freeform.seed != brief().freeform.seed
+    assert brief(seed=7).freeform.seed == 7
+    plain = brief(node=None)
+    assert plain.freeform.seed == int(plain.input_hash[:15], 16)
+
+
+def test_a_fresh_seed_is_the_requests_own_and_nothing_kept_answers_for_it() -> None:
+    fresh = NODE | {"strategy": "always", "seedSource": "timestamp"}
+    one, again, other = brief(node=fresh), brief(node=fresh), brief("other", node=fresh)
+    assert one.freeform.seed == again.freeform.seed != other.freeform.seed
+    assert (one.freeform.fresh, one.structuring.fresh, one.cache_key) == (True, True, None)
+    assert not brief().freeform.fresh
+
+
+def test_b4s_form_is_told_without_a_model_too() -> None:
+    assert brief(route=None).cache_key == "dialogue|adaptive|||per_player|player:ada|1"
+
+
+@pytest.mark.parametrize(("given", "name"), [("s1", "s1"), ({"id": "s1", "x": 1}, "s1"), (None, ""), (3, "")])
+def test_a_scene_is_named_by_its_id(given: Any, name: str) -> None:
+    assert slots.scene_name(given) == name
+
+
+def test_keys_of_the_last_release_are_looked_for_too() -> None:
+    def key_v0(parts: Parts, shaping: Any) -> str:
+        return f"v0.{len(shaping)}.{keys.escape(str(parts))}"
+
+    shared = Sharing(seed=1, parts=Parts(type="dialogue", strategy=Strategy.ONCE))
+    made = placed(lives.brief(), shared, request_id="r", route="r", schemes=(keys.key_v1, key_v0))
+    assert made.slot is not None
+    (older,) = made.slot.older
+    assert older.startswith("v0.")
