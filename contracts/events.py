@@ -69,6 +69,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     #: Its place in the result cache.
     slot: Slot | None = None
     replay_of: str | None = None
+    #: What the requests for a plot's scenes have in common; ``None``: no scenes are wanted.
+    scenes: dict[str, Any] | None = None
 
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +210,16 @@ class Result(Event, ResultBody, frozen=True, kw_only=True):
     def attempt(self) -> int:
         """A result has no second attempt."""
         return 1
+
+
+class Plotted(Event, frozen=True, kw_only=True):
+    """``plotted``: the plot is there and checked, its scenes are still to come."""
+
+    name: ClassVar[str] = "plotted"
+    attempt: int
+    brief: Brief
+    #: What becomes the plot's result when its scenes have ended.
+    result: Result
 
 
 class Revised(Event, ResultBody, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from contracts.errors import ErrorCode
-from contracts.events import Event
+from contracts.events import Cancelled, Event
 
 
 class Emit(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +78,34 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     expected: bool = False
 
 
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of the pipeline's own; an id that is used already is left as it is."""
+
+    kind: str
+    request_id: str
+    body: bytes
+
+
+class CallOff(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody wants the content of another request any more."""
+
+    kind: str
+    request_id: str
+    event: Cancelled
+
+
+class Delegate(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for other requests, or call them off; then look again, or acknowledge."""
+
+    orders: tuple[Ask | CallOff, ...] = ()
+    #: Seconds until the same message is given out again; ``None``: it is done with.
+    again_s: float | None = None
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Write ``row`` to the sink of the stage, then acknowledge."""
 
     row: Any
 
 
-Outcome = Emit | Schedule | Fail | Retry | Reject | Wait | Record
+Outcome = Emit | Schedule | Fail | Retry | Reject | Wait | Delegate | Record

@@ -59,7 +59,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 ROWS: Final = (
     Row(
         event="requested",
-        published_by=(CLIENT,),
+        # Context-build: the scenes of a plot.
+        published_by=(CLIENT, "context-build"),
         consumed_by=("context-build", "fallback", "audit"),
         stream=REQUESTS,
         body=None,
@@ -115,6 +116,14 @@ ROWS: Final = (
         says="the document cannot be used; structuring is asked again, with the errors",
     ),
     Row(
+        event="plotted",
+        published_by=("validate-repair",),
+        consumed_by=("context-build", "audit"),
+        stream=EVENTS,
+        body=ev.Plotted,
+        says="a plot is good, and its scenes are asked for before it ends",
+    ),
+    Row(
         event="failed",
         published_by=("context-build", "freeform-gen", "structuring", "validate-repair"),
         consumed_by=("fallback", "audit"),
@@ -132,7 +141,7 @@ ROWS: Final = (
     ),
     Row(
         event="cancelled",
-        published_by=(CLIENT,),
+        published_by=(CLIENT, "context-build"),
         consumed_by=("fallback", "audit"),
         stream=EVENTS,
         body=ev.Cancelled,
@@ -148,7 +157,7 @@ ROWS: Final = (
     ),
     Row(
         event="revised",
-        published_by=("validate-repair",),
+        published_by=("context-build", "validate-repair", "fallback"),
         consumed_by=(CLIENT, "audit"),
         stream=EVENTS,
         body=ev.Revised,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from contracts.events import Params
+from contracts.events import Params, Plotted
 from contracts.node import Rating
 from contracts.prompts import PromptVersion
-from contracts.result import Attempt, Tokens
+from contracts.result import Attempt, Origin, Status, Tokens
 from contracts.social import World
 
 OnToken = Callable[[str], None]
+#: The time now, milliseconds since the epoch.
+Clock = Callable[[], int]
 #: What a text of rules comes to in a context: part of a node, in snake_case, whose lists are to be added to
 #: the node's.  Empty for a text that is no rules: context-build refuses it, and says where.
 Overrides = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
@@ -96,6 +98,35 @@ class Log(Protocol):
 
     async def first_request(self, request_id: str) -> StoredRequest | None:
         """The request that owns the id: the one with the lowest sequence, whatever its kind."""
+        ...
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request ended: the label of its result."""
+
+    status: Status
+    origin: Origin
+    reason: str | None = None
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a request is, by the log."""
+
+    #: The request that owns the id; ``None``: there is none, or it was swept.
+    owner: StoredRequest | None = None
+    #: ``None``: it has no result yet.
+    ending: Ending | None = None
+
+
+class SceneLog(Protocol):
+    """The event log, as far as plots look at their scenes."""
+
+    async def seen(self, request_ids: Sequence[str]) -> Mapping[str, Seen]:
+        """How far each of the requests is."""
+        ...
+
+    async def plotted(self, request_id: str) -> Plotted | None:
+        """The plot that waits for its scenes, or ``None``."""
         ...
 
 

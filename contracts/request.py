@@ -111,6 +111,10 @@ class GenerationRequest(BaseModel):
     world: Label | None = None
     #: Set by replays: the request that this one repeats.
     replay_of: Label | None = None
+    #: Ask for a scene of each beat too; for kind ``plot`` alone, docs/scenes.md.
+    scenes: bool = False
+    #: Set where a plot asks for its scenes: the plot's request.
+    scene_of: Label | None = None
 
     #: What a designer asks of the content; docs/nodes.md.
     node: Node | None = None
@@ -180,7 +184,10 @@ class GenerationRequest(BaseModel):
     def input_hash(self, kind: str) -> str:
         """SHA-256 of what is asked for; key order and the spelling of field names do not matter."""
         asked = self.model_dump(
-            mode="json", by_alias=False, exclude_defaults=True, exclude={"deadline_ms", "replay_of"}
+            mode="json",
+            by_alias=False,
+            exclude_defaults=True,
+            exclude={"deadline_ms", "replay_of", "scene_of"},
         )
         return fingerprint.digest({"kind": kind, **asked})
 
@@ -205,6 +212,8 @@ def read(body: bytes, kind: str) -> GenerationRequest:
         raise RequestError("schema", "is required for kind custom: give the JSON Schema of the answer")
     if kind != "custom" and request.schema_ is not None:
         raise RequestError("schema", f"is for kind custom only; kind {kind} has its own")
+    if request.scenes and kind != "plot":
+        raise RequestError("scenes", f"is for kind plot only, not {kind}; leave it out")
     if request.player_context is not None and _deeper_than(request.player_context.choices, MAX_DEPTH):
         raise RequestError("player_context.choices", f"is nested more than {MAX_DEPTH} levels deep")
     if _deeper_than(request.schema_, MAX_DEPTH):

@@ -184,6 +184,23 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     amount: float | None = None
 
 
+class SceneInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One scene that a plot has asked for, and how far it was when the plot ended."""
+
+    #: The scene's own request: its content stands in that one's result.
+    request_id: str
+    #: Which beat of the plot it tells, from 1.
+    beat: int
+    #: The beat's name.
+    name: str
+    #: How the scene ended; ``running``: not yet; ``pending``: it was not asked for.
+    status: str
+    #: Where its content comes from; ``None`` where it has not ended.
+    origin: Origin | None = None
+    #: Why it is not the model's own; or why it was not asked for.
+    reason: str | None = None
+
+
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """How the content came to be."""
 
@@ -239,6 +256,8 @@ class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     #: What stood in, for origins ``golden_sample`` and ``default_content``.
     stand_in: StandIn | None = None
+    #: The scenes of a plot that has asked for them, in the order of its beats.
+    scenes: tuple[SceneInfo, ...] = ()
     meta: Meta = Meta()
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 import uuid_utils
 
-from contracts import envelope, pipeline, request, subjects
+from contracts import envelope, pipeline, request, scenes, subjects
 from contracts import events as ev
 from contracts.content import registry
 from contracts.errors import Unavailable, UnderstudyError, Unreadable
@@ -388,7 +388,9 @@ def check(kind: str, request_id: str, body: bytes) -> request.GenerationRequest:
         raise RequestError("kind", f"{kind!r} is unknown; use one of {', '.join(subjects.KINDS)}")
     if subjects.REQUEST_ID.fullmatch(request_id) is None:
         raise RequestError("id", f"{request_id!r} must match [A-Za-z0-9_-]{{1,64}}")
-    return request.read(body, kind)
+    asked = request.read(body, kind)
+    scenes.check_id(asked, request_id)
+    return asked
 
 
 def _result(body: bytes) -> ev.Result:

@@ -212,6 +212,8 @@ def gist(line: Line) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per even
         case ev.Structured(document=document, reask=reask):
             asked = f", re-asked {reask} times" if reask else ""
             return f"{len(document.text):,} characters by {document.provider}/{document.model}{asked}"
+        case ev.Plotted(result=result):
+            return f"{named(result)}, its scenes are still to come"
         case ev.Invalid(errors=errors):
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             return f"{errors[0] if errors else 'no reason given'}{more}"

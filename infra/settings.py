@@ -275,6 +275,8 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=5, ge=1, le=20)
     #: Times that structuring is asked again after an invalid document.
     max_reasks: int = Field(default=1, ge=0, le=5)
+    #: Scenes of one plot that are under way at once.
+    scenes_in_flight: int = Field(default=4, ge=1, le=40)
     #: Take a repaired document in which the repair put values that nobody wrote.
     accept_filled: bool = False
     #: Seconds that a stopping stage waits for what it holds before it hands it back.

@@ -5,14 +5,15 @@ Told from the event log alone: no database, no other memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
 
 import msgspec
 
 from contracts import events as ev
-from contracts import pipeline
-from contracts.result import Attempt, ErrorInfo, Origin, StandIn, Status
+from contracts import pipeline, scenes
+from contracts.ports import Seen
+from contracts.result import Attempt, ErrorInfo, Origin, SceneInfo, StandIn, Status
 from infra import line
 from infra.line import Line
 from infra.nats.log import Entry
@@ -55,6 +56,10 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     stand_in: StandIn | None = None
     replay_of: str | None = None
+    #: The plot that asked for it.
+    scene_of: str | None = None
+    #: The scenes that it asked for, each as far as it is now.
+    scenes: tuple[SceneInfo, ...] = ()
     #: The replay that brought real content later.
     revised_by: str | None = None
     #: Which layer decided what about its node: template, node, rules with their line, request.
@@ -64,12 +69,21 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
 
 
-def tell(request_id: str, entries: Iterable[Entry]) -> Story | None:
+def plot(entries: Iterable[Entry]) -> ev.Plotted | None:
+    """The plot that asks for its scenes, if the request is one."""
+    bodies = (line.of(each).body for each in entries if each.subject.startswith("gen.plotted."))
+    return next((each for each in bodies if isinstance(each, ev.Plotted)), None)
+
+
+def tell(
+    request_id: str, entries: Iterable[Entry], *, scenes_seen: Mapping[str, Seen] | None = None
+) -> Story | None:
     """Put one request's messages into a story; ``None`` when there are none.
 
     Args:
         request_id: whose story.
         entries: its messages from all streams, in any order.
+        scenes_seen: how far the scenes of its :func:`plot` are, by id.
     """
     ordered = sorted(entries, key=lambda entry: (entry.time_ns, entry.stream, entry.sequence))
     lines = tuple(line.of(entry) for entry in ordered)
@@ -91,6 +105,8 @@ def tell(request_id: str, entries: Iterable[Entry]) -> Story | None:
         attempts=result.attempts if result else _attempts(lines),
         stand_in=result.stand_in if result else None,
         replay_of=_replay_of(request, result),
+        scene_of=_said(request, "scene_of", "sceneOf"),
+        scenes=_scenes(lines, result, scenes_seen),
         revised_by=revised[-1] if revised else None,
         decided=_decided(lines),
         waiting_for=None if result else _waiting_for(lines),
@@ -201,10 +217,25 @@ def _waiting_for(lines: tuple[Line, ...]) -> str | None:
 def _replay_of(request: Line | None, result: ev.Result | None) -> str | None:
     if result is not None and result.meta.replay_of is not None:
         return result.meta.replay_of
-    if request is None or not isinstance(request.data, dict):
-        return None
-    named: Any = request.data.get("replay_of", request.data.get("replayOf"))  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-    return named if isinstance(named, str) else None
+    return _said(request, "replay_of", "replayOf")
+
+
+def _said(request: Line | None, *names: str) -> str | None:
+    """A text of the request's body, by any of its names."""
+    data = cast("dict[str, Any]", request.data) if request and isinstance(request.data, dict) else {}
+    return next((each for each in map(data.get, names) if isinstance(each, str)), None)
+
+
+def _scenes(
+    lines: tuple[Line, ...], result: ev.Result | None, seen: Mapping[str, Seen] | None
+) -> tuple[SceneInfo, ...]:
+    plotted = next((one.body for one in lines if isinstance(one.body, ev.Plotted)), None)
+    if plotted is None or seen is None:
+        return result.scenes if result else ()
+    # What the log has swept since, the result still tells.
+    told = {each.request_id: each for each in result.scenes} if result else {}
+    now = scenes.listing(plotted, seen, over=result is not None)
+    return tuple(told.get(each.request_id, each) if each.status == PENDING else each for each in now)
 
 
 def _ms(nanoseconds: int) -> float:

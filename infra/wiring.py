@@ -9,10 +9,10 @@ import asyncio
 import json
 import logging
 import sys
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -27,6 +27,7 @@ from infra.engine.task import EngineError
 from infra.nats import topology
 from infra.nats.flights import Flights
 from infra.nats.lookup import Lookup
+from infra.nats.scenes import LoggedScenes
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
 from infra.providers.routing import Loading, providers, refused_schemas
@@ -47,7 +48,7 @@ from infra.stores.hits import Hits
 from infra.stores.results import Memory, Results
 from infra.telemetry import logging as telemetry_logging
 from stages.audit import handle as audit
-from stages.context_build import flight
+from stages.context_build import flight, scenes
 from stages.context_build import handle as context_build
 from stages.context_build.layering import overrides
 from stages.fallback import handle as fallback
@@ -174,18 +175,21 @@ class Application:
         )
         expensive = pipeline.EXPENSIVE & set(self.stages)
         routed = providers(settings, on_made=self.providers.append) if expensive else {}
-        return {
-            "context-build": partial(
-                self._build,
-                **context_ports(
-                    settings,
-                    contents=contents,
-                    samples=samples,
-                    prompts=prompts,
-                    templates=templates,
-                    worlds=worlds,
-                ),
+        scene_log = LoggedScenes(self.wire, self.lookup)
+        build = partial(
+            self._build,
+            **context_ports(
+                settings,
+                contents=contents,
+                samples=samples,
+                prompts=prompts,
+                templates=templates,
+                worlds=worlds,
             ),
+        )
+        of_plots = partial(scenes.handle, log=scene_log, clock=_now_ms, in_flight=settings.scenes_in_flight)
+        return {
+            "context-build": lambda received: (of_plots if received.name == "plotted" else build)(received),
             "freeform-gen": partial(self._write, providers=routed),
             "structuring": partial(self._structure, providers=routed, contents=contents),
             "validate-repair": partial(
@@ -198,6 +202,7 @@ class Application:
             "fallback": partial(
                 fallback.handle,
                 log=self.lookup,
+                scene_log=scene_log,
                 samples=samples,
                 contents=contents,
                 templates=templates,
@@ -279,7 +284,7 @@ class Application:
         for provider in self.providers:
             if not isinstance(provider, Loading):
                 continue
-            began = monotonic()
+            began = time.monotonic()
             try:
                 await provider.ready()
             except EngineError as error:
@@ -287,7 +292,9 @@ class Application:
                     "the model cannot be loaded", provider=provider.name, problem=str(error)
                 )
             else:
-                self.log.info("model loaded", model=provider.model, seconds=round(monotonic() - began, 1))
+                self.log.info(
+                    "model loaded", model=provider.model, seconds=round(time.monotonic() - began, 1)
+                )
 
     async def _reconnected(self) -> None:
         self.results.forget()
@@ -318,6 +325,10 @@ class Application:
         """Run until a signal or a lost consumer; the exit status."""
         await self.app.run(log_level=logging.WARNING)
         return self.exit_status
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready: bool = False) -> int:

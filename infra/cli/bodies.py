@@ -33,6 +33,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     rules: Path | None = None
     node: Path | None = None
     context: Path | None = None
+    scenes: bool = False
 
 
 def body(parts: Parts) -> bytes:
@@ -45,11 +46,12 @@ def body(parts: Parts) -> bytes:
     if sum(str(each) == "-" for each in inputs) > 1:
         raise console.Usage("standard input can be one of --file, --rules, --node and --context")
     whole = _whole(parts.prompt, parts.file)
-    told: dict[str, Any] = {}
-    if parts.deadline_ms is not None:
-        told["deadline_ms"] = parts.deadline_ms
-    if parts.template is not None:
-        told["template_id"] = parts.template
+    options = {
+        "deadline_ms": parts.deadline_ms,
+        "template_id": parts.template,
+        "scenes": parts.scenes or None,
+    }
+    told: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if parts.rules is not None:
         told["rules"] = _rules(parts.rules)
     if parts.node is not None:
@@ -66,7 +68,7 @@ def body(parts: Parts) -> bytes:
 
 
 def kind(given: str | None, body: bytes) -> str:
-    """The content kind: as given, else that of the node or template, else ``layout``.
+    """The content kind: as given, else that of the node or template, else ``plot`` with scenes, else ``layout``.
 
     Raises:
         Usage: the template is unknown here, so that its kind is not known.
@@ -94,7 +96,9 @@ def kind(given: str | None, body: bytes) -> str:
         ),
         None,
     )
-    return _USUAL if template is None else _kind_of(template)
+    if template is not None:
+        return _kind_of(template)
+    return "plot" if said.get("scenes") is True else _USUAL
 
 
 def _kind_of(template: str) -> str:

@@ -27,7 +27,9 @@ def request(
     prompt: Annotated[str | None, typer.Argument(help="What to generate.")] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--kind", help="Content kind; none: the node's or template's, else layout."),
+        typer.Option(
+            "--kind", help="Content kind; none: the node's or template's, plot with --scenes, else layout."
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="BODY.json", help="The whole body; - for standard input.")
@@ -50,6 +52,9 @@ def request(
             "--context", metavar="FILE", help="JSON: the player, and the choices that rules ask for."
         ),
     ] = None,
+    scenes: Annotated[
+        bool, typer.Option("--scenes", help="Ask for a scene of each beat of the plot, too.")
+    ] = False,
     deadline_ms: Annotated[
         int | None, typer.Option("--deadline-ms", help="Milliseconds until a stand-in answers.")
     ] = None,
@@ -72,6 +77,7 @@ def request(
             rules=rules,
             node=node,
             context=context,
+            scenes=scenes,
         )
     )
     kind = bodies.kind(kind, body)

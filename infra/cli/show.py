@@ -19,7 +19,7 @@ from infra.line import gist, named, preview
 
 if TYPE_CHECKING:
     from contracts.events import Decided, Result
-    from contracts.result import Attempt
+    from contracts.result import Attempt, SceneInfo
     from infra.line import Line
     from infra.nats.letters import Letter
     from infra.story import Step, Story
@@ -31,6 +31,7 @@ _STYLES: Final = {
     "clamped": "yellow",
     "drafted": "blue",
     "structured": "blue",
+    "plotted": "blue",
     "invalid": "yellow",
     "failed": "red",
     "deadline": "magenta",
@@ -130,6 +131,7 @@ def result_panel(result: Result) -> Panel:
         parts.append(Text(f"content: object {result.content_ref.object}, {result.content_ref.size:,} bytes"))
     elif result.content is not None:
         parts.append(document(result.content))
+    parts += scenes(result.scenes)
     title = f"{result.kind} {result.request_id}"
     return Panel(Group(*parts), title=title, title_align="left", border_style=status_style(result.status))
 
@@ -180,6 +182,8 @@ _VALUE: Final = 56
 
 def decisions(decided: Sequence[Decided]) -> list[Text]:
     """Which layer set what about a node, one line each."""
+    if not decided:
+        return []
     rows: list[tuple[Text | str, ...]] = []
     for each in decided:
         by = each.by if each.line is None else f"{each.by}, line {each.line}"
@@ -188,6 +192,22 @@ def decisions(decided: Sequence[Decided]) -> list[Text]:
             rule.append(f"  if {' and '.join(each.when)}", style="dim")
         rows.append((Text(each.field, style="bold"), by, preview(value(each.value).encode(), _VALUE), rule))
     return aligned(("field", "set by", "value", "rule"), rows)
+
+
+def scenes(found: Sequence[SceneInfo]) -> list[Text]:
+    """A plot's scenes under their beats, one line each."""
+    if not found:
+        return []
+    rows: list[tuple[Text | str, ...]] = []
+    for each in found:
+        branch = "└─" if each is found[-1] else "├─"
+        ended = Text(each.status, style=status_style(each.status))
+        if each.origin not in (None, Origin.NONE):
+            ended.append(f" from {each.origin}", style="default")
+        rows.append(
+            (Text(f"{branch} {each.request_id}", style="bold"), each.name, ended, (each.reason or ""))
+        )
+    return aligned(("scene", "beat", "status", "reason"), rows)
 
 
 def value(said: Any) -> str:
@@ -211,6 +231,8 @@ def _head(told: Story) -> Panel:
         text.append(f"\nwaiting for {told.waiting_for}")
     if told.replay_of is not None:
         text.append(f"\na replay of {told.replay_of}")
+    if told.scene_of is not None:
+        text.append(f"\na scene of {told.scene_of}")
     if told.revised_by is not None:
         text.append(f"\nreal content came later, by {told.revised_by}", style="green")
     title = f"{told.kind or '?'} {told.request_id}"

@@ -20,16 +20,24 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 
 
 def why(request_id: _Id, json: Json = False) -> None:
-    """Tell a request's whole story: events, latencies, attempts, error, reason of the stand-in."""
+    """Tell a request's whole story: events, latencies, attempts, error, reason of the stand-in, a plot's scenes."""
 
     async def work() -> int:
+        from contracts import scenes
         from infra import client as asking
         from infra import story
         from infra.nats import log
+        from infra.nats.lookup import Lookup
+        from infra.nats.scenes import LoggedScenes
 
         _check(request_id)
         async with asking.Client.connect(console.settings()) as client:
-            told = story.tell(request_id, await log.of_request(client.wire, request_id))
+            entries = await log.of_request(client.wire, request_id)
+            plot = story.plot(entries)
+            seen = None
+            if plot is not None:
+                seen = await LoggedScenes(client.wire, Lookup(client.wire)).seen(scenes.ids(plot))
+            told = story.tell(request_id, entries, scenes_seen=seen)
         if told is None:
             console.complain(_unknown(request_id))
             return console.FAILED
@@ -41,7 +49,7 @@ def why(request_id: _Id, json: Json = False) -> None:
             out = console.people()
             out.print(show.story(told))
             # Lines as long as they are: in a table, a long rule would be folded away.
-            for each in show.decisions(told.decided) if told.decided else ():
+            for each in (*show.scenes(told.scenes), *show.decisions(told.decided)):
                 out.print(each, soft_wrap=True)
         return console.DONE
 

@@ -11,7 +11,7 @@ from contracts import envelope, pipeline, retry, subjects
 from contracts import events as ev
 from contracts.envelope import Requested
 from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable
-from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
+from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
 from contracts.result import Meta, Status
 from infra.runner import messages
 from infra.runner.letters import letter_of
@@ -50,17 +50,13 @@ class Consequences:
 
         Args:
             delivery: the message that the outcome is for.
-            outcome: what was decided about it; anything but a record.
+            outcome: what was decided about it; anything but a record and what is delegated.
             elapsed_ms: milliseconds that the stage worked on it.
 
         Raises:
             Unavailable: a look-up or a large content met no broker.
         """
-        sender = Sender(
-            stage=self._stage,
-            now=time.time(),
-            traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
-        )
+        sender = self._sender(delivery)
         try:
             address = envelope.address(delivery.msg.subject)
         except Unreadable:
@@ -92,8 +88,8 @@ class Consequences:
                 ending = await self._ending(delivery, outcome, address)
                 if ending is not None:
                     add(ending)
-            case Record() | Wait():
-                raise TypeError(f"{type(outcome).__name__} is not a message")
+            case Record() | Wait() | Delegate():
+                raise TypeError(f"{type(outcome).__name__} is no message of the request at hand")
             case _ as never:
                 assert_never(never)
         limit = self._wire.client.max_payload
@@ -111,6 +107,18 @@ class Consequences:
                     )
                 ]
         return out
+
+    def orders(self, delivery: Delivery, outcome: Delegate) -> list[Message]:
+        """The messages to other requests, in order."""
+        sender = self._sender(delivery)
+        return [messages.of_order(order, sender=sender) for order in outcome.orders]
+
+    def _sender(self, delivery: Delivery) -> Sender:
+        return Sender(
+            stage=self._stage,
+            now=time.time(),
+            traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
+        )
 
     async def _fitting(self, event: ev.Event) -> ev.Event:
         """A result whose content is too large for a message refers to the object store instead."""

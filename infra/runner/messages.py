@@ -11,7 +11,7 @@ import msgspec
 from contracts import envelope, subjects
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from contracts.outcome import Schedule
+from contracts.outcome import Ask, CallOff, Schedule
 from contracts.result import ErrorInfo, Meta, Origin, Status
 
 #: Bodies and contents above this many bytes go to the object store.
@@ -49,6 +49,8 @@ def rfc3339(seconds: float) -> str:
 
 def timed(event: ev.Event, stage: str, elapsed_ms: float) -> ev.Event:
     """The event with this stage's milliseconds added to what it carries."""
+    if isinstance(event, ev.Plotted):
+        return msgspec.structs.replace(event, result=timed(event.result, stage, elapsed_ms))
     trail = getattr(event, "trail", None)
     if isinstance(trail, ev.Trail):
         spent = {**trail.time_ms, stage: round(trail.time_ms.get(stage, 0) + elapsed_ms, 3)}
@@ -96,10 +98,14 @@ def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> 
     )
     # A result is the first of its request; what leads to one is not stored once there is one, which
     # also tells the next stage that there was none yet.
-    once = isinstance(event, ev.Result | ev.ContextBuilt | ev.Drafted | ev.Structured | ev.Invalid)
+    once = isinstance(
+        event, ev.Result | ev.ContextBuilt | ev.Drafted | ev.Structured | ev.Invalid | ev.Plotted
+    )
     if once:
+        # Two plots of one request would share out their scenes: the first one counts.
+        first = "plotted" if isinstance(event, ev.Plotted) else "result"
         headers[envelope.EXPECTED_LAST] = "0"
-        headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind("result", request_id)
+        headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind(first, request_id)
     return Message(
         subject=subjects.gen(event.name, kind, request_id),
         body=encoded(event),
@@ -125,6 +131,30 @@ def of_schedule(schedule: Schedule, *, kind: str, request_id: str, sender: Sende
     return Message(
         subject=f"{timer}.{schedule.slot}" if schedule.slot else timer,
         body=target.body,
+        headers=headers,
+        once=True,
+    )
+
+
+def of_order(order: Ask | CallOff, *, sender: Sender) -> Message:
+    """The message that asks for another request, once, or calls it off."""
+    if isinstance(order, CallOff):
+        return of_event(order.event, kind=order.kind, request_id=order.request_id, sender=sender)
+    headers = envelope.headers(
+        name="requested",
+        version=1,
+        kind=order.kind,
+        request_id=order.request_id,
+        stage=sender.stage,
+        attempt=1,
+        time=sender.time,
+        traceparent=sender.traceparent,
+    )
+    headers[envelope.EXPECTED_LAST] = "0"
+    headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind("requested", order.request_id)
+    return Message(
+        subject=subjects.gen("requested", order.kind, order.request_id),
+        body=order.body,
         headers=headers,
         once=True,
     )

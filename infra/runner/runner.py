@@ -20,7 +20,7 @@ from contracts import envelope, pipeline, retry
 from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable, Unstorable
-from contracts.outcome import Emit, Fail, Outcome, Record, Reject, Wait
+from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Wait
 from infra.nats.strikes import ALONE, POISON
 from infra.runner.consequences import Consequences
 
@@ -116,6 +116,8 @@ class Runner:
                 outcome = await self._decide(delivery, suspect=suspect)
             except Unreadable as error:
                 outcome = Reject(code=error.code, message=str(error))
+            if isinstance(outcome, Delegate):
+                outcome = await self._delegate(delivery, outcome)
             if isinstance(outcome, Wait):
                 await self._put_off(delivery, outcome.seconds, suspect=suspect)
                 ending = "put off"
@@ -254,6 +256,19 @@ class Runner:
             ack = await self._until_acked(message)
             if message.once and ack.refused:
                 return
+
+    async def _delegate(self, delivery: Delivery, outcome: Delegate) -> Outcome:
+        """Publish to other requests; what the broker does not take now is decided anew later."""
+        for message in self._consequences.orders(delivery, outcome):
+            try:
+                ack = await self._wire.publish(message.subject, message.body, message.headers)
+            except nats_errors.Error as error:
+                raise Unavailable(f"{message.subject}: {type(error).__name__}: {error}") from error
+            if ack.error is not None and not ack.refused:
+                raise Unavailable(f"the broker refuses {message.subject}: {ack.error.description}")
+        if outcome.again_s is None:
+            return Emit()
+        return Wait(seconds=outcome.again_s, why="its scenes are being generated", expected=True)
 
     async def _until_acked(self, message: Message) -> PubAck:
         """Publish until the broker has it; nothing that was worked out is thrown away."""

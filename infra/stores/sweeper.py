@@ -47,7 +47,8 @@ ONE_BY_ONE: Final = 20_000
 #: What is deleted must have passed these; what context-build refuses unread has no row until then.
 _PASSED: Final = {
     pipeline.REQUESTS: ("context-build", "audit"),
-    pipeline.EVENTS: ("audit",),
+    # A plot that waits for its scenes is not acknowledged: it still looks at their results.
+    pipeline.EVENTS: ("context-build", "audit"),
 }
 #: The request goes before its events: what is left of a life without its ``requested`` is no request.
 _ORDER: Final = (pipeline.REQUESTS, pipeline.EVENTS)

@@ -32,7 +32,7 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
 
     Returns:
         the record to be merged; nothing for events that say nothing the result does not say again
-        (``clamped``, ``deadline``, ``cancelled``), and for letters that belong to no request.
+        (``clamped``, ``plotted``, ``deadline``, ``cancelled``), and for letters that belong to no request.
     """
     if received.kind not in subjects.KINDS or subjects.REQUEST_ID.fullmatch(received.request_id) is None:
         return outcome.Emit()
@@ -78,7 +78,7 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
                     content_hash=event.content_hash,
                 )
             }
-        case ev.Clamped() | ev.Deadline() | ev.Cancelled() | Scheduled():
+        case ev.Clamped() | ev.Plotted() | ev.Deadline() | ev.Cancelled() | Scheduled():
             return outcome.Emit()
         case _:
             raise TypeError(f"audit does not take {received.name}")

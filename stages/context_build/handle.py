@@ -14,7 +14,8 @@ from contracts.errors import ErrorCode
 from contracts.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
 from contracts.ports import Contents, Prompts, Samples, Templates, Worlds
-from stages.context_build import slots, social
+from contracts.scenes import check_id
+from stages.context_build import scenes, slots, social
 from stages.context_build.layering import Laid, TemplateLost, lay
 from stages.context_build.prompts import render_freeform
 
@@ -56,6 +57,7 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         raise TypeError(f"context-build does not take {received.name}")
     try:
         asked = request.read(event.body, received.kind)
+        check_id(asked, received.request_id)
         _require_usable(asked, contents, samples)
         laid = lay(asked, event.body, received.kind, samples=samples, templates=templates, worlds=worlds)
         node = laid.node if laid else Node()
@@ -110,6 +112,7 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         workspace=asked.workspace,
         world=asked.world,
         replay_of=asked.replay_of,
+        scenes=scenes.shared(asked, laid),
     )
     brief = slots.placed(
         brief, shared, request_id=received.request_id, route=(routes or {}).get(received.kind)

@@ -28,6 +28,7 @@ NOT_SHAPING: Final = frozenset(
         "tags",  # they choose stand-ins
         "cache_key",
         "slot",
+        "scenes",  # such a plot has no slot
         "replay_of",
     }
 )
@@ -119,7 +120,8 @@ def placed(
     if shared.parts is None:
         return brief
     slot = None
-    if route is not None and not request_id.startswith(SHADOW):
+    # A plot that asks for its scenes is its own: they are requests with its id.  Each of them may be kept.
+    if route is not None and brief.scenes is None and not request_id.startswith(SHADOW):
         slot = keys.slot(shared.parts, shaping(brief, shared, route), node=shared.node, schemes=schemes)
     return msgspec.structs.replace(brief, cache_key=str(shared.parts), slot=slot)
 

@@ -134,6 +134,11 @@ def _placeholder(ending: Ending, why: str, contents: Contents) -> ev.Result:
     )
 
 
+def _without_scenes(ending: Ending) -> tuple[str, ...]:
+    asked = ending.asked is not None and ending.asked.scenes
+    return ("no scenes were asked for: there is no plot of the model's own",) if asked else ()
+
+
 def _input_hash(ending: Ending) -> str | None:
     return ending.asked.input_hash(ending.kind) if ending.asked else None
 
@@ -158,7 +163,7 @@ def _result(ending: Ending, status: Status, origin: Origin, reason: str, **conte
             cache_key=brief.cache_key if brief else None,
             rating=ending.rating,
             cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
-            warnings=trail.warnings,
+            warnings=(*trail.warnings, *_without_scenes(ending)),
             replay_of=ending.asked.replay_of if ending.asked else None,
             input_hash=_input_hash(ending),
             requested_at_ms=ending.requested_at_ms,

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
-from contracts import request
+from contracts import request, scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.expansion import expand
 from contracts.node import FallbackMode
 from contracts.outcome import Emit, Outcome, Schedule
-from contracts.ports import Contents, Log, Overrides, Samples, StoredRequest, Templates, Worlds
+from contracts.ports import Contents, Log, Overrides, Samples, SceneLog, StoredRequest, Templates, Worlds
 from contracts.result import ErrorInfo
 from stages.fallback.answer import Ending, answer
 
@@ -29,10 +29,11 @@ _FINAL = frozenset(
 )
 
 
-async def handle(
+async def handle(  # noqa: PLR0913 - its ports, one by one
     received: Received[Any],
     *,
     log: Log,
+    scene_log: SceneLog,
     samples: Samples,
     contents: Contents,
     templates: Templates,
@@ -45,6 +46,7 @@ async def handle(
     Args:
         received: ``requested``, ``failed``, ``deadline`` or ``cancelled``.
         log: the event log.
+        scene_log: the same, for plots that wait for their scenes.
         samples: golden samples and default contents.
         contents: the content kinds, for placeholders.
         templates: the node templates.
@@ -53,7 +55,8 @@ async def handle(
         default_deadline_ms: deadline of requests that name none.
 
     Returns:
-        the deadline's timer, the next attempt, or the result; nothing for an unknown request.
+        the deadline's timer, the next attempt, or the result; nothing for an unknown request.  A plot that
+        waits for its scenes is answered with what there is of them.
     """
     plan_of = partial(
         _plan,
@@ -72,7 +75,24 @@ async def handle(
     owner = await log.first_request(received.request_id)
     if owner is None or owner.kind != received.kind:
         return Emit()
-    return _respond(received, owner, plan_of(owner.body, owner.kind), samples, contents)
+    planned = plan_of(owner.body, owner.kind)
+    if planned.asked is not None and planned.asked.scenes and _ends_a_plot(event, owner):
+        plotted = await scene_log.plotted(owner.request_id)
+        if plotted is not None:
+            seen = await scene_log.seen(scenes.ids(plotted))
+            return Emit(events=scenes.answers_with(plotted, seen))
+    return _respond(received, owner, planned, samples, contents)
+
+
+def _ends_a_plot(event: Any, owner: StoredRequest) -> bool:
+    """Whether a plot that waits for its scenes waits no longer; what it has is good."""
+    match event:
+        case ev.Deadline():
+            return event.request_seq == owner.sequence
+        case ev.Failed():
+            return event.stage == "context-build"
+        case _:
+            return False
 
 
 class _Planned(msgspec.Struct, frozen=True, kw_only=True):

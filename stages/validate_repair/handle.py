@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from contracts import elements, fingerprint
+from contracts import elements, fingerprint, scenes
 from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
@@ -42,7 +42,8 @@ def handle(
         accept_filled: take a document in which the repair put values that nobody wrote.
 
     Returns:
-        ``result`` (and ``revised`` for a replay), ``invalid``, or a failure.
+        ``result`` (and ``revised`` for a replay), ``plotted`` for a plot that asks for its scenes, ``invalid``,
+        or a failure.
     """
     event = received.event
     if not isinstance(event, ev.Structured):
@@ -142,15 +143,16 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
         origin = Origin.SCRIPTED
     elif event.document.cached:
         status, origin = Status.CACHED, Origin.CACHE
-    body: dict[str, Any] = {
-        "kind": received.kind,
-        "status": status,
-        "origin": origin,
-        "reason": "answered by the scripted provider, a test double" if scripted else None,
-        "content": document,
-        "content_hash": fingerprint.digest(document),
-        "attempts": trail.attempts,
-        "meta": Meta(
+    result = ev.Result(
+        request_id=received.request_id,
+        kind=received.kind,
+        status=status,
+        origin=origin,
+        reason="answered by the scripted provider, a test double" if scripted else None,
+        content=document,
+        content_hash=fingerprint.digest(document),
+        attempts=trail.attempts,
+        meta=Meta(
             provider=provider,
             model=model,
             seed=brief.freeform.seed,
@@ -169,12 +171,8 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,
         ),
-    }
-    result = ev.Result(request_id=received.request_id, **body)
-    if brief.replay_of is None or not received.request_id.startswith("rp-"):
-        return Emit(events=(result,))
-    revised = ev.Revised(request_id=brief.replay_of, revised_by=received.request_id, **body)
-    return Emit(events=(result, revised))
+    )
+    return Emit(events=scenes.ending(result, brief, attempt=event.attempt))
 
 
 def _receipt(event: ev.Structured, parsed: Parsed) -> Receipt:

@@ -125,3 +125,10 @@ def test_a_file_that_is_not_there_and_standard_input_twice_are_told() -> None:
         bodies.body(Parts(prompt="x", rules=Path("nowhere")))
     with pytest.raises(Usage, match="standard input can be one of"):
         bodies.body(Parts(prompt="x", rules=Path("-"), node=Path("-")))
+
+
+def test_scenes_are_those_of_a_plot() -> None:
+    made = bodies.body(Parts(prompt="a heist", scenes=True))
+    assert json.loads(made) == {"prompt": "a heist", "scenes": True}
+    assert bodies.kind(None, made) == "plot"
+    assert bodies.kind("scene", made) == "scene"

@@ -15,7 +15,7 @@ from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.node import FallbackMode, Rating
 from contracts.outcome import Emit, Schedule
-from contracts.ports import Sample, StoredRequest
+from contracts.ports import Ending, Sample, Seen, StoredRequest
 from contracts.result import Origin, Status
 from infra.settings import load
 from infra.stores import samples, templates, worlds
@@ -44,6 +44,20 @@ class Log:
         return self.owner
 
 
+class Scenes:
+    """Holds a plot that waits for its scenes, or none."""
+
+    def __init__(self, plotted: ev.Plotted | None = None, seen: dict[str, Seen] | None = None) -> None:
+        self.found = plotted
+        self.known = seen or {}
+
+    async def seen(self, request_ids: Any) -> Any:
+        return {each: self.known.get(each, Seen()) for each in request_ids}
+
+    async def plotted(self, request_id: str) -> Any:  # noqa: ARG002
+        return self.found
+
+
 def body(fallback: dict[str, Any] | None = None, **fields: Any) -> bytes:
     return json.dumps(
         {"prompt": "a forest", **fields} | ({"fallback": fallback} if fallback else {})
@@ -60,10 +74,12 @@ async def handled(
     kind: str = "layout",
     samples: Any = SHIPPED,
     library: Any = TEMPLATES,
+    scene_log: Any = None,
 ) -> Any:
     return await handle(
         lives.received(event, sequence=9, kind=kind),
         log=Log(kind, asked),
+        scene_log=scene_log or Scenes(),
         samples=samples,
         contents=CONTENTS,
         templates=library,
@@ -262,3 +278,46 @@ async def test_where_no_sample_fits_a_placeholder_says_so() -> None:
     result = await ended(failure(), body(), "layout", hot)
     assert result.origin is Origin.PLACEHOLDER
     assert "no golden sample of kind layout fits" in result.reason
+
+
+PLOT = {"beats": [{"name": "Opening"}, {"name": "Ending"}]}
+PLOTTED = ev.Plotted(
+    attempt=1, brief=lives.brief(scenes={}), result=lives.success("r-1", kind="plot", content=PLOT)
+)
+ENDED = Seen(ending=Ending(status=Status.SUCCESS, origin=Origin.LIVE))
+
+
+@pytest.mark.parametrize(
+    "event", [ev.Deadline(request_seq=3, deadline_ms=9), failure(ErrorCode.GEN_POISON, "context-build")]
+)
+async def test_a_plot_that_waits_for_its_scenes_ends_with_those_there_are(event) -> None:
+    known = Scenes(PLOTTED, {"r-1-s1": ENDED})
+    result = await ended(event, body(scenes=True), "plot", scene_log=known)
+    assert (result.status, result.content) == (Status.SUCCESS, PLOT)
+    assert [(each.request_id, each.status) for each in result.scenes] == [
+        ("r-1-s1", "success"),
+        ("r-1-s2", "pending"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (failure(), Status.FAIL_FALLBACK),
+        (ev.Cancelled(), Status.CANCELLED),
+    ],
+)
+async def test_what_fails_elsewhere_or_is_cancelled_does_not_end_as_the_plot(event, status) -> None:
+    result = await ended(event, body(scenes=True), "plot", scene_log=Scenes(PLOTTED))
+    assert (result.status, result.scenes) == (status, ())
+
+
+async def test_a_deadline_of_another_request_does_not_end_the_plot() -> None:
+    event = ev.Deadline(request_seq=99, deadline_ms=9)
+    outcome = await handled(event, body(scenes=True), "plot", scene_log=Scenes(PLOTTED))
+    assert outcome == Emit()
+
+
+async def test_a_stand_in_for_a_plot_says_that_it_has_no_scenes() -> None:
+    result = await ended(failure(), body(scenes=True), "plot")
+    assert any("no scenes were asked for" in line for line in result.meta.warnings)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from contracts.result import Attempt, ErrorInfo, Meta, Origin, StandIn, Status
+from contracts.ports import Ending, Seen, StoredRequest
+from contracts.result import Attempt, ErrorInfo, Meta, Origin, SceneInfo, StandIn, Status
 from infra import line, story
 from infra.cli import show
 from infra.nats.log import Entry
@@ -257,3 +258,38 @@ def test_a_story_tells_which_layer_decided_what_and_an_older_one_tells_nothing()
     assert "moodTo = calm  if player_choice.brave == true" in shown
     again = msgspec.json.decode((_SAMPLES / "context_built.v1.json").read_bytes(), type=ev.ContextBuilt)
     assert again.decided == ()
+
+
+def test_a_plot_shows_its_scenes_as_far_as_they_are_now() -> None:
+    content = {"beats": [{"name": "Opening"}, {"name": "Turn"}, {"name": "Ending"}]}
+    result = lives.success("r1", kind="plot", content=content)
+    plotted = ev.Plotted(attempt=1, brief=lives.brief(scenes={}), result=result)
+    entries = [
+        _entry("requested", {"prompt": "a heist", "scenes": True, "scene_of": "r0"}, ms=0),
+        _entry("plotted", plotted, ms=9, stage="validate-repair"),
+    ]
+    asked = StoredRequest(
+        kind="scene", request_id="r1-s2", body=b'{"scene_of":"r1"}', sequence=1, time_ms=lives.START_MS
+    )
+    failed = Ending(status=Status.FAIL_FALLBACK, origin=Origin.GOLDEN_SAMPLE, reason=_REASON)
+    seen = {"r1-s1": Seen(ending=failed), "r1-s2": Seen(owner=asked)}
+    told = story.tell("r1", entries, scenes_seen=seen)
+    assert told is not None
+    assert story.plot(entries) == plotted
+    assert (told.status, told.waiting_for, told.scene_of) == ("running", "context-build", "r0")
+    assert [(each["request_id"], each["status"]) for each in story.to_json(told)["scenes"]] == [
+        ("r1-s1", "fail_fallback"),
+        ("r1-s2", "running"),
+        ("r1-s3", "pending"),
+    ]
+    ended = msgspec.structs.replace(
+        result, scenes=(SceneInfo(request_id="r1-s3", beat=3, name="Ending", status="success"),)
+    )
+    swept = story.tell("r1", [*entries, _entry("result", ended, ms=20)], scenes_seen=seen)
+    assert swept is not None
+    assert [each.status for each in swept.scenes] == ["fail_fallback", "running", "success"]
+    assert [line.plain.split("  ")[0] for line in show.scenes(told.scenes)[1:]] == [
+        "├─ r1-s1",
+        "├─ r1-s2",
+        "└─ r1-s3",
+    ]

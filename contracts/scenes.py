@@ -1,0 +1,145 @@
+"""Which requests are a plot's scenes, and how does a plot end that has asked for them?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from contracts import events as ev
+from contracts import subjects
+from contracts.ports import Seen, StoredRequest
+from contracts.request import GenerationRequest, RequestError
+from contracts.result import Origin, SceneInfo, Status
+
+#: What a scene is asked for as.
+KIND: Final = "scene"
+#: Most beats of a plot, as its model has it.
+MAX_BEATS: Final = 40
+#: States of a scene without a result.
+RUNNING: Final = "running"
+PENDING: Final = "pending"
+
+_UNASKED: Final = "not asked for before the plot ended"
+_EARLY: Final = "the plot ended before all of its scenes had: their own results may still come"
+_ROOM: Final = len(f"-s{MAX_BEATS}")
+_MAX_ID: Final = 64
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    scene_of: str | None = None
+
+
+def check_id(asked: GenerationRequest, request_id: str) -> None:
+    """Refuse a plot's id that leaves no room for those of its scenes.
+
+    Raises:
+        RequestError: the id is too long.
+    """
+    if asked.scenes and len(request_id) + _ROOM > _MAX_ID:
+        raise RequestError(
+            "scenes",
+            f"need ids of their own behind the plot's, {request_id}-s1 and so on: choose an id of at most "
+            f"{_MAX_ID - _ROOM} characters, this one has {len(request_id)}",
+        )
+
+
+def scene_id(plot_id: str, beat: int) -> str:
+    """The id of the request for a beat's scene; beats count from 1."""
+    return f"{plot_id}-s{beat}"
+
+
+def ids(plotted: ev.Plotted) -> tuple[str, ...]:
+    """The ids of all scenes of a plot."""
+    return tuple(scene_id(plotted.result.request_id, beat) for beat in range(1, len(beats(plotted)) + 1))
+
+
+def beats(plotted: ev.Plotted) -> tuple[Mapping[str, Any], ...]:
+    """The beats of a plot."""
+    return tuple(cast("dict[str, Any]", plotted.result.content)["beats"])
+
+
+def listing(plotted: ev.Plotted, seen: Mapping[str, Seen], *, over: bool = False) -> tuple[SceneInfo, ...]:
+    """A plot's scenes, each as far as it is.
+
+    Args:
+        plotted: the plot.
+        seen: what the log says, by id.
+        over: nobody asks for scenes any more.
+    """
+    plot_id = plotted.result.request_id
+    found: list[SceneInfo] = []
+    for beat, (request_id, told) in enumerate(zip(ids(plotted), beats(plotted), strict=True), start=1):
+        status, origin, reason = _state(seen.get(request_id, Seen()), plot_id)
+        if status == PENDING:
+            reason = _UNASKED if over else None
+        found.append(
+            SceneInfo(
+                request_id=request_id,
+                beat=beat,
+                name=str(told["name"]),
+                status=status,
+                origin=origin,
+                reason=reason,
+            )
+        )
+    return tuple(found)
+
+
+def _state(seen: Seen, plot_id: str) -> tuple[str, Origin | None, str | None]:
+    owner, ending = seen.owner, seen.ending
+    if owner is not None and not _is_scene_of(owner, plot_id):
+        subject = subjects.gen("requested", owner.kind, owner.request_id)
+        return Status.REJECTED, Origin.NONE, f"its id belongs to {subject}, which is no scene of this plot"
+    if ending is not None:
+        return ending.status, ending.origin, ending.reason
+    return (PENDING if owner is None else RUNNING), None, None
+
+
+def _is_scene_of(owner: StoredRequest, plot_id: str) -> bool:
+    # By what it says and not by its whole body: another release may word it otherwise.
+    try:
+        asked = msgspec.json.decode(owner.body, type=_Asked)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    return owner.kind == KIND and asked.scene_of == plot_id
+
+
+def ending(result: ev.Result, brief: ev.Brief, *, attempt: int) -> tuple[ev.Event, ...]:
+    """What goes out for a request whose content is there.
+
+    Args:
+        result: the content with its label.
+        brief: the request's brief.
+        attempt: the attempt that brought it.
+
+    Returns:
+        ``plotted`` for a plot that asks for its scenes, else the answers.
+    """
+    if brief.scenes is not None:
+        return (ev.Plotted(attempt=attempt, brief=brief, result=result),)
+    return answers(result, brief)
+
+
+def answers(result: ev.Result, brief: ev.Brief) -> tuple[ev.Event, ...]:
+    """The result; for a replay, also what its original's subscribers are told."""
+    if brief.replay_of is None or not result.request_id.startswith("rp-"):
+        return (result,)
+    body: dict[str, Any] = msgspec.structs.asdict(result) | {"request_id": brief.replay_of}
+    return result, ev.Revised(revised_by=result.request_id, **body)
+
+
+def answers_with(plotted: ev.Plotted, seen: Mapping[str, Seen]) -> tuple[ev.Event, ...]:
+    """The answers of a plot whose scenes have ended, or whose time is up.
+
+    Args:
+        plotted: the plot.
+        seen: how far its scenes are.
+    """
+    found = listing(plotted, seen, over=True)
+    result = msgspec.structs.replace(plotted.result, scenes=found)
+    if any(each.status in (RUNNING, PENDING) for each in found):
+        meta = msgspec.structs.replace(result.meta, warnings=(*result.meta.warnings, _EARLY))
+        result = msgspec.structs.replace(result, meta=meta)
+    return answers(result, plotted.brief)

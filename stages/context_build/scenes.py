@@ -1,0 +1,170 @@
+"""How are the scenes of a plot asked for, so many at a time, and when does the plot end?
+
+Nothing is remembered between two looks: which scenes were asked for and how they ended stands in the log.
+A scene may begin as soon as enough of those before it have ended, so that two workers with the same plot,
+or one that begins anew after a kill, ask for the same scenes; the broker refuses the second request of an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, Final
+
+import msgspec
+
+from contracts import events as ev
+from contracts import layers, scenes
+from contracts.envelope import Received
+from contracts.node import Fallback, FallbackMode
+from contracts.outcome import Ask, CallOff, Delegate, Emit, Outcome
+from contracts.ports import Clock, SceneLog, Seen
+from contracts.request import GenerationRequest
+from contracts.result import Status
+from stages.context_build.layering import Laid
+
+#: What a scene's request takes over from the plot's as it is.
+_SHARED: Final = frozenset({"params", "tags", "workspace", "world", "social", "player_context"})
+#: The same of a designer's node: who shares what was generated.
+_OF_NODE: Final = ("purpose", "strategy", "seed_source", "version")
+#: The same of what its content must be: required elements are for the plot as a whole.
+_LIMITS: Final = ("rating", "avoid_elements")
+#: Shortest and longest wait between two looks, seconds; in between, a tenth of the time since the plot or of
+#: what is left, whichever is less.
+_PAUSE_S: Final = (0.1, 0.5)
+#: Time kept for the plot's own result: a tenth of what is left for its scenes, at most so many ms.
+_RESERVE_MS: Final = 1000
+
+
+def shared(asked: GenerationRequest, laid: Laid | None) -> dict[str, Any] | None:
+    """What the requests for a plot's scenes have in common; ``None`` where no scenes are wanted.
+
+    Args:
+        asked: the plot's request.
+        laid: its node, all layers merged.
+    """
+    if not asked.scenes:
+        return None
+    said = asked.model_dump(
+        mode="json", by_alias=False, exclude_defaults=True, exclude_none=True, include=set(_SHARED)
+    )
+    if laid is not None:
+        node = laid.node.model_dump(mode="json", by_alias=False, exclude_none=True)
+        limits = node.get("constraints", {})
+        own = laid.by("strategy") != layers.DEFAULTS
+        told: dict[str, Any] = {name: node[name] for name in _OF_NODE if own and name in node}
+        told["constraints"] = {name: limits[name] for name in _LIMITS if limits.get(name)}
+        said["node"] = {name: value for name, value in told.items() if value}
+    fallback = asked.wanted_fallback(laid.around if laid else None)
+    # A default content for the plot is none for a scene.
+    if fallback is not None and FallbackMode.DEFAULT_CONTENT not in (fallback.mode, fallback.then):
+        said["fallback"] = _fallback(fallback)
+    return said
+
+
+def _fallback(fallback: Fallback) -> dict[str, Any]:
+    retrying = fallback.mode is FallbackMode.RETRY
+    # Without retries its time-out is a deadline, and a scene's is the plot's to give.
+    return fallback.model_dump(
+        mode="json", by_alias=False, exclude_unset=True, exclude=None if retrying else {"timeout_ms"}
+    )
+
+
+async def handle(received: Received[Any], *, log: SceneLog, clock: Clock, in_flight: int) -> Outcome:
+    """Look how far a plot's scenes are, and do what comes next.
+
+    Args:
+        received: a ``plotted`` event.
+        log: the event log.
+        clock: the time.
+        in_flight: scenes of one plot that may be under way at once.
+
+    Returns:
+        requests for the next scenes; the plot's result where all have ended.
+    """
+    event = received.event
+    if not isinstance(event, ev.Plotted):
+        raise TypeError(f"context-build asks for no scenes on {received.name}")
+    seen = await log.seen((received.request_id, *scenes.ids(event)))
+    return decide(event, seen, plotted_at_ms=received.time_ms, now_ms=clock(), in_flight=in_flight)
+
+
+def decide(
+    plotted: ev.Plotted, seen: Mapping[str, Seen], *, plotted_at_ms: int, now_ms: int, in_flight: int
+) -> Outcome:
+    """What comes next for a plot.
+
+    Args:
+        plotted: the plot.
+        seen: how far it and its scenes are.
+        plotted_at_ms: when the plot was stored, ms since the epoch.
+        now_ms: the time, ms since the epoch.
+        in_flight: scenes that may be under way at once.
+    """
+    plot_id, brief = plotted.result.request_id, plotted.brief
+    found = scenes.listing(plotted, seen)
+    running = [each for each in found if each.status == scenes.RUNNING]
+    over = seen.get(plot_id, Seen()).ending
+    if over is not None and over.status is Status.CANCELLED:
+        called_off = ev.Cancelled(reason=f"its plot {plot_id} was cancelled")
+        return Delegate(
+            orders=tuple(
+                CallOff(kind=scenes.KIND, request_id=each.request_id, event=called_off) for each in running
+            )
+        )
+    for_scenes = brief.deadline_at_ms - plotted_at_ms
+    left = brief.deadline_at_ms - now_ms - min(_RESERVE_MS, for_scenes // 10)
+    waiting = [each for each in found if each.status == scenes.PENDING] if left > 0 else []
+    if over is not None or not (running or waiting):
+        # For one that is over, the broker takes nothing but what a killed worker left out.
+        return Emit(events=scenes.answers_with(plotted, seen))
+    # A fair share for everybody: as if each place were used by one scene after another until the end.
+    share = left // ceil(len(waiting) / in_flight) if waiting else 0
+    return Delegate(
+        orders=tuple(
+            Ask(
+                kind=scenes.KIND,
+                request_id=each.request_id,
+                body=msgspec.json.encode(body(plotted, each.beat) | {"deadline_ms": max(1, share)}),
+            )
+            for each in waiting[: max(0, in_flight - len(running))]
+        ),
+        again_s=min(
+            max(min(now_ms - plotted_at_ms, brief.deadline_at_ms - now_ms) / 10_000, _PAUSE_S[0]), _PAUSE_S[1]
+        ),
+    )
+
+
+def body(plotted: ev.Plotted, beat: int) -> dict[str, Any]:
+    """The request for one beat's scene, without its deadline; beats count from 1."""
+    return {
+        **(plotted.brief.scenes or {}),
+        "prompt": wish(plotted.result.content, beat),
+        "scene_of": plotted.result.request_id,
+    }
+
+
+def wish(plot: Mapping[str, Any], beat: int) -> str:
+    """What is wanted of the scene, in words: the beat first, then where it stands in the plot."""
+    told: list[Mapping[str, Any]] = list(plot["beats"])
+    this = told[beat - 1]
+    lines = [_gist(this)]
+    if this.get("summary"):
+        lines.append(str(this["summary"]))
+    if this.get("characters"):
+        lines.append(f"Characters: {', '.join(this['characters'])}")
+    if this.get("location"):
+        lines.append(f"Location: {this['location']}")
+    lines.append(f"Tension: {this['tension']} of 10")
+    lines.append(f"It is beat {beat} of {len(told)} of the plot {plot['title']}: {plot['premise']}")
+    if plot.get("themes"):
+        lines.append(f"Themes: {', '.join(plot['themes'])}")
+    if beat > 1:
+        lines.append(f"Before it: {_gist(told[beat - 2])}")
+    if beat < len(told):
+        lines.append(f"After it: {_gist(told[beat])}")
+    return "\n".join(lines)
+
+
+def _gist(beat: Mapping[str, Any]) -> str:
+    return f"{beat['name']}: {beat['purpose']}"
