@@ -109,6 +109,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     deterministic: bool = False
     #: An earlier call's answer, from the response cache.
     cached: bool = False
+    #: What computed it, beside the model: with another, the same seed may draw something else.
+    engine: str = ""
 
 
 class ContextBuilt(Event, frozen=True, kw_only=True):

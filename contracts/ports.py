@@ -51,6 +51,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: float = 0.0
     #: An earlier call's answer, from the response cache.
     cached: bool = False
+    #: What computed it, beside the model: with another, the same seed may draw something else.
+    engine: str = ""
     #: How the answer came, for the attempt's ``why``; empty where there is nothing to say.
     note: str = ""
 

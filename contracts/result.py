@@ -201,6 +201,15 @@ class SceneInfo(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """The same prompt, parameters, seed, models and engines came to something else before."""
+
+    #: SHA-256 of the content that came first.
+    first_hash: str
+    #: The request that it was generated for.
+    first_request: str
+
+
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """How the content came to be."""
 
@@ -209,6 +218,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     #: Was the seed honoured, bit for bit?
     deterministic: bool = False
+    #: Why it was not; ``None`` where nothing else is known to have come of the same.
+    drift: Drift | None = None
     prompt_version: str | None = None
     prompt_hash: str | None = None
     #: Who shares it, as ``type|purpose|from|to|strategy|seed|version``; ``None``: nothing is kept.
@@ -287,6 +298,8 @@ def check(result: ResultBody) -> None:  # noqa: C901 - one rule after another
         raise ValueError("origin live needs a provider, and the scripted one is never live")
     if origin is Origin.SCRIPTED and not scripted:
         raise ValueError("origin scripted is for the scripted provider")
+    if result.meta.drift is not None and result.meta.deterministic:
+        raise ValueError("what drifted is not deterministic")
     generated = status in (Status.SUCCESS, Status.CACHED)
     if generated and result.error is not None:
         raise ValueError(f"status {status} cannot carry an error")

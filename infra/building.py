@@ -10,6 +10,7 @@ from contracts import events as ev
 from contracts import fingerprint, pipeline
 from contracts.content.registry import Registry
 from contracts.envelope import Received, Requested
+from contracts.subjects import KINDS
 from infra.providers.routing import refused_schemas, routes
 from infra.stores import explicitness as word_store
 from infra.stores import prompts as prompt_store
@@ -86,10 +87,16 @@ def _routes(settings: Settings, contents: Contents) -> dict[str, str]:
     if not settings.result_cache.enabled:
         return {}
     words = fingerprint.digest_text(str(word_store.load(settings.rating_words).rules))
+    form = forms(contents)
+    return {kind: f"{route} {words} {form[kind]}" for kind, route in routes(settings).items()}
+
+
+def forms(contents: Contents) -> dict[str, str]:
+    """How each kind is put into its schema: a digest that changes when that does."""
     found: dict[str, str] = {}
-    for kind, route in routes(settings).items():
+    for kind in KINDS:
         schema = "" if kind == "custom" else msgspec.json.encode(contents.schema(kind, None)).decode()
-        found[kind] = f"{route} {words} {fingerprint.digest_text(structuring_prompt(kind, '', schema, ()))}"
+        found[kind] = fingerprint.digest_text(structuring_prompt(kind, "", schema, ()))
     return found
 
 

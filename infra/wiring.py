@@ -22,10 +22,11 @@ from faststream.nats import NatsBroker
 from contracts import pipeline
 from contracts.content.registry import Registry
 from contracts.envelope import Received
-from infra.building import context_ports
+from infra.building import context_ports, forms
 from infra.engine.task import EngineError
 from infra.nats import topology
 from infra.nats.flights import Flights
+from infra.nats.ledger import Ledger
 from infra.nats.lookup import Lookup
 from infra.nats.scenes import LoggedScenes
 from infra.nats.strikes import Strikes
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from contracts.ports import Contents, Explicitness, Prompts, Provider, Samples, Templates, Worlds
     from infra.nats.pull import ConsumerMissing
     from infra.settings import Settings
-    from stages.validate_repair.keep import Keep
 
 #: Seconds between two tries to reach a lost broker.
 _RECONNECT_S = 0.2
@@ -103,6 +103,7 @@ class Application:
             lookup=self.lookup,
             hits=self.hits,
         )
+        self._ledger = Ledger(wire=self.wire, lookup=self.lookup, hits=self.hits, log=self.log)
         self._stopping = False
         self._watchdog = Watchdog()
         self.broker = NatsBroker(
@@ -194,6 +195,7 @@ class Application:
             "structuring": partial(self._structure, providers=routed, contents=contents),
             "validate-repair": partial(
                 self._check,
+                forms=forms(contents),
                 contents=contents,
                 explicitness=explicitness,
                 max_reasks=settings.max_reasks,
@@ -230,14 +232,13 @@ class Application:
             return outcome
         return self._sharing.settle(built, built.brief.slot, outcome, received.request_id)
 
-    def _check(self, received: Received[Any], **ports: Any) -> Outcome | Awaitable[Outcome]:
+    async def _check(self, received: Received[Any], *, forms: dict[str, str], **ports: Any) -> Outcome:
         outcome = validate_repair.handle(received, **ports)
+        outcome = await self._ledger.checked(received, outcome, form=forms[received.kind])
         found = keep(received, outcome) if self.settings.result_cache.enabled else None
-        return outcome if found is None else self._kept(found, outcome)
-
-    async def _kept(self, found: Keep, outcome: Outcome) -> Outcome:
-        # Before the result goes out: whoever sees the result finds the entry.
-        await self.results.put(found.slot, found.kept)
+        if found is not None:
+            # Before the result goes out: whoever sees the result finds the entry.
+            await self.results.put(found.slot, found.kept)
         return outcome
 
     async def _write(self, received: Received[Any], *, providers: dict[str, Provider]) -> Outcome:

@@ -93,6 +93,11 @@ class Engine:
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="understudy-engine", daemon=True)
 
+    @property
+    def identity(self) -> str:
+        """What has to be equal, beside the model, for equal seeds to draw the same."""
+        return f"torch {torch.__version__} {self.loaded.device.type} {self.loaded.dtype}"
+
     def start(self) -> None:
         """Start the thread, see that the model runs, and answer once at full width.
 

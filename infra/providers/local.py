@@ -96,6 +96,7 @@ class LocalProvider:
             tokens=Tokens(prompt=answer.prompt_tokens, completion=answer.completion_tokens),
             amount=0.0,
             deterministic=answer.strict,
+            engine=engine.identity,
             time_ms=answer.total_s * 1000,
             note=note,
         )

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 PREFIX: Final = "=hits."
 #: What is counted.  ``memory``, ``shared``, ``older``: found there. ``followed``: waited for, and got. ``led``:
 #: generated. ``taken_over``: generated after a leader had failed or was cancelled. ``stored``: kept.
-Count = Literal["memory", "shared", "older", "followed", "led", "taken_over", "stored"]
+#: ``drifted``: came to something else than the same before.
+Count = Literal["memory", "shared", "older", "followed", "led", "taken_over", "stored", "drifted"]
 COUNTS: Final[tuple[Count, ...]] = get_args(Count)
 #: Those that were answered without a generation.
 FOUND: Final = ("memory", "shared", "older", "followed")

@@ -101,6 +101,7 @@ def _drafted(event: ev.ContextBuilt, params: ev.Params, done: Completion, trail:
         finish_reason=done.finish_reason,
         deterministic=done.deterministic,
         cached=done.cached,
+        engine=done.engine,
     )
     if len(done.text) > MAX_TEXT:
         cut = f"draft cut from {len(done.text)} to {MAX_TEXT} characters"

@@ -98,6 +98,7 @@ async def handle(
         finish_reason=done.finish_reason,
         deterministic=done.deterministic,
         cached=done.cached,
+        engine=done.engine,
     )
     return Emit(
         events=(

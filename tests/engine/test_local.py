@@ -67,6 +67,8 @@ async def test_only_strict_mode_calls_itself_deterministic(folders) -> None:
     done = await strict.generate(PROMPT, PARAMS)
     (await strict.ready()).close()
     assert done.deterministic
+    assert done.engine.startswith("torch ")
+    assert done.engine.endswith(" cpu torch.float32")
 
 
 @pytest.mark.parametrize(
