@@ -13,6 +13,7 @@ import msgspec
 from contracts.errors import ErrorCode
 from contracts.keys import Slot
 from contracts.node import Rating
+from contracts.purse import Spender
 from contracts.result import Attempt, RatingInfo, ResultBody, Tokens
 from contracts.social import Standing
 
@@ -71,6 +72,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: str | None = None
     #: What the requests for a plot's scenes have in common; ``None``: no scenes are wanted.
     scenes: dict[str, Any] | None = None
+    #: Whose budgets its calls are paid from.
+    spender: Spender | None = None
 
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):

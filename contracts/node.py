@@ -186,6 +186,15 @@ class Constraints(Part):
     content_rules: tuple[Element, ...] = Field(default=(), max_length=32)
 
 
+class NodeBudget(Part):
+    """What its generations may take together in one window of the operator's budgets (docs/budgets.md)."""
+
+    #: Tokens of prompts and answers.
+    tokens: StrictInt | None = Field(default=None, ge=0, le=10**12)
+    #: Money, in the unit of the servers' prices.
+    cost: StrictFloat | None = Field(default=None, ge=0, le=10**9)
+
+
 class FallbackMode(StrEnum):
     """What the fallback stage does when generation failed."""
 
@@ -265,6 +274,8 @@ class Node(Part):
     seed_source: SeedSource | None = None
     #: What is done when generation failed.
     fallback: NodeFallback | None = None
+    #: What its generations may take together.
+    budget: NodeBudget | None = None
     #: The template that lies below it.
     template_id: ContentId | None = None
     #: Whether it is in use.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from contracts.budget import Change, Refusal
 from contracts.events import Params, Plotted
 from contracts.node import Rating
 from contracts.prompts import PromptVersion
+from contracts.purse import Spender
 from contracts.result import Attempt, Origin, Status, Tokens
 from contracts.social import World
 
@@ -31,6 +33,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     request_id: str
     attempt: int = 1
+    #: Whose budgets the call is paid from.
+    spender: Spender | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +84,26 @@ class Provider(Protocol):
 
         Raises:
             ProviderError: no usable completion; its code says why.
+        """
+        ...
+
+
+class Accounts(Protocol):
+    """Keeps the accounts of budgets; nobody comes between what a change reads and what it writes."""
+
+    def change(self, name: str, change: Change, *, ends_ms: int) -> Awaitable[Refusal | None]:
+        """Change one account; the change is on its way when this returns, whether it is awaited or not.
+
+        Args:
+            name: of the account.
+            change: what happens to it.
+            ends_ms: when the account's window ends, ms since the epoch.
+
+        Returns:
+            when awaited, why there is no room for a reservation; ``None``: it is written.
+
+        Raises:
+            Unavailable: a reservation met no broker.  A settlement waits for the broker.
         """
         ...
 

@@ -187,7 +187,7 @@ class GenerationRequest(BaseModel):
             mode="json",
             by_alias=False,
             exclude_defaults=True,
-            exclude={"deadline_ms", "replay_of", "scene_of"},
+            exclude={"deadline_ms": True, "replay_of": True, "scene_of": True, "node": {"budget"}},
         )
         return fingerprint.digest({"kind": kind, **asked})
 

@@ -33,6 +33,7 @@ from pydantic_settings import SettingsError as NoJson
 from contracts.errors import UnderstudyError
 from contracts.pipeline import STAGES
 from contracts.request import DEFAULT_DEADLINE_MS
+from infra.caps import Budgets
 
 _ROOT = Path(__file__).resolve().parent.parent
 #: Settings whose value is never shown, not even in an error; misspelt ones too.
@@ -267,6 +268,7 @@ class Settings(BaseSettings):
     broker: Broker = Broker()
     concurrency: Concurrency = Concurrency()
     audit: Audit = Audit()
+    budgets: Budgets = Budgets()
     #: Deadline of requests that name none, ms.
     deadline_ms: int = Field(default=DEFAULT_DEADLINE_MS, ge=1, le=86_400_000)
     #: Seconds without an acknowledgement after which the broker gives a message to another worker.

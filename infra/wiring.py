@@ -25,6 +25,7 @@ from contracts.envelope import Received
 from infra.building import context_ports, forms
 from infra.engine.task import EngineError
 from infra.nats import topology
+from infra.nats.accounts import Accounts
 from infra.nats.flights import Flights
 from infra.nats.ledger import Ledger
 from infra.nats.lookup import Lookup
@@ -84,6 +85,7 @@ class Application:
         self.wire = Wire()
         self.lookup = Lookup(self.wire)
         self.assets = Assets(self.wire)
+        self.accounts = Accounts(wire=self.wire, lookup=self.lookup)
         self.ready: asyncio.Event = asyncio.Event()
         self.log = structlog.get_logger()
         self.providers: list[Provider] = []
@@ -175,7 +177,9 @@ class Application:
             else word_store.Words(())
         )
         expensive = pipeline.EXPENSIVE & set(self.stages)
-        routed = providers(settings, on_made=self.providers.append) if expensive else {}
+        routed = (
+            providers(settings, accounts=self.accounts, on_made=self.providers.append) if expensive else {}
+        )
         scene_log = LoggedScenes(self.wire, self.lookup)
         build = partial(
             self._build,
@@ -319,6 +323,7 @@ class Application:
         self._stopping = True
         await asyncio.gather(*(subscriber.pull.stop(self.settings.grace) for subscriber in self.subscribers))
         await self.hits.close()
+        await self.accounts.close()
         await self.wire.close()
         self._watchdog.stop()
 

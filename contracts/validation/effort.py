@@ -51,6 +51,16 @@ def _away(reading: Reading) -> Iterable[Found]:
         )
 
 
+def _nameless(reading: Reading) -> Iterable[Found]:
+    node = reading.node
+    if node.budget is not None and node.id is None and node.template_id is None:
+        yield Found(
+            ("budget",),
+            "the node has a budget and no name, so nobody knows whose generations it is for",
+            "give it an `id`",
+        )
+
+
 CHECKS: Final = (
     Check(
         code="PER001",
@@ -70,6 +80,15 @@ CHECKS: Final = (
         needs="p95_ms",
         failing=example(fallback={"mode": "golden_sample", "timeoutMs": 4000}, facts=Facts(p95_ms=5200)),
         passing=example(fallback={"mode": "golden_sample", "timeoutMs": 8000}, facts=Facts(p95_ms=5200)),
+    ),
+    Check(
+        code="BUD001",
+        severity=Severity.ERROR,
+        title="budget without a name",
+        why="All generations of a node are paid from one budget; what tells nodes apart is `id`, else `templateId`.",
+        find=_nameless,
+        failing=example(budget={"tokens": 50_000}),
+        passing=example(id="harbour_storm", budget={"tokens": 50_000}),
     ),
     Check(
         code="PRV001",

@@ -11,6 +11,7 @@ import typer
 
 from infra.cli import (
     audit,
+    budgets,
     cache,
     checks,
     dead,
@@ -54,6 +55,7 @@ app.add_typer(templates.app, name="templates", rich_help_panel=_DESIGN)
 app.add_typer(prompts.app, name="prompts", rich_help_panel=_DESIGN)
 app.command("seed", rich_help_panel=_DESIGN)(seed.seed)
 app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
+app.add_typer(budgets.app, name="budgets", rich_help_panel=_KEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)
 app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import AliasChoices, BaseModel
 
+from infra import caps
 from infra import settings as module
 from infra.docgen import comments, schemas
 from infra.docgen.markdown import code, notice, table
@@ -46,13 +47,13 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 def every() -> tuple[Setting, ...]:
     """All settings, in the order of the source."""
     schema = module.Settings.model_json_schema(by_alias=False)
-    said = comments.of(module)
+    said = comments.of(module, caps)
     return tuple(_below(module.Settings, None, "", schema, schema.get("$defs", {}), said))
 
 
 def page() -> str:
     """The page."""
-    said = comments.of(module)
+    said = comments.of(module, caps)
     parts: list[str] = []
     for group, settings in _groups().items():
         if group:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from contracts import envelope, errors, keys, node, pipeline, prompts, request, result, social
+from contracts import budget, envelope, errors, keys, node, pipeline, prompts, purse, request, result, social
 from contracts import events as ev
 from contracts.subjects import KINDS, REQUEST_ID
 from infra.docgen import bodies, comments, markdown, schemas
@@ -24,7 +24,7 @@ _REFUSED: Final = "not supported yet"
 
 def page() -> str:
     """The page."""
-    said = comments.of(ev, result, errors, keys, node, prompts, request, social)
+    said = comments.of(ev, result, errors, keys, node, prompts, request, social, budget, purse)
     own = [row.body for row in pipeline.ROWS if row.body is not None]
     structs, enums = bodies.parts([*own, ev.DeadLetter])
     return markdown.page(
@@ -55,7 +55,9 @@ def page() -> str:
             (request.GenerationRequest, request.SamplingParams, node.Fallback, request.PlayerContext), said
         ),
         "[Nodes](nodes.md) tells what a node is for, which fields have an effect, and how layers are merged.",
-        *_models((node.Node, node.Style, node.Duration, node.Constraints, node.NodeFallback), said),
+        *_models(
+            (node.Node, node.Style, node.Duration, node.Constraints, node.NodeFallback, node.NodeBudget), said
+        ),
         *_models((prompts.PromptConfig,), said),
         "[Worlds](social.md) tell what comes of `social` and `world`.",
         *_models((social.Social, social.Preferences), said),

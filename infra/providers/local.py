@@ -47,7 +47,7 @@ class LocalProvider:
 
     def __init__(self, settings: Local) -> None:
         self._settings = settings
-        self._drafts = settings.drafts or (HOUSE_DRAFTS if settings.model == _HOUSE else 1)
+        self._drafts = drafts_of(settings)
         self._engine: Engine | None = None
         self._loading = asyncio.Lock()
         #: Why the model cannot be loaded: found out once, told for every call.
@@ -173,6 +173,11 @@ class LocalProvider:
             tokenize=False,
         )
         return tuple(tokenizer.encode(str(spoken), add_special_tokens=False))
+
+
+def drafts_of(settings: Local) -> int:
+    """How many drafts of prose a call writes at most."""
+    return settings.drafts or (HOUSE_DRAFTS if settings.model == _HOUSE else 1)
 
 
 def model_folder(settings: Local) -> str:

@@ -11,12 +11,13 @@ import structlog
 from contracts.errors import ErrorCode, ProviderError
 from contracts.result import SCRIPTED
 from infra.providers.breaker import Breaker, Change, State
+from infra.providers.budgeted import FREE, Budgeted, Tariff
 from infra.providers.cached import Cached, Memory
 from infra.providers.chain import Chain
 
 if TYPE_CHECKING:
     from contracts.events import Params
-    from contracts.ports import Completion, OnToken, Prompt, Provider
+    from contracts.ports import Accounts, Completion, OnToken, Prompt, Provider
     from infra.providers.breaker import OnChange
     from infra.settings import OpenAIServer, ResponseCache, Settings
 
@@ -69,21 +70,23 @@ class Missing:
 def providers(
     settings: Settings,
     *,
+    accounts: Accounts | None = None,
     on_change: OnChange | None = None,
     on_made: Callable[[Provider], object] | None = None,
 ) -> dict[str, Provider]:
     """Provider by kind; empty when no model is wanted.
 
-    Each provider that is named is made once, with its circuit breaker and the response cache around it.
+    Each provider that is named is made once, with its circuit breaker, budgets and the response cache around it.
 
     Args:
         settings: this process's settings.
+        accounts: where budgets are kept; none: nothing is budgeted.
         on_change: told of every change of a breaker's state, beside the log.
         on_made: told of every provider, without what is around it.
     """
     if not settings.use_local_model:
         return {}
-    wrapped = _wrapper(settings, on_change)
+    wrapped = _wrapper(settings, accounts, on_change)
     made: dict[str, Provider] = {}
     routed: dict[str, Provider] = {}
     for kind, route in settings.narrative.providers:
@@ -151,9 +154,9 @@ def _provider(name: str, settings: Settings) -> Provider:
 
         return LocalProvider(settings.local)
     if name == OPENAI:
-        return _server(name, narrative.openai, f"{_VARIABLE}OPENAI")
+        return _server(name, narrative.openai, _variable(name))
     if name in narrative.servers:
-        return _server(name, narrative.servers[name], f"{_VARIABLE}SERVERS__{name.upper()}")
+        return _server(name, narrative.servers[name], _variable(name))
     known = ", ".join((LOCAL, OPENAI, SCRIPTED, *narrative.servers))
     return Missing(name, f"provider {name!r} is unknown; known are {known}")
 
@@ -170,13 +173,31 @@ def _server(name: str, server: OpenAIServer, variable: str) -> Provider:
     return OpenAIProvider(server, name=name, variable=variable)
 
 
-def _wrapper(settings: Settings, on_change: OnChange | None) -> Callable[[Provider], Provider]:
-    """Puts breaker and cache around a provider.
+def _tariff(name: str, settings: Settings) -> Tariff:
+    if name == LOCAL:
+        from infra.providers.local import drafts_of  # noqa: PLC0415 - only when routed
+
+        return Tariff(drafts=drafts_of(settings.local))
+    if name == SCRIPTED:
+        return FREE
+    narrative = settings.narrative
+    return Tariff.of(narrative.openai if name == OPENAI else narrative.servers[name], _variable(name))
+
+
+def _variable(name: str) -> str:
+    """Where a server's settings are."""
+    return f"{_VARIABLE}OPENAI" if name == OPENAI else f"{_VARIABLE}SERVERS__{name.upper()}"
+
+
+def _wrapper(
+    settings: Settings, accounts: Accounts | None, on_change: OnChange | None
+) -> Callable[[Provider], Provider]:
+    """Puts breaker, budgets and cache around a provider.
 
     The scripted provider does what a test says, call for call; a missing one has nothing to protect.
     """
     log = structlog.get_logger()
-    limits = settings.narrative.breaker
+    limits, allowed = settings.narrative.breaker, settings.budgets.limits()
     keep = (
         _cache(settings.narrative.response_cache, log) if settings.narrative.response_cache.enabled else None
     )
@@ -194,10 +215,19 @@ def _wrapper(settings: Settings, on_change: OnChange | None) -> Callable[[Provid
         if on_change is not None:
             on_change(change)
 
-    def wrapped(provider: Provider) -> Provider:
-        if provider.name == SCRIPTED or isinstance(provider, Missing):
+    def budgeted(provider: Provider) -> Provider:
+        if accounts is None:
             return provider
-        guarded = Breaker(provider, failures=limits.failures, cooldown_s=limits.cooldown, on_change=changed)
+        return Budgeted(provider, accounts=accounts, limits=allowed, tariff=_tariff(provider.name, settings))
+
+    def wrapped(provider: Provider) -> Provider:
+        if isinstance(provider, Missing):
+            return provider
+        if provider.name == SCRIPTED:
+            return budgeted(provider)
+        guarded = budgeted(
+            Breaker(provider, failures=limits.failures, cooldown_s=limits.cooldown, on_change=changed)
+        )
         return guarded if keep is None else keep(guarded)
 
     return wrapped

@@ -18,6 +18,7 @@ from contracts.scenes import check_id
 from stages.context_build import scenes, slots, social
 from stages.context_build.layering import Laid, TemplateLost, lay
 from stages.context_build.prompts import render_freeform
+from stages.context_build.spending import spender_of
 
 
 def handle(  # noqa: PLR0913 - its ports, one by one
@@ -93,6 +94,8 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         asked, default_deadline_ms=default_deadline_ms, around=laid.around if laid else None
     )
     wanted = asked.params.model_dump(exclude_none=True)
+    writing = msgspec.structs.replace(freeform, seed=shared.seed, fresh=shared.fresh, **wanted)
+    structuring = msgspec.structs.replace(structuring, fresh=shared.fresh)
     brief = ev.Brief(
         request_seq=received.sequence,
         requested_at_ms=received.time_ms,
@@ -101,8 +104,8 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         prompt=instruction.text,
         prompt_hash=fingerprint.digest_text(instruction.text),
         prompt_version=instruction.version,
-        freeform=msgspec.structs.replace(freeform, seed=shared.seed, fresh=shared.fresh, **wanted),
-        structuring=msgspec.structs.replace(structuring, fresh=shared.fresh),
+        freeform=writing,
+        structuring=structuring,
         schema=asked.schema_,
         required_elements=constraints.required_elements,
         avoid_elements=constraints.avoid_elements,
@@ -113,6 +116,14 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         world=asked.world,
         replay_of=asked.replay_of,
         scenes=scenes.shared(asked, laid),
+        spender=spender_of(
+            asked,
+            laid.node if laid else None,
+            schema=contents.schema(received.kind, asked.schema_),
+            writing=writing,
+            structuring=structuring,
+            deadline_at_ms=received.time_ms + plan.deadline_ms,
+        ),
     )
     brief = slots.placed(
         brief, shared, request_id=received.request_id, route=(routes or {}).get(received.kind)

@@ -28,6 +28,7 @@ NOT_SHAPING: Final = frozenset(
         "tags",  # they choose stand-ins
         "cache_key",
         "slot",
+        "spender",  # who pays
         "scenes",  # such a plot has no slot
         "replay_of",
     }

@@ -24,6 +24,7 @@ _FINAL = frozenset(
         ErrorCode.GEN_PROVIDER_DISABLED,
         ErrorCode.GEN_INVALID_REQUEST,
         ErrorCode.GEN_POISON,
+        ErrorCode.GEN_BUDGET_EXCEEDED,
         ErrorCode.GEN_CANCELLED,
     }
 )

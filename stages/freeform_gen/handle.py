@@ -56,6 +56,7 @@ async def handle(
         stage=STAGE,
         request_id=received.request_id,
         attempt=event.attempt,
+        spender=brief.spender,
     )
     params, why, empty, drawn = brief.freeform, "", 0, 0
     while True:

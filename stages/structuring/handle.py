@@ -59,6 +59,7 @@ async def handle(
         stage=STAGE,
         request_id=received.request_id,
         attempt=event.attempt,
+        spender=event.brief.spender and event.brief.spender.structuring(),
     )
     # Asked again in the same way, a deterministic model repeats its mistake.
     asked = event.brief.structuring

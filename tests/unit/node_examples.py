@@ -84,6 +84,7 @@ NODES: Final = _node(
         timeout_ms=st.sampled_from([1, 4000, 60_000]),
         then=st.sampled_from(list(map(str, FallbackMode))),
     ),
+    budget=_some(tokens=st.sampled_from([-1, 0, 50_000]), cost=st.sampled_from([-1, 0, 2.5])),
     templateId=st.sampled_from(["t1", "side_quest_plot_v1", "arrival_scene_v1"]),
     enabled=st.booleans(),
     version=st.integers(0, 3),

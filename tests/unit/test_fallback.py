@@ -109,6 +109,12 @@ async def ended(
         (failure(), {"mode": "none"}, Status.FAILED, Origin.NONE),
         (failure(stage="validate-repair"), {"mode": "none"}, Status.FAIL_VALIDATION, Origin.NONE),
         (failure(attempt=2), {"mode": "retry", "then": "skip"}, Status.SKIPPED, Origin.NONE),
+        (
+            failure(ErrorCode.GEN_BUDGET_EXCEEDED),
+            {"mode": "retry"},
+            Status.FAIL_FALLBACK,
+            Origin.GOLDEN_SAMPLE,
+        ),
         (failure(DISABLED), {"mode": "retry"}, Status.CACHED_FALLBACK, Origin.GOLDEN_SAMPLE),
         (ev.Deadline(request_seq=3, deadline_ms=50), None, Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
         (ev.Cancelled(reason="the player left"), None, Status.CANCELLED, Origin.NONE),

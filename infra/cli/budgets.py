@@ -1,0 +1,106 @@
+"""How are budgets looked at from a command line?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from infra.cli import console
+from infra.cli.console import Json
+
+if TYPE_CHECKING:
+    from contracts.budget import Cap, Spent
+    from infra.nats.accounts import Kept
+
+app: Final = typer.Typer(
+    no_args_is_help=True, help="Budgets: what provider calls may take, and what they took."
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep ``ls`` a command of its own."""
+
+
+@app.command("ls")
+def ls(json: Json = False) -> None:
+    """List the budgets of the windows that are open now: cap, spent, reserved, and when the next one opens.
+
+    A budget appears with its first call.
+    """
+    import time
+
+    settings = console.settings()
+
+    async def work() -> int:
+        from infra.client import Client
+        from infra.nats import accounts
+
+        now_ms = int(time.time() * 1000)
+        async with Client.connect(settings) as client:
+            kept = await accounts.current(client.wire, now_ms)
+        if json:
+            console.emit([_row(each, now_ms) for each in kept])
+            return console.DONE
+        if not kept:
+            console.people().print("no budget has been used in a window that is open now")
+            return console.DONE
+        from infra.cli.show import aligned
+
+        head = ("budget", "cap", "spent", "reserved", "opens again")
+        for line in aligned(head, [_cells(each, now_ms) for each in kept]):
+            console.people().print(line, soft_wrap=True)
+        return console.DONE
+
+    console.run(work())
+
+
+def _row(kept: Kept, now_ms: int) -> dict[str, Any]:
+    from contracts.purse import moment
+
+    said, account = kept.named, kept.account
+    spent, reserved = _used(kept, now_ms)
+    return {
+        "scope": said.scope,
+        "workspace": said.workspace,
+        "node": said.node,
+        "always": said.rate,
+        "window_s": said.window_ms // 1000,
+        "opens_again": moment(said.ends_ms),
+        "cap": _figures(account.cap),
+        "spent": _figures(spent),
+        "reserved": _figures(reserved),
+    }
+
+
+def _used(kept: Kept, now_ms: int) -> tuple[Spent, Spent]:
+    """What is spent and what is reserved; a generation that was started counts as spent."""
+    reserved = kept.account.reserved(now_ms)
+    return (reserved, kept.account.spent) if kept.named.rate else (kept.account.spent, reserved)
+
+
+def _figures(value: Cap | Spent) -> dict[str, Any]:
+    from contracts.budget import NANOS
+
+    cost = None if value.nanos is None else value.nanos / NANOS
+    return {"tokens": value.tokens, "cost": cost, "generations": value.generations}
+
+
+def _cells(kept: Kept, now_ms: int) -> tuple[str, ...]:
+    from contracts.purse import amount, moment, per
+
+    said, account = kept.named, kept.account
+    capped: list[tuple[Any, int]] = [
+        (unit, value)
+        for unit in ("tokens", "nanos", "generations")
+        if (value := getattr(account.cap, unit)) is not None
+    ]
+    spent, reserved = _used(kept, now_ms)
+    return (
+        said.owner,
+        ", ".join(f"{amount(unit, value)} {per(said.window_ms)}" for unit, value in capped),
+        ", ".join(amount(unit, getattr(spent, unit)) for unit, _ in capped),
+        ", ".join(amount(unit, getattr(reserved, unit)) for unit, _ in capped),
+        moment(said.ends_ms),
+    )

@@ -1,0 +1,215 @@
+"""How are the accounts of budgets kept in KV bucket ``budgets``, so that no cap is passed?
+
+One key per account and window, written by compare-and-set: the reservations stand in the account
+itself, so that one write decides.  Changes that wait together are written together, so that a busy
+account costs each process one write at a time, however many calls it makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, assert_never
+from uuid import uuid4
+
+import msgspec
+
+from contracts import budget, retry
+from contracts.budget import Account, Change, Refusal, Reserve, Settle
+from contracts.errors import Unavailable
+from contracts.purse import Named, named
+from infra.nats import log
+
+if TYPE_CHECKING:
+    from infra.nats.lookup import Lookup
+    from infra.nats.wire import Wire
+
+BUCKET: Final = "budgets"
+PREFIX: Final = f"$KV.{BUCKET}."
+#: Seconds that an account is kept after its window and its last reservation have ended.
+_KEPT_S: Final = 60
+#: Seconds in which what was spent is still written when the process stops.
+_CLOSE_S: Final = 5.0
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """An account whose window has not ended."""
+
+    named: Named
+    account: Account
+
+
+async def current(wire: Wire, now_ms: int) -> list[Kept]:
+    """The accounts of the windows that are open now, by name.
+
+    Args:
+        wire: an open wire.
+        now_ms: ms since the epoch.
+
+    Raises:
+        StreamMissing: there is no bucket; the topology is not applied.
+        Unavailable: the broker does not answer.
+    """
+    found: list[tuple[str, Kept]] = []
+    async for entry in log.read(wire, f"KV_{BUCKET}", f"{PREFIX}>"):
+        name = entry.subject.removeprefix(PREFIX)
+        read = named(name)
+        if read is not None and read.ends_ms > now_ms:
+            found.append((name, Kept(named=read, account=msgspec.json.decode(entry.body, type=Account))))
+    return [kept for _, kept in sorted(found, key=lambda each: each[0])]
+
+
+class _Waiting:
+    """A change that is not written yet."""
+
+    def __init__(self, change: Change, ends_ms: int) -> None:
+        self.change = change
+        self.ends_ms = ends_ms
+        self.future: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+
+    def answer(self, refusal: Refusal | None) -> None:
+        if not self.future.done():
+            self.future.set_result(refusal)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def give_up(self, error: Unavailable) -> None:
+        """A reservation may be given up: written or not, it comes back.  What was spent has to be written."""
+        if isinstance(self.change, Reserve):
+            self.fail(error)
+
+
+class Accounts:
+    """Implements :class:`contracts.ports.Accounts`.
+
+    Args:
+        wire: calls to the broker.
+        lookup: reads from the broker.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, *, wire: Wire, lookup: Lookup, clock: Callable[[], float] = time.time) -> None:
+        self._wire = wire
+        self._lookup = lookup
+        self._clock = clock
+        self._me = uuid4().hex[:8]
+        self._writes = 0
+        self._waiting: dict[str, list[_Waiting]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def change(self, name: str, change: Change, *, ends_ms: int) -> Awaitable[Refusal | None]:
+        """Change one account; the port's contract.
+
+        Raises:
+            Unavailable: when awaited, for a reservation that met no broker.
+        """
+        one = _Waiting(change, ends_ms)
+        if name in self._waiting:
+            self._waiting[name].append(one)
+        else:
+            self._waiting[name] = [one]
+            task = asyncio.create_task(self._work(name))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return asyncio.shield(one.future)
+
+    async def close(self) -> None:
+        """Write what is still to be written, as far as the broker lets us in a few seconds."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self, name: str) -> None:
+        try:
+            while changes := self._waiting[name]:
+                self._waiting[name] = []
+                try:
+                    await self._commit(name, changes)
+                except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
+                    for one in changes:
+                        one.fail(error)
+        finally:
+            del self._waiting[name]
+
+    async def _commit(self, name: str, changes: list[_Waiting]) -> None:
+        """Until it is stored, or nobody waits for it any more."""
+        tries = 0
+        #: Answers by the number of a write that got no acknowledgement: it may be stored all the same.
+        doubtful: dict[int, list[tuple[_Waiting, Refusal | None]]] = {}
+        while open_ := [one for one in changes if not one.future.done()]:
+            try:
+                account, sequence = await self._read(name)
+                answers = doubtful.get(account.writes.get(self._me, 0))
+                if answers is None:
+                    answers = await self._write(name, open_, account, sequence, doubtful)
+            except Unavailable as error:
+                tries += 1
+                for one in (*changes, *self._waiting[name]):
+                    one.give_up(error)
+                if any(not one.future.done() for one in changes):
+                    await asyncio.sleep(retry.backoff(tries, base_s=0.1, cap_s=2.0, key=name))
+                continue
+            for one, refusal in answers or ():
+                one.answer(refusal)
+
+    async def _read(self, name: str) -> tuple[Account, int]:
+        found = await self._lookup.last(f"KV_{BUCKET}", PREFIX + name)
+        if found is None:
+            return Account(), 0
+        return msgspec.json.decode(found.body, type=Account), found.sequence
+
+    async def _write(
+        self,
+        name: str,
+        changes: list[_Waiting],
+        account: Account,
+        sequence: int,
+        doubtful: dict[int, list[tuple[_Waiting, Refusal | None]]],
+    ) -> list[tuple[_Waiting, Refusal | None]] | None:
+        """The answers once they are stored; ``None``: somebody else was first."""
+        now_ms = int(self._clock() * 1000)
+        after, answers = _applied(account, changes, now_ms)
+        if after is account:
+            return answers
+        self._writes += 1
+        number = self._writes
+        after = msgspec.structs.replace(after, writes={**account.writes, self._me: number})
+        ends_ms = max([changes[0].ends_ms, *(hold.until_ms for hold in after.held.values())])
+        headers = {
+            "Nats-Expected-Last-Subject-Sequence": str(sequence),
+            "Nats-TTL": f"{max(0, ends_ms - now_ms) // 1000 + _KEPT_S}s",
+        }
+        doubtful[number] = answers
+        ack = await self._wire.publish(PREFIX + name, msgspec.json.encode(after), headers)
+        if ack.error is None:
+            return answers
+        del doubtful[number]
+        if ack.refused:
+            return None
+        raise Unavailable(f"the budget's account is not written: {ack.error.description}")
+
+
+def _applied(
+    account: Account, changes: list[_Waiting], now_ms: int
+) -> tuple[Account, list[tuple[_Waiting, Refusal | None]]]:
+    answers: list[tuple[_Waiting, Refusal | None]] = []
+    for one in changes:
+        refusal: Refusal | None = None
+        match one.change:
+            case Reserve():
+                after = budget.reserve(account, one.change, now_ms)
+                if isinstance(after, Refusal):
+                    refusal = after
+                else:
+                    account = after
+            case Settle():
+                account = budget.settle(account, one.change, now_ms)
+            case _ as never:
+                assert_never(never)
+        answers.append((one, refusal))
+    return account, answers

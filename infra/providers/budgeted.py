@@ -1,0 +1,242 @@
+"""Is there money and are there tokens for a call, and what did it take?
+
+A call is made only after the most that it can take was reserved in every budget that it is paid from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import msgspec
+
+from contracts.budget import NANOS, Hold, Refusal, Reserve, Settle, Spent
+from contracts.errors import ErrorCode, ProviderError, Refused
+from contracts.purse import Spender, purses, told
+
+if TYPE_CHECKING:
+    from contracts.events import Params
+    from contracts.ports import Accounts, Completion, OnToken, Prompt, Provider
+    from contracts.purse import Limits, Purse
+    from infra.settings import OpenAIServer
+
+#: Tokens that a chat template or a server adds around a prompt.
+_AROUND: Final = 64
+#: Milliseconds before a request's deadline from which on it does not wait for what others have reserved.
+_PATIENT_MS: Final = 15_000
+#: Milliseconds after a request's deadline in which its last call may still be written down.
+_SETTLING_MS: Final = 2000
+
+
+class Tariff(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider takes for tokens."""
+
+    #: Billionths of money for one token; ``None``: nobody has said.
+    prompt: float | None = 0.0
+    completion: float | None = 0.0
+    #: It may read the schema once more beside the prompt.
+    reads_schema: bool = False
+    #: Drafts of prose that one call writes at most.
+    drafts: int = 1
+    #: Where its prices are set.
+    variable: str = ""
+
+    @classmethod
+    def of(cls, server: OpenAIServer, variable: str) -> Tariff:
+        """A server's own: one price that is left out is none, as for what its answers cost."""
+        prompt, completion = server.price_prompt, server.price_completion
+        if prompt is None and completion is None:
+            return cls(prompt=None, completion=None, reads_schema=True, variable=variable)
+        return cls(
+            prompt=(prompt or 0.0) / 1000 * NANOS,
+            completion=(completion or 0.0) / 1000 * NANOS,
+            reads_schema=True,
+            variable=variable,
+        )
+
+    def spent(self, prompt: int, completion: int, amount: float | None = None) -> Spent:
+        """What tokens come to.
+
+        Args:
+            prompt: tokens read.
+            completion: tokens written.
+            amount: money, where the provider told.
+        """
+        priced = prompt * (self.prompt or 0.0) + completion * (self.completion or 0.0)
+        nanos = priced if amount is None else amount * NANOS
+        return Spent(tokens=prompt + completion, nanos=math.ceil(nanos))
+
+
+#: Providers on this machine.
+FREE: Final = Tariff()
+
+
+class Budgeted:
+    """A provider whose calls are paid from budgets; without a cap it costs nothing.
+
+    Args:
+        provider: who is asked.
+        accounts: keeps the budgets' accounts.
+        limits: what the operator allows.
+        tariff: what the provider takes.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        accounts: Accounts,
+        limits: Limits,
+        tariff: Tariff = FREE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = provider.name
+        self.model = provider.model
+        self._provider = provider
+        self._accounts = accounts
+        self._limits = limits
+        self._tariff = tariff
+        self._clock = clock
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        params: Params,
+        schema: Mapping[str, Any] | None = None,
+        on_token: OnToken | None = None,
+    ) -> Completion:
+        """Reserve, ask, settle; the port's contract.
+
+        Raises:
+            ProviderError: the provider's own; ``GEN_BUDGET_EXCEEDED`` or ``GEN_RATE_LIMITED`` without a call.
+            Unavailable: the accounts cannot be reached; no call was made.
+        """
+        spender = prompt.spender or Spender()
+        now_ms = int(self._clock() * 1000)
+        paid = purses(self._limits, spender, now_ms)
+        if not paid:
+            return await self._provider.generate(prompt, params, schema, on_token)
+        self._priced(paid)
+        left_ms = spender.deadline_at_ms - now_ms
+        if left_ms <= 0:
+            # A late replay, or an event of a build that did not know budgets.
+            left_ms = int(params.timeout_s * 1000)
+        # Past the deadline nobody waits for the answer, and its reservation has come back.
+        params = msgspec.structs.replace(params, timeout_s=min(params.timeout_s, left_ms / 1000))
+        call = _Call(
+            accounts=self._accounts,
+            key=f"{prompt.request_id}:{prompt.attempt}",
+            paid=paid,
+            until_ms=now_ms + left_ms + _SETTLING_MS,
+            patient=left_ms >= _PATIENT_MS,
+        )
+        drafts = self._tariff.drafts if schema is None else 1
+        most = self._tariff.spent(drafts * self._read(prompt, schema), drafts * params.max_tokens)
+        ahead = self._tariff.spent(spender.ahead.prompt or 0, spender.ahead.completion or 0)
+        await call.reserve(most + ahead)
+        heard = False
+
+        def hear(text: str) -> None:
+            nonlocal heard
+            heard = True
+            if on_token is not None:
+                on_token(text)
+
+        try:
+            done = await self._provider.generate(prompt, params, schema, hear)
+        except ProviderError as error:
+            # Nobody knows what a call took that broke off: all that it could.
+            begun = heard or error.code is ErrorCode.GEN_TIMEOUT
+            await call.settle(most if begun else Spent())
+            raise
+        except BaseException:
+            # Written down without waiting: whoever cancels it does not wait either.
+            call.settle(most)
+            raise
+        await call.settle(self._took(done, most), keep=ahead)
+        return done
+
+    def _read(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> int:
+        """Tokens of a prompt at most: each is at least one byte of it."""
+        size = len(prompt.text.encode(errors="replace")) + _AROUND
+        if schema is not None and self._tariff.reads_schema:
+            size += len(msgspec.json.encode(schema))
+        return size
+
+    def _took(self, done: Completion, most: Spent) -> Spent:
+        """What a call took; where the provider does not tell, all that it could."""
+        prompt, completion = done.tokens.prompt, done.tokens.completion
+        if prompt is not None and completion is not None:
+            return self._tariff.spent(prompt, completion, done.amount)
+        nanos = most.nanos if done.amount is None else math.ceil(done.amount * NANOS)
+        return Spent(tokens=most.tokens, nanos=nanos)
+
+    def _priced(self, paid: tuple[Purse, ...]) -> None:
+        """Refuse a call whose cost nobody can bound, where cost is capped."""
+        if self._tariff.prompt is None and any(purse.cap.nanos is not None for purse in paid):
+            raise Refused(
+                ErrorCode.GEN_PROVIDER_UNAVAILABLE,
+                f"{self.name} is not asked: cost is capped, and nobody has said what it costs; set "
+                f"{self._tariff.variable}__PRICE_PROMPT and __PRICE_COMPLETION, 0 where it is free",
+            )
+
+
+class _Call:
+    """One call's room in all budgets that it is paid from."""
+
+    def __init__(
+        self, *, accounts: Accounts, key: str, paid: tuple[Purse, ...], until_ms: int, patient: bool
+    ) -> None:
+        self._accounts = accounts
+        self._key = key
+        self._paid = paid
+        self._until_ms = until_ms
+        self._patient = patient
+        self._run = uuid4().hex[:12]
+        self._taken: list[Purse] = []
+
+    async def reserve(self, most: Spent) -> None:
+        """Reserve in one budget after the other; nothing stays reserved where one of them refuses."""
+        try:
+            for purse in self._paid:
+                self._taken.append(purse)
+                refusal = await self._reserved(purse, most)
+                if refusal is not None:
+                    self._taken.pop()
+                    await self._back()
+                    raise self._refused(purse, refusal)
+        except asyncio.CancelledError:
+            self._back()
+            raise
+
+    def _refused(self, purse: Purse, why: Refusal) -> Refused:
+        if purse.rate:
+            return Refused(ErrorCode.GEN_RATE_LIMITED, told(purse, why))
+        # Most of what is reserved comes back within seconds; what is spent does not.
+        held_up = why.spent + why.need <= why.cap
+        return Refused(ErrorCode.GEN_BUDGET_EXCEEDED, told(purse, why), retryable=held_up and self._patient)
+
+    async def _reserved(self, purse: Purse, most: Spent) -> Refusal | None:
+        # A generation that has started has started: it counts until its minute is over.
+        wanted = Spent(generations=1) if purse.rate else most
+        until_ms = purse.ends_ms if purse.rate else self._until_ms
+        hold = Hold(most=wanted, until_ms=until_ms, run=self._run)
+        change = Reserve(key=self._key, hold=hold, cap=purse.cap)
+        return await self._accounts.change(purse.name, change, ends_ms=purse.ends_ms)
+
+    def settle(self, used: Spent, *, keep: Spent | None = None) -> Awaitable[Any]:
+        """Write down what the call took; on its way at once, whether it is awaited or not."""
+        done = Settle(key=self._key, run=self._run, used=used, keep=keep or Spent())
+        return self._change_all([purse for purse in self._taken if not purse.rate], done)
+
+    def _back(self) -> Awaitable[Any]:
+        return self._change_all(self._taken, Settle(key=self._key, run=self._run))
+
+    def _change_all(self, some: list[Purse], change: Settle) -> Awaitable[Any]:
+        changes = [self._accounts.change(purse.name, change, ends_ms=purse.ends_ms) for purse in some]
+        return asyncio.gather(*changes)
