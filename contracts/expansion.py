@@ -16,7 +16,9 @@ from contracts.ports import Overrides, Templates
 from contracts.request import GenerationRequest
 
 #: Fields of a request that the conditions of rules may ask for.
-_ASKED_FOR: Final = frozenset({"player_context", "social", "world", "workspace", "tags"})
+_ASKED_FOR: Final = frozenset(
+    {"player_context", "social", "world", "workspace", "tags", "scene_from", "scene_to"}
+)
 
 
 class Expansion(msgspec.Struct, frozen=True, kw_only=True):

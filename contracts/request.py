@@ -18,11 +18,12 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
-from contracts import fingerprint, layers, rating, validation
+from contracts import fingerprint, layers, rating, sides, validation
 from contracts.node import Constraints, ContentId, Fallback, FallbackMode, Node, Rating
 from contracts.ports import Worlds
 from contracts.prompts import PromptConfig
 from contracts.result import RatingInfo
+from contracts.sides import Side
 from contracts.social import Social
 
 #: Largest request body, bytes.
@@ -43,11 +44,6 @@ MOST_ERRORS: Final = 3
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Choice = Annotated[str, StringConstraints(min_length=1, max_length=80)]
-
-_NOT_YET: Final = (
-    "scene_from",
-    "scene_to",
-)
 
 
 class RequestError(ValueError):
@@ -130,8 +126,10 @@ class GenerationRequest(BaseModel):
     #: How those whom it is about stand to each other, and what the user allows; docs/social.md.
     social: Social | None = None
 
-    scene_from: Any = None
-    scene_to: Any = None
+    #: The scene that comes before the content: its id, or more of it.
+    scene_from: Side | None = None
+    #: The scene that comes after it.
+    scene_to: Side | None = None
 
     @field_validator("prompt")
     @classmethod
@@ -140,17 +138,15 @@ class GenerationRequest(BaseModel):
             raise ValueError("must say what to generate, not only blanks")
         return prompt
 
-    @field_validator(*_NOT_YET)
-    @classmethod
-    def _not_yet(cls, value: Any) -> Any:
-        if value is not None:
-            raise ValueError("not supported yet; leave it out")
-        return value
-
     @property
     def layer(self) -> dict[str, Any]:
         """What the request itself says about its node: the topmost layer."""
         return {} if self.fallback is None else {"fallback": _said(self.fallback)}
+
+    @property
+    def moods(self) -> dict[str, str]:
+        """The moods of the scenes on both sides: a node's, where none of its layers names them."""
+        return sides.moods(self.scene_from, self.scene_to)
 
     def wanted_fallback(self, around: Mapping[str, Mapping[str, Any]] | None = None) -> Fallback | None:
         """The fallback of all layers; ``None`` where they make none that could be done.
@@ -177,9 +173,11 @@ class GenerationRequest(BaseModel):
             return Rating.SFW
 
     def _laid(self, part: str, around: Mapping[str, Mapping[str, Any]] | None) -> Any:
-        node = _said(self.node) if self.node else {}
+        own = getattr(self.node, part) if self.node else None
+        node = {} if own is None else {part: _said(own)}
         said = {**(around or {}), layers.NODE: node, layers.REQUEST: self.layer}
-        return layers.merge(said).values.get(part)
+        of_it = {name: {part: layer[part]} for name, layer in said.items() if part in layer}
+        return layers.merge(of_it).values.get(part)
 
     def input_hash(self, kind: str) -> str:
         """SHA-256 of what is asked for; key order and the spelling of field names do not matter."""

@@ -66,6 +66,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The content kind that the request's subject names.
     kind: str | None = None
+    #: ``mood_from`` and ``mood_to`` of the scenes beside the content, for where no layer names them.
+    moods: Mapping[str, str] = {}
     #: Ids of the default contents that exist.
     default_contents: Container[str] | None = None
     #: Ids of the templates that exist.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from contracts import elements
@@ -127,6 +128,13 @@ def _no_target(reading: Reading) -> Iterable[Found]:
         yield Found(("duration", "target"), "no target is named", f"name the seconds you want{middle}")
 
 
+@lru_cache(maxsize=1024)
+def _needed(element: str) -> Rating:
+    """The rating that the words of an element usually need."""
+    asked = [least for word in elements.words(element).split() if (least := _least(word))]
+    return max(asked, key=lambda rating: rating.rank, default=Rating.SFW)
+
+
 def _explicit(reading: Reading) -> Iterable[Found]:
     constraints, most = reading.node.constraints, reading.facts.max_rating
     if constraints is None or constraints.rating is None:
@@ -134,8 +142,7 @@ def _explicit(reading: Reading) -> Iterable[Found]:
     held = min(constraints.rating, most or constraints.rating, key=lambda rating: rating.rank)
     for field in ("required_elements", "content_rules"):
         for index, said in enumerate(getattr(constraints, field)):
-            asked = [least for word in elements.words(said).split() if (least := _least(word))]
-            least = max(asked, key=lambda rating: rating.rank, default=Rating.SFW)
+            least = _needed(said)
             if least.rank > held.rank:
                 whose = "the node allows" if held is constraints.rating else "world and user allow"
                 yield Found(

@@ -70,6 +70,7 @@ def read(
     )
     if facts.kind is not None and not kinds:
         said[layers.REQUEST] = {**said[layers.REQUEST], "generation_type": facts.kind}
+    said[layers.REQUEST] = _between(said, facts.moods)
     merged = layers.merge({layers.DEFAULTS: layers.defaults(kind, addition=addition), **said})
     made, faults = _made(merged.values, own)
     if fields is not whole:
@@ -86,6 +87,18 @@ def read(
         ),
         own,
     )
+
+
+def _between(said: Mapping[str, Mapping[str, Any]], moods: Mapping[str, str]) -> Mapping[str, Any]:
+    """The request's layer with the moods of its scenes that no layer speaks of."""
+    styles = [layer["style"] for layer in said.values() if "style" in layer]
+    style = {
+        name: mood
+        for name, mood in moods.items()
+        if not any(not isinstance(each, dict) or name in each for each in styles)
+    }
+    top = said[layers.REQUEST]
+    return {**top, "style": style} if style else top
 
 
 def _fields(layer: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -114,12 +127,14 @@ def _known(
 ) -> dict[str, Any]:
     """A copy with the fields that a model knows; the others are faults."""
     left: dict[str, Any] = {}
+    # Asked for once: pydantic looks it up each time.
+    fields = model.model_fields
     for name, value in values.items():
         path = (*at, name)
-        if name not in model.model_fields:
+        if name not in fields:
             # Looking for what was meant takes time; a heap of junk must not take much of it.
             if len(faults) < MOST_FAULTS:
-                faults.append(_unknown(path, tuple(own.spell(known) for known in model.model_fields)))
+                faults.append(_unknown(path, tuple(own.spell(known) for known in fields)))
             continue
         inside = part_of(model, name)
         if isinstance(value, dict) and inside is not None:

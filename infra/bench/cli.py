@@ -58,6 +58,18 @@ def pipeline(
 
 
 @app.command()
+def context(
+    requests: Annotated[int, typer.Option(min=100, help="Of each case, no two of them equal.")] = 2000,
+    *,
+    json_: Json = False,
+) -> None:
+    """Context-build and prompt rendering of a request, beside a prompt compiled for each; no broker."""
+    from infra.bench import context as measured  # noqa: PLC0415 - only what is asked for
+
+    _show(measured.run(settings_module.load(), requests=requests), as_json=json_)
+
+
+@app.command()
 def soak(
     requests: Annotated[int, typer.Option(min=1, help="Size of the burst.")] = 10_000,
     kills: Annotated[int, typer.Option(min=0, help="SIGKILLs at random.")] = 24,

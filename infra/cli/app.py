@@ -23,6 +23,7 @@ from infra.cli import (
     tail,
     templates,
     validate,
+    warm,
     why,
 )
 
@@ -46,6 +47,7 @@ app.command("demo", rich_help_panel=_RUN)(run.demo)
 app.command("up", rich_help_panel=_RUN)(run.up)
 app.command("run", rich_help_panel=_RUN)(run.run)
 app.command("request", rich_help_panel=_ASK)(request.request)
+app.command("warm", rich_help_panel=_ASK)(warm.warm)
 app.command("tail", rich_help_panel=_ASK)(tail.tail)
 app.command("why", rich_help_panel=_ASK)(why.why)
 app.command("cancel", rich_help_panel=_ASK)(why.cancel)

@@ -18,7 +18,7 @@ _PLAYER: Final = {"player_id": "player_id", "playerId": "player_id", "playthroug
     "playthroughId": "playthrough_id"
 }
 #: What a file with a context may tell beside the player.
-_BESIDE: Final = ("social", "world", "workspace", "tags")
+_BESIDE: Final = ("social", "world", "workspace", "tags", "scene_from", "scene_to")
 #: The kind of a request that says nothing about it.
 _USUAL: Final = "layout"
 

@@ -17,11 +17,12 @@ from contracts import elements
 from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.result import Origin, Status
-from infra import story
+from infra import scenario, story, warming
 from infra.cli import show
-from infra.demo.scene import ShowSettings, Stage, books, free_port, pipeline_of, stored
+from infra.demo.scene import PATIENCE_S, ShowSettings, Stage, books, free_port, pipeline_of, stored
 from infra.nats import log
 from infra.settings import Broker, Local
+from infra.stores import templates
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -42,14 +43,15 @@ _SLOW_S: Final = 90.0
 
 
 async def play(stage: Stage, home: Path) -> None:
-    """Live results with their tokens and their story; then the same without weights; the books."""
+    """Live results with their tokens and their story; bridges between scenes; then no weights; the books."""
     async with pipeline_of(stage, _settings(home, Local())) as client:
         await _written(stage, client)
+        await _bridged(stage, client)
     gone = home / "no-weights"
     gone.mkdir()
     async with pipeline_of(stage, _settings(home, Local(model=str(gone)))) as client:
         await _stand_in(stage, client, gone)
-        await books(stage, client, _settings(home, Local()), "3  The books")
+        await books(stage, client, _settings(home, Local()), "4  The books")
 
 
 async def _written(stage: Stage, client: Client) -> None:
@@ -99,8 +101,29 @@ async def _written(stage: Stage, client: Client) -> None:
         stage.out.print(show.story(told))
 
 
+async def _bridged(stage: Stage, client: Client) -> None:
+    stage.scene("2  Three scenes, one transition node")
+    stage.say("[dim]$ understudy warm docs/scenarios/three_scenes.yaml[/], before anybody plays:\n")
+    wanted = scenario.read(scenario.THREE_SCENES.read_text(encoding="utf-8"))
+    library = templates.load()
+    deadline_ms = int(_SLOW_S * 1000)
+    orders = [
+        warming.order(each, "transition", templates=library, deadline_ms=deadline_ms) for each in wanted
+    ]
+    ended = await warming.warm(client, orders)
+    for each in ended.requests:
+        result = await client.wait(each.request_id, timeout_s=PATIENCE_S)
+        stage.line(Text(each.name, style="bold"))
+        stage.out.print(Syntax(_short(result.content), "json", background_color="default", word_wrap=True))
+    again = await warming.warm(client, orders)
+    stage.claim(
+        f"both bridges are live, {ended.live} of {len(wanted)}; warmed once more, {again.found} were there already",
+        (ended.live, ended.all_warm, again.found) == (len(wanted), True, len(wanted)),
+    )
+
+
 async def _stand_in(stage: Stage, client: Client, gone: Path) -> None:
-    stage.scene("2  The weights are gone: an understudy goes on stage")
+    stage.scene("3  The weights are gone: an understudy goes on stage")
     result = await _ask(client, _ORPHANED, *WISHES[0][1:])
     stage.claim(
         f"{_ORPHANED}: {result.status} from {result.origin}, {result.stand_in.name if result.stand_in else ''}",

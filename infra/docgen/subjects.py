@@ -8,7 +8,20 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from contracts import budget, envelope, errors, keys, node, pipeline, prompts, purse, request, result, social
+from contracts import (
+    budget,
+    envelope,
+    errors,
+    keys,
+    node,
+    pipeline,
+    prompts,
+    purse,
+    request,
+    result,
+    sides,
+    social,
+)
 from contracts import events as ev
 from contracts.subjects import KINDS, REQUEST_ID
 from infra.docgen import bodies, comments, markdown, schemas
@@ -18,13 +31,11 @@ from infra.runner import messages
 from infra.settings import Settings
 
 _SOURCES: Final = "contracts/pipeline.py, contracts/events.py, contracts/request.py and contracts/result.py"
-#: Fields of the request that are named and refused.
-_REFUSED: Final = "not supported yet"
 
 
 def page() -> str:
     """The page."""
-    said = comments.of(ev, result, errors, keys, node, prompts, request, social, budget, purse)
+    said = comments.of(ev, result, errors, keys, node, prompts, request, sides, social, budget, purse)
     own = [row.body for row in pipeline.ROWS if row.body is not None]
     structs, enums = bodies.parts([*own, ev.DeadLetter])
     return markdown.page(
@@ -58,7 +69,7 @@ def page() -> str:
         *_models(
             (node.Node, node.Style, node.Duration, node.Constraints, node.NodeFallback, node.NodeBudget), said
         ),
-        *_models((prompts.PromptConfig,), said),
+        *_models((prompts.PromptConfig, sides.SceneRef), said),
         "[Worlds](social.md) tell what comes of `social` and `world`.",
         *_models((social.Social, social.Preferences), said),
         "## Bodies",
@@ -174,12 +185,8 @@ def _models(models: Iterable[type[BaseModel]], said: dict[str, comments.Said]) -
         schema: dict[str, Any] = model.model_json_schema(by_alias=False)
         definitions: dict[str, Any] = schema.get("$defs", {})
         rows: list[tuple[str, ...]] = []
-        later: list[str] = []
         for name, field in model.model_fields.items():
             alias = field.alias or name
-            if field.annotation is Any:
-                later.append(alias)
-                continue
             shown = alias if name.endswith("_") else name
             default = "required" if field.is_required() else _default(field.get_default())
             meaning = said[model.__name__].fields.get(name, "")
@@ -187,8 +194,6 @@ def _models(models: Iterable[type[BaseModel]], said: dict[str, comments.Said]) -
                 (code(shown), schemas.allowed(schema["properties"][name], definitions), default, meaning)
             )
         text = table(("field", "what may stand there", "default", "meaning"), rows)
-        if later:
-            text += f"\n\nNamed already, and refused as {_REFUSED!r}: {codes(later)}."
         found.append(f"### {model.__name__}\n\n{said[model.__name__].docstring}\n\n{text}")
     return found
 

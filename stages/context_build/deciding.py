@@ -53,7 +53,9 @@ class Layered(msgspec.Struct, frozen=True, kw_only=True):
             path = path.rpartition(".")[0]
         if self.asked.node is not None:
             return layers.NODE
-        return layers.TEMPLATE if self.asked.template_id else layers.RULES
+        if self.asked.template_id is not None:
+            return layers.TEMPLATE
+        return layers.REQUEST if self.asked.rules is None else layers.RULES
 
     def place(self, finding: Finding) -> str:
         """Where in the request a finding's cause stands: ``node.duration.min``, ``rules line 3, duration.min``."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
-from contracts import fingerprint, request
+from contracts import fingerprint, request, sides
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.node import Constraints, FallbackMode, Node
@@ -67,7 +67,7 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         instruction = render_freeform(
             prompts,
             received.kind,
-            asked.prompt,
+            sides.told(asked.prompt, asked.scene_from, asked.scene_to),
             node=node.model_copy(update={"constraints": constraints}),
             schema=asked.schema_,
             config=asked.prompt_config,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import msgspec
@@ -78,13 +79,13 @@ def lay(
         worlds: know the greatest rating.
 
     Returns:
-        the node; ``None`` for a request that has neither node nor template nor rules.
+        the node; ``None`` for a request that has neither node nor template nor rules nor a scene's mood.
 
     Raises:
         RequestError: naming the field, for rules with their line.
         TemplateLost: the template was there, and is gone.
     """
-    if asked.node is None and asked.template_id is None and asked.rules is None:
+    if asked.node is None and asked.template_id is None and asked.rules is None and not asked.moods:
         return None
     template = _template(asked, templates)
     compiled, told = _compiled(asked)
@@ -120,11 +121,11 @@ def _template(asked: GenerationRequest, templates: Templates) -> Mapping[str, An
         raise RequestError(
             "template_id", f"is {named!r}, and the node's templateId is {below!r}; keep one of them"
         )
-    lost = templates.lost(named)
-    if lost is not None:
-        raise TemplateLost(lost)
     template = templates.find(named)
     if template is None:
+        lost = templates.lost(named)
+        if lost is not None:
+            raise TemplateLost(lost)
         where = "template_id" if asked.template_id else "node.templateId"
         raise RequestError(where, unknown_template(named, templates))
     return template
@@ -135,10 +136,9 @@ def _compiled(asked: GenerationRequest) -> tuple[Compiled, tuple[str, ...]]:
     if asked.rules is None:
         return Compiled(overrides={}), ()
     try:
-        parsed = language.parse(asked.rules)
+        parsed, found = _linted(asked.rules)
     except language.RulesError as error:
         raise RequestError("rules", str(error.found)) from None
-    found = language.lint(parsed)
     errors = [each for each in found if each.severity is Severity.ERROR]
     if errors:
         more = f" | and {len(errors) - 1} more" if len(errors) > 1 else ""
@@ -146,6 +146,13 @@ def _compiled(asked: GenerationRequest) -> tuple[Compiled, tuple[str, ...]]:
     compiled = language.compile(parsed, context_of(asked))
     warned = [each for each in found if each.severity is Severity.WARNING]
     return compiled, _told(dict.fromkeys((*warned, *compiled.warnings)))
+
+
+@lru_cache(maxsize=256)
+def _linted(text: str) -> tuple[language.Rules, tuple[Finding, ...]]:
+    """Rules and what is to be said about them, remembered: most requests of a node bring the same."""
+    parsed = language.parse(text)
+    return parsed, language.lint(parsed)
 
 
 def _told(found: Mapping[Finding, None]) -> tuple[str, ...]:

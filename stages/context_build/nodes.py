@@ -43,6 +43,7 @@ def examine(
     limits = rating.decide(said=None, social=asked.social, world=asked.world, worlds=worlds)
     facts = validation.Facts(
         kind=kind,
+        moods=asked.moods,
         default_contents=known,
         max_rating=limits.most,
         social=asked.social is not None,

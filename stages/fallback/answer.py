@@ -72,7 +72,9 @@ def answer(  # noqa: PLR0911 - one way out per mode
         case FallbackMode.DEFAULT_CONTENT:
             return _default(ending, why, samples, contents)
         case FallbackMode.SKIP:
-            return _result(ending, Status.SKIPPED, Origin.NONE, f"{why}; skipped, cut to the target")
+            after = ending.asked.scene_to if ending.asked else None
+            target = f"scene {after.id}" if after else "the target"
+            return _result(ending, Status.SKIPPED, Origin.NONE, f"{why}; skipped, cut to {target}")
         case FallbackMode.PLACEHOLDER:
             return _placeholder(ending, why, contents)
         case FallbackMode.NONE:
@@ -84,7 +86,8 @@ def answer(  # noqa: PLR0911 - one way out per mode
 
 
 def _golden(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
-    tags = ending.asked.tags if ending.asked else ()
+    asked = ending.asked
+    tags = (*asked.tags, *(each.casefold() for each in asked.moods.values())) if asked else ()
     found = choose(
         samples.of_kind(ending.kind),
         max_rating=ending.rating.effective,

@@ -137,6 +137,18 @@ async def test_default_content_stands_in_under_its_name(code, status) -> None:
     assert "default content transition_01 stood in" in result.reason
 
 
+async def test_a_jump_cut_names_the_scene_that_it_cuts_to() -> None:
+    result = await ended(failure(), body({"mode": "skip"}, scene_to="quay"), "transition")
+    assert result.reason.endswith("skipped, cut to scene quay")
+
+
+async def test_moods_of_the_scenes_choose_the_stand_in_like_tags() -> None:
+    calm = await ended(failure(), body(scene_to={"id": "quay", "mood": "Calm"}), "transition")
+    assert calm.stand_in.name == "sample_transition_storm_to_calm.json"
+    romantic = await ended(failure(), body(scene_from={"id": "roof", "mood": "romantic"}), "transition")
+    assert romantic.stand_in.name == "sample_transition_romantic_to_action.json"
+
+
 async def test_default_content_that_is_gone_is_a_golden_sample_and_says_so() -> None:
     asked = body({"mode": "default_content", "default_content_id": "lost"})
     result = await ended(failure(), asked, "transition")

@@ -102,7 +102,6 @@ def test_both_spellings_are_the_same_request() -> None:
         (body(rules=["x"]), "rules", "Input should be a valid string"),
         (body(rules="#" * (request.MAX_RULES + 1)), "rules", "at most 16384 characters"),
         (body(template_id="../etc"), "template_id", "match pattern"),
-        (body(scene_from="a"), "scene_from", "not supported yet; leave it out"),
         (
             body(node={"constraints": {"avoidElements": ["a\nb"]}}),
             "node.constraints.avoidElements.0",
