@@ -45,8 +45,10 @@ class Rating(StrEnum):
     @property
     def rank(self) -> int:
         """0 for the mildest."""
-        return list(Rating).index(self)
+        return _RANKS[self]
 
+
+_RANKS: Final = {rating: rank for rank, rating in enumerate(Rating)}
 
 #: The film scale, and what stands for it: the canonical rating is what is kept.
 FILM_RATINGS: Final = {

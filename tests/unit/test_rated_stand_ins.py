@@ -26,7 +26,7 @@ from stages.context_build.handle import handle as context_build
 from stages.context_build.layering import overrides
 from stages.fallback.handle import handle as fallback
 from tests import lives
-from tests.unit.test_fallback import Log
+from tests.unit.test_fallback import Log, Scenes
 
 CONTENTS = Registry()
 PROMPTS = prompts.load()
@@ -102,6 +102,7 @@ async def _answered(
         templates=library,
         overrides=overrides,
         worlds=worlds,
+        scene_log=Scenes(),
         default_deadline_ms=9000,
     )
     assert isinstance(outcome, Emit)
