@@ -121,14 +121,18 @@ def _plan(
     except request.RequestError as error:
         plan = request.plan_fallback(None, default_deadline_ms=default_deadline_ms)
         return _Planned(asked=None, fault=str(error), plan=plan)
-    more = expand(asked, templates=templates, overrides=overrides)
-    plan = request.plan_fallback(
-        asked,
-        # A template that is lost may have lowered the rating.
-        worlds=None if more.lost else worlds,
-        default_deadline_ms=default_deadline_ms,
-        around=more.layers,
-    )
+    try:
+        more = expand(asked, templates=templates, overrides=overrides)
+        plan = request.plan_fallback(
+            asked,
+            # A template that is lost may have lowered the rating.
+            worlds=None if more.lost else worlds,
+            default_deadline_ms=default_deadline_ms,
+            around=more.layers,
+        )
+    except Exception as error:  # noqa: BLE001 - nobody answers after the fallback: its reason tells the fault
+        plan = request.plan_fallback(None, default_deadline_ms=asked.deadline_ms or default_deadline_ms)
+        return _Planned(asked=asked, plan=plan, lost=f"its template and rules cannot be read: {error!r}")
     return _Planned(asked=asked, plan=plan, lost=more.lost)
 
 

@@ -75,6 +75,7 @@ async def handled(
     samples: Any = SHIPPED,
     library: Any = TEMPLATES,
     scene_log: Any = None,
+    overrides: Any = overrides,
 ) -> Any:
     return await handle(
         lives.received(event, sequence=9, kind=kind),
@@ -186,6 +187,20 @@ async def test_the_fallback_of_template_and_rules_is_followed() -> None:
         player_context={"choices": {"brave": True}},
     )
     assert (await ended(failure(), chosen, "transition")).status is Status.SKIPPED
+
+
+async def test_rules_that_cannot_be_read_leave_the_deadline_and_a_golden_sample() -> None:
+    def broken(text: str, context: Any) -> Any:
+        raise RecursionError(f"too deep: {text}")
+
+    asked = body({"mode": "none"}, rules="PACING fast", deadline_ms=700)
+    armed = await handled(asked, asked, overrides=broken)
+    assert isinstance(armed, Schedule)
+    assert armed.at_ms == lives.START_MS + 700
+    late = await handled(ev.Deadline(request_seq=3, deadline_ms=700), asked, overrides=broken)
+    (result,) = late.events
+    assert (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
+    assert "its template and rules cannot be read: RecursionError('too deep: PACING fast')" in result.reason
 
 
 async def test_a_template_that_is_lost_is_a_golden_sample_and_says_so() -> None:
