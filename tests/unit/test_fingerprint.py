@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contracts import fingerprint
+from contracts.request import read
+from tests.docs.pages import fences
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=10)
 VALUES = st.recursive(
@@ -49,6 +52,27 @@ def test_a_digest_stays_what_it_is() -> None:
         fingerprint.digest_text("a forest")
         == "c6f2848c4bd3eadec30d61a68219eaa2aa6461bf9138fe589a2ded7a02b30782"
     )
+
+
+def test_the_hashes_on_the_page_hold() -> None:
+    (fence,) = fences("hash-vectors")
+    for each in json.loads(fence.text):
+        assert fingerprint.canonical(each["value"]).decode() == each["json"]
+        assert fingerprint.digest(each["value"]) == each["hash"]
+
+
+def test_the_page_says_enough_to_hash_in_other_code() -> None:
+    (fence,) = fences("hash-vectors")
+    for each in json.loads(fence.text):
+        said = json.dumps(each["value"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert hashlib.sha256(said.encode()).hexdigest() == each["hash"]
+
+
+def test_the_input_hashes_on_the_page_hold() -> None:
+    (fence,) = fences("input-hash-vectors")
+    for each in json.loads(fence.text):
+        asked = read(json.dumps(each["request"]).encode(), each["kind"])
+        assert asked.input_hash(each["kind"]) == each["input_hash"]
 
 
 @given(st.integers(1, 1000), st.lists(st.text(max_size=8), max_size=4))
