@@ -79,7 +79,7 @@ def changed(name: str, folder: Path = FOLDER) -> str:
     Raises:
         FixtureError: as :func:`current`.
     """
-    had, now = (found.splitlines() for found in (kept(name, folder), current(name, folder)))
+    had, now = (found.split("\n") for found in (kept(name, folder), current(name, folder)))
     lines = list(difflib.unified_diff(had, now, f"{name}.json (kept)", f"{name}.json (now)", lineterm=""))
     for index, line in enumerate(lines):
         begun = _HUNK.match(line)

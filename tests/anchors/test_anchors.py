@@ -84,7 +84,7 @@ def test_every_field_of_a_request_stands_in_a_fixture() -> None:
     assert fields(GenerationRequest) - set().union(*map(said, accepted())) == set()
 
 
-def test_every_word_of_a_node_stands_in_a_fixture() -> None:
+def test_every_kind_strategy_source_mode_and_rating_stands_in_a_fixture() -> None:
     asked = accepted()
     nodes = [each.node or Node() for each in asked]
     assert {each.kind for each in fixtures()} - {None} == set(KINDS)
