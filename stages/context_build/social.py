@@ -53,7 +53,10 @@ def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) ->
     stands, told = None, list[str]()
     if social is not None and social.tells and world is not None:
         stands, tier, level = standing(social, world)
-        told += _relationship(tier, level)
+        told.append(f"relationship: {tier.name}{_said(tier)}")
+        # What the rating forbids is not asked for in the same breath.
+        if stands.rating.rank <= decision.rating.effective.rank:
+            told.append(f"intimacy: {level.band}, {level.name}{_said(level)}")
     if named is not None and named.preferences.tone is not None:
         told.append(f"tone: {named.preferences.tone}")
     if stands is not None or constraints.rating is not None:
@@ -81,11 +84,8 @@ def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) ->
     )
 
 
-def _relationship(tier: Tier, level: Level) -> tuple[str, str]:
-    return (
-        f"relationship: {tier.name}{f' ({tier.says})' if tier.says else ''}",
-        f"intimacy: {level.band}, {level.name}{f' ({level.says})' if level.says else ''}",
-    )
+def _said(of: Tier | Level) -> str:
+    return f" ({of.says})" if of.says else ""
 
 
 def _avoiding(constraints: Constraints, more: Iterable[tuple[str, ...]]) -> Constraints:

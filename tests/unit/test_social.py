@@ -122,6 +122,7 @@ def test_what_a_relationship_needs_is_lowered_too() -> None:
     clamped, context = events("dialogue", social=LOVERS | {"max_rating": "PG-13"})
     assert (clamped.requested, clamped.effective) == (Rating.MATURE_IMPLIED, Rating.ROMANTIC)
     assert context.brief.rating.clamped
+    assert "intimacy" not in context.brief.prompt
 
 
 def test_a_user_who_wants_less_intimacy_gets_less() -> None:
