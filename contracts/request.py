@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from pydantic import (
@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import from_json
 
 from contracts import fingerprint, layers, rating, sides, validation
@@ -205,6 +205,9 @@ def read(body: bytes, kind: str) -> GenerationRequest:
         if first["loc"][:1] == ("node",):
             refuse(validation.validate(from_json(body)["node"], facts=validation.Facts(kind=kind)))
         path = ".".join(str(part) for part in first["loc"])
+        other = _other_spelling(from_json(body), first["loc"]) if first["type"] == "extra_forbidden" else None
+        if other is not None:
+            raise RequestError(path, f"is the same field as {other}; keep one of them") from None
         raise RequestError(path, _fix(first["type"], first["msg"])) from None
     if kind == "custom" and request.schema_ is None:
         raise RequestError("schema", "is required for kind custom: give the JSON Schema of the answer")
@@ -251,7 +254,30 @@ def _said(model: BaseModel) -> dict[str, Any]:
 def _fix(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return "unknown field; leave it out or correct its spelling"
-    return message.removeprefix("Value error, ")
+    said = message.removeprefix("Value error, ").replace(" after validation", "")
+    return said.replace("Tuple should", "List should")
+
+
+def _other_spelling(body: Any, place: tuple[int | str, ...]) -> str | None:
+    """The name under which the field at a place is given a second time, if it is."""
+    *holders, name = place
+    holder = body
+    for part in holders:
+        if not isinstance(holder, dict):
+            return None
+        holder = cast("dict[Any, Any]", holder).get(part)
+    if not isinstance(holder, dict):
+        return None
+    fields = cast("dict[str, Any]", holder)
+    return next((each for each in fields if each != name and _plain(each) == _plain(str(name))), None)
+
+
+def _plain(name: str) -> str:
+    """The field that a name means, in snake_case; a name in neither spelling means itself."""
+    said = to_snake(name)
+    if name not in {said, to_camel(said)}:
+        return name
+    return "family" if said == "family_id" else said
 
 
 def _deeper_than(value: Any, levels: int) -> bool:

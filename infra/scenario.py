@@ -172,7 +172,8 @@ def _transitions(source: Source) -> tuple[Wanted, ...]:
 def _first(error: ValidationError) -> tuple[str, str]:
     """Path and message of what is wrong first."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    said = first["msg"].removeprefix("Value error, ").replace(" after validation", "")
+    return ".".join(map(str, first["loc"])), said.replace("Tuple should", "List should")
 
 
 def _wrong(source: Source, path: str, said: str) -> ScenarioError:

@@ -17,7 +17,6 @@ from contracts.validation.check import Facts, Fault, Reading
 
 _TYPES: Final = {
     "bool_type": "true or false",
-    "enum": "one of the words that are known here",
     "finite_number": "a finite number",
     "float_type": "a number",
     "int_type": "a whole number",
@@ -153,9 +152,17 @@ def _set_aside(left: dict[str, Any], place: Path) -> None:
 
 def _fault(kind: str, said: str, path: Path, value: Any) -> Fault:
     said = said.removeprefix("Value error, ").replace("Input should be", "must be")
+    said = said.replace("Tuple should", "the list should").replace(" after validation", "")
     said = said[:1].lower() + said[1:]
     if kind == "enum" and isinstance(value, str):
         return _word(path, value)
+    if kind == "enum":
+        return Fault(
+            kind="type",
+            path=path,
+            message=f"{_show(value)} is not a text",
+            suggestion=f"write one of {', '.join(_words(path))}",
+        )
     if kind in _TYPES:
         wanted = _TYPES[kind]
         return Fault(

@@ -79,6 +79,11 @@ def test_the_version_that_is_named_writes_and_the_latest_otherwise(kind, fields,
         ({"variables": {"a b": 1}}, "prompt_config.variables.a b.[key]", "should match pattern"),
         ({"variables": [1]}, "prompt_config.variables", "should be an object"),
         ({"famly": "dialogue"}, "prompt_config.famly", "unknown field; leave it out"),
+        (
+            {"family": "dialogue", "family_id": "dialogue"},
+            "prompt_config.family_id",
+            "is the same field as family; keep one of them",
+        ),
     ],
 )
 def test_a_choice_that_contradicts_itself_is_refused_with_its_field(fields, path, says) -> None:

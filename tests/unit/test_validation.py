@@ -155,6 +155,7 @@ def test_one_wrong_value_hides_nothing_else() -> None:
         ({"constraints": {"rating": "pg13"}}, "ENU001", "constraints.rating", "did you mean 'PG-13'?"),
         ({"fallback": {"timeoutMs": True}}, "NOD004", "fallback.timeoutMs", "write a whole number"),
         ({"fallback": []}, "NOD004", "fallback", "write an object"),
+        ({"strategy": 5}, "NOD004", "strategy", "write one of once, per_playthrough, per_player, always"),
         ({"version": 1.0}, "NOD004", "version", "write a whole number"),
     ],
 )
