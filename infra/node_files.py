@@ -163,12 +163,19 @@ def _json(text: str) -> tuple[Any, dict[str, Place]]:
         place = Place(line=error.lineno, column=error.colno)
         raise Unparsable("FIL001", f"this is not JSON: {error.msg}", place, "mend it there") from None
     except (ValueError, RecursionError) as error:
-        message = f"this is not JSON that can be read: {error}"
+        message = f"this is not JSON that can be read: {_unreadable(error)}"
         raise Unparsable("FIL001", message, Place(), "mend it") from None
     places: dict[str, Place] = {}
     starts = [0, *(found.end() for found in re.finditer("\n", text))]
     _walk(text, _space(text, 0), (), places, starts)
     return value, places
+
+
+def _unreadable(error: Exception) -> str:
+    """What Python's own limits mean for whoever wrote the text."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a number has too many digits" if "integer string conversion" in str(error) else str(error)
 
 
 def _no_constant(name: str) -> Any:
@@ -248,7 +255,7 @@ def _yaml(text: str) -> tuple[Any, dict[str, Place]]:
         place = Place(line=read.count("\n") + 1, column=error.position - (read.rfind("\n") + 1) + 1)
         raise _no_yaml(f"{error.reason}: {text[error.position]!a}", place) from None
     except (ValueError, RecursionError) as error:
-        raise _no_yaml(str(error), Place()) from None
+        raise _no_yaml(_unreadable(error), Place()) from None
 
 
 def _no_yaml(message: str, place: Place) -> Unparsable:
