@@ -185,21 +185,22 @@ def _time(ms: int) -> str:
 
 
 def _table(found: list[Item]) -> None:
-    from rich.table import Table
+    from infra.cli.show import aligned
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("cache key", "generated for", "node", "bytes", "expires"):
-        table.add_column(name, overflow="fold")
+    rows: list[tuple[str, ...]] = []
     for item in found:
         told = _told(item)
-        table.add_row(
-            told.get("cache_key") or item.key,
-            told.get("request_id", "unreadable"),
-            told.get("node") or "",
-            f"{item.size:,}",
-            told.get("expires", ""),
+        rows.append(
+            (
+                told.get("cache_key") or item.key,
+                told.get("request_id", "unreadable"),
+                told.get("node") or "",
+                f"{item.size:,}",
+                told.get("expires", ""),
+            )
         )
-    console.people().print(table)
+    for line in aligned(("cache key", "generated for", "node", "bytes", "expires"), rows):
+        console.people().print(line, soft_wrap=True)
 
 
 def _pairs(rows: dict[str, str]) -> None:

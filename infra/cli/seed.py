@@ -58,7 +58,7 @@ def seed(
     told: dict[str, Any]
     kind = _known(kind, GenerationType, "--kind")
     if file is not None:
-        told = _of_request(file, kind)
+        told = _of_request(file, str(kind))
     elif strategy is None:
         raise console.Usage("give --strategy, or a whole request with --file")
     else:

@@ -36,6 +36,10 @@ def ls(json: Json = False) -> None:
     ]
     for line in aligned(("template", "kind", "purpose", "mood", "strategy", "fallback", "version"), shown):
         console.people().print(line, soft_wrap=True)
+    unusable = [each.id for each in rows if not each.ok]
+    if unusable:
+        told = f"cannot be used: {', '.join(unusable)}; `understudy templates check` says why"
+        console.errors().print(told, soft_wrap=True, markup=False)
 
 
 @app.command("show")

@@ -58,6 +58,14 @@ def test_a_whole_request_has_a_key_in_the_bucket(tmp_path: Path) -> None:
     assert told["seed"] == seed("--strategy", "once", "--kind", "scene", "--purpose", "ambient")["seed"]
 
 
+def test_a_request_of_another_kind_is_told_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "body.json"
+    file.write_text(json.dumps({"prompt": "a market", "node": {"generationType": "scene"}}), encoding="utf-8")
+    done = CliRunner().invoke(app, ["seed", "--file", str(file), "--kind", "layout"])
+    assert isinstance(done.exception, console.Usage)
+    assert "'scene' is not 'layout'" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

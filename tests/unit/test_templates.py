@@ -148,6 +148,12 @@ def test_ls_lists_the_library(tmp_path: Path) -> None:
     assert (status, FIRST in out) == (0, True)
 
 
+def test_ls_says_which_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "half.json").write_text("{", encoding="utf-8")
+    status, _, err = understudy("templates", "ls", folder=tmp_path, UNDERSTUDY_TEMPLATES_DIR=str(tmp_path))
+    assert (status, "cannot be used: half" in err) == (0, True)
+
+
 def test_show_tells_what_the_defaults_add_and_an_unknown_id_the_nearest(tmp_path: Path) -> None:
     status, out, _ = understudy("templates", "show", FIRST, "--json", folder=tmp_path)
     shown = json.loads(out)
