@@ -59,6 +59,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     #: What the content must name, and what it must not.
     required_elements: tuple[str, ...] = ()
     avoid_elements: tuple[str, ...] = ()
+    #: What fields of the document have to be, as JSON Schema by their names; ``None``: nothing is settled.
+    settled: dict[str, dict[str, Any]] | None = None
     rating: RatingInfo = RatingInfo()
     #: What the world makes of the relationship; ``None`` where the request tells none.
     social: Standing | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -43,6 +44,14 @@ DEFAULT_DEADLINE_MS: Final = 60_000
 MOST_ERRORS: Final = 3
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: An integer; some languages write 12 as 12.0.
+Whole = Annotated[int, BeforeValidator(_whole)]
 Choice = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 
 
@@ -62,17 +71,21 @@ class RequestError(ValueError):
 class SamplingParams(BaseModel):
     """How the model samples; what is left out comes from the configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True
+    )
 
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    max_tokens: int | None = Field(default=None, ge=1, le=32_000)
+    max_tokens: Whole | None = Field(default=None, ge=1, le=32_000)
 
 
 class PlayerContext(BaseModel):
     """Who plays, in which playthrough, and what was chosen there."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True
+    )
 
     #: The player; strategy `per_player` and seed source `player` need it.
     player_id: Label | None = None
@@ -85,16 +98,18 @@ class PlayerContext(BaseModel):
 class GenerationRequest(BaseModel):
     """The body of ``gen.requested.<kind>.<id>``; snake_case and camelCase are both accepted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True
+    )
 
     #: What to generate, in words.
     prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
     #: JSON Schema of the answer; for kind ``custom`` alone.
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     #: None: taken from what is asked for, so that equal requests get equal seeds.
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    seed: Whole | None = Field(default=None, ge=0, lt=2**63)
     #: When a stand-in answers if nothing else has, milliseconds after the broker took the request.
-    deadline_ms: int | None = Field(default=None, ge=1, le=86_400_000)
+    deadline_ms: Whole | None = Field(default=None, ge=1, le=86_400_000)
     #: How the writing call samples.
     params: SamplingParams = SamplingParams()
     #: What happens when generation fails; none: a golden sample.

@@ -343,7 +343,7 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
     Args:
         settings: this process's settings.
         stages: names of the stages.
-        json_ready: print ``{"ready": true, "stages": […]}`` when all are bound.
+        json_ready: print ``{"ready": true, "stages": […]}`` when all are bound and the local model is loaded.
 
     Returns:
         the exit status; 78 when the topology is missing or differs.
@@ -352,7 +352,7 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
         UnderstudyError: a start that cannot succeed (samples, prompts, settings, database).
     """
     telemetry_logging.configure(settings)
-    background: list[Callable[[Application], Coroutine[Any, Any, None]]] = [Application.load_models]
+    background: list[Callable[[Application], Coroutine[Any, Any, None]]] = []
     sink: Any = None
     if "audit" in stages:
         from infra.stores import audit as audit_store  # noqa: PLC0415 - only audit needs the database
@@ -362,7 +362,8 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
     application = Application(settings, stages, sink=sink)
 
     async def announce() -> None:
-        await application.ready.wait()
+        # Whoever waits for it has a deadline of seconds in mind; what was published before is taken up meanwhile.
+        await application.load_models()
         if json_ready:
             sys.stdout.write(json.dumps({"ready": True, "stages": list(stages)}) + "\n")
             sys.stdout.flush()

@@ -80,8 +80,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float | None = None
     #: Whether the provider that writes the node's kind answers.
     provider_available: bool | None = None
-    #: Fields in snake_case, dotted, that nothing acts on yet.
-    without_effect: tuple[str, ...] | None = None
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

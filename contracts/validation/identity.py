@@ -123,21 +123,6 @@ def _social(reading: Reading) -> Iterable[Found]:
         )
 
 
-def _effect(reading: Reading) -> Iterable[Found]:
-    for name in reading.facts.without_effect or ():
-        inside = f"{name}."
-        layer = reading.set_by.get(name) or next(
-            (by for path, by in reading.set_by.items() if path.startswith(inside)), None
-        )
-        if layer not in (None, "defaults"):
-            said = "" if layer != TEMPLATE else ", which the template says,"
-            yield Found(
-                tuple(name.split(".")),
-                f"the field{said} has no effect in this version; the content does not follow it",
-                "say it in the prompt if it matters now",
-            )
-
-
 CHECKS: Final = (
     Check(
         code="TYP001",
@@ -239,15 +224,5 @@ CHECKS: Final = (
         find=_social,
         failing=example(),
         passing=example(facts=Facts(social=True)),
-    ),
-    Check(
-        code="EFF001",
-        severity=Severity.WARNING,
-        title="field without effect",
-        why="Nothing that a node says is ignored silently: what this version does not act on, the result tells.",
-        find=_effect,
-        needs="without_effect",
-        failing=transition(facts=Facts(without_effect=("style",))),
-        passing=example(facts=Facts(without_effect=("style",))),
     ),
 )

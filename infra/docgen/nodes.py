@@ -15,7 +15,6 @@ from contracts.spelling import part_of
 from infra.docgen import comments, schemas
 from infra.docgen.markdown import code, codes, notice, table
 from infra.docgen.markdown import page as joined
-from stages.context_build.nodes import WITHOUT_EFFECT
 
 _SOURCES: Final = "contracts/node.py, contracts/layers.py and stages/context_build/nodes.py"
 _INTRODUCTION: Final = """\
@@ -37,7 +36,9 @@ with `understudy validate FILE` ([every check](validation.md)), and editors comp
 """
 _FIELDS: Final = """\
 Every name is accepted in camelCase and in snake_case (`generationType` or `generation_type`), and an unknown one is an
-error. A field without effect is read and checked, and a request that uses it gets a warning (`EFF001`) in its result.
+error. The writer is told style, duration and constraints; where the kind's document has a field for a mood, the pacing, the
+transition type or the duration in seconds, the document has to say what the node says. Purpose, strategy, seed source
+and version decide who [shares a generation](seeds.md).
 """
 _MERGING: Final = """\
 A node is one of five layers. The later layer wins, field by field, however deep; a list replaces the list below it;
@@ -150,7 +151,7 @@ def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def _fields() -> str:
     said = comments.of(node)
-    rows: list[tuple[str, str, str, str]] = []
+    rows: list[tuple[str, str, str]] = []
 
     def add(model: type[BaseModel], above: str) -> None:
         schema = model.model_json_schema()
@@ -161,14 +162,12 @@ def _fields() -> str:
                 add(inside, f"{path}.")
                 continue
             allowed = schemas.allowed(schema["properties"][field.alias or name], definitions)
-            without = any(path == each or path.startswith(f"{each}.") for each in WITHOUT_EFFECT)
-            effect = "not yet" if without else "yes" if path != "id" else "a name only"
             spelled = ".".join(map(to_camel, path.split(".")))
             meaning = said[model.__name__].fields.get(name, "")
-            rows.append((code(spelled), allowed.removesuffix(" or null"), meaning, effect))
+            rows.append((code(spelled), allowed.removesuffix(" or null"), meaning))
 
     add(Node, "")
-    return table(("field", "what may stand there", "meaning", "has an effect"), rows)
+    return table(("field", "what may stand there", "meaning"), rows)
 
 
 def _listed(meanings: Mapping[str, str]) -> str:

@@ -35,7 +35,6 @@ _NEEDS: Final = {
     "max_rating": "the highest rating of world and user",
     "p95_ms": "the node's latency",
     "provider_available": "whether the provider answers",
-    "without_effect": "what this version acts on; checked for requests",
 }
 
 

@@ -45,13 +45,15 @@ _UNWANTED: Final = re.compile(
 )
 #: The name of a field at the beginning of a line or after a semicolon.
 _LABEL: Final = re.compile(r"(?m)(?:^|(?<=;))\W*\w+(?:[ _-]\w+){0,3}\s*[:=]")
+#: Lines that stages put below a wish and that say how, not what.
+_HOW: Final = re.compile(r"(?m)^(?:content rules|duration in seconds|intimacy|rating|relationship|tone):.*$")
 #: Between the seeds of two drafts: far from those that a stage tries next.
 _STRIDE: Final = 0x9E3779B97F4A7C15
 
 
 def named(wish: str) -> tuple[str, ...]:
     """The words of a wish that name something wanted, in lower case, each once."""
-    wanted = _LABEL.sub(" ", _UNWANTED.sub(" ", wish))
+    wanted = _LABEL.sub(" ", _UNWANTED.sub(" ", _HOW.sub("", wish)))
     words = (each.lower() for each in _WORD.findall(wanted))
     return tuple(dict.fromkeys(each for each in words if each not in _SAYS_NOTHING))
 

@@ -50,8 +50,18 @@ def document(kind: str, text: str, key: str, schema: Mapping[str, Any] | None) -
         kind: content kind.
         text: the rendered prompt.
         key: decides what the prompt leaves open.
-        schema: JSON Schema for kind ``custom``.
+        schema: JSON Schema; of a kind's own only what it settles about single fields counts.
     """
+    made = _document(kind, text, key, schema)
+    for name, field in (schema or {}).get("properties", {}).items() if kind != "custom" else ():
+        if "const" in field:
+            made[name] = field["const"]
+        elif name == "duration_s":
+            made[name] = min(max(made[name], field.get("minimum", 0)), field.get("maximum", made[name]))
+    return made
+
+
+def _document(kind: str, text: str, key: str, schema: Mapping[str, Any] | None) -> Any:
     line = wish(text)
     number = fingerprint.pick(10, key)
     match kind:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from contracts import directed, fingerprint, request, sides
 from contracts import events as ev
-from contracts import fingerprint, request, sides
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.node import Constraints, FallbackMode, Node
@@ -97,6 +97,7 @@ def handle(  # noqa: PLR0913 - its ports, one by one
     wanted = asked.params.model_dump(exclude_none=True)
     writing = msgspec.structs.replace(freeform, seed=shared.seed, fresh=shared.fresh, **wanted)
     structuring = msgspec.structs.replace(structuring, fresh=shared.fresh)
+    schema = contents.schema(received.kind, asked.schema_)
     brief = ev.Brief(
         request_seq=received.sequence,
         requested_at_ms=received.time_ms,
@@ -110,6 +111,7 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         schema=asked.schema_,
         required_elements=constraints.required_elements,
         avoid_elements=constraints.avoid_elements,
+        settled=(directed.settled(node, schema) or None) if asked.schema_ is None else None,
         rating=setting.decision.rating,
         social=setting.standing,
         tags=asked.tags,
@@ -120,7 +122,7 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         spender=spender_of(
             asked,
             laid.node if laid else None,
-            schema=contents.schema(received.kind, asked.schema_),
+            schema=schema,
             writing=writing,
             structuring=structuring,
             deadline_at_ms=received.time_ms + plan.deadline_ms,

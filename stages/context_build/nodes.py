@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from contracts import rating, validation
 from contracts.expansion import Expansion
 from contracts.ports import Samples, Worlds
 from contracts.request import GenerationRequest
-
-#: What a node may say and nothing acts on yet; the request's result tells.
-WITHOUT_EFFECT: Final = ("purpose",)
 
 
 def examine(
@@ -47,6 +44,5 @@ def examine(
         default_contents=known,
         max_rating=limits.most,
         social=asked.social is not None,
-        without_effect=WITHOUT_EFFECT,
     )
     return validation.examine(node, template=template, rules=rules, request=asked.layer, facts=facts)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from contracts import directed
 from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, ProviderError
@@ -50,7 +51,7 @@ async def handle(
         return Fail(
             code=ErrorCode.GEN_PROVIDER_DISABLED, message="no model is wanted (USE_LOCAL_MODEL=false)"
         )
-    schema = contents.schema(received.kind, event.brief.schema)
+    schema = directed.narrowed(contents.schema(received.kind, event.brief.schema), event.brief.settled)
     prompt = Prompt(
         text=prompts.structuring_prompt(
             received.kind, event.draft.text, msgspec.json.encode(schema).decode(), errors

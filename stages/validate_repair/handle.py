@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from contracts import elements, fingerprint, scenes
+from contracts import directed, elements, fingerprint, scenes
 from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
@@ -107,7 +107,7 @@ def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[
         elements.texts(document), required=brief.required_elements, avoid=brief.avoid_elements
     )
     code = ErrorCode.GEN_RATING_VIOLATION if explicit else ErrorCode.GEN_CONSTRAINT_FAIL
-    return code, (*explicit, *unmet)
+    return code, (*explicit, *unmet, *directed.faults(document, brief.settled))
 
 
 def _too_explicit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[str, ...]:

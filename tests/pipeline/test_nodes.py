@@ -10,7 +10,7 @@ NODE = {
     "generationType": "transition",
     "purpose": "gap_fill",
     "style": {"moodFrom": "calm", "moodTo": "tense", "pacing": "slow", "transitionType": "gradual"},
-    "duration": {"min": 10, "max": 30, "target": 20},
+    "duration": {"min": 1, "max": 30, "target": 1},
     "strategy": "per_playthrough",
     "seedSource": "playthrough",
     "fallback": {"mode": "default_content", "defaultContentId": "transition_01"},
@@ -30,11 +30,11 @@ async def test_a_nodes_errors_reject_its_warnings_travel_and_its_fallback_is_fol
         await client.settled()
 
     assert good.status is Status.SUCCESS
-    assert [line for line in good.meta.warnings if "EFF001 purpose" in line]
+    assert [line for line in good.meta.warnings if "DUR004 duration.target" in line]
     assert (bad.status, bad.attempts) == (Status.REJECTED, ())
     assert "node.constraints.requiredElements.0: CON001 'phone_ring' is required" in (bad.reason or "")
     assert (away.status, away.origin) == (Status.FAIL_FALLBACK, Origin.DEFAULT_CONTENT)
-    assert [line for line in away.meta.warnings if "EFF001 purpose" in line]
+    assert [line for line in away.meta.warnings if "DUR004 duration.target" in line]
     assert (off.status, off.origin, off.attempts) == (Status.CACHED_FALLBACK, Origin.DEFAULT_CONTENT, ())
     assert off.error is not None
     assert off.error.code is ErrorCode.GEN_PROVIDER_DISABLED

@@ -46,6 +46,7 @@ class Writer:
     [
         (WISH, ("frozen", "lake", "2", "platforms", "lantern")),
         ("Type: layout; Title: The Gate\nMust include: brass key", ("gate", "brass", "key")),
+        ("They dance\nmood to: calm\ncontent rules: build_tension_gradually", ("dance", "calm")),
         ("a city. Avoid: rain, smoke\nmood: calm", ("city", "calm")),
         ("Please write me a scene", ()),
         ("Tänzer und 12 Höfe", ("tänzer", "und", "12", "höfe")),

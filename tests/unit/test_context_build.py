@@ -20,7 +20,6 @@ from contracts.validation import Facts, validate
 from infra.settings import load
 from infra.stores import prompts, samples, templates, worlds
 from stages.context_build.handle import handle
-from stages.context_build.nodes import WITHOUT_EFFECT
 from stages.context_build.prompts import render_freeform
 from tests import lives
 from tests.unit.node_examples import NODES
@@ -166,22 +165,10 @@ def test_a_refusal_names_some_errors_and_counts_the_others() -> None:
 
 def test_a_nodes_warnings_travel_with_the_request() -> None:
     (event,) = built(
-        "dialogue", node=DIALOGUE | {"style": {"pacing": "slow"}}, player_context={"playerId": "ada"}
+        "dialogue", node=DIALOGUE | {"duration": {"target": 1}}, player_context={"playerId": "ada"}
     ).events
     told = {line.removeprefix("node: ").partition(":")[0] for line in event.trail.warnings}
-    assert told == {"EFF001 purpose"}
-
-
-def test_every_field_that_nothing_acts_on_is_told() -> None:
-    node = DIALOGUE | {
-        "style": {"moodTo": "calm"},
-        "duration": {"target": 20},
-        "constraints": {"rating": "G", "contentRules": ["be_kind"]},
-        "version": 2,
-    }
-    (event,) = built("dialogue", node=node).events
-    effects = [line for line in event.trail.warnings if "EFF001" in line]
-    assert len(effects) == len(WITHOUT_EFFECT)
+    assert told == {"DUR004 duration.target"}
 
 
 def test_a_node_that_only_adds_to_the_request_has_nothing_to_be_warned_of() -> None:

@@ -224,12 +224,12 @@ def test_what_contradicts_itself_is_refused_by_the_layer_that_said_it(
 
 
 def test_warnings_tell_their_layer() -> None:
-    made = event(template_id=FIRST, rules="IF player_choice.brave THEN PACING fast\npurpose = bridging")
+    made = event(template_id=FIRST, rules="IF player_choice.brave THEN PACING fast\nDURATION 1-2s TARGET 1s")
     lines = made.trail.warnings
-    assert any(line.startswith("rules: EFF001 purpose") for line in lines)
+    assert any(line.startswith("rules: DUR004 ") for line in lines)
     assert any("player_choice.brave is not in the context" in line and "(RUL301)" in line for line in lines)
-    lines = event("dialogue", template_id="reconciliation_dialogue_v1").trail.warnings
-    assert any(line.startswith("template: EFF001 purpose") for line in lines)
+    lines = event(template_id=FIRST, node={"constraints": {"avoidElements": []}}).trail.warnings
+    assert any(line.startswith("node: CON003 ") for line in lines)
 
 
 def test_rules_see_what_the_request_tells_of_the_player_and_the_world() -> None:

@@ -119,6 +119,9 @@ def test_both_spellings_are_the_same_request() -> None:
             "at most 256 items",
         ),
         (body(player_context={"choices": nested(33)}), "player_context.choices", "more than 32 levels"),
+        (body(seed=True), "seed", "valid integer"),
+        (body(deadline_ms="12"), "deadline_ms", "valid integer"),
+        (body(params={"topP": "0.5"}), "params.topP", "valid number"),
         (body(schema={"type": "object"}), "schema", "is for kind custom only; kind layout has its own"),
     ],
 )
@@ -227,3 +230,8 @@ def test_a_plan_is_what_the_request_says(fields, plan) -> None:
 def test_what_cannot_be_read_means_a_golden_sample_for_everybody() -> None:
     plan = plan_fallback(None, default_deadline_ms=9)
     assert (plan.mode, plan.max_rating, plan.deadline_ms) == (FallbackMode.GOLDEN_SAMPLE, Rating.SFW, 9)
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    asked = read(body(seed=7.0, deadline_ms=12.0, params={"max_tokens": 5.0}), "layout")
+    assert (asked.seed, asked.deadline_ms, asked.params.max_tokens) == (7, 12, 5)

@@ -39,6 +39,7 @@ OTHER: dict[str, Any] = {
     "avoid_elements": ("door",),
     "workspace": "w",
     "world": "w",
+    "settled": {"pacing": {"const": "fast"}},
     "social": Standing(world="w", tier="friends", level="none", band=Band.NONE, rating=Rating.SFW),
 }
 

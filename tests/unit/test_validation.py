@@ -131,7 +131,6 @@ def test_what_is_not_known_is_not_checked_and_said_so() -> None:
         max_rating=Rating.RESTRICTED,
         p95_ms=1,
         provider_available=True,
-        without_effect=(),
     )
     assert validate(SOUND, facts=facts).unchecked == ()
 
@@ -232,9 +231,7 @@ def test_the_schema_takes_lists_of_nodes_and_is_one() -> None:
 
 @given(JSON)
 def test_no_json_value_breaks_the_checks(value: Any) -> None:
-    report = validate(
-        value, facts=Facts(kind="plot", default_contents=(), p95_ms=1, without_effect=("style",))
-    )
+    report = validate(value, facts=Facts(kind="plot", default_contents=(), p95_ms=1))
     assert report.ok is not bool(report.errors)
     msgspec.json.encode(report)
 

@@ -1,0 +1,70 @@
+"""Is what a designer says of style and duration what the document says?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from contracts.content.registry import Registry
+from contracts.directed import faults, narrowed, settled
+from contracts.node import Node
+
+CONTENTS = Registry()
+STYLE = {"moodFrom": "romantic", "moodTo": "determined", "pacing": "fast", "transitionType": "abrupt"}
+TOLD = {"min": 20, "max": 40, "target": 30}
+
+
+def held(kind: str = "transition", **node: Any) -> dict[str, dict[str, Any]]:
+    return settled(Node.model_validate(node), CONTENTS.schema(kind, None))
+
+
+def test_a_transitions_style_and_duration_are_fields_of_its_document() -> None:
+    assert held(style=STYLE, duration=TOLD) == {
+        "mood_from": {"const": "romantic"},
+        "mood_to": {"const": "determined"},
+        "pacing": {"const": "fast"},
+        "transition_type": {"const": "abrupt"},
+        "duration_s": {"minimum": 20, "maximum": 40},
+    }
+
+
+def test_what_a_kind_has_no_field_for_stays_a_wish() -> None:
+    assert held("scene", style=STYLE, duration=TOLD) == {"pacing": {"const": "fast"}}
+    assert held("dialogue", style=STYLE, duration=TOLD) == {}
+
+
+@pytest.mark.parametrize(
+    ("duration", "bounds"),
+    [
+        ({"target": 30}, None),
+        ({"min": 20}, {"minimum": 20}),
+        ({"max": 40}, {"maximum": 40}),
+        ({"max": 9000}, {"maximum": 600}),
+        ({"min": 700, "max": 900}, None),
+    ],
+)
+def test_a_duration_is_held_as_far_as_the_kind_allows_it(duration, bounds) -> None:
+    assert held(duration=duration).get("duration_s") == bounds
+
+
+def test_the_schema_is_narrowed_and_its_fields_are_required() -> None:
+    plain = CONTENTS.schema("scene", None)
+    schema = narrowed(plain, held("scene", style=STYLE))
+    assert schema["properties"]["pacing"] == {"type": "string", "const": "fast"}
+    assert "pacing" in schema["required"]
+    assert "pacing" not in plain["required"]
+    assert narrowed(plain, None) is plain
+
+
+def test_a_document_that_says_something_else_is_told_field_by_field() -> None:
+    limits = held(style=STYLE, duration=TOLD)
+    right = {"mood_from": "Romantic", "mood_to": "determined", "pacing": "fast", "transition_type": "abrupt"}
+    assert faults(right | {"duration_s": 20}, limits) == ()
+    assert faults(right | {"pacing": "slow", "duration_s": 58.5}, limits) == (
+        "pacing is 'slow', and the node asks for 'fast'",
+        "duration_s is 58.5, and the node asks for at least 20 and at most 40",
+    )
+    assert len(faults({}, limits)) == 5
+    assert faults(json.loads("{}"), None) == ()
