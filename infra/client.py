@@ -342,14 +342,14 @@ class Client:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(flag.wait(), max(0.0, min(pause, left)))
             flag.clear()
-            if arrived.done():
-                return _result(arrived.result())
-            # The answer may be older than the subscription, or have come while the connection was
-            # down; and a core message can get lost.
+            # What is stored counts: a second result is heard before the stream refuses it.  And the answer may
+            # be older than the subscription, or have come while the connection was down.
             with contextlib.suppress(Unavailable, log.StreamMissing):
                 found = await self.look(request_id)
                 if found is not None:
                     return found
+            if arrived.done():
+                return _result(arrived.result())
             if left <= 0:
                 raise NoResult(request_id, timeout_s)
             pause = min(pause * 2, longest)

@@ -22,20 +22,7 @@ from tests.pipeline.conftest import Configure, Observer, Start, running
 
 _ROOT = Path(__file__).parents[2]
 PROSE = "From one scene to the next: a phone ring, and they run."
-DOCUMENT = {
-    "mood_from": "tense",
-    "mood_to": "calm",
-    "pacing": "medium",
-    "transition_type": "gradual",
-    "duration_s": 30,
-    "elements": ["phone_ring"],
-    "beats": [{"purpose": "Go.", "text": "They run."}],
-    "text": PROSE,
-}
-WRITES: list[dict[str, Any]] = [
-    {"match": {"stage": "freeform-gen"}, "do": "answer", "text": PROSE},
-    {"match": {"stage": "structuring"}, "do": "answer", "text": json.dumps(DOCUMENT)},
-]
+WRITES: list[dict[str, Any]] = [{"match": {"stage": "freeform-gen"}, "do": "answer", "text": PROSE}]
 WANTED = scenario.read(scenario.THREE_SCENES.read_text(encoding="utf-8"))
 ORDERS = [
     warming.order(each, "transition", templates=templates.load(), deadline_ms=30_000) for each in WANTED
