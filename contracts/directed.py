@@ -1,7 +1,8 @@
 """What do a node's style and duration settle in the document itself?
 
-The writer is told them as a wish.  What a kind's document says in a field of its own is no wish any more: the
-schema that structuring follows is narrowed to it, and a document that says something else is not valid.
+The writer is told them as a wish.  Where a kind's document has a field for it, the schema that structuring follows
+is narrowed to what the node says.  A provider that is held to its schema cannot say anything else; what another
+one says instead is content all the same, and the result tells it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def narrowed(schema: Mapping[str, Any], held: Settled | None) -> Mapping[str, An
     return {**schema, "properties": fields, "required": required}
 
 
-def faults(document: Any, held: Settled | None) -> tuple[str, ...]:
+def deviations(document: Any, held: Settled | None) -> tuple[str, ...]:
     """Where a document says something else; one line each."""
     said = cast("Mapping[str, Any]", document if isinstance(document, dict) else {})
     found: list[str] = []

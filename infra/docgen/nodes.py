@@ -37,7 +37,8 @@ with `understudy validate FILE` ([every check](validation.md)), and editors comp
 _FIELDS: Final = """\
 Every name is accepted in camelCase and in snake_case (`generationType` or `generation_type`), and an unknown one is an
 error. The writer is told style, duration and constraints; where the kind's document has a field for a mood, the pacing, the
-transition type or the duration in seconds, the document has to say what the node says. Purpose, strategy, seed source
+transition type or the duration in seconds, the schema of the document allows only what the node says. A provider that is not
+held to the schema may say something else; then `meta.warnings` tells. Purpose, strategy, seed source
 and version decide who [shares a generation](seeds.md).
 """
 _MERGING: Final = """\

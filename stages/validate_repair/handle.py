@@ -107,7 +107,7 @@ def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[
         elements.texts(document), required=brief.required_elements, avoid=brief.avoid_elements
     )
     code = ErrorCode.GEN_RATING_VIOLATION if explicit else ErrorCode.GEN_CONSTRAINT_FAIL
-    return code, (*explicit, *unmet, *directed.faults(document, brief.settled))
+    return code, (*explicit, *unmet)
 
 
 def _too_explicit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[str, ...]:
@@ -166,7 +166,11 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
                 document, wish=last_quoted(brief.prompt), draft=event.draft.text, level=receipt.level
             ),
             receipt=receipt,
-            warnings=(*trail.warnings, *((_MENDED,) if parsed.repaired else ())),
+            warnings=(
+                *trail.warnings,
+                *((_MENDED,) if parsed.repaired else ()),
+                *directed.deviations(document, brief.settled),
+            ),
             replay_of=brief.replay_of,
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,

@@ -31,7 +31,7 @@ def test_a_wish_is_mostly_followed_and_its_json_is_mostly_valid(house):
     wish = prompt("freeform-gen", "layout", "a frozen lake with two platforms and a coin")
     proses = answers(model, tokenizer, [wish] * 16, temperature=0.8, seed=1)
     # 16, 16 and 16 where they were trained.
-    for named, times in (("frozen lake", 14), ("two platforms", 13), ("coin", 13)):
+    for named, times in (("frozen lake", 15), ("two platforms", 14), ("coin", 14)):
         assert sum(named in prose.lower() for prose in proses) >= times
     texts = answers(
         model,
@@ -54,8 +54,8 @@ def test_held_out_wishes_are_followed_as_far_as_the_card_says(house):
         seed=1,
     )
     kept = [says(prose, fact) for one, prose in zip(examples, proses, strict=True) for fact in one.facts]
-    # 79 % of 2,447 facts on the card; fewer wishes scatter more.
-    assert sum(kept) >= 0.7 * len(kept)
+    # 85 % of 2,447 facts on the card, 83 % of these; another processor rounds differently.
+    assert sum(kept) >= 0.77 * len(kept)
 
 
 def test_given_prose_becomes_its_json(house):
@@ -69,5 +69,5 @@ def test_given_prose_becomes_its_json(house):
         seed=1,
     )
     table = structured(examples, [one.prose for one in examples], texts, known=True)
-    # 87 % on the card.
-    assert table["fields right"].percent >= 80
+    # 92 % on the card, 96 % of these.
+    assert table["fields right"].percent >= 88

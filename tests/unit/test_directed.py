@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.content.registry import Registry
-from contracts.directed import faults, narrowed, settled
+from contracts.directed import deviations, narrowed, settled
 from contracts.node import Node
 
 CONTENTS = Registry()
@@ -61,10 +61,10 @@ def test_the_schema_is_narrowed_and_its_fields_are_required() -> None:
 def test_a_document_that_says_something_else_is_told_field_by_field() -> None:
     limits = held(style=STYLE, duration=TOLD)
     right = {"mood_from": "Romantic", "mood_to": "determined", "pacing": "fast", "transition_type": "abrupt"}
-    assert faults(right | {"duration_s": 20}, limits) == ()
-    assert faults(right | {"pacing": "slow", "duration_s": 58.5}, limits) == (
+    assert deviations(right | {"duration_s": 20}, limits) == ()
+    assert deviations(right | {"pacing": "slow", "duration_s": 58.5}, limits) == (
         "pacing is 'slow', and the node asks for 'fast'",
         "duration_s is 58.5, and the node asks for at least 20 and at most 40",
     )
-    assert len(faults({}, limits)) == 5
-    assert faults(json.loads("{}"), None) == ()
+    assert len(deviations({}, limits)) == 5
+    assert deviations(json.loads("{}"), None) == ()

@@ -235,6 +235,13 @@ def test_a_document_that_keeps_to_its_node_is_live() -> None:
     assert result.status is Status.SUCCESS
 
 
+def test_what_the_document_says_beside_its_nodes_direction_is_told() -> None:
+    settled = {"scene_name": {"const": "Harbour"}}
+    (result,) = judged(json.dumps(GOOD), settled=settled).events
+    assert result.status is Status.SUCCESS
+    assert result.meta.warnings == ("scene_name is 'Forest', and the node asks for 'Harbour'",)
+
+
 def test_a_document_that_was_cut_off_is_none_even_if_it_parses() -> None:
     outcome = judged(json.dumps(GOOD), finish_reason="length")
     assert isinstance(outcome, Fail)
