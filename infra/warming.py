@@ -18,7 +18,7 @@ from contracts.errors import Unavailable, UnderstudyError
 from contracts.expansion import expand
 from contracts.node import Strategy
 from contracts.ports import Templates
-from contracts.request import GenerationRequest
+from contracts.request import GenerationRequest, PlayerContext
 from contracts.result import Origin, Status
 from infra import client as asking
 from infra.client import Client
@@ -26,6 +26,7 @@ from infra.nats import log
 from infra.patience import PATIENCE_S
 from infra.scenario import Wanted
 from stages.context_build.layering import overrides
+from stages.context_build.slots import keeps
 
 #: How long each request may take, milliseconds; nobody waits for it but the warm-up.
 DEADLINE_MS: Final = 300_000
@@ -223,15 +224,9 @@ async def _ended(client: Client, wanted: Order, *, fresh: bool) -> Warmed:
 
 
 def _kept(asked: GenerationRequest, around: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the strategy of all layers keeps what is generated, for an owner that the request names."""
+    """Whether the result cache keeps what is generated; a plot that asks for its scenes is its own."""
     node = asked.node.model_dump(mode="json", by_alias=False, exclude_unset=True) if asked.node else {}
-    player = asked.player_context
-    match layers.merge({**around, layers.NODE: node}).values.get("strategy"):
-        case Strategy.ONCE:
-            return True
-        case Strategy.PER_PLAYTHROUGH:
-            return player is not None and player.playthrough_id is not None
-        case Strategy.PER_PLAYER:
-            return player is not None and player.player_id is not None
-        case _:
-            return False
+    said = layers.merge({**around, layers.NODE: node}).values.get("strategy")
+    if asked.scenes or said is None:
+        return False
+    return keeps(Strategy(said), asked.player_context or PlayerContext())

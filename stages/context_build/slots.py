@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -79,8 +79,8 @@ def sharing(
     parts = Parts(
         type=kind,
         purpose=node.purpose or "",
-        from_scene=scene_name(asked.scene_from),
-        to_scene=scene_name(asked.scene_to),
+        from_scene=asked.scene_from.id if asked.scene_from else "",
+        to_scene=asked.scene_to.id if asked.scene_to else "",
         strategy=strategy,
         owner=_owner(strategy, player) or "",
         version=node.version,
@@ -89,11 +89,10 @@ def sharing(
     if asked.seed is None and source is not None:
         origin = _origin(source, player, moment)
         seed = plain if origin is None else seeds.derive(parts, source, origin)
-    kept = strategy is not Strategy.ALWAYS and _owner(strategy, player) is not None
     return Sharing(
         seed=seed,
         fresh=fresh,
-        parts=parts if kept else None,
+        parts=parts if keeps(strategy, player) else None,
         source=source,
         own_seed=asked.seed,
         node=node.id,
@@ -146,14 +145,9 @@ def shaping(brief: Brief, shared: Sharing, route: str) -> dict[str, Any]:
     return msgspec.to_builtins(said)
 
 
-def scene_name(scene: Any) -> str:
-    """The id of a scene, given as it is or in a description of the scene."""
-    if isinstance(scene, str):
-        return scene
-    found: Any = getattr(scene, "id", None)
-    if isinstance(scene, dict):
-        found = cast("dict[str, Any]", scene).get("id")
-    return found if isinstance(found, str) else ""
+def keeps(strategy: Strategy, player: PlayerContext) -> bool:
+    """Whether content of a strategy is kept, for an owner that the request names."""
+    return strategy is not Strategy.ALWAYS and _owner(strategy, player) is not None
 
 
 def _owner(strategy: Strategy, player: PlayerContext) -> str | None:

@@ -99,6 +99,7 @@ def _asked(event: ev.Structured, form: str) -> dict[str, Any]:
         "form": form,
         "prompt": brief.prompt_hash,
         "schema": brief.schema,
+        "settled": brief.settled,
         "freeform": _params(brief.freeform),
         "structuring": _params(brief.structuring),
         "by": [[by.provider, by.model, by.engine] for by in (event.draft, event.document)],

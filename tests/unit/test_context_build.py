@@ -33,17 +33,22 @@ WORLDS = worlds.load(load().worlds_dir)
 
 def built(kind: str = "layout", *, templates_: Any = None, **fields: Any) -> Any:
     body = json.dumps({"prompt": "a forest", **fields}).encode()
-    return handle(
-        lives.received(body, kind=kind, sequence=3),
-        contents=Registry(),
-        samples=SAMPLES,
-        prompts=PROMPTS,
-        templates=templates_ or TEMPLATES,
-        worlds=WORLDS,
-        freeform=PARAMS,
-        structuring=PARAMS,
-        default_deadline_ms=9000,
-    )
+    return handled(lives.received(body, kind=kind, sequence=3), templates=templates_ or TEMPLATES)
+
+
+def handled(received: Any, **ports: Any) -> Any:
+    """What context-build makes of a message, with the ports of this module where no other is given."""
+    given = {
+        "contents": Registry(),
+        "samples": SAMPLES,
+        "prompts": PROMPTS,
+        "templates": TEMPLATES,
+        "worlds": WORLDS,
+        "freeform": PARAMS,
+        "structuring": PARAMS,
+        "default_deadline_ms": 9000,
+    }
+    return handle(received, **given | ports)
 
 
 def brief(kind: str = "layout", **fields: Any) -> ev.Brief:

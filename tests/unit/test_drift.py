@@ -76,6 +76,7 @@ def test_whoever_asks_and_when_has_to_get_the_same() -> None:
     [
         brief(prompt_hash="0" * 64),
         brief(schema={"type": "object"}),
+        brief(settled={"pacing": {"const": "fast"}}),
         brief(freeform=params(seed=8)),
         brief(freeform=params(temperature=0.1)),
         brief(structuring=params(seed=8)),

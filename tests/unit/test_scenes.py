@@ -13,20 +13,14 @@ from hypothesis import strategies as st
 from contracts import events as ev
 from contracts import request, scenes
 from contracts.content.plot import Plot
-from contracts.content.registry import Registry
 from contracts.outcome import Ask, CallOff, Delegate, Emit
 from contracts.ports import Ending, Seen, StoredRequest
 from contracts.result import Origin, Status
-from infra.settings import load
-from infra.stores import prompts, samples, templates, worlds
-from stages.context_build.handle import handle
 from stages.context_build.scenes import body, decide, wish
 from tests import lives
+from tests.unit.test_context_build import handled
 
 PLOT_ID = "p-1"
-SAMPLES, PROMPTS, TEMPLATES = samples.load(load().samples_dir), prompts.load(), templates.load()
-WORLDS = worlds.load(load().worlds_dir)
-PARAMS = ev.Params(temperature=0.8, top_p=0.95, max_tokens=1500, seed=0, timeout_s=180)
 ENDED = Ending(status=Status.SUCCESS, origin=Origin.SCRIPTED)
 #: The deadline of a plot, ms after it was stored.
 DEADLINE_MS = 60_000
@@ -77,19 +71,8 @@ def asked(outcome: Emit | Delegate) -> list[str]:
 
 
 def built(request_id: str = PLOT_ID, kind: str = "plot", **fields: Any) -> Any:
-    return handle(
-        lives.received(
-            json.dumps({"prompt": "a heist", **fields}).encode(), request_id, kind=kind, sequence=3
-        ),
-        contents=Registry(),
-        samples=SAMPLES,
-        prompts=PROMPTS,
-        templates=TEMPLATES,
-        worlds=WORLDS,
-        freeform=PARAMS,
-        structuring=PARAMS,
-        default_deadline_ms=9000,
-    )
+    said = json.dumps({"prompt": "a heist", **fields}).encode()
+    return handled(lives.received(said, request_id, kind=kind, sequence=3))
 
 
 def shared(**fields: Any) -> Any:
@@ -175,17 +158,7 @@ def test_a_default_content_for_the_plot_is_none_for_its_scenes() -> None:
 def test_a_scene_can_be_asked_for(node: dict[str, Any]) -> None:
     plot = plotted(scenes=shared(fallback={"mode": "none"}, node=node))
     said = json.dumps(body(plot, 2) | {"deadline_ms": 5}).encode()
-    outcome = handle(
-        lives.received(said, "p-1-s2", kind="scene", sequence=3),
-        contents=Registry(),
-        samples=SAMPLES,
-        prompts=PROMPTS,
-        templates=TEMPLATES,
-        worlds=WORLDS,
-        freeform=PARAMS,
-        structuring=PARAMS,
-        default_deadline_ms=9000,
-    )
+    outcome = handled(lives.received(said, "p-1-s2", kind="scene", sequence=3))
     assert isinstance(outcome, Emit)
 
 

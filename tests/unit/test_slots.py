@@ -14,11 +14,9 @@ from contracts.keys import Parts
 from contracts.node import Rating, Strategy
 from contracts.result import RatingInfo
 from contracts.social import Band, Standing
-from stages.context_build import slots
-from stages.context_build.handle import handle
 from stages.context_build.slots import NOT_SHAPING, Sharing, placed, shaping
 from tests import lives
-from tests.unit.test_context_build import PARAMS, PROMPTS, SAMPLES, TEMPLATES, WORLDS, Registry
+from tests.unit.test_context_build import PARAMS, handled
 
 NODE: dict[str, Any] = {
     "id": "n1",
@@ -48,18 +46,8 @@ def built(
     request_id: str = "req-1", *, kind: str = "dialogue", route: str | None = "local:house", **fields: Any
 ) -> ev.ContextBuilt:
     body = json.dumps({"prompt": "two guards", "node": NODE, "player_context": ADA, **fields}).encode()
-    outcome: Any = handle(
-        lives.received(body, kind=kind, sequence=3, request_id=request_id),
-        contents=Registry(),
-        samples=SAMPLES,
-        prompts=PROMPTS,
-        templates=TEMPLATES,
-        worlds=WORLDS,
-        freeform=PARAMS,
-        structuring=PARAMS,
-        default_deadline_ms=9000,
-        routes={} if route is None else {kind: route},
-    )
+    received = lives.received(body, kind=kind, sequence=3, request_id=request_id)
+    outcome = handled(received, routes={} if route is None else {kind: route})
     return outcome.events[-1]
 
 
@@ -220,9 +208,10 @@ def test_b4s_form_is_told_without_a_model_too() -> None:
     assert brief(route=None).cache_key == "dialogue|adaptive|||per_player|player:ada|1"
 
 
-@pytest.mark.parametrize(("given", "name"), [("s1", "s1"), ({"id": "s1", "x": 1}, "s1"), (None, ""), (3, "")])
-def test_a_scene_is_named_by_its_id(given: Any, name: str) -> None:
-    assert slots.scene_name(given) == name
+def test_a_scene_is_named_by_its_id_given_alone_or_with_more() -> None:
+    made = brief(scene_from="s1", scene_to={"id": "s2", "title": "The quay"})
+    assert made.cache_key == "dialogue|adaptive|s1|s2|per_player|player:ada|1"
+    assert brief(scene_to="s2").cache_key == "dialogue|adaptive||s2|per_player|player:ada|1"
 
 
 def test_keys_of_the_last_release_are_looked_for_too() -> None:
