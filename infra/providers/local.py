@@ -52,9 +52,8 @@ class LocalProvider:
         self._loading = asyncio.Lock()
         #: Why the model cannot be loaded: found out once, told for every call.
         self._broken: Unloadable | None = None
-        folder = Path(model_folder(settings))
         # Caches and results tell models apart by it, before the first call too.
-        self.model = name_of(folder, _known_as(settings)) if folder.is_dir() else settings.model
+        self.model = model_name(settings)
 
     async def generate(
         self,
@@ -183,6 +182,12 @@ def drafts_of(settings: Local) -> int:
 def model_folder(settings: Local) -> str:
     """Where the model is: a folder, or a hub id."""
     return str(_FOLDER) if settings.model == _HOUSE else settings.model
+
+
+def model_name(settings: Local) -> str:
+    """What tells the model from others, its weights included; a hub id that is not fetched yet is its own name."""
+    folder = Path(model_folder(settings))
+    return name_of(folder, _known_as(settings)) if folder.is_dir() else settings.model
 
 
 def _known_as(settings: Local) -> str | None:

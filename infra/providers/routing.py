@@ -119,7 +119,9 @@ def routes(settings: Settings) -> dict[str, str]:
 def _written_by(name: str, settings: Settings) -> str:
     narrative = settings.narrative
     if name == LOCAL:
-        return f"{LOCAL}:{settings.local.model}"
+        from infra.providers.local import model_name  # noqa: PLC0415 - only when routed
+
+        return f"{LOCAL}:{model_name(settings.local)}"
     server = narrative.openai if name == OPENAI else narrative.servers.get(name)
     return name if server is None else f"{name}:{server.model}@{server.base_url}"
 

@@ -14,7 +14,7 @@ from infra.processes import environment
 from infra.providers.breaker import Breaker, Change, State
 from infra.providers.cached import Cached
 from infra.providers.chain import Chain
-from infra.providers.routing import Missing, providers
+from infra.providers.routing import Missing, providers, routes
 from infra.providers.scripted import ScriptedProvider
 from infra.settings import SettingsError, load
 from tests.providers.openai_server import FakeServer, answer, ask, params, refusal
@@ -66,6 +66,18 @@ def test_a_chain_shares_its_links_with_other_routes() -> None:
     assert (made["plot"].name, made["plot"].model) == ("openai, big, scripted", "m, b, scripted-1")
     assert made["scene"].name == "big"
     assert isinstance(made["layout"], ScriptedProvider)
+
+
+def test_other_weights_under_the_same_name_are_another_route(tmp_path: Path) -> None:
+    def route() -> str:
+        return routes(load(use_local_model=True, local={"model": str(tmp_path)}))["plot"]
+
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    first = route()
+    assert route() == first
+    weights.write_bytes(b"two")
+    assert route() != first
 
 
 async def test_what_cannot_be_asked_says_what_to_do() -> None:
