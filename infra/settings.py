@@ -182,8 +182,10 @@ class Local(_Part):
     #: The same bits whatever else is being written; costs a tenth under load, half when alone.
     strict: bool = False
     #: Drafts of prose that are written at most, until one has every word that the wish names; the best is
-    #: taken.  None: 4 by the house model, 1 by others.
+    #: taken.  None: 8 by the house model, 1 by others.
     drafts: int | None = Field(default=None, ge=1, le=16)
+    #: Words that the wish names weigh more in prose while they are missing.  None: with the house model.
+    guided: bool | None = None
     #: Threads of torch; none: what torch chooses.
     threads: int | None = Field(default=None, ge=1, le=1024)
 

@@ -23,9 +23,10 @@ from infra.engine.cache import Slots
 from infra.engine.files import Unloadable
 from infra.engine.forward import Forward
 from infra.engine.grammar import Grammars
-from infra.engine.row import Row
+from infra.engine.row import Row, settle
 from infra.engine.sampling import pick
 from infra.engine.task import Answer, Busy, EngineError, OnText, Overdue, Stats, Task, TooLong
+from infra.engine.wanted import Guides
 
 if TYPE_CHECKING:
     from infra.engine.load import Loaded
@@ -85,6 +86,7 @@ class Engine:
         self._calm = 0
         self._most_waiting = queue
         self.grammars = Grammars(loaded.tokenizer, loaded.vocabulary)
+        self._guides = Guides(loaded.tokenizer, loaded.vocabulary, loaded.ends)
         self._rows: list[Row] = []
         self._waiting: deque[_Job] = deque()
         self._wake = threading.Condition()
@@ -196,7 +198,7 @@ class Engine:
             self._rows.clear()
             self._waiting.clear()
         for future in left:
-            _settle(future, error=self._end)
+            settle(future, error=self._end)
         if not self._ready.done():
             self._ready.set_exception(self._end)
 
@@ -236,11 +238,12 @@ class Engine:
                     arrived=job.arrived,
                     tokenizer=self.loaded.tokenizer,
                     matcher=matcher,
+                    guide=self._guides.guide(job.task.wanted),
                     room=self.max_len - len(job.task.prompt),
                 )
             except EngineError as error:
                 self.stats.failed += 1
-                _settle(job.future, error=error)
+                settle(job.future, error=error)
                 continue
             self._rows.append(row)
 
@@ -258,7 +261,7 @@ class Engine:
                 self._waiting.remove(job)
         for job in late:
             self.stats.failed += 1
-            _settle(job.future, error=Overdue(f"waited for {job.task.timeout_s:g} s and was not begun"))
+            settle(job.future, error=Overdue(f"waited for {job.task.timeout_s:g} s and was not begun"))
 
     def _step(self) -> None:
         self.stats.steps += 1
@@ -319,6 +322,7 @@ class Engine:
 
     def _choose(self, rows: list[Row], logits: torch.Tensor) -> None:
         began = time.perf_counter()
+        self._guides.weigh(logits, {at: row.guide for at, row in enumerate(rows) if row.guide is not None})
         masks: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
         at: list[int] = []
         failed: list[Row] = []
@@ -359,7 +363,7 @@ class Engine:
         self.stats.forced_tokens += answer.forced_tokens
         self.stats.prompt_tokens += answer.prompt_tokens
         self._leave(row)
-        _settle(row.future, answer)
+        settle(row.future, answer)
 
     def _shrink(self, rows: list[Row], error: Exception) -> None:
         """Out of memory: fewer rows from now on; who was in the pass may come again."""
@@ -377,7 +381,7 @@ class Engine:
     def _fail(self, row: Row, error: EngineError) -> None:
         self.stats.failed += 1
         self._leave(row)
-        _settle(row.future, error=error)
+        settle(row.future, error=error)
 
     def _leave(self, row: Row) -> None:
         """Free the row's slot; the last row takes its place."""
@@ -386,15 +390,3 @@ class Engine:
         if last is not row:
             self._slots.move(len(self._rows), slot, last.length)
             self._rows[slot] = last
-
-
-def _settle(
-    future: Future[Answer], answer: Answer | None = None, *, error: EngineError | None = None
-) -> None:
-    """End a future that its owner may have cancelled at this very moment."""
-    if not future.set_running_or_notify_cancel():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(answer)  # pyright: ignore[reportArgumentType] - one of the two is given

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from infra.engine.grammar import Matcher
-    from infra.engine.task import OnText, Task
+    from infra.engine.task import EngineError, OnText, Task
+    from infra.engine.wanted import Guide
 
 
 class Row:
@@ -29,6 +30,7 @@ class Row:
         arrived: seconds on the monotonic clock.
         tokenizer: of the model.
         matcher: of the task's grammar.
+        guide: to the words that the task wants.
         room: positions left for the answer.
     """
 
@@ -41,11 +43,13 @@ class Row:
         arrived: float,
         tokenizer: PreTrainedTokenizerFast,
         matcher: Matcher | None,
+        guide: Guide | None,
         room: int,
     ) -> None:
         self.task = task
         self.future = future
         self.matcher = matcher
+        self.guide = guide
         self.due = arrived + task.timeout_s
         #: Tokens whose keys and values are in the cache.
         self.length = 0
@@ -108,6 +112,8 @@ class Row:
     def _write(self, tokens: list[int]) -> None:
         self._written += len(tokens)
         self.pending.extend(tokens)
+        if self.guide is not None:
+            self.guide.take(tokens)
         self._tell(self._writer.add(tokens))
 
     def _finish(self, reason: str) -> str:
@@ -131,3 +137,13 @@ class Row:
             total_s=now - self._arrived,
             strict=strict,
         )
+
+
+def settle(future: Future[Answer], answer: Answer | None = None, *, error: EngineError | None = None) -> None:
+    """End a future that its owner may have cancelled at this very moment."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(answer)  # pyright: ignore[reportArgumentType] - one of the two is given

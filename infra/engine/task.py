@@ -54,6 +54,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
     #: JSON Schema that the answer has to follow.
     schema: Mapping[str, Any] | None = None
+    #: Words that the answer should have, each with its other spellings.
+    wanted: tuple[tuple[str, ...], ...] = ()
     #: Seconds from its arrival until the task is given up.
     timeout_s: float = 180.0
 

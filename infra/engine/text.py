@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
+
+#: Numbers as words, from zero.
+NUMBERS: Final = (
+    *("zero", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
+#: A line that says how many numbered ones follow, and the beginning of a numbered one.
+ANNOUNCES: Final = re.compile(rf"^({'|'.join(NUMBERS)}) \w+\.$", re.IGNORECASE | re.MULTILINE)
+NUMBERED: Final = re.compile(r"^(\d{1,4})\. ", re.MULTILINE)
 
 #: What a decoder puts where bytes are no complete character yet.
 _INCOMPLETE: Final = "\ufffd"

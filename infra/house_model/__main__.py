@@ -68,12 +68,10 @@ def _evaluate(work: Path, weights: Path, threads: int, count: int) -> None:
     import torch  # noqa: PLC0415 - optional
 
     from infra.house_model import evaluate  # noqa: PLC0415 - needs torch
-    from infra.house_model.files import load  # noqa: PLC0415 - as above
 
     torch.set_num_threads(threads)
-    model, tokenizer = load(weights)
-    tables = card.plain(evaluate.measure(model, tokenizer, count=count))
-    rows = card.plain(evaluate.by_hand(model, tokenizer))
+    tables = card.plain(evaluate.measure(weights, count=count))
+    rows = card.plain(evaluate.by_hand(weights))
     card.save(work, wishes=count, tables=tables, handmade={"wishes": len(HANDMADE), "rows": rows})
     print(json.dumps({"tables": tables, "handmade": rows}, indent=1))
 

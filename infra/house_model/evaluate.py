@@ -10,20 +10,20 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
 
 from contracts.content.registry import CONTENTS, CUSTOM
 from infra.house_model.clues import Fact, What
+from infra.house_model.files import load
 from infra.house_model.generate import GRAMMARS, Example, example
-from infra.house_model.handmade import HANDMADE, Handmade
-from infra.house_model.sampling import answers
+from infra.house_model.handmade import HANDMADE
+from infra.house_model.sampling import answers, provided
 from infra.house_model.tokens import prompt
 from infra.house_model.wishes import STYLES
 from infra.house_model.words import NUMBERS, held_out, made_up
-from infra.providers.drafts import missing, named
-from infra.providers.local import HOUSE_DRAFTS
 
 #: Seed of the held-out documents; training uses others.
 SEED: Final = 9_000_001
@@ -179,35 +179,33 @@ def structured(
     return dict(table)
 
 
-def measure(model: Any, tokenizer: Any, *, count: int, seed: int = 1) -> dict[str, dict[str, Share]]:
+def measure(folder: Path, *, count: int, seed: int = 1) -> dict[str, dict[str, Share]]:
     """Every table of the model card.
 
     Args:
-        model: the model.
-        tokenizer: its tokenizer.
+        folder: of the model.
         count: held-out wishes.
         seed: of the draws.
     """
+    model, tokenizer = load(folder)
     examples = held(count)
     wishes = [prompt("freeform-gen", one.kind, one.wish) for one in examples]
     tables: dict[str, dict[str, Share]] = {}
 
-    def drawn(seed: int) -> list[str]:
-        return answers(model, tokenizer, wishes, temperature=TEMPERATURE, seed=seed)
-
-    warm = drawn(seed)
+    warm = answers(model, tokenizer, wishes, temperature=TEMPERATURE, seed=seed)
     tables["prose, temperature 0.8"] = following(examples, warm) | {
         "shuffled prompts": shuffled(examples, warm)
     }
-    best = _best(examples, warm, *(drawn(seed + more) for more in range(1, HOUSE_DRAFTS)))
-    tables[f"prose, temperature 0.8, as the pipeline has it: the best of {HOUSE_DRAFTS}"] = following(
-        examples, best
-    ) | {"shuffled prompts": shuffled(examples, best)}
+    asked = [(one.kind, one.wish) for one in examples]
+    best = provided(folder, asked, temperature=TEMPERATURE, seed=seed)
+    tables["prose, temperature 0.8, as the pipeline has it"] = following(examples, best) | {
+        "shuffled prompts": shuffled(examples, best)
+    }
     cold = answers(model, tokenizer, wishes, temperature=0.0, seed=seed)
     tables["prose, temperature 0"] = following(examples, cold)
-    own = [prompt("structuring", one.kind, prose) for one, prose in zip(examples, warm, strict=True)]
-    tables["JSON of its own prose"] = structured(
-        examples, warm, answers(model, tokenizer, own, temperature=0.0, seed=seed), known=False
+    own = [prompt("structuring", one.kind, prose) for one, prose in zip(examples, best, strict=True)]
+    tables["JSON of that prose"] = structured(
+        examples, best, answers(model, tokenizer, own, temperature=0.0, seed=seed), known=False
     )
     given = [prompt("structuring", one.kind, one.prose) for one in examples]
     tables["JSON of given prose"] = structured(
@@ -219,17 +217,18 @@ def measure(model: Any, tokenizer: Any, *, count: int, seed: int = 1) -> dict[st
     return tables
 
 
-def by_hand(model: Any, tokenizer: Any, *, draws: int = 4) -> dict[str, dict[str, Share]]:
+def by_hand(folder: Path, *, draws: int = 4) -> dict[str, dict[str, Share]]:
     """Facts kept of the wishes in :mod:`infra.house_model.handmade`, several draws of each."""
+    model, tokenizer = load(folder)
     wishes = [prompt("freeform-gen", one.kind, one.wish) for one in HANDMADE]
-    drafts = [
-        answers(model, tokenizer, wishes, temperature=TEMPERATURE, seed=seed)
-        for seed in range(draws * HOUSE_DRAFTS)
-    ]
-    best = [_best(HANDMADE, *drafts[each::draws]) for each in range(draws)]
+    plain = [answers(model, tokenizer, wishes, temperature=TEMPERATURE, seed=seed) for seed in range(draws)]
+    asked = [(one.kind, one.wish) for one in HANDMADE] * draws
+    best = provided(folder, asked, temperature=TEMPERATURE, seed=0)
     return {
-        "prose": _kept(drafts[:draws]),
-        f"prose, the best of {HOUSE_DRAFTS}": _kept(best),
+        "prose": _kept(plain),
+        "prose, as the pipeline has it": _kept(
+            [best[begin : begin + len(HANDMADE)] for begin in range(0, len(best), len(HANDMADE))]
+        ),
     }
 
 
@@ -243,11 +242,3 @@ def _kept(draws: Sequence[Sequence[str]]) -> dict[str, Share]:
                 table[fact.what].count(right=right)
                 table[f"{one.kind} / all"].count(right=right)
     return dict(table)
-
-
-def _best(asked: Sequence[Example] | Sequence[Handmade], *drafts: Sequence[str]) -> list[str]:
-    """The draft of each wish that the provider takes."""
-    return [
-        min(some, key=lambda text: len(missing(named(one.wish), text)))
-        for one, some in zip(asked, zip(*drafts, strict=True), strict=True)
-    ]

@@ -1,4 +1,4 @@
-"""Which of some drafts keeps most of what a wish names?
+"""What does a wish name, and which of some drafts keeps most of it?
 
 A small model leaves things out.  What it wrote is compared with the words of the wish, and it writes
 again while one is missing: a heuristic, told in the attempt, that no result depends on for its validity.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import pairwise
 from typing import Final
 
 import msgspec
 
 from infra.engine.task import Answer, EngineError, Task
+from infra.engine.text import ANNOUNCES, NUMBERED, NUMBERS
 
 _WORD: Final = re.compile(r"[^\W\d_]{2,}|\d+")
 #: Words that say how things hang together, or ask, and name nothing.
@@ -33,29 +35,46 @@ required scene seconds setting short show starts story strategy style talk talks
 transition type want write
 """)
 )
-_NUMBERS: Final = {
-    str(number): word
-    for number, word in enumerate(
-        _WORD.findall("zero one two three four five six seven eight nine ten eleven twelve")
-    )
-}
-#: What is not wanted, up to the end of its clause.
+_WORDS: Final = {str(number): word for number, word in enumerate(NUMBERS)}
+_FIGURES: Final = {word: figure for figure, word in _WORDS.items()}
+#: Words with nothing but blanks between them.
+_RUN: Final = re.compile(rf"(?:{_WORD.pattern})(?: (?:{_WORD.pattern}))+")
+#: A word with all that underscores, hyphens and apostrophes join to it.
+_JOINED: Final = re.compile(r"[^\W_]+(?:[_'-][^\W_]+)*")
+#: A line that says how many things it lists.
+_LISTS: Final = re.compile(rf"(?mi)^({'|'.join(NUMBERS)}) [^.:;\n]+:(.*)$")
+_ASIDE: Final = re.compile(r" ?\([^()]*\)")
+#: What is not wanted, up to the end of its clause; also as the name of a field (``must_not_appear``).
 _UNWANTED: Final = re.compile(
-    r"\b(?:avoid(?:ing)?|without|except|never|not?|nothing|leave out|exclude)\b[^.;\n]*", re.IGNORECASE
+    r"(?<![^\W_])(?:avoid\w*|without|except|never|not?|nothing|leave out|exclude)(?![^\W_])[^.;\n]*",
+    re.IGNORECASE,
 )
 #: The name of a field at the beginning of a line or after a semicolon.
 _LABEL: Final = re.compile(r"(?m)(?:^|(?<=;))\W*\w+(?:[ _-]\w+){0,3}\s*[:=]")
-#: Lines that stages put below a wish and that say how, not what.
-_HOW: Final = re.compile(r"(?m)^(?:content rules|duration in seconds|intimacy|rating|relationship|tone):.*$")
+#: Fields that say how, not what.
+_HOW: Final = re.compile(
+    r"(?mi)(?:^|(?<=;))\W*(?:content rules|duration in seconds|enabled|fallback|generation ?type|intimacy|language|"
+    r"purpose|rating|relationship|seed|strategy|template|tone|type|version)\s*[:=][^;\n]*"
+)
 #: Between the seeds of two drafts: far from those that a stage tries next.
 _STRIDE: Final = 0x9E3779B97F4A7C15
 
 
 def named(wish: str) -> tuple[str, ...]:
     """The words of a wish that name something wanted, in lower case, each once."""
-    wanted = _LABEL.sub(" ", _UNWANTED.sub(" ", _HOW.sub("", wish)))
-    words = (each.lower() for each in _WORD.findall(wanted))
+    words = (each.lower() for each in _WORD.findall(_wanted_part(wish)))
     return tuple(dict.fromkeys(each for each in words if each not in _SAYS_NOTHING))
+
+
+def spelled(wish: str) -> tuple[tuple[str, ...], ...]:
+    """The same words as a text may have them: joined as in the wish, in lower case, numbers in both ways."""
+    names = set(named(wish))
+    found = dict.fromkeys(
+        each for each in _JOINED.findall(_wanted_part(wish)) if names & set(_WORD.findall(each.lower()))
+    )
+    return tuple(
+        tuple(dict.fromkeys((each, each.lower(), _other_way(each.lower()) or each))) for each in found
+    )
 
 
 def missing(wanted: Iterable[str], text: str) -> tuple[str, ...]:
@@ -64,14 +83,42 @@ def missing(wanted: Iterable[str], text: str) -> tuple[str, ...]:
     return tuple(each for each in wanted if _stem(each) not in there)
 
 
+def miscounted(text: str) -> int:
+    """How many lines of a text announce a number of things and another number is listed."""
+    plain = _ASIDE.sub("", text)
+    lists = [(word, rest.count(";") + 1) for word, rest in _LISTS.findall(plain)]
+    lists += [(word, len(NUMBERED.findall(plain))) for word in ANNOUNCES.findall(plain)]
+    return sum(NUMBERS.index(word.lower()) != number for word, number in lists)
+
+
+def _wanted_part(wish: str) -> str:
+    return _LABEL.sub(" ", _UNWANTED.sub(" ", _HOW.sub("", wish)))
+
+
+def _other_way(word: str) -> str | None:
+    return _WORDS.get(word) or _FIGURES.get(word)
+
+
 def _stem(word: str) -> str:
-    return _NUMBERS.get(word, word.removesuffix("s"))
+    return _WORDS.get(word, word.removesuffix("s"))
+
+
+def _apart(wish: str, text: str) -> int:
+    """How many neighbours of a wish, such as two words of one name, a text does not have together."""
+    names = set(named(wish))
+    words = [each.lower() for each in _WORD.findall(text)]
+    there = set(pairwise(map(_stem, words)))
+    runs = (_WORD.findall(run.lower()) for run in _RUN.findall(_wanted_part(wish)))
+    pairs = {pair for run in runs for pair in pairwise(run) if names.issuperset(pair)}
+    return sum((_stem(left), _stem(right)) not in there for left, right in pairs)
 
 
 async def best(
     write: Callable[[Task], Awaitable[Answer]], task: Task, first: Answer, *, wish: str, drafts: int
 ) -> tuple[Answer, str]:
-    """The draft that has most words of the wish: the first if none is missing, else one of several.
+    """The draft that lacks least of the wish: the first that has everything, else one of several.
+
+    Each time as many are written as there are, at once.
 
     Args:
         write: has a task written.
@@ -84,11 +131,11 @@ async def best(
         the draft with the tokens of all of them, and how it was found for the attempt's ``why``.
     """
     wanted = named(wish)
-    left_s = task.timeout_s - first.total_s
-    if not missing(wanted, first.text) or left_s <= 0:
-        return first, ""
 
-    async def another(number: int) -> Answer | None:
+    def lacks(draft: Answer) -> int:
+        return len(missing(wanted, draft.text)) + miscounted(draft.text)
+
+    async def another(number: int, left_s: float) -> Answer | None:
         seed = (task.seed + number * _STRIDE) % 2**63
         try:
             return await write(msgspec.structs.replace(task, seed=seed, timeout_s=left_s))
@@ -96,16 +143,28 @@ async def best(
             # There is a draft already.
             return None
 
-    others = await asyncio.gather(*(another(number) for number in range(1, drafts)))
-    written = [first, *(each for each in others if each is not None)]
-    chosen = max(written, key=lambda each: (each.finish_reason != "length", -len(missing(wanted, each.text))))
+    written, asked, total_s = [first], 1, first.total_s
+    while asked < drafts and all(map(lacks, written)) and (left_s := task.timeout_s - total_s) > 0:
+        numbers = range(asked, min(2 * asked, drafts))
+        found = await asyncio.gather(*(another(number, left_s) for number in numbers))
+        asked += len(numbers)
+        if not (more := [each for each in found if each is not None]):
+            break
+        written += more
+        total_s += max(each.total_s for each in more)
+    if asked == 1:
+        return first, ""
+    chosen = min(
+        written,
+        key=lambda each: (each.finish_reason == "length", lacks(each), _apart(wish, each.text)),
+    )
     counted = msgspec.structs.replace(
         chosen,
         prompt_tokens=sum(each.prompt_tokens for each in written),
         completion_tokens=sum(each.completion_tokens for each in written),
-        total_s=first.total_s + max((each.total_s for each in written[1:]), default=0.0),
+        total_s=total_s,
         # Whether all were written in time depends on what else was.
-        strict=chosen.strict and len(written) == drafts,
+        strict=chosen.strict and len(written) == asked,
     )
     kept = len(wanted) - len(missing(wanted, chosen.text))
     return counted, f"best of {len(written)}: {kept} of {len(wanted)} words of the wish"

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from contracts.errors import ErrorCode, ProviderError, Refused
 from contracts.ports import Completion
 from contracts.quoting import OPEN, last_quoted, quoted, well_formed
@@ -18,7 +20,7 @@ from contracts.result import Tokens
 from infra.engine.files import Unloadable, name_of
 from infra.engine.fit import fit
 from infra.engine.task import Busy, EngineError, Overdue, Task, TooLong, Unsupported
-from infra.providers.drafts import best
+from infra.providers.drafts import best, spelled
 
 if TYPE_CHECKING:
     from contracts.events import Params
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 NAME: Final = "local"
 #: The model that comes along.
 _HOUSE: Final = "house"
-#: Drafts of it: it is small, and leaves out about every fourth thing that a wish names.
-HOUSE_DRAFTS: Final = 4
+#: Drafts of it: it is small, and leaves things out.
+HOUSE_DRAFTS: Final = 8
 #: The stage whose answers are prose.
 _PROSE: Final = "freeform-gen"
 _FOLDER: Final = Path(__file__).resolve().parent.parent / "house_model/weights"
@@ -48,6 +50,7 @@ class LocalProvider:
     def __init__(self, settings: Local) -> None:
         self._settings = settings
         self._drafts = drafts_of(settings)
+        self._guided = settings.model == _HOUSE if settings.guided is None else settings.guided
         self._engine: Engine | None = None
         self._loading = asyncio.Lock()
         #: Why the model cannot be loaded: found out once, told for every call.
@@ -70,12 +73,13 @@ class LocalProvider:
         try:
             engine = await self.ready()
             task, note = self._task(engine, prompt, params, schema)
+            prose, wish = schema is None and prompt.stage == _PROSE, last_quoted(prompt.text)
+            if prose and self._guided:
+                task = replace(task, wanted=spelled(wish))
             answer = await engine.write(task, on_token)
-            if schema is None and prompt.stage == _PROSE and self._drafts > 1 and params.temperature > 0:
+            if prose and self._drafts > 1 and params.temperature > 0:
                 first = answer
-                answer, how = await best(
-                    engine.write, task, first, wish=last_quoted(prompt.text), drafts=self._drafts
-                )
+                answer, how = await best(engine.write, task, first, wish=wish, drafts=self._drafts)
                 note = "; ".join(each for each in (note, how) if each)
                 if on_token is not None and answer.text != first.text:
                     on_token(f"\n\n{answer.text}")

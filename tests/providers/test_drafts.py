@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from infra.engine.task import Answer, Busy, Overdue, Task
-from infra.providers.drafts import best, missing, named
+from infra.providers.drafts import best, miscounted, missing, named, spelled
 
 WISH = "a frozen lake with 2 platforms and a lantern, without fog"
 TASK = Task(prompt=(1,), max_tokens=9, temperature=0.8, seed=5, timeout_s=10)
@@ -47,6 +47,7 @@ class Writer:
         (WISH, ("frozen", "lake", "2", "platforms", "lantern")),
         ("Type: layout; Title: The Gate\nMust include: brass key", ("gate", "brass", "key")),
         ("They dance\nmood to: calm\ncontent rules: build_tension_gradually", ("dance", "calm")),
+        ("must_not_appear: rain; version: 3; strategy: per_playthrough\nplace: a city", ("city",)),
         ("a city. Avoid: rain, smoke\nmood: calm", ("city", "calm")),
         ("Please write me a scene", ()),
         ("Tänzer und 12 Höfe", ("tänzer", "und", "12", "höfe")),
@@ -58,6 +59,30 @@ def test_a_wish_names_what_is_wanted(wish: str, names: tuple[str, ...]) -> None:
 
 def test_plural_and_spelled_numbers_are_the_same_word() -> None:
     assert missing(named(WISH), "Two platform. FROZEN Lakes; a lanternfish.") == ("lantern",)
+
+
+def test_words_are_spelled_as_in_the_wish_and_numbers_in_both_ways() -> None:
+    assert spelled("Mara, two moon_gates and 4 coins, without fog") == (
+        ("Mara", "mara"),
+        ("two", "2"),
+        ("moon_gates",),
+        ("4", "four"),
+        ("coins",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("Two coins (value: 5; rare): one at 1, 2; one at 3, 4.", 0),
+        ("Two coins: one at 1, 2.", 1),
+        ("Two lines.\n1. Mara: No.\n2. Jonas: Yes.", 0),
+        ("Two lines.\n1. Mara: No.", 1),
+        ("Some coins: one.\n1. Nobody counts.", 0),
+    ],
+)
+def test_lists_that_are_not_as_long_as_they_say_are_counted(text: str, wrong: int) -> None:
+    assert miscounted(text) == wrong
 
 
 async def test_a_first_draft_with_every_word_is_the_only_one() -> None:
@@ -72,11 +97,32 @@ async def test_the_draft_with_most_words_is_taken_and_all_are_paid_for() -> None
     )
     chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=4)
     assert chosen.text == "A frozen lake, a lantern."
-    assert (chosen.prompt_tokens, chosen.completion_tokens, chosen.total_s) == (40, 12, 5.0)
+    assert (chosen.prompt_tokens, chosen.completion_tokens, chosen.total_s) == (40, 12, 7.0)
     assert chosen.strict
     assert how == "best of 4: 3 of 5 words of the wish"
     assert len({TASK.seed, *(each.seed for each in writer.asked)}) == 4
-    assert {each.timeout_s for each in writer.asked} == {8.0}
+    assert [each.timeout_s for each in writer.asked] == [8.0, 6.0, 6.0]
+
+
+async def test_no_more_are_written_than_it_takes() -> None:
+    whole = answer("A frozen lake: two platforms, a lantern.")
+    writer = Writer(answer("A lake."), answer("A lake."), whole)
+    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=8)
+    assert (chosen.text, how) == (whole.text, "best of 4: 5 of 5 words of the wish")
+
+
+async def test_of_equally_complete_drafts_the_one_that_keeps_names_together_is_taken() -> None:
+    writer = Writer(answer("A frozen lake: two platforms."))
+    chosen, _ = await best(writer, TASK, answer("Two platforms. A lake, frozen."), wish=WISH, drafts=2)
+    assert chosen.text == "A frozen lake: two platforms."
+
+
+async def test_a_list_that_is_not_as_long_as_it_says_is_written_again() -> None:
+    whole = "A frozen lake, a lantern.\nTwo platforms: one; two."
+    writer = Writer(answer(whole))
+    first = answer("A frozen lake, a lantern.\nTwo platforms: one.")
+    chosen, _ = await best(writer, TASK, first, wish=WISH, drafts=2)
+    assert chosen.text == whole
 
 
 async def test_a_draft_that_was_cut_off_is_the_last_choice() -> None:

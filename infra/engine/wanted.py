@@ -1,0 +1,188 @@
+"""Which words does an answer lack that it should have, and which tokens would bring one?
+
+A soft constraint: among the tokens that the model thinks of itself, those of a word that is wanted and
+not there yet weigh more; so does the next number of a list that says how long it is ("Four lines.").
+What the model holds for out of place stays out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from infra.engine.text import ANNOUNCES, NUMBERED, NUMBERS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerFast
+
+#: Nats for a token that begins a word that is missing, and the least share of the likeliest token's
+#: probability that it must have for that.
+_BEGIN: Final = 4.0
+_BEGIN_FROM: Final = math.log(0.01)
+#: The same for the word after the last one that came, for the next token of a word that was begun, and
+#: for the next number of a list; and nats against going on with a word that is complete.
+_SPELL: Final = 6.0
+_SPELL_FROM: Final = math.log(0.001)
+_JOINING: Final = re.compile(r"[\w-]")
+#: Words up to this long have no plural.
+_SHORT: Final = 3
+
+
+class _Spelling:
+    """How a model's tokens make words."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, vocabulary: int, ends: frozenset[int]) -> None:
+        self._tokenizer = tokenizer
+        self.ends = ends
+        special = set(tokenizer.all_special_ids)
+        self.texts = [
+            "" if token in special else tokenizer.backend_tokenizer.decode([token])
+            for token in range(min(len(tokenizer), vocabulary))
+        ]
+        #: ``[vocabulary]``: against tokens that make another word of one that is complete; a plural does not.
+        self.apart = torch.zeros(vocabulary)
+        self.apart[
+            [token for token, text in enumerate(self.texts) if text != "s" and _JOINING.match(text)]
+        ] = -_SPELL
+
+    def of(self, word: str) -> dict[tuple[int, ...], bool]:
+        """Its tokens, as it is written and as a sentence begins, and whether they are those after a space."""
+        forms = {word, word[:1].upper() + word[1:]}
+        forms |= {form.removesuffix("s") for form in forms if len(form) > _SHORT}
+        return {
+            tuple(self._tokenizer.encode(before + form, add_special_tokens=False)): bool(before)
+            for before in ("", " ")
+            for form in forms
+        }
+
+    def number(self, number: int) -> int | None:
+        """Its token at the beginning of a line, where that is one."""
+        tokens = self._tokenizer.encode(str(number), add_special_tokens=False)
+        return tokens[0] if len(tokens) == 1 else None
+
+
+class Guide:
+    """Which wanted words one answer has, and which it may be in the middle of.
+
+    Args:
+        spelling: of the model.
+        words: each with its other spellings.
+    """
+
+    def __init__(self, spelling: _Spelling, words: Sequence[Sequence[str]]) -> None:
+        self._spelling = spelling
+        #: By first token: word, its tokens, and whether these follow a space.
+        self._spelt: dict[int, list[tuple[int, tuple[int, ...], bool]]] = defaultdict(list)
+        for number, forms in enumerate(words):
+            found = {tokens: spaced for form in forms for tokens, spaced in spelling.of(form).items()}
+            for tokens, spaced in found.items():
+                self._spelt[tokens[0]].append((number, tokens, spaced))
+        self._missing = set(range(len(words)))
+        #: The one after the last that came: lists keep their order.
+        self._next = 0
+        #: What the last tokens may be the beginning of, and how many tokens of it are there.
+        self._begun: list[tuple[int, tuple[int, ...], int]] = []
+        #: The last token is the last of a wanted word.
+        self.complete = False
+        #: Of the text: its last line, how long its list is said to be, and how long it is.
+        self._line = ""
+        self._announced: int | None = None
+        self._listed = 0
+
+    def take(self, tokens: Sequence[int]) -> None:
+        """The answer goes on with some tokens."""
+        for token in tokens:
+            self._take(token)
+
+    def _take(self, token: int) -> None:
+        found = [(number, word, at + 1) for number, word, at in self._begun if word[at] == token]
+        found += [
+            (number, word, 1)
+            for number, word, spaced in self._spelt.get(token, ())
+            if spaced or not self._inside
+        ]
+        whole = {number for number, word, at in found if at == len(word)}
+        self._missing -= whole
+        self._next = max(whole, default=self._next - 1) + 1
+        self.complete = bool(whole)
+        self._begun = [each for each in found if each[2] < len(each[1])]
+        *lines, self._line = (self._line + self._spelling.texts[token]).split("\n")
+        for line in lines:
+            if announced := ANNOUNCES.match(line):
+                self._announced, self._listed = NUMBERS.index(announced[1].lower()), 0
+            elif numbered := NUMBERED.match(line):
+                self._listed = int(numbered[1])
+
+    @property
+    def _inside(self) -> bool:
+        """Whether the text ends within a word."""
+        return self._line[-1:].isalnum()
+
+    def bonuses(self) -> dict[int, tuple[float, float]]:
+        """By token: nats to add, and how far below the likeliest it may be for that, in nats."""
+        made: dict[int, tuple[float, float]] = {}
+        for first, spelt in self._spelt.items():
+            may = {number for number, _, spaced in spelt if spaced or not self._inside} & self._missing
+            if may:
+                made[first] = (_SPELL, _SPELL_FROM) if self._next in may else (_BEGIN, _BEGIN_FROM)
+        return made | self._numbering() | {word[at]: (_SPELL, _SPELL_FROM) for _, word, at in self._begun}
+
+    def _numbering(self) -> dict[int, tuple[float, float]]:
+        """For a list that goes on as long as was said, and for an end where it is complete."""
+        if self._announced is None:
+            return {}
+        listed = int(numbered[1]) if (numbered := NUMBERED.match(self._line)) else self._listed
+        nats = _SPELL if listed < self._announced else -_SPELL
+        made = dict.fromkeys(self._spelling.ends, (-nats, _SPELL_FROM))
+        following = self._spelling.number(listed + 1)
+        return made if self._line or following is None else made | {following: (nats, _SPELL_FROM)}
+
+
+class Guides:
+    """Guides in one model's tokens.
+
+    Args:
+        tokenizer: of the model.
+        vocabulary: width of the model's logits.
+        ends: tokens that end an answer.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, vocabulary: int, ends: frozenset[int]) -> None:
+        self._of = tokenizer, vocabulary, ends
+        self._spelling: _Spelling | None = None
+
+    def guide(self, words: Sequence[Sequence[str]]) -> Guide | None:
+        """A guide at the beginning of an answer, where words are wanted."""
+        if not words:
+            return None
+        # The first who wants some pays for reading the vocabulary.
+        self._spelling = self._spelling or _Spelling(*self._of)
+        return Guide(self._spelling, words)
+
+    def weigh(self, logits: Tensor, guides: Mapping[int, Guide]) -> None:
+        """Make what is wanted likelier, in place.
+
+        Args:
+            logits: ``[batch, vocabulary]``.
+            guides: by row.
+        """
+        whole = [row for row, guide in guides.items() if guide.complete]
+        if whole and self._spelling is not None:
+            logits[whole] += self._spelling.apart.to(logits.device)
+        wanted = [
+            (row, token, *how) for row, guide in guides.items() for token, how in guide.bonuses().items()
+        ]
+        if not wanted:
+            return
+        rows, tokens, nats, reach = (
+            torch.tensor(part, device=logits.device) for part in zip(*wanted, strict=True)
+        )
+        found = logits[rows, tokens]
+        within = found >= logits.amax(dim=-1)[rows] + reach
+        logits[rows, tokens] = found + torch.where(within, nats, 0.0)

@@ -1,0 +1,120 @@
+"""Is a word that is wanted likelier where the model thinks of it, and only until it is there?"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from infra.engine.engine import Engine
+from infra.engine.wanted import Guide, Guides
+from infra.house_model.files import WEIGHTS
+from tests.engine.asking import many, texts
+
+WORDS = (("lantern",), ("4", "four"), ("Quavelmoth", "quavelmoth"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast.from_pretrained(WEIGHTS)
+
+
+class Page:
+    """A text that is written with a guide, on logits that are all equal."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, words=WORDS) -> None:
+        self._tokenizer = tokenizer
+        self._guides = Guides(tokenizer, len(tokenizer), frozenset({tokenizer.eos_token_id}))
+        guide = self._guides.guide(words)
+        assert guide is not None
+        self.guide: Guide = guide
+
+    def ids(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def write(self, text: str) -> Page:
+        self.guide.take(self.ids(text))
+        return self
+
+    def nats(self, text: str, logits: torch.Tensor | None = None) -> float:
+        """What the first token of a text is shifted by."""
+        given = torch.zeros(2, len(self._tokenizer)) if logits is None else logits
+        shifted = given.clone()
+        self._guides.weigh(shifted, {1: self.guide})
+        assert torch.equal(shifted[0], given[0])
+        token = self.ids(text)[0]
+        return float(shifted[1, token] - given[1, token])
+
+
+def test_without_words_there_is_no_guide(tokenizer) -> None:
+    assert Guides(tokenizer, len(tokenizer), frozenset()).guide(()) is None
+
+
+def test_a_missing_word_weighs_more_and_the_next_in_turn_most(tokenizer) -> None:
+    page = Page(tokenizer).write("There is a")
+    assert page.nats(" lantern") == 6
+    assert page.nats(" four") == page.nats(" 4") == page.nats(" Quavelmoth") == 4
+    assert page.nats(" table") == 0
+
+
+def test_what_is_there_weighs_no_more_and_the_turn_goes_on(tokenizer) -> None:
+    page = Page(tokenizer).write("There is a lantern. There are")
+    assert page.nats(" lantern") == 0
+    assert page.nats(" four") == 6
+
+
+def test_either_spelling_is_the_word(tokenizer) -> None:
+    assert Page(tokenizer).write("4 stairs and").nats(" four") == 0
+
+
+def test_what_the_model_holds_for_out_of_place_stays_out(tokenizer) -> None:
+    page = Page(tokenizer).write("There is a")
+    logits = torch.zeros(2, len(tokenizer))
+    logits[1, page.ids(" lantern")[0]] = -8.0
+    logits[1, page.ids(" Quavelmoth")[0]] = -5.0
+    assert page.nats(" lantern", logits) == page.nats(" Quavelmoth", logits) == 0
+
+
+def test_a_word_that_was_begun_is_spelled_to_its_end(tokenizer) -> None:
+    first, *pieces = tokenizer.encode(" Quavelmoth", add_special_tokens=False)
+    page = Page(tokenizer)
+    page.guide.take([first])
+    for piece in pieces:
+        assert page.guide.bonuses()[piece][0] == 6
+        page.guide.take([piece])
+    assert page.guide.complete
+    assert page.nats("house") == page.nats("_stair") == -6
+    assert page.nats("s") == page.nats(" stair") == page.nats(".") == 0
+
+
+def test_a_word_does_not_begin_within_another(tokenizer) -> None:
+    inside, after = Page(tokenizer).write("a moon"), Page(tokenizer).write("a moon_")
+    assert (inside.nats("lantern"), after.nats("lantern")) == (0, 6)
+
+
+def test_a_list_gets_as_long_as_it_says(tokenizer) -> None:
+    page = Page(tokenizer).write("Two lines.\n1. Mara: No.")
+    end = tokenizer.eos_token
+    assert page.nats(end) == -6
+    assert page.write("\n").nats("2") == 6
+    assert page.write("2. Jonas: Yes.").nats(end) == 6
+    assert page.write("\n").nats("3") == -6
+
+
+def test_without_a_promise_a_list_is_left_alone(tokenizer) -> None:
+    page = Page(tokenizer).write("1. Mara: No.\n")
+    assert page.nats("2") == page.nats(tokenizer.eos_token) == 0
+
+
+def wanting(engine: Engine) -> list:
+    tasks = many(engine.loaded)
+    return [msgspec.structs.replace(task, wanted=(("platforms",), ("ferryman",))) for task in tasks]
+
+
+def test_strict_text_with_wanted_words_is_the_same_alone_and_in_a_batch(strict: Engine) -> None:
+    tasks, plain = wanting(strict), many(strict.loaded)
+    together = texts(strict, [each for pair in zip(tasks, plain, strict=True) for each in pair])
+    assert together[::2] == [texts(strict, [task])[0] for task in tasks]
+    assert together[1::2] == texts(strict, plain)
+    assert together[::2] != together[1::2]
