@@ -287,6 +287,8 @@ class Settings(BaseSettings):
     grace: float = Field(default=10.0, ge=0)
     #: Least severe lines that are written; ``debug`` has one line per message.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: ``HOST:PORT`` where Prometheus finds ``/metrics`` of the process that calls models; none: nowhere.
+    metrics: str | None = Field(default=None, pattern=r"^[^:]+:\d{1,5}$")
     #: Lines for people, or one JSON object per line.
     log_format: Literal["console", "json"] = "console"
 

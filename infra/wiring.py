@@ -63,7 +63,9 @@ if TYPE_CHECKING:
     from contracts.outcome import Outcome
     from contracts.ports import Contents, Explicitness, Prompts, Provider, Samples, Templates, Worlds
     from infra.nats.pull import ConsumerMissing
+    from infra.providers.breaker import Breaker
     from infra.settings import Settings
+    from infra.telemetry.metrics import Exporter
 
 #: Seconds between two tries to reach a lost broker.
 _RECONNECT_S = 0.2
@@ -89,6 +91,7 @@ class Application:
         self.ready: asyncio.Event = asyncio.Event()
         self.log = structlog.get_logger()
         self.providers: list[Provider] = []
+        self.breakers: list[Breaker] = []
         self.hits = Hits(wire=self.wire, instance=uuid.uuid4().hex)
         kept = settings.result_cache
         self.results = Results(
@@ -178,7 +181,14 @@ class Application:
         )
         expensive = pipeline.EXPENSIVE & set(self.stages)
         routed = (
-            providers(settings, accounts=self.accounts, on_made=self.providers.append) if expensive else {}
+            providers(
+                settings,
+                accounts=self.accounts,
+                on_made=self.providers.append,
+                on_guarded=self.breakers.append,
+            )
+            if expensive
+            else {}
         )
         scene_log = LoggedScenes(self.wire, self.lookup)
         build = partial(
@@ -360,6 +370,7 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
         sink = await audit_store.open_sink(settings)
         background.append(partial(audit_store.sweep_forever, settings=settings, sink=sink))
     application = Application(settings, stages, sink=sink)
+    exporter: Exporter | None = None
 
     async def announce() -> None:
         # Whoever waits for it has a deadline of seconds in mind; what was published before is taken up meanwhile.
@@ -371,6 +382,10 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
     tasks = [asyncio.create_task(announce())]
     tasks += [asyncio.create_task(work(application)) for work in background]
     try:
+        if settings.metrics and application.breakers:
+            from infra.telemetry import metrics  # noqa: PLC0415 - only where somebody asks
+
+            exporter = metrics.exporter(settings.metrics, application.breakers, application.log)
         return await application.run()
     except topology.TopologyError as error:
         sys.stderr.write(f"{error}\n")
@@ -379,5 +394,7 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if exporter is not None:
+            exporter.close()
         if sink is not None:
             await sink.close()

@@ -137,6 +137,11 @@ class Breaker:
         """What happens to the next call, as far as earlier ones tell."""
         return self._circuit.state
 
+    @property
+    def failures(self) -> int:
+        """Calls in a row that found the provider away."""
+        return self._circuit.failures
+
     async def generate(
         self,
         prompt: Prompt,

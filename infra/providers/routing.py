@@ -18,7 +18,6 @@ from infra.providers.chain import Chain
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import Accounts, Completion, OnToken, Prompt, Provider
-    from infra.providers.breaker import OnChange
     from infra.settings import OpenAIServer, ResponseCache, Settings
 
 LOCAL: Final = "local"
@@ -71,8 +70,8 @@ def providers(
     settings: Settings,
     *,
     accounts: Accounts | None = None,
-    on_change: OnChange | None = None,
     on_made: Callable[[Provider], object] | None = None,
+    on_guarded: Callable[[Breaker], object] | None = None,
 ) -> dict[str, Provider]:
     """Provider by kind; empty when no model is wanted.
 
@@ -81,12 +80,12 @@ def providers(
     Args:
         settings: this process's settings.
         accounts: where budgets are kept; none: nothing is budgeted.
-        on_change: told of every change of a breaker's state, beside the log.
         on_made: told of every provider, without what is around it.
+        on_guarded: told of every circuit breaker.
     """
     if not settings.use_local_model:
         return {}
-    wrapped = _wrapper(settings, accounts, on_change)
+    wrapped = _wrapper(settings, accounts, on_guarded)
     made: dict[str, Provider] = {}
     routed: dict[str, Provider] = {}
     for kind, route in settings.narrative.providers:
@@ -192,7 +191,7 @@ def _variable(name: str) -> str:
 
 
 def _wrapper(
-    settings: Settings, accounts: Accounts | None, on_change: OnChange | None
+    settings: Settings, accounts: Accounts | None, on_guarded: Callable[[Breaker], object] | None
 ) -> Callable[[Provider], Provider]:
     """Puts breaker, budgets and cache around a provider.
 
@@ -214,8 +213,6 @@ def _wrapper(
             state=str(change.now),
             problem=change.why,
         )
-        if on_change is not None:
-            on_change(change)
 
     def budgeted(provider: Provider) -> Provider:
         if accounts is None:
@@ -227,9 +224,10 @@ def _wrapper(
             return provider
         if provider.name == SCRIPTED:
             return budgeted(provider)
-        guarded = budgeted(
-            Breaker(provider, failures=limits.failures, cooldown_s=limits.cooldown, on_change=changed)
-        )
+        breaker = Breaker(provider, failures=limits.failures, cooldown_s=limits.cooldown, on_change=changed)
+        if on_guarded is not None:
+            on_guarded(breaker)
+        guarded = budgeted(breaker)
         return guarded if keep is None else keep(guarded)
 
     return wrapped

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from contracts.errors import ErrorCode, ProviderError
 from contracts.subjects import KINDS
 from infra.processes import environment
-from infra.providers.breaker import Breaker, Change, State
+from infra.providers.breaker import Breaker, State
 from infra.providers.cached import Cached
 from infra.providers.chain import Chain
 from infra.providers.routing import Missing, providers, routes
@@ -111,7 +111,7 @@ def test_the_client_is_imported_only_when_routed() -> None:
 
 
 async def test_an_open_breaker_is_told_and_the_next_link_answers() -> None:
-    changes: list[Change] = []
+    breakers: list[Breaker] = []
     async with (
         FakeServer(lambda _: refusal("overloaded", status=503)) as down,
         FakeServer(lambda _: answer("text")) as up,
@@ -123,13 +123,17 @@ async def test_an_open_breaker_is_told_and_the_next_link_answers() -> None:
                 "servers": {"big": {"model": "b", "base_url": up.url}},
                 "breaker": {"failures": 2},
             },
-            on_change=changes.append,
+            on_guarded=breakers.append,
         )
         answers = [await made["plot"].generate(ask(str(number)), params()) for number in range(4)]
     assert [each.text for each in answers] == ["text"] * 4
     assert len(down.asked) == 2
     assert "left alone after 2 failures in a row" in answers[-1].attempts[0].why
-    assert [(one.provider, one.now) for one in changes] == [("openai", State.OPEN)]
+    assert {one.name: one.state for one in breakers} == {
+        "local": State.CLOSED,
+        "openai": State.OPEN,
+        "big": State.CLOSED,
+    }
 
 
 async def test_answers_in_a_folder_outlive_the_process(tmp_path: Path) -> None:

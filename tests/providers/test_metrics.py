@@ -1,0 +1,62 @@
+"""Does Prometheus hear where the circuits of the providers stand?"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from urllib.request import urlopen
+
+import pytest
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
+
+from contracts.errors import ProviderError
+from infra.providers.breaker import Breaker
+from infra.telemetry.metrics import Exporter, exporter
+from tests.providers.doubles import ManualClock, Playing, away
+from tests.providers.openai_server import ask, params
+
+
+def told(served: Exporter) -> dict[tuple[str, ...], float]:
+    """The last word of a name, and its labels in the order of theirs, to the number."""
+    with urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name.rpartition("_")[2], *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_a_circuit_is_told_as_it_opens_and_tries_again() -> None:
+    clock = ManualClock()
+    breaker = Breaker(Playing(away("gone"), "back"), failures=1, cooldown_s=30, clock=clock)
+    served = Exporter("127.0.0.1:0", [breaker])
+    try:
+        name = (breaker.model, breaker.name)
+        assert (await asyncio.to_thread(told, served)) == {
+            ("state", *name, "closed"): 1,
+            ("state", *name, "open"): 0,
+            ("state", *name, "half_open"): 0,
+            ("failures", *name): 0,
+        }
+        with pytest.raises(ProviderError):
+            await breaker.generate(ask(), params())
+        after = await asyncio.to_thread(told, served)
+        assert (after["state", *name, "open"], after["state", *name, "closed"]) == (1, 0)
+        assert after["failures", *name] == 1
+        clock.after(31)
+        await breaker.generate(ask(), params())
+        assert (await asyncio.to_thread(told, served))["state", *name, "closed"] == 1
+    finally:
+        served.close()
+
+
+def test_an_address_that_is_taken_is_told_and_work_goes_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as logs:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert exporter(address, [], structlog.get_logger()) is None
+    assert [(line["event"], line["address"], line["fix"]) for line in logs] == [
+        ("no metrics", address, "UNDERSTUDY_METRICS")
+    ]
