@@ -28,6 +28,7 @@ from infra.engine.grammar import KEPT
 from infra.engine.load import Loaded, load
 from infra.engine.task import Answer, EngineError, Overdue, Task
 from infra.house_model.generate import example
+from infra.providers.drafts import spelled
 
 ROWS: Final = 16
 #: Requests that were submitted and are not answered.
@@ -169,5 +170,6 @@ def _tasks(loaded: Loaded, seed: int) -> Iterator[Task]:
             top_p=0.95,
             seed=number,
             schema=schema,
+            wanted=spelled(one.wish) if schema is None else (),
             timeout_s=_HURRY_S if number % _HURRIED == 1 else _PATIENCE_S,
         )
