@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 
 import msgspec
@@ -37,8 +37,6 @@ transition type want write
 )
 _WORDS: Final = {str(number): word for number, word in enumerate(NUMBERS)}
 _FIGURES: Final = {word: figure for figure, word in _WORDS.items()}
-#: Words with nothing but blanks between them.
-_RUN: Final = re.compile(rf"(?:{_WORD.pattern})(?: (?:{_WORD.pattern}))+")
 #: A word with all that underscores, hyphens and apostrophes join to it.
 _JOINED: Final = re.compile(r"[^\W_]+(?:[_'-][^\W_]+)*")
 #: A line that says how many things it lists.
@@ -50,12 +48,14 @@ _UNWANTED: Final = re.compile(
     re.IGNORECASE,
 )
 #: The name of a field at the beginning of a line or after a semicolon.
-_LABEL: Final = re.compile(r"(?m)(?:^|(?<=;))\W*\w+(?:[ _-]\w+){0,3}\s*[:=]")
+_LABEL: Final = re.compile(r"(?m)(?:^|(?<=;))[^\w;\n]{0,8}[^\W_]+(?:[ _-][^\W_]+){0,3}[ \t]{0,8}[:=]")
 #: Fields that say how, not what.
 _HOW: Final = re.compile(
-    r"(?mi)(?:^|(?<=;))\W*(?:content rules|duration in seconds|enabled|fallback|generation ?type|intimacy|language|"
-    r"purpose|rating|relationship|seed|strategy|template|tone|type|version)\s*[:=][^;\n]*"
+    r"(?mi)(?:^|(?<=;))[^\w;\n]{0,8}(?:content rules|duration in seconds|enabled|fallback|generation ?type|intimacy|language|"
+    r"purpose|rating|relationship|seed|strategy|template|tone|type|version)[ \t]{0,8}[:=][^;\n]*"
 )
+#: Words that are spelled out for a guide.
+MOST_SPELLED: Final = 64
 #: Between the seeds of two drafts: far from those that a stage tries next.
 _STRIDE: Final = 0x9E3779B97F4A7C15
 
@@ -67,13 +67,17 @@ def named(wish: str) -> tuple[str, ...]:
 
 
 def spelled(wish: str) -> tuple[tuple[str, ...], ...]:
-    """The same words as a text may have them: joined as in the wish, in lower case, numbers in both ways."""
+    """The same words as a text may have them: joined as in the wish, in lower case, numbers in both ways.
+
+    At most :data:`MOST_SPELLED`: a wish that is a story cannot be kept word by word.
+    """
     names = set(named(wish))
     found = dict.fromkeys(
         each for each in _JOINED.findall(_wanted_part(wish)) if names & set(_WORD.findall(each.lower()))
     )
     return tuple(
-        tuple(dict.fromkeys((each, each.lower(), _other_way(each.lower()) or each))) for each in found
+        tuple(dict.fromkeys((each, each.lower(), _other_way(each.lower()) or each)))
+        for each in islice(found, MOST_SPELLED)
     )
 
 
@@ -105,12 +109,18 @@ def _stem(word: str) -> str:
 
 def _apart(wish: str, text: str) -> int:
     """How many neighbours of a wish, such as two words of one name, a text does not have together."""
-    names = set(named(wish))
-    words = [each.lower() for each in _WORD.findall(text)]
-    there = set(pairwise(map(_stem, words)))
-    runs = (_WORD.findall(run.lower()) for run in _RUN.findall(_wanted_part(wish)))
-    pairs = {pair for run in runs for pair in pairwise(run) if names.issuperset(pair)}
-    return sum((_stem(left), _stem(right)) not in there for left, right in pairs)
+    names = set(map(_stem, named(wish)))
+    there = _neighbours(text)
+    return sum(pair not in there for pair in _neighbours(_wanted_part(wish)) if names.issuperset(pair))
+
+
+def _neighbours(text: str) -> set[tuple[str, str]]:
+    text = text.lower()
+    return {
+        (_stem(one[0]), _stem(two[0]))
+        for one, two in pairwise(_WORD.finditer(text))
+        if text[one.end() : two.start()] in {" ", "_", "-"}
+    }
 
 
 async def best(

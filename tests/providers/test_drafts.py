@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from infra.engine.task import Answer, Busy, Overdue, Task
-from infra.providers.drafts import best, miscounted, missing, named, spelled
+from infra.providers.drafts import MOST_SPELLED, best, miscounted, missing, named, spelled
 
 WISH = "a frozen lake with 2 platforms and a lantern, without fog"
 TASK = Task(prompt=(1,), max_tokens=9, temperature=0.8, seed=5, timeout_s=10)
@@ -69,6 +69,26 @@ def test_words_are_spelled_as_in_the_wish_and_numbers_in_both_ways() -> None:
         ("4", "four"),
         ("coins",),
     )
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "a_" * 15_000,
+        ";" * 30_000,
+        "(" * 30_000,
+        "a" * 30_000,
+        "no " * 10_000,
+        "- a " * 7_500,
+        "type " * 6_000,
+    ],
+    ids=lambda wish: wish[:5],
+)
+@pytest.mark.timeout(20)
+async def test_no_wish_takes_long_to_read(wish: str) -> None:
+    writer = Writer(answer(wish))
+    await best(writer, TASK, answer(f"{wish}\nTwo {wish}"), wish=f"lake {wish}", drafts=2)
+    assert len(spelled(f"{wish} " + " ".join(f"moon{'x' * number}" for number in range(99)))) <= MOST_SPELLED
 
 
 @pytest.mark.parametrize(
