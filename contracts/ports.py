@@ -35,6 +35,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     #: Whose budgets the call is paid from.
     spender: Spender | None = None
+    #: Drafts that there is room for in them; ``None``: as many as the provider likes.
+    drafts: int | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

@@ -135,10 +135,11 @@ class Budgeted:
             until_ms=now_ms + left_ms + _SETTLING_MS,
             patient=left_ms >= _PATIENT_MS,
         )
-        drafts = self._tariff.drafts if schema is None else 1
-        most = self._tariff.spent(drafts * self._read(prompt, schema), drafts * params.max_tokens)
         ahead = self._tariff.spent(spender.ahead.prompt or 0, spender.ahead.completion or 0)
-        await call.reserve(most + ahead)
+        draft = self._tariff.spent(self._read(prompt, schema), params.max_tokens)
+        drafts = await self._room(call, draft, ahead, most=self._tariff.drafts if schema is None else 1)
+        most = draft * drafts
+        prompt = msgspec.structs.replace(prompt, drafts=drafts)
         heard = False
 
         def hear(text: str) -> None:
@@ -160,6 +161,19 @@ class Budgeted:
             raise
         await call.settle(self._took(done, most), keep=ahead)
         return done
+
+    @staticmethod
+    async def _room(call: _Call, draft: Spent, ahead: Spent, *, most: int) -> int:
+        """Reserve, and for how many drafts: half as many where there is no room for all."""
+        while True:
+            try:
+                await call.reserve(draft * most + ahead)
+            except Refused as error:
+                if most == 1 or error.code is not ErrorCode.GEN_BUDGET_EXCEEDED:
+                    raise
+                most //= 2
+            else:
+                return most
 
     def _read(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> int:
         """Tokens of a prompt at most: each is at least one byte of it."""

@@ -77,9 +77,10 @@ class LocalProvider:
             if prose and self._guided:
                 task = replace(task, wanted=spelled(wish))
             answer = await engine.write(task, on_token)
-            if prose and self._drafts > 1 and params.temperature > 0:
+            drafts = min(self._drafts, prompt.drafts or self._drafts)
+            if prose and drafts > 1 and params.temperature > 0:
                 first = answer
-                answer, how = await best(engine.write, task, first, wish=wish, drafts=self._drafts)
+                answer, how = await best(engine.write, task, first, wish=wish, drafts=drafts)
                 note = "; ".join(each for each in (note, how) if each)
                 if on_token is not None and answer.text != first.text:
                     on_token(f"\n\n{answer.text}")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode, ProviderError
@@ -43,6 +44,27 @@ async def test_prose_is_written_and_accounted_for(provider) -> None:
     assert (done.provider, done.model, done.finish_reason) == ("local", provider.model, "length")
     assert (done.tokens.prompt, done.tokens.completion, done.amount) == (7, 20, 0.0)
     assert not done.deterministic
+
+
+@pytest.mark.parametrize(("paid", "written"), [(None, 4), (2, 2), (1, 1)])
+async def test_as_many_drafts_are_written_as_there_is_room_for(folders, paid, written) -> None:
+    made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=4, max_len=512, drafts=4))
+    asked = replace(PROMPT, text=quoted("a quince"), drafts=paid)
+    done = await made.generate(asked, PARAMS)
+    engine = await made.ready()
+    engine.close()
+    assert engine.stats.answered == written
+    assert done.note.startswith(f"best of {written}: " if written > 1 else "")
+
+
+async def test_only_a_guided_model_hears_of_the_words_in_a_wish(folders) -> None:
+    texts = []
+    for guided in (None, False, True):
+        made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=1, max_len=512, guided=guided))
+        wish = quoted("platforms coin forest ferryman")
+        texts.append((await made.generate(replace(PROMPT, text=wish), PARAMS)).text)
+        (await made.ready()).close()
+    assert texts[0] == texts[1] != texts[2]
 
 
 async def test_the_same_seed_writes_the_same_and_another_one_not(provider) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from contracts import budget
 from contracts.budget import NANOS, Account, Cap, Refusal, Reserve, Settle, Spent
-from contracts.errors import ErrorCode, ProviderError, Unavailable
+from contracts.errors import ErrorCode, ProviderError, Refused, Unavailable
 from contracts.events import Params
 from contracts.ports import Completion, Prompt
 from contracts.purse import Limits, Spender
@@ -101,6 +101,29 @@ async def test_the_most_is_reserved_before_the_call_and_what_it_took_after_it() 
     inner.gate.set()
     await call
     assert till.accounts.spent() == (Spent(tokens=22, nanos=NANOS // 2), Spent(tokens=500))
+
+
+@pytest.mark.parametrize(("cap", "drafts"), [(2100, 8), (2099, 4), (1300, 4), (700, 1)])
+async def test_a_budget_without_room_for_all_drafts_pays_for_fewer(cap: int, drafts: int) -> None:
+    asked: list[Prompt] = []
+
+    class Noting(Playing):
+        async def generate(self, prompt: Prompt, *rest: Any) -> Completion:
+            asked.append(prompt)
+            return await super().generate(prompt, *rest)
+
+    till = Till(Noting("twelve chars"), msgspec.structs.replace(FREE, drafts=8), total=Cap(tokens=cap))
+    await till.ask()
+    assert [prompt.drafts for prompt in asked] == [drafts]
+    assert till.accounts.spent() == (Spent(tokens=22, nanos=NANOS // 2), Spent(tokens=500))
+
+
+async def test_a_budget_without_room_for_one_draft_pays_for_none() -> None:
+    till = Till(Playing("fine"), msgspec.structs.replace(FREE, drafts=8), total=Cap(tokens=699))
+    with pytest.raises(Refused) as found:
+        await till.ask()
+    assert found.value.code is ErrorCode.GEN_BUDGET_EXCEEDED
+    assert till.accounts.kept == {}
 
 
 async def test_structuring_uses_what_was_kept_free_for_it() -> None:
