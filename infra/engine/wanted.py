@@ -55,11 +55,14 @@ class _Spelling:
         """Its tokens, as it is written and as a sentence begins, and whether they are those after a space."""
         forms = {word, word[:1].upper() + word[1:]}
         forms |= {form.removesuffix("s") for form in forms if len(form) > _SHORT}
-        return {
+        found = {
             tuple(self._tokenizer.encode(before + form, add_special_tokens=False)): bool(before)
             for before in ("", " ")
             for form in forms
         }
+        # A vocabulary may have nothing for a word, or a token that stands for all that it does not know.
+        unknown = self._tokenizer.unk_token_id
+        return {tokens: spaced for tokens, spaced in found.items() if tokens and unknown not in tokens}
 
     def number(self, number: int) -> int | None:
         """Its token at the beginning of a line, where that is one."""

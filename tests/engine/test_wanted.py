@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from infra.engine.engine import Engine
@@ -105,6 +106,18 @@ def test_a_list_gets_as_long_as_it_says(tokenizer) -> None:
 def test_without_a_promise_a_list_is_left_alone(tokenizer) -> None:
     page = Page(tokenizer).write("1. Mara: No.\n")
     assert page.nats("2") == page.nats(tokenizer.eos_token) == 0
+
+
+@pytest.mark.parametrize("unknown", [None, "?"])
+def test_a_word_that_the_vocabulary_cannot_write_is_passed_over(unknown) -> None:
+    vocabulary = {token: number for number, token in enumerate("coin ?.")}
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.BPE(vocabulary, [], unk_token=unknown)),
+        eos_token=".",  # noqa: S106 - a token of another kind
+        unk_token=unknown,
+    )
+    page = Page(words, (("quay",), ("coin",)))
+    assert (page.nats("coin"), page.nats("?")) == (4, 0)
 
 
 def wanting(engine: Engine) -> list:
