@@ -38,13 +38,17 @@ class _Spelling:
     """How a model's tokens make words."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, vocabulary: int, ends: frozenset[int]) -> None:
-        self._tokenizer = tokenizer
+        self._words = tokenizer.backend_tokenizer
+        self._unknown = tokenizer.unk_token_id
         self.ends = ends
-        special = set(tokenizer.all_special_ids)
-        self.texts = [
-            "" if token in special else tokenizer.backend_tokenizer.decode([token])
-            for token in range(min(len(tokenizer), vocabulary))
-        ]
+        silent = {*tokenizer.all_special_ids, *range(len(tokenizer), vocabulary)}
+        self.texts = ["" if token in silent else self._words.decode([token]) for token in range(vocabulary)]
+        #: Tokens of numbers at the beginning of a line, those that are one token.
+        self.numbers = {
+            number: tokens[0]
+            for number in range(1, len(NUMBERS) + 1)
+            if len(tokens := self._tokens(str(number))) == 1
+        }
         #: ``[vocabulary]``: against tokens that make another word of one that is complete; a plural does not.
         self.apart = torch.zeros(vocabulary)
         self.apart[
@@ -55,19 +59,12 @@ class _Spelling:
         """Its tokens, as it is written and as a sentence begins, and whether they are those after a space."""
         forms = {word, word[:1].upper() + word[1:]}
         forms |= {form.removesuffix("s") for form in forms if len(form) > _SHORT}
-        found = {
-            tuple(self._tokenizer.encode(before + form, add_special_tokens=False)): bool(before)
-            for before in ("", " ")
-            for form in forms
-        }
+        found = {self._tokens(before + form): bool(before) for before in ("", " ") for form in forms}
         # A vocabulary may have nothing for a word, or a token that stands for all that it does not know.
-        unknown = self._tokenizer.unk_token_id
-        return {tokens: spaced for tokens, spaced in found.items() if tokens and unknown not in tokens}
+        return {tokens: spaced for tokens, spaced in found.items() if tokens and self._unknown not in tokens}
 
-    def number(self, number: int) -> int | None:
-        """Its token at the beginning of a line, where that is one."""
-        tokens = self._tokenizer.encode(str(number), add_special_tokens=False)
-        return tokens[0] if len(tokens) == 1 else None
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self._words.encode(text, add_special_tokens=False).ids)
 
 
 class Guide:
@@ -143,7 +140,7 @@ class Guide:
         listed = int(numbered[1]) if (numbered := NUMBERED.match(self._line)) else self._listed
         nats = _SPELL if listed < self._announced else -_SPELL
         made = dict.fromkeys(self._spelling.ends, (-nats, _SPELL_FROM))
-        following = self._spelling.number(listed + 1)
+        following = self._spelling.numbers.get(listed + 1)
         return made if self._line or following is None else made | {following: (nats, _SPELL_FROM)}
 
 
