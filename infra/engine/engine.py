@@ -238,7 +238,7 @@ class Engine:
                     arrived=job.arrived,
                     tokenizer=self.loaded.tokenizer,
                     matcher=matcher,
-                    guide=self._guides.guide(job.task.wanted),
+                    guide=self._guides.guide(job.task.wanted, job.task.insistence),
                     room=self.max_len - len(job.task.prompt),
                 )
             except EngineError as error:

@@ -56,6 +56,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None = None
     #: Words that the answer should have, each with its other spellings.
     wanted: tuple[tuple[str, ...], ...] = ()
+    #: Nats by which they weigh more than usual.
+    insistence: float = 0.0
     #: Seconds from its arrival until the task is given up.
     timeout_s: float = 180.0
 

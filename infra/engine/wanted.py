@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
-#: Nats for a token that begins a word that is missing, and the least share of the likeliest token's
-#: probability that it must have for that.
+#: Nats for a token that begins a word that is missing, and the least probability that it must have for
+#: that, as its logarithm.
 _BEGIN: Final = 4.0
-_BEGIN_FROM: Final = math.log(0.01)
+_BEGIN_FROM: Final = math.log(0.003)
 #: The same for the word after the last one that came, for the next token of a word that was begun, and
 #: for the next number of a list; and nats against going on with a word that is complete.
 _SPELL: Final = 6.0
@@ -73,10 +73,13 @@ class Guide:
     Args:
         spelling: of the model.
         words: each with its other spellings.
+        insistence: nats by which missing words weigh more than usual; half as much less likely they may be.
     """
 
-    def __init__(self, spelling: _Spelling, words: Sequence[Sequence[str]]) -> None:
+    def __init__(self, spelling: _Spelling, words: Sequence[Sequence[str]], insistence: float) -> None:
         self._spelling = spelling
+        self._begin = _BEGIN + insistence, _BEGIN_FROM - insistence / 2
+        self._turn = _SPELL + insistence, _SPELL_FROM - insistence / 2
         #: By first token: word, its tokens, and whether these follow a space.
         self._spelt: dict[int, list[tuple[int, tuple[int, ...], bool]]] = defaultdict(list)
         for number, forms in enumerate(words):
@@ -124,13 +127,19 @@ class Guide:
         """Whether the text ends within a word."""
         return self._line[-1:].isalnum()
 
-    def bonuses(self) -> dict[int, tuple[float, float]]:
-        """By token: nats to add, and how far below the likeliest it may be for that, in nats."""
+    def bonuses(self, likeliest: int) -> dict[int, tuple[float, float]]:
+        """By token: nats to add, and how likely it must be for that, as the logarithm of its probability.
+
+        Args:
+            likeliest: the token that the model would rather have.
+        """
         made: dict[int, tuple[float, float]] = {}
-        for first, spelt in self._spelt.items():
+        # Where a number belongs a word is out of place, however evenly the numbers share the odds.
+        words = () if self._spelling.texts[likeliest].strip().isdigit() else self._spelt.items()
+        for first, spelt in words:
             may = {number for number, _, spaced in spelt if spaced or not self._inside} & self._missing
             if may:
-                made[first] = (_SPELL, _SPELL_FROM) if self._next in may else (_BEGIN, _BEGIN_FROM)
+                made[first] = self._turn if self._next in may else self._begin
         return made | self._numbering() | {word[at]: (_SPELL, _SPELL_FROM) for _, word, at in self._begun}
 
     def _numbering(self) -> dict[int, tuple[float, float]]:
@@ -157,13 +166,13 @@ class Guides:
         self._of = tokenizer, vocabulary, ends
         self._spelling: _Spelling | None = None
 
-    def guide(self, words: Sequence[Sequence[str]]) -> Guide | None:
+    def guide(self, words: Sequence[Sequence[str]], insistence: float = 0.0) -> Guide | None:
         """A guide at the beginning of an answer, where words are wanted."""
         if not words:
             return None
         # The first who wants some pays for reading the vocabulary.
         self._spelling = self._spelling or _Spelling(*self._of)
-        return Guide(self._spelling, words)
+        return Guide(self._spelling, words, insistence)
 
     def weigh(self, logits: Tensor, guides: Mapping[int, Guide]) -> None:
         """Make what is wanted likelier, in place.
@@ -172,17 +181,23 @@ class Guides:
             logits: ``[batch, vocabulary]``.
             guides: by row.
         """
-        whole = [row for row, guide in guides.items() if guide.complete]
-        if whole and self._spelling is not None:
+        if not guides or self._spelling is None:
+            return
+        if whole := [row for row, guide in guides.items() if guide.complete]:
             logits[whole] += self._spelling.apart.to(logits.device)
+        likeliest: list[int] = logits.argmax(dim=-1).tolist()
         wanted = [
-            (row, token, *how) for row, guide in guides.items() for token, how in guide.bonuses().items()
+            (place, row, token, *how)
+            for place, (row, guide) in enumerate(guides.items())
+            for token, how in guide.bonuses(likeliest[row]).items()
         ]
         if not wanted:
             return
-        rows, tokens, nats, reach = (
+        places, rows, tokens, nats, least = (
             torch.tensor(part, device=logits.device) for part in zip(*wanted, strict=True)
         )
+        # Each row by itself: what it gets must not depend on how many there are.
+        total = torch.stack([logits[row].logsumexp(dim=-1) for row in guides])
         found = logits[rows, tokens]
-        within = found >= logits.amax(dim=-1)[rows] + reach
-        logits[rows, tokens] = found + torch.where(within, nats, 0.0)
+        likely = found >= total[places] + least
+        logits[rows, tokens] = found + torch.where(likely, nats, 0.0)

@@ -29,7 +29,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int = 20
     #: Steps of each cycle of the learning rate; weights are good at the end of one.
-    cycles: tuple[int, ...] = (28_000, 22_000)
+    cycles: tuple[int, ...] = (28_000, 22_000, 18_000)
     #: First steps that only copy.
     warm_up: int = 1_200
     #: Later, one step in this many.

@@ -27,12 +27,12 @@ makes me more most my of off on one only or other our out over please set should
 that the their them then there these they this those through to too under until up us use was we
 were what when where which while who whose will with would you your
 
-add begin begins called characters contain containing contains content conversation create
-decorated describe design dialogue duration ends exchange featuring feels fill generate give goes
-include includes including keep layout level line lines located long map max maximum mood must name
-named need needs number once outline pacing pick place placed player plot put rated rating record
-required scene seconds setting short show starts story strategy style talk talks tell titled
-transition type want write
+add appear begin begins called characters contain containing contains content conversation create
+decorated describe design dialogue duration ends enemies enemy exchange featuring feels fill
+generate give goes guarded include includes including keep layout level line lines located long map
+max maximum mood must name named need needs number once outline pacing pick place placed player plot
+put rated rating record required scene seconds setting short show starts story strategy style talk
+talks tell titled transition type want write
 """)
 )
 _WORDS: Final = {str(number): word for number, word in enumerate(NUMBERS)}
@@ -47,8 +47,8 @@ _UNWANTED: Final = re.compile(
     r"(?<![^\W_])(?:avoid\w*|without|except|never|not?|nothing|leave out|exclude)(?![^\W_])[^.;\n]*",
     re.IGNORECASE,
 )
-#: The name of a field at the beginning of a line or after a semicolon.
-_LABEL: Final = re.compile(r"(?m)(?:^|(?<=;))[^\w;\n]{0,8}[^\W_]+(?:[ _-][^\W_]+){0,3}[ \t]{0,8}[:=]")
+#: The name of a field at the beginning of a line or after a sign.
+_LABEL: Final = re.compile(r"(?m)(?:^|(?<=[;,./]))[^\w;,./\n]{0,8}[^\W_]+(?:[ _-][^\W_]+){0,3}[ \t]{0,8}[:=]")
 #: Fields that say how, not what.
 _HOW: Final = re.compile(
     r"(?mi)(?:^|(?<=;))[^\w;\n]{0,8}(?:content rules|duration in seconds|enabled|fallback|generation ?type|intimacy|language|"
@@ -147,8 +147,12 @@ async def best(
 
     async def another(number: int, left_s: float) -> Answer | None:
         seed = (task.seed + number * _STRIDE) % 2**63
+        # A nat more each time.
+        again = msgspec.structs.replace(
+            task, seed=seed, timeout_s=left_s, insistence=float(number.bit_length())
+        )
         try:
-            return await write(msgspec.structs.replace(task, seed=seed, timeout_s=left_s))
+            return await write(again)
         except EngineError:
             # There is a draft already.
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 import torch
@@ -22,12 +24,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 class Page:
-    """A text that is written with a guide, on logits that are all equal."""
+    """A text that is written with a guide, where a token is about as likely as all others together."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, words=WORDS) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, words=WORDS, insistence=0.0) -> None:
         self._tokenizer = tokenizer
         self._guides = Guides(tokenizer, len(tokenizer), frozenset({tokenizer.eos_token_id}))
-        guide = self._guides.guide(words)
+        guide = self._guides.guide(words, insistence)
         assert guide is not None
         self.guide: Guide = guide
 
@@ -38,14 +40,22 @@ class Page:
         self.guide.take(self.ids(text))
         return self
 
-    def nats(self, text: str, logits: torch.Tensor | None = None) -> float:
-        """What the first token of a text is shifted by."""
-        given = torch.zeros(2, len(self._tokenizer)) if logits is None else logits
-        shifted = given.clone()
-        self._guides.weigh(shifted, {1: self.guide})
-        assert torch.equal(shifted[0], given[0])
+    def nats(self, text: str, *, likely: float = 0.4, rather: str = " and") -> float:
+        """What the first token of a text is shifted by.
+
+        Args:
+            text: as the page might go on.
+            likely: the token's probability.
+            rather: what all that is left of the odds is for.
+        """
         token = self.ids(text)[0]
-        return float(shifted[1, token] - given[1, token])
+        logits = torch.full((2, len(self._tokenizer)), -50.0)
+        logits[1, self.ids(rather)[0]] = math.log(1 - likely)
+        logits[1, token] = math.log(likely)
+        shifted = logits.clone()
+        self._guides.weigh(shifted, {1: self.guide})
+        assert torch.equal(shifted[0], logits[0])
+        return round(float(shifted[1, token] - logits[1, token]), 3)
 
 
 def test_without_words_there_is_no_guide(tokenizer) -> None:
@@ -71,10 +81,20 @@ def test_either_spelling_is_the_word(tokenizer) -> None:
 
 def test_what_the_model_holds_for_out_of_place_stays_out(tokenizer) -> None:
     page = Page(tokenizer).write("There is a")
-    logits = torch.zeros(2, len(tokenizer))
-    logits[1, page.ids(" lantern")[0]] = -8.0
-    logits[1, page.ids(" Quavelmoth")[0]] = -5.0
-    assert page.nats(" lantern", logits) == page.nats(" Quavelmoth", logits) == 0
+    assert (page.nats(" Quavelmoth", likely=0.0031), page.nats(" Quavelmoth", likely=0.0029)) == (4, 0)
+    assert (page.nats(" lantern", likely=0.0011), page.nats(" lantern", likely=0.0009)) == (6, 0)
+
+
+def test_who_insists_weighs_more_and_takes_what_is_less_likely(tokenizer) -> None:
+    page = Page(tokenizer, insistence=2).write("There is a")
+    assert (page.nats(" Quavelmoth", likely=0.0012), page.nats(" Quavelmoth", likely=0.001)) == (6, 0)
+    assert page.nats(" lantern") == 8
+
+
+def test_where_a_number_belongs_no_word_begins(tokenizer) -> None:
+    page = Page(tokenizer).write("platform_1 at 120,")
+    assert page.nats(" lantern", likely=0.2, rather=" 340") == 0
+    assert page.nats(" lantern", likely=0.2, rather=" the") == 6
 
 
 def test_a_word_that_was_begun_is_spelled_to_its_end(tokenizer) -> None:
@@ -82,7 +102,7 @@ def test_a_word_that_was_begun_is_spelled_to_its_end(tokenizer) -> None:
     page = Page(tokenizer)
     page.guide.take([first])
     for piece in pieces:
-        assert page.guide.bonuses()[piece][0] == 6
+        assert page.guide.bonuses(piece)[piece][0] == 6
         page.guide.take([piece])
     assert page.guide.complete
     assert page.nats("house") == page.nats("_stair") == -6
@@ -117,7 +137,7 @@ def test_a_word_that_the_vocabulary_cannot_write_is_passed_over(unknown) -> None
         unk_token=unknown,
     )
     page = Page(words, (("quay",), ("coin",)))
-    assert (page.nats("coin"), page.nats("?")) == (4, 0)
+    assert (page.nats("coin", rather="o"), page.nats("?", rather="o")) == (4, 0)
 
 
 def wanting(engine: Engine) -> list:

@@ -54,8 +54,8 @@ def test_held_out_wishes_are_followed_as_far_as_the_card_says(house):
         seed=1,
     )
     kept = [says(prose, fact) for one, prose in zip(examples, proses, strict=True) for fact in one.facts]
-    # 85 % of 2,447 facts on the card, 83 % of these; another processor rounds differently.
-    assert sum(kept) >= 0.77 * len(kept)
+    # 87 % of 2,447 facts on the card, 89 % of these; another processor rounds differently.
+    assert sum(kept) >= 0.82 * len(kept)
 
 
 def test_the_pipeline_keeps_nearly_everything_that_is_asked_for():
@@ -76,5 +76,5 @@ def test_given_prose_becomes_its_json(house):
         seed=1,
     )
     table = structured(examples, [one.prose for one in examples], texts, known=True)
-    # 92 % on the card, 96 % of these.
-    assert table["fields right"].percent >= 88
+    # 93 % on the card, 97 % of these.
+    assert table["fields right"].percent >= 90

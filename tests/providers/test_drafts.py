@@ -122,6 +122,7 @@ async def test_the_draft_with_most_words_is_taken_and_all_are_paid_for() -> None
     assert how == "best of 4: 3 of 5 words of the wish"
     assert len({TASK.seed, *(each.seed for each in writer.asked)}) == 4
     assert [each.timeout_s for each in writer.asked] == [8.0, 6.0, 6.0]
+    assert [each.insistence for each in writer.asked] == [1, 2, 2]
 
 
 async def test_no_more_are_written_than_it_takes() -> None:
