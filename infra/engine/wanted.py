@@ -89,6 +89,8 @@ class Guide:
         self._missing = set(range(len(words)))
         #: The one after the last that came: lists keep their order.
         self._next = 0
+        #: What :meth:`_beginning` found, within a word and outside.
+        self._made: dict[bool, dict[int, tuple[float, float]]] = {}
         #: What the last tokens may be the beginning of, and how many tokens of it are there.
         self._begun: list[tuple[int, tuple[int, ...], int]] = []
         #: The last token is the last of a wanted word.
@@ -111,8 +113,10 @@ class Guide:
             if spaced or not self._inside
         ]
         whole = {number for number, word, at in found if at == len(word)}
-        self._missing -= whole
-        self._next = max(whole, default=self._next - 1) + 1
+        if whole:
+            self._missing -= whole
+            self._next = max(whole) + 1
+            self._made.clear()
         self.complete = bool(whole)
         self._begun = [each for each in found if each[2] < len(each[1])]
         *lines, self._line = (self._line + self._spelling.texts[token]).split("\n")
@@ -133,14 +137,22 @@ class Guide:
         Args:
             likeliest: the token that the model would rather have.
         """
-        made: dict[int, tuple[float, float]] = {}
         # Where a number belongs a word is out of place, however evenly the numbers share the odds.
-        words = () if self._spelling.texts[likeliest].strip().isdigit() else self._spelt.items()
-        for first, spelt in words:
-            may = {number for number, _, spaced in spelt if spaced or not self._inside} & self._missing
-            if may:
-                made[first] = self._turn if self._next in may else self._begin
-        return made | self._numbering() | {word[at]: (_SPELL, _SPELL_FROM) for _, word, at in self._begun}
+        number = self._spelling.texts[likeliest].strip().isdigit()
+        begun = {word[at]: (_SPELL, _SPELL_FROM) for _, word, at in self._begun}
+        return ({} if number else self._beginning()) | self._numbering() | begun
+
+    def _beginning(self) -> dict[int, tuple[float, float]]:
+        """For words that are missing; made anew when one came."""
+        inside = self._inside
+        if inside not in self._made:
+            found: dict[int, tuple[float, float]] = {}
+            for first, spelt in self._spelt.items():
+                may = {number for number, _, spaced in spelt if spaced or not inside} & self._missing
+                if may:
+                    found[first] = self._turn if self._next in may else self._begin
+            self._made[inside] = found
+        return self._made[inside]
 
     def _numbering(self) -> dict[int, tuple[float, float]]:
         """For a list that goes on as long as was said, and for an end where it is complete."""
@@ -185,19 +197,24 @@ class Guides:
             return
         if whole := [row for row, guide in guides.items() if guide.complete]:
             logits[whole] += self._spelling.apart.to(logits.device)
-        likeliest: list[int] = logits.argmax(dim=-1).tolist()
+        best, likeliest = (each.tolist() for each in logits.max(dim=-1))
         wanted = [
-            (place, row, token, *how)
-            for place, (row, guide) in enumerate(guides.items())
+            (row, token, *how)
+            for row, guide in guides.items()
             for token, how in guide.bonuses(likeliest[row]).items()
         ]
         if not wanted:
             return
-        places, rows, tokens, nats, least = (
-            torch.tensor(part, device=logits.device) for part in zip(*wanted, strict=True)
-        )
+        rows, tokens, *_ = map(list, zip(*wanted, strict=True))
+        found: list[float] = logits[rows, tokens].tolist()
+        # Nothing is likelier than the likeliest: most rows need no sum of all their odds.
+        near = [
+            (value, *each)
+            for value, each in zip(found, wanted, strict=True)
+            if value >= best[each[0]] + each[3]
+        ]
         # Each row by itself: what it gets must not depend on how many there are.
-        total = torch.stack([logits[row].logsumexp(dim=-1) for row in guides])
-        found = logits[rows, tokens]
-        likely = found >= total[places] + least
-        logits[rows, tokens] = found + torch.where(likely, nats, 0.0)
+        total = {row: float(logits[row].logsumexp(dim=-1)) for row in {each[1] for each in near}}
+        for value, row, token, nats, least in near:
+            if value >= total[row] + least:
+                logits[row, token] += nats
