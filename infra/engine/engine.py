@@ -198,7 +198,7 @@ class Engine:
             self._rows.clear()
             self._waiting.clear()
         for future in left:
-            settle(future, error=self._end)
+            settle(future, self._end)
         if not self._ready.done():
             self._ready.set_exception(self._end)
 
@@ -243,7 +243,7 @@ class Engine:
                 )
             except EngineError as error:
                 self.stats.failed += 1
-                settle(job.future, error=error)
+                settle(job.future, error)
                 continue
             self._rows.append(row)
 
@@ -261,7 +261,7 @@ class Engine:
                 self._waiting.remove(job)
         for job in late:
             self.stats.failed += 1
-            settle(job.future, error=Overdue(f"waited for {job.task.timeout_s:g} s and was not begun"))
+            settle(job.future, Overdue(f"waited for {job.task.timeout_s:g} s and was not begun"))
 
     def _step(self) -> None:
         self.stats.steps += 1
@@ -381,7 +381,7 @@ class Engine:
     def _fail(self, row: Row, error: EngineError) -> None:
         self.stats.failed += 1
         self._leave(row)
-        settle(row.future, error=error)
+        settle(row.future, error)
 
     def _leave(self, row: Row) -> None:
         """Free the row's slot; the last row takes its place."""

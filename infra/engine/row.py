@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from infra.engine.sampling import Choice
-from infra.engine.task import Answer
+from infra.engine.task import Answer, EngineError
 from infra.engine.text import Writer
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from infra.engine.grammar import Matcher
-    from infra.engine.task import EngineError, OnText, Task
+    from infra.engine.task import OnText, Task
     from infra.engine.wanted import Guide
 
 
@@ -139,11 +139,11 @@ class Row:
         )
 
 
-def settle(future: Future[Answer], answer: Answer | None = None, *, error: EngineError | None = None) -> None:
+def settle(future: Future[Answer], outcome: Answer | EngineError) -> None:
     """End a future that its owner may have cancelled at this very moment."""
     if not future.set_running_or_notify_cancel():
         return
-    if error is not None:
-        future.set_exception(error)
+    if isinstance(outcome, EngineError):
+        future.set_exception(outcome)
     else:
-        future.set_result(answer)  # pyright: ignore[reportArgumentType] - one of the two is given
+        future.set_result(outcome)

@@ -90,6 +90,9 @@ def provided(
         return (await provider.generate(prompt, params)).text
 
     async def every() -> list[str]:
-        return await asyncio.gather(*(one(number, *each) for number, each in enumerate(wishes)))
+        try:
+            return await asyncio.gather(*(one(number, *each) for number, each in enumerate(wishes)))
+        finally:
+            (await provider.ready()).close()
 
     return asyncio.run(every())

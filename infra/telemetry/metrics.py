@@ -64,6 +64,7 @@ class Exporter:
 
     Raises:
         OSError: nothing can listen there.
+        OverflowError: there is no such port.
     """
 
     def __init__(self, address: str, breakers: Sequence[Breaker]) -> None:
@@ -85,9 +86,9 @@ class Exporter:
 
 
 def exporter(address: str, breakers: Sequence[Breaker], log: Any) -> Exporter | None:
-    """The exporter; ``None``, and a line in the log, where the address is taken: work goes on without it."""
+    """The exporter; ``None``, and a line in the log, where nothing can listen: work goes on without it."""
     try:
         return Exporter(address, breakers)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         log.warning("no metrics", address=address, problem=str(error), fix="UNDERSTUDY_METRICS")
         return None

@@ -60,3 +60,9 @@ def test_an_address_that_is_taken_is_told_and_work_goes_on() -> None:
     assert [(line["event"], line["address"], line["fix"]) for line in logs] == [
         ("no metrics", address, "UNDERSTUDY_METRICS")
     ]
+
+
+def test_a_port_that_does_not_exist_is_told_and_work_goes_on() -> None:
+    with capture_logs() as logs:
+        assert exporter("127.0.0.1:99999", [], structlog.get_logger()) is None
+    assert [line["event"] for line in logs] == ["no metrics"]
