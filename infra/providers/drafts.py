@@ -124,7 +124,13 @@ def _neighbours(text: str) -> set[tuple[str, str]]:
 
 
 async def best(
-    write: Callable[[Task], Awaitable[Answer]], task: Task, first: Answer, *, wish: str, drafts: int
+    write: Callable[[Task], Awaitable[Answer]],
+    task: Task,
+    first: Answer,
+    *,
+    wish: str,
+    drafts: int,
+    within_s: float,
 ) -> tuple[Answer, str]:
     """The draft that lacks least of the wish: the first that has everything, else one of several.
 
@@ -136,6 +142,7 @@ async def best(
         first: the first draft.
         wish: what was asked for.
         drafts: how many there may be.
+        within_s: seconds for all of them, the first included.
 
     Returns:
         the draft with the tokens of all of them, and how it was found for the attempt's ``why``.
@@ -158,7 +165,7 @@ async def best(
             return None
 
     written, asked, total_s = [first], 1, first.total_s
-    while asked < drafts and all(map(lacks, written)) and (left_s := task.timeout_s - total_s) > 0:
+    while asked < drafts and all(map(lacks, written)) and (left_s := within_s - total_s) > 0:
         numbers = range(asked, min(2 * asked, drafts))
         found = await asyncio.gather(*(another(number, left_s) for number in numbers))
         asked += len(numbers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -76,11 +77,14 @@ class LocalProvider:
             prose, wish = schema is None and prompt.stage == _PROSE, last_quoted(prompt.text)
             if prose and self._guided:
                 task = replace(task, wanted=spelled(wish))
+            within_s = _for_drafts(prompt, params)
             answer = await engine.write(task, on_token)
             drafts = min(self._drafts, prompt.drafts or self._drafts)
             if prose and drafts > 1 and params.temperature > 0:
                 first = answer
-                answer, how = await best(engine.write, task, first, wish=wish, drafts=drafts)
+                answer, how = await best(
+                    engine.write, task, first, wish=wish, drafts=drafts, within_s=within_s
+                )
                 note = "; ".join(each for each in (note, how) if each)
                 if on_token is not None and answer.text != first.text:
                     on_token(f"\n\n{answer.text}")
@@ -177,6 +181,13 @@ class LocalProvider:
             tokenize=False,
         )
         return tuple(tokenizer.encode(str(spoken), add_special_tokens=False))
+
+
+def _for_drafts(prompt: Prompt, params: Params) -> float:
+    """Seconds for all drafts of a call: no more than half of what is left of its request, for that needs a document."""
+    left_s = prompt.spender.deadline_at_ms / 1000 - time.time() if prompt.spender else 0.0
+    # A late replay has no deadline any more.
+    return min(params.timeout_s, left_s / 2) if left_s > 0 else params.timeout_s
 
 
 def drafts_of(settings: Local) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from contracts.content.registry import Registry
 from contracts.errors import ErrorCode, ProviderError
 from contracts.events import Params
 from contracts.ports import Prompt
+from contracts.purse import Spender
 from contracts.quoting import quoted
 from infra import doctor
 from infra.providers.breaker import Breaker, State
@@ -55,6 +57,16 @@ async def test_as_many_drafts_are_written_as_there_is_room_for(folders, paid, wr
     engine.close()
     assert engine.stats.answered == written
     assert done.note.startswith(f"best of {written}: " if written > 1 else "")
+
+
+@pytest.mark.parametrize(("left_s", "written"), [(0.001, 1), (60, 4), (-5, 4)])
+async def test_drafts_leave_a_request_time_for_its_document(folders, left_s, written) -> None:
+    made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=4, max_len=512, drafts=4))
+    engine = await made.ready()
+    spender = Spender(deadline_at_ms=int((time.time() + left_s) * 1000))
+    await made.generate(replace(PROMPT, text=quoted("a quince"), spender=spender), PARAMS)
+    engine.close()
+    assert engine.stats.answered == written
 
 
 async def test_only_a_guided_model_hears_of_the_words_in_a_wish(folders) -> None:

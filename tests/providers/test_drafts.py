@@ -87,7 +87,7 @@ def test_words_are_spelled_as_in_the_wish_and_numbers_in_both_ways() -> None:
 @pytest.mark.timeout(20)
 async def test_no_wish_takes_long_to_read(wish: str) -> None:
     writer = Writer(answer(wish))
-    await best(writer, TASK, answer(f"{wish}\nTwo {wish}"), wish=f"lake {wish}", drafts=2)
+    await best(writer, TASK, answer(f"{wish}\nTwo {wish}"), wish=f"lake {wish}", drafts=2, within_s=10)
     assert len(spelled(f"{wish} " + " ".join(f"moon{'x' * number}" for number in range(99)))) <= MOST_SPELLED
 
 
@@ -107,7 +107,7 @@ def test_lists_that_are_not_as_long_as_they_say_are_counted(text: str, wrong: in
 
 async def test_a_first_draft_with_every_word_is_the_only_one() -> None:
     writer, first = Writer(), answer("A frozen lake: two platforms, a lantern.")
-    assert await best(writer, TASK, first, wish=WISH, drafts=4) == (first, "")
+    assert await best(writer, TASK, first, wish=WISH, drafts=4, within_s=10) == (first, "")
     assert writer.asked == []
 
 
@@ -115,7 +115,7 @@ async def test_the_draft_with_most_words_is_taken_and_all_are_paid_for() -> None
     writer = Writer(
         answer("A frozen lake."), answer("A frozen lake, a lantern.", total_s=3.0), answer("Lake.")
     )
-    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=4)
+    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=4, within_s=10)
     assert chosen.text == "A frozen lake, a lantern."
     assert (chosen.prompt_tokens, chosen.completion_tokens, chosen.total_s) == (40, 12, 7.0)
     assert chosen.strict
@@ -128,13 +128,15 @@ async def test_the_draft_with_most_words_is_taken_and_all_are_paid_for() -> None
 async def test_no_more_are_written_than_it_takes() -> None:
     whole = answer("A frozen lake: two platforms, a lantern.")
     writer = Writer(answer("A lake."), answer("A lake."), whole)
-    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=8)
+    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=8, within_s=10)
     assert (chosen.text, how) == (whole.text, "best of 4: 5 of 5 words of the wish")
 
 
 async def test_of_equally_complete_drafts_the_one_that_keeps_names_together_is_taken() -> None:
     writer = Writer(answer("A frozen lake: two platforms."))
-    chosen, _ = await best(writer, TASK, answer("Two platforms. A lake, frozen."), wish=WISH, drafts=2)
+    chosen, _ = await best(
+        writer, TASK, answer("Two platforms. A lake, frozen."), wish=WISH, drafts=2, within_s=10
+    )
     assert chosen.text == "A frozen lake: two platforms."
 
 
@@ -142,24 +144,24 @@ async def test_a_list_that_is_not_as_long_as_it_says_is_written_again() -> None:
     whole = "A frozen lake, a lantern.\nTwo platforms: one; two."
     writer = Writer(answer(whole))
     first = answer("A frozen lake, a lantern.\nTwo platforms: one.")
-    chosen, _ = await best(writer, TASK, first, wish=WISH, drafts=2)
+    chosen, _ = await best(writer, TASK, first, wish=WISH, drafts=2, within_s=10)
     assert chosen.text == whole
 
 
 async def test_a_draft_that_was_cut_off_is_the_last_choice() -> None:
     writer = Writer(answer("A frozen lake, two platforms, a", finish_reason="length"))
-    chosen, _ = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=2)
+    chosen, _ = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=2, within_s=10)
     assert chosen.text == "A lake."
 
 
 async def test_what_fails_leaves_the_first_draft_and_no_promise_to_repeat_it() -> None:
     writer = Writer(Busy("full"), Overdue("late"))
-    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=3)
+    chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=3, within_s=10)
     assert (chosen.text, chosen.strict) == ("A lake.", False)
     assert how == "best of 1: 1 of 5 words of the wish"
 
 
 async def test_no_time_is_left_for_another() -> None:
     writer, late = Writer(), answer("A lake.", total_s=10.0)
-    assert await best(writer, TASK, late, wish=WISH, drafts=4) == (late, "")
+    assert await best(writer, TASK, late, wish=WISH, drafts=4, within_s=10) == (late, "")
     assert writer.asked == []
