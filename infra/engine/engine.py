@@ -53,7 +53,7 @@ class Engine:
     """Writes answers with one model.
 
     Args:
-        loaded: the model.
+        loaded: the model; from the start on the engine's alone.
         rows: requests that are written at once.
         max_len: positions of a row; at most the model's window.
         queue: requests that may wait beside those that are written.
@@ -67,19 +67,6 @@ class Engine:
         self.strict = strict
         self.max_len = min(max_len, loaded.window)
         self.stats = Stats()
-        config: Any = loaded.model.config.get_text_config()
-        heads = config.num_attention_heads
-        slots = Slots(
-            layers=config.num_hidden_layers,
-            rows=rows,
-            kv_heads=getattr(config, "num_key_value_heads", None) or heads,
-            max_len=self.max_len,
-            head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
-            dtype=loaded.dtype,
-            device=loaded.device,
-        )
-        self._forward = Forward(loaded.model, slots, rows=rows, strict=strict)
-        self._slots = slots
         self._most = rows
         #: Rows at once; fewer than the most after memory ran out.
         self._limit = rows
@@ -182,7 +169,7 @@ class Engine:
         torch.set_flush_denormal(True)
         try:
             with torch.inference_mode():
-                self._check()
+                self._prepare()
                 while self._wait():
                     self._drop()
                     self._admit()
@@ -202,9 +189,22 @@ class Engine:
         if not self._ready.done():
             self._ready.set_exception(self._end)
 
-    def _check(self) -> None:
+    def _prepare(self) -> None:
+        # In this thread: each that computes has workers of its own, and with more of them than cores all are slower.
+        config: Any = self.loaded.model.config.get_text_config()
+        heads = config.num_attention_heads
         try:
-            self._forward.check(self._known())
+            self._slots = Slots(
+                layers=config.num_hidden_layers,
+                rows=self._most,
+                kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+                max_len=self.max_len,
+                head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+                dtype=self.loaded.dtype,
+                device=self.loaded.device,
+            )
+            self._forward = Forward(self.loaded.model, self._slots, rows=self._most, strict=self.strict)
+            self._forward.start(self._known())
         except Exception as error:
             raise Unloadable(f"the model {self.loaded.name} cannot be run here: {error}") from error
         self._ready.set_result(None)

@@ -94,10 +94,10 @@ class Forward:
         self._slots = slots
         self._all = rows
         self._strict = strict
-        self._pass: Pass = Lean(model, slots) if Lean.fits(model) else Stock(model, slots)
+        self._pass: Pass = Stock(model, slots)
 
-    def check(self, tokens: Sequence[int]) -> None:
-        """Compare a pass in two pieces with the model's own.
+    def start(self, tokens: Sequence[int]) -> None:
+        """Take the faster pass where there is one, and compare it, in two pieces, with the model's own.
 
         Args:
             tokens: any that the model knows.
@@ -107,6 +107,8 @@ class Forward:
         """
         given = (list(tokens) * _PROBE)[:_PROBE]
         own: Tensor = self._model(torch.tensor([given], device=self._slots.device)).logits[0, -1].float()
+        if Lean.fits(self._model):
+            self._pass = Lean(self._model, self._slots)
         self([0], [0], [given[:-2]], alone=True)
         ours = self([0], [_PROBE - 2], [given[-2:]], alone=True)[0]
         difference = float((ours - own).norm() / own.norm())

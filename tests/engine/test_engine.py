@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 
@@ -30,6 +32,33 @@ def test_greedy_text_is_what_generate_writes(folders, kind, strict) -> None:
         engine.close()
     assert answer.text == loaded.tokenizer.decode(ids[0][len(task.prompt) :], skip_special_tokens=True)
     assert (answer.prompt_tokens, answer.strict) == (len(task.prompt), strict)
+
+
+_WORKERS = """
+import os, sys, torch
+from infra.engine.engine import Engine
+from infra.engine.load import load
+from infra.engine.task import Task
+def threads():
+    return len(os.listdir("/proc/self/task"))
+engine = Engine(load(sys.argv[1], device="cpu"), rows=16, max_len=512)
+engine.start()
+engine.submit(Task(prompt=(5,) * 99, max_tokens=2)).result()
+before = threads()
+torch.ones(1 << 22).exp_()
+print(threads() - before, torch.get_num_threads() - 1)
+engine.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_no_thread_but_the_engines_computes(folders) -> None:
+    # With workers for two threads there are more than cores: none waits awake, and each product takes longer.
+    ran = subprocess.run(
+        [sys.executable, "-c", _WORKERS, str(folders("qwen2", 1))], capture_output=True, text=True, check=True
+    )
+    new, workers = ran.stdout.split()
+    assert new == workers
 
 
 def test_strict_text_is_the_same_alone_and_in_a_batch(strict: Engine) -> None:

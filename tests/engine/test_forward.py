@@ -9,6 +9,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
+from infra.engine import product
 from infra.engine.cache import Slots
 from infra.engine.engine import Engine
 from infra.engine.files import Unloadable
@@ -78,12 +79,21 @@ def own(model: PreTrainedModel, texts: list[list[int]]) -> torch.Tensor:
 TEXTS = [list(range(3, 40)), [7, 8, 9], [100, 50, 25, 12, 6, 3, 150, 75], [11] * 20]
 
 
+def started(model: PreTrainedModel, *, strict: bool = False) -> Forward:
+    forward = Forward(model, slots_for(model), rows=4, strict=strict)
+    forward.start([3, 4, 5])
+    return forward
+
+
 @pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("name", [*FAMILY, *OTHERS])
-def test_rows_of_different_lengths_get_the_models_own_logits(name, strict) -> None:
+@pytest.mark.parametrize(
+    ("name", "large"), [*((name, 2**18) for name in [*FAMILY, *OTHERS]), *((name, 1) for name in FAMILY)]
+)
+def test_rows_of_different_lengths_get_the_models_own_logits(name, large, strict, monkeypatch) -> None:
+    monkeypatch.setattr(product, "_LARGE", large)
     model = built(name, **{**FAMILY, **OTHERS}[name])
     wanted = own(model, TEXTS)
-    forward = Forward(model, slots_for(model), rows=4, strict=strict)
+    forward = started(model, strict=strict)
     assert isinstance(forward._pass, Lean if name in FAMILY else Stock)
     if strict:
         for row, text in enumerate(TEXTS):
@@ -107,14 +117,14 @@ def test_rows_of_different_lengths_get_the_models_own_logits(name, strict) -> No
 def test_a_packed_model_still_writes_the_same_by_itself(name) -> None:
     model = built(name, **FAMILY[name])
     before = own(model, TEXTS)
-    Forward(model, slots_for(model), rows=4, strict=False)
+    started(model)
     assert torch.allclose(own(model, TEXTS), before, atol=1e-5)
 
 
 def test_packing_keeps_one_copy_of_the_weights() -> None:
     model = built("Qwen2", tie_word_embeddings=True)
     size = sum(parameter.numel() for parameter in model.parameters())
-    Forward(model, slots_for(model), rows=4, strict=False)
+    started(model)
     stored = {
         parameter.untyped_storage().data_ptr(): parameter.untyped_storage()
         for parameter in model.parameters()
@@ -124,7 +134,7 @@ def test_packing_keeps_one_copy_of_the_weights() -> None:
 
 def test_some_rows_are_read_while_others_wait() -> None:
     model = built("Llama")
-    forward = Forward(model, slots_for(model), rows=4, strict=False)
+    forward = started(model)
     forward([0, 1, 2, 3], [0] * 4, [text[:-1] for text in TEXTS], alone=True)
     some = [0, 2]
     found = forward(
