@@ -61,6 +61,8 @@ def pick(logits: Tensor, choices: Sequence[Choice]) -> list[int]:
 
 def _draw(shares: _Row, choice: Choice) -> int:
     """A token of the nucleus: the likeliest ones, up to the one that reaches ``top_p`` (Holtzman 2019)."""
+    if choice.top_p >= 1:
+        return _among(shares.cumsum(dtype=np.float64), choice)
     total = float(shares.sum(dtype=np.float64))
     # All tokens below this together are less than what the nucleus leaves out: only the others have
     # to be sorted, some dozens where a model knows what it wants.
@@ -72,8 +74,14 @@ def _place(shares: _Row, total: float, choice: Choice) -> int:
     order = np.argsort(-shares, kind="stable")
     reached = shares[order].cumsum(dtype=np.float64)
     last = min(int(np.searchsorted(reached, choice.top_p * total)), len(reached) - 1)
-    luck = uniform(choice.seed, choice.index) * reached[last]
-    return int(order[min(int(np.searchsorted(reached, luck, side="right")), last)])
+    return int(order[_among(reached[: last + 1], choice)])
+
+
+def _among(reached: np.ndarray[Any, np.dtype[np.float64]], choice: Choice) -> int:
+    """Where the random number falls, in sums from the first share to the last."""
+    last = int(np.searchsorted(reached, reached[-1]))
+    luck = uniform(choice.seed, choice.index) * reached[-1]
+    return min(int(np.searchsorted(reached, luck, side="right")), last)
 
 
 def _fetched(shares: Tensor, choices: Sequence[Choice]) -> list[int]:
