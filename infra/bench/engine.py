@@ -25,7 +25,7 @@ from contracts.content.registry import CONTENTS, MODELS
 from infra.bench import gguf, random_models
 from infra.bench.memory import resident
 from infra.bench.pipeline import Say
-from infra.bench.writers import PATIENCE_S, Generate, Llama, Ours, Padded, Writer, Written
+from infra.bench.writers import PATIENCE_S, Others, Ours, Written, timed
 from infra.engine.engine import Engine
 from infra.engine.files import folder_of
 from infra.engine.grammar import Grammars
@@ -34,12 +34,16 @@ from infra.engine.task import Answer, Stats, Task
 from infra.house_model.files import WEIGHTS
 
 HOUSE: Final = "house"
+_OURS: Final = "ours"
 #: Requests at once.
 AT: Final = (1, 4, 16)
 #: Most tokens of a prompt.
 _PROMPT: Final = 64
 #: Late arrivals, one after another, and requests that are alone; medians of both.
-_LATE: Final = 9
+_LATE: Final = 25
+#: Late arrivals come within so many times of what a lone request takes: several steps, so that all moments
+#: of a step are as likely.
+_MOMENTS: Final = 10
 #: Tokens of a structured answer for each of a plain one: a small layout needs some 150.
 _LONGER: Final = 3
 #: Seconds in which a batch has begun to write.
@@ -124,13 +128,18 @@ def measure(name: str, source: Path, scratch: Path, plan: Plan, say: Say) -> dic
     sizes = {"before": resident()}
     loaded = replace(load(str(folder_of(str(source))), device="cpu", dtype="float32"), ends=frozenset())
     sizes["loaded"] = resident()
+    parameters = sum(each.numel() for each in loaded.model.parameters())
     positions = min(loaded.window, _PROMPT * 4 + _LONGER * plan.tokens)
     engine = Engine(loaded, rows=most, max_len=positions)
     engine.start()
     sizes["started"] = resident()
     prompts = _prompts(loaded, most)
+    absent = gguf.missing()
+    file = None if absent else scratch / "model.gguf"
+    if file is not None:
+        gguf.convert(source, file)
+    others = Others(source, file, rows=most, longest=_PROMPT, positions=positions)
     try:
-        others, absent = _others(source, scratch, most, positions)
         plain = _plain(name, engine, others, prompts, plan, say)
         say(f"{name}: late arrivals")
         late = _late_arrival(engine, prompts)
@@ -138,12 +147,14 @@ def measure(name: str, source: Path, scratch: Path, plan: Plan, say: Say) -> dic
         grammar = {**_layouts(engine, prompts, plan), **_compiled(loaded, plan.rounds)}
     finally:
         engine.close()
-    for contender, why in absent.items():
-        say(f"{name}: {contender} {why}")
-        plain["tokens_per_s"][contender] = why
+        others.close()
+    if absent:
+        why = f"is not installed ({', '.join(absent)}): {gguf.INSTALL}"
+        say(f"{name}: llama_cpp {why}")
+        plain["tokens_per_s"]["llama_cpp"] = why
     return {
         "architecture": loaded.model.config.model_type,
-        "parameters": sum(each.numel() for each in loaded.model.parameters()),
+        "parameters": parameters,
         "vocabulary": loaded.vocabulary,
         **plain,
         "late_arrival": late,
@@ -159,50 +170,41 @@ def _prompts(loaded: Loaded, count: int) -> list[list[int]]:
     return [whole[number : number + longest - number * longest // (2 * count)] for number in range(count)]
 
 
-def _others(
-    source: Path, scratch: Path, rows: int, positions: int
-) -> tuple[dict[str, Writer], dict[str, str]]:
-    """Who else writes, and who cannot and why."""
-    own = load(str(source), device="cpu", dtype="float32")
-    others: dict[str, Writer] = {"generate": Generate(own), "padded": Padded(own)}
-    if missing := gguf.missing():
-        return others, {"llama_cpp": f"is not installed ({', '.join(missing)}): {gguf.INSTALL}"}
-    file = scratch / "model.gguf"
-    gguf.convert(source, file)
-    others["llama_cpp"] = Llama(file, own, rows=rows, longest=_PROMPT, positions=positions)
-    return others, {}
-
-
 def _plain(
-    name: str, engine: Engine, others: dict[str, Writer], prompts: list[list[int]], plan: Plan, say: Say
+    name: str, engine: Engine, others: Others, prompts: list[list[int]], plan: Plan, say: Say
 ) -> dict[str, Any]:
     """Tokens per second of everybody, and whether they write the same."""
-    writers: dict[str, Writer] = {"ours": Ours(engine), **others}
+    ours = Ours(engine)
+
+    def write(who: str, count: int, tokens: int) -> tuple[list[Written], float]:
+        some = prompts[:count]
+        return timed(ours, some, tokens) if who == _OURS else others.write(who, some, tokens)
+
+    writers = (_OURS, *others.names)
     best: dict[str, dict[str, float]] = {who: {} for who in writers}
     answers: dict[str, dict[str, list[Written]]] = {who: {} for who in writers}
     shares: dict[str, dict[str, float]] = {}
-    for writer in writers.values():
-        writer.write(prompts[:1], 2)
+    for who in writers:
+        write(who, 1, 2)
     for number in range(plan.rounds):
         for count in plan.at:
             at = str(count)
-            for who, writer in writers.items():
+            for who in writers:
                 say(f"{name}, round {number + 1} of {plan.rounds}, {count} at once: {who}")
                 before = msgspec.structs.asdict(engine.stats)
-                began = time.perf_counter()
-                answers[who][at] = writer.write(prompts[:count], plan.tokens)
-                taken = time.perf_counter() - began
+                answers[who][at], taken = write(who, count, plan.tokens)
                 speed = sum(answer.tokens for answer in answers[who][at]) / taken
                 if speed > best[who].get(at, 0):
                     best[who][at] = speed
-                    if who == "ours":
+                    if who == _OURS:
                         shares[at] = _shares(before, engine.stats, taken)
     return {
         "tokens_per_s": {
             who: {at: round(speed, 1) for at, speed in speeds.items()} for who, speeds in best.items()
         },
         "ratios": {
-            who: {at: round(best["ours"][at] / speed, 2) for at, speed in best[who].items()} for who in others
+            who: {at: round(best[_OURS][at] / speed, 2) for at, speed in best[who].items()}
+            for who in others.names
         },
         "tokens": {
             who: {at: sum(one.tokens for one in written) for at, written in by_count.items()}
@@ -262,7 +264,7 @@ def _late_arrival(engine: Engine, prompts: list[list[int]]) -> dict[str, Any]:
     ]
     if not all(event.wait(_BEGUN_S) for event in begun):
         raise TimeoutError(f"{len(crowd)} requests have not begun to write within {_BEGUN_S:g} s")
-    beside = firsts(2 * statistics.median(alone))
+    beside = firsts(_MOMENTS * statistics.median(alone))
     # Fewer at the end than at the beginning: the figure is too good.
     left = sum(not future.done() for future in crowd)
     for future in crowd:

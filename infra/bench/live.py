@@ -156,6 +156,12 @@ def faults(one: Asked, given: Given) -> tuple[str, ...]:
 def words(content: Any) -> str:
     """Every text and number of a document, one per line; tags and ids also as words of their own."""
     lines = "\n".join(str(value) for _, value in evaluate.leaves(content))
+    match content:
+        case {"mood_from": before, "mood_to": after}:
+            # Two fields hold what a wish says in one piece.
+            lines += f"\nfrom {before} to {after}"
+        case _:
+            pass
     return f"{lines}\n{lines.replace('_', ' ')}"
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -10,7 +14,7 @@ import torch
 
 from infra.bench.gguf import LlamaCpp
 from infra.engine.engine import Engine
-from infra.engine.load import Loaded
+from infra.engine.load import Loaded, load
 from infra.engine.task import Task
 
 #: Seconds that a request may take: on a slow machine too it is measured, not given up.
@@ -108,6 +112,55 @@ class Llama:
     def write(self, prompts: list[list[int]], tokens: int) -> list[Written]:
         """The answers, in the order of the prompts."""
         return [told(self._loaded, ids) for ids in self._inner.write(prompts, tokens)]
+
+
+class Others:
+    """Everybody but us, in a process of their own.
+
+    In one process with the engine there would be workers for two threads that compute, and more of
+    them than cores: everybody would be slower.
+
+    Args:
+        source: the model's folder.
+        file: the model in llama.cpp's format, if it is to write.
+        rows: requests at once.
+        longest: most tokens of a prompt.
+        positions: most tokens of prompt and answer.
+    """
+
+    def __init__(self, source: Path, file: Path | None, *, rows: int, longest: int, positions: int) -> None:
+        self.names = ("generate", "padded", *(() if file is None else ("llama_cpp",)))
+        self._given = (source, file, rows, longest, positions)
+        self._process = ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+
+    def write(self, who: str, prompts: list[list[int]], tokens: int) -> tuple[list[Written], float]:
+        """The answers of one of them, in the order of the prompts, and the seconds that it took."""
+        return self._process.submit(_written, self._given, who, prompts, tokens).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.shutdown()
+
+
+def _written(
+    given: tuple[Any, ...], who: str, prompts: list[list[int]], tokens: int
+) -> tuple[list[Written], float]:
+    return timed(_others(*given)[who], prompts, tokens)
+
+
+@cache
+def _others(source: Path, file: Path | None, rows: int, longest: int, positions: int) -> dict[str, Writer]:
+    own = load(str(source), device="cpu", dtype="float32")
+    others: dict[str, Writer] = {"generate": Generate(own), "padded": Padded(own)}
+    if file is not None:
+        others["llama_cpp"] = Llama(file, own, rows=rows, longest=longest, positions=positions)
+    return others
+
+
+def timed(writer: Writer, prompts: list[list[int]], tokens: int) -> tuple[list[Written], float]:
+    """The answers, and the seconds that they took."""
+    began = time.perf_counter()
+    return writer.write(prompts, tokens), time.perf_counter() - began
 
 
 def told(loaded: Loaded, ids: list[int]) -> Written:

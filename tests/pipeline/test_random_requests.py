@@ -134,3 +134,4 @@ def test_a_result_that_is_not_live_and_names_no_code_is_found() -> None:
 
 def test_what_a_wish_names_is_looked_for_in_the_content() -> None:
     assert "a lost key" in live.words({"entities": [{"id": "a_lost_key", "x": 1, "y": 2}]})
+    assert "from calm to tense" in live.words({"mood_from": "calm", "mood_to": "tense"})
