@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,6 +26,7 @@ from infra.engine.grammar import Grammars
 from infra.engine.row import Row, settle
 from infra.engine.sampling import pick
 from infra.engine.task import Answer, Busy, EngineError, OnText, Overdue, Stats, Task, TooLong
+from infra.engine.threads import Threads
 from infra.engine.wanted import Guides
 
 if TYPE_CHECKING:
@@ -205,6 +206,8 @@ class Engine:
             )
             self._forward = Forward(self.loaded.model, self._slots, rows=self._most, strict=self.strict)
             self._forward.start(self._known())
+            # The number of threads changes the last bits.
+            self._threads = nullcontext() if self.strict or self.loaded.device.type != "cpu" else Threads()
         except Exception as error:
             raise Unloadable(f"the model {self.loaded.name} cannot be run here: {error}") from error
         self._ready.set_result(None)
@@ -295,9 +298,10 @@ class Engine:
         began = time.perf_counter()
         chunks = [row.pending[:most] for row in rows]
         try:
-            logits = self._forward(
-                [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=alone
-            )
+            with self._threads:
+                logits = self._forward(
+                    [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=alone
+                )
             self.stats.forward_s += time.perf_counter() - began
             self._took(rows, chunks, logits)
         except (torch.OutOfMemoryError, MemoryError) as error:

@@ -1,0 +1,72 @@
+"""Does the engine give way where others compute, and come back when they have done?"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from infra.engine import threads
+from infra.engine.threads import Threads
+
+
+class Cores:
+    """Time that passes as told; stands in for the clocks, and notes how many threads are used."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+        self.wall = self.cpu = 100.0
+        self.used = most
+        monkeypatch.setattr(threads.time, "monotonic", lambda: self.wall)
+        monkeypatch.setattr(threads.time, "thread_time", lambda: self.cpu)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: most)
+        monkeypatch.setattr(torch, "set_num_threads", self._use)
+        self._threads = Threads()
+
+    def _use(self, number: int) -> None:
+        self.used = number
+
+    def pass_by(self, seconds: float, *, held: float) -> list[int]:
+        """Passes of 10 ms for so long, in which the thread has a core for a share of the time."""
+        seen: list[int] = []
+        for _ in range(round(seconds / 0.01)):
+            with self._threads:
+                self.wall += 0.01
+                self.cpu += 0.01 * held
+            seen.append(self.used)
+        return seen
+
+
+def test_all_threads_are_used_while_nobody_else_computes(monkeypatch) -> None:
+    assert set(Cores(monkeypatch, 4).pass_by(20, held=0.97)) == {4}
+
+
+def test_fewer_are_used_while_cores_are_taken(monkeypatch) -> None:
+    cores = Cores(monkeypatch, 4)
+    assert cores.pass_by(0.04, held=0.6) == [4] * 4
+    assert cores.pass_by(0.2, held=0.6)[-1] == 1
+    assert set(cores.pass_by(5, held=0.6)) == {1}
+
+
+def test_all_are_used_again_when_the_cores_are_free(monkeypatch) -> None:
+    cores = Cores(monkeypatch, 4)
+    cores.pass_by(0.2, held=0.6)
+    assert cores.pass_by(3, held=1.0)[-1] == 4
+
+
+def test_the_longer_cores_are_taken_the_rarer_more_are_tried(monkeypatch) -> None:
+    cores = Cores(monkeypatch, 2)
+    tried: list[int] = []
+    for _ in range(6):
+        # With one thread it has a core, with two it has not.
+        for _ in range(1000):
+            cores.pass_by(0.01, held=1.0 if cores.used == 1 else 0.6)
+            tried.append(cores.used)
+    first, last = tried[:1000].count(2), tried[-1000:].count(2)
+    assert 0 < last < first < 100
+
+
+def test_time_between_passes_does_not_count(monkeypatch) -> None:
+    cores = Cores(monkeypatch, 2)
+    for _ in range(100):
+        cores.pass_by(0.01, held=1.0)
+        cores.wall += 1
+    assert cores.used == 2
