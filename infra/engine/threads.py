@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 #: Seconds of computing after which the share of a core is judged.
-_WINDOW_S: Final = 0.05
+_WINDOW_S: Final = 0.15
 #: Share of the time that a thread which is always awake has a core, if nobody takes it.
 _ALONE: Final = 0.85
 #: Seconds with fewer threads until more are tried; each failure doubles them, each success halves them.
 _SHORTEST_S: Final = 0.5
-_LONGEST_S: Final = 8.0
+_LONGEST_S: Final = 16.0
 
 
 class Threads:

@@ -41,27 +41,27 @@ def test_all_threads_are_used_while_nobody_else_computes(monkeypatch) -> None:
 
 def test_fewer_are_used_while_cores_are_taken(monkeypatch) -> None:
     cores = Cores(monkeypatch, 4)
-    assert cores.pass_by(0.04, held=0.6) == [4] * 4
-    assert cores.pass_by(0.2, held=0.6)[-1] == 1
+    assert cores.pass_by(0.1, held=0.6) == [4] * 10
+    assert cores.pass_by(0.4, held=0.6)[-1] == 1
     assert set(cores.pass_by(5, held=0.6)) == {1}
 
 
 def test_all_are_used_again_when_the_cores_are_free(monkeypatch) -> None:
     cores = Cores(monkeypatch, 4)
-    cores.pass_by(0.2, held=0.6)
+    cores.pass_by(0.4, held=0.6)
     assert cores.pass_by(3, held=1.0)[-1] == 4
 
 
 def test_the_longer_cores_are_taken_the_rarer_more_are_tried(monkeypatch) -> None:
     cores = Cores(monkeypatch, 2)
     tried: list[int] = []
-    for _ in range(6):
+    for _ in range(8):
         # With one thread it has a core, with two it has not.
         for _ in range(1000):
             cores.pass_by(0.01, held=1.0 if cores.used == 1 else 0.6)
             tried.append(cores.used)
-    first, last = tried[:1000].count(2), tried[-1000:].count(2)
-    assert 0 < last < first < 100
+    first, last = tried[:2000].count(2), tried[-2000:].count(2)
+    assert 0 < last < first < 300
 
 
 def test_time_between_passes_does_not_count(monkeypatch) -> None:
