@@ -179,7 +179,7 @@ class Local(_Part):
     max_len: int = Field(default=2048, ge=16, le=1_000_000)
     #: Requests that may wait beside those.
     queue: int = Field(default=256, ge=1, le=100_000)
-    #: The same bits whatever else is being written; costs a third under load, three quarters when alone.
+    #: The same bits whatever else is being written; costs nearly half under load, 70 % when alone.
     strict: bool = False
     #: Drafts of prose that are written at most, until one has every word that the wish names; the best is
     #: taken.  None: 8 by the house model, 1 by others.
