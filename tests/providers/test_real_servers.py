@@ -30,6 +30,7 @@ from contracts.result import Origin, Status, Tokens
 from infra.providers.mapping import Format
 from infra.providers.openai import OpenAIProvider
 from infra.settings import OpenAIServer
+from infra.stores.explicitness import Words
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
@@ -272,6 +273,7 @@ async def test_llama_cpp_writes_a_live_result_through_the_stages(llama: OpenAIPr
     ended = validate_repair.handle(
         received(structured.events[0], sequence=3, kind="custom"),
         contents=Registry(),
+        explicitness=Words(()),
         max_reasks=0,
         accept_filled=False,
     )
