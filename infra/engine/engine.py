@@ -168,6 +168,7 @@ class Engine:
     def _run(self) -> None:
         # Shares of unlikely tokens are tiny: computing with such numbers is slow, and changes nothing.
         torch.set_flush_denormal(True)
+        threads = torch.get_num_threads()
         try:
             with torch.inference_mode():
                 self._prepare()
@@ -180,6 +181,8 @@ class Engine:
             self._end = (
                 error if isinstance(error, EngineError) else EngineError(f"the engine broke down: {error!r}")
             )
+        # Whoever comes after starts with what was set last, in whichever thread.
+        torch.set_num_threads(threads)
         with self._wake:
             self._closing = True
             left = [row.future for row in self._rows] + [job.future for job in self._waiting]

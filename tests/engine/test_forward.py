@@ -114,14 +114,14 @@ def test_rows_of_different_lengths_get_the_models_own_logits(name, large, strict
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_a_packed_model_still_writes_the_same_by_itself(name) -> None:
+def test_a_model_with_nothing_packed_still_writes_the_same_by_itself(name) -> None:
     model = built(name, **FAMILY[name])
     before = own(model, TEXTS)
     started(model)
     assert torch.allclose(own(model, TEXTS), before, atol=1e-5)
 
 
-def test_packing_keeps_one_copy_of_the_weights() -> None:
+def test_joining_matrices_keeps_one_copy_of_the_weights() -> None:
     model = built("Qwen2", tie_word_embeddings=True)
     size = sum(parameter.numel() for parameter in model.parameters())
     started(model)

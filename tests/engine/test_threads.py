@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from infra.engine import threads
+from infra.engine.engine import Engine
+from infra.engine.load import Loaded
+from infra.engine.task import Task
 from infra.engine.threads import Threads
 
 
@@ -70,3 +75,21 @@ def test_time_between_passes_does_not_count(monkeypatch) -> None:
         cores.pass_by(0.01, held=1.0)
         cores.wall += 1
     assert cores.used == 2
+
+
+@pytest.mark.skipif(torch.get_num_threads() == 1, reason="one core: nothing to give way with")
+def test_an_engine_that_gave_way_leaves_all_threads_to_the_next(loaded: Loaded, monkeypatch) -> None:
+    monkeypatch.setattr(threads, "_ALONE", 2.0)
+    monkeypatch.setattr(threads, "_WINDOW_S", 0.0)
+
+    def used() -> int:
+        with ThreadPoolExecutor(1) as fresh:
+            return fresh.submit(torch.get_num_threads).result()
+
+    before = used()
+    made = Engine(loaded, rows=2, max_len=64)
+    made.start()
+    made.submit(Task(prompt=(5, 6), max_tokens=4)).result(60)
+    given_way = used()
+    made.close()
+    assert (given_way, used()) == (1, before)
