@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from contracts import events as ev
+from contracts.subjects import KINDS
 
 CLIENT: Final = "client"
 BROKER: Final = "broker"
@@ -143,7 +144,8 @@ ROWS: Final = (
         event="cancelled",
         published_by=(CLIENT, "context-build"),
         consumed_by=("fallback", "audit"),
-        stream=EVENTS,
+        # Whatever clients publish is kept apart from EVENTS, whose schedules and roll-ups they must not reach.
+        stream=REQUESTS,
         body=ev.Cancelled,
         says="nobody wants the content any more",
     ),
@@ -207,6 +209,9 @@ def stream_subjects(stream: str) -> tuple[str, ...]:
     """The subjects that a stream keeps."""
     if stream == DEAD:
         return ("dead.>", *ADVISORIES)
+    if stream == REQUESTS:
+        # Kind by kind: the broker refuses a mistyped kind and an id with a dot when they are published.
+        return tuple(f"gen.{row.event}.{kind}.*" for row in ROWS if row.stream == stream for kind in KINDS)
     return tuple(f"gen.{row.event}.>" for row in ROWS if row.stream == stream)
 
 

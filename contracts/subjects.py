@@ -10,7 +10,9 @@ import msgspec
 #: The built-in content kinds plus ``custom`` (the request brings its own JSON Schema).
 KINDS: Final = ("layout", "plot", "scene", "dialogue", "transition", "custom")
 #: What a request id may look like; it is a subject token.
-REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_:@-]{1,64}")
+#: A token that is no acceptable id and can still be answered on a subject of its own: no dot, no wildcard.
+_ANSWERABLE: Final = re.compile(r"(?![*>]$)[!-\-/-~]{1,255}")
 #: Stands in for the kind of a letter whose subject could not be read.
 UNKNOWN_KIND: Final = "unknown"
 
@@ -26,12 +28,17 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     request_id: str
 
+    @property
+    def acceptable(self) -> bool:
+        """Is the id one that a request may have?  If not, its request is rejected."""
+        return REQUEST_ID.fullmatch(self.request_id) is not None
+
     def __str__(self) -> str:
         return f"gen.{self.event}.{self.kind}.{self.request_id}"
 
 
 def parse(subject: str) -> Subject:
-    """Read ``gen.<event>.<kind>.<request_id>``.
+    """Read ``gen.<event>.<kind>.<request_id>``, also with an id that is not acceptable but can be answered.
 
     Raises:
         SubjectError: naming the token at fault.
@@ -44,8 +51,8 @@ def parse(subject: str) -> Subject:
     _, event, kind, request_id = tokens
     if kind not in KINDS:
         raise SubjectError(f"kind {kind!r} in the subject is unknown; use one of {', '.join(KINDS)}")
-    if not REQUEST_ID.fullmatch(request_id):
-        raise SubjectError(f"request id {request_id!r} in the subject must match [A-Za-z0-9_-]{{1,64}}")
+    if not _ANSWERABLE.fullmatch(request_id):
+        raise SubjectError(f"request id {request_id!r} in the subject must match {REQUEST_ID.pattern}")
     return Subject(event=event, kind=kind, request_id=request_id)
 
 

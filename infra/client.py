@@ -25,7 +25,7 @@ from contracts.errors import Unavailable, UnderstudyError, Unreadable
 from contracts.request import RequestError
 from infra import patience as waiting
 from infra.nats import log
-from infra.nats.connection import Unreachable, broker_url, dial
+from infra.nats.connection import Unreachable, dial
 from infra.nats.wire import PubAck, Wire
 from infra.runner.trace import child_of
 from infra.stores.assets import Assets
@@ -109,8 +109,12 @@ class Client:
         return cls(url)
 
     async def __aenter__(self) -> Self:
-        url = self._where if isinstance(self._where, str) else broker_url(self._where)
-        self._connection = await dial(url, name="understudy-client", on_reconnect=self._reconnected)
+        self._connection = await dial(
+            self._where,
+            name="understudy-client",
+            on_reconnect=self._reconnected,
+            on_disconnect=self.wire.suspend,
+        )
         await self.wire.open(self._connection)
         return self
 
@@ -136,6 +140,7 @@ class Client:
         return waiting.seconds(asked, default_deadline_ms=self._deadline_ms, templates=folder)
 
     def _reconnected(self) -> None:
+        self.wire.renew()
         for flag in self._waiting.values():
             flag.set()
 

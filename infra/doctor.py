@@ -17,7 +17,7 @@ from contracts import pipeline
 from contracts.errors import UnderstudyError
 from infra import child, runtime
 from infra.nats import drift, embedded, topology
-from infra.nats.connection import Unreachable, broker_url, dial
+from infra.nats.connection import Unreachable, broker_url, dial, shown
 from infra.providers.local import model_folder
 
 if TYPE_CHECKING:
@@ -213,13 +213,13 @@ def waiting(stream: str, stage: str, info: Mapping[str, Any]) -> Row:
 async def _broker(settings: Settings) -> tuple[Row, ...]:
     try:
         url = broker_url(settings)
-        nc = await dial(url, name="understudy doctor")
+        nc = await dial(url, name="understudy doctor", access=settings.nats)
     except Unreachable as error:
         return (_row("broker", "error", str(error), _UP),)
     try:
         version = nc.connected_server_version
         rows = [
-            _row("broker", "ok", url),
+            _row("broker", "ok", shown(url)),
             broker_version((version.major, version.minor, version.patch)),
             fsync(_sync_interval(settings)),
         ]

@@ -40,6 +40,10 @@ _ROOT = Path(__file__).resolve().parent.parent
 _SECRET: Final = re.compile(r"key|secret|password", re.IGNORECASE)
 
 
+#: Seconds without an acknowledgement after which another fallback takes over a message (rule 14).
+FALLBACK_ACK_WAIT_S: Final = 1.0
+
+
 class SettingsError(UnderstudyError):
     """A setting that cannot be used; the text names it, its value and what is allowed."""
 
@@ -203,6 +207,49 @@ class Broker(_Part):
     requests_max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
 
 
+class NatsTls(_Part):
+    """TLS towards an external broker; a URL with ``tls://`` asks for it too."""
+
+    #: True: refuse a broker that does not encrypt.
+    required: bool = False
+    #: Certificates of who signs the broker's; none: the system's.
+    ca: Path | None = None
+    #: This client's certificate, where the broker wants one.
+    cert: Path | None = None
+    #: Its key, where the certificate's file does not hold it.
+    key: Path | None = None
+    #: Name in the broker's certificate, where it is not the URL's.
+    hostname: str | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Is anything of it set?"""
+        return self.required or any((self.ca, self.cert, self.hostname))
+
+
+class NatsAccess(_Part):
+    """How an external broker is reached."""
+
+    #: URLs of a cluster's servers; another way to write ``nats_url`` with commas.
+    servers: tuple[str, ...] = ()
+    #: Credentials file (JWT and seed).
+    creds: Path | None = None
+    #: File with an NKey seed.
+    nkey: Path | None = None
+    tls: NatsTls = NatsTls()
+
+
+class Admission(_Part):
+    """How many requests may be open at once; what comes beyond is refused by the broker when it is published."""
+
+    #: Off: everything is accepted while REQUESTS has room.
+    enabled: bool = True
+    #: Open requests at most; fewer while answers come late.
+    most: int = Field(default=6000, ge=16, le=1_000_000)
+    #: Open requests that are always let in, however late answers come.
+    least: int = Field(default=64, ge=1, le=1_000_000)
+
+
 class Concurrency(_Part):
     """How many messages a stage works on at once, per process and stream."""
 
@@ -243,8 +290,10 @@ class Settings(BaseSettings):
     )
     config_file: ClassVar[Path | None] = None
 
-    #: Broker to use; none: the embedded one, found through ``<data_dir>/runtime.json``.
+    #: Broker to use, or several of one cluster with commas; none: the embedded one, found through
+    #: ``<data_dir>/runtime.json``.
     nats_url: str | None = None
+    nats: NatsAccess = NatsAccess()
     #: What the embedded broker and SQLite keep, and where the running pipeline is noted.
     data_dir: Path = Path(".understudy")
     #: An SQLAlchemy URL; none: SQLite in ``data_dir``.
@@ -269,6 +318,7 @@ class Settings(BaseSettings):
     local: Local = Local()
     broker: Broker = Broker()
     concurrency: Concurrency = Concurrency()
+    admission: Admission = Admission()
     audit: Audit = Audit()
     budgets: Budgets = Budgets()
     #: Deadline of requests that name none, ms.
@@ -305,6 +355,10 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return (init_settings, env_settings, InitSettingsSource(settings_cls, _read(cls.config_file)))
 
+    def ack_wait_of(self, stage: str) -> float:
+        """Seconds after which a stage's message goes to another worker; short where answers wait for it."""
+        return min(self.ack_wait, FALLBACK_ACK_WAIT_S) if stage == "fallback" else self.ack_wait
+
     @property
     def database(self) -> str:
         """The database's SQLAlchemy URL."""
@@ -323,7 +377,7 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"UNDERSTUDY_CONFIG names {config}, which is not a file")
     source = type("_Settings", (Settings,), {"config_file": found, "__module__": __name__})
     try:
-        return source(**overrides)
+        settings = source(**overrides)
     except ValidationError as error:
         lines = [_explain(item) for item in error.errors(include_url=False)]
         raise SettingsError("; ".join(lines)) from None
@@ -333,6 +387,9 @@ def load(**overrides: Any) -> Settings:
             f"a variable that sets a whole part of the settings must hold a JSON object: {error} "
             f"({error.__cause__})"
         ) from None
+    if settings.nats_url is None and settings.nats.servers:
+        return settings.model_copy(update={"nats_url": ",".join(settings.nats.servers)})
+    return settings
 
 
 def _read(config: Path | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from contracts.content.registry import Registry
 from contracts.envelope import Received
 from infra.building import context_ports, forms
 from infra.engine.task import EngineError
-from infra.nats import topology
+from infra.nats import connection, topology
 from infra.nats.accounts import Accounts
 from infra.nats.flights import Flights
 from infra.nats.ledger import Ledger
@@ -112,14 +112,15 @@ class Application:
         self._stopping = False
         self._watchdog = Watchdog()
         self.broker = NatsBroker(
-            settings.nats_url or "nats://127.0.0.1:4222",
+            connection.servers(settings.nats_url or "nats://127.0.0.1:4222"),
             apply_types=False,
             logger=None,
-            max_reconnect_attempts=-1,
             reconnect_time_wait=_RECONNECT_S,  # pyright: ignore[reportArgumentType] - seconds, fractions too
             reconnected_cb=self._reconnected,
             closed_cb=self._closed,
+            disconnected_cb=self._disconnected,
             graceful_timeout=settings.grace,
+            **connection.options(settings.nats),
         )
         handles = self._handles()
         gate = Gate()
@@ -284,6 +285,7 @@ class Application:
 
     async def _connect(self) -> None:
         client = await self.broker.connect()
+        connection.require_tls(client, self.settings.nats_url or "", self.settings.nats)
         await self.wire.open(client)
         if "context-build" in self.stages:
             await self.results.open()
@@ -311,10 +313,23 @@ class Application:
                     "model loaded", model=provider.model, seconds=round(time.monotonic() - began, 1)
                 )
 
+    async def _disconnected(self) -> None:
+        if not self._stopping:
+            self.log.warning("connection to the broker lost; trying to get it back", stages=self.stages)
+        self.wire.suspend()
+
     async def _reconnected(self) -> None:
+        at = self.broker_address()
+        self.log.info("connected to the broker again", broker=at, stages=self.stages)
         self.results.forget()
+        self.wire.renew()
         for subscriber in self.subscribers:
             subscriber.pull.renew()
+
+    def broker_address(self) -> str:
+        """Host and port of the broker that this process is connected to."""
+        url = self.wire.client.connected_url
+        return "" if url is None else f"{url.hostname}:{url.port}"
 
     async def _closed(self) -> None:
         if not self._stopping:

@@ -138,10 +138,10 @@ def purge(
 
 @asynccontextmanager
 async def _wire() -> AsyncGenerator[Wire]:
-    from infra.nats.connection import broker_url, dial
+    from infra.nats.connection import dial
     from infra.nats.wire import Wire
 
-    client = await dial(broker_url(console.settings()), name="understudy cache")
+    client = await dial(console.settings(), name="understudy cache")
     wire = Wire()
     try:
         await wire.open(client)

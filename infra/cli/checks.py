@@ -115,10 +115,10 @@ def doctor(json: Json = False) -> None:
 async def _with_broker(
     act: Callable[[Client, Settings], Awaitable[tuple[Change, ...]]],
 ) -> tuple[Change, ...]:
-    from infra.nats.connection import broker_url, dial
+    from infra.nats.connection import dial
 
     settings: Settings = console.settings()
-    nc = await dial(broker_url(settings), name="understudy-topology")
+    nc = await dial(settings, name="understudy-topology")
     try:
         return await act(nc, settings)
     finally:

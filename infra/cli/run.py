@@ -51,7 +51,7 @@ def run(
 
         url = broker_url(settings)
         # A stage waits for a lost broker for ever; one that was never there is a mistake to tell.
-        await (await dial(url, name="understudy-run")).close()
+        await (await dial(url, name="understudy-run", access=settings.nats)).close()
         found = settings.model_copy(update={"nats_url": url})
         return await wiring.run_stages(found, names, json_ready=json)
 

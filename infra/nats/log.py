@@ -19,6 +19,7 @@ from nats.js import errors as js_errors
 
 from contracts import pipeline, subjects
 from contracts.errors import UnderstudyError
+from infra.nats.lookup import said_nothing
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -89,9 +90,8 @@ async def read(
             return entry is None
 
         end = await wire.call(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(query), collect=collect)
+        _check_end(end, stream)
         headers = end.headers or {}
-        if headers.get("Status") == "503":
-            raise StreamMissing(stream)
         for entry in found:
             yield entry
         if not found or int(headers.get("Nats-Num-Pending", "0")) == 0:
@@ -239,9 +239,17 @@ async def _until_lost(
 
 async def _one(wire: Wire, stream: str, query: dict[str, object]) -> Entry | None:
     answer = await wire.call(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(query))
+    entry = _entry(answer)
+    if entry is None:
+        _check_end(answer, stream)
+    return entry
+
+
+def _check_end(answer: Msg, stream: str) -> None:
+    """What is no entry must be an end: a stranger's message may have a header ``Status`` too."""
     if (answer.headers or {}).get("Status") == "503":
         raise StreamMissing(stream)
-    return _entry(answer)
+    said_nothing(answer)
 
 
 def _entry(msg: Msg) -> Entry | None:

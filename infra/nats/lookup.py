@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from contracts import pipeline, subjects
+from contracts.errors import Unavailable
 from contracts.ports import StoredRequest
 
 if TYPE_CHECKING:
@@ -33,10 +34,30 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
 
 
+#: What a direct get answers for "there is none", and at the end of several.
+_NONE: Final = frozenset({"404", "204"})
+
+
+def said_nothing(msg: Msg) -> bool:
+    """Is this the end of an answer, or the answer that there is none?  Only that means not found.
+
+    Raises:
+        Unavailable: nobody could look: no stream or no leader answers, or the broker refuses.
+    """
+    headers = msg.headers or {}
+    if "Nats-Sequence" in headers:
+        return False
+    status = headers.get("Status", "none")
+    if status in _NONE:
+        return True
+    why = headers.get("Description", "") or ("no stream answers" if status == "503" else "")
+    raise Unavailable(f"the log cannot be read: status {status} {why}".rstrip())
+
+
 def _stored(msg: Msg) -> Stored | None:
-    headers = dict(msg.headers or {})
-    if "Nats-Sequence" not in headers:
+    if said_nothing(msg):
         return None
+    headers = dict(msg.headers or {})
     return Stored(
         subject=headers["Nats-Subject"],
         sequence=int(headers["Nats-Sequence"]),
@@ -123,12 +144,13 @@ class Lookup:
     async def _ended(self, ids: list[str], ended: set[str]) -> None:
         def collect(msg: Msg) -> bool:
             headers = msg.headers or {}
-            if "Status" in headers:
+            if "Nats-Subject" not in headers:
                 return True
             ended.add(headers["Nats-Subject"].rpartition(".")[2])
             return False
 
         query = {"multi_last": [subjects.any_kind("result", one) for one in ids]}
-        await self._wire.call(
+        end = await self._wire.call(
             f"$JS.API.DIRECT.GET.{pipeline.EVENTS}", msgspec.json.encode(query), collect=collect
         )
+        said_nothing(end)

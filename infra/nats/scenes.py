@@ -13,6 +13,7 @@ from contracts.errors import NewerVersion, Unreadable
 from contracts.events import Plotted
 from contracts.ports import Ending, Seen
 from contracts.result import Origin, Status
+from infra.nats.lookup import said_nothing
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -65,15 +66,16 @@ class LoggedScenes:
 
         def collect(msg: Msg) -> bool:
             headers = msg.headers or {}
-            if "Status" in headers:
+            if "Nats-Subject" not in headers:
                 return True
             found[headers["Nats-Subject"].rpartition(".")[2]] = _ending(msg.data)
             return False
 
         query = {"multi_last": [subjects.any_kind("result", each) for each in request_ids]}
-        await self._wire.call(
+        end = await self._wire.call(
             f"$JS.API.DIRECT.GET.{pipeline.EVENTS}", msgspec.json.encode(query), collect=collect
         )
+        said_nothing(end)
         return found
 
 

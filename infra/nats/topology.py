@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,7 +24,7 @@ from nats import errors as nats_errors
 
 from contracts import pipeline
 from contracts.errors import Unavailable, UnderstudyError
-from infra.nats import drift, ledger
+from infra.nats import drift, ledger, migration
 from infra.nats.connection import dial
 from infra.nats.drift import Change, Severity, Topology, diff
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Severity", "Topology", "diff"]
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 #: EVENTS may take this many times the bytes of REQUESTS.
 EVENTS_FACTOR: Final = 12
 #: KV buckets and how long their keys live at most, in seconds; 0: as long as each key says.
@@ -46,6 +47,9 @@ EXIT_STATUS: Final = 78
 _NS: Final = 10**9
 _DAY: Final = 86_400 * _NS
 _DUPLICATES: Final = 120 * _NS
+#: The least that the broker takes.  Publishers of requests need none: an id is used once, whatever the window;
+#: within it the broker acknowledges a second message with the same ``Nats-Msg-Id`` and does not store it.
+_NO_DUPLICATES: Final = _NS // 10
 _TIMEOUT_S: Final = 10.0
 _NOT_FOUND: Final = 404
 
@@ -70,6 +74,7 @@ def wanted(settings: Settings) -> Topology:
             replicas,
             max_age=7 * _DAY,
             max_bytes=settings.broker.requests_max_bytes,
+            duplicate_window=_NO_DUPLICATES,
             allow_atomic=True,
         ),
         _stream(
@@ -140,7 +145,7 @@ def _consumer(route: pipeline.Route, settings: Settings) -> dict[str, Any]:
         "deliver_policy": "all",
         "replay_policy": "instant",
         "ack_policy": "explicit",
-        "ack_wait": int(settings.ack_wait * _NS),
+        "ack_wait": int(settings.ack_wait_of(route.stage) * _NS),
         "max_deliver": -1,
         # Messages parked by a delayed nak count against it: three of them would stop a consumer.
         "max_ack_pending": -1,
@@ -207,6 +212,10 @@ async def apply(nc: Client, settings: Settings, *, force: bool = False) -> tuple
     """
     topology = wanted(settings)
     present = await actual(nc, topology)
+    if migration.is_former(present.streams):
+        call = partial(_call, nc, label="the streams' new subjects")
+        await migration.migrate(nc, call, wanted=topology.streams, present=present.streams)
+        present = await actual(nc, topology)
     changes = diff(topology, present)
     for name, config in topology.streams.items():
         mine = _of(changes, "stream", name)
@@ -229,7 +238,7 @@ async def apply_at(url: str, settings: Settings, *, force: bool = False) -> tupl
         Unreachable: no broker there.
         Unavailable: no answer.
     """
-    nc = await dial(url, name="understudy topology")
+    nc = await dial(url, name="understudy topology", access=settings.nats)
     try:
         return await apply(nc, settings, force=force)
     finally:

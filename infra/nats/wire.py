@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from nats import errors as nats_errors
 
+from contracts import envelope
 from contracts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -62,12 +63,28 @@ _Collector = Callable[["Msg"], bool]
 
 
 class _Call:
-    __slots__ = ("collect", "due", "future")
+    __slots__ = ("collect", "due", "future", "headers", "lost", "payload", "repeat", "sent", "subject")
 
-    def __init__(self, future: asyncio.Future[Msg], due: float, collect: _Collector | None) -> None:
-        self.future = future
+    def __init__(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str] | None,
+        *,
+        due: float,
+        collect: _Collector | None,
+        repeat: bool,
+    ) -> None:
+        self.subject = subject
+        self.payload = payload
+        self.headers = headers
+        self.future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self.due = due
         self.collect = collect
+        self.repeat = repeat
+        self.sent = False
+        #: Went out over a connection that is gone.
+        self.lost = False
 
 
 class Wire:
@@ -85,6 +102,9 @@ class Wire:
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._sweep: asyncio.TimerHandle | None = None
+        #: Set while calls can be sent.
+        self._up = asyncio.Event()
+        self._repeats: set[asyncio.Task[None]] = set()
 
     async def open(self, nc: Client) -> None:
         """Listen for answers on a connected client."""
@@ -93,6 +113,7 @@ class Wire:
         self._subscription = await nc.subscribe(
             f"{self._inbox}.*", cb=self._answered, pending_msgs_limit=0, pending_bytes_limit=0
         )
+        self._up.set()
 
     async def close(self) -> None:
         """Stop listening; calls still open raise ``Unavailable``."""
@@ -118,14 +139,18 @@ class Wire:
         headers: dict[str, str] | None = None,
         *,
         collect: _Collector | None = None,
+        repeat: bool = True,
     ) -> Msg:
         """Send one message and wait for its answer.
+
+        While the connection is lost the call waits for it; one that was under way is sent again at once.
 
         Args:
             subject: where to.
             payload: bytes.
             headers: NATS headers.
             collect: for calls with several answers: takes each one, true on the last.
+            repeat: it may be sent again after a lost connection; else ``Unavailable`` is raised then.
 
         Raises:
             Unavailable: no answer in time, or no connection.
@@ -134,28 +159,80 @@ class Wire:
         loop = asyncio.get_running_loop()
         self._next += 1
         token = str(self._next)
-        future: asyncio.Future[Msg] = loop.create_future()
-        self._calls[token] = _Call(future, loop.time() + self._timeout, collect)
+        due = loop.time() + self._timeout
+        call = self._calls[token] = _Call(subject, payload, headers, due=due, collect=collect, repeat=repeat)
         if self._sweep is None:
             self._sweep = loop.call_later(self._timeout / 5, self._overdue)
         try:
-            await self.client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
-            return await future
+            if self._up.is_set():
+                await self._send(token, call)
+            else:
+                call.lost = True
+            return await call.future
         except _UNSENT as error:
             raise Unavailable(f"the broker cannot be reached: {error}") from error
         finally:
             self._calls.pop(token, None)
 
-    async def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> PubAck:
+    async def _send(self, token: str, call: _Call) -> None:
+        call.sent = True
+        await self.client.publish(
+            call.subject, call.payload, reply=f"{self._inbox}.{token}", headers=call.headers
+        )
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        repeat: bool | None = None,
+    ) -> PubAck:
         """Publish to JetStream and wait for the acknowledgement.
+
+        Args:
+            subject: where to.
+            payload: bytes.
+            headers: NATS headers.
+            repeat: as in :meth:`call`; by default what has no condition: the broker refuses the second of two
+                equal conditional publishes, also to the one who sent both.
 
         Raises:
             Unavailable: no acknowledgement in time, or no stream listens on the subject.
         """
-        answer = await self.call(subject, payload, headers)
+        if repeat is None:
+            repeat = headers is None or envelope.EXPECTED_LAST not in headers
+        answer = await self.call(subject, payload, headers, repeat=repeat)
         if not answer.data:
             raise Unavailable(f"no stream takes {subject}; is the topology applied?")
         return _decode_ack(answer.data)
+
+    def suspend(self) -> None:
+        """The connection is lost: what is under way will not be answered over it."""
+        self._up.clear()
+        for call in self._calls.values():
+            call.lost = True
+
+    def renew(self) -> None:
+        """There is a connection again: send once more what had no answer (rule 16)."""
+        self._up.set()
+        task = asyncio.get_running_loop().create_task(self._repeat())
+        self._repeats.add(task)
+        task.add_done_callback(self._repeats.discard)
+
+    async def _repeat(self) -> None:
+        for token, call in list(self._calls.items()):
+            if not call.lost or call.future.done():
+                continue
+            if call.sent and not call.repeat:
+                call.future.set_exception(Unavailable("the connection was lost before the broker answered"))
+                continue
+            call.lost = False
+            try:
+                await self._send(token, call)
+            except (*_UNSENT, OSError) as error:
+                if not call.future.done():
+                    call.future.set_exception(Unavailable(f"the broker cannot be reached: {error}"))
 
     async def _answered(self, msg: Msg) -> None:
         call = self._calls.get(msg.subject[len(self._inbox) + 1 :])

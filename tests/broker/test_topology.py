@@ -172,9 +172,9 @@ async def test_a_stage_refuses_another_ack_wait_and_apply_repairs_it(
 ) -> None:
     slower = load(data_dir=settings.data_dir, ack_wait=25.0)
     with pytest.raises(TopologyError, match="ack_wait is 10 s, wanted 25 s"):
-        await topology.require(nc, slower, ("fallback",))
+        await topology.require(nc, slower, ("context-build",))
     await topology.apply(nc, slower)
-    await topology.require(nc, slower, ("fallback",))
+    await topology.require(nc, slower, ("context-build",))
 
 
 async def test_a_consumer_that_must_be_made_again_goes_on_where_it_was(

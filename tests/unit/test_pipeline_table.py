@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import stages
-from contracts import pipeline
+from contracts import pipeline, subjects
 
 PARTIES = {*pipeline.STAGES, pipeline.CLIENT, pipeline.BROKER}
 
@@ -64,4 +64,13 @@ def test_a_stage_binds_one_consumer_per_stream() -> None:
 
 def test_every_routed_subject_is_kept_by_its_stream() -> None:
     for route in pipeline.routes():
-        assert set(route.subjects) <= set(pipeline.stream_subjects(route.stream))
+        kept = pipeline.stream_subjects(route.stream)
+        for subject in route.subjects:
+            assert any(each.startswith(subject.removesuffix(">")) for each in kept), subject
+
+
+def test_clients_publish_to_requests_alone_and_by_known_kinds() -> None:
+    published = {row.event for row in pipeline.ROWS if pipeline.CLIENT in row.published_by}
+    assert {row.stream for row in pipeline.ROWS if row.event in published} == {pipeline.REQUESTS}
+    kept = pipeline.stream_subjects(pipeline.REQUESTS)
+    assert set(kept) == {f"gen.{event}.{kind}.*" for event in published for kind in subjects.KINDS}

@@ -32,7 +32,10 @@ def test_a_timer_has_a_slot_behind_its_id() -> None:
         ("gen.requested.novel.a", "kind 'novel' in the subject is unknown; use one of layout"),
         ("gen.requested.layout.ä", "request id 'ä' in the subject must match"),
         ("gen.requested.layout.", "request id '' in the subject must match"),
-        (f"gen.requested.layout.{'a' * 65}", "must match"),
+        (f"gen.requested.layout.{'a' * 256}", "must match"),
+        ("gen.requested.layout.*", "must match"),
+        ("gen.requested.layout.>", "must match"),
+        ("gen.requested.layout.a b", "must match"),
         ("gen.requested.layout.a\n", "must match"),
     ],
 )
@@ -49,4 +52,16 @@ def test_no_text_breaks_the_reader(text) -> None:
     except subjects.SubjectError:
         return
     assert read.kind in subjects.KINDS
-    assert subjects.REQUEST_ID.fullmatch(read.request_id)
+    assert read.acceptable == (subjects.REQUEST_ID.fullmatch(read.request_id) is not None)
+
+
+@pytest.mark.parametrize("request_id", ["player:42", "a@b", "x" * 64])
+def test_natural_ids_are_acceptable(request_id) -> None:
+    assert subjects.parse(subjects.gen("requested", "layout", request_id)).acceptable
+
+
+@pytest.mark.parametrize("request_id", ["a$", "a*b", "x" * 65, "#1", "{}", "a/b", "~"])
+def test_a_token_that_is_no_id_can_still_be_answered(request_id) -> None:
+    read = subjects.parse(subjects.gen("requested", "layout", request_id))
+    assert read.request_id == request_id
+    assert not read.acceptable

@@ -82,7 +82,9 @@ _FOREIGN = {"metadata": {drift.VERSION_KEY: topology.VERSION}}
         pytest.param({"deny_purge": True}, Severity.UNSAFE, id="deny-purge"),
         pytest.param({"allow_direct": False}, Severity.UPDATE, id="ability-off"),
         pytest.param({"subjects": []}, Severity.UPDATE, id="subject-missing"),
-        pytest.param({"subjects": ["gen.requested.>", "x"]}, Severity.UNSAFE, id="subject-extra"),
+        pytest.param(
+            {"subjects": [*pipeline.stream_subjects(_STREAM), "x"]}, Severity.UNSAFE, id="subject-extra"
+        ),
         pytest.param({"num_replicas": 3}, Severity.INFO, id="more-replicas"),
     ],
 )
