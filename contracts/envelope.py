@@ -24,7 +24,7 @@ EXPECTED_LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 SCHEDULE: Final = "Nats-Schedule"
 SCHEDULE_TARGET: Final = "Nats-Schedule-Target"
 
-_TYPE: Final = re.compile(r"dev\.understudy\.gen\.([a-z_]+)\.v(\d+)")
+_TYPE: Final = re.compile(r"dev\.understudy\.gen\.([a-z_]+)\.v(\d{1,9})")
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -58,12 +58,12 @@ class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-def message_id(request_id: str, stage: str, event: str, attempt: int | str) -> str:
-    """The deduplication id of rule 2."""
-    return f"{request_id}:{stage}:{event}:{attempt}"
+def message_id(request_id: str, sequence: int, stage: str, event: str, attempt: int | str) -> str:
+    """The deduplication id of rule 2; the request's sequence tells two lives of one id apart."""
+    return f"{request_id}:{sequence}:{stage}:{event}:{attempt}"
 
 
-def headers(
+def headers(  # noqa: PLR0913 - one for each header
     *,
     name: str,
     version: int,
@@ -73,6 +73,7 @@ def headers(
     attempt: int | str,
     time: str,
     traceparent: str,
+    request_seq: int = 0,
 ) -> dict[str, str]:
     """The headers of one event.
 
@@ -85,9 +86,10 @@ def headers(
         attempt: the event's attempt, or what else tells it from the stage's other events.
         time: RFC 3339 with zone.
         traceparent: W3C trace context.
+        request_seq: sequence of the request in REQUESTS; 0: not known, and the broker looks for no duplicate.
     """
-    ident = message_id(request_id, stage, name, attempt)
-    return {
+    ident = message_id(request_id, request_seq, stage, name, attempt)
+    found = {
         "ce-specversion": "1.0",
         "ce-id": ident,
         "ce-type": f"{TYPE_PREFIX}{name}.v{version}",
@@ -96,8 +98,10 @@ def headers(
         "ce-time": time,
         "ce-datacontenttype": "application/json",
         "traceparent": traceparent,
-        MSG_ID: ident,
     }
+    if request_seq:
+        found[MSG_ID] = ident
+    return found
 
 
 #: Only stages publish events; one that cannot be read is our defect, not the client's.
@@ -123,14 +127,7 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
         if SCHEDULE not in message_headers:
             raise Unreadable(f"a timer needs the header {SCHEDULE}", code=_DEFECT)
         return Scheduled(body=body)
-    found = _TYPE.fullmatch(message_headers.get("ce-type", ""))
-    if found is not None:
-        if found[1] != name:
-            raise Unreadable(f"header ce-type says {found[1]!r}, the subject says {name!r}", code=_DEFECT)
-        row = pipeline.ROW_OF.get(name)
-        known = row.body.version if row is not None and row.body is not None else 1
-        if int(found[2]) > known:
-            raise NewerVersion(f"{name} v{found[2]} is newer than v{known}, which this build reads")
+    check_version(name, message_headers)
     try:
         if name == "requested":
             return Requested(body=body)
@@ -140,6 +137,24 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
         return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"the body of {name} cannot be read: {error}", code=_DEFECT) from None
+
+
+def check_version(name: str, message_headers: Mapping[str, str]) -> None:
+    """Compare the header ``ce-type`` with the event's name and the version that this build reads.
+
+    Raises:
+        Unreadable: it names another event.
+        NewerVersion: it names a later version.
+    """
+    found = _TYPE.fullmatch(message_headers.get("ce-type", ""))
+    if found is None:
+        return
+    if found[1] != name:
+        raise Unreadable(f"header ce-type says {found[1]!r}, the subject says {name!r}", code=_DEFECT)
+    row = pipeline.ROW_OF.get(name)
+    known = row.body.version if row is not None and row.body is not None else 1
+    if int(found[2]) > known:
+        raise NewerVersion(f"{name} v{found[2]} is newer than v{known}, which this build reads")
 
 
 def address(subject: str) -> subjects.Subject:

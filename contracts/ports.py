@@ -119,6 +119,8 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     #: Broker's timestamp, ms since the epoch.
     time_ms: int
+    #: Why this build cannot read it: a version that is newer.
+    newer: str = ""
 
 
 class Log(Protocol):

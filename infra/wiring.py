@@ -26,9 +26,11 @@ from infra.building import context_ports, forms
 from infra.engine.task import EngineError
 from infra.nats import connection, topology
 from infra.nats.accounts import Accounts
+from infra.nats.clock import EVERY_S, BrokerClock
 from infra.nats.flights import Flights
 from infra.nats.ledger import Ledger
 from infra.nats.lookup import Lookup
+from infra.nats.pull import EXPIRES_S, SHORT_S
 from infra.nats.scenes import LoggedScenes
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
@@ -87,6 +89,7 @@ class Application:
         self.wire = Wire()
         self.lookup = Lookup(self.wire)
         self.assets = Assets(self.wire)
+        self.clock = BrokerClock(self.wire)
         self.accounts = Accounts(wire=self.wire, lookup=self.lookup)
         self.ready: asyncio.Event = asyncio.Event()
         self.log = structlog.get_logger()
@@ -135,6 +138,7 @@ class Application:
                 gate=gate,
                 watch=ResultWatch(wire=self.wire, lookup=self.lookup),
                 assets=self.assets,
+                clock=self.clock,
                 sink=sink if stage == "audit" else None,
                 max_attempts=settings.max_attempts,
                 log=self.log,
@@ -149,9 +153,10 @@ class Application:
                         route=route,
                         runner=runners[route.stage],
                         credits=settings.concurrency.of(route.stage),
-                        heartbeat_s=settings.ack_wait / 3,
+                        heartbeat_s=settings.ack_wait_of(route.stage) / 3,
                         grace_s=settings.grace,
                         lost=self._lost,
+                        expires_s=SHORT_S if route.stage == "fallback" else EXPIRES_S,
                     )
                 )
         self.app = FastStream(
@@ -290,10 +295,17 @@ class Application:
         if "context-build" in self.stages:
             await self.results.open()
         await topology.require(client, self.settings, self.stages)
+        await self.clock.compare()
         self._watchdog.start()
 
     async def _started(self) -> None:
         self.ready.set()
+
+    async def keep_time(self) -> None:
+        """Compare this machine's clock with the broker's, again and again."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await self.clock.compare()
 
     async def load_models(self) -> None:
         """Load the local model before the first request waits for it; what cannot be is logged."""
@@ -394,7 +406,7 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
             sys.stdout.write(json.dumps({"ready": True, "stages": list(stages)}) + "\n")
             sys.stdout.flush()
 
-    tasks = [asyncio.create_task(announce())]
+    tasks = [asyncio.create_task(announce()), asyncio.create_task(application.keep_time())]
     tasks += [asyncio.create_task(work(application)) for work in background]
     try:
         if settings.metrics and application.breakers:

@@ -175,6 +175,7 @@ def _headers() -> str:
         attempt=1,
         time=messages.rfc3339(1_800_000_000.0),
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        request_seq=1,
     )
     return table(("header", "value"), [(code(name), code(value)) for name, value in sample.items()])
 

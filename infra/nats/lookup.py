@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from contracts import pipeline, subjects
-from contracts.errors import Unavailable
+from contracts import envelope, pipeline, subjects
+from contracts.errors import NewerVersion, Unavailable, Unreadable
 from contracts.ports import StoredRequest
 
 if TYPE_CHECKING:
@@ -73,6 +73,17 @@ def _milliseconds(stamp: str) -> int:
     return int(seconds) * 1000 + int(f"{stamp[20:-1]:0<3}"[:3])
 
 
+def _newer(headers: dict[str, str]) -> str:
+    try:
+        envelope.check_version("requested", headers)
+    except NewerVersion as error:
+        return str(error)
+    except Unreadable:
+        # Context-build has refused it, with the reason.
+        return ""
+    return ""
+
+
 class Lookup:
     """Reads single messages from streams; implements :class:`contracts.ports.Log`."""
 
@@ -84,6 +95,11 @@ class Lookup:
     async def first(self, stream: str, subject: str, *, from_sequence: int = 1) -> Stored | None:
         """The first message on a subject (wildcards allowed) at or after a sequence."""
         query = msgspec.json.encode({"seq": from_sequence, "next_by_subj": subject})
+        return _stored(await self._wire.call(f"$JS.API.DIRECT.GET.{stream}", query))
+
+    async def at(self, stream: str, sequence: int) -> Stored | None:
+        """The message with a sequence, if the stream still keeps it."""
+        query = msgspec.json.encode({"seq": sequence})
         return _stored(await self._wire.call(f"$JS.API.DIRECT.GET.{stream}", query))
 
     async def last(self, stream: str, subject: str) -> Stored | None:
@@ -107,6 +123,7 @@ class Lookup:
                 body=found.body,
                 sequence=found.sequence,
                 time_ms=found.time_ms,
+                newer=_newer(found.headers),
             )
         return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from nats.js import errors as js_errors
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
 #: Seconds a pull request waits at the broker.
-_EXPIRES_S: Final = 30.0
-#: Seconds between the broker's signs of life on a waiting pull.
+EXPIRES_S: Final = 30.0
+#: The same where a frozen worker must not attract much (rule 14).
+SHORT_S: Final = 2.0
+#: Seconds between the broker's signs of life on a waiting pull, at most.
 _HEARTBEAT_S: Final = 2.0
-#: Silence after which the pull is taken for lost.
-_SILENCE_S: Final = 3 * _HEARTBEAT_S
+#: Signs of life that are missed before the pull is taken for lost.
+_MISSED: Final = 3
 
 
 class ConsumerMissing(UnderstudyError):  # noqa: N818 - names the state of the broker
@@ -36,7 +38,17 @@ class ConsumerMissing(UnderstudyError):  # noqa: N818 - names the state of the b
 class Delivery:
     """One message in hand: where it stands in the log, and how it is settled."""
 
-    __slots__ = ("_client", "deliveries", "msg", "reply", "sequence", "since", "stream", "time_ms")
+    __slots__ = (
+        "_client",
+        "deliveries",
+        "event",
+        "msg",
+        "reply",
+        "sequence",
+        "since",
+        "stream",
+        "time_ms",
+    )
 
     def __init__(self, client: Client, msg: Msg, since: float) -> None:
         # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or the
@@ -44,6 +56,8 @@ class Delivery:
         tokens = msg.reply.split(".")
         at = 2 if len(tokens) == 9 else 4  # noqa: PLR2004 - the two forms above
         self._client = client
+        #: The body once it is decoded, so that nobody decodes it twice.
+        self.event: Any = None
         self.msg = msg
         self.reply = msg.reply
         self.since = since
@@ -84,6 +98,7 @@ class CreditPull:
         heartbeat_s: seconds between two extensions of the lease of a message in hand.
         work: what to do with each message.
         lost: called once when the consumer does not exist (any more).
+        expires_s: seconds that a pull waits at the broker; a worker that freezes attracts messages that long.
     """
 
     def __init__(
@@ -95,6 +110,7 @@ class CreditPull:
         heartbeat_s: float,
         work: Work,
         lost: Callable[[ConsumerMissing], Awaitable[None] | None],
+        expires_s: float = EXPIRES_S,
     ) -> None:
         self.stream = stream
         self.durable = durable
@@ -102,6 +118,9 @@ class CreditPull:
         self._heartbeat = heartbeat_s
         self._work = work
         self._lost = lost
+        self._expires = expires_s
+        # The broker takes at most half of the time that the pull waits.
+        self._life = min(_HEARTBEAT_S, expires_s / 2)
         self._client: Client | None = None
         self._inbox = ""
         self._subscription: Subscription | None = None
@@ -165,7 +184,7 @@ class CreditPull:
         loop = asyncio.get_running_loop()
         while not self._stopping:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(self._heartbeat, _HEARTBEAT_S))
+                await asyncio.wait_for(self._wake.wait(), min(self._heartbeat, self._life))
             self._wake.clear()
             if self._stopping or self._client is None or not self._client.is_connected:
                 self._heard = loop.time()
@@ -175,7 +194,7 @@ class CreditPull:
                 if now - delivery.since >= self._heartbeat:
                     await delivery.in_progress()
             await self._ask()
-            if self._suspect or (self._asked and now - self._heard > _SILENCE_S):
+            if self._suspect or (self._asked and now - self._heard > _MISSED * self._life):
                 self._suspect = False
                 await self._check()
 
@@ -217,8 +236,8 @@ class CreditPull:
         request = msgspec.json.encode(
             {
                 "batch": free,
-                "expires": int(_EXPIRES_S * 1e9),
-                "idle_heartbeat": int(_HEARTBEAT_S * 1e9),
+                "expires": int(self._expires * 1e9),
+                "idle_heartbeat": int(self._life * 1e9),
             }
         )
         await self._connected.publish(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
@@ -19,6 +18,7 @@ from infra.runner.messages import Message, Sender
 from infra.runner.trace import child_of
 
 if TYPE_CHECKING:
+    from infra.nats.clock import BrokerClock
     from infra.nats.lookup import Lookup
     from infra.nats.pull import Delivery
     from infra.nats.wire import Wire
@@ -33,11 +33,22 @@ class Consequences:
         wire: tells how large a message may be.
         lookup: reads from the event log.
         assets: takes what is too large for a message.
+        clock: the broker's time.
         max_attempts: tries of a retryable error before the request fails.
     """
 
-    def __init__(self, *, stage: str, wire: Wire, lookup: Lookup, assets: Assets, max_attempts: int) -> None:
+    def __init__(
+        self,
+        *,
+        stage: str,
+        wire: Wire,
+        lookup: Lookup,
+        assets: Assets,
+        clock: BrokerClock,
+        max_attempts: int,
+    ) -> None:
         self._stage = stage
+        self._clock = clock
         self._wire = wire
         self._lookup = lookup
         self._assets = assets
@@ -56,11 +67,11 @@ class Consequences:
         Raises:
             Unavailable: a look-up or a large content met no broker.
         """
-        sender = self._sender(delivery)
         try:
             address = envelope.address(delivery.msg.subject)
         except Unreadable:
-            return await self._letters(delivery, outcome, None, sender)
+            return await self._letters(delivery, outcome, None, self._sender(delivery))
+        sender = self._sender(delivery, await self._request_seq(delivery, address))
         out: list[Message] = []
 
         def add(event: ev.Event) -> None:
@@ -84,10 +95,11 @@ class Consequences:
             case Fail() | Reject():
                 for event in outcome.events if isinstance(outcome, Fail) else ():
                     add(event)
-                out += await self._letters(delivery, outcome, address, sender)
+                # First what the request waits for: a full DEAD must not keep its answer back.
                 ending = await self._ending(delivery, outcome, address)
                 if ending is not None:
                     add(ending)
+                out += await self._letters(delivery, outcome, address, sender)
             case Record() | Wait() | Delegate():
                 raise TypeError(f"{type(outcome).__name__} is no message of the request at hand")
             case _ as never:
@@ -98,26 +110,67 @@ class Consequences:
                 what = (
                     f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({limit})"
                 )
-                return [
-                    messages.of_event(
-                        ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage=self._stage, message=what),
-                        kind=address.kind,
-                        request_id=address.request_id,
-                        sender=sender,
-                    )
-                ]
+                return self._too_large(delivery, address, sender, what)
         return out
+
+    def _too_large(
+        self, delivery: Delivery, address: subjects.Subject, sender: Sender, message: str
+    ) -> list[Message]:
+        """What the request is told instead of an event that no broker takes."""
+        code = ErrorCode.GEN_INTERNAL
+        if self._stage == "fallback":
+            bare = messages.bare_result(
+                kind=address.kind,
+                request_id=address.request_id,
+                status=Status.FAILED,
+                code=code,
+                stage=self._stage,
+                message=message,
+                meta=Meta(requested_at_ms=delivery.time_ms),
+            )
+            return [messages.of_event(bare, kind=address.kind, request_id=address.request_id, sender=sender)]
+        event = self._event(delivery, address)
+        # Without the trail and the brief: they may be what is too large.
+        attempt = getattr(event, "attempt", 1)
+        told = ev.Failed(attempt=attempt, code=code, stage=self._stage, message=message)
+        return [messages.of_event(told, kind=address.kind, request_id=address.request_id, sender=sender)]
+
+    async def _request_seq(self, delivery: Delivery, address: subjects.Subject) -> int:
+        """Sequence of the request that a message belongs to; 0: the log does not know it."""
+        if address.event == "requested":
+            return delivery.sequence
+        event = self._event(delivery, address)
+        match event:
+            case ev.Deadline():
+                return event.request_seq
+            case ev.Event(brief=ev.Brief(request_seq=sequence)):
+                return sequence
+            case _:
+                owner = await self._lookup.first_request(address.request_id)
+                return 0 if owner is None else owner.sequence
+
+    @staticmethod
+    def _event(delivery: Delivery, address: subjects.Subject) -> ev.Event | None:
+        """The event of a message; ``None``: it cannot be read, or it is a request or a timer."""
+        event = delivery.event
+        if event is None:
+            try:
+                event = envelope.decode(address.event, delivery.msg.data, delivery.msg.headers or {})
+            except (Unreadable, NewerVersion):
+                return None
+        return event if isinstance(event, ev.Event) else None
 
     def orders(self, delivery: Delivery, outcome: Delegate) -> list[Message]:
         """The messages to other requests, in order."""
         sender = self._sender(delivery)
         return [messages.of_order(order, sender=sender) for order in outcome.orders]
 
-    def _sender(self, delivery: Delivery) -> Sender:
+    def _sender(self, delivery: Delivery, request_seq: int = 0) -> Sender:
         return Sender(
             stage=self._stage,
-            now=time.time(),
+            now=self._clock.now(),
             traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
+            request_seq=request_seq,
         )
 
     async def _fitting(self, event: ev.Event) -> ev.Event:
@@ -135,6 +188,7 @@ class Consequences:
         """The same event again as its next attempt, after a back-off kept by the broker."""
         event: Any = envelope.decode(address.event, delivery.msg.data, {})
         if isinstance(event, Requested):
+            # Its wait is the delivery's own: there is no attempt to count yet.
             raise Unavailable(outcome.message)
         trail = outcome.trail if outcome.trail is not None else event.trail
         if event.attempt >= self._max_attempts:
@@ -168,10 +222,13 @@ class Consequences:
             if pipeline.letter_writer(event) != self._stage:
                 return []
         letter = await letter_of(delivery, outcome, stage=self._stage, assets=self._assets)
-        kind, request_id = (address.kind, address.request_id) if address else (subjects.UNKNOWN_KIND, "")
+        known = address is not None and address.acceptable
+        kind, request_id = (
+            (address.kind, address.request_id) if known and address else (subjects.UNKNOWN_KIND, "")
+        )
         return [messages.of_letter(letter, kind=kind, request_id=request_id, sender=sender)]
 
-    async def _ending(  # noqa: PLR0911 - one way out per case
+    async def _ending(
         self, delivery: Delivery, outcome: Fail | Reject, address: subjects.Subject
     ) -> ev.Event | None:
         """What the rest of the pipeline is told about a message that this stage could not use."""
@@ -200,10 +257,7 @@ class Consequences:
             if outcome.trail is not None:
                 more["trail"] = outcome.trail
         code = outcome.code if isinstance(outcome, Fail) else ErrorCode.GEN_INTERNAL
-        try:
-            event = envelope.decode(address.event, delivery.msg.data, delivery.msg.headers or {})
-        except (Unreadable, NewerVersion):
-            return ev.Failed(attempt=1, code=code, stage=self._stage, message=outcome.message)
+        event = self._event(delivery, address)
         return messages.failed(event, stage=self._stage, code=code, message=outcome.message, **more)
 
     def _bare(

@@ -26,6 +26,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     #: The first writer wins: a refusal is no error, and what was to follow is dropped.
     once: bool = False
+    #: A dead letter: what is told to people beside what the request is told.
+    letter: bool = False
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     #: Seconds since the epoch.
     now: float
     traceparent: str
+    #: Sequence of the request that is worked on; 0: not known.
+    request_seq: int = 0
 
     @property
     def time(self) -> str:
@@ -95,7 +99,11 @@ def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> 
         attempt=_serial(event),
         time=sender.time,
         traceparent=sender.traceparent,
+        request_seq=sender.request_seq,
     )
+    if isinstance(event, ev.Cancelled):
+        # Of another request than the one that is worked on.
+        headers.pop(envelope.MSG_ID, None)
     # A result is the first of its request; what leads to one is not stored once there is one, which
     # also tells the next stage that there was none yet.
     once = isinstance(
@@ -127,7 +135,7 @@ def of_schedule(schedule: Schedule, *, kind: str, request_id: str, sender: Sende
     # The condition is on the timer itself, and the copy that the broker publishes must not be taken
     # for a repetition of the timer.
     headers.pop(envelope.EXPECTED_LAST_SUBJECT, None)
-    del headers[envelope.MSG_ID]
+    headers.pop(envelope.MSG_ID, None)
     return Message(
         subject=f"{timer}.{schedule.slot}" if schedule.slot else timer,
         body=target.body,
@@ -179,6 +187,7 @@ def of_letter(letter: ev.DeadLetter, *, kind: str, request_id: str, sender: Send
             "traceparent": sender.traceparent,
             envelope.MSG_ID: f"dead:{ident}",
         },
+        letter=True,
     )
 
 

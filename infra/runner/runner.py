@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from nats import errors as nats_errors
 
-from contracts import envelope, pipeline, retry
+from contracts import envelope, pipeline, retry, subjects
 from contracts import events as ev
-from contracts.envelope import Received
-from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable, Unstorable
+from contracts.envelope import Received, Requested
+from contracts.errors import (
+    ErrorCode,
+    NewerVersion,
+    Unavailable,
+    UnderstudyError,
+    Unreadable,
+    Unstorable,
+)
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Wait
 from infra.nats.strikes import ALONE, POISON
 from infra.runner.consequences import Consequences
@@ -27,6 +35,7 @@ from infra.runner.consequences import Consequences
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from infra.nats.clock import BrokerClock
     from infra.nats.lookup import Lookup
     from infra.nats.pull import Delivery
     from infra.nats.strikes import Strikes
@@ -42,8 +51,20 @@ Handle = Callable[[Received[Any]], Outcome | Awaitable[Outcome]]
 _WAIT_CAP_S = 10.0
 #: Age below which an event's condition at its publish still counts, milliseconds.
 _FRESH_MS = 250
+#: Time to its deadline with which no model call is begun, milliseconds.
+_NEAR_MS: Final = 50
 #: Wait of a message in a version from the future, seconds.
 _PARKED_S = 5.0
+
+
+#: Tries of a dead letter: a full DEAD keeps nobody's answer back.
+_LETTER_TRIES: Final = 3
+#: Status codes of the broker that say: never.
+_BAD_REQUEST, _SERVER_ERROR = 400, 500
+
+
+class Refused(UnderstudyError):  # noqa: N818 - names what the broker did
+    """The broker will never take a message; trying again changes nothing."""
 
 
 class Sink(Protocol):
@@ -70,6 +91,7 @@ class Runner:
         gate: shared by everything that runs in this process.
         watch: tells when a running request got its result elsewhere.
         assets: takes what is too large for a message.
+        clock: the broker's time.
         sink: where rows go; for stages that record.
         max_attempts: tries of a retryable error before the request fails.
         log: structured logger.
@@ -86,6 +108,7 @@ class Runner:
         gate: Gate,
         watch: ResultWatch,
         assets: Assets,
+        clock: BrokerClock,
         sink: Sink | None,
         max_attempts: int,
         log: FilteringBoundLogger,
@@ -98,47 +121,72 @@ class Runner:
         self._gate = gate
         self._watch = watch
         self._sink = sink
+        self._clock = clock
         self._consequences = Consequences(
-            stage=stage, wire=wire, lookup=lookup, assets=assets, max_attempts=max_attempts
+            stage=stage, wire=wire, lookup=lookup, assets=assets, clock=clock, max_attempts=max_attempts
         )
         self._log = log
         #: Creation time of each bound stream, ms since the epoch.
         self.created_ms: dict[str, int] = {}
 
     async def __call__(self, delivery: Delivery) -> None:
-        """Take one message through the steps; never raises but on cancellation."""
+        """Take one message through the steps; raises nothing but its cancellation."""
         began = time.perf_counter()
         suspect = delivery.deliveries > 1
         code: ErrorCode | None = None
-        problem = notice = ""
+        notice = ""
         try:
-            try:
-                outcome = await self._decide(delivery, suspect=suspect)
-            except Unreadable as error:
-                outcome = Reject(code=error.code, message=str(error))
-            if isinstance(outcome, Delegate):
-                outcome = await self._delegate(delivery, outcome)
-            if isinstance(outcome, Wait):
-                await self._put_off(delivery, outcome.seconds, suspect=suspect)
-                ending = "put off"
-                problem = "" if outcome.expected else outcome.why
-            else:
-                code = getattr(outcome, "code", None)
-                problem, notice = getattr(outcome, "message", ""), _notice(outcome)
-                elapsed_ms = (time.perf_counter() - began) * 1000
-                await self._carry_out(delivery, outcome, elapsed_ms)
-                await delivery.ack()
-                if suspect:
-                    await self._strikes.clear(delivery.stream, delivery.sequence)
-                ending = type(outcome).__name__.lower()
+            ending, outcome, problem = await self._take(delivery, began, suspect=suspect)
+            code = getattr(outcome, "code", None)
+            notice = _notice(outcome)
         except asyncio.CancelledError:
             await self._put_off(delivery, 0, suspect=suspect)
             self._report(delivery, began, "handed back", None, "")
             raise
-        except Unavailable as error:
-            ending, problem = "waits", str(error)
+        except (Unavailable, nats_errors.Error, OSError) as error:
+            ending, problem = "waits", str(error) or type(error).__name__
             await self._wait_outside(delivery)
+        except Exception as error:  # noqa: BLE001 - a defect of ours: the request must not wait for it
+            problem = f"defect in the runner of {self.stage}: {type(error).__name__}: {error}"
+            self._log.exception("defect in the runner", stage=self.stage, subject=delivery.msg.subject)
+            code = ErrorCode.GEN_INTERNAL
+            ending = await self._give_up(delivery, problem)
         self._report(delivery, began, ending, code, problem, notice)
+
+    async def _give_up(self, delivery: Delivery, problem: str) -> str:
+        """End a message that our own defect keeps from its end; how it ended."""
+        outcome = Fail(code=ErrorCode.GEN_INTERNAL, message=problem, letter=True)
+        try:
+            await self._carry_out(delivery, outcome, 0)
+            await delivery.ack()
+        except Exception as error:  # noqa: BLE001 - nothing is left but to try later
+            self._log.warning("not ended", stage=self.stage, seq=delivery.sequence, problem=repr(error))
+            await self._wait_outside(delivery)
+            return "waits"
+        return "fail"
+
+    async def _take(self, delivery: Delivery, began: float, *, suspect: bool) -> tuple[str, Outcome, str]:
+        """Decide, carry out, settle; how it ended, what was decided, and what is wrong."""
+        try:
+            outcome = await self._decide(delivery, suspect=suspect)
+        except Unreadable as error:
+            outcome = Reject(code=error.code, message=str(error))
+        if isinstance(outcome, Delegate):
+            outcome = await self._delegate(delivery, outcome)
+        if isinstance(outcome, Wait):
+            await self._put_off(delivery, outcome.seconds, suspect=suspect)
+            return "put off", outcome, "" if outcome.expected else outcome.why
+        elapsed_ms = (time.perf_counter() - began) * 1000
+        try:
+            await self._carry_out(delivery, outcome, elapsed_ms)
+        except Refused as error:
+            # Nothing of it can be stored, now or later: the request is told that, which is small.
+            outcome = Fail(code=ErrorCode.GEN_INTERNAL, message=str(error), letter=True)
+            await self._carry_out(delivery, outcome, elapsed_ms)
+        await delivery.ack()
+        if suspect:
+            await self._strikes.clear(delivery.stream, delivery.sequence)
+        return type(outcome).__name__.lower(), outcome, getattr(outcome, "message", "")
 
     # -- decode, guard, run --------------------------------------------------------------------
 
@@ -146,7 +194,13 @@ class Runner:
         try:
             received = self._decode(delivery)
         except NewerVersion as error:
-            return await self._park(delivery, str(error))
+            if not self._arms(delivery):
+                return await self._park(delivery, str(error))
+            # The deadline needs no field of it: whatever version it is, its answer comes in time.
+            address = envelope.address(delivery.msg.subject)
+            body = Requested(body=delivery.msg.data)
+            what = (body, address.kind, address.request_id)
+            received = self._received(delivery, what, address.event, delivery.msg.headers or {})
         if self.stage != "audit":
             done = await self._guard(received, delivery)
             if done is not None:
@@ -174,6 +228,7 @@ class Runner:
             return self._received(delivery, _letter(msg.subject, msg.data), "dead", headers)
         address = envelope.address(msg.subject)
         event = envelope.decode(address.event, msg.data, headers)
+        delivery.event = event
         return self._received(delivery, (event, address.kind, address.request_id), address.event, headers)
 
     def _received(
@@ -192,6 +247,10 @@ class Runner:
             headers=headers,
         )
 
+    def _arms(self, delivery: Delivery) -> bool:
+        """Is this a request, and the stage the one that arms its deadline?"""
+        return self.stage == "fallback" and delivery.msg.subject.startswith("gen.requested.")
+
     async def _park(self, delivery: Delivery, why: str) -> Outcome:
         """A version from the future waits for a newer worker, as long as anybody waits for it."""
         address = envelope.address(delivery.msg.subject)
@@ -203,23 +262,45 @@ class Runner:
         """An outcome if there is nothing to run."""
         if received.name == "requested":
             # Fallback arms a deadline for each of them: it heeds the owner's alone.
-            if self.stage != pipeline.letter_writer("requested"):
-                return None
-            owner = await self._lookup.first_request(received.request_id)
-            if owner is None or owner.sequence >= received.sequence:
-                return None
-            if owner.kind == received.kind and _equal(owner.body, delivery.msg.data):
-                return Emit()
-            return Reject(
-                code=ErrorCode.GEN_INVALID_REQUEST,
-                message=f"id already used by gen.requested.{owner.kind}.{owner.request_id} "
-                f"(sequence {owner.sequence}); choose another id",
-            )
-        looks_first = self.stage in pipeline.EXPENSIVE and not _fresh(received, delivery)
+            intake = self.stage == pipeline.letter_writer("requested")
+            return await self._admit(received, delivery) if intake else None
+        expensive = self.stage in pipeline.EXPENSIVE
+        if expensive and self._clock.now_ms() + _NEAR_MS >= received.event.brief.deadline_at_ms:
+            # Doomed: the fallback answers at the deadline, and sooner without this in its way (rule 15).
+            return Emit()
+        looks_first = expensive and not self._fresh(received, delivery)
         looks_first |= self.stage == "fallback" and received.name == "deadline"
         if looks_first and await self._lookup.has_result(received.request_id):
             return Emit()
         return None
+
+    async def _admit(self, received: Received[Any], delivery: Delivery) -> Outcome | None:
+        """An outcome for a request that is not begun."""
+        if self._clock.now_ms() - received.time_ms > _named_deadline_ms(delivery.msg.data):
+            return Emit()
+        if subjects.REQUEST_ID.fullmatch(received.request_id) is None:
+            return Reject(
+                code=ErrorCode.GEN_INVALID_REQUEST,
+                message=f"request id {received.request_id!r} must match {subjects.REQUEST_ID.pattern}",
+            )
+        owner = await self._lookup.first_request(received.request_id)
+        if owner is None or owner.sequence >= received.sequence:
+            return None
+        if owner.kind == received.kind and _equal(owner.body, delivery.msg.data):
+            return Emit()
+        return Reject(
+            code=ErrorCode.GEN_INVALID_REQUEST,
+            message=f"id already used by gen.requested.{owner.kind}.{owner.request_id} "
+            f"(sequence {owner.sequence}); choose another id",
+        )
+
+    def _fresh(self, received: Received[Any], delivery: Delivery) -> bool:
+        """Stored a moment ago under the condition that there is no result: no need to ask again.
+
+        Later attempts come from a timer, which the broker publishes without condition.
+        """
+        first = delivery.deliveries == 1 and received.event.attempt == 1
+        return first and self._clock.now_ms() - received.time_ms < _FRESH_MS
 
     async def _run(self, received: Received[Any]) -> Outcome:
         try:
@@ -252,16 +333,19 @@ class Runner:
                 return
         if isinstance(outcome, Emit) and not outcome.events:
             return
+        over = False
         for message in await self._consequences.messages(delivery, outcome, elapsed_ms):
-            ack = await self._until_acked(message)
-            if message.once and ack.refused:
-                return
+            if message.letter:
+                await self._write_letter(message)
+            elif not over:
+                ack = await self._until_acked(message)
+                over = message.once and ack.refused
 
     async def _delegate(self, delivery: Delivery, outcome: Delegate) -> Outcome:
         """Publish to other requests; what the broker does not take now is decided anew later."""
         for message in self._consequences.orders(delivery, outcome):
             try:
-                ack = await self._wire.publish(message.subject, message.body, message.headers)
+                ack = await self._wire.publish(message.subject, message.body, message.headers, repeat=True)
             except nats_errors.Error as error:
                 raise Unavailable(f"{message.subject}: {type(error).__name__}: {error}") from error
             if ack.error is not None and not ack.refused:
@@ -270,25 +354,54 @@ class Runner:
             return Emit()
         return Wait(seconds=outcome.again_s, why="its scenes are being generated", expected=True)
 
-    async def _until_acked(self, message: Message) -> PubAck:
-        """Publish until the broker has it; nothing that was worked out is thrown away."""
-        tries = 0
+    async def _write_letter(self, message: Message) -> None:
+        """Store a dead letter, with few tries: what people may read later must not hold up requests."""
+        try:
+            await self._until_acked(message, tries_max=_LETTER_TRIES)
+        except (Unavailable, Refused) as error:
+            self._log.error(
+                "dead letter not stored", stage=self.stage, subject=message.subject, problem=str(error)
+            )
+
+    async def _until_acked(self, message: Message, *, tries_max: int | None = None) -> PubAck:
+        """Publish until the broker has it; nothing that was worked out is thrown away.
+
+        Raises:
+            Refused: the broker will never take it.
+            Unavailable: ``tries_max`` tries were not enough.
+        """
+        tries, headers = 0, message.headers
         while True:
             tries += 1
             try:
-                ack = await self._wire.publish(message.subject, message.body, message.headers)
+                ack = await self._wire.publish(message.subject, message.body, headers, repeat=True)
+                if ack.duplicate and not await self._is_there(message, ack):
+                    # Somebody else used its id: the message is not stored, and goes without one.
+                    headers = {name: said for name, said in headers.items() if name != envelope.MSG_ID}
+                    continue
             except Unavailable as error:
                 problem = str(error)
             except nats_errors.Error as error:
-                problem = f"{type(error).__name__}: {error}"
+                raise Refused(f"{message.subject}: {type(error).__name__}: {error}") from error
             else:
                 if ack.error is None or ack.refused:
                     return ack
                 problem = ack.error.description
+                if _BAD_REQUEST <= ack.error.code < _SERVER_ERROR:
+                    raise Refused(f"the broker refuses {message.subject}: {problem}")
+            if tries == tries_max:
+                raise Unavailable(f"{problem} (given up after {tries} tries)")
             self._log.warning(
                 "publish put off", stage=self.stage, subject=message.subject, problem=problem, tries=tries
             )
             await asyncio.sleep(retry.backoff(tries, base_s=0.1, cap_s=2.0, key=message.subject))
+
+    async def _is_there(self, message: Message, ack: PubAck) -> bool:
+        """Whether what the broker took for a duplicate is this very message."""
+        found = await self._lookup.at(ack.stream, ack.seq)
+        if found is None:
+            return False
+        return found.subject == message.subject and found.headers.get("ce-id") == message.headers.get("ce-id")
 
     # -- settle, report ------------------------------------------------------------------------
 
@@ -345,21 +458,29 @@ def _notice(outcome: Outcome) -> str:
     return ""
 
 
-def _fresh(received: Received[Any], delivery: Delivery) -> bool:
-    """Stored a moment ago under the condition that there is no result: no need to ask again.
-
-    Later attempts come from a timer, which the broker publishes without condition.
-    """
-    first = delivery.deliveries == 1 and received.event.attempt == 1
-    return first and time.time() * 1000 - received.time_ms < _FRESH_MS
-
-
 def _poisoned(starts: int) -> Fail:
     return Fail(
         code=ErrorCode.GEN_POISON,
         message=f"{starts} starts killed the worker; not run again",
         letter=True,
     )
+
+
+class _Deadline(msgspec.Struct, frozen=True):
+    deadline_ms: float | None = None
+    deadlineMs: float | None = None  # noqa: N815 - as clients spell it
+
+
+_decode_deadline: Final = msgspec.json.Decoder(_Deadline).decode
+
+
+def _named_deadline_ms(body: bytes) -> float:
+    """The deadline that a request's body names, ms; infinity where it names none."""
+    try:
+        said = _decode_deadline(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return math.inf
+    return next((each for each in (said.deadline_ms, said.deadlineMs) if each is not None), math.inf)
 
 
 def _equal(one: bytes, other: bytes) -> bool:

@@ -22,7 +22,7 @@ from nats.js.api import ConsumerConfig
 
 from contracts import pipeline
 from contracts import request as request_model
-from infra.nats.pull import CreditPull
+from infra.nats.pull import EXPIRES_S, CreditPull
 
 if TYPE_CHECKING:
     from faststream.nats import NatsBroker
@@ -62,6 +62,7 @@ class CreditSubscriber(PullStreamSubscriber):
         heartbeat_s: seconds between two extensions of a lease.
         grace_s: seconds that a stop waits for what is in hand.
         lost: called when the consumer does not exist (any more).
+        expires_s: seconds that a pull waits at the broker.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class CreditSubscriber(PullStreamSubscriber):
         heartbeat_s: float,
         grace_s: float,
         lost: Callable[[ConsumerMissing], None],
+        expires_s: float = EXPIRES_S,
     ) -> None:
         consumer = ConsumerConfig(durable_name=route.durable, filter_subjects=list(route.subjects))
         calls = CallsCollection[Any]()
@@ -113,6 +115,7 @@ class CreditSubscriber(PullStreamSubscriber):
             heartbeat_s=heartbeat_s,
             work=runner,
             lost=lost,
+            expires_s=expires_s,
         )
         # FastStream starts only subscribers that have a call; ours goes past it.
         self(_never_called)

@@ -6,10 +6,12 @@ A cancelled or overdue request must not go on using the model (rule 7).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from contracts import subjects
+from contracts.errors import Unavailable
 from contracts.outcome import Emit, Outcome
 
 if TYPE_CHECKING:
@@ -52,8 +54,10 @@ class ResultWatch:
         subscription = await self._wire.client.subscribe(subjects.any_kind("result", request_id), cb=heard)
         waiting = asyncio.ensure_future(ended.wait())
         try:
-            if await self._lookup.has_result(request_id):
-                return Emit()
+            # A broker that is away says nothing about the request: what runs goes on.
+            with contextlib.suppress(Unavailable):
+                if await self._lookup.has_result(request_id):
+                    return Emit()
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
             return running.result() if running.done() else Emit()
         finally:

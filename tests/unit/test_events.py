@@ -107,16 +107,17 @@ def test_headers_say_what_cloudevents_asks_for() -> None:
         attempt=2,
         time="2026-01-01T00:00:00Z",
         traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
+        request_seq=7,
     )
     assert made["ce-specversion"] == "1.0"
     assert made["ce-type"] == "dev.understudy.gen.drafted.v1"
     assert made["ce-source"] == "understudy/freeform-gen"
-    assert made["ce-id"] == made[envelope.MSG_ID] == "r-1:freeform-gen:drafted:2"
+    assert made["ce-id"] == made[envelope.MSG_ID] == "r-1:7:freeform-gen:drafted:2"
 
 
 def test_two_stages_events_are_not_taken_for_one() -> None:
     ids = {
-        envelope.message_id("r-1", stage, "failed", attempt)
+        envelope.message_id("r-1", 7, stage, "failed", attempt)
         for stage in pipeline.STAGES
         for attempt in (1, 2)
     }

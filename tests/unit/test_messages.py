@@ -15,7 +15,7 @@ from contracts.outcome import Schedule
 from infra.runner import messages
 from infra.runner.messages import Sender
 
-SENDER = Sender(stage="freeform-gen", now=1_700_000_000.5, traceparent="00-1-2-01")
+SENDER = Sender(stage="freeform-gen", now=1_700_000_000.5, traceparent="00-1-2-01", request_seq=7)
 SAMPLES = Path(__file__).parent / "event_samples"
 
 
@@ -46,6 +46,16 @@ def test_the_same_event_has_the_same_id_and_the_next_attempt_another() -> None:
     first, again, second = (sent(failed(attempt=attempt)) for attempt in (1, 1, 2))
     assert first.headers[envelope.MSG_ID] == again.headers[envelope.MSG_ID]
     assert first.headers[envelope.MSG_ID] != second.headers[envelope.MSG_ID]
+
+
+def test_two_lives_of_an_id_have_different_ids_and_one_of_unknown_life_has_none() -> None:
+    later = msgspec.structs.replace(SENDER, request_seq=8)
+    unknown = msgspec.structs.replace(SENDER, request_seq=0)
+    ids = [
+        messages.of_event(failed(), kind="plot", request_id="r-1", sender=each).headers.get(envelope.MSG_ID)
+        for each in (SENDER, later, unknown)
+    ]
+    assert ids == ["r-1:7:freeform-gen:failed:1", "r-1:8:freeform-gen:failed:1", None]
 
 
 @pytest.mark.parametrize(
