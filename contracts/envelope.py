@@ -149,9 +149,11 @@ def check_version(name: str, message_headers: Mapping[str, str]) -> None:
     found = _TYPE.fullmatch(message_headers.get("ce-type", ""))
     if found is None:
         return
-    if found[1] != name:
-        raise Unreadable(f"header ce-type says {found[1]!r}, the subject says {name!r}", code=_DEFECT)
     row = pipeline.ROW_OF.get(name)
+    if found[1] != name:
+        clients = row is not None and pipeline.CLIENT in row.published_by
+        code = ErrorCode.GEN_INVALID_REQUEST if clients else _DEFECT
+        raise Unreadable(f"header ce-type says {found[1]!r}, the subject says {name!r}", code=code)
     known = row.body.version if row is not None and row.body is not None else 1
     if int(found[2]) > known:
         raise NewerVersion(f"{name} v{found[2]} is newer than v{known}, which this build reads")

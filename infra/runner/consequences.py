@@ -232,6 +232,9 @@ class Consequences:
         self, delivery: Delivery, outcome: Fail | Reject, address: subjects.Subject
     ) -> ev.Event | None:
         """What the rest of the pipeline is told about a message that this stage could not use."""
+        if not address.acceptable and address.event != "requested":
+            # No request has this id.
+            return None
         poisoned = outcome.code is ErrorCode.GEN_POISON or (isinstance(outcome, Fail) and outcome.letter)
         owner = None
         if address.event == "requested" or (self._stage == "fallback" and poisoned):

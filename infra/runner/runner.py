@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 from nats import errors as nats_errors
 
-from contracts import envelope, pipeline, retry, subjects
+from contracts import deadline, envelope, pipeline, retry, subjects
 from contracts import events as ev
 from contracts.envelope import Received, Requested
 from contracts.errors import (
@@ -53,6 +52,8 @@ _WAIT_CAP_S = 10.0
 _FRESH_MS = 250
 #: Time to its deadline with which no model call is begun, milliseconds.
 _NEAR_MS: Final = 50
+#: Events that an id has although it is not acceptable: its request, and what leads to its answer.
+_ANSWERING: Final = frozenset({"requested", "timer", "deadline", "result"})
 #: Wait of a message in a version from the future, seconds.
 _PARKED_S = 5.0
 
@@ -227,6 +228,10 @@ class Runner:
         if delivery.stream == pipeline.DEAD:
             return self._received(delivery, _letter(msg.subject, msg.data), "dead", headers)
         address = envelope.address(msg.subject)
+        if not address.acceptable and address.event not in _ANSWERING:
+            raise Unreadable(
+                f"request id {address.request_id!r} in the subject must match {subjects.REQUEST_ID.pattern}"
+            )
         event = envelope.decode(address.event, msg.data, headers)
         delivery.event = event
         return self._received(delivery, (event, address.kind, address.request_id), address.event, headers)
@@ -276,7 +281,9 @@ class Runner:
 
     async def _admit(self, received: Received[Any], delivery: Delivery) -> Outcome | None:
         """An outcome for a request that is not begun."""
-        if self._clock.now_ms() - received.time_ms > _named_deadline_ms(delivery.msg.data):
+        allowed_ms = deadline.named_ms(delivery.msg.data)
+        if allowed_ms is not None and self._clock.now_ms() + _NEAR_MS >= received.time_ms + allowed_ms:
+            # Doomed, like below.
             return Emit()
         if subjects.REQUEST_ID.fullmatch(received.request_id) is None:
             return Reject(
@@ -464,23 +471,6 @@ def _poisoned(starts: int) -> Fail:
         message=f"{starts} starts killed the worker; not run again",
         letter=True,
     )
-
-
-class _Deadline(msgspec.Struct, frozen=True):
-    deadline_ms: float | None = None
-    deadlineMs: float | None = None  # noqa: N815 - as clients spell it
-
-
-_decode_deadline: Final = msgspec.json.Decoder(_Deadline).decode
-
-
-def _named_deadline_ms(body: bytes) -> float:
-    """The deadline that a request's body names, ms; infinity where it names none."""
-    try:
-        said = _decode_deadline(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return math.inf
-    return next((each for each in (said.deadline_ms, said.deadlineMs) if each is not None), math.inf)
 
 
 def _equal(one: bytes, other: bytes) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from contracts import deadline, request, scenes
 from contracts import events as ev
-from contracts import request, scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.expansion import expand
@@ -119,7 +119,8 @@ def _plan(
     try:
         asked = request.read(body, kind)
     except request.RequestError as error:
-        plan = request.plan_fallback(None, default_deadline_ms=default_deadline_ms)
+        named_ms = deadline.named_ms(body) or default_deadline_ms
+        plan = request.plan_fallback(None, default_deadline_ms=named_ms)
         return _Planned(asked=None, fault=str(error), plan=plan)
     try:
         more = expand(asked, templates=templates, overrides=overrides)
@@ -155,17 +156,16 @@ def _respond(
         case ev.Deadline():
             if event.request_seq != owner.sequence:
                 return Emit()
-            error = ErrorInfo(
-                code=ErrorCode.GEN_TIMEOUT,
-                stage="fallback",
-                message=f"no result within the deadline of {event.deadline_ms} ms",
-            )
+            message = f"no result within the deadline of {event.deadline_ms} ms"
+            if owner.newer:
+                message = f"{message}: {owner.newer}"
+            error = ErrorInfo(code=ErrorCode.GEN_TIMEOUT, stage="fallback", message=message)
         case ev.Cancelled():
             message = f"cancelled: {event.reason}" if event.reason else "cancelled by the client"
             error = ErrorInfo(code=ErrorCode.GEN_CANCELLED, stage="fallback", message=message)
         case _:
             raise TypeError(f"fallback does not take {received.name}")
-    if planned.asked is None and error.code is not ErrorCode.GEN_CANCELLED:
+    if planned.asked is None and error.code is not ErrorCode.GEN_CANCELLED and not owner.newer:
         error = ErrorInfo(code=ErrorCode.GEN_INVALID_REQUEST, stage="fallback", message=planned.fault)
     ending = Ending(
         request_id=owner.request_id,

@@ -9,6 +9,8 @@ from collections import Counter
 import msgspec
 import pytest
 
+from nats.js.errors import NoStreamResponseError
+
 from contracts import pipeline, request
 from contracts.errors import ErrorCode
 from contracts.result import Status
@@ -57,17 +59,70 @@ def junk(event: str, rng: random.Random) -> list[Junk]:
         other = "drafted" if event != "drafted" else "failed"
         headers = {"ce-type": f"dev.understudy.gen.{other}.v1"}
         found.append(Junk(sort="another ce-type", subject=subject(), body=good, headers=headers))
+    misaddressed = {
+        "long id": f"gen.{event}.layout.{'j' * 65}",
+        "odd id": f"gen.{event}.plot.j%{rng.getrandbits(16)}",
+    }
+    if pipeline.ROW_OF[event].stream == pipeline.EVENTS:
+        misaddressed |= refused(event)
     found += [
-        Junk(sort=sort, subject=address, body=good, addressed=False)
-        for sort, address in {
-            "unknown kind": subject("dragon"),
-            "long id": f"gen.{event}.layout.{'j' * 65}",
-            "odd id": f"gen.{event}.plot.j%{rng.getrandbits(16)}",
-            "no id": f"gen.{event}.layout",
-            "too many tokens": f"{subject()}.b.c",
-        }.items()
+        Junk(sort=sort, subject=address, body=good, addressed=False) for sort, address in misaddressed.items()
     ]
     return found
+
+
+def refused(event: str) -> dict[str, str]:
+    """Subjects of an event that are none; REQUESTS takes no such message."""
+    return {
+        "unknown kind": f"gen.{event}.dragon.j-1",
+        "no id": f"gen.{event}.layout",
+        "too many tokens": f"gen.{event}.layout.j-1.b.c",
+    }
+
+
+@pytest.mark.parametrize("event", ["requested", "cancelled"])
+async def test_a_subject_that_is_none_is_not_accepted(
+    client: Observer, configure: Configure, start: Start, event: str
+) -> None:
+    async with start(configure(rules=[])):
+        for subject in refused(event).values():
+            with pytest.raises(NoStreamResponseError):
+                await client.publish(subject, b'{"prompt":"a forest"}')
+
+
+@pytest.mark.parametrize("request_id", ["a$1", "{id}", "j" * 65, "a*b", "/"])
+async def test_an_id_that_is_none_is_answered_on_its_own_subject(
+    client: Observer, configure: Configure, start: Start, request_id: str
+) -> None:
+    async with start(configure(rules=[])):
+        result = await client.ask(request_id)
+
+    assert result.status is Status.REJECTED
+    assert "must match" in (result.reason or "")
+
+
+@pytest.mark.parametrize("request_id", ["player:42", "a@b", ":"])
+async def test_colons_and_ats_are_ids(
+    client: Observer, configure: Configure, start: Start, request_id: str
+) -> None:
+    async with start(configure(rules=[])):
+        result = await client.ask(request_id)
+
+    assert result.status is Status.SUCCESS
+
+
+async def test_a_request_of_a_newer_version_is_answered_at_its_deadline(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    headers = {"ce-type": "dev.understudy.gen.requested.v9"}
+    async with start(configure(rules=[])):
+        await client.publish(
+            "gen.requested.layout.new-2", b'{"prompt":"a forest","deadline_ms":700,"mood":"new"}', headers
+        )
+        result = await client.result("new-2")
+
+    assert result.status is Status.FAIL_FALLBACK
+    assert "requested v9 is newer than v1" in (result.reason or "")
 
 
 async def test_every_malformed_message_is_one_letter_and_stops_nothing(
@@ -109,7 +164,8 @@ async def test_every_malformed_message_is_one_letter_and_stops_nothing(
     addressed = [one for one in sent.values() if one.addressed and one.subject.startswith("gen.requested.")]
     ended = Counter(one.subject for one in client.events("result"))
     assert set(ended.values()) == {1}
-    rejected = {one.subject.replace(".requested.", ".result.") for one in addressed}
+    odd = [one for one in sent.values() if not one.addressed and one.subject.startswith("gen.requested.")]
+    rejected = {one.subject.replace(".requested.", ".result.") for one in (*addressed, *odd)}
     assert ended.keys() == rejected | {"gen.result.layout.good-1"}
 
 
