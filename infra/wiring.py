@@ -26,6 +26,8 @@ from infra.building import context_ports, forms
 from infra.engine.task import EngineError
 from infra.nats import connection, topology
 from infra.nats.accounts import Accounts
+from infra.nats.admission import Admission
+from infra.nats.batches import Batches
 from infra.nats.clock import EVERY_S, BrokerClock
 from infra.nats.flights import Flights
 from infra.nats.ledger import Ledger
@@ -35,6 +37,7 @@ from infra.nats.scenes import LoggedScenes
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
 from infra.providers.routing import Loading, providers, refused_schemas
+from infra.runner.deadlines import Deadlines
 from infra.runner.gate import Gate
 from infra.runner.progress import Announcer
 from infra.runner.runner import Handle, Runner, Sink
@@ -62,6 +65,8 @@ from stages.validate_repair import handle as validate_repair
 from stages.validate_repair.keep import keep
 
 if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
     from contracts.outcome import Outcome
     from contracts.ports import Contents, Explicitness, Prompts, Provider, Samples, Templates, Worlds
     from infra.nats.pull import ConsumerMissing
@@ -90,6 +95,8 @@ class Application:
         self.lookup = Lookup(self.wire)
         self.assets = Assets(self.wire)
         self.clock = BrokerClock(self.wire)
+        self.batches = Batches(self.wire)
+        self.deadlines = Deadlines(self.clock)
         self.accounts = Accounts(wire=self.wire, lookup=self.lookup)
         self.ready: asyncio.Event = asyncio.Event()
         self.log = structlog.get_logger()
@@ -128,7 +135,7 @@ class Application:
         handles = self._handles()
         gate = Gate()
         self.subscribers: list[CreditSubscriber] = []
-        runners = {
+        runners = self._runners = {
             stage: Runner(
                 stage=stage,
                 handle=handles[stage],
@@ -139,6 +146,8 @@ class Application:
                 watch=ResultWatch(wire=self.wire, lookup=self.lookup),
                 assets=self.assets,
                 clock=self.clock,
+                batches=self.batches,
+                deadlines=self.deadlines if stage == "fallback" else None,
                 sink=sink if stage == "audit" else None,
                 max_attempts=settings.max_attempts,
                 log=self.log,
@@ -296,10 +305,25 @@ class Application:
             await self.results.open()
         await topology.require(client, self.settings, self.stages)
         await self.clock.compare()
+        if "fallback" in self.stages:
+            await client.subscribe("gen.result.*.*", cb=self._ended)
         self._watchdog.start()
 
     async def _started(self) -> None:
         self.ready.set()
+
+    async def answer_overdue(self) -> None:
+        """Answer what the broker's timers have not reached; for the fallback."""
+        await self.deadlines.watch(self._runners["fallback"])
+
+    async def admit(self) -> None:
+        """Keep what the broker accepts at what can be answered; for the fallback."""
+        await Admission(
+            wire=self.wire, deadlines=self.deadlines, bounds=self.settings.admission, log=self.log
+        ).run()
+
+    async def _ended(self, msg: Msg) -> None:
+        self.deadlines.ended(msg.subject.rpartition(".")[2])
 
     async def keep_time(self) -> None:
         """Compare this machine's clock with the broker's, again and again."""
@@ -407,6 +431,8 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
             sys.stdout.flush()
 
     tasks = [asyncio.create_task(announce()), asyncio.create_task(application.keep_time())]
+    if "fallback" in stages:
+        background += [Application.answer_overdue, Application.admit]
     tasks += [asyncio.create_task(work(application)) for work in background]
     try:
         if settings.metrics and application.breakers:

@@ -228,7 +228,7 @@ class Consequences:
         )
         return [messages.of_letter(letter, kind=kind, request_id=request_id, sender=sender)]
 
-    async def _ending(
+    async def _ending(  # noqa: PLR0911 - one way out per case
         self, delivery: Delivery, outcome: Fail | Reject, address: subjects.Subject
     ) -> ev.Event | None:
         """What the rest of the pipeline is told about a message that this stage could not use."""

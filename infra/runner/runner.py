@@ -27,18 +27,22 @@ from contracts.errors import (
     Unreadable,
     Unstorable,
 )
-from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Wait
+from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Schedule, Wait
+from infra.nats.batches import batched
 from infra.nats.strikes import ALONE, POISON
 from infra.runner.consequences import Consequences
+from infra.runner.deadlines import Armed
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from infra.nats.batches import Batches
     from infra.nats.clock import BrokerClock
     from infra.nats.lookup import Lookup
     from infra.nats.pull import Delivery
     from infra.nats.strikes import Strikes
     from infra.nats.wire import PubAck, Wire
+    from infra.runner.deadlines import Deadlines
     from infra.runner.gate import Gate
     from infra.runner.messages import Message
     from infra.runner.watch import ResultWatch
@@ -93,6 +97,8 @@ class Runner:
         watch: tells when a running request got its result elsewhere.
         assets: takes what is too large for a message.
         clock: the broker's time.
+        batches: publishes of this process.
+        deadlines: what the fallback has armed; for the fallback alone.
         sink: where rows go; for stages that record.
         max_attempts: tries of a retryable error before the request fails.
         log: structured logger.
@@ -110,6 +116,8 @@ class Runner:
         watch: ResultWatch,
         assets: Assets,
         clock: BrokerClock,
+        batches: Batches,
+        deadlines: Deadlines | None,
         sink: Sink | None,
         max_attempts: int,
         log: FilteringBoundLogger,
@@ -123,6 +131,8 @@ class Runner:
         self._watch = watch
         self._sink = sink
         self._clock = clock
+        self._batches = batches
+        self._deadlines = deadlines
         self._consequences = Consequences(
             stage=stage, wire=wire, lookup=lookup, assets=assets, clock=clock, max_attempts=max_attempts
         )
@@ -274,7 +284,10 @@ class Runner:
             # Doomed: the fallback answers at the deadline, and sooner without this in its way (rule 15).
             return Emit()
         looks_first = expensive and not self._fresh(received, delivery)
-        looks_first |= self.stage == "fallback" and received.name == "deadline"
+        if self._deadlines is not None and received.name == "deadline":
+            if not self._deadlines.claim(received.request_id, received.event.request_seq):
+                return Emit()
+            looks_first = True
         if looks_first and await self._lookup.has_result(received.request_id):
             return Emit()
         return None
@@ -347,6 +360,23 @@ class Runner:
             elif not over:
                 ack = await self._until_acked(message)
                 over = message.once and ack.refused
+        if self._deadlines is not None and isinstance(outcome, Schedule):
+            self._remember(delivery, outcome, self._deadlines)
+
+    @staticmethod
+    def _remember(delivery: Delivery, outcome: Schedule, deadlines: Deadlines) -> None:
+        event = outcome.event
+        if isinstance(event, ev.Deadline):
+            address = envelope.address(delivery.msg.subject)
+            deadlines.armed(
+                Armed(
+                    request_id=address.request_id,
+                    kind=address.kind,
+                    request_seq=event.request_seq,
+                    deadline_ms=event.deadline_ms,
+                    due_ms=outcome.at_ms,
+                )
+            )
 
     async def _delegate(self, delivery: Delivery, outcome: Delegate) -> Outcome:
         """Publish to other requests; what the broker does not take now is decided anew later."""
@@ -381,7 +411,7 @@ class Runner:
         while True:
             tries += 1
             try:
-                ack = await self._wire.publish(message.subject, message.body, headers, repeat=True)
+                ack = await self._publish(message, headers)
                 if ack.duplicate and not await self._is_there(message, ack):
                     # Somebody else used its id: the message is not stored, and goes without one.
                     headers = {name: said for name, said in headers.items() if name != envelope.MSG_ID}
@@ -402,6 +432,12 @@ class Runner:
                 "publish put off", stage=self.stage, subject=message.subject, problem=problem, tries=tries
             )
             await asyncio.sleep(retry.backoff(tries, base_s=0.1, cap_s=2.0, key=message.subject))
+
+    async def _publish(self, message: Message, headers: dict[str, str]) -> PubAck:
+        if not batched(message.subject, headers):
+            return await self._wire.publish(message.subject, message.body, headers, repeat=True)
+        urgent = message.subject.startswith("gen.result.")
+        return await self._batches.publish(message.subject, message.body, headers, urgent=urgent)
 
     async def _is_there(self, message: Message, ack: PubAck) -> bool:
         """Whether what the broker took for a duplicate is this very message."""

@@ -1,0 +1,193 @@
+"""Publishes to EVENTS one by one while there is little to do, and in atomic batches under load.
+
+A batch costs the disk one write instead of one for each message (ADR-50 of NATS).  The broker refuses a
+batch whole when a single condition in it fails; then each message goes on its own, and the next batches
+are smaller.  docs/adr/0011 has the measurements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import msgspec
+from nats import errors as nats_errors
+
+from contracts import envelope
+from contracts.errors import Unavailable
+from infra.nats.wire import PubAck
+
+if TYPE_CHECKING:
+    from infra.nats.wire import Wire
+
+#: Messages that are worth a batch, and most of one; the broker takes 1,000.  A batch of 8 takes as long as
+#: one of 64, and so do 48 single messages.
+_LEAST: Final = 48
+_MOST: Final = 128
+#: Bytes of one batch.
+_BYTES: Final = 2 * 1024**2
+#: Single publishes under way at once.
+_SINGLES: Final = 48
+
+_ID, _SEQUENCE, _COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
+
+
+class Item:
+    """One message that waits for its acknowledgement."""
+
+    __slots__ = ("body", "future", "headers", "subject")
+
+    def __init__(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        self.subject = subject
+        self.body = body
+        self.headers = headers
+        self.future: asyncio.Future[PubAck] = asyncio.get_running_loop().create_future()
+
+
+class Batches:
+    """The publishes of one process to one stream.
+
+    Args:
+        wire: calls to the broker.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        #: What answers a request goes before what may wait.
+        self._first: deque[Item] = deque()
+        self._second: deque[Item] = deque()
+        #: Single publishes under way.
+        self._alone = 0
+        self._batching: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = count(1)
+        self._me = uuid4().hex[:10]
+        self._size = _MOST
+
+    async def publish(
+        self, subject: str, body: bytes, headers: dict[str, str], *, urgent: bool = False
+    ) -> PubAck:
+        """Publish one message and wait for its acknowledgement.
+
+        Args:
+            subject: where to.
+            body: bytes.
+            headers: NATS headers.
+            urgent: before what others of this process publish.
+
+        Raises:
+            Unavailable: no acknowledgement in time, or no stream listens on the subject.
+            nats.errors.MaxPayloadError: the payload is larger than the broker takes.
+        """
+        if self._alone < _SINGLES and not (self._first or self._second):
+            self._alone += 1
+            try:
+                return await self._wire.publish(subject, body, headers, repeat=True)
+            finally:
+                self._alone -= 1
+                self._next()
+        item = Item(subject, body, headers)
+        (self._first if urgent else self._second).append(item)
+        self._next()
+        return await item.future
+
+    def _next(self) -> None:
+        """Go on with what waits: a batch at a time, and single messages while there is room for them."""
+        if not (self._first or self._second):
+            return
+        if self._batching is None and len(self._first) + len(self._second) >= _LEAST:
+            self._batching = self._spawn(self._batches())
+        if self._batching is None:
+            for item in self._take(_SINGLES - self._alone):
+                self._alone += 1
+                self._spawn(self._single(item))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _batches(self) -> None:
+        try:
+            while len(self._first) + len(self._second) >= _LEAST:
+                items = self._take(self._size)
+                try:
+                    if not await self._batch(items):
+                        await self._singles(items)
+                except BaseException as error:
+                    for item in items:
+                        if not item.future.done():
+                            item.future.set_exception(Unavailable(f"not published: {error!r}"))
+                    raise
+        finally:
+            self._batching = None
+            self._next()
+
+    def _take(self, most: int) -> list[Item]:
+        items: list[Item] = []
+        size = 0
+        #: A subject stands once in a batch: the second one's condition could not be told from the first's.
+        subjects: set[str] = set()
+        for queue in (self._first, self._second):
+            while queue and len(items) < most and size < _BYTES and queue[0].subject not in subjects:
+                item = queue.popleft()
+                if not item.future.done():
+                    subjects.add(item.subject)
+                    size += len(item.body)
+                    items.append(item)
+        return items
+
+    async def _batch(self, items: list[Item]) -> bool:
+        """Publish all or none; false: none, as far as anybody knows."""
+        name = f"{self._me}-{next(self._numbers)}"
+        try:
+            for number, item in enumerate(items[:-1], start=1):
+                headers = {**item.headers, _ID: name, _SEQUENCE: str(number)}
+                await self._wire.client.publish(item.subject, item.body, headers=headers)
+            last = items[-1]
+            headers = {**last.headers, _ID: name, _SEQUENCE: str(len(items)), _COMMIT: "1"}
+            ack = await self._wire.publish(last.subject, last.body, headers, repeat=False)
+        except (Unavailable, nats_errors.Error, OSError):
+            # Stored or not: every message has its id or its condition, and is asked for again.
+            return False
+        if ack.error is not None:
+            self._size = max(_LEAST, self._size // 2)
+            return False
+        self._size = min(_MOST, self._size * 2)
+        for number, item in enumerate(items, start=1):
+            if not item.future.done():
+                item.future.set_result(msgspec.structs.replace(ack, seq=ack.seq - len(items) + number))
+        return True
+
+    async def _singles(self, items: list[Item]) -> None:
+        for start in range(0, len(items), _SINGLES):
+            await asyncio.gather(*(self._alone_once(item) for item in items[start : start + _SINGLES]))
+
+    async def _single(self, item: Item) -> None:
+        try:
+            await self._alone_once(item)
+        finally:
+            self._alone -= 1
+            self._next()
+
+    async def _alone_once(self, item: Item) -> None:
+        try:
+            ack = await self._wire.publish(item.subject, item.body, item.headers, repeat=True)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+            if not item.future.done():
+                item.future.set_exception(error)
+        else:
+            if not item.future.done():
+                item.future.set_result(ack)
+
+
+def batched(subject: str, headers: dict[str, str]) -> bool:
+    """May a message go in a batch?  Only what is told apart when it goes again."""
+    return subject.startswith("gen.") and (
+        envelope.MSG_ID in headers or headers.get(envelope.EXPECTED_LAST) == "0"
+    )
