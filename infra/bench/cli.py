@@ -8,7 +8,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -42,6 +42,16 @@ def _need_model() -> None:
 
 def _show(figures: dict[str, Any], *, as_json: bool) -> None:
     sys.stdout.write((json.dumps(figures) if as_json else json.dumps(figures, indent=2)) + "\n")
+
+
+def _end(found: msgspec.Struct, *, passed: bool, text: str, as_json: bool) -> None:
+    """Print what was found, for people or machines, and exit 1 if a claim does not hold."""
+    if as_json:
+        _show({**msgspec.to_builtins(found), "passed": passed}, as_json=True)
+    else:
+        sys.stdout.write(text)
+    if not passed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -88,6 +98,48 @@ def soak(
     _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
     if not found.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def overload(  # noqa: PLR0913 - a parameter is an option
+    sync: Annotated[
+        Literal["always", "2m", "both"], typer.Option(help="When writes reach the disk.")
+    ] = "both",
+    model: Annotated[
+        Literal["slow", "none", "both"], typer.Option(help="A slow one, or USE_LOCAL_MODEL=false.")
+    ] = "both",
+    capacity: Annotated[
+        float, typer.Option(min=1, help="Requests per second that the slow model serves.")
+    ] = 50,
+    factors: Annotated[str, typer.Option(help="Rates, as multiples of what is served.")] = "1,2,4,8",
+    seconds: Annotated[float, typer.Option(min=1, help="Of each rate.")] = 60,
+    burst: Annotated[int, typer.Option(min=0, help="Requests at once, at the end.")] = 20_000,
+    deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Of every request.")] = 2000,
+    *,
+    poisson: Annotated[bool, typer.Option("--poisson", help="Arrivals at random, not even ones.")] = False,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds until a result is given up.")] = 120,
+    json_: Json = False,
+) -> None:
+    """More requests than can be served: each accepted one is answered by its deadline and 2 s; exit 1 if not."""
+    from infra.bench import overload as measured  # noqa: PLC0415 - only what is asked for
+
+    try:
+        multiples = tuple(float(one) for one in factors.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{factors!r} is no list of numbers", param_hint="--factors") from None
+    wanted = measured.Wanted(
+        syncs=("always", "2m") if sync == "both" else (sync,),
+        models=("slow", "none") if model == "both" else (model,),
+        capacity=capacity,
+        factors=multiples,
+        seconds=seconds,
+        burst=burst,
+        deadline_ms=deadline_ms,
+        poisson=poisson,
+        patience_s=patience,
+    )
+    found = asyncio.run(measured.run(wanted, say=_say))
+    _end(found, passed=found.passed, text=measured.table(found), as_json=json_)
 
 
 @app.command()
