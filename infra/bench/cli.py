@@ -143,6 +143,56 @@ def overload(  # noqa: PLR0913 - a parameter is an option
 
 
 @app.command()
+def storm(  # noqa: PLR0913 - a parameter is an option
+    sync: Annotated[
+        Literal["always", "2m", "both"], typer.Option(help="When writes reach the disk.")
+    ] = "both",
+    *,
+    requests: Annotated[
+        int, typer.Option(min=0, help="All due in the same second; 0: no such storm.")
+    ] = 5_000,
+    over: Annotated[float, typer.Option(min=1, help="Seconds over which those are asked.")] = 50,
+    fallbacks: Annotated[
+        int, typer.Option(min=2, help="Copies of the fallback, for --kill and --freeze.")
+    ] = 2,
+    kill: Annotated[Literal["none", "one"], typer.Option(help="SIGKILL one fallback at half time.")] = "none",
+    freeze: Annotated[
+        Literal["none", "one"], typer.Option(help="SIGSTOP one fallback at half time.")
+    ] = "none",
+    rate: Annotated[float, typer.Option(min=1, help="Requests per second meanwhile.")] = 10,
+    seconds: Annotated[float, typer.Option(min=2, help="How long they are asked.")] = 24,
+    broker_kills: Annotated[
+        int, typer.Option(min=0, help="SIGKILLs of the broker, under 60 requests per second for 20 s.")
+    ] = 0,
+    deadline_ms: Annotated[
+        int, typer.Option("--deadline-ms", min=1, help="Of every request but those.")
+    ] = 2000,
+    json_: Json = False,
+) -> None:
+    """Deadlines at once, a fallback killed or frozen, a broker killed: all in time, none lost; exit 1 if not."""
+    from infra.bench import storm as measured  # noqa: PLC0415 - only what is asked for
+
+    faults: list[measured.Fault] = []
+    if kill == "one":
+        faults.append("kill")
+    if freeze == "one":
+        faults.append("freeze")
+    wanted = measured.Wanted(
+        syncs=("always", "2m") if sync == "both" else (sync,),
+        requests=requests,
+        over=over,
+        faults=tuple(faults),
+        fallbacks=fallbacks,
+        rate=rate,
+        seconds=seconds,
+        broker_kills=broker_kills,
+        deadline_ms=deadline_ms,
+    )
+    found = asyncio.run(measured.run(wanted, say=_say))
+    _end(found, passed=found.passed, text=measured.table(found), as_json=json_)
+
+
+@app.command()
 def memory(
     first: Annotated[int, typer.Option(min=100)] = 10_000,
     last: Annotated[int, typer.Option(min=200)] = 100_000,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -79,7 +79,7 @@ class Outcomes:
         except Unavailable:
             return
 
-    async def _new(self, stream: str, subject: str):  # noqa: ANN202 - an iterator of entries
+    async def _new(self, stream: str, subject: str) -> AsyncIterator[event_log.Entry]:
         async for entry in event_log.read(self._wire, stream, subject, start=self._next[stream]):
             self._next[stream] = entry.sequence + 1
             yield entry

@@ -6,14 +6,13 @@ Each mode gets a pipeline of its own.  The publisher does not wait for answers (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import msgspec
 
-from infra.bench.outcomes import PROMISED_S
+from infra.bench import report
 from infra.bench.publisher import Plan
 from infra.bench.trial import Say, Step, Trial, scripted, starting
 
@@ -141,7 +140,7 @@ class _Asking:
         if rate is None:
             plan = msgspec.structs.replace(plan, in_flight=in_flight)
         step = await self._trial.step(name, plan, patience_s=self._wanted.patience_s)
-        self._say(line(step))
+        self._say(report.line(step))
         return step
 
     async def base(self) -> float:
@@ -151,68 +150,9 @@ class _Asking:
         return step.tally.accepted / took
 
 
-def line(step: Step) -> str:
-    """A step in a line, for people who wait."""
-    one = step.tally
-    return (
-        f"{step.name}: {one.accepted} accepted, {one.refused_share:.1%} refused, "
-        f"{one.in_time_share:.2%} in time, worst {one.late_s.max} s beyond the deadline, "
-        f"{one.lost} lost, {one.doubled} doubled"
-    )
-
-
 def table(found: Found) -> str:
-    """A run as a table for people."""
-    heads = (
-        "sync", "model", "step", "asked/s", "taken/s", "refused", "no ack", "in time", "late", "lost", "twice",
-        "p50 s", "p99 s", "max s", "ack p50", "ack p99", "ack max", "load",
-    )  # fmt: skip
-    rows: list[tuple[str, ...]] = [heads]
-    for mode in found.modes:
-        for step in mode.steps:
-            one = step.tally
-            rows.append(
-                (
-                    mode.sync_interval,
-                    mode.model,
-                    step.name,
-                    f"{one.offered_per_s:.0f}",
-                    f"{one.accepted_per_s:.0f}",
-                    f"{one.refused_share:.1%}",
-                    str(one.silent),
-                    f"{one.in_time_share:.2%}",
-                    str(one.late),
-                    str(one.lost),
-                    str(one.doubled),
-                    *(_figure(value) for value in (one.late_s.p50, one.late_s.p99, one.late_s.max)),
-                    *(
-                        _figure(value, 3)
-                        for value in (one.publish_s.p50, one.publish_s.p99, one.publish_s.max)
-                    ),
-                    f"{step.load_average[1]:.1f}",
-                )
-            )
-    said = "p50, p99, max: seconds beyond the deadline; in time: by the deadline and"
-    return f"{columns(rows)}\n{said} {PROMISED_S:g} s\n\n{_memory(found)}\n"
-
-
-def _memory(found: Found) -> str:
-    rows: list[tuple[str, ...]] = [("sync", "model", "process", "first MiB", "most MiB", "last MiB")]
-    for mode in found.modes:
-        for name in dict.fromkeys(name for step in mode.steps for name in step.memory_mib):
-            sizes = [step.memory_mib[name] for step in mode.steps if name in step.memory_mib]
-            figures = (sizes[0].before, max(one.max for one in sizes), sizes[-1].after)
-            rows.append((mode.sync_interval, mode.model, name, *(f"{one:.0f}" for one in figures)))
-    return columns(rows)
-
-
-def _figure(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as text, each column as wide as its widest cell."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    """A run as tables for people."""
+    return report.table(
+        ("sync", "model"),
+        [((mode.sync_interval, mode.model), step) for mode in found.modes for step in mode.steps],
     )

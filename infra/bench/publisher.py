@@ -73,7 +73,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     #: :data:`TAKEN`, :data:`SILENT`, :data:`UNSENT` or the broker's ``err_code``.
     codes: tuple[int, ...]
     deadlines_ms: tuple[int, ...]
-    #: Seconds from the first publish to the last, and to the broker's last answer.
+    #: Seconds from the first publish to the last (without a rate: as below), and to the broker's last answer.
     sending_s: float
     taking_s: float
     #: Milliseconds that the worst publish was sent behind its moment.
@@ -121,13 +121,14 @@ class _Publisher:
         sending_s = time.monotonic() - began
         while self._flying:
             await asyncio.wait(self._flying)
+        taking_s = time.monotonic() - began
         return Published(
             sent_ms=tuple(self._sent),
             taken_ms=tuple(self._taken),
             codes=tuple(self._codes),
             deadlines_ms=tuple(self._deadlines),
-            sending_s=sending_s,
-            taking_s=time.monotonic() - began,
+            sending_s=taking_s if self._plan.rate is None else sending_s,
+            taking_s=taking_s,
             behind_ms=behind * 1000,
         )
 

@@ -34,6 +34,8 @@ Say = Callable[[str], None]
 
 #: Seconds that a call of a bench may take: a broker under load is what it looks at.
 _CALL_S: Final = 30.0
+#: Seconds after which stages that still have work are not waited for.
+_QUIET_S: Final = 60.0
 #: Stages whose waiting work would weigh on the next step; the audit follows when it can.
 _LINE: Final = frozenset(pipeline.STAGES) - {"audit"}
 
@@ -127,7 +129,7 @@ class Trial:
             left = max(published.deadlines_ms) / 1000 + patience_s
             await self.outcomes.until_answered(ids, timeout_s=left)
             answered = time.monotonic()
-            quiet = await self._quiet(patience_s)
+            quiet = await self._quiet()
         finally:
             for task in looking:
                 task.cancel()
@@ -144,10 +146,10 @@ class Trial:
             load_average=(round(before, 1), round(os.getloadavg()[0], 1)),
         )
 
-    async def _quiet(self, patience_s: float) -> float | None:
+    async def _quiet(self) -> float | None:
         """Seconds until the stages have nothing to do."""
         began = time.monotonic()
-        while time.monotonic() - began < patience_s:
+        while time.monotonic() - began < _QUIET_S:
             with contextlib.suppress(Unavailable):
                 if not await self.waiting():
                     return time.monotonic() - began
