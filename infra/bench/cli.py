@@ -193,6 +193,35 @@ def storm(  # noqa: PLR0913 - a parameter is an option
 
 
 @app.command()
+def hostile(
+    inputs: Annotated[str, typer.Option(help="Names, or `all`; `list` prints them.")] = "all",
+    copies: Annotated[int, typer.Option(min=1, help="Of each input, at once.")] = 45,
+    innocent: Annotated[int, typer.Option(min=1, help="Requests beside them, 40 per second.")] = 200,
+    deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Of every request.")] = 2000,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds until a result is given up.")] = 60,
+    *,
+    json_: Json = False,
+) -> None:
+    """Innocent requests beside hostile ones: none is late, and none ends as our own defect; exit 1 if not."""
+    from infra.bench import hostile as measured  # noqa: PLC0415 - only what is asked for
+    from infra.bench import hostile_inputs  # noqa: PLC0415 - as above
+
+    names = hostile_inputs.names()
+    if inputs == "list":
+        sys.stdout.write("\n".join(names) + "\n")
+        return
+    chosen = names if inputs == "all" else tuple(name.strip() for name in inputs.split(","))
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)} is unknown; `list` names all", param_hint="--inputs")
+    wanted = measured.Wanted(
+        inputs=chosen, copies=copies, innocent=innocent, deadline_ms=deadline_ms, patience_s=patience
+    )
+    found = asyncio.run(measured.run(wanted, say=_say))
+    _end(found, passed=found.passed, text=measured.table(found), as_json=json_)
+
+
+@app.command()
 def memory(
     first: Annotated[int, typer.Option(min=100)] = 10_000,
     last: Annotated[int, typer.Option(min=200)] = 100_000,

@@ -7,9 +7,8 @@ nor that one was refused.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -63,6 +62,7 @@ class Outcomes:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._news = asyncio.Condition()
         self._next = {pipeline.REQUESTS: 1, pipeline.EVENTS: 1}
         #: Broker's timestamp of the first ``requested`` by id, milliseconds since the epoch.
         self.asked: dict[str, float] = {}
@@ -88,17 +88,28 @@ class Outcomes:
         """Look again and again, until cancelled."""
         while True:
             await self.look()
+            async with self._news:
+                self._news.notify_all()
             await asyncio.sleep(_LOOK_S)
 
-    async def until_answered(self, ids: Sequence[str], *, timeout_s: float) -> bool:
-        """Wait until each of these has a result, while somebody else looks; false: some have none."""
-        give_up = time.monotonic() + timeout_s
-        left = list(ids)
-        while left := [one for one in left if one not in self.answered]:
-            if time.monotonic() > give_up:
+    async def until(self, holds: Callable[[], bool], *, timeout_s: float) -> bool:
+        """Wait until something holds of what is known, while somebody keeps looking; false: it does not."""
+        async with self._news:
+            try:
+                await asyncio.wait_for(self._news.wait_for(holds), timeout_s)
+            except TimeoutError:
                 return False
-            await asyncio.sleep(_LOOK_S)
         return True
+
+    async def until_answered(self, ids: Sequence[str], *, timeout_s: float) -> bool:
+        """Wait until each of these has a result, as :meth:`until`."""
+        left = list(ids)
+
+        def answered() -> bool:
+            left[:] = [one for one in left if one not in self.answered]
+            return not left
+
+        return await self.until(answered, timeout_s=timeout_s)
 
     def forget(self) -> None:
         """Drop what is known so far, and keep the place in the streams."""
