@@ -76,7 +76,8 @@ class Outcomes:
                 self.asked.setdefault(_id(entry), entry.time_ns / 1e6)
             async for entry in self._new(pipeline.EVENTS, "gen.result.>"):
                 self.answered.setdefault(_id(entry), []).append(_answered(entry))
-        except Unavailable:
+        except (Unavailable, event_log.StreamMissing):
+            # A broker that starts again says that too.
             return
 
     async def _new(self, stream: str, subject: str) -> AsyncIterator[event_log.Entry]:

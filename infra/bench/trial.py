@@ -121,8 +121,7 @@ class Trial:
         before = os.getloadavg()[0]
         self.outcomes.forget()
         self.sampler.begin()
-        looking = [asyncio.create_task(each.keep_looking()) for each in (self.outcomes, self.sampler)]
-        try:
+        async with looking(self.outcomes, self.sampler):
             published, outages = await _together(publish(plan), beside)
             ended = time.monotonic()
             ids = [f"{plan.prefix}{number}" for number, code in enumerate(published.codes) if code == TAKEN]
@@ -130,10 +129,6 @@ class Trial:
             await self.outcomes.until_answered(ids, timeout_s=left)
             answered = time.monotonic()
             quiet = await self._quiet()
-        finally:
-            for task in looking:
-                task.cancel()
-            await asyncio.gather(*looking, return_exceptions=True)
         await self.outcomes.look()
         return Step(
             name=name,
@@ -168,12 +163,40 @@ class Trial:
         return sum(info["num_pending"] + info["num_ack_pending"] for info in found if info is not None)
 
 
+@contextlib.asynccontextmanager
+async def looking(*lookers: Outcomes | Sampler) -> AsyncGenerator[None]:
+    """Let these look again and again; raises what ends one of them before its time."""
+    tasks = [asyncio.create_task(each.keep_looking()) for each in lookers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for each in ended:
+        if isinstance(each, Exception):
+            raise each
+
+
 async def _together(
     publishing: Awaitable[Published], beside: Callable[[], Awaitable[Sequence[Outage] | None]] | None
 ) -> tuple[Published, Sequence[Outage] | None]:
     if beside is None:
         return await publishing, None
     return await asyncio.gather(publishing, beside())
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncGenerator[tuple[Client, Wire]]:
+    """A connection of a bench, which waits longer for answers than a stage does."""
+    client = await dial(url, name="understudy-bench")
+    wire = Wire(timeout_s=_CALL_S)
+    await wire.open(client)
+    try:
+        yield client, wire
+    finally:
+        await wire.close()
+        await client.close()
 
 
 @contextlib.asynccontextmanager
@@ -185,12 +208,8 @@ async def starting(configure: Callable[[Path], Settings], **supervised: Any) -> 
         **supervised: as :class:`infra.supervisor.Supervisor`.
     """
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
-        async with Supervisor(configure(Path(folder)), **supervised) as supervisor:
-            client = await dial(supervisor.nats_url, name="understudy-bench")
-            wire = Wire(timeout_s=_CALL_S)
-            await wire.open(client)
-            try:
-                yield Trial(supervisor, client, wire)
-            finally:
-                await wire.close()
-                await client.close()
+        async with (
+            Supervisor(configure(Path(folder)), **supervised) as supervisor,
+            connected(supervisor.nats_url) as (client, wire),
+        ):
+            yield Trial(supervisor, client, wire)
