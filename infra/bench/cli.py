@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -103,10 +104,12 @@ def soak(
 @app.command()
 def overload(  # noqa: PLR0913 - a parameter is an option
     sync: Annotated[
-        Literal["always", "2m", "both"], typer.Option(help="When writes reach the disk.")
+        Literal["always", "2m", "both"],
+        typer.Option(metavar="always|2m|both", help="When writes reach the disk."),
     ] = "both",
     model: Annotated[
-        Literal["slow", "none", "both"], typer.Option(help="A slow one, or USE_LOCAL_MODEL=false.")
+        Literal["slow", "none", "both"],
+        typer.Option(metavar="slow|none|both", help="A slow one, or USE_LOCAL_MODEL=false."),
     ] = "both",
     capacity: Annotated[
         float, typer.Option(min=1, help="Requests per second that the slow model serves.")
@@ -126,7 +129,9 @@ def overload(  # noqa: PLR0913 - a parameter is an option
     try:
         multiples = tuple(float(one) for one in factors.split(","))
     except ValueError:
-        raise typer.BadParameter(f"{factors!r} is no list of numbers", param_hint="--factors") from None
+        multiples = ()
+    if not multiples or not all(0 < one < math.inf for one in multiples):
+        raise typer.BadParameter(f"{factors!r} is no list of numbers above 0", param_hint="--factors")
     wanted = measured.Wanted(
         syncs=("always", "2m") if sync == "both" else (sync,),
         models=("slow", "none") if model == "both" else (model,),
@@ -145,7 +150,8 @@ def overload(  # noqa: PLR0913 - a parameter is an option
 @app.command()
 def storm(  # noqa: PLR0913 - a parameter is an option
     sync: Annotated[
-        Literal["always", "2m", "both"], typer.Option(help="When writes reach the disk.")
+        Literal["always", "2m", "both"],
+        typer.Option(metavar="always|2m|both", help="When writes reach the disk."),
     ] = "both",
     *,
     requests: Annotated[
@@ -155,9 +161,11 @@ def storm(  # noqa: PLR0913 - a parameter is an option
     fallbacks: Annotated[
         int, typer.Option(min=2, help="Copies of the fallback, for --kill and --freeze.")
     ] = 2,
-    kill: Annotated[Literal["none", "one"], typer.Option(help="SIGKILL one fallback at half time.")] = "none",
+    kill: Annotated[
+        Literal["none", "one"], typer.Option(metavar="none|one", help="SIGKILL one fallback at half time.")
+    ] = "none",
     freeze: Annotated[
-        Literal["none", "one"], typer.Option(help="SIGSTOP one fallback at half time.")
+        Literal["none", "one"], typer.Option(metavar="none|one", help="SIGSTOP one fallback at half time.")
     ] = "none",
     rate: Annotated[float, typer.Option(min=1, help="Requests per second meanwhile.")] = 10,
     seconds: Annotated[float, typer.Option(min=2, help="How long they are asked.")] = 24,
