@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -42,6 +43,16 @@ def _need_model() -> None:
 
 def _show(figures: dict[str, Any], *, as_json: bool) -> None:
     sys.stdout.write((json.dumps(figures) if as_json else json.dumps(figures, indent=2)) + "\n")
+
+
+def _end(found: msgspec.Struct, *, passed: bool, text: str, as_json: bool) -> None:
+    """Print what was found, for people or machines, and exit 1 if a claim does not hold."""
+    if as_json:
+        _show({**msgspec.to_builtins(found), "passed": passed}, as_json=True)
+    else:
+        sys.stdout.write(text)
+    if not passed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -88,6 +99,134 @@ def soak(
     _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
     if not found.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def overload(  # noqa: PLR0913 - a parameter is an option
+    sync: Annotated[
+        Literal["always", "2m", "both"],
+        typer.Option(metavar="always|2m|both", help="When writes reach the disk."),
+    ] = "both",
+    model: Annotated[
+        Literal["slow", "none", "both"],
+        typer.Option(metavar="slow|none|both", help="A slow one, or USE_LOCAL_MODEL=false."),
+    ] = "both",
+    capacity: Annotated[
+        float, typer.Option(min=1, help="Requests per second that the slow model serves.")
+    ] = 50,
+    factors: Annotated[str, typer.Option(help="Rates, as multiples of what is served.")] = "1,2,4,8",
+    seconds: Annotated[float, typer.Option(min=1, help="Of each rate.")] = 60,
+    burst: Annotated[int, typer.Option(min=0, help="Requests at once, at the end.")] = 20_000,
+    deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Of every request.")] = 2000,
+    *,
+    poisson: Annotated[bool, typer.Option("--poisson", help="Arrivals at random, not even ones.")] = False,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds until a result is given up.")] = 120,
+    json_: Json = False,
+) -> None:
+    """More requests than can be served: each accepted one is answered by its deadline and 2 s; exit 1 if not."""
+    from infra.bench import overload as measured  # noqa: PLC0415 - only what is asked for
+
+    try:
+        multiples = tuple(float(one) for one in factors.split(","))
+    except ValueError:
+        multiples = ()
+    if not multiples or not all(0 < one < math.inf for one in multiples):
+        raise typer.BadParameter(f"{factors!r} is no list of numbers above 0", param_hint="--factors")
+    wanted = measured.Wanted(
+        syncs=("always", "2m") if sync == "both" else (sync,),
+        models=("slow", "none") if model == "both" else (model,),
+        capacity=capacity,
+        factors=multiples,
+        seconds=seconds,
+        burst=burst,
+        deadline_ms=deadline_ms,
+        poisson=poisson,
+        patience_s=patience,
+    )
+    found = asyncio.run(measured.run(wanted, say=_say))
+    _end(found, passed=found.passed, text=measured.table(found), as_json=json_)
+
+
+@app.command()
+def storm(  # noqa: PLR0913 - a parameter is an option
+    sync: Annotated[
+        Literal["always", "2m", "both"],
+        typer.Option(metavar="always|2m|both", help="When writes reach the disk."),
+    ] = "both",
+    *,
+    requests: Annotated[
+        int, typer.Option(min=0, help="All due in the same second; 0: no such storm.")
+    ] = 5_000,
+    over: Annotated[float, typer.Option(min=1, help="Seconds over which those are asked.")] = 50,
+    fallbacks: Annotated[
+        int, typer.Option(min=2, help="Copies of the fallback, for --kill and --freeze.")
+    ] = 2,
+    kill: Annotated[
+        Literal["none", "one"], typer.Option(metavar="none|one", help="SIGKILL one fallback at half time.")
+    ] = "none",
+    freeze: Annotated[
+        Literal["none", "one"], typer.Option(metavar="none|one", help="SIGSTOP one fallback at half time.")
+    ] = "none",
+    rate: Annotated[float, typer.Option(min=1, help="Requests per second meanwhile.")] = 10,
+    seconds: Annotated[float, typer.Option(min=2, help="How long they are asked.")] = 24,
+    broker_kills: Annotated[
+        int, typer.Option(min=0, help="SIGKILLs of the broker, under 60 requests per second for 20 s.")
+    ] = 0,
+    deadline_ms: Annotated[
+        int, typer.Option("--deadline-ms", min=1, help="Of every request but those.")
+    ] = 2000,
+    json_: Json = False,
+) -> None:
+    """Deadlines at once, a fallback killed or frozen, a broker killed: all in time, none lost; exit 1 if not."""
+    from infra.bench import storm as measured  # noqa: PLC0415 - only what is asked for
+
+    faults: list[measured.Fault] = []
+    if kill == "one":
+        faults.append("kill")
+    if freeze == "one":
+        faults.append("freeze")
+    wanted = measured.Wanted(
+        syncs=("always", "2m") if sync == "both" else (sync,),
+        requests=requests,
+        over=over,
+        faults=tuple(faults),
+        fallbacks=fallbacks,
+        rate=rate,
+        seconds=seconds,
+        broker_kills=broker_kills,
+        deadline_ms=deadline_ms,
+    )
+    found = asyncio.run(measured.run(wanted, say=_say))
+    _end(found, passed=found.passed, text=measured.table(found), as_json=json_)
+
+
+@app.command()
+def hostile(
+    inputs: Annotated[str, typer.Option(help="Names, or `all`; `list` prints them.")] = "all",
+    copies: Annotated[int, typer.Option(min=1, help="Of each input, at once.")] = 45,
+    innocent: Annotated[int, typer.Option(min=1, help="Requests beside them, 40 per second.")] = 200,
+    deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Of every request.")] = 2000,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds until a result is given up.")] = 60,
+    *,
+    json_: Json = False,
+) -> None:
+    """Innocent requests beside hostile ones: none is late, and none ends as our own defect; exit 1 if not."""
+    from infra.bench import hostile as measured  # noqa: PLC0415 - only what is asked for
+    from infra.bench import hostile_inputs  # noqa: PLC0415 - as above
+
+    names = hostile_inputs.names()
+    if inputs == "list":
+        sys.stdout.write("\n".join(names) + "\n")
+        return
+    chosen = names if inputs == "all" else tuple(name.strip() for name in inputs.split(","))
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)} is unknown; `list` names all", param_hint="--inputs")
+    wanted = measured.Wanted(
+        inputs=chosen, copies=copies, innocent=innocent, deadline_ms=deadline_ms, patience_s=patience
+    )
+    found = asyncio.run(measured.run(wanted, say=_say))
+    _end(found, passed=found.passed, text=measured.table(found), as_json=json_)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from contracts.outcome import Emit
 from contracts.prompts import PromptVersion
 from contracts.request import GenerationRequest
 from infra import scenario
-from infra.bench.load import percentile
+from infra.bench.outcomes import percentile
 from infra.building import context_ports
 from infra.settings import Settings
 from infra.stores import prompts as prompt_store

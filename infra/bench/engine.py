@@ -23,8 +23,8 @@ import torch
 
 from contracts.content.registry import CONTENTS, MODELS
 from infra.bench import gguf, random_models
-from infra.bench.memory import resident
-from infra.bench.pipeline import Say
+from infra.bench.sampler import resident
+from infra.bench.trial import Say
 from infra.bench.writers import PATIENCE_S, Others, Ours, Written, timed
 from infra.engine.engine import Engine
 from infra.engine.files import folder_of

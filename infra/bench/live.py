@@ -25,8 +25,8 @@ from contracts.errors import ErrorCode, UnderstudyError
 from contracts.result import Level, Origin
 from infra import settings as settings_module
 from infra.bench import schemas as schema_source
-from infra.bench.load import percentile
-from infra.bench.pipeline import Say
+from infra.bench.outcomes import percentile
+from infra.bench.trial import Say
 from infra.client import Client, NoResult
 from infra.house_model import evaluate
 from infra.house_model.clues import Fact, What

@@ -113,8 +113,3 @@ class Load:
             await self.until_answered([request_id])
             taken.append((self.answered[request_id] - began) * 1000)
         return sorted(taken)
-
-
-def percentile(ordered: list[float], share: float) -> float:
-    """The value below which ``share`` of the sorted values lie (nearest rank)."""
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

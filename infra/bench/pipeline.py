@@ -6,52 +6,33 @@ Both get a broker of their own and two worker processes; rounds alternate; media
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from infra import settings as settings_module
-from infra.bench.load import Load, percentile
+from infra.bench.load import Load
+from infra.bench.outcomes import percentile
+from infra.bench.trial import Say, scripted, starting
 from infra.child import tie_to_parent
 from infra.nats import topology
 from infra.nats.embedded import Embedded
-from infra.settings import Settings
-from infra.supervisor import Supervisor
 
 MODES: Final = ("2m", "always")
 _WARM_UP: Final = 300
-
-Say = Callable[[str], None]
-
-
-def scripted(data_dir: Path, *, sync_interval: str, script: Path | None = None) -> Settings:
-    """Settings of a pipeline whose model is the scripted provider."""
-    return settings_module.load(
-        data_dir=data_dir,
-        nats_url=None,
-        use_local_model=True,
-        script=script,
-        log_level="error",
-        broker={"sync_interval": sync_interval},
-        narrative={"providers": dict.fromkeys(settings_module.Providers.model_fields, "scripted")},
-    )
 
 
 @asynccontextmanager
 async def ours(sync_interval: str) -> AsyncGenerator[str]:
     """The pipeline as `understudy up` runs it; yields the broker's URL."""
-    with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
-        script = Path(folder) / "script.json"
-        script.write_text(json.dumps({"rules": [{"match": {"request_id": "fb-*"}, "do": "refuse"}]}))
-        settings = scripted(Path(folder), sync_interval=sync_interval, script=script)
-        async with Supervisor(settings) as supervisor:
-            yield supervisor.nats_url
+    rules = [{"match": {"request_id": "fb-*"}, "do": "refuse"}]
+    async with starting(partial(scripted, sync_interval=sync_interval, rules=rules)) as trial:
+        yield trial.supervisor.nats_url
 
 
 @asynccontextmanager

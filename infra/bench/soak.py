@@ -8,20 +8,24 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import func, select
 
 from contracts import pipeline
 from infra.bench.load import Load
-from infra.bench.pipeline import Say, scripted
+from infra.bench.outcomes import Outcomes
+from infra.bench.trial import Say, connected, looking, scripted
 from infra.nats import log as event_log
-from infra.nats.wire import Wire
 from infra.stores import database
 from infra.stores.database import GENERATION_LOGS
 from infra.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from infra.nats.wire import Wire
 
 
 class Soaked(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,17 +76,20 @@ async def run(
     settings = scripted(folder, sync_interval=sync_interval)
     ids = [f"soak-{number}" for number in range(requests)]
     began = time.monotonic()
-    async with Supervisor(settings, split=True, copies=dict.fromkeys(pipeline.STAGES, copies)) as supervisor:
+    async with (
+        Supervisor(settings, split=True, copies=dict.fromkeys(pipeline.STAGES, copies)) as supervisor,
+        connected(supervisor.nats_url) as (_, wire),
+    ):
         async with Load(supervisor.nats_url) as load:
             burst = asyncio.create_task(load.burst(ids))
             killed = await _kill(supervisor, dice, kills, say)
             say(f"{kills} kills done, {len(load.answered)} results heard; waiting for the rest")
             # A result may be published while this client's connection is down: the stream knows.
-            found = await _results(supervisor.nats_url, requests, timeout_s, say)
+            found = await _results(Outcomes(wire), ids, timeout_s)
             burst.cancel()
             await asyncio.gather(burst, return_exceptions=True)
         rows, distinct, statuses = await _rows(settings.database, requests)
-        poison = await _poison(supervisor.nats_url)
+        poison = await _poison(wire)
     return Soaked(
         requests=requests,
         kills=dict(killed),
@@ -117,26 +124,11 @@ async def _kill(supervisor: Supervisor, dice: random.Random, kills: int, say: Sa
     return killed
 
 
-async def _results(url: str, requests: int, timeout_s: float, say: Say) -> Counter[str]:
-    from infra.nats.connection import dial  # noqa: PLC0415 - beside its use
-
-    client = await dial(url, name="understudy-soak")
-    wire = Wire()
-    await wire.open(client)
-    found: Counter[str] = Counter()
-    sequence = 1
-    give_up = time.monotonic() + timeout_s
-    try:
-        while len(found) < requests and time.monotonic() < give_up:
-            async for entry in event_log.read(wire, pipeline.EVENTS, "gen.result.>", start=sequence):
-                found[entry.subject.rpartition(".")[2]] += 1
-                sequence = entry.sequence + 1
-            say(f"{len(found)} of {requests} answered")
-            await asyncio.sleep(1)
-    finally:
-        await wire.close()
-        await client.close()
-    return found
+async def _results(outcomes: Outcomes, ids: Sequence[str], timeout_s: float) -> Counter[str]:
+    async with looking(outcomes):
+        await outcomes.until_answered(ids, timeout_s=timeout_s)
+    await outcomes.look()
+    return Counter({one: len(results) for one, results in outcomes.answered.items()})
 
 
 async def _rows(url: str, requests: int) -> tuple[int, int, dict[str, int]]:
@@ -163,15 +155,6 @@ def _count(engine: Any) -> tuple[int, int, dict[str, int]]:
     return rows, distinct, {row[0]: row[1] for row in by_status}
 
 
-async def _poison(url: str) -> int:
-    from infra.nats.connection import dial  # noqa: PLC0415 - beside its use
-
-    client = await dial(url, name="understudy-soak")
-    wire = Wire()
-    await wire.open(client)
-    try:
-        letters = [entry async for entry in event_log.read(wire, pipeline.DEAD, "dead.>")]
-    finally:
-        await wire.close()
-        await client.close()
+async def _poison(wire: Wire) -> int:
+    letters = [entry async for entry in event_log.read(wire, pipeline.DEAD, "dead.>")]
     return sum(b'"code":"GEN_POISON"' in entry.body for entry in letters)

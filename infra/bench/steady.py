@@ -21,8 +21,8 @@ import msgspec
 
 from contracts.content.registry import CONTENTS, MODELS
 from infra.bench import schemas
-from infra.bench.memory import resident
-from infra.bench.pipeline import Say
+from infra.bench.sampler import resident
+from infra.bench.trial import Say
 from infra.engine.engine import Engine
 from infra.engine.grammar import KEPT
 from infra.engine.load import Loaded, load
