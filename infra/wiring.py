@@ -59,6 +59,7 @@ from stages.context_build import flight, scenes
 from stages.context_build import handle as context_build
 from stages.context_build.layering import overrides
 from stages.fallback import handle as fallback
+from stages.fallback.plan import planner
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
@@ -236,10 +237,12 @@ class Application:
                 scene_log=scene_log,
                 samples=samples,
                 contents=contents,
-                templates=templates,
-                overrides=overrides,
-                worlds=worlds,
-                default_deadline_ms=settings.deadline_ms,
+                plan_of=planner(
+                    templates=templates,
+                    overrides=overrides,
+                    worlds=worlds,
+                    default_deadline_ms=settings.deadline_ms,
+                ),
             ),
             "audit": partial(audit.handle, store_prompts=settings.audit.store_prompts),
         }

@@ -91,11 +91,8 @@ class Room:
         if self._since_s >= _ADAPT_S:
             if self._late_ms > _LATE_MS:
                 self.bound = max(self._least, 0.7 * min(self.bound, max(open_, self._least)))
-            elif self._late_ms < _PROMPT_MS and open_ > self.bound / 2:
-                self.bound = min(self._most, self.bound * 1.15 + _STEP)
             elif self._late_ms < _PROMPT_MS:
-                # Nothing presses: back to what is allowed, slowly.
-                self.bound = min(self._most, self.bound * 1.05 + _STEP)
+                self.bound = min(self._most, self.bound * 1.15 + _STEP)
             self._since_s, self._late_ms = 0.0, 0
         waiting = max(_WAITING_LEAST, self.rate * _WAITING_S)
         return max(0, int(min(self.bound - open_, waiting - now.unarmed)))

@@ -86,8 +86,10 @@ class Deadlines:
     def __init__(self, clock: BrokerClock) -> None:
         self._clock = clock
         self._open: dict[str, Armed] = {}
-        #: When each is looked at, ms, with its id and sequence.
-        self._heap: list[tuple[int, str, int]] = []
+        #: When each is looked at next, ms.
+        self._next: dict[str, int] = {}
+        #: The same by time; entries that say another time than :attr:`_next` are out of date.
+        self._heap: list[tuple[int, str]] = []
         #: Ended lately: the sequence of the request, 0 where it ended before it was armed.
         self._ended: OrderedDict[str, int] = OrderedDict()
         #: Deadlines armed since the start.
@@ -114,6 +116,7 @@ class Deadlines:
     def ended(self, request_id: str) -> None:
         """A request has its result."""
         armed = self._open.pop(request_id, None)
+        self._next.pop(request_id, None)
         if armed is not None:
             self._latest_ms = max(self._latest_ms, self._clock.now_ms() - armed.due_ms)
         elif request_id in self._ended:
@@ -179,12 +182,14 @@ class Deadlines:
                 task.add_done_callback(running.discard)
 
     def _push(self, armed: Armed, at_ms: int) -> None:
-        heapq.heappush(self._heap, (at_ms, armed.request_id, armed.request_seq))
+        if self._open.get(armed.request_id) is not armed:
+            return
+        self._next[armed.request_id] = at_ms
+        heapq.heappush(self._heap, (at_ms, armed.request_id))
         if len(self._heap) > 4 * len(self._open) + 1024:
             # Long deadlines of requests that ended long ago.
             self._heap = [entry for entry in self._heap if not self._stale(entry)]
             heapq.heapify(self._heap)
 
-    def _stale(self, entry: tuple[int, str, int]) -> bool:
-        armed = self._open.get(entry[1])
-        return armed is None or armed.request_seq != entry[2]
+    def _stale(self, entry: tuple[int, str]) -> bool:
+        return self._next.get(entry[1]) != entry[0]

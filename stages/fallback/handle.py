@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import msgspec
 
-from contracts import deadline, request, scenes
+from contracts import request, scenes
 from contracts import events as ev
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
-from contracts.expansion import expand
 from contracts.node import FallbackMode
 from contracts.outcome import Emit, Outcome, Schedule
-from contracts.ports import Contents, Log, Overrides, Samples, SceneLog, StoredRequest, Templates, Worlds
+from contracts.ports import Contents, Log, Samples, SceneLog, StoredRequest
 from contracts.result import ErrorInfo
 from stages.fallback.answer import Ending, answer
+from stages.fallback.plan import Planned, PlanOf
 
 #: After these another attempt would end the same way.
 _FINAL = frozenset(
@@ -30,17 +29,14 @@ _FINAL = frozenset(
 )
 
 
-async def handle(  # noqa: PLR0913 - its ports, one by one
+async def handle(
     received: Received[Any],
     *,
     log: Log,
     scene_log: SceneLog,
     samples: Samples,
     contents: Contents,
-    templates: Templates,
-    overrides: Overrides,
-    worlds: Worlds,
-    default_deadline_ms: int,
+    plan_of: PlanOf,
 ) -> Outcome:
     """Arm the deadline of a new request; answer one that failed, ran late or was cancelled.
 
@@ -50,22 +46,12 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         scene_log: the same, for plots that wait for their scenes.
         samples: golden samples and default contents.
         contents: the content kinds, for placeholders.
-        templates: the node templates.
-        overrides: what rules come to.
-        worlds: the worlds' schemas, for ratings that context-build could not settle.
-        default_deadline_ms: deadline of requests that name none.
+        plan_of: what a body and its kind come to (:func:`stages.fallback.plan.planner`).
 
     Returns:
         the deadline's timer, the next attempt, or the result; nothing for an unknown request.  A plot that
         waits for its scenes is answered with what there is of them.
     """
-    plan_of = partial(
-        _plan,
-        templates=templates,
-        overrides=overrides,
-        worlds=worlds,
-        default_deadline_ms=default_deadline_ms,
-    )
     event = received.event
     if isinstance(event, Requested):
         plan = plan_of(event.body, received.kind).plan
@@ -96,51 +82,10 @@ def _ends_a_plot(event: Any, owner: StoredRequest) -> bool:
             return False
 
 
-class _Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a request, and what its fallback does."""
-
-    #: ``None`` when it could not be read; then ``fault`` says why.
-    asked: request.GenerationRequest | None
-    fault: str = ""
-    plan: request.FallbackPlan
-    #: Why its template is not in the plan.
-    lost: str | None = None
-
-
-def _plan(
-    body: bytes,
-    kind: str,
-    *,
-    templates: Templates,
-    overrides: Overrides,
-    worlds: Worlds,
-    default_deadline_ms: int,
-) -> _Planned:
-    try:
-        asked = request.read(body, kind)
-    except request.RequestError as error:
-        named_ms = deadline.named_ms(body) or default_deadline_ms
-        plan = request.plan_fallback(None, default_deadline_ms=named_ms)
-        return _Planned(asked=None, fault=str(error), plan=plan)
-    try:
-        more = expand(asked, templates=templates, overrides=overrides)
-        plan = request.plan_fallback(
-            asked,
-            # A template that is lost may have lowered the rating.
-            worlds=None if more.lost else worlds,
-            default_deadline_ms=default_deadline_ms,
-            around=more.layers,
-        )
-    except Exception as error:  # noqa: BLE001 - nobody answers after the fallback: its reason tells the fault
-        plan = request.plan_fallback(None, default_deadline_ms=asked.deadline_ms or default_deadline_ms)
-        return _Planned(asked=asked, plan=plan, lost=f"its template and rules cannot be read: {error!r}")
-    return _Planned(asked=asked, plan=plan, lost=more.lost)
-
-
 def _respond(
     received: Received[Any],
     owner: StoredRequest,
-    planned: _Planned,
+    planned: Planned,
     samples: Samples,
     contents: Contents,
 ) -> Outcome:

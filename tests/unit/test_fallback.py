@@ -22,6 +22,7 @@ from infra.stores import samples, templates, worlds
 from stages.context_build.layering import overrides
 from stages.fallback.answer import choose
 from stages.fallback.handle import handle
+from stages.fallback.plan import planner
 from tests import lives
 
 SHIPPED = samples.load(load().samples_dir)
@@ -83,10 +84,7 @@ async def handled(
         scene_log=scene_log or Scenes(),
         samples=samples,
         contents=CONTENTS,
-        templates=library,
-        overrides=overrides,
-        worlds=WORLDS,
-        default_deadline_ms=9000,
+        plan_of=planner(templates=library, overrides=overrides, worlds=WORLDS, default_deadline_ms=9000),
     )
 
 

@@ -25,6 +25,7 @@ from infra.stores.worlds import WorldStore
 from stages.context_build.handle import handle as context_build
 from stages.context_build.layering import overrides
 from stages.fallback.handle import handle as fallback
+from stages.fallback.plan import planner
 from tests import lives
 from tests.unit.test_fallback import Log, Scenes
 
@@ -99,11 +100,8 @@ async def _answered(
         log=_Owner(body),
         samples=samples,
         contents=CONTENTS,
-        templates=library,
-        overrides=overrides,
-        worlds=worlds,
+        plan_of=planner(templates=library, overrides=overrides, worlds=worlds, default_deadline_ms=9000),
         scene_log=Scenes(),
-        default_deadline_ms=9000,
     )
     assert isinstance(outcome, Emit)
     (result,) = outcome.events

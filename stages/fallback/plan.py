@@ -1,0 +1,97 @@
+"""What a request's fallback does, and what is remembered of it until it is needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from contracts import deadline, request
+from contracts.expansion import expand
+from contracts.ports import Overrides, Templates, Worlds
+
+#: Bytes of a body whose plan is remembered, and how many are.
+_SMALL: Final = 4096
+_REMEMBERED: Final = 4096
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a request, and what its fallback does."""
+
+    #: ``None`` when it could not be read; then ``fault`` says why.
+    asked: request.GenerationRequest | None
+    fault: str = ""
+    plan: request.FallbackPlan
+    #: Why its template is not in the plan.
+    lost: str | None = None
+
+
+#: What a body and its kind come to.
+PlanOf = Callable[[bytes, str], Planned]
+
+
+def planner(
+    *, templates: Templates, overrides: Overrides, worlds: Worlds, default_deadline_ms: int
+) -> PlanOf:
+    """What plans fallbacks; a small body that comes again, as at its deadline, is not read twice.
+
+    Args:
+        templates: the node templates.
+        overrides: what rules come to.
+        worlds: the worlds' schemas, for ratings that context-build could not settle.
+        default_deadline_ms: deadline of requests that name none.
+    """
+    remembered: OrderedDict[tuple[str, bytes], Planned] = OrderedDict()
+
+    def plan_of(body: bytes, kind: str) -> Planned:
+        known = remembered.get((kind, body))
+        if known is not None:
+            remembered.move_to_end((kind, body))
+            return known
+        found = _plan(
+            body,
+            kind,
+            templates=templates,
+            overrides=overrides,
+            worlds=worlds,
+            default_deadline_ms=default_deadline_ms,
+        )
+        if len(body) <= _SMALL:
+            remembered[kind, body] = found
+            if len(remembered) > _REMEMBERED:
+                remembered.popitem(last=False)
+        return found
+
+    return plan_of
+
+
+def _plan(
+    body: bytes,
+    kind: str,
+    *,
+    templates: Templates,
+    overrides: Overrides,
+    worlds: Worlds,
+    default_deadline_ms: int,
+) -> Planned:
+    try:
+        asked = request.read(body, kind)
+    except request.RequestError as error:
+        named_ms = deadline.named_ms(body) or default_deadline_ms
+        plan = request.plan_fallback(None, default_deadline_ms=named_ms)
+        return Planned(asked=None, fault=str(error), plan=plan)
+    try:
+        more = expand(asked, templates=templates, overrides=overrides)
+        plan = request.plan_fallback(
+            asked,
+            # A template that is lost may have lowered the rating.
+            worlds=None if more.lost else worlds,
+            default_deadline_ms=default_deadline_ms,
+            around=more.layers,
+        )
+    except Exception as error:  # noqa: BLE001 - nobody answers after the fallback: its reason tells the fault
+        plan = request.plan_fallback(None, default_deadline_ms=asked.deadline_ms or default_deadline_ms)
+        return Planned(asked=asked, plan=plan, lost=f"its template and rules cannot be read: {error!r}")
+    return Planned(asked=asked, plan=plan, lost=more.lost)

@@ -1,0 +1,69 @@
+"""How much room is there for requests, when answers are quick and when they come late?"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.nats.admission import Measured, Room
+
+
+def look(room: Room, **fields: float) -> int:
+    return room.look(
+        Measured(
+            **{"elapsed_s": 0.1, "unarmed": 0, "armed": 0, "open": 0, "late_ms": 0, **fields}  # type: ignore[arg-type]
+        )
+    )
+
+
+def test_an_idle_pipeline_takes_a_burst_and_no_more_than_it_arms_in_time() -> None:
+    room = Room(most=6000, least=64)
+    assert look(room) == 1200
+    assert look(room, unarmed=1000) == 200
+    assert look(room, unarmed=5000) == 0
+
+
+def test_open_requests_are_bounded() -> None:
+    room = Room(most=6000, least=64)
+    assert look(room, open=5900) == 100
+    assert look(room, open=6000) == 0
+
+
+def test_late_answers_close_the_door_and_prompt_ones_open_it_again() -> None:
+    room = Room(most=6000, least=64)
+    for _ in range(60):
+        look(room, open=3000, late_ms=1500)
+    assert look(room, open=3000) == 0
+    assert room.bound < 3000
+    for _ in range(600):
+        look(room, open=10)
+    assert room.bound == 6000
+
+
+def test_what_waits_is_what_is_armed_in_about_a_second() -> None:
+    slow, quick = Room(most=6000, least=64), Room(most=6000, least=64)
+    for _ in range(50):
+        look(slow, unarmed=100, armed=10)
+        look(quick, unarmed=100, armed=400)
+    assert look(slow) < 300
+    assert look(quick) > 4000
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 5),
+            st.integers(0, 10**6),
+            st.integers(0, 10**6),
+            st.integers(0, 10**6),
+            st.integers(-(10**9), 10**9),
+        ),
+        max_size=50,
+    )
+)
+def test_the_room_is_never_negative_and_the_bound_stays_within_its_own(looks) -> None:
+    room = Room(most=500, least=20)
+    for elapsed_s, unarmed, armed, open_, late_ms in looks:
+        found = look(room, elapsed_s=elapsed_s, unarmed=unarmed, armed=armed, open=open_, late_ms=late_ms)
+        assert found >= 0
+        assert 20 <= room.bound <= 500
