@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from contracts import request, scenes
 from contracts import events as ev
+from contracts import request, scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.node import FallbackMode

@@ -8,7 +8,6 @@ from collections import Counter
 
 import msgspec
 import pytest
-
 from nats.js.errors import NoStreamResponseError
 
 from contracts import pipeline, request
