@@ -156,7 +156,8 @@ class Level(StrEnum):
     CONSTRAINED = "constrained"
     #: The model's text was valid as it came.
     PARSED = "parsed"
-    #: The text was no JSON, used an id twice, listed a person twice or not at all; it was mended.
+    #: The text was no strict JSON or held more than the document, used an id twice, listed a person twice or not at
+    #: all; it was mended.
     REPAIRED = "repaired"
     #: It followed a document that could not be used.
     RE_ASKED = "re_asked"
@@ -168,9 +169,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     level: Level
     #: How often structuring was asked again.
     reasks: int = 0
-    #: What the repair changed, one line each.
+    #: What was mended, left out or chosen, one line each.
     changes: tuple[str, ...] = ()
-    #: Paths of the values that the repair put in and nobody wrote.
+    #: Paths of the fields that had no value, and have an empty text now.
     filled: tuple[str, ...] = ()
 
 

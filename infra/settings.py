@@ -331,7 +331,7 @@ class Settings(BaseSettings):
     max_reasks: int = Field(default=1, ge=0, le=5)
     #: Scenes of one plot that are under way at once.
     scenes_in_flight: int = Field(default=4, ge=1, le=40)
-    #: Take a repaired document in which the repair put values that nobody wrote.
+    #: Take a document in which a field had no value: it has an empty text then, and the receipt names it.
     accept_filled: bool = False
     #: Seconds that a stopping stage waits for what it holds before it hands it back.
     grace: float = Field(default=10.0, ge=0)

@@ -212,7 +212,7 @@ def _good(prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> s
 
 
 def _injured(prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> str:
-    """A document with an injury that models are known for: four that can be mended, one that cannot."""
+    """A document with an injury that models are known for: three that can be mended, two that cannot."""
     key = _key(prompt, params)
     made = document(prompt.kind, prompt.text, key, schema)
     text = json.dumps(made, ensure_ascii=False)

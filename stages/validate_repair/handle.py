@@ -39,7 +39,7 @@ def handle(
         contents: the content kinds.
         explicitness: judges what the effective rating allows.
         max_reasks: how often structuring may be asked again.
-        accept_filled: take a document in which the repair put values that nobody wrote.
+        accept_filled: take a document with a field that had no value, and has an empty text now.
 
     Returns:
         ``result`` (and ``revised`` for a replay), ``plotted`` for a plot that asks for its scenes, ``invalid``,
@@ -82,22 +82,48 @@ def _read(
     """The document, and why it is not valid; with the code for a request that ends with that."""
     invalid, nothing = ErrorCode.GEN_SCHEMA_INVALID, Parsed(document=None)
     if event.document.finish_reason == "length":
-        # A prefix can be mended into something valid that nobody wrote to its end.
+        # Even a text that can be read: more was to come.
         return nothing, invalid, ("the document was cut off at max_tokens",)
     try:
-        parsed = parse(event.document.text)
+        found = parse(event.document.text)
     except Unparsable as error:
         empty = not event.document.text.strip()
         return nothing, ErrorCode.GEN_EMPTY_OUTPUT if empty else invalid, (str(error),)
+    judged = [_judged(each, event, kind, contents, accept_filled=accept_filled) for each in found]
+    return judged[0] if len(judged) == 1 else _one_of(judged)
+
+
+def _judged(
+    parsed: Parsed, event: ev.Structured, kind: str, contents: Contents, *, accept_filled: bool
+) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
+    invalid = ErrorCode.GEN_SCHEMA_INVALID
     if not parsed.document:
         return parsed, ErrorCode.GEN_EMPTY_OUTPUT, ("the document is empty",)
     if parsed.filled and not accept_filled:
-        told = tuple(f"{path}: nobody wrote this value, the repair did" for path in parsed.filled)
-        return parsed, invalid, told
+        return parsed, invalid, tuple(f"{path}: has no value; write one" for path in parsed.filled)
     faults = contents.faults(kind, parsed.document, event.brief.schema)
     if faults:
         parsed, faults = _mended(parsed, faults, kind, event, contents)
     return parsed, invalid, faults
+
+
+def _one_of(
+    judged: list[tuple[Parsed, ErrorCode, tuple[str, ...]]],
+) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
+    """The one document of several that is valid; none where there is a choice."""
+    valid = [index for index, (_, _, faults) in enumerate(judged) if not faults]
+    others = [f"number {index + 1}: {faults[0]}" for index, (_, _, faults) in enumerate(judged) if faults]
+    if not valid:
+        told = (f"the text holds {len(judged)} documents, and none is valid; write one", *others)
+        return judged[0][0], ErrorCode.GEN_SCHEMA_INVALID, told
+    parsed, code, _ = judged[valid[0]]
+    if len({fingerprint.digest(judged[index][0].document) for index in valid}) > 1:
+        numbers = " and ".join(str(index + 1) for index in valid)
+        differ = f"the text holds {len(judged)} documents; numbers {numbers} are valid and differ; write one"
+        return parsed, ErrorCode.GEN_SCHEMA_INVALID, (differ,)
+    why = "; ".join(others) or "they are equal"
+    told = f"the text holds {len(judged)} documents, took number {valid[0] + 1}; {why}"
+    return msgspec.structs.replace(parsed, changes=(told, *parsed.changes)[:MAX_TOLD]), code, ()
 
 
 def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[ErrorCode, tuple[str, ...]]:

@@ -1,8 +1,8 @@
 """Can a document that breaks a rule across its fields be mended without inventing anything?
 
 Three rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
-People who are listed twice: the first entry of a name stays.  People who speak and are not listed: they are
-listed, by the name that their lines have.
+People who are listed twice: the first entry of a name stays, if the later ones say nothing else.  People who
+speak and are not listed: they are listed, by the name that their lines have.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
-from contracts import elements
+from contracts import elements, fingerprint
 
 _ID = "id"
 #: Lists of people, whom others name by their names.
@@ -50,7 +50,7 @@ def with_speakers_listed(document: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def with_people_once(document: Any) -> tuple[Any, tuple[str, ...]]:
-    """The document without entries of people whose name an earlier entry has."""
+    """The document without entries of people of whom an earlier entry says as much; others are left alone."""
     if not isinstance(document, dict):
         return document, ()
     kept = dict(cast("dict[str, Any]", document))
@@ -59,16 +59,21 @@ def with_people_once(document: Any) -> tuple[Any, tuple[str, ...]]:
         entries = kept.get(field)
         if not isinstance(entries, list):
             continue
-        seen: set[str] = set()
+        first: dict[str, dict[str, Any]] = {}
         once: list[Any] = []
         for index, entry in enumerate(cast("list[Any]", entries)):
-            name = cast("dict[str, Any]", entry).get("name") if isinstance(entry, dict) else None
-            if isinstance(name, str) and (name := name.strip()) in seen:
-                changes.append(f"{field}.{index}: {name!r} was listed before, now left out")
-                continue
+            match entry:
+                case {"name": str() as name, **rest}:
+                    known = first.setdefault(name.strip(), entry)
+                    if known is not entry and all(
+                        each in known and fingerprint.canonical(known[each]) == fingerprint.canonical(said)
+                        for each, said in rest.items()
+                    ):
+                        changes.append(f"{field}.{index}: {name.strip()!r} was listed before, now left out")
+                        continue
+                case _:
+                    pass
             once.append(entry)
-            if isinstance(name, str):
-                seen.add(name)
         kept[field] = once
     return kept, tuple(changes)
 

@@ -1,128 +1,189 @@
-"""Which document does a model's text hold?"""
+"""Which documents does a model's text hold?
+
+A text that is strict JSON (RFC 8259) is its document.  From every other one documents are built token after
+token, in the order of the text, so that nothing can be put in, left out or moved; what stands between the tokens
+of a document has to be punctuation, white space or a comment.  Slips that have one meaning are mended and told.
+Everything else is refused with its place: asking again is cheaper than a document that nobody wrote.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Any, cast
+import re
+from typing import Any, Final, cast
 
-import json_repair
 import msgspec
 
-#: Longest text that is looked at, characters.
-MAX_TEXT = 200_000
-#: Deepest nesting that is read; far from where a recursion over a document ends.
-MAX_DEPTH = 100
+from stages.validate_repair import tokens
+from stages.validate_repair.read import MAX_DEPTH, Reader
+from stages.validate_repair.tokens import Unparsable, shown
 
+#: Longest text that is looked at, characters.
+MAX_TEXT: Final = 200_000
+#: Most documents in one text; each is checked.
+MAX_DOCUMENTS: Final = 8
 #: Changes and filled values that are told.
-MAX_TOLD = 12
+MAX_TOLD: Final = 12
+
+_BRACKET: Final = re.compile(r"[{\[]")
+#: ``[sic]`` and ``{name}`` in prose.
+_WORDS: Final = re.compile(
+    r"""\[[^\W\d_][^{}\[\]"':]*+\] | \{[^\W\d_][^{}\[\]"':]*+\} | \{\{\s*+[^\W\d_][^{}\[\]"':]*+\}\}""",
+    re.VERBOSE,
+)
+#: The name of a field.
+_FIELD: Final = re.compile(r'"[^"\n]{1,80}"\s*+:')
+#: What follows a document that ended too early.
+_GOES_ON: Final = re.compile(r"\s*+[,:]\s*+[^\s\w]")
+_FENCE: Final = re.compile(r"\s*(?:```|~~~)[ \t]*\w*\s*")
+#: Marks of reasoning models; what stands in them is no part of an answer.
+_REASONING: Final = re.compile(r"\s*<(think|thinking|thought|reasoning)>", re.IGNORECASE)
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     """A document and how it was read."""
 
     document: Any
-    #: The text was no JSON and was mended.
+    #: The text was no strict JSON, and was mended.
     repaired: bool = False
     #: What was mended, one line each.
     changes: tuple[str, ...] = ()
-    #: Paths of values that stand in the document and not in the text.
+    #: Paths of fields without a value, which have an empty text now.
     filled: tuple[str, ...] = ()
 
 
-class Unparsable(ValueError):  # noqa: N818 - names the text's state
-    """The text holds no document; the message says why."""
-
-
-def parse(text: str) -> Parsed:
-    """Read strict JSON (RFC 8259), else mend it once.
+def parse(text: str) -> tuple[Parsed, ...]:
+    """Every whole document of a text, at least one, in its order; time is linear in the text's length.
 
     Raises:
-        Unparsable: no document can be read even then.
+        Unparsable: there is none, one is broken or not written to its end, or what stands around them looks
+            like a part of one.
     """
     if len(text) > MAX_TEXT:
-        raise Unparsable(f"the text has {len(text)} characters; at most {MAX_TEXT} are read")
+        raise Unparsable(
+            f"document: the text has {len(text)} characters, at most {MAX_TEXT} are read; write less"
+        )
     try:
-        strict = json.loads(text, parse_constant=_no_constant)
+        return (Parsed(document=_strict(text)),)
     except (ValueError, RecursionError):
-        pass
-    else:
-        _refuse_what_changes_underway(strict)
-        return Parsed(document=strict)
-    try:
-        document, changes = _mended(text)
-    except (ValueError, RecursionError) as error:
-        raise Unparsable(f"the text is no JSON and cannot be mended: {error}") from None
-    if not isinstance(document, dict | list) or not document:
-        raise Unparsable("the text is no JSON and nothing in it can be mended into a document")
-    _refuse_what_changes_underway(document)
-    return Parsed(
-        document=document,  # pyright: ignore[reportUnknownArgumentType]
-        repaired=True,
-        changes=changes,
-        filled=tuple(islice(_unwritten(document, text), MAX_TOLD)),
-    )
+        return _mended(text)
 
 
-def _refuse_what_changes_underway(document: Any) -> None:
-    """Python reads more than JSON can carry: ``1e999`` would arrive as null, half a pair not at all.
+def _strict(text: str) -> Any:
+    """Strict JSON that arrives as it was read.
 
     Raises:
-        Unparsable: the document would not arrive as it was checked.
+        ValueError, RecursionError: it is none.
     """
-    level, depth = [document], 0
-    while level:
-        if depth > MAX_DEPTH:
-            raise Unparsable(f"the document is nested more than {MAX_DEPTH} deep")
-        level, depth = [inner for value in level for inner in _within(value)], depth + 1
-    try:
-        same = msgspec.json.decode(msgspec.json.encode(document)) == document
-    except UnicodeEncodeError:
-        same = False
-    if not same:
-        raise Unparsable("the document holds half a surrogate pair, or a number too large for JSON")
-
-
-def _within(value: Any) -> Iterable[Any]:
-    match value:
-        case dict():
-            return cast("dict[str, Any]", value).values()
-        case list():
-            return cast("list[Any]", value)
-        case _:
-            return ()
-
-
-def _mended(text: str) -> tuple[Any, tuple[str, ...]]:
-    document, log = cast(
-        "tuple[Any, list[dict[str, str]]]", json_repair.loads(text, skip_json_loads=True, logging=True)
+    document = json.loads(
+        text,
+        object_pairs_hook=_once,
+        parse_int=tokens.number,
+        parse_float=tokens.number,
+        parse_constant=_no_constant,
     )
-    changes = [entry["text"] for entry in log]
-    before = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=0)
-    if text[:before].strip():
-        changes.append(f"left out {before} characters before the document")
-    # What json-repair does at the end of a text it does without a word.
-    return document, tuple(dict.fromkeys(changes or ["closed what was left open"]))[:MAX_TOLD]
+    msgspec.json.encode(document)  # half a surrogate pair cannot be encoded
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level for inner in _within(value)]
+    if any(isinstance(value, dict | list) for value in level):
+        raise ValueError("too deep")
+    return document
 
 
-def _unwritten(value: Any, text: str, path: str = "") -> Iterator[str]:
-    """Where a value stands that the text does not hold in any spelling."""
-    match value:
-        case dict():
-            for name, inner in cast("dict[str, Any]", value).items():
-                yield from _unwritten(inner, text, f"{path}.{name}" if path else name)
-        case list():
-            for index, inner in enumerate(cast("list[Any]", value)):
-                yield from _unwritten(inner, text, f"{path}.{index}" if path else str(index))
-        case str():
-            spelled = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1], value
-            if not (any(one in text for one in spelled) if value else '""' in text or "''" in text):
-                yield path
-        case _:
-            if json.dumps(value) not in text and str(value) not in text:
-                yield path
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field is written twice")
+    return fields
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _within(value: Any) -> list[Any]:
+    match value:
+        case dict():
+            return list(cast("dict[str, Any]", value).values())
+        case list():
+            return cast("list[Any]", value)
+        case _:
+            return []
+
+
+def _mended(text: str) -> tuple[Parsed, ...]:
+    found: list[Reader] = []
+    around: list[str] = []
+    told, at = _after_reasoning(text)
+    last, why = at, Unparsable("document: the text holds no JSON object; answer with one, from { to }")
+    while bracket := _BRACKET.search(text, at):
+        reader = Reader(text)
+        try:
+            end = reader.read(bracket.start())
+        except Unparsable as error:
+            words = _WORDS.match(text, bracket.start())
+            if words is None:
+                raise
+            why, at = error, words.end()
+            continue
+        if len(found) == MAX_DOCUMENTS:
+            raise Unparsable(f"document: the text holds more than {MAX_DOCUMENTS} documents; write one")
+        around.append(text[last : bracket.start()])
+        found.append(reader)
+        at = last = end
+    if not found:
+        raise why
+    told += _beside(around, text[last:])
+    return tuple(
+        Parsed(
+            document=reader.document,
+            repaired=True,
+            changes=(*told, *reader.changes())[:MAX_TOLD],
+            filled=tuple(reader.filled[:MAX_TOLD]),
+        )
+        for reader in found
+    )
+
+
+def _after_reasoning(text: str) -> tuple[list[str], int]:
+    """Where the answer begins."""
+    mark = _REASONING.match(text)
+    if mark is None:
+        return [], 0
+    closing = re.compile(rf"</{mark[1]}>", re.IGNORECASE).search(text, mark.end())
+    if closing is None:
+        raise Unparsable(
+            f"document: the text is reasoning from <{mark[1]}> to its end; write the document after it"
+        )
+    return [f"left out {closing.end()} characters of reasoning"], closing.end()
+
+
+def _beside(before: list[str], after: str) -> list[str]:
+    """What is told about the text beside the documents.
+
+    Raises:
+        Unparsable: it looks like a part of a document.
+    """
+    told: dict[str, None] = {}
+    pieces = [*before, after]
+    for index, piece in enumerate(pieces):
+        rest = piece
+        if index:
+            rest = rest.lstrip("]} \t\r\n")
+            if piece.strip() != rest.strip():
+                told["left out a bracket too many after the document"] = None
+        bare = _WORDS.sub("", rest)
+        if _FIELD.search(bare) or "}" in bare or "]" in bare or (index and _GOES_ON.match(bare)):
+            raise Unparsable(
+                f"document: {shown(rest.strip())!r} stands outside of the brackets; write one object, from {{ to }}"
+            )
+        if not rest.strip():
+            continue
+        if _FENCE.fullmatch(rest):
+            told["took the document out of a code fence"] = None
+        else:
+            last = index == len(pieces) - 1
+            place = "before the document" if index == 0 else "after it" if last else "between documents"
+            told[f"left out {len(rest)} characters {place}"] = None
+    return list(told)

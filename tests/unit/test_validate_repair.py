@@ -78,13 +78,16 @@ def test_a_scripted_document_never_claims_to_be_live() -> None:
 
 
 def test_what_had_to_be_mended_says_so() -> None:
-    (result,) = judged(f"```json\n{json.dumps(GOOD)[:-1]}\n```").events
+    (result,) = judged(f"```json\n{json.dumps(GOOD)[:-1]},}}\n```").events
     assert result.content == GOOD
     assert result.meta.warnings == (
         "the model's document had to be mended; its receipt says what was changed",
     )
     assert result.meta.receipt.level is Level.REPAIRED
-    assert result.meta.receipt.changes == ("left out 8 characters before the document",)
+    assert result.meta.receipt.changes == (
+        "took the document out of a code fence",
+        "document: had a comma after its last entry",
+    )
     assert result.meta.receipt.filled == ()
 
 
@@ -97,15 +100,52 @@ def test_a_receipt_says_how_the_document_became_valid(finish_reason, reask, leve
     assert (result.meta.receipt.level, result.meta.receipt.reasks) == (level, reask)
 
 
-#: A value is missing where the repair puts an empty text, which the contract takes.
-UNFINISHED = '{"scene_name": "Forest", "entities": [{"id": "p", "type": "goal", "x": 1, "y": 2, "leads_to": '
+def test_a_field_without_a_value_is_refused() -> None:
+    (asked_again,) = judged('{"scene_name": , "entities": []}', max_reasks=1).events
+    assert asked_again.errors == ("scene_name: has no value; write one",)
 
 
-@pytest.mark.parametrize("text", [UNFINISHED, '{"scene_name": , "entities": []}'])
-def test_a_value_that_nobody_wrote_is_refused(text) -> None:
-    outcome = judged(text)
-    assert isinstance(outcome, Fail)
-    assert "nobody wrote this value, the repair did" in outcome.message
+@pytest.mark.parametrize("finish_reason", ["stop", "max_tokens", "end_turn"])
+@pytest.mark.parametrize("accept_filled", [False, True])
+def test_a_text_that_ends_inside_its_document_is_refused_whatever_the_server_says(
+    finish_reason, accept_filled
+) -> None:
+    whole = json.dumps(GOOD)
+    for end in range(1, len(whole)):
+        (asked_again,) = judged(
+            whole[:end], finish_reason=finish_reason, accept_filled=accept_filled, max_reasks=1
+        ).events
+        assert "the document was cut off" in asked_again.errors[0]
+
+
+def test_of_several_documents_the_one_that_is_valid_is_taken_and_the_receipt_says_so() -> None:
+    other = {**GOOD, "scene_name": 5}
+    (result,) = judged(f"Here it is: {json.dumps(GOOD)} A bad answer would be: {json.dumps(other)}").events
+    assert result.content == GOOD
+    assert result.meta.receipt.level is Level.REPAIRED
+    assert result.meta.receipt.changes[0] == (
+        "the text holds 2 documents, took number 1; number 2: scene_name: should be a valid string, not 5"
+    )
+
+
+def test_of_several_documents_that_are_equal_one_is_taken() -> None:
+    (result,) = judged(f"{json.dumps(GOOD)}\n{json.dumps(GOOD, indent=1)}").events
+    assert result.content == GOOD
+    assert result.meta.receipt.changes[0] == "the text holds 2 documents, took number 1; they are equal"
+
+
+def test_of_several_valid_documents_none_is_chosen() -> None:
+    other = {**GOOD, "scene_name": "Cave"}
+    (asked_again,) = judged(f"{json.dumps(GOOD)}\n{json.dumps(other)}", max_reasks=1).events
+    assert asked_again.errors == (
+        "the text holds 2 documents; numbers 1 and 2 are valid and differ; write one",
+    )
+
+
+def test_of_several_documents_without_a_valid_one_each_fault_is_told() -> None:
+    (asked_again,) = judged('{"scene_name": 1} {}', max_reasks=1).events
+    assert asked_again.errors[0] == "the text holds 2 documents, and none is valid; write one"
+    assert [line.partition(":")[0] for line in asked_again.errors[1:]] == ["number 1", "number 2"]
 
 
 def test_settings_can_take_a_value_that_nobody_wrote_and_the_receipt_tells() -> None:
@@ -148,7 +188,11 @@ def test_people_who_are_listed_twice_stay_once_and_the_receipt_says_so() -> None
     document = {
         "purpose": "p",
         "title": "t",
-        "speakers": [{"name": "Mara", "wants": "peace"}, {"name": "Jonas"}, {"name": "Mara", "wants": "war"}],
+        "speakers": [
+            {"name": "Mara", "wants": "peace"},
+            {"name": "Jonas"},
+            {"name": "Mara", "wants": "peace"},
+        ],
         "lines": [{"speaker": "Mara", "text": "Well?"}],
     }
     (result,) = judged(json.dumps(document), kind="dialogue").events
@@ -156,6 +200,14 @@ def test_people_who_are_listed_twice_stay_once_and_the_receipt_says_so() -> None
     assert result.meta.receipt == Receipt(
         level=Level.REPAIRED, changes=("speakers.2: 'Mara' was listed before, now left out",)
     )
+
+
+def test_of_two_entries_of_a_person_that_differ_none_is_chosen() -> None:
+    speakers = [{"name": "Mara", "wants": "peace"}, {"name": "Mara", "wants": "war"}]
+    lines = [{"speaker": "Mara", "text": "Well?"}]
+    document = {"purpose": "p", "title": "t", "speakers": speakers, "lines": lines}
+    (asked_again,) = judged(json.dumps(document), kind="dialogue", max_reasks=1).events
+    assert asked_again.errors == ("document: speaker 'Mara' is used twice; ids must be unique",)
 
 
 def test_who_speaks_and_is_not_listed_is_listed_and_the_receipt_says_so() -> None:

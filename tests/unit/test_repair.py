@@ -1,0 +1,422 @@
+"""Is every document made of the tokens of its text, all of them and in their order?"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.validate_repair.parse import MAX_TEXT, Parsed, parse
+from stages.validate_repair.read import Reader
+from stages.validate_repair.tokens import Unparsable
+
+
+def mended(text: str) -> Any:
+    """The one document of a text that is no strict JSON."""
+    (parsed,) = parse(text)
+    assert parsed.repaired
+    assert parsed.changes
+    assert parsed.filled == ()
+    return parsed.document
+
+
+def read_or_refused(text: str) -> tuple[Parsed, ...] | str:
+    """The documents of a text, or why there is none."""
+    try:
+        return parse(text)
+    except Unparsable as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "document"),
+    [
+        # Punctuation
+        ('{"title": "x", "hp": 1e5,}', {"title": "x", "hp": 100000.0}),
+        ('{"a": [1, 2,], "b": {"c": 1,},}', {"a": [1, 2], "b": {"c": 1}}),
+        ('{"a": 1,, "b": 2}', {"a": 1, "b": 2}),
+        ('{"a": 1 "b": 2}', {"a": 1, "b": 2}),
+        ('{"a": "x"\n"b": 2}', {"a": "x", "b": 2}),
+        (
+            '{"a": {"b": 1} "c": [2] "d": [{"e": 3} {"e": 4}]}',
+            {"a": {"b": 1}, "c": [2], "d": [{"e": 3}, {"e": 4}]},
+        ),
+        ('["rope" "lamp"]', ["rope", "lamp"]),
+        ('{"a": 1}}', {"a": 1}),
+        # A bracket that is missing in the middle, where its place is certain
+        ('{"items": ["rope", "lamp", "hp": 2}', {"items": ["rope", "lamp"], "hp": 2}),
+        ('{"items": [1, 2}', {"items": [1, 2]}),
+        ('{"x": [{"a": 1, "b": 2], "c": 3}', {"x": [{"a": 1, "b": 2}], "c": 3}),
+        ('{"x": [{"a": 1, {"a": 2}]}', {"x": [{"a": 1}, {"a": 2}]}),
+        # Quotes, names, literals
+        ("{'a': 'b', \"c\": 'say \"no\"'}", {"a": "b", "c": 'say "no"'}),
+        (r"""{"a": "it\'s", 'b': 'it\'s'}""", {"a": "it's", "b": "it's"}),
+        ("{a: 1, b_2: 2}", {"a": 1, "b_2": 2}),
+        ('{"a": True, "b": FALSE, "c": None, "d": Null}', {"a": True, "b": False, "c": None, "d": None}),
+        ('{"a": "two\nlines\tand a tab"}', {"a": "two\nlines\tand a tab"}),
+        ('{"a":\u00a01}\ufeff', {"a": 1}),
+        # Numbers
+        ('{"a": .5, "b": -.5, "c": 5., "d": +5}', {"a": 0.5, "b": -0.5, "c": 5.0, "d": 5}),
+        ('{"a": 1_000, "b": 1e3,}', {"a": 1000, "b": 1000.0}),
+        ('{"a": 12345678901234567890,}', {"a": 12345678901234567890}),
+        # Escapes
+        (r'{"title": "\ud83d\ude00",}', {"title": "😀"}),
+        (r'{"a": "\u00e9\n\\\/\"",}', {"a": 'é\n\\/"'}),
+        # Comments, fences, prose, reasoning
+        ('{"a": 1, // one\n "b": /* two */ 2 # three\n}', {"a": 1, "b": 2}),
+        ('```json\n{"a": 1}\n```', {"a": 1}),
+        ('Here it is [as asked], with {name} left out:\n{"a": 1}\nEnjoy!', {"a": 1}),
+        ('<think>Perhaps {"name": "x"}? No.</think>{"title": "x"}', {"title": "x"}),
+        ('<think>\n</think>\n{"a": "</think>"}', {"a": "</think>"}),
+        # A field twice
+        ('{"a": [1, {"b": 2}], "a": [1, {"b": 2}]}', {"a": [1, {"b": 2}]}),
+    ],
+)
+def test_a_slip_with_one_meaning_is_mended(text, document) -> None:
+    found = mended(text)
+    assert json.dumps(found) == json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        # Not written to its end
+        ('{"title": "x", "items": ["rope", "the old keep', "items.1: the text ends inside"),
+        ('{"title": "x", "items": ["rope", "lamp"', "items.1: the text ends before"),
+        ('{"lines": [{"text": "Wait"}, {"speaker": "Bo", "te', "lines.1: the text ends"),
+        ('{"a": 12', "cut off"),
+        ('{"a": 12,', "cut off"),
+        ('{"a": "one", "b": "two', "cut off"),
+        ('{"a": "one", "b": "", "c"', "cut off"),
+        ('{"note": "", "price":', "price: the text ends"),
+        ('{"a": 1} {"a": 2', "cut off"),
+        ('```json\n{"a": [1, 2]\n```', "a: '```'"),
+        ("<think>Perhaps {'a': 1}?", "reasoning"),
+        ('{"a": 1, /* and', "cut off"),
+        # What somebody else has to decide
+        (
+            '{"title": "She: "no, "never", I won\'t"", "hp": 2}',
+            "title: 'no' stands where a comma or } has to",
+        ),
+        ('{"a": "He left." She stayed. "b": 2}', r"write \" for a quote"),
+        ('{"a": "b" c, "d": 1}', "a: 'c'"),
+        ('{"a": "b" "c"}', "c: '}'"),
+        ('{"a": "first part"\n "second part", "b": 2}', "has no value"),
+        ('{"a": """b"""}', "a: '\"b\"'"),
+        ('{"a": "x""b": 1}', "a: "),
+        ('["say " " loud"]', "quote inside"),
+        ("{`a`: `b`}", "name in double quotes"),
+        ("{“a”: “b”}", "name in double quotes"),
+        ('{"a": "x, "b": "y"}', "a: 'b'"),
+        ('{"a": x", "b": "y"}', "a: x is no value"),
+        ("{'a': 'it's'}", "a: 's'"),
+        ('{"x": "a" y: 1}', "x: 'y'"),
+        ('{"x": [[1, 2, [3, 4]], "k": 1}', "x.0"),
+        ('{"x": [[1, 2}', "x.0.1"),
+        ('[{"a": 1, "p": {"x": 2, "y": 3}, {"b": 2}]', "0: '{'"),
+        ('{"a": [}', "a.0: '}'"),
+        ('{"a": {]}', "a: ']'"),
+        ('{"a": 1]', "a: ']'"),
+        # Numbers
+        ('{"hp": 5 + 3}', "hp: '+'"),
+        ('{"hp": 50%}', "hp: 50% is no value"),
+        ('{"price": 1 299.00, "b": "x"}', "price: '299.00'"),
+        ("[1 299]", "0: '299'"),
+        ('{"a": 1,000}', "'000'"),
+        ("{'a': [1,000]}", "a.1: 000"),
+        ('{"a": 12:30}', "a: ':'"),
+        ('{"a": 3 coins}', "a: 'coins'"),
+        ('{"a": 10 - 20, "b": 1}', "a: '-'"),
+        ('{"a": 10-20}', "a: 10-20"),
+        ('{"n": 5 or 6}', "n: 'or'"),
+        ('{"b": true or false}', "b: 'or'"),
+        ('{"a": "1",234}', "'234'"),
+        ('{"a": $5}', "$5 is no value"),
+        ('{"a": ~5}', "~5"),
+        ('{"a": >5}', ">5"),
+        ('{"a": 7 // 2\n}', "a: '// 2'"),
+        ('{"a": 1/2}', "1/2"),
+        ('{"a": 0x1F}', "0x1F"),
+        ('{"a": 007}', "007"),
+        ('{"a": 1_0}', "1_0"),
+        ('{"a": 2026-11-27}', "2026-11-27"),
+        ('{"a": NaN}', "NaN is no JSON"),
+        ('{"a": -Infinity}', "-Infinity is no JSON"),
+        ('{"a": 1e999}', "too large for JSON"),
+        ('{"a": 1e-999}', "would not keep its value"),
+        ('{"a": 0.12345678901234567890}', "a: 0.12345678901234567890 would not keep its value"),
+        ('{"a": 123456789012345678.0}', "would not keep its value"),
+        ('{"a": 1' + "0" * 400 + "}", "401 characters"),
+        ('{"a": #ff0000,\n "b": 1}', "#ff0000"),
+        ('{"a": undefined}', "undefined"),
+        ('{"a": yes}', "yes"),
+        # What was left out
+        ('{"l": [1, 2, …, 9]}', "l.2: … stands for something that was left out"),
+        ('{"l": ["a", ..., "z"]}', "l.1: ..."),
+        ('{"l": ["a"], // ... and the others\n}', "left out"),
+        ('{"a": 1, "b"}', "b: '}'"),
+        ('{"a": 1, "b", "c": 2}', "b: this name has no value"),
+        ('{"a" 1}', "a: '1'"),
+        ("[1,,2]", "1: nothing stands before this comma"),
+        ("[,1]", "0: nothing"),
+        # A field twice
+        ('{"title": "x", "hp": 10, "hp": 99}', "hp: is written twice, as 10 and as 99"),
+        ('{"a": {"b": 1, "b": true}}', "a.b: is written twice, as 1 and as true"),
+        ('{"a": 1, "a": 1.0}', "a: is written twice"),
+        # Escapes
+        (r'{"a": "C:\path\new"}', r"a: has the escape '\\p'"),
+        (r'{"a": "50\% off"}', "escape"),
+        (r'{"a": "C:\users"}', r"has a \u without"),
+        (r'{"a": "\ud83d"}', "half a surrogate pair"),
+        (r'{"a": "\ude00\ud83d",}', "half a surrogate pair"),
+        ('{"a": "\ud83d"}', "half a surrogate pair"),
+        (r"{\"a\": 1}", "document: '\\\\' stands"),
+        # Beside a document
+        ('{"a": {"b": 1}}, "c": 2}', "outside of the brackets"),
+        ('"a": 1, "b": {"c": 1}}', "outside of the brackets"),
+        ('x] {"a": 1}', "outside of the brackets"),
+        ("[1] " * 9, "more than 8 documents"),
+        ("I cannot do that.", "no JSON"),
+        ("[sic]", "sic is no value"),
+        ("[[[false, 1], [2]]", "cut off"),
+        ("[[rope], {'a': 1}]", "0.0: rope is no value"),
+        ("[" * 101 + "]" * 101, "more than 100 deep"),
+        ("{'a':" * 101 + "1" + "}" * 101, "more than 100 deep"),
+    ],
+)
+def test_what_has_no_one_meaning_is_refused_with_its_place(text, said) -> None:
+    with pytest.raises(Unparsable) as refused:
+        parse(text)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "documents"),
+    [
+        (
+            'Here: {"title": "x", "hp": 5} A bad answer: {"title": "BAD"}',
+            [{"title": "x", "hp": 5}, {"title": "BAD"}],
+        ),
+        (
+            '{"mood": "tense"}\n(For example {"mood": "calm"} would be wrong.)',
+            [{"mood": "tense"}, {"mood": "calm"}],
+        ),
+        ('{"id": 1}\n{"id": 2}', [{"id": 1}, {"id": 2}]),
+        ('{"id": 1}, {"id": 2}', [{"id": 1}, {"id": 2}]),
+        ("[1, 2][3, 4]", [[1, 2], [3, 4]]),
+        ('{"m": "t"} is my answer; schema was {"type": "object"}', [{"m": "t"}, {"type": "object"}]),
+        ('Note [1]: see below.\n{"a": 1}', [[1], {"a": 1}]),
+        ('Use {} only if empty: {"a": 1}', [{}, {"a": 1}]),
+    ],
+)
+def test_every_document_of_a_text_is_found(text, documents) -> None:
+    assert [each.document for each in parse(text)] == documents
+
+
+def test_what_was_mended_is_told_once_for_each_kind_with_its_first_place() -> None:
+    (parsed,) = parse("Yes:\n{'a': [True, True], 'b': {'c': .5,}}")
+    assert parsed == Parsed(
+        document={"a": [True, True], "b": {"c": 0.5}},
+        repaired=True,
+        changes=(
+            "left out 5 characters before the document",
+            "document: stood in single quotes; 2 more like it",
+            "a.0: was spelled True, is true; 1 more like it",
+            "b.c: was spelled .5, is 0.5",
+            "b: had a comma after its last entry",
+        ),
+    )
+
+
+@pytest.mark.parametrize("text", ['{"a": , "b": ""}', '{"b": "", "a":}', '{"a":,}'])
+def test_a_field_without_a_value_is_named(text) -> None:
+    (parsed,) = parse(text)
+    assert parsed.document["a"] == ""
+    assert parsed.filled == ("a",)
+
+
+@pytest.mark.parametrize("size", [MAX_TEXT - 10, 256 * 1024])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *"[{\"\\'`(/#:, ]}",
+        '{"',
+        '["',
+        '{"a":',
+        "[1] ",
+        "[a] ",
+        '{"a":1,',
+        "/*",
+        "[/*",
+        "[//",
+        "<think>",
+        '"":',
+        "'a':1,",
+    ],
+)
+def test_time_is_bounded_whatever_is_repeated(unit, size) -> None:
+    for start in ("", "{'a': ", '{"a": "', "[1", "{} "):
+        text = start + unit * (size // len(unit))
+        began = time.process_time()
+        assert len(str(read_or_refused(text))) < 2 * size
+        assert time.process_time() - began < 5
+
+
+# Random documents, and what models, servers and accidents do to their spelling.
+
+TEXTS = st.text(max_size=6) | st.sampled_from(
+    ["", "no", '"', "'", "\\", "a, b", "{}", "]:", "// x", "😀", "\\u00e9", "..."]
+)
+NUMBERS = st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    TEXTS | NUMBERS | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+DOCUMENTS = st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4) | st.lists(VALUES, min_size=1, max_size=4)
+PIECES = st.sampled_from(
+    [
+        *"{}[]\":,\\'.-+%/# \n0123456789tfn",
+        ", ",
+        "...",
+        "…",
+        "//x\n",
+        "NaN",
+        "1 299",
+        "50%",
+        " 5 + 3 ",
+        '""',
+        "\\u",
+        "\ud800",
+        '"k": 1',
+    ]
+)
+
+
+@st.composite
+def injured(draw: Any) -> str:
+    """A document's text with a few injuries."""
+    document = draw(DOCUMENTS)
+    text = draw(
+        st.sampled_from(
+            [json.dumps(document), json.dumps(document, ensure_ascii=False, indent=1), str(document)]
+        )
+    )
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(text)))
+        end = min(len(text), at + draw(st.integers(0, 3)))
+        match draw(st.sampled_from(["drop", "insert", "replace", "cut", "twice", "prose", "fence", "comma"])):
+            case "drop":
+                text = text[:at] + text[end:]
+            case "insert":
+                text = text[:at] + draw(PIECES) + text[at:]
+            case "replace":
+                text = text[:at] + draw(PIECES) + text[end:]
+            case "cut":
+                text = text[:at]
+            case "twice":
+                text += text[at:]
+            case "prose":
+                text = f"Here it is: {text} Is it good?"
+            case "fence":
+                text = f"```json\n{text}\n```"
+            case _:
+                text = text[:-1] + "," + text[-1:]
+    return text
+
+
+#: A second reading of a text, written apart from the one under test: quoted texts and words, nothing else.
+TOKEN = re.compile(
+    r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|//[^\n]*|#(?=[\s#])[^\n]*|/\*.*?\*/|(?:(?!//|/\*)[^\s{}\[\],:"'\ufeff\u200b\u2060])+""",
+    re.DOTALL,
+)
+
+
+def written(text: str) -> list[Any]:
+    """What the tokens of a document's text say, in their order."""
+    said: list[Any] = []
+    for token in TOKEN.findall(text):
+        if token[0] in "\"'":
+            body = re.sub(r"\\.|\"", _in_double, token[1:-1], flags=re.DOTALL)
+            said.append(json.loads(f'"{body}"', strict=False))
+        elif not token.startswith(("//", "#", "/*")):
+            word = {"True": "true", "False": "false", "None": "null"}.get(token, token)
+            said.append(word)
+    return said
+
+
+def _in_double(found: re.Match[str]) -> str:
+    return {r"\'": "'", '"': r"\""}.get(found[0], found[0])
+
+
+def held(value: Any) -> list[Any]:
+    """What a document says, in the order in which it is written."""
+    match value:
+        case dict():
+            return [each for name, inner in value.items() for each in (name, *held(inner))]
+        case list():
+            return [each for inner in value for each in held(inner)]
+        case _:
+            return [value]
+
+
+def same(said: Any, value: Any) -> bool:
+    if isinstance(value, str) or value is None or isinstance(value, bool):
+        return said == (value if isinstance(value, str) else json.dumps(value))
+    return isinstance(said, str) and Decimal(said.replace("_", "")) == Decimal(str(value))
+
+
+@given(injured())
+@settings(max_examples=300, deadline=None)
+def test_no_text_becomes_a_document_of_other_tokens(text) -> None:
+    found = read_or_refused(text)
+    if isinstance(found, str) or not found[0].repaired:
+        return
+    places: list[tuple[int, int]] = []
+    at = 0
+    while len(found) > len(places):
+        start = min(where for where in (text.find("{", at), text.find("[", at)) if where >= 0)
+        at = start + 1
+        reader = Reader(text)
+        try:
+            at = reader.read(start)
+        except Unparsable:
+            continue
+        places.append((start, at))
+    for (start, end), parsed in zip(places, found, strict=True):
+        if parsed.filled or any("written twice" in line for line in parsed.changes):
+            continue
+        said, value = written(text[start:end]), held(parsed.document)
+        assert len(said) == len(value)
+        assert all(map(same, said, value))
+
+
+@given(st.one_of(DOCUMENTS, VALUES), st.booleans(), st.sampled_from([None, 2]))
+@settings(deadline=None)
+def test_strict_json_is_what_it_says(document, ascii_only, indent) -> None:
+    text = json.dumps(document, ensure_ascii=ascii_only, indent=indent)
+    assert parse(text) == (Parsed(document=json.loads(text)),)
+    if isinstance(document, dict | list):
+        reader = Reader(text)
+        assert reader.read(0) == len(text)
+        assert json.dumps(reader.document) == json.dumps(document)
+        assert reader.changes() == ()
+
+
+@given(DOCUMENTS, st.data())
+@settings(deadline=None)
+def test_a_text_that_is_cut_is_never_a_document(document, data) -> None:
+    text = json.dumps(document)
+    with pytest.raises(Unparsable):
+        parse(text[: data.draw(st.integers(0, len(text) - 1))])
+
+
+@given(st.text(max_size=30) | st.lists(PIECES, max_size=20).map("".join))
+def test_any_text_is_read_or_refused(text) -> None:
+    assert read_or_refused(text)
