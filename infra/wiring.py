@@ -130,6 +130,8 @@ class Application:
             reconnected_cb=self._reconnected,
             closed_cb=self._closed,
             disconnected_cb=self._disconnected,
+            # Not where clients listen: prompts and drafts are delivered there.
+            inbox_prefix="_INBOX_stages",
             graceful_timeout=settings.grace,
             **connection.options(settings.nats),
         )

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from nats import errors as nats_errors
 from nats.js import errors as js_errors
 
 from contracts.errors import Unavailable
 from contracts.result import ContentRef
+from infra.nats import log
+from infra.nats.lookup import Lookup
 
 if TYPE_CHECKING:
     from infra.nats.wire import Wire
 
 BUCKET: Final = "assets"
+STREAM: Final = f"OBJ_{BUCKET}"
+
+
+class _Info(msgspec.Struct, frozen=True):
+    """What NATS' object store notes of an object (ADR-20 of NATS)."""
+
+    nuid: str = ""
+    deleted: bool = False
 
 
 class Assets:
@@ -22,6 +34,7 @@ class Assets:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._lookup = Lookup(wire)
 
     async def put(self, body: bytes) -> ContentRef:
         """Store bytes; equal bytes are stored once.
@@ -46,27 +59,36 @@ class Assets:
         Raises:
             Unavailable: the broker does not answer.
         """
-        try:
-            store = await self._wire.client.jetstream(timeout=10).object_store(BUCKET)
-            found = await store.get_info(ref.object)
-        except js_errors.ObjectNotFoundError:
-            return False
-        except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
-            raise Unavailable(f"object {ref.object} cannot be looked up: {error}") from error
-        return not found.deleted
+        return await self._info(ref) is not None
 
     async def get(self, ref: ContentRef) -> bytes:
         """The bytes of a reference.
 
+        They are read with direct gets, as the whole log is: a reader needs no right to create consumers, with
+        which it could have the broker publish what it likes.
+
         Raises:
             Unavailable: the broker does not answer, or the object is gone or damaged.
         """
+        info = await self._info(ref)
+        if info is None:
+            raise Unavailable(f"object {ref.object} is not there (any more)")
+        chunks = log.read(self._wire, STREAM, f"$O.{BUCKET}.C.{info.nuid}")
         try:
-            store = await self._wire.client.jetstream(timeout=10).object_store(BUCKET)
-            found = await store.get(ref.object)
-        except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
-            raise Unavailable(f"object {ref.object} cannot be read: {error}") from error
-        body = found.data or b""
+            body = b"".join([entry.body async for entry in chunks])
+        except log.StreamMissing as error:
+            raise Unavailable(str(error)) from error
         if hashlib.sha256(body).hexdigest() != ref.sha256:
             raise Unavailable(f"object {ref.object} is damaged: its SHA-256 differs")
         return body
+
+    async def _info(self, ref: ContentRef) -> _Info | None:
+        name = base64.urlsafe_b64encode(ref.object.encode()).decode()
+        found = await self._lookup.last(STREAM, f"$O.{BUCKET}.M.{name}")
+        if found is None:
+            return None
+        try:
+            info = msgspec.json.decode(found.body, type=_Info)
+        except msgspec.MsgspecError as error:
+            raise Unavailable(f"object {ref.object} cannot be read: {error}") from error
+        return None if info.deleted else info

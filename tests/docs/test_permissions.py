@@ -9,7 +9,9 @@ from pathlib import Path
 import nats
 import pytest
 import pytest_asyncio
-from nats.js.errors import NoStreamResponseError
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import APIError, NoStreamResponseError
 
 from contracts import pipeline
 from contracts.result import Status
@@ -112,3 +114,62 @@ async def test_a_client_reads_large_content(server: Server, settings: Settings) 
         assert await Assets(client.wire).get(reference) == body
     await wire.close()
     await stages.close()
+
+
+@pytest.mark.parametrize("event", ["requested", "cancelled"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Nats-Schedule": "@at 2020-01-01T00:00:00Z", "Nats-Schedule-Target": "gen.result.layout.victim"},
+        {"Nats-Rollup": "all"},
+        {"Nats-Rollup": "sub"},
+        {"Nats-TTL": "1s"},
+    ],
+)
+@pytest.mark.usefixtures("settings")
+async def test_a_client_has_the_broker_do_nothing_for_it(
+    server: Server, event: str, headers: dict[str, str]
+) -> None:
+    nc = await nats.connect(server.client)
+    with pytest.raises(APIError):
+        await nc.jetstream().publish(f"gen.{event}.layout.x", b"{}", headers=headers)
+    await nc.close()
+
+
+@pytest.mark.usefixtures("settings")
+async def test_a_client_cannot_have_a_consumer_deliver_for_it(server: Server) -> None:
+    nc = await nats.connect(server.client, error_cb=_quiet)
+    js = nc.jetstream(timeout=1)
+    for stream in ("OBJ_assets", "REQUESTS", "EVENTS"):
+        config = ConsumerConfig(deliver_subject="gen.result.layout.victim", ack_policy=AckPolicy.NONE)
+        with pytest.raises((TimeoutError, nats.errors.Error)):
+            await js.add_consumer(stream, config)
+    await nc.close()
+
+
+async def test_a_client_does_not_hear_what_stages_are_given(server: Server, settings: Settings) -> None:
+    application = Application(settings, ("context-build", "freeform-gen", "fallback"))
+    life = asyncio.create_task(application.run())
+    await asyncio.wait_for(application.ready.wait(), _WAIT_S)
+    heard: list[str] = []
+    spy = await nats.connect(server.client)
+
+    async def hear(msg: Msg) -> None:
+        heard.append(msg.subject + msg.data.decode(errors="replace"))
+
+    await spy.subscribe("_INBOX.>", cb=hear)
+    await spy.flush()
+    try:
+        async with Client.connect(server.client) as client:
+            await client.generate(
+                "layout", prompt="a secret forest", timeout_s=_WAIT_S, request_id="secret-1"
+            )
+    finally:
+        application.app.exit()
+        await asyncio.wait_for(life, _WAIT_S)
+    await spy.close()
+    assert not [each for each in heard if "context_built" in each or '"brief"' in each]
+
+
+async def _quiet(_: Exception) -> None:
+    """Refusals are expected."""
