@@ -3,7 +3,7 @@
 What cannot be answered in time is refused when it is published, by the broker itself: REQUESTS has
 ``discard: new``, and its ``max_msgs`` is kept at what it holds plus the room that there is.  Two bounds make
 the room: requests whose deadline is not armed yet (what this process arms in about a second), and open
-requests (fewer while answers come late).  docs/adr/0011 has the measurements.
+requests (fewer while answers come late).  docs/adr/0013 has the measurements.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A batch costs the disk one write instead of one for each message (ADR-50 of NATS).  The broker refuses a
 batch whole when a single condition in it fails; then each message goes on its own, and the next batches
-are smaller.  docs/adr/0011 has the measurements.
+are smaller.  docs/adr/0013 has the measurements.
 """
 
 from __future__ import annotations
