@@ -5,7 +5,6 @@ Looks up what :mod:`stages.context_build.flight` needs to know, and takes the le
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,6 +17,7 @@ from stages.context_build.flight import Ended, Lead, Standing
 
 if TYPE_CHECKING:
     from contracts.keys import Slot
+    from contracts.ports import Clock
     from infra.nats.flights import Flights
     from infra.nats.lookup import Lookup
     from infra.stores.hits import Hits
@@ -38,9 +38,13 @@ class Sharing:
         flights: the leases.
         lookup: reads results of leaders.
         hits: counts.
+        clock: the broker's time, ms since the epoch.
     """
 
-    def __init__(self, *, results: Results, flights: Flights, lookup: Lookup, hits: Hits) -> None:
+    def __init__(
+        self, *, results: Results, flights: Flights, lookup: Lookup, hits: Hits, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._results = results
         self._flights = flights
         self._lookup = lookup
@@ -60,7 +64,7 @@ class Sharing:
         """
         for _ in range(_RACES):
             standing, layer, revision = await self._look(slot, request_id)
-            now_ms = int(time.time() * 1000)
+            now_ms = self._clock()
             decided = flight.decide(built, outcome, standing, request_id=request_id, now_ms=now_ms)
             if not isinstance(decided, Lead):
                 self._count(decided, standing, layer, built.brief.requested_at_ms)

@@ -98,7 +98,7 @@ class Application:
         self.clock = BrokerClock(self.wire)
         self.batches = Batches(self.wire)
         self.deadlines = Deadlines(self.clock)
-        self.accounts = Accounts(wire=self.wire, lookup=self.lookup)
+        self.accounts = Accounts(wire=self.wire, lookup=self.lookup, clock=self.clock.now)
         self.ready: asyncio.Event = asyncio.Event()
         self.log = structlog.get_logger()
         self.providers: list[Provider] = []
@@ -118,6 +118,7 @@ class Application:
             flights=Flights(wire=self.wire, lookup=self.lookup),
             lookup=self.lookup,
             hits=self.hits,
+            clock=self.clock.now_ms,
         )
         self._ledger = Ledger(wire=self.wire, lookup=self.lookup, hits=self.hits, log=self.log)
         self._stopping = False
@@ -220,7 +221,7 @@ class Application:
                 worlds=worlds,
             ),
         )
-        of_plots = partial(scenes.handle, log=scene_log, clock=_now_ms, in_flight=settings.scenes_in_flight)
+        of_plots = partial(scenes.handle, log=scene_log, clock=self.clock.now_ms, in_flight=settings.scenes_in_flight)
         return {
             "context-build": lambda received: (of_plots if received.name == "plotted" else build)(received),
             "freeform-gen": partial(self._write, providers=routed),
@@ -397,10 +398,6 @@ class Application:
         """Run until a signal or a lost consumer; the exit status."""
         await self.app.run(log_level=logging.WARNING)
         return self.exit_status
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready: bool = False) -> int:
