@@ -1,4 +1,4 @@
-"""How does a child process end when its parent is killed?"""
+"""What does a child process owe its parent, and how does it end when the parent is killed?"""
 
 from __future__ import annotations
 
@@ -7,34 +7,59 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 #: ``PR_SET_PDEATHSIG`` of ``prctl(2)``.
 _PARENT_DEATH_SIGNAL: Final = 1
 
 
-def tie_to_parent() -> Callable[[], None] | None:
-    """What a child runs before ``exec`` so that it gets SIGTERM when its parent dies.
+def before_exec(*, nice: int = 0) -> Callable[[], None]:
+    """What a child runs before ``exec``: it gets SIGTERM when its parent dies, and gives way to others.
 
     For ``preexec_fn``.  Call it in the thread that starts the child and outlives it: the kernel
-    means that thread when it says parent.  ``None`` where there is no such thing (not Linux): a
-    supervisor killed with SIGKILL then leaves its children behind.
+    means that thread when it says parent.  Where there is no such thing (not Linux) a supervisor killed
+    with SIGKILL leaves its children behind.
+
+    Args:
+        nice: how much more readily than its parent it gives the processor away, 0 to 19.
 
     Source: prctl(2), PR_SET_PDEATHSIG.
     """
-    if sys.platform != "linux":
-        return None
     # Loaded here: between fork and exec nothing may import or allocate much.
-    prctl = ctypes.CDLL(None).prctl
+    prctl = _prctl()
     parent = os.getpid()
 
-    def tie() -> None:
+    def prepare() -> None:
+        # Of a terminal's background group: where `stty tostop` is set, a log line would stop it.
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        if nice:
+            with suppress(OSError):
+                os.nice(nice)
+        if prctl is None:
+            return
         prctl(_PARENT_DEATH_SIGNAL, int(signal.SIGTERM), 0, 0, 0)
         # The parent may have died before the request; no signal would ever come.
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return tie
+    return prepare
+
+
+def _prctl() -> Callable[..., int] | None:
+    return ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+def queued_s(pid: int) -> float:
+    """Seconds that the main thread of a process has waited for a processor; 0 where nobody tells.
+
+    Source: Linux, Documentation/scheduler/sched-stats.rst, ``/proc/<pid>/schedstat``.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def alive(pid: int) -> bool:

@@ -16,12 +16,31 @@ from infra.settings import Settings, stage_names
 
 #: Name of the embedded broker among the processes.
 BROKER: Final = "broker"
-#: In a process of its own: what it does for the database must not delay an answer (docs/adr/0006).
-_AUDIT: Final = "audit"
+#: In processes of their own: nothing that others do may delay a deadline's answer (rule 14), and what
+#: audit does for the database delays no answer (docs/adr/0006).
+_ALONE: Final = ("fallback", "audit")
+#: How readily a stage gives the processor away: on a small machine answers go first.
+_NICE: Final = {
+    "context-build": 2,
+    "validate-repair": 2,
+    "freeform-gen": 5,
+    "structuring": 5,
+    "fallback": 0,
+    "audit": 10,
+}
 
 
 class SupervisorError(UnderstudyError):
-    """The pipeline cannot be started; the text says which process and why."""
+    """The pipeline cannot be started; the text says which process and why.
+
+    Args:
+        text: for people.
+        status: what ``understudy up`` exits with.
+    """
+
+    def __init__(self, text: str, *, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +48,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     stages: tuple[str, ...]
+
+    @property
+    def nice(self) -> int:
+        """How much more readily than the broker it gives the processor away, 0 to 19."""
+        return min(_NICE[stage] for stage in self.stages)
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +73,7 @@ def all_ready(processes: Sequence[Running]) -> bool:
 
 
 def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tuple[Member, ...]:
-    """The processes to run: the model stages together, those that answer together, and audit; or each alone.
+    """The processes to run: model stages; what checks before and after them; fallback; audit.  Or each alone.
 
     Args:
         split: one process per stage.
@@ -69,8 +93,8 @@ def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tup
         if split
         else (
             tuple(stage for stage in STAGES if stage in EXPENSIVE),
-            tuple(stage for stage in STAGES if stage not in EXPENSIVE and stage != _AUDIT),
-            (_AUDIT,),
+            tuple(stage for stage in STAGES if stage not in EXPENSIVE and stage not in _ALONE),
+            *((stage,) for stage in _ALONE),
         )
     )
     first = [Member(name="+".join(stages), stages=stages) for stages in groups]
@@ -97,7 +121,8 @@ def environment(settings: Settings, nats_url: str, inherited: Mapping[str, str])
         for name, value in inherited.items()
         if name.upper().partition("__")[0] not in sections and name.upper() not in ours
     }
-    return {**kept, **ours}
+    # A folder `infra` where somebody happens to stand is not ours; holds for what a child starts, too.
+    return {**kept, **ours, "PYTHONSAFEPATH": "1"}
 
 
 def _variables(model: BaseModel, prefix: str) -> dict[str, str]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 FILE: Final = "runtime.json"
+
+
+#: How the names of what we keep in a data folder begin.
+_OURS: Final = ("broker", "understudy.db", FILE, f".{FILE}.")
+_OTHERS: Final = 0o077
 
 
 class StaleRuntimeError(UnderstudyError):
@@ -48,7 +54,7 @@ def write(settings: Settings, *, nats_url: str, pids: Mapping[str, int], started
     """Say where this process' pipeline runs; readers see the old file or the new one, whole."""
     runtime = Runtime(nats_url=nats_url, pid=os.getpid(), pids=dict(pids), started=started)
     target = path(settings)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{FILE}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -58,6 +64,37 @@ def write(settings: Settings, *, nats_url: str, pids: Mapping[str, int], started
         Path(name).unlink(missing_ok=True)
         raise
     return runtime
+
+
+def keep_private(folder: Path) -> tuple[str, ...]:
+    """See to it that only its owner reads a data folder: it holds prompts, and the broker's password.
+
+    A folder that keeps other things too stays as it is, but what is ours in it is closed.
+
+    Returns:
+        what was open to others, as sentences.
+
+    Raises:
+        OSError: the folder can be neither made nor read.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entries = list(folder.iterdir())
+    ours = [entry for entry in entries if entry.name.startswith(_OURS) and not entry.is_symlink()]
+    alone = len(ours) == len(entries) and not folder.stat().st_mode & stat.S_ISVTX
+    return tuple(said for each in ([folder, *ours] if alone else ours) if (said := _close(each)))
+
+
+def _close(entry: Path) -> str | None:
+    try:
+        mode = stat.S_IMODE(entry.stat().st_mode)
+        if not mode & _OTHERS:
+            return None
+        entry.chmod(mode & ~_OTHERS)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{entry} is open to others and cannot be closed: {error.strerror}"
+    return f"{entry} was open to others ({mode:04o}); now only its owner reads it"
 
 
 def read(settings: Settings) -> Runtime | None:

@@ -197,8 +197,8 @@ class Local(_Part):
 class Broker(_Part):
     """The embedded broker, and the sizes of the streams on any broker."""
 
-    #: Used if free, else another one.
-    port: int = Field(default=4222, ge=1, le=65535)
+    #: Taken by another program, `up` does not start; none: 4222 if it is free, else another, which `up` says.
+    port: int | None = Field(default=None, ge=1, le=65535)
     #: When writes reach the disk: ``always``, or a Go duration such as ``2m``.
     sync_interval: str = "always"
     #: Copies of every stream in a cluster.

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import msgspec
 import structlog
 
 from contracts.errors import UnderstudyError
-from contracts.retry import backoff
-from infra import child, runtime
+from infra import runtime
+from infra.kept import STEADY_S, Kept, Patience, pause
+from infra.kept_broker import KeptBroker
+from infra.life import Life, StartError
 from infra.nats import topology
-from infra.nats.embedded import BrokerError, Embedded
+from infra.nats.connection import shown
 from infra.processes import (
     BROKER,
-    Member,
     Running,
     SupervisorError,
     all_ready,
@@ -36,46 +36,24 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
 
-#: Seconds up after which earlier ends of a process are forgotten.
-STEADY_S: Final = 10.0
 #: Seconds beyond ``settings.grace`` that a stopping stage gets before SIGKILL.
 STOP_S: Final = 5.0
-_BACKOFF_BASE_S: Final = 0.2
-_BACKOFF_CAP_S: Final = 10.0
-#: Ends before it was ever ready, after which a process is given up.
-_TRIES: Final = 3
-#: A stage that says this found a person's mistake; trying again is no use.
-_WRONG_USAGE: Final = 2
-#: Bytes; the longest line a stage may print on standard output.
-_LINE: Final = 1024 * 1024
-
-
-class _Child:
-    """One member's process and its history."""
-
-    def __init__(self, member: Member) -> None:
-        self.member = member
-        self.process: asyncio.subprocess.Process | None = None
-        self.restarts = 0
-        self.ready = False
-        self.ever_ready = False
-
-    @property
-    def pid(self) -> int | None:
-        return None if self.process is None or self.process.returncode is not None else self.process.pid
+#: Name of the task that looks for silence.
+_WATCH: Final = "watch"
 
 
 class Supervisor:
     """Broker, topology and stages, kept running.
 
-    A process counts as alive until it exits: whether a stage still moves is for its own watchdog
-    thread to judge.
+    A process counts as alive while its event loop beats, the broker while it answers; what is silent
+    for too long is killed and started again.
 
     Args:
         settings: handed to every stage through its environment.
         split: one process per stage.
         copies: how often a stage runs in all.
         command: what runs stages; for tests.
+        patience: how long to wait for whom; for tests.
 
     Raises:
         SettingsError: an unknown stage in ``copies``.
@@ -89,15 +67,20 @@ class Supervisor:
         split: bool = False,
         copies: Mapping[str, int] | None = None,
         command: Callable[[Sequence[str]], Sequence[str]] = stage_command,
+        patience: Patience | None = None,
     ) -> None:
         self._settings = settings
         self._command = command
-        self._children = [_Child(member) for member in plan(split=split, copies=copies)]
-        self._broker: Embedded | None = None
-        self._broker_restarts = 0
+        self._patience = patience or Patience()
+        self._changed = asyncio.Event()
+        self._children = [
+            Kept(member, patience=self._patience, changed=self._changed.set)
+            for member in plan(split=split, copies=copies)
+        ]
+        self._broker: KeptBroker | None = None
+        self._unwritten = False
         self._url = settings.nats_url
         self._stopping = asyncio.Event()
-        self._changed = asyncio.Event()
         self._applying = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = datetime.now(UTC).isoformat()
@@ -132,17 +115,7 @@ class Supervisor:
             )
             for each in self._children
         )
-        if self._broker is None:
-            return stages
-        running = self._broker.running
-        broker = Running(
-            name=BROKER,
-            pid=self._broker.pid if running else None,
-            stages=(),
-            restarts=self._broker_restarts,
-            ready=running,
-        )
-        return (broker, *stages)
+        return stages if self._broker is None else (self._broker.running, *stages)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -156,21 +129,24 @@ class Supervisor:
             BrokerError: the embedded broker does not start.
             TopologyError: the broker refuses the topology.
             Unreachable: no broker at ``UNDERSTUDY_NATS_URL``.
-            SupervisorError: a stage ends again and again before it is ready.
+            SupervisorError: a stage ends again and again before it is ready, or is not ready in time.
         """
         try:
             if self._settings.nats_url is None:
-                self._broker = Embedded(
-                    self._settings.data_dir,
-                    self._settings.broker.port,
-                    sync_interval=self._settings.broker.sync_interval,
+                self._broker = KeptBroker(
+                    self._settings,
+                    patience=self._patience,
+                    stopping=self._stopping,
+                    changed=self._broker_changed,
                 )
                 await self._broker.start()
                 self._url = self._broker.url
-                self._watch(self._keep_broker(self._broker), BROKER)
+                self._watch(self._broker.keep(), BROKER)
+                self._watch(self._broker.ask(), BROKER)
             await self._apply()
             for each in self._children:
                 self._watch(self._keep(each), each.member.name)
+            self._watch(self._look(), _WATCH)
             await self.until(all_ready)
         except BaseException:
             await self.stop()
@@ -201,35 +177,50 @@ class Supervisor:
         self._stopping.set()
         self._changed.set()
         self._send(signal.SIGTERM)
-        keepers = [task for task in self._tasks if task.get_name() != BROKER]
+        keepers = [task for task in self._tasks if task.get_name() not in {BROKER, _WATCH}]
         if keepers and (await asyncio.wait(keepers, timeout=self._settings.grace + STOP_S))[1]:
-            for name, pid in self._send(signal.SIGKILL).items():
-                self._log.warning("killed: it did not stop in time", stages=name, pid=pid)
+            for each in self._children:
+                if each.life is not None and each.pid is not None:
+                    self._log.warning(
+                        "killed: it did not stop in time", stages=each.member.name, pid=each.pid
+                    )
+                    each.life.kill()
             await asyncio.wait(keepers, timeout=STOP_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._broker is not None:
             await self._broker.stop()
-        runtime.clear(self._settings)
+        with suppress(OSError):
+            runtime.clear(self._settings)
 
     def _watch(self, keeping: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(keeping, name=name)
         task.add_done_callback(lambda _: self._changed.set())
         self._tasks.append(task)
 
-    def _send(self, number: signal.Signals) -> dict[str, int]:
-        """Signal every stage process; which ones were up."""
-        sent: dict[str, int] = {}
+    def _send(self, number: signal.Signals) -> None:
+        """Signal every stage process."""
         for each in self._children:
-            if each.process is not None and each.pid is not None:
-                each.process.send_signal(number)
-                sent[each.member.name] = each.pid
-        return sent
+            if each.life is not None:
+                each.life.send(number)
 
     def _write_runtime(self) -> None:
-        if not self._stopping.is_set():
+        """Say where the pipeline runs; what cannot be written is written at a later look."""
+        if self._stopping.is_set():
+            return
+        try:
             runtime.write(self._settings, nats_url=self.nats_url, pids=self.pids, started=self._started)
+        except OSError as error:
+            if not self._unwritten:
+                self._log.error("not written, trying again", file=runtime.FILE, problem=str(error))
+            self._unwritten = True
+        else:
+            self._unwritten = False
+
+    def _broker_changed(self) -> None:
+        self._write_runtime()
+        self._changed.set()
 
     async def _apply(self) -> None:
         async with self._applying:
@@ -240,102 +231,74 @@ class Supervisor:
                     self._log.debug("topology applied", change=str(change))
         self._write_runtime()
 
-    async def _pause(self, failures: int, name: str) -> None:
-        seconds = backoff(failures, base_s=_BACKOFF_BASE_S, cap_s=_BACKOFF_CAP_S, key=name)
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+    async def _look(self) -> None:
+        """Look again and again for what is silent."""
+        loop = asyncio.get_running_loop()
+        # Monotonic: no change of the clock and no sleep of the machine is a silence.
+        last = loop.time()
+        while True:
+            await asyncio.sleep(self._patience.step_s)
+            seconds, last = loop.time() - last, loop.time()
+            for each in self._children:
+                each.look(seconds)
+            if self._broker is not None:
+                self._broker.look(seconds)
+            if self._unwritten:
+                self._write_runtime()
 
-    async def _keep_broker(self, broker: Embedded) -> None:
+    async def _keep(self, each: Kept) -> None:
         failures = 0
         while not self._stopping.is_set():
             since = asyncio.get_running_loop().time()
-            status = await broker.wait()
-            if self._stopping.is_set():
-                return
-            failures = 1 if asyncio.get_running_loop().time() - since >= STEADY_S else failures + 1
-            self._log.error("broker ended, starting it again", status=status, log=str(broker.log))
-            self._changed.set()
-            while not self._stopping.is_set() and not broker.running:
-                await self._pause(failures, BROKER)
-                try:
-                    await broker.start()
-                except BrokerError as error:
-                    failures += 1
-                    self._log.error("broker does not start", error=str(error))
-            self._broker_restarts += 1
-            self._write_runtime()
-            self._changed.set()
-
-    async def _keep(self, each: _Child) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            since = asyncio.get_running_loop().time()
-            status = await self._run(each)
-            if self._stopping.is_set():
-                return
-            failures = 1 if asyncio.get_running_loop().time() - since >= STEADY_S else failures + 1
-            self._log.error("stages ended, starting them again", stages=each.member.name, status=status)
-            self._give_up_on(each, status, failures)
-            if status == topology.EXIT_STATUS:
-                await self._apply_again(each)
-            await self._pause(failures, each.member.name)
+            try:
+                status = await self._run(each)
+            except StartError as error:
+                failures += 1
+                self._refused(each, error)
+            else:
+                if self._stopping.is_set():
+                    return
+                failures = 1 if asyncio.get_running_loop().time() - since >= STEADY_S else failures + 1
+                self._log.error(
+                    "stages ended, starting them again",
+                    stages=each.member.name,
+                    status=status,
+                    **({"problem": each.problem} if each.problem else {}),
+                )
+                each.give_up_on(status, failures)
+                if status == topology.EXIT_STATUS:
+                    await self._apply_again(each)
+            await pause(self._stopping, failures, each.member.name)
             each.restarts += 1
 
-    async def _run(self, each: _Child) -> int:
+    async def _run(self, each: Kept) -> int:
         """One life of a process; its exit status."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command(each.member.stages),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+        each.begin()
+        life = each.life = await Life.start(
+            self._command(each.member.stages),
             env=environment(self._settings, self.nats_url, os.environ),
-            limit=_LINE,
-            preexec_fn=child.tie_to_parent(),
-            # Ctrl-C in a terminal is for the supervisor, which stops them in order.
-            start_new_session=True,
+            nice=each.member.nice,
+            told=each.hear,
         )
-        each.process = process
         if self._stopping.is_set():
-            self._send(signal.SIGTERM)
+            life.send(signal.SIGTERM)
         self._write_runtime()
-        try:
-            await self._listen(each, process)
-            return await process.wait()
-        finally:
-            each.ready = False
-            self._changed.set()
+        status = await life.wait()
+        each.ended(status)
+        self._changed.set()
+        return status
 
-    async def _listen(self, each: _Child, process: asyncio.subprocess.Process) -> None:
-        """Read a process' standard output until it closes: the ready line, the rest for people."""
-        output = process.stdout
-        while output is not None:
-            try:
-                line = await output.readline()
-            except ValueError:
-                # Longer than the limit; asyncio has dropped it.
-                continue
-            if not line:
-                return
-            if _says_ready(line):
-                each.ready = each.ever_ready = True
-                self._changed.set()
-            else:
-                sys.stderr.write(line.decode(errors="replace"))
+    def _refused(self, each: Kept, error: StartError) -> None:
+        """The system does not start a process: it may have no memory or no process left just now."""
+        each.doing = f"cannot be started: {error}"
+        if not (error.passing or each.ever_ready):
+            raise SupervisorError(f"stages {each.stages} cannot be started: {error}") from error
+        self._log.error("stages cannot be started, trying again", stages=each.member.name, problem=str(error))
 
-    def _give_up_on(self, each: _Child, status: int, failures: int) -> None:
-        if each.ever_ready or status < 0:
-            return
-        if status == _WRONG_USAGE or failures >= _TRIES:
-            raise SupervisorError(
-                f"stages {', '.join(each.member.stages)} ended with status {status} before they were ready; "
-                "the reason is in the log above"
-            )
-
-    async def _apply_again(self, each: _Child) -> None:
+    async def _apply_again(self, each: Kept) -> None:
         try:
             await self._apply()
-        except UnderstudyError as error:
+        except (UnderstudyError, OSError) as error:
             self._log.error("topology not applied", stages=each.member.name, error=str(error))
 
 
@@ -369,7 +332,14 @@ async def up(
     async def life() -> None:
         await supervisor.start()
         if on_ready is not None:
-            on_ready({"ready": True, "nats_url": supervisor.nats_url, "pids": supervisor.pids})
+            ready = {"ready": True, "nats_url": shown(supervisor.nats_url), "pids": supervisor.pids}
+            try:
+                on_ready(ready)
+            except OSError as error:
+                # A full disk behind standard output is no reason to stop answering.
+                structlog.get_logger(component="supervisor").error(
+                    "the ready line cannot be written", problem=str(error)
+                )
         await supervisor.wait()
 
     living, asking = asyncio.create_task(life()), asyncio.create_task(asked.wait())
@@ -384,10 +354,3 @@ async def up(
         await supervisor.stop()
         for number in signals:
             loop.remove_signal_handler(number)
-
-
-def _says_ready(line: bytes) -> bool:
-    try:
-        return bool(msgspec.json.decode(line, type=dict[str, Any]).get("ready"))
-    except msgspec.MsgspecError:
-        return False

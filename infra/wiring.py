@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from faststream import FastStream
@@ -22,6 +22,7 @@ from faststream.nats import NatsBroker
 from contracts import pipeline
 from contracts.content.registry import Registry
 from contracts.envelope import Received
+from infra.background import Background
 from infra.building import context_ports, forms
 from infra.engine.task import EngineError
 from infra.nats import connection, topology
@@ -92,6 +93,8 @@ class Application:
         self.settings = settings
         self.stages = stages
         self.exit_status = 0
+        #: Does a thread load a model just now?
+        self.loading = False
         self.wire = Wire()
         self.lookup = Lookup(self.wire)
         self.assets = Assets(self.wire)
@@ -221,7 +224,9 @@ class Application:
                 worlds=worlds,
             ),
         )
-        of_plots = partial(scenes.handle, log=scene_log, clock=self.clock.now_ms, in_flight=settings.scenes_in_flight)
+        of_plots = partial(
+            scenes.handle, log=scene_log, clock=self.clock.now_ms, in_flight=settings.scenes_in_flight
+        )
         return {
             "context-build": lambda received: (of_plots if received.name == "plotted" else build)(received),
             "freeform-gen": partial(self._write, providers=routed),
@@ -328,6 +333,13 @@ class Application:
             wire=self.wire, deadlines=self.deadlines, bounds=self.settings.admission, log=self.log
         ).run()
 
+    def begin(self, background: Background) -> None:
+        """Begin the work beside the stages of this process."""
+        background.repeated("clock", self.keep_time)
+        if "fallback" in self.stages:
+            background.repeated("overdue", self.answer_overdue)
+            background.repeated("admission", self.admit)
+
     async def _ended(self, msg: Msg) -> None:
         self.deadlines.ended(msg.subject.rpartition(".")[2])
 
@@ -337,13 +349,20 @@ class Application:
             await asyncio.sleep(EVERY_S)
             await self.clock.compare()
 
-    async def load_models(self) -> None:
-        """Load the local model before the first request waits for it; what cannot be is logged."""
+    async def load_models(self, *, told: Callable[[str], None] | None = None) -> None:
+        """Load the local model before the first request waits for it; what cannot be is logged.
+
+        Args:
+            told: gets the name of each model when its loading begins.
+        """
         await self.ready.wait()
         for provider in self.providers:
             if not isinstance(provider, Loading):
                 continue
             began = time.monotonic()
+            self.loading = True
+            if told is not None:
+                told(provider.model)
             try:
                 await provider.ready()
             except EngineError as error:
@@ -354,6 +373,7 @@ class Application:
                 self.log.info(
                     "model loaded", model=provider.model, seconds=round(time.monotonic() - began, 1)
                 )
+            self.loading = False
 
     async def _disconnected(self) -> None:
         if not self._stopping:
@@ -382,6 +402,10 @@ class Application:
         self.log.error("consumer lost", problem=str(error))
         self._stop_with(topology.EXIT_STATUS)
 
+    def fail(self) -> None:
+        """End the process: work beside its stages failed."""
+        self._stop_with(FROZEN)
+
     def _stop_with(self, status: int) -> None:
         self.exit_status = status
         self.app.exit()
@@ -400,13 +424,22 @@ class Application:
         return self.exit_status
 
 
-async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready: bool = False) -> int:
+async def run_stages(
+    settings: Settings,
+    stages: tuple[str, ...],
+    *,
+    json_ready: bool = False,
+    on_loading: Callable[[str], None] | None = None,
+    leave: Callable[[int], NoReturn] | None = None,
+) -> int:
     """Run stages in this process until SIGTERM; what ``understudy run`` does.
 
     Args:
         settings: this process's settings.
         stages: names of the stages.
         json_ready: print ``{"ready": true, "stages": […]}`` when all are bound and the local model is loaded.
+        on_loading: gets a model's name when its loading begins.
+        leave: ends the process at once; called instead of returning while a model loads, which nothing can stop.
 
     Returns:
         the exit status; 78 when the topology is missing or differs.
@@ -415,41 +448,43 @@ async def run_stages(settings: Settings, stages: tuple[str, ...], *, json_ready:
         UnderstudyError: a start that cannot succeed (samples, prompts, settings, database).
     """
     telemetry_logging.configure(settings)
-    background: list[Callable[[Application], Coroutine[Any, Any, None]]] = []
     sink: Any = None
+    sweep: Callable[[Application], Coroutine[Any, Any, None]] | None = None
     if "audit" in stages:
         from infra.stores import audit as audit_store  # noqa: PLC0415 - only audit needs the database
 
         sink = await audit_store.open_sink(settings)
-        background.append(partial(audit_store.sweep_forever, settings=settings, sink=sink))
+        sweep = partial(audit_store.sweep_forever, settings=settings, sink=sink)
     application = Application(settings, stages, sink=sink)
+    background = Background(application.log, failed=application.fail)
     exporter: Exporter | None = None
 
     async def announce() -> None:
         # Whoever waits for it has a deadline of seconds in mind; what was published before is taken up meanwhile.
-        await application.load_models()
+        await application.load_models(told=on_loading)
         if json_ready:
             sys.stdout.write(json.dumps({"ready": True, "stages": list(stages)}) + "\n")
             sys.stdout.flush()
 
-    tasks = [asyncio.create_task(announce()), asyncio.create_task(application.keep_time())]
-    if "fallback" in stages:
-        background += [Application.answer_overdue, Application.admit]
-    tasks += [asyncio.create_task(work(application)) for work in background]
+    background.needed("loading", announce())
+    application.begin(background)
+    if sweep is not None:
+        background.repeated("sweeper", partial(sweep, application))
     try:
         if settings.metrics and application.breakers:
             from infra.telemetry import metrics  # noqa: PLC0415 - only where somebody asks
 
             exporter = metrics.exporter(settings.metrics, application.breakers, application.log)
-        return await application.run()
+        status = await application.run()
     except topology.TopologyError as error:
         sys.stderr.write(f"{error}\n")
-        return topology.EXIT_STATUS
+        status = topology.EXIT_STATUS
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await background.stop()
         if exporter is not None:
             exporter.close()
         if sink is not None:
             await sink.close()
+    if application.loading and leave is not None:
+        leave(status)
+    return status

@@ -19,7 +19,7 @@ from typing import Any, Final
 from infra.bench.load import Load
 from infra.bench.outcomes import percentile
 from infra.bench.trial import Say, scripted, starting
-from infra.child import tie_to_parent
+from infra.child import before_exec
 from infra.nats import topology
 from infra.nats.embedded import Embedded
 
@@ -60,7 +60,7 @@ async def _start(url: str, folder: str, half: str) -> asyncio.subprocess.Process
         f"{folder}/handwritten.db",
         half,
         stdout=asyncio.subprocess.PIPE,
-        preexec_fn=tie_to_parent(),
+        preexec_fn=before_exec(),
     )
     assert process.stdout is not None  # noqa: S101 - asked for above
     await process.stdout.readline()

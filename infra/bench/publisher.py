@@ -17,7 +17,7 @@ import msgspec
 
 from contracts import subjects
 from contracts.errors import Unavailable
-from infra.child import tie_to_parent
+from infra.child import before_exec
 from infra.nats.connection import dial
 from infra.nats.wire import Wire
 
@@ -179,7 +179,7 @@ async def publish(plan: Plan) -> Published:
         "infra.bench.publisher",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        preexec_fn=tie_to_parent(),
+        preexec_fn=before_exec(),
     )
     planned = plan.requests / (plan.rate or 50)
     try:

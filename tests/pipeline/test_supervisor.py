@@ -9,15 +9,22 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from nats.aio.client import Client
+from structlog.testing import capture_logs
 
 from contracts.pipeline import STAGES
 from infra import runtime, supervisor
-from infra.nats.embedded import BrokerHeld, Embedded
+from infra.kept import Patience
+from infra.nats import embedded
+from infra.nats.embedded import BrokerHeld, Embedded, PortTaken
+from infra.nats.health import Health
 from infra.processes import BROKER, Running, SupervisorError, all_ready, environment, plan
 from infra.settings import Settings, SettingsError, load
 from infra.supervisor import Supervisor, up
@@ -43,6 +50,8 @@ asyncio.run(up(
 """
 
 Start = Callable[..., Supervisor]
+
+_SHORT = Patience(step_s=0.05, silent_s=1.0, starting_s=1.0)
 
 
 def _free_port() -> int:
@@ -78,12 +87,23 @@ async def _again(supervised: Supervisor, name: str, *, restarts: int = 1) -> Run
     return _of(supervised.processes, name)
 
 
-def test_by_default_model_stages_answering_stages_and_audit_have_a_process_each() -> None:
+def test_by_default_fallback_and_audit_stand_alone() -> None:
     assert [each.stages for each in plan()] == [
         ("freeform-gen", "structuring"),
-        ("context-build", "validate-repair", "fallback"),
+        ("context-build", "validate-repair"),
+        ("fallback",),
         ("audit",),
     ]
+
+
+def test_answers_go_before_everything_else_on_a_small_machine() -> None:
+    assert {each.name: each.nice for each in plan(copies={"fallback": 2})} == {
+        "freeform-gen+structuring": 5,
+        "context-build+validate-repair": 2,
+        "fallback": 0,
+        "audit": 10,
+        "fallback#2": 0,
+    }
 
 
 def test_split_gives_each_stage_a_process() -> None:
@@ -92,8 +112,8 @@ def test_split_gives_each_stage_a_process() -> None:
 
 def test_copies_count_in_all_and_are_processes_of_their_own() -> None:
     found = plan(copies={"audit": 3})
-    assert [each.name for each in found][3:] == ["audit#2", "audit#3"]
-    assert [each.stages for each in found][3:] == [("audit",), ("audit",)]
+    assert [each.name for each in found][4:] == ["audit#2", "audit#3"]
+    assert [each.stages for each in found][4:] == [("audit",), ("audit",)]
 
 
 def test_no_copy_at_all_is_refused() -> None:
@@ -197,6 +217,218 @@ async def test_a_stage_that_never_gets_ready_ends_the_start(make: Start, tmp_pat
         (tmp_path / name).touch()
     with pytest.raises(SupervisorError, match="status 1"):
         await make().start()
+
+
+async def test_a_mistake_that_a_stage_names_ends_the_start_at_once(make: Start, tmp_path: Path) -> None:
+    (tmp_path / "exit-1").write_text("world 'inn' has no tiers")
+    with pytest.raises(SupervisorError, match="cannot start: world 'inn' has no tiers") as ended:
+        await make().start()
+    assert ended.value.status == 1
+
+
+async def test_a_mistake_that_appears_later_stops_nobody_else(make: Start, tmp_path: Path) -> None:
+    async with make() as supervised:
+        (tmp_path / "exit-2").write_text("world 'inn' has no tiers")
+        with capture_logs() as logs:
+            os.kill(supervised.pids["audit"], signal.SIGKILL)
+            await _again(supervised, "audit", restarts=2)
+        others = {each.restarts for each in supervised.processes if each.name != "audit"}
+    assert others == {0}
+    assert "world 'inn' has no tiers" in [each.get("problem") for each in logs]
+
+
+async def test_a_frozen_process_is_replaced(make: Start) -> None:
+    async with make(patience=_SHORT) as supervised:
+        before = {each.name: each for each in supervised.processes if each.name != BROKER}
+        with capture_logs() as logs:
+            for each in before.values():
+                assert each.pid is not None
+                os.kill(each.pid, signal.SIGSTOP)
+            for each in before.values():
+                assert (await _again(supervised, each.name)).pid != each.pid
+    told = {(each["stages"], each["pid"]) for each in logs if each["event"].startswith("frozen")}
+    assert told == {(each.name, each.pid) for each in before.values()}
+    assert all(each["seconds"] >= _SHORT.silent_s for each in logs if each["event"].startswith("frozen"))
+
+
+async def test_a_frozen_broker_is_replaced_on_its_port_with_its_data(make: Start) -> None:
+    async with make(patience=_SHORT) as supervised:
+        url = supervised.nats_url
+        nc = Client()
+        await nc.connect(url, allow_reconnect=False)
+        await nc.jetstream().publish("gen.requested.layout.r1", b"{}")
+        await nc.close()
+        os.kill(supervised.pids[BROKER], signal.SIGSTOP)
+        await _again(supervised, BROKER)
+        again = Client()
+        await again.connect(url, allow_reconnect=False)
+        kept = await again.jetstream().get_msg("REQUESTS", 1)
+        await again.close()
+    assert (kept.subject, supervised.nats_url) == ("gen.requested.layout.r1", url)
+
+
+async def test_a_process_that_never_beats_ends_the_start(make: Start, tmp_path: Path) -> None:
+    for name in ("mute", "unready"):
+        (tmp_path / name).touch()
+    with pytest.raises(SupervisorError, match="before they were ready"):
+        await make(patience=_SHORT).start()
+
+
+async def test_a_process_that_never_says_ready_is_named(make: Start, tmp_path: Path) -> None:
+    (tmp_path / "unready").touch()
+    with pytest.raises(SupervisorError, match=r"not ready after \d+ s: connecting to the broker"):
+        await make(patience=msgspec.structs.replace(_SHORT, ready_s=1.0)).start()
+
+
+async def test_what_a_process_leaves_behind_does_not_hide_its_end(make: Start, tmp_path: Path) -> None:
+    (tmp_path / "heir").touch()
+    async with make() as supervised:
+        os.kill(supervised.pids["audit"], signal.SIGKILL)
+        assert (await _again(supervised, "audit")).restarts == 1
+    for heir in tmp_path.glob("heir-of-*"):
+        with suppress(ProcessLookupError):
+            os.kill(int(heir.read_text()), signal.SIGKILL)
+
+
+async def test_a_system_that_starts_no_process_is_asked_again(
+    make: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make() as supervised:
+        refusals = iter([BlockingIOError(11, "Resource temporarily unavailable"), OSError(12, "No memory")])
+        start = asyncio.get_running_loop().subprocess_exec
+
+        async def refuse(*args: Any, **options: Any) -> Any:
+            for error in refusals:
+                raise error
+            return await start(*args, **options)
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "subprocess_exec", refuse)
+        with capture_logs() as logs:
+            os.kill(supervised.pids["audit"], signal.SIGKILL)
+            await _again(supervised, "audit", restarts=3)
+    refused = [each["problem"] for each in logs if each["event"].startswith("stages cannot be started")]
+    assert [each[:10] for each in refused] == ["[Errno 11]", "[Errno 12]"]
+
+
+async def test_a_program_that_is_not_there_ends_the_start(settings: Settings) -> None:
+    with pytest.raises(SupervisorError, match=r"cannot be started: .*No such file"):
+        await Supervisor(settings, command=lambda _: ("/nowhere/python",)).start()
+
+
+async def test_a_full_disk_under_runtime_json_ends_nothing(
+    make: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, refusals = runtime.write, iter(range(6))
+
+    def refuse(*args: Any, **options: Any) -> Any:
+        for _ in refusals:
+            raise OSError(28, "No space left on device")
+        return write(*args, **options)
+
+    monkeypatch.setattr(runtime, "write", refuse)
+    with capture_logs() as logs:
+        async with make(patience=_SHORT) as supervised:
+            async with asyncio.timeout(10):
+                while (found := runtime.read(settings)) is None:
+                    await asyncio.sleep(0.02)
+            assert found.pids == supervised.pids
+    told = [each for each in logs if each["event"].startswith("not written")]
+    assert len(told) == 1
+
+
+async def test_a_broker_that_cannot_store_is_restarted_once_there_is_room(
+    make: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = chain(repeat(0, 20), repeat(1_000_000))
+    healthy = Embedded.health
+
+    async def ill(broker: Embedded) -> Health:
+        if pid == broker.pid:
+            return Health(broken=("EVENTS",), stored=1, limit=1)
+        return await healthy(broker)
+
+    async with make(patience=msgspec.structs.replace(_SHORT, broken_s=0.5)) as supervised:
+        pid = supervised.pids[BROKER]
+        monkeypatch.setattr(Embedded, "room", lambda *_: next(rooms))
+        monkeypatch.setattr(Embedded, "health", ill)
+        with capture_logs() as logs:
+            await _again(supervised, BROKER)
+    told = [each["event"] for each in logs if each["log_level"] != "debug"]
+    assert told[:2] == [
+        "the broker cannot store: make room on its disk",
+        "there is room: the broker is restarted, to store again",
+    ]
+
+
+async def test_another_port_than_the_usual_one_is_told(
+    settings: Settings, command: Callable[[Sequence[str]], Sequence[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(embedded, "PORT", port)
+        unset = settings.model_copy(update={"broker": settings.broker.model_copy(update={"port": None})})
+        with capture_logs() as logs:
+            async with Supervisor(unset, command=command) as supervised:
+                url = supervised.nats_url
+    said = [each["event"] for each in logs if each["event"].startswith("port")]
+    assert said == [
+        f"port {port} is taken by another program; using {url.rpartition(':')[2]}: clients must use {url}"
+    ]
+
+
+async def test_a_port_that_was_asked_for_and_is_taken_ends_the_start(make: Start, settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", settings.broker.port or 0))
+        taken.listen()
+        with pytest.raises(PortTaken, match=f"port {settings.broker.port} on"):
+            await make().start()
+
+
+async def test_only_its_owner_reads_what_is_kept(make: Start, settings: Settings) -> None:
+    async with make():
+        modes = {each: each.stat().st_mode & 0o077 for each in settings.data_dir.rglob("*")}
+        assert settings.data_dir.stat().st_mode & 0o077 == 0
+    assert len(modes) > 5
+    assert set(modes.values()) == {0}
+
+
+async def test_answers_get_the_processor_first(make: Start) -> None:
+    async with make() as supervised:
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        found = {name: os.getpriority(os.PRIO_PROCESS, pid) - ours for name, pid in supervised.pids.items()}
+    assert found == {BROKER: 0, **{each.name: each.nice for each in plan()}}
+
+
+async def test_a_folder_of_the_same_name_where_somebody_stands_is_not_imported(tmp_path: Path) -> None:
+    for name in ("infra", "contracts", "stages"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('not ours')")
+    broken = tmp_path / "no-worlds"
+    broken.mkdir()
+    up = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        "infra.cli",
+        "up",
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "UNDERSTUDY_WORLDS_DIR": str(broken),
+            "UNDERSTUDY_BROKER__PORT": str(_free_port()),
+            "PYTHONPATH": str(Path(supervisor.__file__).parents[1]),
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await up.communicate()
+    last = said.decode().splitlines()[-1]
+    assert "not ours" not in said.decode()
+    assert "error: stages context-build, validate-repair cannot start: " in last
+    assert "no-worlds" in last
+    assert up.returncode == 1
 
 
 async def test_a_folder_in_use_ends_the_start(make: Start) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,36 @@ def test_clear_removes_only_what_this_process_wrote(settings: Settings) -> None:
     _write(settings)
     runtime.clear(settings)
     assert not file.exists()
+
+
+def test_a_new_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "data"
+    assert runtime.keep_private(folder) == ()
+    assert _mode(folder) == 0o700
+
+
+def test_a_folder_of_an_older_version_is_closed_and_that_is_told(settings: Settings) -> None:
+    folder = settings.data_dir
+    (folder / "broker").mkdir(parents=True)
+    for name in ("understudy.db", "understudy.db-wal"):
+        (folder / name).touch()
+    for entry in (folder, *folder.iterdir()):
+        entry.chmod(0o755 if entry.is_dir() else 0o644)
+    said = runtime.keep_private(folder)
+    assert {_mode(each) & 0o077 for each in (folder, *folder.iterdir())} == {0}
+    assert said[0] == f"{folder} was open to others (0755); now only its owner reads it"
+    assert len(said) == 4
+    assert runtime.keep_private(folder) == ()
+
+
+def test_what_is_not_ours_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "theirs").touch(mode=0o644)
+    (tmp_path / "understudy.db").touch()
+    (tmp_path / "understudy.db").chmod(0o644)
+    tmp_path.chmod(0o755)
+    runtime.keep_private(tmp_path)
+    assert [_mode(tmp_path), _mode(tmp_path / "understudy.db")] == [0o755, 0o600]
+
+
+def _mode(entry: Path) -> int:
+    return stat.S_IMODE(entry.stat().st_mode)

@@ -1,0 +1,87 @@
+"""What does a nats-server say of itself?
+
+Over HTTP, which a server answers whatever its clients do: no answer means that it is frozen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+import msgspec
+
+#: Share of the store's limit from which on the server may refuse what comes.
+_FULL_SHARE: Final = 0.95
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server says of itself; that it says something at all means that it is alive."""
+
+    #: Streams that it gave up after a write that failed; nothing is stored in them until it is restarted.
+    broken: tuple[str, ...]
+    #: Bytes in its store, and bytes at which it refuses more.
+    stored: int
+    limit: int
+
+    @property
+    def full(self) -> bool:
+        """Is the store at the limit that was set when the server started?"""
+        return self.stored >= self.limit * _FULL_SHARE
+
+
+async def ask(host: str, port: int, path: str) -> Health:
+    """Ask a server how it is; waits for its answer without a bound.
+
+    Args:
+        host: of its HTTP port.
+        port: of its HTTP port.
+        path: below which it answers (``http_base_path``).
+
+    Raises:
+        OSError: it is down, or went away meanwhile.
+    """
+    state = _decoded(await _get(host, port, f"{path}/healthz?details=true"), _Healthz)
+    store = _decoded(await _get(host, port, f"{path}/jsz"), _Jsz)
+    return Health(
+        broken=tuple(sorted({each.stream for each in state.errors if each.type == "STREAM"})),
+        stored=store.storage,
+        limit=store.config.max_storage,
+    )
+
+
+class _Trouble(msgspec.Struct, frozen=True):
+    type: str = ""
+    stream: str = ""
+
+
+class _Healthz(msgspec.Struct, frozen=True):
+    errors: tuple[_Trouble, ...] = ()
+
+
+class _StoreConfig(msgspec.Struct, frozen=True):
+    max_storage: int
+
+
+class _Jsz(msgspec.Struct, frozen=True):
+    config: _StoreConfig
+    storage: int
+
+
+async def _get(host: str, port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        return (await reader.read()).partition(b"\r\n\r\n")[2]
+    finally:
+        writer.close()
+
+
+_T = TypeVar("_T")
+
+
+def _decoded(body: bytes, to: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(body, type=to)
+    except msgspec.MsgspecError as error:
+        # Cut off: the server went away while it answered.
+        raise ConnectionResetError(f"the broker's answer cannot be read: {error}") from None

@@ -1,0 +1,60 @@
+"""Does work beside the stages fail unseen?"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from infra import background
+from infra.background import Background
+
+
+async def test_needed_work_that_fails_ends_the_process_and_is_told() -> None:
+    failed = asyncio.Event()
+
+    async def work() -> None:
+        raise KeyError("gone")
+
+    with capture_logs() as logs:
+        tasks = Background(structlog.get_logger(), failed=failed.set)
+        tasks.needed("loading", work())
+        await failed.wait()
+    assert [(each["log_level"], each["work"]) for each in logs] == [("error", "loading")]
+    await tasks.stop()
+
+
+async def test_repeated_work_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_BACKOFF_BASE_S", 0.001)
+    failed, third = asyncio.Event(), asyncio.Event()
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        if begun < 3:
+            raise OSError(28, "No space left on device")
+        third.set()
+
+    with capture_logs() as logs:
+        tasks = Background(structlog.get_logger(), failed=failed.set)
+        tasks.repeated("sweeper", work)
+        await third.wait()
+    assert [each["work"] for each in logs] == ["sweeper", "sweeper"]
+    assert not failed.is_set()
+    await tasks.stop()
+
+
+async def test_what_is_stopped_has_not_failed() -> None:
+    failed = asyncio.Event()
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    tasks = Background(structlog.get_logger(), failed=failed.set)
+    tasks.needed("loading", work())
+    await asyncio.sleep(0)
+    await tasks.stop()
+    assert not failed.is_set()
