@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from infra import runtime
 from infra.beats import Silence
 from infra.kept import STEADY_S, pause
 from infra.nats import embedded
@@ -77,15 +76,13 @@ class KeptBroker:
         )
 
     async def start(self) -> None:
-        """Start it for the first time, in a folder that only its owner reads.
+        """Start it for the first time.
 
         Raises:
             BrokerError: it does not start.
             SupervisorError: the system refuses.
         """
         try:
-            for sentence in runtime.keep_private(self._settings.data_dir):
-                self._log.warning(sentence)
             await self._broker.start()
         except OSError as error:
             raise SupervisorError(f"the broker cannot be started: {error}") from error

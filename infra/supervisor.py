@@ -132,6 +132,7 @@ class Supervisor:
             SupervisorError: a stage ends again and again before it is ready, or is not ready in time.
         """
         try:
+            self._keep_private()
             if self._settings.nats_url is None:
                 self._broker = KeptBroker(
                     self._settings,
@@ -193,6 +194,13 @@ class Supervisor:
             await self._broker.stop()
         with suppress(OSError):
             runtime.clear(self._settings)
+
+    def _keep_private(self) -> None:
+        try:
+            for sentence in runtime.keep_private(self._settings.data_dir):
+                self._log.warning(sentence)
+        except OSError as error:
+            raise SupervisorError(f"the data folder cannot be used: {error}") from error
 
     def _watch(self, keeping: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(keeping, name=name)

@@ -394,6 +394,15 @@ async def test_only_its_owner_reads_what_is_kept(make: Start, settings: Settings
     assert set(modes.values()) == {0}
 
 
+async def test_a_data_folder_that_cannot_be_made_is_told(
+    settings: Settings, command: Callable[[Sequence[str]], Sequence[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    nowhere = settings.model_copy(update={"data_dir": tmp_path / "file" / "data"})
+    with pytest.raises(SupervisorError, match=r"the data folder cannot be used: .*file"):
+        await Supervisor(nowhere, command=command).start()
+
+
 async def test_answers_get_the_processor_first(make: Start) -> None:
     async with make() as supervised:
         ours = os.getpriority(os.PRIO_PROCESS, 0)
