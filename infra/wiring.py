@@ -134,6 +134,7 @@ class Application:
             reconnected_cb=self._reconnected,
             closed_cb=self._closed,
             disconnected_cb=self._disconnected,
+            error_cb=self._trouble,
             # Not where clients listen: prompts and drafts are delivered there.
             inbox_prefix="_INBOX_stages",
             graceful_timeout=settings.grace,
@@ -374,6 +375,10 @@ class Application:
                     "model loaded", model=provider.model, seconds=round(time.monotonic() - began, 1)
                 )
             self.loading = False
+
+    async def _trouble(self, error: Exception) -> None:
+        # nats-py's own default prints a traceback for every lost connection.
+        self.log.debug("broker", problem=str(error) or type(error).__name__)
 
     async def _disconnected(self) -> None:
         if not self._stopping:
