@@ -7,6 +7,7 @@ times at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from contracts.errors import ErrorCode
 from contracts.request import DEFAULT_DEADLINE_MS
 from infra.bench import hostile_inputs, report
 from infra.bench.hostile_inputs import Hostile, obj
+from infra.bench.model_server import serving
 from infra.bench.outcomes import PROMISED_S, Outage, Outcomes
 from infra.bench.publisher import Ask, Plan
 from infra.bench.trial import Say, Step, Trial, scripted, starting
@@ -35,7 +37,7 @@ _INNOCENT: Final = (
 #: Reasons of hostile requests that are shown, and characters of each.
 _REASONS: Final = 3
 _REASON: Final = 200
-_LIVE: Final = "success/scripted"
+_LIVE: Final = frozenset({"success/scripted", "success/live"})
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,19 +106,23 @@ async def run(wanted: Wanted, *, say: Say = lambda _: None) -> Found:
     found: list[Beside] = []
     for name in wanted.inputs:
         one = hostile_inputs.make(name, deadline_ms=wanted.deadline_ms)
-        async with starting(partial(_settings, wanted=wanted, one=one)) as trial:
+        server = contextlib.nullcontext() if one.said is None else serving(one.said)
+        async with (
+            server as url,
+            starting(partial(_settings, wanted=wanted, one=one, server=url)) as trial,
+        ):
             found.append(await _beside(trial, wanted, one))
         say(_line(found[-1]))
     return Found(wanted=wanted, inputs=tuple(found))
 
 
-def _settings(folder: Path, *, wanted: Wanted, one: Hostile) -> Settings:
+def _settings(folder: Path, *, wanted: Wanted, one: Hostile, server: str | None) -> Settings:
     rule: dict[str, Any] = {
         "match": {"request_id": "h-*", "stage": "structuring"},
         "do": "answer",
         "text": one.answer,
     }
-    return scripted(folder, sync_interval=wanted.sync_interval, rules=[rule])
+    return scripted(folder, sync_interval=wanted.sync_interval, rules=[rule], server=server)
 
 
 async def _beside(trial: Trial, wanted: Wanted, one: Hostile) -> Beside:
@@ -208,7 +214,7 @@ def judged(
         name=one.name,
         step=step,
         worst_s=round((deadline_ms / 1000) + (worst or 0.0), 3),
-        live_share=step.tally.endings.get(_LIVE, 0.0),
+        live_share=round(sum(step.tally.endings.get(name, 0.0) for name in _LIVE), 4),
         hostile=dict(endings),
         reasons=tuple(reason for reason, _ in reasons.most_common(_REASONS)),
         refused=refused,
