@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import signal
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import typer
@@ -26,8 +27,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard outpu
 @app.callback()
 def _prepare() -> None:
     """Measure pipeline and engine on this machine."""
+    # SIGTERM ends a bench as Ctrl-C does: its processes and its folder go with it.
+    signal.signal(signal.SIGTERM, _stop)
     # Figures go to standard output; everything else must not.
     telemetry_logging.configure(settings_module.load(log_level="error"))
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _say(text: str) -> None:
