@@ -25,10 +25,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard outpu
 
 
 @app.callback()
-def _prepare() -> None:
+def _prepare(context: typer.Context) -> None:
     """Measure pipeline and engine on this machine."""
     # SIGTERM ends a bench as Ctrl-C does: its processes and its folder go with it.
-    signal.signal(signal.SIGTERM, _stop)
+    before = signal.signal(signal.SIGTERM, _stop)
+    context.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
     # Figures go to standard output; everything else must not.
     telemetry_logging.configure(settings_module.load(log_level="error"))
 

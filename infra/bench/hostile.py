@@ -37,7 +37,6 @@ _INNOCENT: Final = (
 #: Reasons of hostile requests that are shown, and characters of each.
 _REASONS: Final = 3
 _REASON: Final = 200
-_LIVE: Final = frozenset({"success/scripted", "success/live"})
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +213,7 @@ def judged(
         name=one.name,
         step=step,
         worst_s=round((deadline_ms / 1000) + (worst or 0.0), 3),
-        live_share=round(sum(step.tally.endings.get(name, 0.0) for name in _LIVE), 4),
+        live_share=round(report.live(step.tally), 4),
         hostile=dict(endings),
         reasons=tuple(reason for reason, _ in reasons.most_common(_REASONS)),
         refused=refused,
