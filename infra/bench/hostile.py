@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -50,6 +50,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     #: Innocent requests per second.
     rate: float = 40.0
     deadline_ms: int = 2000
+    #: Who writes kind ``custom``: the house model compiles a grammar for each schema.
+    writer: Literal["scripted", "local"] = "scripted"
     sync_interval: str = "2m"
     patience_s: float = 60.0
 
@@ -121,7 +123,9 @@ def _settings(folder: Path, *, wanted: Wanted, one: Hostile, server: str | None)
         "do": "answer",
         "text": one.answer,
     }
-    return scripted(folder, sync_interval=wanted.sync_interval, rules=[rule], server=server)
+    return scripted(
+        folder, sync_interval=wanted.sync_interval, rules=[rule], custom=wanted.writer, server=server
+    )
 
 
 async def _beside(trial: Trial, wanted: Wanted, one: Hostile) -> Beside:

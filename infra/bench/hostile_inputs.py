@@ -228,7 +228,7 @@ _fields(
     lambda: {"rules": ("IF player_choice.a == 1 THEN pacing = slow\n" * 1_000)[:MAX_RULES]},
 )
 _fields("rules-not", lambda: {"rules": "IF " + "NOT " * 4_000 + "player_choice.a THEN pacing = slow"})
-_fields("social-pairs", lambda: {"social": {f"pair{number}": 1 for number in range(20_000)}})
+_fields("social-pairs", lambda: {"social": {f"p{number}": 1 for number in range(20_000)}})
 _fields("tags", lambda: {"tags": [f"t{number}" for number in range(20_000)]})
 _fields("node-unknown", lambda: {"node": {f"field{number}": number for number in range(12_000)}})
 _fields(

@@ -61,6 +61,7 @@ def scripted(
     sync_interval: str,
     rules: Sequence[Mapping[str, Any]] = (),
     model: bool = True,
+    custom: str = "scripted",
     server: str | None = None,
     **more: Any,
 ) -> Settings:
@@ -71,10 +72,12 @@ def scripted(
         sync_interval: the broker's.
         rules: of the script.
         model: false: every request gets its stand-in.
-        server: base URL of a model server that writes kind ``custom`` instead.
+        custom: the provider that writes kind ``custom``.
+        server: base URL of a model server that writes it instead.
         **more: further settings.
     """
     providers = dict.fromkeys(settings_module.Providers.model_fields, "scripted")
+    providers["custom"] = custom
     narrative: dict[str, Any] = {"providers": providers}
     if server is not None:
         providers["custom"] = "openai"
