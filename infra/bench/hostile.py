@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from contracts import subjects
-from contracts.errors import ErrorCode
+from contracts.errors import ErrorCode, Unavailable
 from contracts.request import DEFAULT_DEADLINE_MS
 from infra.bench import hostile_inputs, report
 from infra.bench.hostile_inputs import Hostile, obj
@@ -69,7 +69,7 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     #: How the hostile ones ended: ``status`` or ``status code``, and how many.
     hostile: dict[str, int]
     reasons: tuple[str, ...]
-    #: Publishes that the broker refused.
+    #: Publishes that the broker refused, or did not answer.
     refused: int
     #: Hostile ones without a result, with several, beyond their deadline and 2 s, and called our own defect.
     lost: int
@@ -161,14 +161,21 @@ async def _ask(
 ) -> Sequence[Outage]:
     """Publish the hostile ones once innocent requests are under way, and wait for their results."""
     await trial.outcomes.until(lambda: bool(trial.outcomes.asked), timeout_s=patience_s)
-    acks = await asyncio.gather(
-        *(trial.wire.publish(subjects.gen("requested", one.kind, each), one.body) for each in ids)
-    )
-    refused += [each for each, ack in zip(ids, acks, strict=True) if ack.error is not None]
+    taken = await asyncio.gather(*(_taken(trial, one, each) for each in ids))
+    refused += [each for each, is_taken in zip(ids, taken, strict=True) if not is_taken]
     await trial.outcomes.until_answered(
         [each for each in ids if each not in refused], timeout_s=_deadline_s(one, 0) + patience_s
     )
     return ()
+
+
+async def _taken(trial: Trial, one: Hostile, request_id: str) -> bool:
+    """Publish one; whether the broker took it."""
+    try:
+        ack = await trial.wire.publish(subjects.gen("requested", one.kind, request_id), one.body)
+    except Unavailable:
+        return False
+    return ack.error is None
 
 
 def _deadline_s(one: Hostile, deadline_ms: int) -> float:
