@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import signal
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import typer
@@ -24,10 +25,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard outpu
 
 
 @app.callback()
-def _prepare() -> None:
+def _prepare(context: typer.Context) -> None:
     """Measure pipeline and engine on this machine."""
+    # SIGTERM ends a bench as Ctrl-C does: its processes and its folder go with it.
+    before = signal.signal(signal.SIGTERM, _stop)
+    context.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
     # Figures go to standard output; everything else must not.
     telemetry_logging.configure(settings_module.load(log_level="error"))
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _say(text: str) -> None:
@@ -208,12 +216,17 @@ def hostile(
     deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Of every request.")] = 2000,
     patience: Annotated[float, typer.Option(min=1, help="Seconds until a result is given up.")] = 60,
     *,
+    house: Annotated[
+        bool, typer.Option("--house", help="The house model writes kind `custom`, not the scripted provider.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Innocent requests beside hostile ones: none is late, and none ends as our own defect; exit 1 if not."""
     from infra.bench import hostile as measured  # noqa: PLC0415 - only what is asked for
     from infra.bench import hostile_inputs  # noqa: PLC0415 - as above
 
+    if house:
+        _need_model()
     names = hostile_inputs.names()
     if inputs == "list":
         sys.stdout.write("\n".join(names) + "\n")
@@ -223,7 +236,12 @@ def hostile(
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)} is unknown; `list` names all", param_hint="--inputs")
     wanted = measured.Wanted(
-        inputs=chosen, copies=copies, innocent=innocent, deadline_ms=deadline_ms, patience_s=patience
+        inputs=chosen,
+        copies=copies,
+        innocent=innocent,
+        deadline_ms=deadline_ms,
+        writer="local" if house else "scripted",
+        patience_s=patience,
     )
     found = asyncio.run(measured.run(wanted, say=_say))
     _end(found, passed=found.passed, text=measured.table(found), as_json=json_)

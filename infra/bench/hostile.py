@@ -7,19 +7,21 @@ times at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from contracts import subjects
-from contracts.errors import ErrorCode
+from contracts.errors import ErrorCode, Unavailable
 from contracts.request import DEFAULT_DEADLINE_MS
 from infra.bench import hostile_inputs, report
 from infra.bench.hostile_inputs import Hostile, obj
+from infra.bench.model_server import serving
 from infra.bench.outcomes import PROMISED_S, Outage, Outcomes
 from infra.bench.publisher import Ask, Plan
 from infra.bench.trial import Say, Step, Trial, scripted, starting
@@ -35,7 +37,6 @@ _INNOCENT: Final = (
 #: Reasons of hostile requests that are shown, and characters of each.
 _REASONS: Final = 3
 _REASON: Final = 200
-_LIVE: Final = "success/scripted"
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     #: Innocent requests per second.
     rate: float = 40.0
     deadline_ms: int = 2000
+    #: Who writes kind ``custom``: the house model compiles a grammar for each schema.
+    writer: Literal["scripted", "local"] = "scripted"
     sync_interval: str = "2m"
     patience_s: float = 60.0
 
@@ -66,7 +69,7 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     #: How the hostile ones ended: ``status`` or ``status code``, and how many.
     hostile: dict[str, int]
     reasons: tuple[str, ...]
-    #: Publishes that the broker refused.
+    #: Publishes that the broker refused, or did not answer.
     refused: int
     #: Hostile ones without a result, with several, beyond their deadline and 2 s, and called our own defect.
     lost: int
@@ -104,19 +107,25 @@ async def run(wanted: Wanted, *, say: Say = lambda _: None) -> Found:
     found: list[Beside] = []
     for name in wanted.inputs:
         one = hostile_inputs.make(name, deadline_ms=wanted.deadline_ms)
-        async with starting(partial(_settings, wanted=wanted, one=one)) as trial:
+        server = contextlib.nullcontext() if one.said is None else serving(one.said)
+        async with (
+            server as url,
+            starting(partial(_settings, wanted=wanted, one=one, server=url)) as trial,
+        ):
             found.append(await _beside(trial, wanted, one))
         say(_line(found[-1]))
     return Found(wanted=wanted, inputs=tuple(found))
 
 
-def _settings(folder: Path, *, wanted: Wanted, one: Hostile) -> Settings:
+def _settings(folder: Path, *, wanted: Wanted, one: Hostile, server: str | None) -> Settings:
     rule: dict[str, Any] = {
         "match": {"request_id": "h-*", "stage": "structuring"},
         "do": "answer",
         "text": one.answer,
     }
-    return scripted(folder, sync_interval=wanted.sync_interval, rules=[rule])
+    return scripted(
+        folder, sync_interval=wanted.sync_interval, rules=[rule], custom=wanted.writer, server=server
+    )
 
 
 async def _beside(trial: Trial, wanted: Wanted, one: Hostile) -> Beside:
@@ -152,14 +161,21 @@ async def _ask(
 ) -> Sequence[Outage]:
     """Publish the hostile ones once innocent requests are under way, and wait for their results."""
     await trial.outcomes.until(lambda: bool(trial.outcomes.asked), timeout_s=patience_s)
-    acks = await asyncio.gather(
-        *(trial.wire.publish(subjects.gen("requested", one.kind, each), one.body) for each in ids)
-    )
-    refused += [each for each, ack in zip(ids, acks, strict=True) if ack.error is not None]
+    taken = await asyncio.gather(*(_taken(trial, one, each) for each in ids))
+    refused += [each for each, is_taken in zip(ids, taken, strict=True) if not is_taken]
     await trial.outcomes.until_answered(
         [each for each in ids if each not in refused], timeout_s=_deadline_s(one, 0) + patience_s
     )
     return ()
+
+
+async def _taken(trial: Trial, one: Hostile, request_id: str) -> bool:
+    """Publish one; whether the broker took it."""
+    try:
+        ack = await trial.wire.publish(subjects.gen("requested", one.kind, request_id), one.body)
+    except Unavailable:
+        return False
+    return ack.error is None
 
 
 def _deadline_s(one: Hostile, deadline_ms: int) -> float:
@@ -208,7 +224,7 @@ def judged(
         name=one.name,
         step=step,
         worst_s=round((deadline_ms / 1000) + (worst or 0.0), 3),
-        live_share=step.tally.endings.get(_LIVE, 0.0),
+        live_share=round(report.live(step.tally), 4),
         hostile=dict(endings),
         reasons=tuple(reason for reason, _ in reasons.most_common(_REASONS)),
         refused=refused,

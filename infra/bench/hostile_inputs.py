@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.request import MAX_BODY, MAX_PROMPT, MAX_RULES
+from infra.bench.model_server import MARK, Said, choice, chunk, stream
 
 #: Small enough for any broker's usual limit of 1 MiB.
 _HUGE_BODY: Final = 900 * 1024
@@ -29,6 +30,8 @@ class Hostile(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     #: The document that a model answers with, where it matters.
     answer: str = '{"x": "a ferry"}'
+    #: What a model server answers to its writing call; ``None``: the scripted provider writes.
+    said: Said | None = None
     #: Whether the body can be read as JSON and names its own deadline.
     readable: bool = True
 
@@ -225,7 +228,7 @@ _fields(
     lambda: {"rules": ("IF player_choice.a == 1 THEN pacing = slow\n" * 1_000)[:MAX_RULES]},
 )
 _fields("rules-not", lambda: {"rules": "IF " + "NOT " * 4_000 + "player_choice.a THEN pacing = slow"})
-_fields("social-pairs", lambda: {"social": {f"pair{number}": 1 for number in range(20_000)}})
+_fields("social-pairs", lambda: {"social": {f"p{number}": 1 for number in range(20_000)}})
 _fields("tags", lambda: {"tags": [f"t{number}" for number in range(20_000)]})
 _fields("node-unknown", lambda: {"node": {f"field{number}": number for number in range(12_000)}})
 _fields(
@@ -280,3 +283,68 @@ _text("no-utf-8", lambda _: b'{"prompt": "\xff\xfe\xc0"}', readable=False)
 _text("zipped", lambda _: gzip.compress(b"0" * 10_000_000, mtime=0), readable=False)
 _text("empty", lambda _: "", readable=False)
 _text("scalar", lambda _: "null", readable=False)
+
+
+def _server(name: str, said: Callable[[], Said]) -> None:
+    """A harmless request, to which a model server gives an odd answer."""
+
+    def made(deadline_ms: int) -> Hostile:
+        asked = {"prompt": MARK, "deadline_ms": deadline_ms, "schema": obj(title={"type": "string"})}
+        return Hostile(name=name, kind="custom", body=json.dumps(asked).encode(), said=said())
+
+    _MADE[name] = made
+
+
+def _chunks(name: str, *chunks: Any) -> None:
+    _server(name, lambda: Said(body=stream(*chunks)))
+
+
+# Answers of model servers: each place of a chunk missing, empty or of another type.
+_LAST: Final = chunk(choices=choice({}, "stop"))
+_TEXT: Final = chunk(choices=choice({"content": "The ferry leaves."}))
+_chunks("server-delta-null", _TEXT, chunk(choices=choice(None, "stop")))
+_chunks("server-delta-text", chunk(choices=choice("The ferry leaves.")), _LAST)
+_chunks(
+    "server-content-parts",
+    chunk(choices=choice({"content": [{"type": "text", "text": "The ferry."}]})),
+    _LAST,
+)
+_chunks("server-content-number", chunk(choices=choice({"content": 7})), _LAST)
+_chunks("server-content-object", chunk(choices=choice({"content": {"text": "The ferry."}})), _LAST)
+_chunks("server-choices-null", chunk(choices=None), _TEXT, _LAST)
+_chunks("server-choices-object", chunk(choices={"0": "The ferry."}), _TEXT, _LAST)
+_chunks("server-choice-null", chunk(choices=[None]), _TEXT, _LAST)
+_chunks("server-finish-number", _TEXT, chunk(choices=choice({}, 1)))
+_chunks("server-model-object", chunk(choices=choice({"content": "The ferry."}), model={"id": 1}), _LAST)
+_chunks("server-usage-text", _TEXT, chunk(choices=choice({}, "stop"), usage="many"))
+_chunks(
+    "server-usage-negative",
+    _TEXT,
+    chunk(
+        choices=choice({}, "stop"), usage={"prompt_tokens": -5, "completion_tokens": -5, "total_tokens": -10}
+    ),
+)
+_chunks(
+    "server-usage-huge",
+    _TEXT,
+    chunk(
+        choices=choice({}, "stop"),
+        usage={"prompt_tokens": _big(20), "completion_tokens": 1.5, "total_tokens": None},
+    ),
+)
+_chunks("server-chunk-null", None, _TEXT, _LAST)
+_chunks("server-chunk-list", [1, 2], _TEXT, _LAST)
+_chunks("server-chunk-number", 7, _TEXT, _LAST)
+_server("server-no-json", lambda: Said(body=b"data: {\n\ndata: [DONE]\n\n"))
+_server("server-no-data", lambda: Said(body=b"retry: 3000\n\n: hello\n\n" + stream(_TEXT, _LAST)))
+_server("server-no-utf-8", lambda: Said(body=b'data: {"choices": "\xff\xfe"}\n\ndata: [DONE]\n\n'))
+_server("server-html", lambda: Said(body=b"<html>busy</html>", content_type="text/html"))
+_server("server-empty", lambda: Said(body=b""))
+_server("server-long-line", lambda: Said(body=b"data: " + b"[" * 8_000_000))
+_server("server-many-chunks", lambda: Said(body=stream(*[chunk(choices=choice({"content": "a "}))] * 50_000)))
+_server(
+    "server-status-500",
+    lambda: Said(body=b"<html>\x1b[31m" + b"oh " * 100_000, status=500, content_type="text/html"),
+)
+_server("server-status-204", lambda: Said(body=b"", status=204))
+_server("server-json-deep", lambda: Said(body=b"data: " + b'{"choices":' * 20_000 + b"\n\n"))

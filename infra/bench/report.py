@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from infra.bench.outcomes import PROMISED_S
+from infra.bench.outcomes import PROMISED_S, Tally
 from infra.bench.trial import Step
 
 #: What stands before a step's figures: the names of its pipeline's mode, for instance.
 Labels = tuple[str, ...]
 
+#: How a request ends that its model answered.
+_LIVE: Final = frozenset({"success/scripted", "success/live"})
 _FIGURES: Final = (
-    "step", "asked/s", "taken/s", "refused", "no ack", "in time", "late", "lost", "twice",
+    "step", "asked/s", "taken/s", "refused", "no ack", "in time", "late", "lost", "twice", "live",
     "p50 s", "p99 s", "max s", "ack p50", "ack p99", "ack max", "load",
 )  # fmt: skip
 
@@ -39,6 +41,7 @@ def table(heads: Labels, steps: Sequence[tuple[Labels, Step]]) -> str:
                 str(one.late),
                 str(one.lost),
                 str(one.doubled),
+                f"{live(one):.0%}",
                 *(_figure(value) for value in (one.late_s.p50, one.late_s.p99, one.late_s.max)),
                 *(_figure(value, 3) for value in (one.publish_s.p50, one.publish_s.p99, one.publish_s.max)),
                 f"{step.load_average[1]:.1f}",
@@ -46,6 +49,11 @@ def table(heads: Labels, steps: Sequence[tuple[Labels, Step]]) -> str:
         )
     said = f"p50, p99, max: seconds beyond the deadline; in time: by the deadline and {PROMISED_S:g} s"
     return f"{columns(rows)}\n{said}\n\n{_memory(heads, steps)}\n"
+
+
+def live(tally: Tally) -> float:
+    """Share of the accepted requests that the model answered."""
+    return sum(share for name, share in tally.endings.items() if name in _LIVE)
 
 
 def line(step: Step) -> str:

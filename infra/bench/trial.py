@@ -61,6 +61,8 @@ def scripted(
     sync_interval: str,
     rules: Sequence[Mapping[str, Any]] = (),
     model: bool = True,
+    custom: str = "scripted",
+    server: str | None = None,
     **more: Any,
 ) -> Settings:
     """Settings of a pipeline whose model is the scripted provider, or that wants no model.
@@ -70,8 +72,21 @@ def scripted(
         sync_interval: the broker's.
         rules: of the script.
         model: false: every request gets its stand-in.
+        custom: the provider that writes kind ``custom``.
+        server: base URL of a model server that writes it instead.
         **more: further settings.
     """
+    providers = dict.fromkeys(settings_module.Providers.model_fields, "scripted")
+    providers["custom"] = custom
+    narrative: dict[str, Any] = {"providers": providers}
+    if server is not None:
+        providers["custom"] = "openai"
+        # Each of its answers counts, equal ones too; and no failure keeps the next request from it.
+        narrative |= {
+            "openai": {"base_url": server, "model": "odd"},
+            "breaker": {"failures": 1000},
+            "response_cache": {"enabled": False},
+        }
     script = None
     if rules:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -84,7 +99,7 @@ def scripted(
         script=script,
         log_level="error",
         broker={"sync_interval": sync_interval},
-        narrative={"providers": dict.fromkeys(settings_module.Providers.model_fields, "scripted")},
+        narrative=narrative,
         **more,
     )
 
