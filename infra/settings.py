@@ -247,7 +247,7 @@ class Admission(_Part):
     #: Open requests at most; fewer while answers come late.
     most: int = Field(default=6000, ge=16, le=1_000_000)
     #: Open requests that are always let in, however late answers come.
-    least: int = Field(default=64, ge=1, le=1_000_000)
+    least: int = Field(default=256, ge=1, le=1_000_000)
 
 
 class Concurrency(_Part):

@@ -389,6 +389,7 @@ class Application:
         at = self.broker_address()
         self.log.info("connected to the broker again", broker=at, stages=self.stages)
         self.results.forget()
+        self.deadlines.reconnected()
         self.wire.renew()
         for subscriber in self.subscribers:
             subscriber.pull.renew()

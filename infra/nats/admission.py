@@ -36,6 +36,8 @@ _WAITING_S: Final = 1.2
 _WAITING_LEAST: Final = 256
 #: Deadlines armed in a second before anything is measured.
 _RATE: Final = 1000.0
+#: Seconds between two looks after which nothing is learned from them: the broker was away.
+_LONG_S: Final = 2.0
 #: Share of a new measurement.
 _SHARE: Final = 0.3
 #: Requests by which the room has to change to be worth an update.
@@ -82,7 +84,7 @@ class Room:
         Args:
             now: what has changed since the last look.
         """
-        if self._waited and now.unarmed > 0 and now.elapsed_s > 0:
+        if self._waited and now.unarmed > 0 and 0 < now.elapsed_s < _LONG_S:
             self.rate += _SHARE * (now.armed / now.elapsed_s - self.rate)
         self._waited = now.unarmed > 0
         self._since_s += now.elapsed_s

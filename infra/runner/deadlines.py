@@ -95,6 +95,8 @@ class Deadlines:
         #: Deadlines armed since the start.
         self.count = 0
         self._latest_ms = 0
+        #: When the broker came back: time without it is nobody's lateness.
+        self._since_ms = 0
 
     @property
     def open(self) -> int:
@@ -118,7 +120,7 @@ class Deadlines:
         armed = self._open.pop(request_id, None)
         self._next.pop(request_id, None)
         if armed is not None:
-            self._latest_ms = max(self._latest_ms, self._clock.now_ms() - armed.due_ms)
+            self._latest_ms = max(self._latest_ms, self._behind_ms(armed))
         elif request_id in self._ended:
             return
         self._ended[request_id] = 0 if armed is None else armed.request_seq
@@ -142,13 +144,19 @@ class Deadlines:
     def lateness_ms(self) -> int:
         """How long behind its deadline the latest answer came since the last question, or is due by now."""
         latest, self._latest_ms = self._latest_ms, 0
-        now_ms = self._clock.now_ms()
         while self._heap and self._stale(self._heap[0]):
             heapq.heappop(self._heap)
         if self._heap:
-            armed = self._open[self._heap[0][1]]
-            latest = max(latest, now_ms - armed.due_ms)
+            latest = max(latest, self._behind_ms(self._open[self._heap[0][1]]))
         return latest
+
+    def reconnected(self) -> None:
+        """There is a broker again: what is late because there was none is not counted as late."""
+        self._since_ms = self._clock.now_ms()
+        self._latest_ms = 0
+
+    def _behind_ms(self, armed: Armed) -> int:
+        return self._clock.now_ms() - max(armed.due_ms, self._since_ms)
 
     def due(self, most: int) -> list[Armed]:
         """Take what should have been answered by now."""

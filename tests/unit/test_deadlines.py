@@ -98,6 +98,16 @@ def test_lateness_is_told_once_and_counts_what_is_still_open(deadlines: Deadline
     assert deadlines.lateness_ms() == 400
 
 
+def test_time_without_a_broker_is_nobodys_lateness(deadlines: Deadlines, clock: Clock) -> None:
+    deadlines.armed(armed("a"))
+    deadlines.armed(armed("b"))
+    clock.ms = 1_031_000
+    deadlines.reconnected()
+    clock.ms += 300
+    deadlines.ended("a")
+    assert deadlines.lateness_ms() == 300
+
+
 def test_a_day_of_short_requests_with_long_deadlines_does_not_pile_up(deadlines: Deadlines) -> None:
     for number in range(10_000):
         deadlines.armed(armed(f"r-{number}", seq=number, due_ms=90_000_000))
