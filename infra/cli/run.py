@@ -20,8 +20,10 @@ def up(
     """Run everything: broker, topology and all stages, kept running until Ctrl-C."""
     wanted = parse_copies(copies or [])
     settings = console.settings()
+    from infra.providers import routing
     from infra.telemetry import logging
 
+    routing.require(settings)
     logging.configure(settings)
 
     async def work() -> int:
@@ -40,10 +42,15 @@ def run(
     json: Json = False,
 ) -> None:
     """Run some stages in this process, against a broker that is there already."""
+    from contracts import pipeline
     from infra.settings import stage_names
 
     names = stage_names(tuple(dict.fromkeys(stages)))
     settings = console.settings()
+    if pipeline.EXPENSIVE & set(names):
+        from infra.providers import routing
+
+        routing.require(settings)
 
     async def work() -> int:
         from infra import wiring

@@ -32,7 +32,9 @@ class Most(msgspec.Struct, frozen=True, kw_only=True):
     amount: float = MAX_AMOUNT
 
     @classmethod
-    def of(cls, size: int, max_tokens: int, price_prompt: float | None, price_completion: float | None) -> Most:
+    def of(
+        cls, size: int, max_tokens: int, price_prompt: float | None, price_completion: float | None
+    ) -> Most:
         """The bounds of one call.
 
         Args:

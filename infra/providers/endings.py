@@ -14,13 +14,16 @@ from contracts.ports import LENGTH, STOP
 #: Characters of an unknown word that are passed on.
 _MAX_WORD: Final = 40
 _GOOD: Final = frozenset(
-    "stop eos eos_token end end_turn stop_sequence stop_token stopped complete completed finish finished done".split()
+    {"stop", "stopped", "stop_sequence", "stop_token", "eos", "eos_token", "end", "end_turn"}
+    | {"complete", "completed", "finish", "finished", "done"}
 )
 _CUT: Final = re.compile(r"length|max.*token|token.*limit|limit.*reached|context|truncat|cut_off|incomplete")
 _REFUSED: Final = re.compile(
     r"filter|safety|refus|block|prohibit|recitation|spii|moderat|sensitive|guardrail|policy|policies"
 )
-_BROKEN: Final = re.compile(r"error|abort|cancel|fail|timeout|time_out|interrupt|insufficient|overload|network")
+_BROKEN: Final = re.compile(
+    r"error|abort|cancel|fail|timeout|time_out|interrupt|insufficient|overload|network"
+)
 
 
 def known_as(word: str) -> str:

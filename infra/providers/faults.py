@@ -154,27 +154,30 @@ def fault(error: Exception, asked: Asked) -> ProviderError:
             if any(each and endings.refuses(each) for each in codes):
                 return refused(asked, str(error))
             return broke_off(asked, str(error))
-        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout() | httpx2.UnsupportedProtocol():
-            why = asked.clean(str(error)) or type(error).__name__
-            return ProviderError(
-                code,
-                f"{asked.name} cannot be reached at {asked.base_url}: {why}; "
-                f"start the server, or set {asked.variable}__BASE_URL",
-                retryable=True,
-            )
-        case httpx2.TimeoutException():
+        case httpx2.TimeoutException() if not isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout):
             return ProviderError(ErrorCode.GEN_TIMEOUT, f"{asked.name} gave no answer in time")
-        case httpx2.HTTPError() if not isinstance(error, httpx2.DecodingError | httpx2.SSEError):
-            why = asked.clean(str(error)) or type(error).__name__
-            return ProviderError(
-                code, f"the connection to {asked.name} at {asked.base_url} broke: {why}", retryable=True
-            )
         case _:
-            return ProviderError(
-                code,
-                f"{asked.name} answered with something that cannot be read: {asked.clean(str(error))}",
-                retryable=True,
+            return ProviderError(code, _lost(error, asked), retryable=True)
+
+
+def _lost(error: Exception, asked: Asked) -> str:
+    """How an answer did not arrive."""
+    why = asked.clean(str(error)) or type(error).__name__
+    match error:
+        case (
+            httpx2.ConnectError()
+            | httpx2.ConnectTimeout()
+            | httpx2.PoolTimeout()
+            | httpx2.UnsupportedProtocol()
+        ):
+            return (
+                f"{asked.name} cannot be reached at {asked.base_url}: {why}; "
+                f"start the server, or set {asked.variable}__BASE_URL"
             )
+        case httpx2.HTTPError() if not isinstance(error, httpx2.DecodingError | httpx2.SSEError):
+            return f"the connection to {asked.name} at {asked.base_url} broke: {why}"
+        case _:
+            return f"{asked.name} answered with something that cannot be read: {why}"
 
 
 def _status(error: Answered, asked: Asked) -> ProviderError:

@@ -123,13 +123,15 @@ class OpenAIProvider:
             raise self._failed(fault, written, attempts, began)
         server = self._server
         most = Most.of(len(sent), params.max_tokens, server.price_prompt, server.price_completion)
-        return self._completion(written, counted(written.usage, most), params, schema, dialect, attempts, began)
+        return self._completion(
+            written, counted(written.usage, most), params, schema, dialect, attempts, began
+        )
 
     async def _ask(self, body: bytes, limit: float, written: Written, on_token: OnToken | None) -> None:
         timeout = httpx2.Timeout(limit, connect=min(_CONNECT_S, limit))
         async with self._client.stream("POST", self._url, content=body, timeout=timeout) as response:
             if not response.is_success:
-                raise Answered(response.status_code, await streaming.refusal(response), response.headers)
+                raise Answered(response.status_code, await streaming.whole(response), response.headers)
             hint = f"is {self._asked.variable}__BASE_URL right? Most end in /v1"
             async with aclosing(streaming.chunks(response, hint)) as chunks:
                 async for chunk in chunks:
@@ -167,7 +169,7 @@ class OpenAIProvider:
             )
         return None
 
-    def _completion(  # noqa: PLR0913, PLR0917 - what a call came to, part by part
+    def _completion(
         self,
         written: Written,
         told: Counted,

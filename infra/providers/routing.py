@@ -138,6 +138,14 @@ def require(settings: Settings) -> None:
         raise SettingsError("; ".join(mistakes))
 
 
+def servers(settings: Settings) -> dict[str, tuple[OpenAIServer, str]]:
+    """The servers that routes name: their settings, and the prefix of the variables of these."""
+    named = dict.fromkeys(name for _, names in _chains(settings) for name in names)
+    return {
+        name: (server_of(name, settings), _variable(name)) for name in named if name not in {LOCAL, SCRIPTED}
+    }
+
+
 def _mistakes(settings: Settings) -> Iterator[str]:
     narrative = settings.narrative
     for name in (LOCAL, OPENAI, SCRIPTED):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ def decoded(text: str) -> Any:
         raise ValueError("nested too deep") from None
 
 
-async def chunks(response: httpx2.Response, hint: str) -> AsyncIterator[Any]:
+async def chunks(response: httpx2.Response, hint: str) -> AsyncGenerator[Any, None]:
     """The JSON values of an answer's events, up to its end.
 
     Args:
@@ -88,14 +88,14 @@ async def chunks(response: httpx2.Response, hint: str) -> AsyncIterator[Any]:
             yield {"error": _value(data)} if event.event == "error" else decoded(data)
 
 
-async def refusal(response: httpx2.Response) -> Any:
-    """The body of an answer that is none: JSON, else text; cut to a bound."""
+async def whole(response: httpx2.Response, most: int = _MAX_REFUSAL) -> Any:
+    """The body of an answer that is no stream: JSON, else text; cut to so many bytes."""
     raw = b""
     async for piece in response.aiter_bytes():
         raw += piece
-        if len(raw) >= _MAX_REFUSAL:
+        if len(raw) >= most:
             break
-    return _value(raw[:_MAX_REFUSAL].decode(errors="replace"))
+    return _value(raw[:most].decode(errors="replace"))
 
 
 def _value(text: str) -> Any:

@@ -168,10 +168,9 @@ class Thoughts:
         if len(self._held) > _UNDECIDED:
             return False
         low = text.lower()
-        return (
-            any(first.startswith(low) for first in (*_FIRSTS, *_MESSAGE_FIRSTS, "analysis"))
-            or low.startswith(_MESSAGE_FIRSTS)
-        )
+        return any(
+            first.startswith(low) for first in (*_FIRSTS, *_MESSAGE_FIRSTS, "analysis")
+        ) or low.startswith(_MESSAGE_FIRSTS)
 
 
 def without_lost(text: str) -> str:

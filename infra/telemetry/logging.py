@@ -59,7 +59,7 @@ def configure(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(lambda info: traceback(info[1])),
+            structlog.processors.ExceptionRenderer(lambda exc_info: traceback(exc_info[1])),
             _bounded,
             renderer,
         ],

@@ -96,13 +96,13 @@ async def test_what_cannot_be_asked_says_what_to_do() -> None:
 async def test_without_the_client_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setattr("infra.providers.routing.find_spec", lambda _: None)
     made = routed({"providers": {"plot": "openai"}, "openai": {"model": "m"}})
-    assert "pip install 'understudy[openai]'" in await why(made["plot"])
+    assert "pip install 'understudy-pipeline[openai]'" in await why(made["plot"])
 
 
 def test_the_client_is_imported_only_when_routed() -> None:
     code = (
         "import sys; from infra.settings import load; from infra.providers.routing import providers; "
-        "providers(load(use_local_model=True)); print('openai' in sys.modules)"
+        "providers(load(use_local_model=True)); print('httpx2' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
