@@ -62,7 +62,7 @@ class OpenAIProvider:
         self._server = server
         key = key_of(server)
         self._asked = faults.Asked(
-            name=name, base_url=server.base_url, model=self.model, variable=variable, key=key or None
+            name=name, base_url=shown(server.base_url), model=self.model, variable=variable, key=key or None
         )
         self._url = address(server.base_url, "chat/completions")
         self._client = client(server)
@@ -242,9 +242,11 @@ def key_of(server: OpenAIServer) -> str:
 def mistake(server: OpenAIServer, variable: str) -> str | None:
     """Why a server's settings cannot be used, in words; ``None`` where they can."""
     try:
-        address(server.base_url, "models")
+        host = address(server.base_url, "models").host
     except httpx2.InvalidURL as error:
-        return f"{variable}__BASE_URL is {server.base_url!r}: {error}"
+        return f"{variable}__BASE_URL is no address of a server: {error}"
+    if not host:
+        return f"{variable}__BASE_URL names no server: write for instance http://127.0.0.1:8080/v1"
     key = key_of(server)
     if not (key.isascii() and key.isprintable()):
         return f"{variable}__API_KEY has characters that no key has: a line end, or one beyond ASCII"
@@ -259,6 +261,11 @@ def address(base_url: str, path: str) -> httpx2.URL:
     """
     base = httpx2.URL(base_url)
     return base.copy_with(path=f"{base.path.rstrip('/')}/{path}")
+
+
+def shown(base_url: str) -> str:
+    """A server's address for people, without a password or a key that stands in it."""
+    return str(httpx2.URL(base_url).copy_with(userinfo=b"", query=None))
 
 
 def client(server: OpenAIServer) -> httpx2.AsyncClient:

@@ -9,7 +9,7 @@ import httpx2
 import msgspec
 
 from infra.providers import faults, streaming
-from infra.providers.openai import address, client, key_of
+from infra.providers.openai import address, client, key_of, shown
 
 if TYPE_CHECKING:
     from infra.settings import OpenAIServer
@@ -37,9 +37,9 @@ async def probe(where: tuple[OpenAIServer, str]) -> Found:
         where: the server's settings, and the prefix of the variables that they stand in.
     """
     server, variable = where
-    model = server.model or ""
+    model, place = server.model or "", shown(server.base_url)
     asked = faults.Asked(
-        name="it", base_url=server.base_url, model=model, variable=variable, key=key_of(server) or None
+        name="it", base_url=place, model=model, variable=variable, key=key_of(server) or None
     )
     try:
         async with asyncio.timeout(_PATIENCE_S), client(server) as asking:
@@ -49,25 +49,25 @@ async def probe(where: tuple[OpenAIServer, str]) -> Found:
     except (httpx2.HTTPError, TimeoutError) as error:
         why = asked.clean(str(error)) or type(error).__name__
         return Found(
-            detail=f"{server.base_url} does not answer: {why}",
+            detail=f"{place} does not answer: {why}",
             fix=f"start the server, or set {variable}__BASE_URL",
         )
     if status in {401, 403}:
         return Found(
-            detail=f"{server.base_url} answers {status}: {asked.clean(faults.words(body))}",
+            detail=f"{place} answers {status}: {asked.clean(faults.words(body))}",
             fix=f"set {variable}__API_KEY to a key that it takes",
         )
     known = _models(body)
     if not known:
         # Not every server has the list.
-        return Found(detail=f"{server.base_url} answers; which models it has, it does not say ({status})")
+        return Found(detail=f"{place} answers; which models it has, it does not say ({status})")
     if model not in known and f"{model}:latest" not in known:
         named = ", ".join(known[:_MAX_NAMED]) + (", …" if len(known) > _MAX_NAMED else "")
         return Found(
-            detail=f"{server.base_url} does not name the model {model!r} among its own: {asked.clean(named)}",
+            detail=f"{place} does not name the model {model!r} among its own: {asked.clean(named)}",
             fix=f"set {variable}__MODEL to one of them, if calls fail",
         )
-    return Found(detail=f"{server.base_url} answers and knows the model {model!r}")
+    return Found(detail=f"{place} answers and knows the model {model!r}")
 
 
 def _models(body: Any) -> list[str]:
