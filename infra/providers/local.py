@@ -134,8 +134,8 @@ class LocalProvider:
             # Its words alone: what it was raised through holds the weights.
             self._broken = str(error)
             raise Unloadable(self._broken) from None
-        except Exception:
-            # Whatever it was, the next call may have more luck.
+        except EngineError:
+            # The next call may have more luck.
             if self._load is load and load.done():
                 self._load = None
             raise
@@ -261,8 +261,11 @@ def _in_a_thread(settings: Local) -> Future[Engine]:
     def work() -> None:
         try:
             engine = _load(settings)
-        except BaseException as error:  # noqa: BLE001 - handed to everybody who waits for it
+        except EngineError as error:
             loaded.set_exception(_freed(error))
+        except BaseException as error:  # noqa: BLE001 - told to everybody who waits for it
+            why = f"the model cannot be loaded: {type(error).__name__}: {error}"
+            loaded.set_exception(EngineError(why, retryable=True))
         else:
             loaded.set_result(engine)
 
@@ -270,7 +273,7 @@ def _in_a_thread(settings: Local) -> Future[Engine]:
     return loaded
 
 
-def _freed(error: BaseException) -> BaseException:
+def _freed(error: EngineError) -> EngineError:
     """The error without the frames that it was raised through, and what they hold: the weights."""
     each: BaseException | None = error
     while each is not None:
