@@ -143,10 +143,13 @@ def reserve(account: Account, asked: Reserve, now_ms: int) -> Account | Refusal:
 def settle(account: Account, done: Settle, now_ms: int) -> Account:
     """The account after a call; what it took counts even when its reservation has expired.
 
-    A reservation that another run has taken over is left to that run.
+    A reservation that another run has taken over is left to that run; where that leaves nothing to write,
+    the account is the same object.
     """
     held = _alive(account, now_ms)
     mine = held.get(done.key)
+    if done.used == Spent() and (mine is None or mine.run != done.run):
+        return account
     if mine is not None and mine.run == done.run:
         del held[done.key]
         if done.keep != Spent():

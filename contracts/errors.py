@@ -55,6 +55,9 @@ class ProviderError(UnderstudyError):
         retry_after_s: seconds that the provider asked to be left alone; ``None`` where it did not say.
     """
 
+    #: The model had begun to write: nobody knows what the call took.
+    begun: bool = False
+
     def __init__(
         self,
         code: ErrorCode,

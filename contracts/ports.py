@@ -21,6 +21,9 @@ Clock = Callable[[], int]
 #: What a text of rules comes to in a context: part of a node, in snake_case, whose lists are to be added to
 #: the node's.  Empty for a text that is no rules: context-build refuses it, and says where.
 Overrides = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+#: ``finish_reason`` of an answer that its model meant to end, and of one that was cut off.
+STOP = "stop"
+LENGTH = "length"
 #: ``finish_reason`` of a document that a grammar kept to the schema up to its end.
 GRAMMAR = "grammar"
 
@@ -45,7 +48,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     provider: str
     model: str
-    #: ``stop``, ``length`` or ``grammar``.
+    #: :data:`STOP`, :data:`LENGTH` or :data:`GRAMMAR`; any other word is the server's own, and no proof of a good end.
     finish_reason: str
     tokens: Tokens = Tokens()
     #: Money; ``None`` where the provider did not tell.
@@ -76,7 +79,7 @@ class Provider(Protocol):
         schema: Mapping[str, Any] | None = None,
         on_token: OnToken | None = None,
     ) -> Completion:
-        """Answer one prompt.
+        """Answer one prompt.  What a model reasons before it answers is no part of text or tokens told.
 
         Args:
             prompt: what to answer.

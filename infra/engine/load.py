@@ -59,6 +59,7 @@ def load(path: str, *, device: str = "auto", dtype: str = "auto", known_as: str 
     hf_logging.disable_progress_bar()
     place = _device(device)
     kind = _dtype(dtype, place)
+    spread = _spread(place, files)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         # Not the automatic class: some add tokens of their own that the model never saw.
@@ -70,13 +71,13 @@ def load(path: str, *, device: str = "auto", dtype: str = "auto", known_as: str 
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="sdpa",
-            **_spread(place, files),
+            **spread,
         )
-    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+        model.eval().requires_grad_(requires_grad=False)
+        if not spread:
+            model.to(place)
+    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError, MemoryError) as error:
         raise Unloadable(f"the model in {folder} cannot be loaded: {error}") from error
-    model.eval().requires_grad_(requires_grad=False)
-    if not _spread(place, files):
-        model.to(place)
     text: Any = config.get_text_config()
     return Loaded(
         model=model,

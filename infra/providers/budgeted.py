@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import Accounts, Completion, OnToken, Prompt, Provider
     from contracts.purse import Limits, Purse
+    from infra.providers.ahead import Ahead
     from infra.settings import OpenAIServer
 
 #: Tokens that a chat template or a server adds around a prompt.
@@ -84,6 +85,7 @@ class Budgeted:
         limits: what the operator allows.
         tariff: what the provider takes.
         clock: seconds since the epoch.
+        ahead: takes note of what stays reserved for the next call.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Budgeted:
         accounts: Accounts,
         limits: Limits,
         tariff: Tariff = FREE,
+        ahead: Ahead | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = provider.name
@@ -101,6 +104,7 @@ class Budgeted:
         self._accounts = accounts
         self._limits = limits
         self._tariff = tariff
+        self._ahead = ahead
         self._clock = clock
 
     async def generate(
@@ -139,6 +143,8 @@ class Budgeted:
         draft = self._tariff.spent(self._read(prompt, schema), params.max_tokens)
         drafts = await self._room(call, draft, ahead, most=self._tariff.drafts if schema is None else 1)
         most = draft * drafts
+        if self._ahead is not None:
+            self._ahead.taken(prompt.request_id)
         prompt = msgspec.structs.replace(prompt, drafts=drafts)
         heard = False
 
@@ -152,14 +158,17 @@ class Budgeted:
             done = await self._provider.generate(prompt, params, schema, hear)
         except ProviderError as error:
             # Nobody knows what a call took that broke off: all that it could.
-            begun = heard or error.code is ErrorCode.GEN_TIMEOUT
+            begun = heard or error.begun or error.code is ErrorCode.GEN_TIMEOUT
             await call.settle(most if begun else Spent())
             raise
         except BaseException:
             # Written down without waiting: whoever cancels it does not wait either.
             call.settle(most)
             raise
-        await call.settle(self._took(done, most), keep=ahead)
+        settled = call.settle(self._took(done, most), keep=ahead)
+        if self._ahead is not None and ahead != Spent():
+            self._ahead.keep(prompt.request_id, call.back, until_ms=call.until_ms)
+        await settled
         return done
 
     @staticmethod
@@ -209,7 +218,7 @@ class _Call:
         self._accounts = accounts
         self._key = key
         self._paid = paid
-        self._until_ms = until_ms
+        self.until_ms = until_ms
         self._patient = patient
         self._run = uuid4().hex[:12]
         self._taken: list[Purse] = []
@@ -238,7 +247,7 @@ class _Call:
     async def _reserved(self, purse: Purse, most: Spent) -> Refusal | None:
         # A generation that has started has started: it counts until its minute is over.
         wanted = Spent(generations=1) if purse.rate else most
-        until_ms = purse.ends_ms if purse.rate else self._until_ms
+        until_ms = purse.ends_ms if purse.rate else self.until_ms
         hold = Hold(most=wanted, until_ms=until_ms, run=self._run)
         change = Reserve(key=self._key, hold=hold, cap=purse.cap)
         return await self._accounts.change(purse.name, change, ends_ms=purse.ends_ms)
@@ -247,6 +256,10 @@ class _Call:
         """Write down what the call took; on its way at once, whether it is awaited or not."""
         done = Settle(key=self._key, run=self._run, used=used, keep=keep or Spent())
         return self._change_all([purse for purse in self._taken if not purse.rate], done)
+
+    def back(self) -> Awaitable[Any]:
+        """Give back what is still reserved; another call's is left as it is."""
+        return self.settle(Spent())
 
     def _back(self) -> Awaitable[Any]:
         return self._change_all(self._taken, Settle(key=self._key, run=self._run))

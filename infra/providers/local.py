@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,8 +23,10 @@ from contracts.quoting import OPEN, last_quoted, quoted, well_formed
 from contracts.result import Tokens
 from infra.engine.files import Unloadable, name_of
 from infra.engine.fit import fit
-from infra.engine.task import Busy, EngineError, Overdue, Task, TooLong, Unsupported
+from infra.engine.task import Answer, Busy, EngineError, Overdue, Task, TooLong, Unsupported
 from infra.providers.drafts import best, spelled
+from infra.providers.thoughts import Thoughts
+from infra.providers.thoughts import answer as answer_of
 
 if TYPE_CHECKING:
     from contracts.events import Params
@@ -52,10 +57,10 @@ class LocalProvider:
         self._settings = settings
         self._drafts = drafts_of(settings)
         self._guided = settings.model == _HOUSE if settings.guided is None else settings.guided
-        self._engine: Engine | None = None
-        self._loading = asyncio.Lock()
+        #: The one load there is, under way or done; whoever gave up waiting for it has not ended it.
+        self._load: Future[Engine] | None = None
         #: Why the model cannot be loaded: found out once, told for every call.
-        self._broken: Unloadable | None = None
+        self._broken: str | None = None
         # Caches and results tell models apart by it, before the first call too.
         self.model = model_name(settings)
 
@@ -78,16 +83,19 @@ class LocalProvider:
             if prose and self._guided:
                 task = replace(task, wanted=spelled(wish))
             within_s = _for_drafts(prompt, params)
-            answer = await engine.write(task, on_token)
+            reasoned: list[int] = []
+            write = partial(_write, engine, reasoned)
+            answer = await write(task, on_token)
             drafts = min(self._drafts, prompt.drafts or self._drafts)
             if prose and drafts > 1 and params.temperature > 0:
                 first = answer
-                answer, how = await best(
-                    engine.write, task, first, wish=wish, drafts=drafts, within_s=within_s
-                )
+                answer, how = await best(write, task, first, wish=wish, drafts=drafts, within_s=within_s)
                 note = "; ".join(each for each in (note, how) if each)
                 if on_token is not None and answer.text != first.text:
                     on_token(f"\n\n{answer.text}")
+            if any(reasoned):
+                rest = "" if answer.text.strip() else " and none of an answer"
+                note = "; ".join(filter(None, (note, f"{sum(reasoned)} characters of reasoning{rest}")))
         except Unloadable as error:
             # Not an outage: a circuit breaker must not hide which file it is.
             raise Refused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
@@ -115,17 +123,24 @@ class LocalProvider:
         Raises:
             Unloadable: with the name of the file.
         """
-        async with self._loading:
-            if self._broken is not None:
-                raise self._broken
-            if self._engine is None:
-                try:
-                    self._engine = await asyncio.to_thread(_load, self._settings)
-                except Unloadable as error:
-                    self._broken = error
-                    raise
-                self.model = self._engine.loaded.name
-            return self._engine
+        if self._broken is not None:
+            raise Unloadable(self._broken)
+        if self._load is None:
+            self._load = _in_a_thread(self._settings)
+        load = self._load
+        try:
+            engine = await asyncio.shield(asyncio.wrap_future(load))
+        except Unloadable as error:
+            # Its words alone: what it was raised through holds the weights.
+            self._broken = str(error)
+            raise Unloadable(self._broken) from None
+        except EngineError:
+            # The next call may have more luck.
+            if self._load is load and load.done():
+                self._load = None
+            raise
+        self.model = engine.loaded.name
+        return engine
 
     def _task(
         self, engine: Engine, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None
@@ -183,6 +198,21 @@ class LocalProvider:
         return tuple(tokenizer.encode(str(spoken), add_special_tokens=False))
 
 
+async def _write(engine: Engine, reasoned: list[int], task: Task, on_token: OnToken | None = None) -> Answer:
+    """Have a task written; the characters of reasoning before the answer are noted, and left out."""
+    thoughts = Thoughts()
+
+    def tell(text: str) -> None:
+        if on_token is not None and text:
+            on_token(text)
+
+    written = await engine.write(task, lambda text: tell(thoughts.add(text)))
+    tell(thoughts.end())
+    text, hidden = answer_of(written.text)
+    reasoned.append(hidden)
+    return replace(written, text=text)
+
+
 def _for_drafts(prompt: Prompt, params: Params) -> float:
     """Seconds for all drafts of a call: no more than half of what is left of its request, for that needs a document."""
     left_s = prompt.spender.deadline_at_ms / 1000 - time.time() if prompt.spender else 0.0
@@ -222,6 +252,36 @@ def _code(error: EngineError) -> ErrorCode:
             return ErrorCode.GEN_PROVIDER_UNAVAILABLE
 
 
+def _in_a_thread(settings: Local) -> Future[Engine]:
+    """Load in a thread that the process waits for at its end: inside torch it would take the process with it."""
+    loaded: Future[Engine] = Future()
+    # Begun, it cannot be cancelled by those who only wait for it.
+    loaded.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            engine = _load(settings)
+        except EngineError as error:
+            loaded.set_exception(_freed(error))
+        except BaseException as error:  # noqa: BLE001 - told to everybody who waits for it
+            why = f"the model cannot be loaded: {type(error).__name__}: {error}"
+            loaded.set_exception(EngineError(why, retryable=True))
+        else:
+            loaded.set_result(engine)
+
+    threading.Thread(target=work, name="understudy-load").start()
+    return loaded
+
+
+def _freed(error: EngineError) -> EngineError:
+    """The error without the frames that it was raised through, and what they hold: the weights."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error
+
+
 def _load(settings: Local) -> Engine:
     try:
         import torch  # noqa: PLC0415 - nothing of it is needed until a model is wanted
@@ -230,7 +290,7 @@ def _load(settings: Local) -> Engine:
         from infra.engine.load import load  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         raise Unloadable(
-            f"the local model needs {error.name}, which is not installed: pip install 'understudy[local]'"
+            f"the local model needs {error.name}, which is not installed: pip install 'understudy-pipeline[local]'"
         ) from error
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
@@ -244,7 +304,12 @@ def _load(settings: Local) -> Engine:
         queue=settings.queue,
         strict=settings.strict,
     )
-    engine.start()
+    try:
+        engine.start()
+    except BaseException:
+        # Its thread would wait for work for ever, with the weights in its hands.
+        engine.close()
+        raise
     # A thread that is inside torch when the interpreter goes away takes the process with it.
     atexit.register(engine.close)
     return engine

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import msgspec
 
+from contracts.quoting import well_formed
+
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import Prompt
@@ -97,7 +99,7 @@ def body(
     }
     made: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": prompt.text}],
+        "messages": [{"role": "user", "content": well_formed(prompt.text)}],
         dialect.limit: params.max_tokens,
     }
     made |= {

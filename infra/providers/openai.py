@@ -1,6 +1,6 @@
 """Which provider asks a server that speaks the OpenAI protocol (llama.cpp, Ollama, vLLM, a hosted one)?
 
-Needs the extra ``understudy[openai]``; imported only when a route names such a server.
+Needs the extra ``understudy-pipeline[openai]``; imported only when a route names such a server.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx2
-from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
+import msgspec
 
-from contracts.errors import ErrorCode, ProviderError, Refused
-from contracts.ports import Completion
-from contracts.result import Attempt
-from infra.providers import faults, mapping
+from contracts.errors import ErrorCode, ProviderError
+from contracts.ports import LENGTH, STOP, Completion
+from contracts.result import Attempt, Tokens
+from infra.providers import endings, faults, mapping, streaming
+from infra.providers.counted import Counted, Most, counted
+from infra.providers.faults import Answered, Broken
 from infra.providers.mapping import Concession, Dialect, Format
 from infra.providers.written import Written
 
@@ -31,8 +34,10 @@ _CONNECT_S: Final = 10.0
 #: Seconds that an idle connection is kept: less than servers keep theirs (uvicorn: 5), so that no request
 #: meets one that is just being closed.
 _KEEP_S: Final = 2.0
-#: What a server without a key is shown; without it the client takes one from the environment.
+#: What a server without a key is shown.
 _NO_KEY: Final = "none"
+#: Connections at once: as many as calls.
+_LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEP_S)
 #: Statuses whose words may name a parameter: llama-cpp-python answers 500 to a field that it does not know.
 _MAY_NAME: Final = frozenset({400, 422, 500, 501})
 
@@ -55,19 +60,12 @@ class OpenAIProvider:
         self.name = name
         self.model = server.model or ""
         self._server = server
-        key = server.api_key.get_secret_value() if server.api_key else ""
+        key = key_of(server)
         self._asked = faults.Asked(
-            name=name, base_url=server.base_url, model=self.model, variable=variable, key=key or None
+            name=name, base_url=shown(server.base_url), model=self.model, variable=variable, key=key or None
         )
-        self._client = AsyncOpenAI(
-            base_url=server.base_url,
-            api_key=key or _NO_KEY,
-            admin_api_key="",
-            max_retries=0,  # retries are the pipeline's, kept by the broker
-            http_client=DefaultAsyncHttpxClient(limits=httpx2.Limits(keepalive_expiry=_KEEP_S)),
-        )
-        # The client found these in the environment, where they may be meant for another server.
-        self._client.organization = self._client.project = None
+        self._url = address(server.base_url, "chat/completions")
+        self._client = client(server)
         self._fixed = server.mode != "auto"
         self._dialect = Dialect(format=Format(server.mode) if self._fixed else Format.JSON_SCHEMA)
 
@@ -78,7 +76,7 @@ class OpenAIProvider:
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._client.close()
+        await self._client.aclose()
 
     async def generate(
         self,
@@ -96,6 +94,7 @@ class OpenAIProvider:
         limit = min(params.timeout_s, self._server.timeout)
         attempts: list[Attempt] = []
         dialect = self._dialect
+        written = Written()
         began = time.perf_counter()
         try:
             async with asyncio.timeout(limit):
@@ -103,9 +102,10 @@ class OpenAIProvider:
                     began = time.perf_counter()
                     try:
                         body = mapping.body(self.model, prompt, params, schema, dialect)
-                        written = await self._ask(body, limit, on_token)
+                        sent = msgspec.json.encode({**body, "stream": True})
+                        await self._ask(sent, limit, written, on_token)
                         break
-                    except APIStatusError as error:
+                    except Answered as error:
                         step = self._step(error, dialect, constrained=schema is not None)
                         if step is None:
                             raise
@@ -115,49 +115,53 @@ class OpenAIProvider:
                         refused = faults.fault(error, self._asked)
                         attempts.append(self._attempt(refused.code, began, f"{refused}; {step.why}"))
         except TimeoutError:
-            raise self._failed(faults.timed_out(self._asked, limit), attempts, began) from None
-        except (OpenAIError, httpx2.HTTPError, ValueError) as error:
-            raise self._failed(faults.fault(error, self._asked), attempts, began) from None
+            raise self._failed(faults.timed_out(self._asked, limit), written, attempts, began) from None
+        except (Answered, Broken, httpx2.HTTPError, httpx2.StreamError, ValueError) as error:
+            raise self._failed(faults.fault(error, self._asked), written, attempts, began) from None
         fault = self._unusable(written)
         if fault is not None:
-            raise self._failed(fault, attempts, began)
-        return self._completion(written, params, schema, dialect, attempts, began)
-
-    async def _ask(self, body: dict[str, Any], limit: float, on_token: OnToken | None) -> Written:
-        written = Written()
-        stream = await self._client.chat.completions.create(
-            **body, stream=True, timeout=Timeout(limit, connect=min(_CONNECT_S, limit))
+            raise self._failed(fault, written, attempts, began)
+        server = self._server
+        most = Most.of(len(sent), params.max_tokens, server.price_prompt, server.price_completion)
+        return self._completion(
+            written, counted(written.usage, most), params, schema, dialect, attempts, began
         )
-        async with stream:
-            kind = stream.response.headers.get("content-type", "")
-            if not kind.startswith("text/event-stream"):
-                # A web page or a whole document would read as a stream without a single event.
-                raise ValueError(
-                    f"content type {kind!r} instead of a stream; "
-                    f"is {self._asked.variable}__BASE_URL right? Most end in /v1"
-                )
-            async for chunk in stream:
-                piece = written.add(chunk)
-                if piece and on_token is not None:
-                    on_token(piece)
-                if written.full:
-                    written.finish_reason = "length"
-                    break
-        return written
 
-    def _step(self, error: APIStatusError, dialect: Dialect, *, constrained: bool) -> Concession | None:
-        if error.status_code not in _MAY_NAME:
+    async def _ask(self, body: bytes, limit: float, written: Written, on_token: OnToken | None) -> None:
+        timeout = httpx2.Timeout(limit, connect=min(_CONNECT_S, limit))
+        async with self._client.stream("POST", self._url, content=body, timeout=timeout) as response:
+            if not response.is_success:
+                raise Answered(response.status_code, await streaming.whole(response), response.headers)
+            hint = f"is {self._asked.variable}__BASE_URL right? Most end in /v1"
+            async with aclosing(streaming.chunks(response, hint)) as chunks:
+                async for chunk in chunks:
+                    _require_no_error(chunk)
+                    piece = written.add(chunk)
+                    if piece and on_token is not None:
+                        on_token(piece)
+                    if written.full:
+                        written.finish_reason = LENGTH
+                        break
+        piece = written.end()
+        if piece and on_token is not None:
+            on_token(piece)
+
+    def _step(self, error: Answered, dialect: Dialect, *, constrained: bool) -> Concession | None:
+        if error.status not in _MAY_NAME:
             return None
         return mapping.concede(
-            dialect, faults.words(error), param=error.param, constrained=constrained, fixed=self._fixed
+            dialect, error.words, param=error.param, constrained=constrained, fixed=self._fixed
         )
 
     def _unusable(self, written: Written) -> ProviderError | None:
-        if written.finish_reason == "content_filter":
-            return Refused(
-                ErrorCode.GEN_PROVIDER_UNAVAILABLE, f"{self.name}'s content filter stopped the answer"
-            )
-        if written.finish_reason is None and written.begun:
+        word = written.finish_reason
+        if written.refusal:
+            return faults.refused(self._asked, written.refusal)
+        if word is not None and endings.refuses(word):
+            return faults.refused(self._asked, f"it ended the answer with {word!r}")
+        if word is not None and endings.breaks(word):
+            return faults.broke_off(self._asked, f"it ended the answer with {word!r}")
+        if word is None and written.begun:
             return ProviderError(
                 ErrorCode.GEN_PROVIDER_UNAVAILABLE,
                 f"{self.name} ended the stream before the answer, after {len(written.text)} characters",
@@ -168,6 +172,7 @@ class OpenAIProvider:
     def _completion(
         self,
         written: Written,
+        told: Counted,
         params: Params,
         schema: Mapping[str, Any] | None,
         dialect: Dialect,
@@ -176,10 +181,10 @@ class OpenAIProvider:
     ) -> Completion:
         text = mapping.cut(written.text, params.stop)
         whole = text == written.text
-        finish_reason = (written.finish_reason or "stop") if whole else "stop"
+        finish_reason = endings.known_as(written.finish_reason or STOP) if whole else STOP
         notes: list[str] = []
         if schema is not None:
-            ignored = dialect.format is not Format.PROMPT and whole and finish_reason == "stop"
+            ignored = dialect.format is not Format.PROMPT and whole and finish_reason == STOP
             if ignored and text.strip() and not _is_json(text):
                 notes.append(f"the server ignored {dialect.format}")
                 if not self._fixed:
@@ -190,27 +195,108 @@ class OpenAIProvider:
         if not written.heard:
             # llama-cpp-python answers like this to a prompt that is longer than its context window.
             notes.append("an empty stream; is the prompt too long for the server?")
-        if written.reasoning and not text.strip():
-            notes.append(f"{written.reasoning} characters of reasoning and none of an answer")
+        if written.reasoning:
+            rest = "" if text.strip() else " and none of an answer"
+            notes.append(f"{written.reasoning} characters of reasoning{rest}")
+        if written.tools and not text.strip():
+            notes.append("it asked for a tool, and was offered none")
+        if finish_reason not in {STOP, LENGTH}:
+            notes.append(f"it ended the answer with {finish_reason!r}, which is no known word for a good end")
+        notes += told.doubts
         return Completion(
             text=text,
             provider=self.name,
             model=written.model or self.model,
             finish_reason=finish_reason,
-            tokens=written.tokens,
-            amount=written.amount(self._server.price_prompt, self._server.price_completion),
+            tokens=told.tokens,
+            amount=told.amount if told.amount is not None else self._priced(told.tokens),
             attempts=tuple(attempts),
             time_ms=(time.perf_counter() - began) * 1000,
             note=", ".join(notes),
         )
 
+    def _priced(self, tokens: Tokens) -> float | None:
+        """What tokens cost; ``None`` where they or their price are not known."""
+        prompt, completion = self._server.price_prompt, self._server.price_completion
+        if tokens.prompt is None or tokens.completion is None or prompt is completion is None:
+            return None
+        return (tokens.prompt * (prompt or 0.0) + tokens.completion * (completion or 0.0)) / 1000
+
     def _attempt(self, code: ErrorCode, began: float, why: str) -> Attempt:
         spent = (time.perf_counter() - began) * 1000
         return Attempt(provider=self.name, model=self.model, code=code, time_ms=spent, why=why)
 
-    def _failed(self, error: ProviderError, attempts: list[Attempt], began: float) -> ProviderError:
+    def _failed(
+        self, error: ProviderError, written: Written, attempts: list[Attempt], began: float
+    ) -> ProviderError:
         error.attempts = (*attempts, self._attempt(error.code, began, str(error)))
+        error.begun = written.wrote
         return error
+
+
+def key_of(server: OpenAIServer) -> str:
+    """The key that a server is shown, without what an editor leaves around it; empty where there is none."""
+    return server.api_key.get_secret_value().strip() if server.api_key else ""
+
+
+def mistake(server: OpenAIServer, variable: str) -> str | None:
+    """Why a server's settings cannot be used, in words; ``None`` where they can."""
+    try:
+        host = address(server.base_url, "models").host
+    except httpx2.InvalidURL as error:
+        return f"{variable}__BASE_URL is no address of a server: {error}"
+    if not host:
+        return f"{variable}__BASE_URL names no server: write for instance http://127.0.0.1:8080/v1"
+    key = key_of(server)
+    if not (key.isascii() and key.isprintable()):
+        return f"{variable}__API_KEY has characters that no key has: a line end, or one beyond ASCII"
+    return None
+
+
+def address(base_url: str, path: str) -> httpx2.URL:
+    """Where a server's API has a path.
+
+    Raises:
+        InvalidURL: the server's address is none.
+    """
+    base = httpx2.URL(base_url)
+    return base.copy_with(path=f"{base.path.rstrip('/')}/{path}")
+
+
+def shown(base_url: str) -> str:
+    """A server's address for people, without a password or a key that stands in it."""
+    return str(httpx2.URL(base_url).copy_with(userinfo=b"", query=None))
+
+
+def client(server: OpenAIServer) -> httpx2.AsyncClient:
+    """A client that shows a server its key."""
+    return httpx2.AsyncClient(
+        headers={
+            "authorization": f"Bearer {key_of(server) or _NO_KEY}",
+            "content-type": "application/json",
+            "accept": "text/event-stream, application/json",
+            # Packed, a few bytes could become as many as they like.
+            "accept-encoding": "identity",
+            "user-agent": "understudy",
+        },
+        limits=_LIMITS,
+        follow_redirects=True,
+    )
+
+
+def _require_no_error(chunk: Any) -> None:
+    """Refuse a chunk with which a server says that it cannot go on.
+
+    Raises:
+        Broken: with the server's words.
+    """
+    if not isinstance(chunk, dict):
+        return
+    told = cast("dict[str, Any]", chunk)
+    # The second form is that of older servers of vLLM.
+    error = told.get("error") or (told if told.get("object") == "error" else None)
+    if error:
+        raise Broken(error)
 
 
 def _is_json(text: str) -> bool:

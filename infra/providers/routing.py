@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -14,10 +15,13 @@ from infra.providers.breaker import Breaker, Change, State
 from infra.providers.budgeted import FREE, Budgeted, Tariff
 from infra.providers.cached import Cached, Memory
 from infra.providers.chain import Chain
+from infra.providers.guarded import Guarded
+from infra.settings import SettingsError
 
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import Accounts, Completion, OnToken, Prompt, Provider
+    from infra.providers.ahead import Ahead
     from infra.settings import OpenAIServer, ResponseCache, Settings
 
 LOCAL: Final = "local"
@@ -72,6 +76,7 @@ def providers(
     accounts: Accounts | None = None,
     on_made: Callable[[Provider], object] | None = None,
     on_guarded: Callable[[Breaker], object] | None = None,
+    ahead: Ahead | None = None,
 ) -> dict[str, Provider]:
     """Provider by kind; empty when no model is wanted.
 
@@ -82,14 +87,14 @@ def providers(
         accounts: where budgets are kept; none: nothing is budgeted.
         on_made: told of every provider, without what is around it.
         on_guarded: told of every circuit breaker.
+        ahead: keeps what is reserved for the call that follows a draft; none: it comes back with its deadline.
     """
     if not settings.use_local_model:
         return {}
-    wrapped = _wrapper(settings, accounts, on_guarded)
+    wrapped = _wrapper(settings, accounts, on_guarded, ahead)
     made: dict[str, Provider] = {}
     routed: dict[str, Provider] = {}
-    for kind, route in settings.narrative.providers:
-        names: tuple[str, ...] = (route,) if isinstance(route, str) else route
+    for kind, names in _chains(settings):
         for name in names:
             if name not in made:
                 bare = _provider(name, settings)
@@ -108,11 +113,81 @@ def routes(settings: Settings) -> dict[str, str]:
     if not settings.use_local_model:
         return {}
     return {
-        kind: " ".join(
-            _written_by(name, settings) for name in ((route,) if isinstance(route, str) else route)
-        )
-        for kind, route in settings.narrative.providers
+        kind: " ".join(_written_by(name, settings) for name in names) for kind, names in _chains(settings)
     }
+
+
+def check(settings: Settings) -> tuple[str, ...]:
+    """What is wrong with the providers that the settings name, one sentence each, with what to do.
+
+    Whether a server answers, and whether a model can be loaded, is not known before it is tried.
+    """
+    if not settings.use_local_model:
+        return ()
+    return tuple(dict.fromkeys(_mistakes(settings)))
+
+
+def require(settings: Settings) -> None:
+    """Refuse settings that name providers which cannot be.
+
+    Raises:
+        SettingsError: naming each setting, its value and what is allowed.
+    """
+    mistakes = check(settings)
+    if mistakes:
+        raise SettingsError("; ".join(mistakes))
+
+
+def servers(settings: Settings) -> dict[str, tuple[OpenAIServer, str]]:
+    """The servers that routes name: their settings, and the prefix of the variables of these."""
+    named = dict.fromkeys(name for _, names in _chains(settings) for name in names)
+    return {
+        name: (server_of(name, settings), _variable(name)) for name in named if name not in {LOCAL, SCRIPTED}
+    }
+
+
+def _mistakes(settings: Settings) -> Iterator[str]:
+    narrative = settings.narrative
+    for name in (LOCAL, OPENAI, SCRIPTED):
+        if name in narrative.servers:
+            yield (
+                f"setting {_VARIABLE}SERVERS names a server {name!r}, and that is a provider of its own; "
+                "choose another name"
+            )
+    known = (LOCAL, OPENAI, SCRIPTED, *narrative.servers)
+    for kind, names in _chains(settings):
+        for name in names:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                yield (
+                    f"setting {_VARIABLE}PROVIDERS__{kind.upper()} is {name!r}: no such provider"
+                    f"{f', did you mean {near[0]!r}?' if near else ''}; known are {', '.join(known)}"
+                )
+            elif name not in {LOCAL, SCRIPTED} and (why := _unusable(name, settings)):
+                yield f"setting {_VARIABLE}PROVIDERS__{kind.upper()} is {name!r}: {why}"
+
+
+def _unusable(name: str, settings: Settings) -> str | None:
+    """Why a server cannot be asked; ``None`` where it can."""
+    server, variable = server_of(name, settings), _variable(name)
+    if not (server.model or "").strip():
+        return f"provider {name!r} has no model: set {variable}__MODEL to its name on the server"
+    if find_spec("httpx2") is None:
+        return f"provider {name!r} needs an HTTP client: pip install 'understudy-pipeline[openai]'"
+    from infra.providers.openai import mistake  # noqa: PLC0415 - only when routed
+
+    return mistake(server, variable)
+
+
+def _chains(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each kind with the names of its providers."""
+    for kind, route in settings.narrative.providers:
+        yield kind, (route,) if isinstance(route, str) else route
+
+
+def server_of(name: str, settings: Settings) -> OpenAIServer:
+    """The settings of a server that routes name."""
+    return settings.narrative.openai if name == OPENAI else settings.narrative.servers[name]
 
 
 def _written_by(name: str, settings: Settings) -> str:
@@ -154,24 +229,15 @@ def _provider(name: str, settings: Settings) -> Provider:
         from infra.providers.local import LocalProvider  # noqa: PLC0415 - only when routed
 
         return LocalProvider(settings.local)
-    if name == OPENAI:
-        return _server(name, narrative.openai, _variable(name))
-    if name in narrative.servers:
-        return _server(name, narrative.servers[name], _variable(name))
+    if name == OPENAI or name in narrative.servers:
+        why = _unusable(name, settings)
+        if why is not None:
+            return Missing(name, why)
+        from infra.providers.openai import OpenAIProvider  # noqa: PLC0415 - only when routed
+
+        return OpenAIProvider(server_of(name, settings), name=name, variable=_variable(name))
     known = ", ".join((LOCAL, OPENAI, SCRIPTED, *narrative.servers))
     return Missing(name, f"provider {name!r} is unknown; known are {known}")
-
-
-def _server(name: str, server: OpenAIServer, variable: str) -> Provider:
-    if server.model is None:
-        return Missing(
-            name, f"provider {name!r} has no model: set {variable}__MODEL to its name on the server"
-        )
-    if find_spec("openai") is None:
-        return Missing(name, f"provider {name!r} needs the openai client: pip install 'understudy[openai]'")
-    from infra.providers.openai import OpenAIProvider  # noqa: PLC0415 - only when routed
-
-    return OpenAIProvider(server, name=name, variable=variable)
 
 
 def _tariff(name: str, settings: Settings) -> Tariff:
@@ -181,8 +247,7 @@ def _tariff(name: str, settings: Settings) -> Tariff:
         return Tariff(drafts=drafts_of(settings.local))
     if name == SCRIPTED:
         return FREE
-    narrative = settings.narrative
-    return Tariff.of(narrative.openai if name == OPENAI else narrative.servers[name], _variable(name))
+    return Tariff.of(server_of(name, settings), _variable(name))
 
 
 def _variable(name: str) -> str:
@@ -191,7 +256,10 @@ def _variable(name: str) -> str:
 
 
 def _wrapper(
-    settings: Settings, accounts: Accounts | None, on_guarded: Callable[[Breaker], object] | None
+    settings: Settings,
+    accounts: Accounts | None,
+    on_guarded: Callable[[Breaker], object] | None,
+    ahead: Ahead | None,
 ) -> Callable[[Provider], Provider]:
     """Puts breaker, budgets and cache around a provider.
 
@@ -214,21 +282,31 @@ def _wrapper(
             problem=change.why,
         )
 
+    def told(provider: Provider, error: Exception) -> None:
+        log.error("defect in a provider", provider=provider.name, model=provider.model, exc_info=error)
+
     def budgeted(provider: Provider) -> Provider:
         if accounts is None:
             return provider
-        return Budgeted(provider, accounts=accounts, limits=allowed, tariff=_tariff(provider.name, settings))
+        return Budgeted(
+            provider,
+            accounts=accounts,
+            limits=allowed,
+            tariff=_tariff(provider.name, settings),
+            ahead=ahead,
+        )
 
     def wrapped(provider: Provider) -> Provider:
         if isinstance(provider, Missing):
             return provider
         if provider.name == SCRIPTED:
             return budgeted(provider)
-        breaker = Breaker(provider, failures=limits.failures, cooldown_s=limits.cooldown, on_change=changed)
+        guarded = Guarded(provider, on_defect=lambda error: told(provider, error))
+        breaker = Breaker(guarded, failures=limits.failures, cooldown_s=limits.cooldown, on_change=changed)
         if on_guarded is not None:
             on_guarded(breaker)
-        guarded = budgeted(breaker)
-        return guarded if keep is None else keep(guarded)
+        paid = budgeted(breaker)
+        return paid if keep is None else keep(paid)
 
     return wrapped
 

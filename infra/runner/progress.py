@@ -9,12 +9,15 @@ import msgspec
 
 from contracts import events as ev
 from contracts import subjects
+from contracts.quoting import within
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
 #: Seconds between two messages: few enough for the broker, quick enough for a reader.
 INTERVAL_S: Final = 0.05
+#: Bytes of text in one message: what a model writes in that time, many times over.
+_MOST: Final = 256 * 1024
 
 
 class Announcer:
@@ -42,7 +45,7 @@ class Announcer:
 
     def _send(self) -> None:
         self._timer = None
-        text = "".join(self._pieces)
+        text = within("".join(self._pieces), _MOST)
         self._pieces.clear()
         event = ev.Progress(stage=self._stage, attempt=self._attempt, index=self._index, text=text)
         self._index += 1

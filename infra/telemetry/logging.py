@@ -1,17 +1,33 @@
-"""What does a log line look like, and where does it go?"""
+"""What does a log line look like, and where does it go?
+
+A line is written on the event loop, so it costs little whatever it tells: texts are cut to a bound, and a
+traceback says where, never with which values: those are prompts and drafts.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
 import sys
+from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 if TYPE_CHECKING:
     from infra.settings import Settings
+
+#: Characters of one text in a line.
+_MAX_TEXT: Final = 4_000
+#: Characters of what an error says itself.
+_MAX_SAID: Final = 200
+#: Frames of a traceback, the innermost ones, and errors of a chain.
+_MAX_FRAMES: Final = 24
+_MAX_CHAIN: Final = 4
 
 
 class _StandardError(io.TextIOBase):
@@ -35,15 +51,16 @@ def configure(settings: Settings) -> None:
     renderer: structlog.typing.Processor
     if settings.log_format == "json":
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
-        errors: list[structlog.typing.Processor] = [structlog.processors.dict_tracebacks]
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        errors = []
+        # Its own way with tracebacks shows the values of all names, and takes a second.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *errors,
+            structlog.processors.ExceptionRenderer(lambda exc_info: traceback(exc_info[1])),
+            _bounded,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -51,3 +68,28 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+
+def traceback(error: BaseException | None) -> str:
+    """Where an error was raised, and what it came from; a bounded text without the values of any name."""
+    return "\n".join(_told(error))
+
+
+def _told(error: BaseException | None) -> Iterator[str]:
+    for number in range(_MAX_CHAIN):
+        if error is None:
+            return
+        said = " ".join(str(error)[:_MAX_SAID].split())
+        yield f"{'caused by ' if number else ''}{type(error).__qualname__}: {said}"
+        # The innermost ones say what happened.
+        for frame, line in deque(walk_tb(error.__traceback__), maxlen=_MAX_FRAMES):
+            path = Path(frame.f_code.co_filename)
+            yield f"  {'/'.join(path.parts[-3:])}:{line} in {frame.f_code.co_name}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _bounded(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for name, value in event.items():
+        if isinstance(value, str) and len(value) > _MAX_TEXT:
+            event[name] = f"{value[:_MAX_TEXT]}… ({len(value)} characters)"
+    return event

@@ -13,12 +13,14 @@ from contracts.envelope import Received
 from contracts.errors import ErrorCode, ProviderError
 from contracts.outcome import Emit, Fail, Outcome, Retry
 from contracts.ports import Announce, Completion, Prompt, Provider
-from contracts.quoting import well_formed
+from contracts.quoting import well_formed, within
 from contracts.result import Attempt
 
 STAGE = "freeform-gen"
 #: Characters of a draft that are kept; more is no answer to a bounded request.
 MAX_TEXT = 120_000
+#: Bytes that it takes in a message: there has to be room for its document beside it.
+MAX_BYTES = 240 * 1024
 #: Drafts that are drawn until one names what it must and nothing that it must not.
 MAX_DRAWS = 3
 #: Characters of an unusable draft that are kept for triage.
@@ -95,8 +97,9 @@ async def handle(
 
 
 def _drafted(event: ev.ContextBuilt, params: ev.Params, done: Completion, trail: ev.Trail) -> Emit:
+    text = within(well_formed(done.text[:MAX_TEXT]), MAX_BYTES)
     draft = ev.Draft(
-        text=well_formed(done.text[:MAX_TEXT]),
+        text=text,
         provider=done.provider,
         model=done.model,
         finish_reason=done.finish_reason,
@@ -104,8 +107,8 @@ def _drafted(event: ev.ContextBuilt, params: ev.Params, done: Completion, trail:
         cached=done.cached,
         engine=done.engine,
     )
-    if len(done.text) > MAX_TEXT:
-        cut = f"draft cut from {len(done.text)} to {MAX_TEXT} characters"
+    if len(done.text) > len(text):
+        cut = f"draft cut from {len(done.text)} to {len(text)} characters"
         trail = msgspec.structs.replace(trail, warnings=(*trail.warnings, cut))
     # The result names the seed that the text was written with.
     asked = msgspec.structs.replace(event.brief.freeform, seed=params.seed)

@@ -12,12 +12,14 @@ from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, ProviderError
 from contracts.outcome import Emit, Fail, Outcome, Retry
-from contracts.ports import Announce, Contents, Prompt, Provider
-from contracts.quoting import well_formed
+from contracts.ports import LENGTH, Announce, Contents, Prompt, Provider
+from contracts.quoting import well_formed, within
 from contracts.result import Attempt
 from stages.structuring import prompts
 
 STAGE = "structuring"
+#: Bytes of an event, its document included: less than what a broker takes by default.
+MAX_BYTES = 960 * 1024
 #: What each re-ask adds to the temperature: without any, another seed changes nothing.
 _WARMER = 0.4
 
@@ -102,15 +104,23 @@ async def handle(
         cached=done.cached,
         engine=done.engine,
     )
-    return Emit(
-        events=(
-            ev.Structured(
-                attempt=event.attempt,
-                brief=event.brief,
-                draft=event.draft,
-                document=document,
-                reask=reask,
-                trail=trail,
-            ),
-        )
+    structured = ev.Structured(
+        attempt=event.attempt,
+        brief=event.brief,
+        draft=event.draft,
+        document=document,
+        reask=reask,
+        trail=trail,
     )
+    return Emit(events=(_fitting(structured),))
+
+
+def _fitting(event: ev.Structured) -> ev.Structured:
+    """The event with as much of its document as a message holds; what is cut off says so."""
+    document = event.document
+    rest = msgspec.structs.replace(event, document=msgspec.structs.replace(document, text=""))
+    text = within(document.text, max(0, MAX_BYTES - len(msgspec.json.encode(rest))))
+    if text == document.text:
+        return event
+    cut = msgspec.structs.replace(document, text=text, finish_reason=LENGTH)
+    return msgspec.structs.replace(event, document=cut)

@@ -43,6 +43,14 @@ class Streamed(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = "text/event-stream"
 
 
+class Raw(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer with status 200, byte for byte."""
+
+    body: bytes
+    #: None: it names no content type.
+    content_type: str | None = "text/event-stream"
+
+
 def chunk(text: str | None = None, *, finish: str | None = None, **more: Any) -> dict[str, Any]:
     delta = {} if text is None else {"content": text}
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
@@ -78,7 +86,7 @@ def refusal(message: str, *, status: int = 400, param: str | None = None, code: 
     )
 
 
-Reply = Said | Streamed
+Reply = Said | Streamed | Raw
 
 
 class FakeServer:
@@ -122,6 +130,9 @@ class FakeServer:
                 kind = "text/html" if isinstance(reply.body, str) else "application/json"
                 _head(writer, reply.status, {"content-type": kind, **reply.headers})
                 writer.write(raw)
+            case Raw():
+                _head(writer, 200, {} if reply.content_type is None else {"content-type": reply.content_type})
+                writer.write(reply.body)
             case Streamed():
                 _head(writer, 200, {"content-type": reply.content_type, "transfer-encoding": "chunked"})
                 for event in reply.events:

@@ -14,7 +14,7 @@ from infra.processes import environment
 from infra.providers.breaker import Breaker, State
 from infra.providers.cached import Cached
 from infra.providers.chain import Chain
-from infra.providers.routing import Missing, providers, routes
+from infra.providers.routing import Missing, check, providers, require, routes
 from infra.providers.scripted import ScriptedProvider
 from infra.settings import SettingsError, load
 from tests.providers.openai_server import FakeServer, answer, ask, params, refusal
@@ -93,16 +93,66 @@ async def test_what_cannot_be_asked_says_what_to_do() -> None:
     assert "known are local, openai, scripted, big" in await why(made["scene"])
 
 
+@pytest.mark.parametrize(
+    ("narrative", "said"),
+    [
+        (
+            {"providers": {"plot": "opnai"}},
+            (
+                "setting UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT is 'opnai': no such provider, did you mean 'openai'?; "
+                "known are local, openai, scripted"
+            ),
+        ),
+        (
+            {"providers": {"plot": ["scripted", "bgi"]}, "servers": {"big": {"model": "b"}}},
+            "did you mean 'big'?; known are local, openai, scripted, big",
+        ),
+        (
+            {"providers": {"plot": "openai"}},
+            "set UNDERSTUDY_NARRATIVE__OPENAI__MODEL to its name on the server",
+        ),
+        (
+            {"providers": {"plot": "openai"}, "openai": {"model": " "}},
+            "set UNDERSTUDY_NARRATIVE__OPENAI__MODEL to its name on the server",
+        ),
+        (
+            {"providers": {"plot": "big"}, "servers": {"big": {"base_url": "http://127.0.0.1:9/v1"}}},
+            "set UNDERSTUDY_NARRATIVE__SERVERS__BIG__MODEL to its name on the server",
+        ),
+        (
+            {"providers": {"plot": "openai"}, "openai": {"model": "m", "base_url": "http://nowhere:80a/v1"}},
+            "UNDERSTUDY_NARRATIVE__OPENAI__BASE_URL is no address of a server",
+        ),
+        (
+            {"providers": {"plot": "openai"}, "openai": {"model": "m", "api_key": "sk-a\nb"}},
+            "UNDERSTUDY_NARRATIVE__OPENAI__API_KEY has characters that no key has",
+        ),
+        ({"servers": {"local": {"model": "m"}}}, "names a server 'local', and that is a provider of its own"),
+    ],
+)
+def test_providers_that_cannot_be_are_refused_at_the_start(narrative, said: str) -> None:
+    settings = load(use_local_model=True, narrative=narrative)
+    (why,) = check(settings)
+    assert said in why
+    with pytest.raises(SettingsError, match="setting UNDERSTUDY_"):
+        require(settings)
+
+
+def test_routes_that_nobody_takes_and_no_model_at_all_are_no_mistake() -> None:
+    require(load(use_local_model=True, narrative={"servers": {"spare": {}}}))
+    require(load(use_local_model=False, narrative={"providers": {"plot": "opnai"}}))
+
+
 async def test_without_the_client_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setattr("infra.providers.routing.find_spec", lambda _: None)
     made = routed({"providers": {"plot": "openai"}, "openai": {"model": "m"}})
-    assert "pip install 'understudy[openai]'" in await why(made["plot"])
+    assert "pip install 'understudy-pipeline[openai]'" in await why(made["plot"])
 
 
 def test_the_client_is_imported_only_when_routed() -> None:
     code = (
         "import sys; from infra.settings import load; from infra.providers.routing import providers; "
-        "providers(load(use_local_model=True)); print('openai' in sys.modules)"
+        "providers(load(use_local_model=True)); print('httpx2' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True

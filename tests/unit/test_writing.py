@@ -143,6 +143,18 @@ async def test_an_endless_draft_is_cut_and_says_so() -> None:
     assert drafted.trail.warnings == ("draft cut from 120001 to 120000 characters",)
 
 
+@pytest.mark.parametrize("text", ["x" * 400_000, "雪" * 400_000, "\x01" * 400_000, "雪\x01x" * 120_000])
+@both
+async def test_an_endless_answer_is_no_more_than_a_message_holds(run, text: str) -> None:
+    (event,) = (await run(Provider(text))).events
+    assert len(msgspec.json.encode(event)) < 2**20 - 4096
+    written = event.document if isinstance(event, ev.Structured) else event.draft
+    assert text.startswith(written.text)
+    assert len(written.text) > 30_000
+    if isinstance(event, ev.Structured):
+        assert (written.finish_reason == "length") == (written.text != text)
+
+
 @both
 async def test_half_a_surrogate_pair_cannot_break_the_wire(run) -> None:
     (event,) = (await run(Provider('{"a": "\ud83d"}'))).events
