@@ -31,11 +31,11 @@ def ls(
     json: Json = False,
 ) -> None:
     """List requests and how they ended, newest first."""
-    from infra.stores import audit
+    from infra.stores import listing
 
-    since_ms = console.since_ms(since)
+    where = listing.Filter(status=status, kind=kind, since_ms=console.since_ms(since))
     _check(status, kind)
-    rows = _read(lambda engine: audit.ls(engine, status=status, kind=kind, since_ms=since_ms, limit=limit))
+    rows = _read(lambda engine: listing.ls(engine, where=where, limit=limit)).rows
     if json:
         console.emit(rows)
     else:

@@ -152,40 +152,6 @@ async def sweep_forever(application: Application, *, settings: Settings, sink: A
     await sweeper.run(application.wire, sink.engine, settings, log=application.log)
 
 
-_SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "open_since_ms"}]
-
-
-def ls(
-    engine: Engine,
-    *,
-    status: str | None = None,
-    kind: str | None = None,
-    since_ms: int | None = None,
-    limit: int = 100,
-) -> list[dict[str, Any]]:
-    """The latest ``generations`` rows, newest first.
-
-    Args:
-        engine: the database.
-        status: only this status.
-        kind: only this kind.
-        since_ms: only requests from then on, ms since the epoch.
-        limit: rows at most.
-    """
-    asked = GENERATIONS.c.requested_at_ms
-    # Stray events make rows that nobody asked for; `show` has them.
-    query = select(*_SHOWN).where(asked.is_not(None))
-    query = query.order_by(asked.desc(), GENERATIONS.c.request_id.desc()).limit(limit)
-    if status is not None:
-        query = query.where(GENERATIONS.c.status == status)
-    if kind is not None:
-        query = query.where(GENERATIONS.c.kind == kind)
-    if since_ms is not None:
-        query = query.where(GENERATIONS.c.requested_at_ms >= since_ms)
-    with database.reading(engine) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
-
-
 def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
     """One request's row, its whole record and its log rows; ``None`` for an unknown id."""
     with database.reading(engine) as connection:
