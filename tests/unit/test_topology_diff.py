@@ -178,7 +178,7 @@ def test_a_state_that_no_setting_shows_is_a_difference(info: dict[str, Any], say
     ],
 )
 def test_limits_that_lose_accepted_requests_are_told_from_others(
-    stream: str, fields: dict[str, Any], broken: bool
+    stream: str, fields: dict[str, Any], *, broken: bool
 ) -> None:
     (change,) = drift.diff(_WANTED, _with(stream, **fields))
     assert drift.breaks(change) == broken
@@ -217,6 +217,7 @@ def test_settling_removes_what_it_says(
     limits = {"max_age": max_age, "max_bytes": max_bytes, "max_msgs": max_msgs}
     noted = limits if mine else {}
     actual = _with(
+        _STREAM,
         **limits,
         description="ours",
         subjects=sorted(subjects),
