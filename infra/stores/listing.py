@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 
 from infra.stores.database import GENERATIONS, reading
+from stages.audit.fold import REPEATED
 
 #: Columns of a listing: all but what only the sweeper, or only ``show``, needs.
 _SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "open_since_ms"}]
@@ -86,7 +87,8 @@ _decode: Final = msgspec.json.Decoder(_Record).decode
 def ls(engine: Engine, *, where: Filter | None = None, limit: int | None = 100) -> Listed:
     """The latest requests that a filter asks for.
 
-    Stray events make rows that nobody asked for; ``show`` has them, lists do not.
+    Stray events make rows that nobody asked for, and repetitions of a request are none; ``show`` has them,
+    lists do not.
 
     Args:
         engine: the database.
@@ -101,6 +103,8 @@ def ls(engine: Engine, *, where: Filter | None = None, limit: int | None = 100) 
     with reading(engine) as connection:
         sqlite = connection.dialect.name == "sqlite"
         conditions = [asked.is_not(None), *_conditions(where, sqlite=sqlite)]
+        if where.status != REPEATED:
+            conditions.append(GENERATIONS.c.status != REPEATED)
         query = select(*_SHOWN).where(*conditions).order_by(asked.desc(), GENERATIONS.c.request_id.desc())
         if where.text is None and where.node is None:
             rows = [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
