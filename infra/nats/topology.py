@@ -162,7 +162,7 @@ async def actual(nc: Client, topology: Topology) -> Topology:
         TopologyError: no JetStream there.
         Unavailable: no answer.
     """
-    streams = await asyncio.gather(*(_call(nc, f"STREAM.INFO.{name}") for name in topology.streams))
+    streams = await asyncio.gather(*(stream(nc, name) for name in topology.streams))
     consumers = await asyncio.gather(*(consumer(nc, stream, name) for stream, name in topology.consumers))
     return Topology(
         streams={
@@ -193,7 +193,28 @@ async def consumer(nc: Client, stream: str, name: str) -> dict[str, Any] | None:
         TopologyError: no JetStream there.
         Unavailable: no answer.
     """
-    return await _call(nc, f"CONSUMER.INFO.{stream}.{name}")
+    label = f"to tell about consumer {stream}/{name}"
+    return await _call(nc, f"CONSUMER.INFO.{stream}.{name}", label=label)
+
+
+async def stream(nc: Client, name: str) -> dict[str, Any] | None:
+    """A stream's configuration and state as the JetStream API gives it; ``None``: there is none.
+
+    Raises:
+        TopologyError: no JetStream there.
+        Unavailable: no answer.
+    """
+    return await _call(nc, f"STREAM.INFO.{name}", label=f"to tell about stream {name}")
+
+
+async def account(nc: Client) -> dict[str, Any]:
+    """What the account has stored, and how much it may store, as the JetStream API gives it.
+
+    Raises:
+        TopologyError: no JetStream there.
+        Unavailable: no answer.
+    """
+    return await _call(nc, "INFO", label="to tell about the account") or {}
 
 
 async def check(nc: Client, settings: Settings) -> tuple[Change, ...]:

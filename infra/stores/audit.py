@@ -128,7 +128,10 @@ def _settle(group: list[_Waiting], error: Exception | None) -> None:
 
 
 def _away(error: Exception) -> Unavailable:
-    return Unavailable(f"the database cannot be written: {_said(error)}")
+    hint = "; the file is damaged: move it away, then run `understudy audit rebuild`"
+    return Unavailable(
+        f"the database cannot be written: {_said(error)}{hint if database.damaged(error) else ''}"
+    )
 
 
 def _said(error: BaseException) -> str:

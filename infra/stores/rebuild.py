@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 
 from contracts import envelope, pipeline, subjects
 from contracts import events as ev
-from contracts.envelope import Received
+from contracts.envelope import Received, Requested
 from contracts.errors import NewerVersion, Unavailable, Unreadable
 from contracts.outcome import Record as Recorded
 from infra.nats import log as event_log
@@ -140,7 +140,7 @@ def record_of(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -
             row = pipeline.ROW_OF.get(name)
             if row is None or "audit" not in row.consumed_by:
                 return None
-            event = envelope.decode(name, entry.body, entry.headers)
+            event = _decode(name, entry)
     except (Unreadable, NewerVersion, ValueError, msgspec.MsgspecError, RecursionError):
         return None
     received: Received[Any] = Received(
@@ -156,6 +156,16 @@ def record_of(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -
     )
     outcome = audit.handle(received, store_prompts=store_prompts)
     return outcome.row if isinstance(outcome, Recorded) else None
+
+
+def _decode(name: str, entry: event_log.Entry) -> Any:
+    try:
+        return envelope.decode(name, entry.body, entry.headers)
+    except NewerVersion:
+        if name != "requested":
+            raise
+        # As the runner has it: that it was there can be said of any version.
+        return Requested(body=entry.body)
 
 
 def _create(engine: Engine) -> tuple[Table, Table]:

@@ -28,6 +28,7 @@ from contracts import pipeline, subjects
 from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import log as event_log
 from infra.nats.drift import BUDGET_KEY
+from infra.nats.lookup import said_nothing
 from infra.stores import anomalies, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
 from stages.audit.fold import REPEATED
@@ -322,9 +323,7 @@ class _Look:
             # The last message of each subject: what was asked twice comes up in the next round.
             query = msgspec.json.encode({"multi_last": wanted})
             end = await self._wire.call(f"$JS.API.DIRECT.GET.{stream}", query, collect=collect)
-            if (end.headers or {}).get("Status") not in {"204", "404"}:
-                said = (end.headers or {}).get("Description", "no answer")
-                raise Unavailable(f"the broker does not tell what {stream} has: {said}")
+            said_nothing(end)
             if not found:
                 return gone
             for start in range(0, len(found), _AT_ONCE):
@@ -342,8 +341,10 @@ class _Look:
         async for page in self._pages(pipeline.REQUESTS, sys.maxsize):
             for entry in page:
                 with suppress(subjects.SubjectError):
-                    request_id = subjects.parse(entry.subject).request_id
-                    return await asyncio.to_thread(self._knows, request_id)
+                    address = subjects.parse(entry.subject)
+                    # Audit writes nothing down about an id that no request can have.
+                    if address.event == "requested" and address.acceptable:
+                        return await asyncio.to_thread(self._knows, address.request_id)
             break
         return True
 

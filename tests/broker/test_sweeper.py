@@ -198,13 +198,13 @@ async def test_a_database_that_was_set_up_later_lets_nothing_go_that_it_does_not
 async def test_messages_that_belong_to_no_request_go_with_their_neighbours(
     wire: Wire, engine: Engine
 ) -> None:
-    await wire.publish("gen.requested.nonsense.x-1", BODY)
+    await wire.publish("gen.requested.layout.x!1", BODY)
     for n in range(MANY):
         assert await _ask(wire, f"r-{n:03}")
         await _finish(wire, f"r-{n:03}")
     await _audit(wire, engine)
     assert (await _sweep(wire, engine)).after <= sweeper.STOP_BELOW
-    assert "x-1" not in await _left(wire, pipeline.REQUESTS)
+    assert "x!1" not in await _left(wire, pipeline.REQUESTS)
 
 
 async def test_what_ended_just_now_stays(wire: Wire, engine: Engine) -> None:
