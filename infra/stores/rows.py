@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -265,19 +266,35 @@ def _who(result: dict[str, Any]) -> tuple[str | None, str | None]:
 
 def _fitting(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     """A row whose every value its column can hold, on both databases, whatever the wire brought."""
-    return {name: _value(table.c[name].type, value) for name, value in row.items()}
+    fits = _FITS[table.name]
+    return {name: None if value is None else fits[name](value) for name, value in row.items()}
 
 
-def _value(column: TypeEngine[Any], value: Any) -> Any:
+def _fit(column: TypeEngine[Any]) -> Callable[[Any], Any]:
     match column:
-        case BigInteger() if value is not None:
-            return max(-_BIGINT_MAX, min(_BIGINT_MAX, value))
-        case Integer() if value is not None:
-            return max(-_INT_MAX, min(_INT_MAX, value))
-        case String() if value is not None:
-            # PostgreSQL refuses what is longer than declared; it has no NUL, and neither has half a
-            # surrogate pair, which UTF-8 cannot say.
-            text = str(value)[: column.length]
-            return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+        case BigInteger():
+            return partial(_whole, _BIGINT_MAX)
+        case Integer():
+            return partial(_whole, _INT_MAX)
+        case String():
+            return partial(_text, column.length)
         case _:
-            return value
+            return lambda value: value
+
+
+def _whole(most: int, value: int) -> int:
+    return value if -most <= value <= most else max(-most, min(most, value))
+
+
+def _text(size: int | None, value: str) -> str:
+    # PostgreSQL refuses what is longer than declared; it has no NUL, and neither has UTF-8 half a surrogate pair.
+    text = value if size is None else value[:size]
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\x00", "\ufffd")
+
+
+_FITS: Final = {
+    table.name: {column.name: _fit(column.type) for column in table.columns}
+    for table in (GENERATIONS, GENERATION_LOGS, ANOMALIES)
+}
