@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from contracts import events as ev
 from contracts import envelope, pipeline, request
+from contracts import events as ev
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.outcome import Record as Recorded

@@ -134,7 +134,7 @@ async def sweep_once(
         cut_ms = await look.cut_ms(streams)
         whole_ms, ids = await look.straddling(cut_ms)
         gone = await look.cut_head(streams[pipeline.REQUESTS], whole_ms)
-        gone += await look.forget(ids)
+        gone += await look.forget(ids, streams)
         gone += await look.cut_head(streams[pipeline.EVENTS], cut_ms)
         messages += gone
         streams = await _streams(wire)
@@ -245,9 +245,20 @@ class _Look:
             ms since the epoch, and ids.
         """
         heads = [head async for head in self._heads()]
-        return await asyncio.to_thread(self._straddling, cut_ms, min(heads, default=cut_ms))
+        whole_ms, lives = await asyncio.to_thread(self._straddling, cut_ms, min(heads, default=cut_ms))
+        ids: list[str] = []
+        for start in range(0, len(lives), _AT_ONCE):
+            some = lives[start : start + _AT_ONCE]
+            owners = await asyncio.gather(*(event_log.owner(self._wire, each[0]) for each in some))
+            # Only the request that has ended: an operator may have purged it, and somebody asked again.
+            ids += [
+                each[0]
+                for each, owner in zip(some, owners, strict=True)
+                if owner is not None and owner.time_ms == each[1]
+            ]
+        return whole_ms, ids
 
-    def _straddling(self, cut_ms: int, head_ms: int) -> tuple[int, list[str]]:
+    def _straddling(self, cut_ms: int, head_ms: int) -> tuple[int, list[tuple[str, int]]]:
         row, again = GENERATIONS.c, GENERATIONS.alias().c
         late = (
             select(row.request_id, row.requested_at_ms)
@@ -259,22 +270,25 @@ class _Look:
             found = [(each[0], each[1]) for each in connection.execute(late)]
             whole_ms = found[_STRADDLING][1] if len(found) > _STRADDLING else cut_ms
             # The first request still stood there when it was repeated.
-            repeated = select(row.request_id).where(
+            repeated = select(row.request_id, row.requested_at_ms).where(
                 row.requested_at_ms.between(head_ms, whole_ms - 1),
                 row.status != REPEATED,
                 exists().where(
                     again.request_id == row.request_id, again.life_ms >= whole_ms, again.status == REPEATED
                 ),
             )
-            ids = {each[0] for each in connection.execute(repeated)}
-        return whole_ms, sorted(ids | {request_id for request_id, at_ms in found if at_ms < whole_ms})
+            lives = {(each[0], each[1]) for each in connection.execute(repeated)}
+        return whole_ms, sorted(lives | {each for each in found if each[1] < whole_ms})
 
-    async def forget(self, ids: list[str]) -> int:
-        """Delete everything that the log has about some ids, their requests first; how many messages."""
+    async def forget(self, ids: list[str], streams: dict[str, _Stream]) -> int:
+        """Delete what the log had about some ids, their requests first; how many messages.
+
+        What came after the look at the streams stays: it may be a new request with an id that is free now.
+        """
         gone = 0
         for start in range(0, len(ids), _IDS):
             for stream in _ORDER:
-                gone += await self._forget(stream, ids[start : start + _IDS])
+                gone += await self._forget(streams[stream], ids[start : start + _IDS])
         return gone
 
     async def cut_head(self, stream: _Stream, cut_ms: int) -> int:
@@ -301,13 +315,12 @@ class _Look:
             stream = (await _streams(self._wire))[name]
             need = math.ceil(stream.messages * stream.excess)
             chosen = [each for each in page if _id(each) in done][: min(need, ONE_BY_ONE - gone)]
-            gone += await self.forget(sorted({_id(each) for each in chosen}))
+            gone += await self.forget(sorted({_id(each) for each in chosen}), streams)
             if need <= len(chosen) or gone >= ONE_BY_ONE:
                 break
         return gone
 
-    async def _forget(self, stream: str, ids: list[str]) -> int:
-        """Delete everything that a stream has about some ids; how many messages."""
+    async def _forget(self, stream: _Stream, ids: list[str]) -> int:
         gone = 0
         wanted = [subject for one in ids for subject in (subjects.whole_life(one), f"gen.timer.*.{one}.*")]
         while True:
@@ -321,14 +334,14 @@ class _Look:
                 return False
 
             # The last message of each subject: what was asked twice comes up in the next round.
-            query = msgspec.json.encode({"multi_last": wanted})
-            end = await self._wire.call(f"$JS.API.DIRECT.GET.{stream}", query, collect=collect)
+            query = msgspec.json.encode({"multi_last": wanted, "up_to_seq": stream.last})
+            end = await self._wire.call(f"$JS.API.DIRECT.GET.{stream.name}", query, collect=collect)
             said_nothing(end)
             if not found:
                 return gone
             for start in range(0, len(found), _AT_ONCE):
                 some = found[start : start + _AT_ONCE]
-                gone += sum(await asyncio.gather(*(self._delete(stream, each) for each in some)))
+                gone += sum(await asyncio.gather(*(self._delete(stream.name, each) for each in some)))
 
     async def _heads(self) -> AsyncIterator[int]:
         for name in _ORDER:

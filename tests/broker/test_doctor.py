@@ -68,7 +68,7 @@ async def test_a_broken_sample_is_named(settings: Settings, tmp_path: Path) -> N
 async def test_a_broker_that_stores_nothing_is_an_error(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "max_store", lambda _: 500_000)
+    monkeypatch.setattr(embedded, "max_store", lambda _folder: 500_000)
     settings = load(data_dir=settings.data_dir, broker={"requests_max_bytes": 64 * 1024})
     async with Embedded(tmp_path / "full", sync_interval="2m") as broker:
         await topology.apply_at(broker.url, settings)
@@ -89,9 +89,9 @@ async def test_forged_results_are_named(there: Settings, nc: Client) -> None:
     sink = audit.AuditSink(engine, batch=10)
     now_ms = round(time.time() * 1000)
     forged = [
-        received(success(one, None), one, sequence=n, at_ms=now_ms - 60_000, headers={})
+        received(success(one, 0), one, sequence=n, at_ms=now_ms - 60_000, headers={})
         for n, one in enumerate(("a", "b"))
-    ]  # type: ignore[arg-type]
+    ]
     await asyncio.gather(*(sink.add(record) for record in records(forged)))
     await sink.close()
     row = _by_check(await doctor.examine(there))["log"]

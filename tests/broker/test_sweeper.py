@@ -315,6 +315,18 @@ async def test_a_repetition_goes_with_its_request(wire: Wire, engine: Engine) ->
     assert await event_log.owner(wire, "r-000") is None
 
 
+async def test_an_id_that_is_asked_for_while_it_is_swept_is_kept(wire: Wire, engine: Engine) -> None:
+    for name in ("r-1", "r-2"):
+        assert await _ask(wire, name)
+        await _finish(wire, name)
+    seen = await sweeper._streams(wire)
+    assert await _ask(wire, "r-1")
+    look = sweeper._Look(wire, engine, ended_before_ms=2**50, skew_ms=0)
+    assert await look.forget(["r-1"], seen) == 3
+    assert await _everything(wire, "r-1") == ["requested"]
+    assert len(await _everything(wire, "r-2")) == 3
+
+
 async def test_one_copy_sweeps_at_a_time(engine: Engine) -> None:
     with (
         database.sweeping(engine),
