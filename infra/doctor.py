@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+from nats import errors as nats_errors
 
 from contracts import pipeline
 from contracts.errors import UnderstudyError
 from infra import child, runtime
-from infra.nats import drift, embedded, topology
+from infra.nats import buckets, drift, embedded, topology
 from infra.nats.connection import Unreachable, broker_url, dial, shown
 from infra.providers import routing
 from infra.providers.local import model_folder
@@ -48,7 +51,14 @@ GOOD_BROKER: Final = (2, 14)
 _OLDEST_PYTHON: Final = (3, 11)
 #: Bytes of free disk below which nothing can be promised.
 _LITTLE_DISK: Final = 200 * 1024**2
-_UP: Final = "start the pipeline with 'understudy up', or set UNDERSTUDY_NATS_URL"
+#: Shares of a limit from which on a store is about to be full, and is as good as full.
+_FILLING: Final = 0.8
+_FULL: Final = 0.95
+#: Where a publish is tried: nobody reads that key.
+_TRIED_IN: Final = "KV_strikes"
+_TRIED_ON: Final = "$KV.strikes.doctor"
+#: Seconds that the try may take.
+_PATIENCE_S: Final = 3.0
 _APPLY: Final = "run 'understudy topology apply'"
 
 
@@ -182,12 +192,13 @@ def fsync(interval: str | None) -> Row:
 
 def differences(changes: tuple[Change, ...]) -> tuple[Row, ...]:
     """The topology: one row if it is as wanted, else one per difference."""
+    fixes = {drift.Severity.UNSAFE: f"{_APPLY} --force", drift.Severity.OUTSIDE: ""}
     rows = [
         _row(
             "topology",
-            "error" if change.severity is drift.Severity.CREATE else "warning",
+            "error" if change.severity is drift.Severity.CREATE or drift.breaks(change) else "warning",
             str(change),
-            f"{_APPLY} --force" if change.severity is drift.Severity.UNSAFE else _APPLY,
+            fixes.get(change.severity, _APPLY),
         )
         for change in changes
         if change.drift
@@ -222,13 +233,73 @@ def waiting(stream: str, stage: str, info: Mapping[str, Any]) -> Row:
     """
     pending, held = int(info.get("num_pending", 0)), int(info.get("num_ack_pending", 0))
     again, asking = int(info.get("num_redelivered", 0)), int(info.get("num_waiting", 0))
-    ack_wait = drift.show("ack_wait", info["config"].get("ack_wait", 0))
+    ack_wait_ns = info["config"].get("ack_wait", 0)
+    ack_wait = drift.show("ack_wait", ack_wait_ns)
     detail = f"{pending} waiting, {held} being worked on, {again} redelivered, ack_wait {ack_wait}"
     check = f"consumer {stream}/{stage}"
-    if (pending or held) and not asking:
+    last = info.get("delivered", {}).get("last_active")
+    if (pending or held) and not asking and not _within(info, last, ack_wait_ns):
         fix = f"start the stage: 'understudy run {stage}'"
         return _row(check, "warning", f"{detail}; nobody is fetching", fix)
+    if pending and asking and not _within(info, last or info.get("created"), ack_wait_ns):
+        paused = drift.PAUSED in drift.state(info)
+        fix = (
+            _APPLY if paused else f"start the stage again: 'understudy run {stage}'; look at the broker's log"
+        )
+        why = "the consumer is paused" if paused else "although somebody asks"
+        return _row(check, "warning", f"{detail}; nothing is delivered, {why}", fix)
     return _row(check, "ok", detail)
+
+
+def _within(info: Mapping[str, Any], moment: str | None, nanoseconds: int) -> bool:
+    """Was a moment at most that long ago, by the broker's clock?"""
+    now = info.get("ts")
+    if now is None or moment is None:
+        return False
+    passed = datetime.fromisoformat(now) - datetime.fromisoformat(moment)
+    return passed.total_seconds() * 1e9 <= nanoseconds
+
+
+def stored(account: Mapping[str, Any], *, limit: int | None) -> Row:
+    """How much of what it may store has a broker stored?
+
+    Args:
+        account: as the JetStream API tells about the account.
+        limit: bytes that the server itself may store, where it is known.
+    """
+    shares = [(int(account.get("storage", 0)), limit)]
+    # Limits stand at the account, or at its tiers of replication.
+    shares += [
+        (int(tier.get("storage", 0)), int(tier.get("limits", {}).get("max_storage", -1)))
+        for tier in (account.get("tiers") or {"": account}).values()
+    ]
+    full, used, most = max(
+        ((used / most, used, most) for used, most in shares if most is not None and most > 0),
+        default=(0.0, shares[0][0], 0),
+    )
+    detail = f"{used / 1e6:.1f} MB stored" + (f" of {most / 1e6:.1f} MB that may be" if most else "")
+    fix = "make room on the broker's disk or raise its limit; nothing is accepted or answered when it is full"
+    if full >= _FULL:
+        return _row("storage", "error", detail, fix)
+    return _row("storage", "warning" if full >= _FILLING else "ok", detail, fix if full >= _FILLING else "")
+
+
+def fill(name: str, info: Mapping[str, Any]) -> Row | None:
+    """A stream that refuses what is published, or is about to; ``None``: it has room."""
+    config, state = info["config"], info["state"]
+    limits = [("bytes", state["bytes"], config.get("max_bytes", -1))]
+    if (name, "max_msgs") not in drift.RUN_TIME:
+        limits.append(("messages", state["messages"], config.get("max_msgs", -1)))
+    for what, has, most in limits:
+        if most > 0 and has >= _FULL * most and config.get("discard") == "new":
+            fix = {
+                pipeline.REQUESTS: "see which consumer nobody fetches from, or raise UNDERSTUDY_BROKER__REQUESTS_MAX_BYTES",
+                pipeline.DEAD: "drop or replay letters ('understudy dead ls'), or raise the stream's limit",
+            }.get(name, "raise the stream's limit")
+            return _row(
+                f"room {name}", "warning", f"{has:,} of {most:,} {what}; new messages are refused", fix
+            )
+    return None
 
 
 async def _broker(settings: Settings) -> tuple[Row, ...]:
@@ -236,7 +307,8 @@ async def _broker(settings: Settings) -> tuple[Row, ...]:
         url = broker_url(settings)
         nc = await dial(url, name="understudy doctor", access=settings.nats)
     except Unreachable as error:
-        return (_row("broker", "error", str(error), _UP),)
+        # It says what to do.
+        return (_row("broker", "error", str(error)),)
     try:
         version = nc.connected_server_version
         rows = [
@@ -251,16 +323,74 @@ async def _broker(settings: Settings) -> tuple[Row, ...]:
 
 async def _jetstream(nc: Client, settings: Settings) -> tuple[Row, ...]:
     wanted = topology.wanted(settings)
+    names = (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)
     try:
         actual = await topology.actual(nc, wanted)
-        infos = {key: await topology.consumer(nc, *key) for key in actual.consumers}
+        consumers = {key: await topology.consumer(nc, *key) for key in actual.consumers}
+        infos = {name: info for name in names if (info := await topology.stream(nc, name)) is not None}
+        account = await topology.account(nc)
     except UnderstudyError as error:
-        return (_row("jetstream", "error", str(error), "enable JetStream on the broker"),)
-    return (
+        fix = "" if isinstance(error, topology.TopologyError) else "look at the broker's log"
+        return (_row("jetstream", "error", str(error), fix),)
+    ours = _sync_interval(settings) is not None
+    rows = [
         *differences(topology.diff(wanted, actual)),
         *streams(actual),
-        *(waiting(*key, info) for key, info in infos.items() if info is not None),
+        *(waiting(*key, info) for key, info in consumers.items() if info is not None),
+        stored(account, limit=embedded.max_store_of(settings.data_dir) if ours else None),
+        *(row for name, info in infos.items() if (row := fill(name, info)) is not None),
+    ]
+    if _TRIED_IN in actual.streams:
+        rows.append(await _publish(nc))
+    requests, audit = infos.get(pipeline.REQUESTS), consumers.get((pipeline.REQUESTS, "audit"))
+    if requests is not None and audit is not None:
+        rows += await asyncio.to_thread(_anomalies, settings.database, requests, audit)
+    return tuple(rows)
+
+
+async def _publish(nc: Client) -> Row:
+    """Can anything be stored?  Tried with a key that is gone after a second."""
+    try:
+        answer = await nc.request(_TRIED_ON, b"", timeout=_PATIENCE_S, headers={buckets.TTL: "1s"})
+        error = msgspec.json.decode(answer.data).get("error")
+    except (nats_errors.Error, TimeoutError, msgspec.MsgspecError) as failure:
+        error = {"description": str(failure) or type(failure).__name__}
+    if error is None:
+        return _row("publishing", "ok", "the broker stores what is published")
+    return _row(
+        "publishing",
+        "error",
+        f"the broker stores nothing: {error.get('description')}",
+        "make room on the broker's disk, then start it again; its log says what it lacks",
     )
+
+
+def _anomalies(url: str, requests: Mapping[str, Any], audit: Mapping[str, Any]) -> list[Row]:
+    """Does the log hold only what it should?  Asked of the audit, which reads all of it."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import, for this row alone
+
+    from infra.stores import anomalies, database  # noqa: PLC0415 - as above
+
+    try:
+        if database.migration_state(url) != "current":
+            return []
+        engine = database.engine_of(url)
+        try:
+            found = anomalies.find(
+                engine, now_ms=round(time.time() * 1000), log_since_ms=anomalies.log_since_ms(requests, audit)
+            )
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, UnderstudyError):
+        # Told by the database's own row.
+        return []
+    if not found.counts:
+        return [_row("log", "ok", "every result answers a request, once")]
+    fix = (
+        "look at each with 'understudy why ID'; somebody else than the stages can publish: give the broker users "
+        "with the permissions of docs/operations.md"
+    )
+    return [_row("log", "error", str(found), fix)]
 
 
 def _sync_interval(settings: Settings) -> str | None:
@@ -273,16 +403,19 @@ def _sync_interval(settings: Settings) -> str | None:
 
 
 def _database(url: str) -> Row:
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import, for this row alone
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415 - slow to import, for this row alone
 
     from infra.stores import database  # noqa: PLC0415 - as above
 
     try:
         state = database.migration_state(url)
-    except (SQLAlchemyError, UnderstudyError) as error:
-        why = str(error).splitlines()[0]
-        fix = "start the database, or correct UNDERSTUDY_DATABASE_URL; the audit creates SQLite's file"
-        return _row("database", "warning", f"cannot be opened: {why}", fix)
+    except UnderstudyError as error:
+        return _row("database", "warning", str(error))
+    except SQLAlchemyError as error:
+        why = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+        return _row(
+            "database", "warning", f"cannot be opened: {why.splitlines()[0]}", database.remedy(url, error)
+        )
     if state != "current":
         return _row("database", "warning", state, "start the audit stage: it migrates")
     return _row("database", "ok", "reachable, its tables are current")
@@ -307,12 +440,16 @@ def _gpu() -> Row:
 
 
 def _disk(settings: Settings) -> Row:
-    folder = settings.data_dir.absolute()
+    """The disk of our own broker, else that of the data folder."""
+    ours = settings.nats_url is None
+    folder = (embedded.folder_of(settings.data_dir) if ours else settings.data_dir).absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    need = sum(topology.byte_budgets(settings).values())
-    detail = f"{free / 1e9:.1f} GB free for {settings.data_dir}, the streams may take {need / 1e9:.1f} GB"
+    need = sum(topology.byte_budgets(settings).values()) if ours else 0
+    detail = f"{free / 1e9:.1f} GB free for {settings.data_dir}"
+    if ours:
+        detail = f"{detail}, the streams may take {need / 1e9:.1f} GB"
     if free < _LITTLE_DISK:
         return _row("disk", "error", detail, "free some space, or set UNDERSTUDY_DATA_DIR")
     if free < need:

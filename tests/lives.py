@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from contracts import envelope, pipeline, request
 from contracts import events as ev
-from contracts import pipeline, request
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.outcome import Record as Recorded
@@ -116,13 +116,16 @@ def received(
     sequence: int,
     at_ms: int = START_MS,
     kind: str = "layout",
+    headers: dict[str, str] | None = None,
 ) -> Received[Any]:
-    """An event as the runner hands it over."""
+    """An event as the runner hands it over, with the headers of the stage that publishes it first."""
     if isinstance(event, bytes):
         event, name = Requested(body=event), "requested"
     if isinstance(event, ev.DeadLetter):
         name = "dead"
     stream = {"requested": pipeline.REQUESTS, "dead": pipeline.DEAD}.get(name or "", pipeline.EVENTS)
+    if headers is None:
+        headers = headers_of(name or event.name, kind, request_id)
     return Received(
         event=event,
         name=name or event.name,
@@ -132,6 +135,24 @@ def received(
         sequence=sequence,
         time_ms=at_ms,
         stream_created_ms=CREATED_MS[stream],
+        headers=headers,
+    )
+
+
+def headers_of(name: str, kind: str, request_id: str) -> dict[str, str]:
+    """The headers of the stage that publishes an event first; none for what others publish."""
+    row = pipeline.ROW_OF.get(name)
+    if row is None or row.body is None:
+        return {}
+    return envelope.headers(
+        name=name,
+        version=row.body.version,
+        kind=kind,
+        request_id=request_id,
+        stage=row.published_by[0],
+        attempt=1,
+        time="2026-01-01T00:00:00Z",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
 
 

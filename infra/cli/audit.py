@@ -31,11 +31,11 @@ def ls(
     json: Json = False,
 ) -> None:
     """List requests and how they ended, newest first."""
-    from infra.stores import audit
+    from infra.stores import listing
 
-    since_ms = console.since_ms(since)
+    where = listing.Filter(status=status, kind=kind, since_ms=console.since_ms(since))
     _check(status, kind)
-    rows = _read(lambda engine: audit.ls(engine, status=status, kind=kind, since_ms=since_ms, limit=limit))
+    rows = _read(lambda engine: listing.ls(engine, where=where, limit=limit)).rows
     if json:
         console.emit(rows)
     else:
@@ -46,7 +46,7 @@ def ls(
 def show(
     request_id: Annotated[str, typer.Argument(metavar="ID", help="The request's id.")], json: Json = False
 ) -> None:
-    """Show one request's record and its log row."""
+    """Show the last request with an id: its record, its log row, and the requests before it."""
     from infra.stores import audit
 
     row = _read(lambda engine: audit.show(engine, request_id))
@@ -133,8 +133,7 @@ def _unreadable(settings: Settings, error: object) -> Exception:
     where = database.url_of(settings.database).render_as_string(hide_password=True)
     why = str(getattr(error, "orig", None) or error).splitlines()[0]
     return UnderstudyError(
-        f"the audit at {where} cannot be read: {why}; the audit stage creates it, so start the pipeline "
-        "(`understudy up`), or correct UNDERSTUDY_DATABASE_URL"
+        f"the audit at {where} cannot be read: {why}; {database.remedy(settings.database, error)}"
     )
 
 
@@ -186,11 +185,19 @@ def _print_one(row: dict[str, Any]) -> None:
     out = console.people()
     table = Table.grid(padding=(0, 2))
     for name, value in row.items():
-        if name in ("record", "logs") or value is None:
+        if name in ("record", "logs", "earlier") or value is None:
             continue
         shown = moment(value) if name.endswith("_at_ms") else str(value)
         table.add_row(Text(name, style="dim"), Text(shown))
     out.print(table)
+    for other in row["earlier"]:
+        began = other["requested_at_ms"]
+        out.print(
+            Text.assemble(
+                ("also with this id  ", "dim"),
+                f"{moment(began) if began else '?'}  {other['status']}  {other['origin'] or ''}",
+            )
+        )
     for log in row["logs"]:
         out.print(Text("generation_logs", style="bold"))
         out.print(document(log))

@@ -82,8 +82,11 @@ def topology_check(json: Json = False) -> None:
     console.run(work())
 
 
-def doctor(json: Json = False) -> None:
-    """Say what is there, what is missing, and what to do about it."""
+def doctor(
+    everything: Annotated[bool, typer.Option("--all", help="Also print what is in order.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what is missing or wrong and what to do about it; exit status 1 if anything is."""
     settings = console.settings()
 
     async def work() -> int:
@@ -93,23 +96,32 @@ def doctor(json: Json = False) -> None:
         ok = all(row["ok"] for row in rows)
         if json:
             console.emit({"ok": ok, "checks": rows})
-            return console.DONE if ok else console.FAILED
-        from rich.text import Text
-
-        out = console.people()
-        styles = {"ok": "green", "info": "cyan", "warning": "yellow", "error": "bold red"}
-        width = max(len(row["check"]) for row in rows)
-        for row in rows:
-            text = Text.assemble(
-                (f"{row['severity']:<7}", styles[row["severity"]]),
-                f"  {row['check']:<{width}}  {row['detail']}",
-            )
-            if row["fix"]:
-                text.append(f"  → {row['fix']}", style="bold")
-            out.print(text, soft_wrap=True)
+        else:
+            _print_checks(rows, everything=everything)
         return console.DONE if ok else console.FAILED
 
     console.run(work())
+
+
+def _print_checks(rows: list[dict[str, Any]], *, everything: bool) -> None:
+    from rich.text import Text
+
+    out = console.people()
+    styles = {"error": "bold red", "warning": "yellow", "info": "cyan", "ok": "green"}
+    shown = [row for row in rows if everything or not row["ok"]]
+    shown.sort(key=lambda row: list(styles).index(row["severity"]))
+    width = max((len(row["check"]) for row in shown), default=0)
+    for row in shown:
+        text = Text.assemble(
+            (f"{row['severity']:<7}", styles[row["severity"]]),
+            f"  {row['check']:<{width}}  {row['detail']}",
+        )
+        if row["fix"]:
+            text.append(f"  → {row['fix']}", style="bold")
+        out.print(text, soft_wrap=True)
+    fine = len(rows) - len(shown)
+    if fine:
+        out.print(Text(f"{fine} checks are in order; --all lists them", style="green"), soft_wrap=True)
 
 
 async def _with_broker(

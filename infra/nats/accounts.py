@@ -29,6 +29,9 @@ BUCKET: Final = "budgets"
 PREFIX: Final = f"$KV.{BUCKET}."
 #: Seconds that an account is kept after its window and its last reservation have ended.
 _KEPT_S: Final = 60
+#: Processes whose last write an account remembers: those that wrote last.  One that is forgotten while it does
+#: not know whether its write was stored, because so many others wrote since, would write it again.
+_REMEMBERED: Final = 64
 #: Seconds in which what was spent is still written when the process stops.
 _CLOSE_S: Final = 5.0
 
@@ -178,7 +181,9 @@ class Accounts:
             return answers
         self._writes += 1
         number = self._writes
-        after = msgspec.structs.replace(after, writes={**account.writes, self._me: number})
+        others = [(who, last) for who, last in account.writes.items() if who != self._me]
+        writes = {**dict(others[1 - _REMEMBERED :]), self._me: number}
+        after = msgspec.structs.replace(after, writes=writes)
         ends_ms = max([changes[0].ends_ms, *(hold.until_ms for hold in after.held.values())])
         headers = {
             "Nats-Expected-Last-Subject-Sequence": str(sequence),

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from contracts import pipeline
+
 Config = Mapping[str, Any]
 
 #: Metadata: version of the topology, bytes that the sweeper keeps a stream under where the stream
@@ -50,7 +52,24 @@ TERMS: Final[Mapping[str, Any]] = {
     "deny_delete": False,
     "deny_purge": False,
     "sealed": False,
+    "mirror": None,
+    "sources": None,
+    "subject_transform": None,
+    "no_ack": False,
+    "discard_new_per_subject": False,
+    "allow_msg_counter": False,
+    "persist_mode": "default",
 }
+#: Limits that belong to the running pipeline: it admits load with them, so any value is as wanted.
+RUN_TIME: Final = frozenset({(pipeline.REQUESTS, "max_msgs")})
+#: Limits and terms without which an accepted request may lose its deadline or its place.
+VITAL: Final[Mapping[str, frozenset[str]]] = {
+    pipeline.REQUESTS: frozenset({"max_age", "max_msgs_per_subject"}),
+    pipeline.EVENTS: frozenset({"max_age", "max_bytes", "max_msgs", "max_msgs_per_subject", "max_msg_size"}),
+}
+_VITAL_TERMS: Final = frozenset(
+    {"retention", "discard", "sealed", "mirror", "subject_transform", "no_ack", "persist_mode"}
+)
 #: Fields of a consumer that the runner builds on, with what the broker leaves out when unset.
 CONSUMER: Final[Mapping[str, Any]] = {
     "ack_wait": 0,
@@ -59,9 +78,25 @@ CONSUMER: Final[Mapping[str, Any]] = {
     "inactive_threshold": 0,
     "headers_only": False,
     "backoff": (),
+    "rate_limit_bps": 0,
+    "max_batch": 0,
+    "max_expires": 0,
+    "max_bytes": 0,
+    "priority_policy": "none",
+    "priority_groups": (),
 }
 #: The same, where the broker cannot change it in place.
-CONSUMER_FIXED: Final[Mapping[str, Any]] = {"ack_policy": "explicit", "deliver_subject": ""}
+CONSUMER_FIXED: Final[Mapping[str, Any]] = {
+    "ack_policy": "explicit",
+    "deliver_subject": "",
+    "replay_policy": "instant",
+    "mem_storage": False,
+}
+
+
+#: Field of a difference that is no setting: the consumer delivers nothing until then.
+PAUSED: Final = "paused"
+_STATES: Final = frozenset({PAUSED, "leader", "replicas"})
 
 
 class Severity(StrEnum):
@@ -73,6 +108,8 @@ class Severity(StrEnum):
     UPDATE = "update"
     #: It would lose data or undo what an operator did: only with ``--force``.
     UNSAFE = "unsafe"
+    #: The state of the broker's machines: nothing that a configuration changes.
+    OUTSIDE = "outside"
     #: An operator's choice that takes nothing away; no drift.
     INFO = "info"
 
@@ -99,7 +136,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return self.severity is not Severity.INFO and not self.applied
 
     def __str__(self) -> str:
-        if not self.field:
+        if not self.field or self.field in _STATES:
             return f"{self.what} {self.name}: {self.why}"
         was, wants = show(self.field, self.actual), show(self.field, self.wanted)
         arrow = f"is {was}, wanted {wants}"
@@ -111,6 +148,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     streams: Mapping[str, Config]
     consumers: Mapping[tuple[str, str], Config]
+    #: What the broker tells beside the configuration, by stream name or ``<stream>/<consumer>``.
+    states: Mapping[str, Mapping[str, Any]] = {}
 
 
 def diff(wanted: Topology, actual: Topology) -> tuple[Change, ...]:
@@ -122,6 +161,7 @@ def diff(wanted: Topology, actual: Topology) -> tuple[Change, ...]:
             found.append(Change(severity=Severity.CREATE, what="stream", name=name, why="missing"))
         else:
             found += _stream(name, config, present)
+            found += _state("stream", name, actual.states.get(name, {}))
     for (stream, consumer), config in wanted.consumers.items():
         name = f"{stream}/{consumer}"
         present = actual.consumers.get((stream, consumer))
@@ -129,7 +169,52 @@ def diff(wanted: Topology, actual: Topology) -> tuple[Change, ...]:
             found.append(Change(severity=Severity.CREATE, what="consumer", name=name, why="missing"))
         else:
             found += _consumer(name, config, present)
+            found += _state("consumer", name, actual.states.get(name, {}))
     return tuple(found)
+
+
+def breaks(change: Change) -> bool:
+    """Does the pipeline lose what it has accepted, as long as this difference is there?"""
+    vital = VITAL.get(change.name)
+    if change.what != "stream" or vital is None:
+        return False
+    if change.field in _VITAL_TERMS:
+        return True
+    unlimited = LIMITS.get(change.field)
+    return change.field in vital and _size(change.actual, unlimited) < _size(change.wanted, unlimited)
+
+
+def state(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stream's or consumer's info, what is no configuration and keeps it from working."""
+    found: dict[str, Any] = {}
+    if info.get("paused"):
+        found[PAUSED] = info["config"].get("pause_until", "somebody resumes it")
+    cluster = info.get("cluster") or {}
+    if cluster and not cluster.get("leader"):
+        found["leader"] = ""
+    behind = [peer.get("name", "?") for peer in cluster.get("replicas") or () if peer.get("offline")]
+    if behind:
+        found["replicas"] = ", ".join(sorted(behind))
+    return found
+
+
+def _state(what: str, name: str, state: Mapping[str, Any]) -> list[Change]:
+    change = partial(Change, what=what, name=name)
+    found: list[Change] = []
+    if PAUSED in state:
+        why = f"paused until {state[PAUSED]}; nothing is delivered"
+        found.append(
+            change(severity=Severity.UPDATE, field=PAUSED, actual=state[PAUSED], wanted=None, why=why)
+        )
+    if "leader" in state:
+        why = "no server leads it, so it neither stores nor delivers; see that most of its servers run"
+        found.append(change(severity=Severity.OUTSIDE, field="leader", actual="", wanted="a server", why=why))
+    if "replicas" in state:
+        why = f"offline on {state['replicas']}; start these servers"
+        found.append(
+            change(severity=Severity.OUTSIDE, field="replicas", actual="offline", wanted="online", why=why)
+        )
+    return found
 
 
 def settle(wanted: Config, actual: Config, changes: tuple[Change, ...], *, force: bool) -> dict[str, Any]:
@@ -142,7 +227,7 @@ def settle(wanted: Config, actual: Config, changes: tuple[Change, ...], *, force
         force: take the unsafe ones and an operator's limits back too.
     """
     merged = dict(actual)
-    taken = [change for change in changes if takes(change, force=force)]
+    taken = [change for change in changes if takes(change, force=force) and change.field not in _STATES]
     for change in taken:
         if change.field == "subjects" and change.severity is Severity.UPDATE:
             merged["subjects"] = [*actual.get("subjects", ()), *_missing(wanted, actual)]
@@ -167,6 +252,8 @@ def takes(change: Change, *, force: bool) -> bool:
             return True
         case Severity.UNSAFE | Severity.INFO:
             return force
+        case Severity.OUTSIDE:
+            return False
 
 
 def stamp(version: str, limits: Mapping[str, Any], **more: str) -> dict[str, str]:
@@ -228,7 +315,7 @@ def _stream(name: str, wanted: Config, actual: Config) -> list[Change]:
     ours = _ours(actual)
     for field, unlimited in LIMITS.items():
         had, wants = actual.get(field, unlimited), wanted[field]
-        if had != wants:
+        if had != wants and (name, field) not in RUN_TIME:
             mine = field in ours and ours[field] == had
             severity, why = _judge(_size(had, unlimited), _size(wants, unlimited), mine=mine)
             found.append(change(severity=severity, field=field, actual=had, wanted=wants, why=why))
@@ -238,7 +325,7 @@ def _stream(name: str, wanted: Config, actual: Config) -> list[Change]:
                 change(severity=Severity.UPDATE, field=field, actual=False, wanted=True, why="it is needed")
             )
     for field, default in TERMS.items():
-        had, wants = actual.get(field, default), wanted.get(field, default)
+        had, wants = actual.get(field) or default, wanted.get(field) or default
         if had != wants:
             why = "it changes what the stream promises; kept without --force"
             found.append(change(severity=Severity.UNSAFE, field=field, actual=had, wanted=wants, why=why))

@@ -142,11 +142,21 @@ def folder_of(data_dir: Path) -> Path:
 
 def sync_interval_of(data_dir: Path) -> str | None:
     """The ``sync_interval`` that this folder's broker was last started with."""
+    return _configured(data_dir, r'sync_interval: "(.*)"')
+
+
+def max_store_of(data_dir: Path) -> int | None:
+    """Bytes that this folder's broker may store, as it was last started."""
+    found = _configured(data_dir, r"max_file_store: (\d+)")
+    return None if found is None else int(found)
+
+
+def _configured(data_dir: Path, pattern: str) -> str | None:
     try:
         text = (folder_of(data_dir) / "nats-server.conf").read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    found = re.search(r'^\s*sync_interval: "(.*)"$', text, re.MULTILINE)
+    found = re.search(rf"^\s*{pattern}$", text, re.MULTILINE)
     return found[1] if found else None
 
 

@@ -268,9 +268,12 @@ class CreditPull:
 
     def _arrived(self) -> None:
         # Data does not say which pull it answers; the broker serves them in order.
-        for reply in self._asked:
-            self._asked[reply] -= 1
-            if self._asked[reply] <= 0:
+        for reply, left in self._asked.items():
+            if left <= 0:
+                # One that the broker gave up: it stands there until the silence is noticed.
+                continue
+            self._asked[reply] = left - 1
+            if left == 1:
                 del self._asked[reply]
             return
 

@@ -162,7 +162,7 @@ async def actual(nc: Client, topology: Topology) -> Topology:
         TopologyError: no JetStream there.
         Unavailable: no answer.
     """
-    streams = await asyncio.gather(*(_call(nc, f"STREAM.INFO.{name}") for name in topology.streams))
+    streams = await asyncio.gather(*(stream(nc, name) for name in topology.streams))
     consumers = await asyncio.gather(*(consumer(nc, stream, name) for stream, name in topology.consumers))
     return Topology(
         streams={
@@ -175,6 +175,14 @@ async def actual(nc: Client, topology: Topology) -> Topology:
             for key, info in zip(topology.consumers, consumers, strict=True)
             if info is not None
         },
+        states={
+            **{n: drift.state(info) for n, info in zip(topology.streams, streams, strict=True) if info},
+            **{
+                f"{stream}/{name}": drift.state(info)
+                for (stream, name), info in zip(topology.consumers, consumers, strict=True)
+                if info
+            },
+        },
     )
 
 
@@ -185,7 +193,28 @@ async def consumer(nc: Client, stream: str, name: str) -> dict[str, Any] | None:
         TopologyError: no JetStream there.
         Unavailable: no answer.
     """
-    return await _call(nc, f"CONSUMER.INFO.{stream}.{name}")
+    label = f"to tell about consumer {stream}/{name}"
+    return await _call(nc, f"CONSUMER.INFO.{stream}.{name}", label=label)
+
+
+async def stream(nc: Client, name: str) -> dict[str, Any] | None:
+    """A stream's configuration and state as the JetStream API gives it; ``None``: there is none.
+
+    Raises:
+        TopologyError: no JetStream there.
+        Unavailable: no answer.
+    """
+    return await _call(nc, f"STREAM.INFO.{name}", label=f"to tell about stream {name}")
+
+
+async def account(nc: Client) -> dict[str, Any]:
+    """What the account has stored, and how much it may store, as the JetStream API gives it.
+
+    Raises:
+        TopologyError: no JetStream there.
+        Unavailable: no answer.
+    """
+    return await _call(nc, "INFO", label="to tell about the account") or {}
 
 
 async def check(nc: Client, settings: Settings) -> tuple[Change, ...]:
@@ -248,8 +277,9 @@ async def apply_at(url: str, settings: Settings, *, force: bool = False) -> tupl
 async def require(nc: Client, settings: Settings, stages: Iterable[str]) -> None:
     """Refuse to start stages on a broker that lacks what they build on.
 
-    Limits are the operator's; what counts is that every stream exists with its subjects and
-    abilities, and that the stages' consumers deliver as the runner expects.
+    Limits are the operator's, unless accepted requests lose their deadlines by them; what counts is that
+    every stream exists with its subjects and abilities, and that the stages' consumers deliver as the
+    runner expects.
 
     Raises:
         TopologyError: naming every difference and the command that removes it.
@@ -275,9 +305,10 @@ def _matters(change: Change) -> bool:
     if change.severity is Severity.CREATE:
         return True
     if change.what == "consumer":
-        return change.field != "metadata"
+        # One that is paused is an operator's wish; doctor tells it.
+        return change.field not in {"metadata", drift.PAUSED} and change.severity is not Severity.OUTSIDE
     added = change.field == "subjects" and change.severity is Severity.UPDATE
-    return added or change.field in drift.FLAGS
+    return added or change.field in drift.FLAGS or drift.breaks(change)
 
 
 def _of(changes: tuple[Change, ...], what: str, name: str) -> tuple[Change, ...]:
@@ -323,6 +354,8 @@ async def _put_consumer(
     elif any(drift.takes(change, force=force) for change in changes):
         merged = drift.settle(config, present, changes, force=force)
         await _must(nc, subject, {"stream_name": stream, "config": merged, "action": "update"}, label)
+    if any(change.field == drift.PAUSED for change in changes):
+        await _must(nc, f"CONSUMER.PAUSE.{stream}.{name}", {}, label)
 
 
 async def _must(nc: Client, subject: str, body: Any, label: str) -> None:

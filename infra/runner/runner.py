@@ -207,7 +207,7 @@ class Runner:
         except NewerVersion as error:
             if not self._arms(delivery):
                 return await self._park(delivery, str(error))
-            # The deadline needs no field of it: whatever version it is, its answer comes in time.
+            # Neither needs a field of it: whatever version it is, its answer comes in time, and is no surprise.
             address = envelope.address(delivery.msg.subject)
             body = Requested(body=delivery.msg.data)
             what = (body, address.kind, address.request_id)
@@ -263,8 +263,8 @@ class Runner:
         )
 
     def _arms(self, delivery: Delivery) -> bool:
-        """Is this a request, and the stage the one that arms its deadline?"""
-        return self.stage == "fallback" and delivery.msg.subject.startswith("gen.requested.")
+        """Is this a request, and the stage one that arms its deadline or writes down that it was there?"""
+        return self.stage in pipeline.UNFAILING and delivery.msg.subject.startswith("gen.requested.")
 
     async def _park(self, delivery: Delivery, why: str) -> Outcome:
         """A version from the future waits for a newer worker, as long as anybody waits for it."""

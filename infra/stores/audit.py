@@ -14,7 +14,7 @@ from contracts.errors import Unavailable, Unstorable
 from infra.stores import database, sweeper
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.rows import fold
-from stages.audit.fold import Record
+from stages.audit.fold import REPEATED, UNKNOWN, UNREQUESTED, Record
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -128,7 +128,10 @@ def _settle(group: list[_Waiting], error: Exception | None) -> None:
 
 
 def _away(error: Exception) -> Unavailable:
-    return Unavailable(f"the database cannot be written: {_said(error)}")
+    hint = "; the file is damaged: move it away, then run `understudy audit rebuild`"
+    return Unavailable(
+        f"the database cannot be written: {_said(error)}{hint if database.damaged(error) else ''}"
+    )
 
 
 def _said(error: BaseException) -> str:
@@ -152,57 +155,31 @@ async def sweep_forever(application: Application, *, settings: Settings, sink: A
     await sweeper.run(application.wire, sink.engine, settings, log=application.log)
 
 
-_SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "open_since_ms"}]
-
-
-def ls(
-    engine: Engine,
-    *,
-    status: str | None = None,
-    kind: str | None = None,
-    since_ms: int | None = None,
-    limit: int = 100,
-) -> list[dict[str, Any]]:
-    """The latest ``generations`` rows, newest first.
-
-    Args:
-        engine: the database.
-        status: only this status.
-        kind: only this kind.
-        since_ms: only requests from then on, ms since the epoch.
-        limit: rows at most.
-    """
-    asked = GENERATIONS.c.requested_at_ms
-    # Stray events make rows that nobody asked for; `show` has them.
-    query = select(*_SHOWN).where(asked.is_not(None))
-    query = query.order_by(asked.desc(), GENERATIONS.c.request_id.desc()).limit(limit)
-    if status is not None:
-        query = query.where(GENERATIONS.c.status == status)
-    if kind is not None:
-        query = query.where(GENERATIONS.c.kind == kind)
-    if since_ms is not None:
-        query = query.where(GENERATIONS.c.requested_at_ms >= since_ms)
-    with database.reading(engine) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
-
-
 def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
-    """One request's row, its whole record and its log rows; ``None`` for an unknown id."""
+    """The last request with an id: its row, its whole record and all log rows; ``None`` for an unknown id.
+
+    An id that the log had forgotten may have been used again: ``earlier`` has the rows of the requests
+    before, the latest first.  What names no request, and repetitions, come last.
+    """
     with database.reading(engine) as connection:
-        found = (
-            connection.execute(select(GENERATIONS).where(GENERATIONS.c.request_id == request_id))
-            .mappings()
-            .first()
-        )
-        if found is None:
+        query = select(GENERATIONS).where(GENERATIONS.c.request_id == request_id)
+        found = [dict(row) for row in connection.execute(query).mappings()]
+        if not found:
             return None
         logs = connection.execute(
             select(GENERATION_LOGS)
             .where(GENERATION_LOGS.c.request_id == request_id)
             .order_by(GENERATION_LOGS.c.ended_at_ms)
         ).mappings()
+        aside = {UNKNOWN, UNREQUESTED, REPEATED}
+        last, *earlier = sorted(found, key=lambda row: (row["status"] in aside, -row["life_ms"]))
         return {
-            **{name: value for name, value in found.items() if name not in {"record", "open_since_ms"}},
-            "record": msgspec.json.decode(found["record"]),
+            **_shown(last),
+            "record": msgspec.json.decode(last["record"]),
             "logs": [dict(row) for row in logs],
+            "earlier": [_shown(row) for row in earlier],
         }
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in {"record", "open_since_ms"}}

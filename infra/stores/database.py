@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,9 @@ GENERATIONS: Final = Table(
     "generations",
     METADATA,
     Column("request_id", String(64), primary_key=True),
+    # When the broker took the request: an id that was swept may be used again, for another one.
+    # 0: what names no request.
+    Column("life_ms", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", String(16), nullable=False),
     Column("status", String(32), nullable=False),
     Column("origin", String(32)),
@@ -73,6 +77,8 @@ GENERATION_LOGS: Final = Table(
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("request_id", String(64), nullable=False),
+    # Which life of the id it says that it ends; null in rows of the first version that do not tell.
+    Column("life_ms", BigInteger),
     Column("kind", String(16), nullable=False),
     Column("status", String(32), nullable=False),
     Column("origin", String(32), nullable=False),
@@ -100,12 +106,29 @@ GENERATION_LOGS: Final = Table(
     Index("ix_generation_logs_ended", "ended_at_ms"),
 )
 
+ANOMALIES: Final = Table(
+    "anomalies",
+    METADATA,
+    Column("stream", String(32), primary_key=True),
+    Column("stream_created_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(32), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("ix_anomalies_at", "at_ms"),
+)
+
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
-#: Number of the PostgreSQL advisory lock that serialises folds; the next two serialise migrations
-#: and rebuilds.
+#: Number of the PostgreSQL advisory lock that serialises folds; the next ones serialise migrations,
+#: rebuilds and sweeps.
 LOCK: Final = 0x556E6465
 _MIGRATING: Final = 1
 _REBUILDING: Final = 2
+_SWEEPING: Final = 3
+#: The part of an SQLite error code that names its kind.
+_PRIMARY: Final = 0xFF
 #: Execution option of connections that only read.
 _READS: Final = "understudy_reads"
 #: Milliseconds that a writer waits for another one before the database counts as away.
@@ -114,6 +137,10 @@ _PATIENCE_MS: Final = 2_000
 
 class DatabaseError(UnderstudyError):
     """A database that cannot be used as it is; the text says why and what to do."""
+
+
+class Busy(DatabaseError):  # noqa: N818 - names a state
+    """Somebody else is at it."""
 
 
 def url_of(plain: str) -> URL:
@@ -205,6 +232,37 @@ def writing(engine: Engine) -> Generator[Connection]:
         yield connection
 
 
+def remedy(plain: str, error: object) -> str:
+    """What to do about a database that cannot be used.
+
+    Args:
+        plain: its URL.
+        error: what it said.
+    """
+    url = url_of(plain)
+    if url.get_backend_name() != "sqlite":
+        return (
+            "see that the server runs and that the database is there (audit makes tables, not the database: "
+            f"createdb {url.database}), or correct UNDERSTUDY_DATABASE_URL"
+        )
+    if damaged(error):
+        return (
+            f"the file is damaged: move {url.database} away, with its -wal and -shm; audit makes a new one, and "
+            "'understudy audit rebuild' fills it with what the log still has"
+        )
+    return (
+        "the audit stage creates the file, so start the pipeline ('understudy up'), or correct "
+        "UNDERSTUDY_DATABASE_URL"
+    )
+
+
+def damaged(error: object) -> bool:
+    """Does SQLite say that the file is not what it was?"""
+    origin = getattr(error, "orig", None) or error
+    code = getattr(origin, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
@@ -216,16 +274,27 @@ def rebuilding(engine: Engine) -> Generator[None]:
     """Keep a second rebuild out.
 
     Raises:
-        DatabaseError: another one is running.
+        Busy: another one is running.
     """
     with _exclusive(engine, "rebuild", _REBUILDING, wait=False):
         yield
 
 
 @contextmanager
+def sweeping(engine: Engine) -> Generator[None]:
+    """Keep a second sweeper out, whichever process it is in.
+
+    Raises:
+        Busy: another one is at work.
+    """
+    with _exclusive(engine, "sweep", _SWEEPING, wait=False):
+        yield
+
+
+@contextmanager
 def _exclusive(engine: Engine, name: str, number: int, *, wait: bool) -> Generator[None]:
     """Hold a lock that all processes with this database see, and that ends with its holder."""
-    busy = DatabaseError(f"another {name} of this database is running; wait for it to end")
+    busy = Busy(f"another {name} of this database is running; wait for it to end")
     if engine.dialect.name == "sqlite":
         with Path(f"{engine.url.database}.{name}.lock").open("w") as file:
             try:

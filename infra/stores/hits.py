@@ -65,8 +65,10 @@ class Hits:
             await self._flush()
 
     async def _later(self) -> None:
-        await asyncio.sleep(_DELAY_S)
-        await self._flush()
+        # Also what is counted while the last counts are being written.
+        while self._dirty:
+            await asyncio.sleep(_DELAY_S)
+            await self._flush()
 
     async def _flush(self) -> None:
         self._dirty = False
@@ -75,5 +77,8 @@ class Hits:
             async with asyncio.timeout(_PATIENCE_S):
                 await self._wire.publish(self._subject, body, {buckets.TTL: buckets.ttl(_LIFE_S)})
         except (Unavailable, TimeoutError, nats_errors.Error):
-            # Counts are no reason to stop anything; they are whole again with the next ones.
+            # Counts are no reason to stop anything; they are written a little later.
             self._dirty = True
+        except asyncio.CancelledError:
+            self._dirty = True
+            raise

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from nats import errors as nats_errors
 from nats.js import errors as js_errors
-from sqlalchemy import Engine, MetaData, Table, func, select
+from sqlalchemy import Engine, MetaData, Table, exists, func, select
 from sqlalchemy.engine import Connection
 
 from contracts import envelope, pipeline, subjects
 from contracts import events as ev
-from contracts.envelope import Received
+from contracts.envelope import Received, Requested
 from contracts.errors import NewerVersion, Unavailable, Unreadable
 from contracts.outcome import Record as Recorded
 from infra.nats import log as event_log
@@ -140,7 +140,7 @@ def record_of(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -
             row = pipeline.ROW_OF.get(name)
             if row is None or "audit" not in row.consumed_by:
                 return None
-            event = envelope.decode(name, entry.body, entry.headers)
+            event = _decode(name, entry)
     except (Unreadable, NewerVersion, ValueError, msgspec.MsgspecError, RecursionError):
         return None
     received: Received[Any] = Received(
@@ -156,6 +156,16 @@ def record_of(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -
     )
     outcome = audit.handle(received, store_prompts=store_prompts)
     return outcome.row if isinstance(outcome, Recorded) else None
+
+
+def _decode(name: str, entry: event_log.Entry) -> Any:
+    try:
+        return envelope.decode(name, entry.body, entry.headers)
+    except NewerVersion:
+        if name != "requested":
+            raise
+        # As the runner has it: that it was there can be said of any version.
+        return Requested(body=entry.body)
 
 
 def _create(engine: Engine) -> tuple[Table, Table]:
@@ -191,22 +201,27 @@ def _fold(connection: Connection, new: tuple[Table, Table], records: list[Record
 
 
 def _swap(connection: Connection, new: tuple[Table, Table]) -> tuple[int, int, int]:
-    """Exchange rows; how many there are, how many differed, and how many the log does not know."""
+    """Exchange rows; how many ids there are, how many rows differed, how many the log does not know."""
     seen = changed = 0
+    mine, theirs = GENERATIONS.c, new[0].c
+    same = exists().where(theirs.request_id == mine.request_id, theirs.life_ms == mine.life_ms)
+    kept = int(connection.execute(select(func.count()).select_from(GENERATIONS).where(~same)).scalar_one())
     for ids in _pages(connection, new[0]):
         seen += len(ids)
-        fresh = {one.request_id: one for one in rows.stored_records(connection, ids, new[0])}
-        stored = {one.request_id: one for one in rows.stored_records(connection, ids, GENERATIONS)}
-        wanted = {
-            one: record if covers(record, stored.get(one)) else merge(stored[one], record)
-            for one, record in fresh.items()
+        stored = {
+            (one.request_id, one.life_ms): one for one in rows.stored_records(connection, ids, GENERATIONS)
         }
-        differing = [record for one, record in wanted.items() if record != stored.get(one)]
-        rows.put(connection, differing)
+        wanted = dict(stored)
+        for fresh in rows.stored_records(connection, ids, new[0]):
+            life = fresh.request_id, fresh.life_ms
+            had = stored.get(life)
+            wanted[life] = fresh if had is None or covers(fresh, had) else merge(had, fresh)
+        differing = [life for life, record in wanted.items() if record != stored.get(life)]
+        touched = {request_id for request_id, _ in differing}
+        rows.put(connection, [record for (one, _), record in wanted.items() if one in touched])
         changed += len(differing)
         _swap_logs(connection, new[1], ids)
-    unknown = select(func.count()).where(GENERATIONS.c.request_id.not_in(select(new[0].c.request_id)))
-    return seen, changed, int(connection.execute(unknown).scalar_one())
+    return seen, changed, kept
 
 
 def _swap_logs(connection: Connection, new: Table, ids: list[str]) -> None:
@@ -221,23 +236,18 @@ def _swap_logs(connection: Connection, new: Table, ids: list[str]) -> None:
     rows.put_logs(connection, [found for key, found in of(new).items() if old.get(key) != found])
 
 
-def covers(fresh: Record, stored: Record | None) -> bool:
-    """Does the log still hold the whole life of the request that is stored?
+def covers(fresh: Record, stored: Record) -> bool:
+    """Does the log still hold the whole of the life that is stored?
 
-    Requests leave the log before their events, so that a life with its request is whole.  A stored
-    request that is older than the log's is another one with the same id, swept by now.
+    Requests leave the log before their events, so that a life with its request is whole.
     """
-    if stored is None:
-        return True
-    if fresh.asked is None or (stored.end is not None and fresh.end is None):
-        return False
-    return stored.asked is None or stored.asked.order <= fresh.asked.order
+    return fresh.asked is not None and (stored.end is None or fresh.end is not None)
 
 
 def _pages(connection: Connection, table: Table) -> Iterator[list[str]]:
     key, last = table.c.request_id, ""
     while True:
-        query = select(key).where(key > last).order_by(key).limit(rows.CHUNK)
+        query = select(key).where(key > last).distinct().order_by(key).limit(rows.CHUNK)
         ids = [found[0] for found in connection.execute(query)]
         if not ids:
             return

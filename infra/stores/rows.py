@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import RowMapping, Table, func, select
+from sqlalchemy import BigInteger, Integer, RowMapping, String, Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
+from sqlalchemy.types import TypeEngine
 
-from infra.stores.database import GENERATION_LOGS, GENERATIONS
-from stages.audit.fold import Asked, End, Record, merge, open_since_ms, status
+from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS
+from stages.audit.fold import NO_LIFE, Anomaly, Asked, End, Record, Seen, merge, open_since_ms, seen, status
 
 #: Ids asked for in one statement; SQLite takes 32,766 values.
 CHUNK: Final = 1_000
 #: Columns of ``generation_logs`` that say something.
 LOG_COLUMNS: Final = tuple(column.name for column in GENERATION_LOGS.columns if column.name != "id")
 _LOG_KEY: Final = ("request_id", "stream", "stream_created_ms", "sequence")
+_ANOMALY_KEY: Final = ("stream", "stream_created_ms", "sequence")
 #: What a log row may lack while its request has not been read.
 _FILLED: Final = ("prompt", "prompt_hash", "input_hash", "latency_ms")
 _INT_MAX: Final = 2**31 - 1
@@ -25,8 +28,9 @@ _BIGINT_MAX: Final = 2**63 - 1
 _decode: Final = msgspec.json.Decoder(Record).decode
 
 
-def generation_row(record: Record) -> dict[str, Any]:
-    """The ``generations`` row of a record."""
+def generation_row(one: Seen) -> dict[str, Any]:
+    """The ``generations`` row of a life."""
+    record = one.shown
     result: dict[str, Any] = record.end.result if record.end else {}
     meta: dict[str, Any] = result.get("meta", {})
     error: dict[str, Any] = result.get("error") or {}
@@ -35,30 +39,35 @@ def generation_row(record: Record) -> dict[str, Any]:
         error = {"code": trouble.code, "stage": trouble.stage, "message": trouble.message}
     asked, step = record.asked, record.step
     provider, model = _who(result) if record.end else (step and step.provider, step and step.model)
-    began = asked.at_ms if asked else meta.get("requested_at_ms") or (step and step.requested_at_ms)
-    return {
-        "request_id": record.request_id,
-        "kind": record.kind,
-        "status": status(record),
-        "origin": result.get("origin"),
-        "workspace": asked.workspace if asked else (step and step.workspace),
-        "input_hash": asked.input_hash if asked else meta.get("input_hash") or (step and step.input_hash),
-        "prompt_hash": meta.get("prompt_hash") or (step and step.prompt_hash),
-        "prompt_version": _text(meta.get("prompt_version") or (step and step.prompt_version), 64),
-        "attempt": _whole(step.attempt, _INT_MAX) if step else None,
-        "last_event": "result" if record.end else (step.event if step else "requested"),
-        "error_code": error.get("code"),
-        "error_stage": _text(error.get("stage"), 32),
-        "error_message": _text(error.get("message")),
-        "provider": _text(provider, 64),
-        "model": _text(model, 128),
-        "requested_at_ms": _whole(began),
-        "ended_at_ms": record.end.at_ms if record.end else None,
-        "open_since_ms": _whole(open_since_ms(record)),
-        "replay_of": asked.replay_of if asked else meta.get("replay_of") or (step and step.replay_of),
-        "revised_by": _text(record.revision.by, 64) if record.revision else None,
-        "record": msgspec.json.encode(record).decode(),
-    }
+    # Not what a result says about itself: whoever wrote it may have made it up.
+    began = asked.at_ms if asked else (step and step.requested_at_ms)
+    return _fitting(
+        GENERATIONS,
+        {
+            "request_id": record.request_id,
+            "life_ms": record.life_ms,
+            "kind": record.kind,
+            "status": status(record, repeated=one.repeated),
+            "origin": result.get("origin") if asked or step else None,
+            "workspace": asked.workspace if asked else (step and step.workspace),
+            "input_hash": asked.input_hash if asked else meta.get("input_hash") or (step and step.input_hash),
+            "prompt_hash": meta.get("prompt_hash") or (step and step.prompt_hash),
+            "prompt_version": meta.get("prompt_version") or (step and step.prompt_version),
+            "attempt": step.attempt if step else None,
+            "last_event": "result" if record.end else (step.event if step else "requested"),
+            "error_code": error.get("code"),
+            "error_stage": error.get("stage"),
+            "error_message": error.get("message"),
+            "provider": provider,
+            "model": model,
+            "requested_at_ms": began,
+            "ended_at_ms": record.end.at_ms if record.end else None,
+            "open_since_ms": open_since_ms(record),
+            "replay_of": asked.replay_of if asked else meta.get("replay_of") or (step and step.replay_of),
+            "revised_by": record.revision.by if record.revision else None,
+            "record": msgspec.json.encode(one.record).decode(),
+        },
+    )
 
 
 def log_row(request_id: str, end: End, asked: Asked | None) -> dict[str, Any]:
@@ -70,27 +79,52 @@ def log_row(request_id: str, end: End, asked: Asked | None) -> dict[str, Any]:
     began = meta.get("requested_at_ms")
     if began is None and asked is not None:
         began = asked.at_ms
-    return {
-        "request_id": request_id,
-        "kind": result["kind"],
-        "status": result["status"],
-        "origin": result["origin"],
-        "input_hash": meta.get("input_hash") or (asked and asked.input_hash),
-        "prompt": _text(asked.prompt) if asked else None,
-        "prompt_hash": meta.get("prompt_hash"),
-        "latency_ms": _whole(max(0, end.at_ms - began)) if began is not None else None,
-        "error_code": (result.get("error") or {}).get("code"),
-        "provider": _text(provider, 64),
-        "model": _text(model, 128),
-        "attempts": len(result["attempts"]),
-        "prompt_tokens": _whole(tokens.get("prompt"), _INT_MAX),
-        "completion_tokens": _whole(tokens.get("completion"), _INT_MAX),
-        "cost": meta["cost"].get("amount"),
-        "ended_at_ms": end.at_ms,
-        "stream": end.stream,
-        "stream_created_ms": end.created_ms,
-        "sequence": end.sequence,
-    }
+    return _fitting(
+        GENERATION_LOGS,
+        {
+            "request_id": request_id,
+            "life_ms": began or NO_LIFE,
+            "kind": result["kind"],
+            "status": result["status"],
+            "origin": result["origin"],
+            "input_hash": meta.get("input_hash") or (asked and asked.input_hash),
+            "prompt": asked.prompt if asked else None,
+            "prompt_hash": meta.get("prompt_hash"),
+            "latency_ms": max(0, end.at_ms - began) if began is not None else None,
+            "error_code": (result.get("error") or {}).get("code"),
+            "provider": provider,
+            "model": model,
+            "attempts": len(result["attempts"]),
+            "prompt_tokens": tokens.get("prompt"),
+            "completion_tokens": tokens.get("completion"),
+            "cost": meta["cost"].get("amount"),
+            "ended_at_ms": end.at_ms,
+            "stream": end.stream,
+            "stream_created_ms": end.created_ms,
+            "sequence": end.sequence,
+        },
+    )
+
+
+def anomaly_row(record: Record, anomaly: Anomaly) -> dict[str, Any]:
+    """The ``anomalies`` row of a message that contradicts itself."""
+    return _fitting(
+        ANOMALIES,
+        {
+            "stream": anomaly.stream,
+            "stream_created_ms": anomaly.created_ms,
+            "sequence": anomaly.sequence,
+            "kind": anomaly.kind,
+            "request_id": record.request_id,
+            "subject": anomaly.subject,
+            "at_ms": anomaly.at_ms,
+            "detail": anomaly.detail,
+        },
+    )
+
+
+#: One life of one id.
+Life = tuple[str, int]
 
 
 def fold(
@@ -103,33 +137,64 @@ def fold(
     """Merge records into the tables, within the caller's transaction.
 
     Two statements read and write ``generations``, one appends to ``generation_logs``, however many
-    records there are.
+    records there are; a third and a fourth where ids were used again or messages contradict themselves.
     """
-    known: dict[str, Record] = {}
-    ends: dict[tuple[str, int, int], tuple[str, End]] = {}
+    known: dict[Life, Record] = {}
+    ends: dict[tuple[str, int, int], tuple[Life, End]] = {}
+    anomalies: dict[tuple[str, int, int], dict[str, Any]] = {}
     for record in records:
-        known[record.request_id] = (
-            merge(known[record.request_id], record) if record.request_id in known else record
-        )
+        life = record.request_id, record.life_ms
+        plain = record
+        if record.anomaly is not None:
+            found = anomaly_row(record, record.anomaly)
+            anomalies[found["stream"], found["stream_created_ms"], found["sequence"]] = found
+            plain = msgspec.structs.replace(record, anomaly=None)
+        known[life] = merge(known[life], plain) if life in known else plain
         if record.end is not None:
-            # Each result is logged, also one of a swept id that was used again.
-            key = (record.request_id, record.end.created_ms, record.end.sequence)
-            ends[key] = (record.request_id, record.end)
-    for stored in stored_records(connection, list(known), generations):
-        merged = known[stored.request_id] = merge(known[stored.request_id], stored)
+            # Each result is logged, also one that should not be there.
+            ends[record.request_id, record.end.created_ms, record.end.sequence] = life, record.end
+    for stored in stored_records(connection, sorted({life[0] for life in known}), generations):
+        life = stored.request_id, stored.life_ms
+        merged = known[life] = merge(known[life], stored) if life in known else stored
         if stored.end is not None and stored.asked != merged.asked:
             # The request is read after its result: what the log row lacked can be filled in.
-            ends[stored.request_id, stored.end.created_ms, stored.end.sequence] = (
-                stored.request_id,
-                stored.end,
+            ends[stored.request_id, stored.end.created_ms, stored.end.sequence] = life, stored.end
+    put(connection, list(known.values()), generations=generations)
+    _append(
+        connection,
+        logs,
+        [log_row(life[0], end, known[life].asked) for _, (life, end) in sorted(ends.items())],
+    )
+    insert = _insert(connection, ANOMALIES)
+    _write(connection, insert, [anomalies[key] for key in sorted(anomalies)], key=_ANOMALY_KEY, changes=None)
+
+
+def put(connection: Connection, lives: Sequence[Record], *, generations: Table = GENERATIONS) -> None:
+    """Write all lives of some ids as they are, within the caller's transaction.
+
+    Args:
+        connection: the transaction.
+        lives: every life that is known of each of these ids.
+        generations: the table.
+    """
+    of: dict[str, list[Record]] = {}
+    for one in lives:
+        of.setdefault(one.request_id, []).append(one)
+    values: list[dict[str, Any]] = []
+    # In the order of the key, for locality.
+    for request_id in sorted(of):
+        shown = seen(of[request_id])
+        values += [generation_row(each) for each in shown]
+        gone = {each.life_ms for each in of[request_id]} - {each.record.life_ms for each in shown}
+        if gone:
+            key = generations.c
+            connection.execute(
+                delete(generations).where(key.request_id == request_id, key.life_ms.in_(sorted(gone)))
             )
-    _upsert(connection, generations, list(known.values()))
-    _append(connection, logs, [_logged(*ends[key], known) for key in sorted(ends)])
-
-
-def put(connection: Connection, records: Iterable[Record]) -> None:
-    """Write records as they are, whatever is stored; within a transaction that holds the lock."""
-    _upsert(connection, GENERATIONS, list(records))
+    insert = _insert(connection, generations)
+    changed = [column.name for column in generations.columns if not column.primary_key]
+    changes = {name: insert.excluded[name] for name in changed}
+    _write(connection, insert, values, key=("request_id", "life_ms"), changes=changes)
 
 
 def put_logs(connection: Connection, log_rows: list[dict[str, Any]]) -> None:
@@ -147,33 +212,22 @@ def log_key(row: RowMapping) -> tuple[Any, ...]:
     return tuple(row[name] for name in _LOG_KEY)
 
 
-def _logged(request_id: str, end: End, known: dict[str, Record]) -> dict[str, Any]:
-    asked = known[request_id].asked
-    return log_row(request_id, end, asked if asked is not None and end.answers(asked) else None)
-
-
 def stored_records(connection: Connection, ids: Sequence[str], generations: Table) -> Iterator[Record]:
-    """Yield the stored records of these ids."""
+    """Yield every stored life of these ids."""
     for start in range(0, len(ids), CHUNK):
         some = list(ids[start : start + CHUNK])
         # Filled up to a power of two: every length is a statement of its own, and the driver keeps them.
         some += some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))
-        query = select(generations.c.record).where(generations.c.request_id.in_(some))
+        query = select(generations.c.record, generations.c.life_ms).where(generations.c.request_id.in_(some))
         for row in connection.execute(query):
-            yield _decode(row[0])
+            record = _decode(row[0])
+            # Rows of the first version say it in the column alone.
+            same = record.life_ms == row[1]
+            yield record if same else msgspec.structs.replace(record, life_ms=row[1])
 
 
 def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-
-
-def _upsert(connection: Connection, table: Table, records: list[Record]) -> None:
-    # In the order of the key, for locality.
-    values = [generation_row(record) for record in sorted(records, key=lambda each: each.request_id)]
-    insert = _insert(connection, table)
-    changed = [column.name for column in table.columns if not column.primary_key]
-    changes = {name: insert.excluded[name] for name in changed}
-    _write(connection, insert, values, key=("request_id",), changes=changes)
 
 
 def _append(connection: Connection, table: Table, values: list[dict[str, Any]]) -> None:
@@ -189,10 +243,17 @@ def _write(
     values: list[dict[str, Any]],
     *,
     key: tuple[str, ...],
-    changes: dict[str, Any],
+    changes: dict[str, Any] | None,
 ) -> None:
-    if values:
-        connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=changes), values)
+    if not values:
+        return
+    where = {"index_elements": list(key)}
+    statement = (
+        insert.on_conflict_do_nothing(**where)
+        if changes is None
+        else insert.on_conflict_do_update(**where, set_=changes)
+    )
+    connection.execute(statement, values)
 
 
 def _who(result: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -203,11 +264,37 @@ def _who(result: dict[str, Any]) -> tuple[str | None, str | None]:
     return attempts[-1]["provider"], attempts[-1]["model"]
 
 
-def _text(value: str | None, size: int | None = None) -> str | None:
-    """Text that both databases take: PostgreSQL has no NUL, and refuses what is longer than declared."""
-    return value[:size].replace("\x00", "\ufffd") if value is not None else None
+def _fitting(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose every value its column can hold, on both databases, whatever the wire brought."""
+    fits = _FITS[table.name]
+    return {name: None if value is None else fits[name](value) for name, value in row.items()}
 
 
-def _whole(value: int | None, largest: int = _BIGINT_MAX) -> int | None:
-    """A number that its column can hold; what the wire brings may be any."""
-    return max(-largest, min(largest, value)) if value is not None else None
+def _fit(column: TypeEngine[Any]) -> Callable[[Any], Any]:
+    match column:
+        case BigInteger():
+            return partial(_whole, _BIGINT_MAX)
+        case Integer():
+            return partial(_whole, _INT_MAX)
+        case String():
+            return partial(_text, column.length)
+        case _:
+            return lambda value: value
+
+
+def _whole(most: int, value: int) -> int:
+    return value if -most <= value <= most else max(-most, min(most, value))
+
+
+def _text(size: int | None, value: str) -> str:
+    # PostgreSQL refuses what is longer than declared; it has no NUL, and neither has UTF-8 half a surrogate pair.
+    text = value if size is None else value[:size]
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\x00", "\ufffd")
+
+
+_FITS: Final = {
+    table.name: {column.name: _fit(column.type) for column in table.columns}
+    for table in (GENERATIONS, GENERATION_LOGS, ANOMALIES)
+}

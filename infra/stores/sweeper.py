@@ -1,8 +1,9 @@
 """Which finished work leaves the log when its streams fill up?
 
 First the head is cut off both streams, one call each: everything before the oldest request that is
-not done.  Only if that is not enough, because an old request holds the head, finished requests
-behind it go message by message.  docs/adr/0003 has the figures, and why not by subject.
+not done.  What a request that is cut off leaves behind the cut goes message by message.  Only if that is
+not enough, because an old request holds the head, finished requests behind it go message by message too.
+docs/adr/0003 has the figures, and why not by subject.
 
 A request is done when audit has its result's row, when that was long enough ago for late stages to
 have noticed, and when audit has acknowledged everything up to then.  Its id is free again afterwards:
@@ -15,26 +16,31 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, exists, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from contracts import pipeline, subjects
 from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import log as event_log
 from infra.nats.drift import BUDGET_KEY
+from infra.nats.lookup import said_nothing
+from infra.stores import anomalies, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
+from stages.audit.fold import REPEATED
 
 if TYPE_CHECKING:
+    from nats.aio.msg import Msg
     from structlog.typing import FilteringBoundLogger
 
     from infra.nats.log import Entry
     from infra.nats.wire import Wire
     from infra.settings import Settings
+    from infra.stores.anomalies import Anomalies
 
 #: Share of a stream's byte limit above which the sweeper starts, and at which it stops.
 START_ABOVE: Final = 0.8
@@ -53,8 +59,14 @@ _PASSED: Final = {
 #: The request goes before its events: what is left of a life without its ``requested`` is no request.
 _ORDER: Final = (pipeline.REQUESTS, pipeline.EVENTS)
 _ROUNDS: Final = 5
+#: How far back each look searches for anomalies, ms.
+_TELL_MS: Final = 3_600_000
 _PAGE: Final = 256
 _AT_ONCE: Final = 16
+#: Ids that are looked up in one call; the broker answers with up to 1024 messages.
+_IDS: Final = 32
+#: Requests that one cut parts from their events at most.
+_STRADDLING: Final = 2_000
 #: Requests asked about in the log because audit cannot tell whether they are open.
 _DOUBTS: Final = 500
 #: JetStream error: there is no message with this sequence.
@@ -66,7 +78,7 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Messages deleted from both streams.
     messages: int = 0
-    #: How many of them were deleted one by one.
+    #: How many of them went message by message, because an old request holds the head.
     one_by_one: int = 0
     #: Fullest stream's share of its limit, before and after.
     before: float
@@ -120,7 +132,10 @@ async def sweep_once(
     messages = 0
     for _ in range(_ROUNDS):
         cut_ms = await look.cut_ms(streams)
-        gone = sum([await look.cut_head(streams[name], cut_ms) for name in _ORDER])
+        whole_ms, ids = await look.straddling(cut_ms)
+        gone = await look.cut_head(streams[pipeline.REQUESTS], whole_ms)
+        gone += await look.forget(ids, streams)
+        gone += await look.cut_head(streams[pipeline.EVENTS], cut_ms)
         messages += gone
         streams = await _streams(wire)
         if not gone or _fullest(streams) <= STOP_BELOW:
@@ -138,13 +153,19 @@ async def sweep_once(
 
 
 async def run(wire: Wire, engine: Engine, settings: Settings, *, log: FilteringBoundLogger) -> None:
-    """Look again and again; a look that fails is told and repeated."""
+    """Look again and again, one copy of audit at a time; a look that fails is told and repeated."""
     # A worker that lost its result to another one has noticed by then, or lost its lease.
     settle_ms = round(settings.ack_wait * 3000)
+    told: dict[str, int] = {}
     while True:
         await asyncio.sleep(settings.audit.sweep_every)
+        now_ms = round(time.time() * 1000)
         try:
-            swept = await sweep_once(wire, engine, settle_ms=settle_ms, now_ms=round(time.time() * 1000))
+            async with _alone(engine):
+                swept = await sweep_once(wire, engine, settle_ms=settle_ms, now_ms=now_ms)
+                found = await look_for_anomalies(wire, engine, now_ms=now_ms)
+        except database.Busy:
+            continue
         except (UnderstudyError, SQLAlchemyError) as error:
             log.warning("sweep put off", problem=f"{type(error).__name__}: {error}".splitlines()[0])
             continue
@@ -152,6 +173,34 @@ async def run(wire: Wire, engine: Engine, settings: Settings, *, log: FilteringB
             log.warning("streams are filling up with unfinished work", **msgspec.structs.asdict(swept))
         elif swept.before > START_ABOVE:
             log.info("swept", **msgspec.structs.asdict(swept))
+        if any(count > told.get(kind, 0) for kind, count in found.counts.items()):
+            log.warning("anomalies in the log", **found.counts, request_ids=list(found.ids))
+        told = found.counts
+
+
+@asynccontextmanager
+async def _alone(engine: Engine) -> AsyncGenerator[None]:
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, database.sweeping(engine))
+        yield
+
+
+async def look_for_anomalies(wire: Wire, engine: Engine, *, now_ms: int) -> Anomalies:
+    """What came within the last hour and is not what it says.
+
+    Raises:
+        Unavailable: the broker does not answer.
+        sqlalchemy.exc.SQLAlchemyError: nor does the database.
+    """
+    stream = await _api(wire, f"STREAM.INFO.{pipeline.REQUESTS}")
+    consumer = await _api(wire, f"CONSUMER.INFO.{pipeline.REQUESTS}.audit")
+    return await asyncio.to_thread(
+        anomalies.find,
+        engine,
+        now_ms=now_ms,
+        log_since_ms=anomalies.log_since_ms(stream, consumer),
+        since_ms=now_ms - _TELL_MS,
+    )
 
 
 class _Look:
@@ -185,6 +234,63 @@ class _Look:
         bounds += [at_ms for at_ms in (undone, await self._reopened(min(heads))) if at_ms is not None]
         return min(bounds) - self._skew_ms
 
+    async def straddling(self, cut_ms: int) -> tuple[int, list[str]]:
+        """Where to cut REQUESTS, and which ids would leave something behind the cut.
+
+        An id of which a result or a timer is left is taken again and not answered, since the broker has
+        both; one of which a repetition of its request is left is not taken as a new request.  So what is
+        left goes message by message, and no more requests are cut off than that can be done for.
+
+        Returns:
+            ms since the epoch, and ids.
+        """
+        heads = [head async for head in self._heads()]
+        whole_ms, lives = await asyncio.to_thread(self._straddling, cut_ms, min(heads, default=cut_ms))
+        ids: list[str] = []
+        for start in range(0, len(lives), _AT_ONCE):
+            some = lives[start : start + _AT_ONCE]
+            owners = await asyncio.gather(*(event_log.owner(self._wire, each[0]) for each in some))
+            # Only the request that has ended: an operator may have purged it, and somebody asked again.
+            ids += [
+                each[0]
+                for each, owner in zip(some, owners, strict=True)
+                if owner is not None and owner.time_ms == each[1]
+            ]
+        return whole_ms, ids
+
+    def _straddling(self, cut_ms: int, head_ms: int) -> tuple[int, list[tuple[str, int]]]:
+        row, again = GENERATIONS.c, GENERATIONS.alias().c
+        late = (
+            select(row.request_id, row.requested_at_ms)
+            .where(row.ended_at_ms >= cut_ms, row.requested_at_ms.between(head_ms, cut_ms - 1))
+            .order_by(row.requested_at_ms)
+            .limit(_STRADDLING + 1)
+        )
+        with reading(self._engine) as connection:
+            found = [(each[0], each[1]) for each in connection.execute(late)]
+            whole_ms = found[_STRADDLING][1] if len(found) > _STRADDLING else cut_ms
+            # The first request still stood there when it was repeated.
+            repeated = select(row.request_id, row.requested_at_ms).where(
+                row.requested_at_ms.between(head_ms, whole_ms - 1),
+                row.status != REPEATED,
+                exists().where(
+                    again.request_id == row.request_id, again.life_ms >= whole_ms, again.status == REPEATED
+                ),
+            )
+            lives = {(each[0], each[1]) for each in connection.execute(repeated)}
+        return whole_ms, sorted(lives | {each for each in found if each[1] < whole_ms})
+
+    async def forget(self, ids: list[str], streams: dict[str, _Stream]) -> int:
+        """Delete what the log had about some ids, their requests first; how many messages.
+
+        What came after the look at the streams stays: it may be a new request with an id that is free now.
+        """
+        gone = 0
+        for start in range(0, len(ids), _IDS):
+            for stream in _ORDER:
+                gone += await self._forget(streams[stream], ids[start : start + _IDS])
+        return gone
+
     async def cut_head(self, stream: _Stream, cut_ms: int) -> int:
         """Delete what is older than a time; how many messages."""
         if cut_ms <= 0:
@@ -196,7 +302,11 @@ class _Look:
         return await self._purge(stream.name, seq=keep) if keep > stream.first else 0
 
     async def pick(self, name: str, streams: dict[str, _Stream]) -> int:
-        """Delete the messages of done requests one by one, from the head on; how many."""
+        """Delete done requests one by one, from the head of a stream on; how many messages.
+
+        Each goes whole, its ``requested`` first: an id whose result alone is left would be taken again, and
+        its new request would get no result, since the broker has one.
+        """
         events = streams[pipeline.EVENTS]
         floor = await self._floor(streams[name])
         gone = 0
@@ -205,17 +315,33 @@ class _Look:
             stream = (await _streams(self._wire))[name]
             need = math.ceil(stream.messages * stream.excess)
             chosen = [each for each in page if _id(each) in done][: min(need, ONE_BY_ONE - gone)]
-            if name == pipeline.EVENTS:
-                owners = {(each.subject.split(".")[2], _id(each)) for each in chosen}
-                for kind, request_id in sorted(owners):
-                    subject = subjects.gen("requested", kind, request_id)
-                    gone += await self._purge(pipeline.REQUESTS, filter=subject)
-            for start in range(0, len(chosen), _AT_ONCE):
-                some = chosen[start : start + _AT_ONCE]
-                gone += sum(await asyncio.gather(*(self._delete(each) for each in some)))
+            gone += await self.forget(sorted({_id(each) for each in chosen}), streams)
             if need <= len(chosen) or gone >= ONE_BY_ONE:
                 break
         return gone
+
+    async def _forget(self, stream: _Stream, ids: list[str]) -> int:
+        gone = 0
+        wanted = [subject for one in ids for subject in (subjects.whole_life(one), f"gen.timer.*.{one}.*")]
+        while True:
+            found: list[int] = []
+
+            def collect(msg: Msg, found: list[int] = found) -> bool:
+                headers = msg.headers or {}
+                if "Nats-Sequence" not in headers:
+                    return True
+                found.append(int(headers["Nats-Sequence"]))
+                return False
+
+            # The last message of each subject: what was asked twice comes up in the next round.
+            query = msgspec.json.encode({"multi_last": wanted, "up_to_seq": stream.last})
+            end = await self._wire.call(f"$JS.API.DIRECT.GET.{stream.name}", query, collect=collect)
+            said_nothing(end)
+            if not found:
+                return gone
+            for start in range(0, len(found), _AT_ONCE):
+                some = found[start : start + _AT_ONCE]
+                gone += sum(await asyncio.gather(*(self._delete(stream.name, each) for each in some)))
 
     async def _heads(self) -> AsyncIterator[int]:
         for name in _ORDER:
@@ -228,8 +354,10 @@ class _Look:
         async for page in self._pages(pipeline.REQUESTS, sys.maxsize):
             for entry in page:
                 with suppress(subjects.SubjectError):
-                    request_id = subjects.parse(entry.subject).request_id
-                    return await asyncio.to_thread(self._knows, request_id)
+                    address = subjects.parse(entry.subject)
+                    # Audit writes nothing down about an id that no request can have.
+                    if address.event == "requested" and address.acceptable:
+                        return await asyncio.to_thread(self._knows, address.request_id)
             break
         return True
 
@@ -262,7 +390,7 @@ class _Look:
         """When the oldest request came that has no result, or one of just now."""
         row = GENERATIONS.c
         opened = select(func.min(row.open_since_ms)).where(
-            row.open_since_ms >= since_ms, row.ended_at_ms.is_(None)
+            row.open_since_ms >= since_ms, row.status != REPEATED
         )
         fresh = select(func.min(row.requested_at_ms)).where(
             row.requested_at_ms >= since_ms, row.ended_at_ms > self._ended_before_ms
@@ -272,9 +400,9 @@ class _Look:
         return min((at_ms for at_ms in found if at_ms is not None), default=None)
 
     async def _reopened(self, since_ms: int) -> int | None:
-        """When the oldest request came whose id had been swept, used again, and has no result since.
+        """When the oldest request came whose id had been swept, used again, and that no stage has taken up.
 
-        A late duplicate looks the same to audit; but then the log still has the result.
+        A duplicate looks the same to audit; but then the log still has the result, or the request is open.
         """
         doubts = await asyncio.to_thread(self._doubts, since_ms)
         for request_id, at_ms in doubts:
@@ -287,7 +415,7 @@ class _Look:
         row = GENERATIONS.c
         query = (
             select(row.request_id, row.open_since_ms)
-            .where(row.open_since_ms >= since_ms, row.ended_at_ms.is_not(None))
+            .where(row.open_since_ms >= since_ms, row.status == REPEATED)
             .order_by(row.open_since_ms)
             .limit(_DOUBTS)
         )
@@ -295,17 +423,14 @@ class _Look:
             return [(found[0], found[1]) for found in connection.execute(query)]
 
     def _done(self, ids: set[str], events: _Stream) -> set[str]:
-        """Those whose result has its log row and still stands in the log, and that nobody asked again."""
+        """Those whose result has its log row and still stands in the log, and that nobody asked since."""
         log, row = GENERATION_LOGS.c, GENERATIONS.c
-        query = (
-            select(log.request_id)
-            .join(GENERATIONS, row.request_id == log.request_id)
-            .where(
-                log.request_id.in_(sorted(ids)),
-                log.sequence.between(events.first, events.last),
-                log.ended_at_ms <= self._ended_before_ms,
-                row.open_since_ms.is_(None),
-            )
+        since = exists().where(row.request_id == log.request_id, row.open_since_ms > log.ended_at_ms)
+        query = select(log.request_id).where(
+            log.request_id.in_(sorted(ids)),
+            log.sequence.between(events.first, events.last),
+            log.ended_at_ms <= self._ended_before_ms,
+            ~since,
         )
         with reading(self._engine) as connection:
             return {found[0] for found in connection.execute(query)}
@@ -314,9 +439,9 @@ class _Look:
         """Delete messages below ``seq``, or of a ``filter``; how many."""
         return int((await _api(self._wire, f"STREAM.PURGE.{stream}", what))["purged"])
 
-    async def _delete(self, entry: Entry) -> int:
-        call = f"STREAM.MSG.DELETE.{entry.stream}"
-        answer = await _api(self._wire, call, {"seq": entry.sequence, "no_erase": True}, unless=_NO_MESSAGE)
+    async def _delete(self, stream: str, sequence: int) -> int:
+        call = f"STREAM.MSG.DELETE.{stream}"
+        answer = await _api(self._wire, call, {"seq": sequence, "no_erase": True}, unless=_NO_MESSAGE)
         return int("error" not in answer)
 
 

@@ -3,10 +3,14 @@
 A record is a join semilattice: merging is idempotent, commutative and associative, so that events
 may be folded in any order and any number of times.  Each section carries the order by which the
 better of two is chosen.  docs/adr/0003 says why.
+
+An id that the log has forgotten may be used again: it then names another request.  What tells the two
+apart is when the broker took them, which every event that leads to a result says: a *life* of the id.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -19,9 +23,12 @@ PENDING: Final = "pending"
 RUNNING: Final = "running"
 #: Only stray events are known: nobody asked, as far as the log says.
 UNKNOWN: Final = "unknown"
-
-#: The broker's times of one message reach us rounded in two ways that differ by this much.
-_ROUNDING_MS: Final = 1
+#: There is a result, and no request that it answers: whoever wrote it, it counts for nothing.
+UNREQUESTED: Final = "unrequested"
+#: Asked again with the id of an earlier request; nothing says that it became a request of its own.
+REPEATED: Final = "repeated"
+#: The life of what names no request.
+NO_LIFE: Final = 0
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +115,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """From ``result``: there is one as long as the log keeps it."""
+    """From ``result``: one of each life, as long as nobody forges another one."""
 
     stream: str
     created_ms: int
@@ -121,11 +128,6 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     def order(self) -> tuple[int, ...]:
         """The earliest wins."""
         return (-self.at_ms, -self.created_ms, -self.sequence)
-
-    def answers(self, asked: Asked) -> bool:
-        """Is this the end of that request, not of an earlier one that had the same id?"""
-        began = self.result["meta"].get("requested_at_ms")
-        return began is None or abs(began - asked.at_ms) <= _ROUNDING_MS
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,14 +144,29 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         return (self.at_ms, self.sequence)
 
 
+class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that says of itself what cannot be."""
+
+    #: ``source`` or ``identity``.
+    kind: str
+    stream: str
+    created_ms: int
+    sequence: int
+    at_ms: int
+    subject: str
+    #: What contradicts what.
+    detail: str
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the log says about one request."""
 
     request_id: str
     kind: str
-    #: When somebody last asked with this id, and when a result was last given, ms since the epoch.
-    last_asked_ms: int | None = None
-    last_end_ms: int | None = None
+    #: When the broker took the request, ms since the epoch: which life of the id it is.
+    life_ms: int = NO_LIFE
+    #: What is wrong with the one message that this was made of; not a part of what is known.
+    anomaly: Anomaly | None = None
     asked: Asked | None = None
     step: Step | None = None
     trouble: Trouble | None = None
@@ -178,14 +195,13 @@ def merge(one: Record, other: Record) -> Record:
     Raises:
         ValueError: for records of different requests.
     """
-    if one.request_id != other.request_id:
-        raise ValueError(f"records of {one.request_id!r} and {other.request_id!r} cannot be merged")
+    if (one.request_id, one.life_ms) != (other.request_id, other.life_ms):
+        raise ValueError(f"records of {_name(one)} and {_name(other)} cannot be merged")
     asked = _better(one.asked, other.asked)
     return Record(
         request_id=one.request_id,
         kind=asked.kind if asked else _kind(one, other),
-        last_asked_ms=_later(one.last_asked_ms, other.last_asked_ms),
-        last_end_ms=_later(one.last_end_ms, other.last_end_ms),
+        life_ms=one.life_ms,
         asked=asked,
         step=_better(one.step, other.step),
         trouble=_better(one.trouble, other.trouble),
@@ -195,10 +211,8 @@ def merge(one: Record, other: Record) -> Record:
     )
 
 
-def _later(one: int | None, other: int | None) -> int | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return max(one, other)
+def _name(one: Record) -> str:
+    return f"{one.request_id!r} of {one.life_ms}"
 
 
 def _kind(one: Record, other: Record) -> str:
@@ -206,31 +220,83 @@ def _kind(one: Record, other: Record) -> str:
     return str(end.result["kind"]) if end else min(one.kind, other.kind)
 
 
-def status(record: Record) -> str:
+def status(record: Record, *, repeated: bool = False) -> str:
     """The result's status; until then ``running`` once a stage has taken it up, else ``pending``.
 
     What is known from stray events alone is ``unknown``: a cancellation of an id that nobody asked
-    for, a dead letter about junk.
+    for, a dead letter about junk.  A result alone is ``unrequested``.
+
+    Args:
+        record: one life.
+        repeated: another life of the id came before it, and no stage has taken this one up.
     """
     if record.end is not None:
-        return str(record.end.result["status"])
+        known = record.asked is not None or record.step is not None
+        return str(record.end.result["status"]) if known else UNREQUESTED
     if record.step is not None:
         return RUNNING
     if record.asked is None:
         return UNKNOWN
+    if repeated:
+        return REPEATED
     failed = record.trouble is not None and record.trouble.stream != pipeline.DEAD
     return RUNNING if failed else PENDING
 
 
 def open_since_ms(record: Record) -> int | None:
-    """When the request came that has no result yet; ``None``: none is open.
+    """When the request came that has no result yet; ``None``: it has one, or nobody asked."""
+    if record.end is not None:
+        return None
+    if record.asked is not None:
+        return record.asked.at_ms
+    return record.step.requested_at_ms if record.step is not None else None
 
-    After a result it is a late duplicate, or a new request whose id the log had forgotten: only the
-    log can tell.
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One life as it is shown: with what names no request and belongs to it by its time."""
+
+    record: Record
+    shown: Record
+    repeated: bool
+
+
+def seen(lives: Sequence[Record]) -> list[Seen]:
+    """All lives of one id, in the order of their beginnings, as they are shown.
+
+    A failure before there was a brief, a revision and a letter name no request: each belongs to the
+    life in which it came.  Of those who asked again without becoming a request only the last is kept.
+
+    Args:
+        lives: everything that is known about the id; what names no request has a life of its own.
     """
-    if record.last_asked_ms is None:
-        return None if record.step is None or record.end is not None else record.step.requested_at_ms
-    if record.end is None:
-        return record.asked.at_ms if record.asked is not None else record.last_asked_ms
-    ended = record.last_end_ms is not None and record.last_end_ms >= record.last_asked_ms
-    return None if ended else record.last_asked_ms
+    ordered = sorted(lives, key=lambda each: each.life_ms)
+    stray = next((each for each in ordered if each.life_ms == NO_LIFE), None)
+    ordered = [each for each in ordered if each.life_ms != NO_LIFE]
+    first = next((n for n, each in enumerate(ordered) if each.asked or each.step), len(ordered))
+    again = [each for each in ordered[first + 1 :] if each.step is None and each.end is None]
+    real = [each for each in ordered if each not in again]
+    found = [Seen(record=each, shown=each, repeated=True) for each in again[-1:]]
+    for index, each in enumerate(real):
+        began = each.life_ms if index else 0
+        ended = real[index + 1].life_ms if index + 1 < len(real) else None
+        shown = each if stray is None else merge(each, _within(stray, each, began, ended))
+        found.append(Seen(record=each, shown=shown, repeated=False))
+    if stray is not None:
+        found.append(Seen(record=stray, shown=stray, repeated=False))
+    return sorted(found, key=lambda each: each.record.life_ms)
+
+
+def _within(stray: Record, life: Record, began_ms: int, ended_ms: int | None) -> Record:
+    def mine(section: Section | None) -> Section | None:
+        if section is None or section.at_ms < began_ms:
+            return None
+        return section if ended_ms is None or section.at_ms < ended_ms else None
+
+    return Record(
+        request_id=life.request_id,
+        kind=life.kind,
+        life_ms=life.life_ms,
+        trouble=mine(stray.trouble),
+        evidence=mine(stray.evidence),
+        revision=mine(stray.revision),
+    )

@@ -10,7 +10,8 @@ from contracts import events as ev
 from contracts import fingerprint, outcome, pipeline, request, subjects
 from contracts.envelope import Received, Requested, Scheduled
 from contracts.errors import ErrorCode
-from stages.audit.fold import Asked, End, Evidence, Record, Revision, Step, Trouble
+from stages.audit import trust
+from stages.audit.fold import NO_LIFE, Asked, End, Evidence, Record, Revision, Step, Trouble
 
 #: Results above this many bytes are kept without their content.
 MAX_RESULT: Final = 64 * 1024
@@ -19,6 +20,8 @@ MAX_TEXT: Final = 16_000
 #: Bytes of canonical parameters that are kept; larger schemas are kept as their hash.
 MAX_PARAMETERS: Final = 16 * 1024
 
+#: What a body says may be any number.
+_LATEST_MS: Final = 2**63 - 1
 _RANK: Final = {"context_built": 1, "drafted": 2, "structured": 3, "invalid": 4}
 _REQUESTED: Final = "gen.requested."
 
@@ -41,13 +44,14 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
     match event:
         case Requested():
             changes = {
+                "life_ms": received.time_ms,
                 "asked": _asked(received, event.body, store_prompts=store_prompts),
-                "last_asked_ms": received.time_ms,
             }
         case ev.ContextBuilt() | ev.Drafted() | ev.Structured():
-            changes = {"step": _step(received, event)}
+            changes = {"life_ms": event.brief.requested_at_ms, "step": _step(received, event)}
         case ev.Invalid():
             changes = {
+                "life_ms": event.brief.requested_at_ms,
                 "step": _step(received, event),
                 "trouble": _trouble(
                     received, ErrorCode.GEN_SCHEMA_INVALID, "validate-repair", "; ".join(event.errors)
@@ -56,19 +60,20 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
             }
         case ev.Failed():
             changes = {
+                "life_ms": event.brief.requested_at_ms if event.brief else NO_LIFE,
                 "trouble": _trouble(received, event.code, event.stage, event.message),
                 "evidence": _evidence(received, event.evidence),
             }
         case ev.DeadLetter():
             unread = _unread(received, event)
             changes = {
+                "life_ms": unread.at_ms if unread else NO_LIFE,
                 "asked": unread,
-                "last_asked_ms": unread.at_ms if unread else None,
                 "trouble": _trouble(received, event.code, event.stage, event.reason),
                 "evidence": _evidence(received, event.evidence),
             }
         case ev.Result():
-            changes = {"end": _end(received, event), "last_end_ms": received.time_ms}
+            changes = {"life_ms": event.meta.requested_at_ms or NO_LIFE, "end": _end(received, event)}
         case ev.Revised():
             changes = {
                 "revision": Revision(
@@ -82,7 +87,11 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
             return outcome.Emit()
         case _:
             raise TypeError(f"audit does not take {received.name}")
-    return outcome.Record(row=Record(request_id=received.request_id, kind=received.kind, **changes))
+    changes["life_ms"] = max(NO_LIFE, min(_LATEST_MS, changes.get("life_ms", NO_LIFE)))
+    record = Record(
+        request_id=received.request_id, kind=received.kind, anomaly=trust.anomaly(received), **changes
+    )
+    return outcome.Record(row=record)
 
 
 def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> Asked:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
-from contracts.budget import Cap, Hold, Refusal, Reserve, Settle, Spent
+from contracts.budget import Account, Cap, Hold, Refusal, Reserve, Settle, Spent
 from contracts.errors import Unavailable
 from infra.nats import accounts as module
 from infra.nats import topology
@@ -186,3 +186,12 @@ async def test_an_account_that_cannot_be_read_stops_nobody_for_ever(nats_url: st
         await process.reserve("r1:1", 1)
     with pytest.raises(msgspec.DecodeError):
         await process.settle("r1:1", 1)
+
+
+async def test_an_account_remembers_the_processes_that_wrote_last_alone(start: Start, nats_url: str) -> None:
+    process = await start(nats_url)
+    account = Account(writes={f"p{n}": n for n in range(500)})
+    await process.wire.publish(module.PREFIX + NAME, msgspec.json.encode(account))
+    assert await process.reserve("r:1", 10) is None
+    (kept,) = await module.current(process.wire, 100_000)
+    assert (len(kept.account.writes), "p499" in kept.account.writes) == (64, True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
@@ -21,13 +24,13 @@ MIGRATE = "import sys; from infra.stores import database as d; d.migrate(d.engin
 
 
 def test_a_new_database_has_no_tables_and_asking_creates_none(database_url: str) -> None:
-    assert database.migration_state(database_url) == "has no tables, wants 0001"
-    assert database.migration_state(database_url) == "has no tables, wants 0001"
+    assert database.migration_state(database_url) == "has no tables, wants 0002"
+    assert database.migration_state(database_url) == "has no tables, wants 0002"
 
 
 def test_asking_about_a_missing_sqlite_file_does_not_create_it(tmp_path: Path) -> None:
     file = tmp_path / "none" / "audit.db"
-    assert database.migration_state(f"sqlite:///{file}") == "has no tables, wants 0001"
+    assert database.migration_state(f"sqlite:///{file}") == "has no tables, wants 0002"
     assert not file.parent.exists()
 
 
@@ -49,6 +52,35 @@ def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) 
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, database.METADATA) == []
     assert {"generations", "generation_logs"} <= set(inspect(engine).get_table_names())
+
+
+def test_rows_of_the_first_version_become_lives(database_url: str) -> None:
+    engine = database.engine_of(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    lines = [("r-1", {"asked": {"at_ms": 7}}), ("r-2", {"step": {"requested_at_ms": 8}}), ("nobody", {})]
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for request_id, record in lines:
+            connection.execute(
+                text(
+                    "INSERT INTO generations (request_id, kind, status, record) VALUES (:id, 'layout', 'success', :as)"
+                ),
+                {"id": request_id, "as": json.dumps(record)},
+            )
+        connection.execute(
+            text(
+                "INSERT INTO generation_logs (request_id, kind, status, origin, attempts, ended_at_ms, latency_ms, "
+                "stream, stream_created_ms, sequence) VALUES ('r-1', 'layout', 'success', 'live', 1, 57, 50, 'E', 1, 1)"
+            )
+        )
+    database.migrate(engine)
+    with database.reading(engine) as connection:
+        found = connection.execute(text("SELECT request_id, life_ms FROM generations ORDER BY 2")).all()
+        ended = connection.execute(text("SELECT life_ms FROM generation_logs")).scalar()
+    assert ([tuple(row) for row in found], ended) == ([("nobody", 0), ("r-1", 7), ("r-2", 8)], 7)
+    engine.dispose()
 
 
 def test_tables_of_a_newer_release_are_left_alone(engine: Engine, database_url: str) -> None:

@@ -16,6 +16,7 @@ from contracts.errors import ErrorCode, Unavailable, Unstorable
 from infra.settings import load
 from infra.stores import audit, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
+from infra.stores.listing import Filter, ls
 from stages.audit.fold import Record
 from tests.broker.audit_fixtures import (
     BACKENDS,
@@ -49,6 +50,7 @@ async def test_a_finished_request_has_one_complete_row_in_each_table(engine: Eng
     del log["id"]
     assert log == {
         "request_id": "r-1",
+        "life_ms": START_MS,
         "kind": "layout",
         "status": "success",
         "origin": "scripted",
@@ -85,12 +87,10 @@ async def test_any_order_repetition_and_grouping_gives_the_same_rows(engine: Eng
 
 async def test_a_request_read_after_its_result_completes_the_log_row(engine: Engine) -> None:
     asked, *rest = life()
-    bare = msgspec.structs.replace(
-        rest[6], event=stand_in("r-1", ErrorCode.GEN_TIMEOUT, requested_at_ms=None)
-    )
+    bare = msgspec.structs.replace(rest[6], event=stand_in("r-1", ErrorCode.GEN_TIMEOUT))
     await _add(engine, records([bare]))
     (log,) = rows_of(engine, GENERATION_LOGS)
-    assert (log["prompt"], log["input_hash"], log["latency_ms"]) == (None, None, None)
+    assert (log["prompt"], log["input_hash"], log["latency_ms"]) == (None, None, 70)
     await _add(engine, records([asked]))
     (log,) = rows_of(engine, GENERATION_LOGS)
     assert log["prompt"] == "a forest with three coins"
@@ -100,10 +100,10 @@ async def test_a_request_read_after_its_result_completes_the_log_row(engine: Eng
 
 async def test_a_later_duplicate_changes_neither_row(engine: Engine) -> None:
     await _add(engine, records(life()))
-    before = audit.ls(engine), rows_of(engine, GENERATION_LOGS)
+    before = ls(engine).rows, rows_of(engine, GENERATION_LOGS)
     duplicate = received(b'{"prompt":"another"}', sequence=50, at_ms=START_MS + 500, kind="plot")
     await _add(engine, records([duplicate]))
-    assert (audit.ls(engine), rows_of(engine, GENERATION_LOGS)) == before
+    assert (ls(engine).rows, rows_of(engine, GENERATION_LOGS)) == before
 
 
 async def test_a_duplicate_read_before_the_request_does_not_enter_the_log_row(engine: Engine) -> None:
@@ -115,12 +115,39 @@ async def test_a_duplicate_read_before_the_request_does_not_enter_the_log_row(en
     assert log["prompt"] == "a forest with three coins"
 
 
-async def test_an_id_used_again_after_sweeping_gets_its_own_log_row(engine: Engine) -> None:
+async def test_an_id_used_again_after_sweeping_gets_its_own_rows(engine: Engine) -> None:
+    again = records(life(first=101, at_ms=START_MS + 10**9))
     await _add(engine, records(life()))
-    await _add(engine, records(life(first=101, at_ms=START_MS + 10**9)))
+    first = rows_of(engine, GENERATIONS)
+    await _add(engine, again[:1])
+    assert [row["status"] for row in ls(engine).rows] == ["success"]
+    await _add(engine, again[1:])
     assert [row["sequence"] for row in rows_of(engine, GENERATION_LOGS)] == [7, 107]
-    (row,) = rows_of(engine, GENERATIONS)
-    assert row["requested_at_ms"] == START_MS
+    assert {row["prompt"] for row in rows_of(engine, GENERATION_LOGS)} == {"a forest with three coins"}
+    rows = sorted(rows_of(engine, GENERATIONS), key=lambda row: row["life_ms"])
+    assert [row["requested_at_ms"] for row in rows] == [START_MS, START_MS + 10**9]
+    assert rows[:1] == first
+    shown = audit.show(engine, "r-1")
+    assert shown is not None
+    assert shown["requested_at_ms"] == START_MS + 10**9
+    assert [row["requested_at_ms"] for row in shown["earlier"]] == [START_MS]
+    assert [log["sequence"] for log in shown["logs"]] == [7, 107]
+
+
+async def test_who_asks_again_and_again_fills_no_table(engine: Engine) -> None:
+    await _add(engine, records(life()))
+    for n in range(20):
+        await _add(engine, records([received(BODY, sequence=50 + n, at_ms=START_MS + 500 + n)]))
+    assert [row["status"] for row in rows_of(engine, GENERATIONS)] == ["success", "repeated"]
+    assert len(ls(engine).rows) == 1
+
+
+async def test_a_result_that_nobody_asked_for_looks_like_none(engine: Engine) -> None:
+    await _add(engine, records([received(success("forged"), "forged", sequence=1)]))
+    assert ls(engine).rows == []
+    shown = audit.show(engine, "forged")
+    assert shown is not None
+    assert (shown["status"], shown["origin"]) == ("unrequested", None)
 
 
 async def test_a_failure_that_a_stand_in_answered_names_who_was_asked(engine: Engine) -> None:
@@ -134,7 +161,7 @@ async def test_a_failure_that_a_stand_in_answered_names_who_was_asked(engine: En
 async def test_an_unreadable_request_has_its_row(engine: Engine) -> None:
     junk = letter("gen.requested.layout.r-1", stream="REQUESTS", sequence=8, body=b"\xff")
     await _add(engine, records([received(junk, sequence=1)]))
-    (row,) = audit.ls(engine)
+    (row,) = ls(engine).rows
     assert (row["status"], row["error_code"]) == ("pending", "GEN_INVALID_REQUEST")
     assert len(row["input_hash"]) == 64
 
@@ -153,9 +180,29 @@ async def test_what_a_column_cannot_hold_is_cut_or_replaced(engine: Engine) -> N
             ]
         ),
     )
-    (row,) = rows_of(engine, GENERATIONS)
+    (row,) = ls(engine).rows
     assert row["error_message"] == "bad \ufffd byte"
     assert (len(row["error_stage"]), row["attempt"]) == (32, 2**31 - 1)
+
+
+NUL = "w\x00s"
+
+
+async def test_no_text_of_a_client_costs_a_record(engine: Engine) -> None:
+    ended = success("r-1")
+    meta = msgspec.structs.replace(ended.meta, prompt_version=NUL, model=NUL)
+    ended = msgspec.structs.replace(ended, meta=meta)
+    asked, end = records([received(BODY, sequence=1), received(ended, sequence=2, at_ms=START_MS + 9)])
+    assert asked.asked is not None
+    # As a client of another release may have sent it: today's refuses some of these.
+    said = msgspec.structs.replace(asked.asked, prompt=NUL, workspace=NUL, replay_of=NUL)
+    await _add(engine, [msgspec.structs.replace(asked, asked=said), end])
+    (row,) = ls(engine).rows
+    told = {row["workspace"], row["replay_of"], row["prompt_version"], row["model"]}
+    assert told == {"w\ufffds"}
+    (log,) = rows_of(engine, GENERATION_LOGS)
+    assert (log["prompt"], log["model"]) == ("w\ufffds", "w\ufffds")
+    assert ls(engine, where=Filter(workspace=NUL)).rows == [row]
 
 
 async def test_a_record_that_cannot_be_written_takes_no_neighbour_down(engine: Engine) -> None:
@@ -241,24 +288,73 @@ async def test_a_sink_opens_nothing_before_its_first_row(tmp_path: Path) -> None
     sink = await audit.open_sink(settings)
     assert not (tmp_path / "data" / "understudy.db").exists()
     await asyncio.gather(*(sink.add(row) for row in records(life())))
-    assert audit.ls(sink.engine)[0]["request_id"] == "r-1"
+    assert ls(sink.engine).rows[0]["request_id"] == "r-1"
     await sink.close()
 
 
-async def test_lists_are_newest_first_and_filtered(engine: Engine) -> None:
+async def test_lists_are_newest_first_and_tell_what_they_leave_out(engine: Engine) -> None:
     for n in range(4):
         await _add(engine, records(life(f"r-{n}", first=10 * n + 1, at_ms=START_MS + n)))
     await _add(engine, records([received(BODY, "r-9", sequence=99, at_ms=START_MS + 9)]))
-    assert [row["request_id"] for row in audit.ls(engine, limit=3)] == ["r-9", "r-3", "r-2"]
-    assert [row["request_id"] for row in audit.ls(engine, status="pending")] == ["r-9"]
-    assert [row["request_id"] for row in audit.ls(engine, since_ms=START_MS + 3)] == ["r-9", "r-3"]
-    assert audit.ls(engine, kind="plot") == []
+    listed = ls(engine, limit=3)
+    assert ([row["request_id"] for row in listed.rows], listed.cut) == (["r-9", "r-3", "r-2"], 2)
+    everything_ = ls(engine, limit=None)
+    assert (len(everything_.rows), everything_.cut) == (5, 0)
+    searched = ls(engine, where=Filter(text="FOREST"), limit=1)
+    assert ([row["request_id"] for row in searched.rows], searched.cut) == (["r-9"], 4)
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        (Filter(id="r-1"), ["r-1"]),
+        (Filter(id="R-1"), []),
+        (Filter(id="r-?"), ["r-2", "r-1"]),
+        (Filter(id="*1"), ["r_1", "r-1"]),
+        (Filter(id="R*"), []),
+        (Filter(id="r_*"), ["r_1"]),
+        (Filter(id="[r]*"), []),
+        (Filter(kind="plot"), ["r-2"]),
+        (Filter(status="success"), ["r-1"]),
+        (Filter(origin="golden_sample"), ["r-2"]),
+        (Filter(code="GEN_TIMEOUT"), ["r-2"]),
+        (Filter(stage="freeform-gen"), ["r-2"]),
+        (Filter(provider="scripted"), ["r-1"]),
+        (Filter(model="a-1"), ["r-2"]),
+        (Filter(workspace="ws"), ["r_1"]),
+        (Filter(workspace="w\x00s"), []),
+        (Filter(node="bridge"), ["r_1"]),
+        (Filter(since_ms=START_MS + 1), ["r_1", "r-2"]),
+        (Filter(until_ms=START_MS + 1), ["r-1"]),
+        (Filter(text="ÜBER"), ["r_1"]),
+        (Filter(text="100%"), ["r_1"]),
+        (Filter(text="_"), []),
+        (Filter(text="forest", kind="plot"), []),
+        (Filter(text="forest"), ["r-1"]),
+    ],
+)
+async def test_a_list_can_be_filtered(engine: Engine, where: Filter, found: list[str]) -> None:
+    body = '{"prompt": "100% über den Fluss", "workspace": "ws", "node": {"id": "bridge"}}'.encode()
+    ended = stand_in("r-2", ErrorCode.GEN_TIMEOUT, requested_at_ms=START_MS + 1)
+    failed = msgspec.structs.replace(ended, kind="plot")
+    await _add(
+        engine,
+        records(
+            [
+                *life("r-1"),
+                received(b'{"prompt": "a plot"}', "r-2", sequence=20, at_ms=START_MS + 1, kind="plot"),
+                received(failed, "r-2", sequence=21, at_ms=START_MS + 5, kind="plot"),
+                received(body, "r_1", sequence=30, at_ms=START_MS + 2),
+            ]
+        ),
+    )
+    assert [row["request_id"] for row in ls(engine, where=where).rows] == found
 
 
 async def test_stray_events_are_shown_and_not_listed(engine: Engine) -> None:
     stray = ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage="structuring", message="junk")
     await _add(engine, records([received(stray, "nobody", sequence=1)]))
-    assert audit.ls(engine) == []
+    assert ls(engine).rows == []
     shown = audit.show(engine, "nobody")
     assert shown is not None
     assert shown["status"] == "unknown"
@@ -279,5 +375,5 @@ async def test_a_revision_names_its_replay(engine: Engine) -> None:
     fields = {name: getattr(result, name) for name in result.__struct_fields__}
     revised = received(ev.Revised(revised_by="rp-5-1", **fields), sequence=50, at_ms=START_MS + 900)
     await _add(engine, records([*life(), revised]))
-    (row,) = audit.ls(engine)
+    (row,) = ls(engine).rows
     assert (row["status"], row["revised_by"]) == ("success", "rp-5-1")

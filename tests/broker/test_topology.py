@@ -64,18 +64,49 @@ async def test_check_only_looks(nc: Client, settings: Settings) -> None:
 
 
 async def test_an_operators_limits_stay(nc: Client, nats_url: str, settings: Settings) -> None:
-    await _edit(nc, "REQUESTS", max_age=30 * _DAY * _NS, max_msgs=5)
+    await _edit(nc, "REQUESTS", max_age=30 * _DAY * _NS, max_bytes=10**6)
 
     changes = await topology.apply(nc, settings)
 
     config = await _config(nc, "REQUESTS")
-    assert (config["max_age"], config["max_msgs"]) == (30 * _DAY * _NS, 5)
+    assert (config["max_age"], config["max_bytes"]) == (30 * _DAY * _NS, 10**6)
     assert {(change.field, change.severity) for change in changes} == {
         ("max_age", Severity.INFO),
-        ("max_msgs", Severity.UNSAFE),
+        ("max_bytes", Severity.UNSAFE),
     }
-    assert {change.field for change in changes if change.drift} == {"max_msgs"}
+    assert {change.field for change in changes if change.drift} == {"max_bytes"}
     await topology.require(nc, settings, ("context-build",))
+
+
+async def test_what_the_pipeline_sets_while_it_runs_is_left_alone(
+    nc: Client, nats_url: str, settings: Settings
+) -> None:
+    await _edit(nc, "REQUESTS", max_msgs=5)
+    assert await topology.check(nc, settings) == ()
+    assert await topology.apply(nc, settings, force=True) == ()
+    assert (await _config(nc, "REQUESTS"))["max_msgs"] == 5
+
+
+@pytest.mark.parametrize("limit", [{"max_bytes": 300_000}, {"max_msgs": 100}, {"max_age": 3600 * _NS}])
+async def test_a_stage_refuses_a_log_that_drops_deadlines(
+    nc: Client, nats_url: str, settings: Settings, limit: dict[str, int]
+) -> None:
+    await _edit(nc, "EVENTS", **limit)
+    (field,) = limit
+    with pytest.raises(TopologyError, match=f"EVENTS: {field} is .*'understudy topology apply --force'"):
+        await topology.require(nc, settings, ("fallback",))
+    await topology.apply(nc, settings, force=True)
+    await topology.require(nc, settings, ("fallback",))
+
+
+async def test_a_paused_consumer_is_told_and_resumed(nc: Client, nats_url: str, settings: Settings) -> None:
+    pause = b'{"pause_until": "2099-01-01T00:00:00Z"}'
+    await nc.request("$JS.API.CONSUMER.PAUSE.EVENTS.fallback", pause)
+    (change,) = await topology.check(nc, settings)
+    assert str(change).startswith("consumer EVENTS/fallback: paused until 2099-01-01T00:00:00Z")
+    (applied,) = await topology.apply(nc, settings)
+    assert applied.applied
+    assert await topology.check(nc, settings) == ()
 
 
 async def _restart_with_stock_declaration(url: str) -> None:
@@ -101,11 +132,11 @@ async def test_an_operators_limits_stay_with_a_stock_declaration(nc: Client, bar
 
 
 async def test_force_takes_the_limits_back(nc: Client, nats_url: str, settings: Settings) -> None:
-    await _edit(nc, "REQUESTS", max_age=30 * _DAY * _NS, max_msgs=5)
+    await _edit(nc, "DEAD", max_age=60 * _DAY * _NS, max_msgs=5)
     changes = await topology.apply(nc, settings, force=True)
     assert all(change.applied for change in changes)
-    config = await _config(nc, "REQUESTS")
-    assert (config["max_age"], config["max_msgs"]) == (7 * _DAY * _NS, -1)
+    config = await _config(nc, "DEAD")
+    assert (config["max_age"], config["max_msgs"]) == (30 * _DAY * _NS, -1)
     assert await topology.check(nc, settings) == ()
 
 

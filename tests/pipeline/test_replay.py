@@ -40,7 +40,8 @@ async def test_a_replay_that_succeeds_revises_the_original(
         "gen.result.scene.orig-1",
         "gen.result.scene.rp-1-1",
     ]
-    found = {row["request_id"]: row for row in rows(settings, select(GENERATIONS))}
+    lives = select(GENERATIONS).where(GENERATIONS.c.life_ms > 0)
+    found = {row["request_id"]: row for row in rows(settings, lives)}
     assert found["orig-1"]["revised_by"] == "rp-1-1"
     assert found["orig-1"]["status"] == "fail_fallback"
     assert found["rp-1-1"]["replay_of"] == "orig-1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from stages.audit.fold import Record, merge, open_since_ms, status
+from stages.audit.fold import REPEATED, UNREQUESTED, Record, Seen, merge, open_since_ms, seen, status
 from tests.lives import BODY, START_MS, brief, letter, life, prose, received, records, stand_in, success
 
 OTHER = b'{"prompt":"another prompt under the same id"}'
@@ -55,8 +56,26 @@ def _fields(result: ev.Result) -> dict[str, object]:
     return {name: getattr(result, name) for name in result.__struct_fields__}
 
 
+def _lives(pieces: Iterable[Record]) -> list[Record]:
+    """Pieces of one id, merged life by life."""
+    lives: dict[int, Record] = {}
+    for piece in pieces:
+        lives[piece.life_ms] = merge(lives[piece.life_ms], piece) if piece.life_ms in lives else piece
+    return list(lives.values())
+
+
+def _states(pieces: Iterable[Record]) -> list[tuple[int, str]]:
+    """When each life began after the first one, and how far it is."""
+    return [(each.record.life_ms - START_MS, _status(each)) for each in seen(_lives(pieces))]
+
+
+def _status(one: Seen) -> str:
+    return status(one.shown, repeated=one.repeated)
+
+
 MANY = _many()
-PIECES = st.sampled_from(MANY)
+FIRST = [each for each in MANY if each.life_ms == START_MS]
+PIECES = st.sampled_from(FIRST)
 MERGED = st.lists(PIECES, min_size=1, max_size=4).map(lambda pieces: reduce(merge, pieces))
 
 
@@ -78,14 +97,14 @@ def test_merging_again_changes_nothing(a: Record, b: Record) -> None:
 
 @settings(max_examples=50)
 @given(st.permutations(MANY), st.lists(PIECES))
-def test_any_order_and_repetition_gives_the_same_record(
+def test_any_order_and_repetition_gives_the_same_lives(
     shuffled: list[Record], repeated: list[Record]
 ) -> None:
-    assert reduce(merge, [*shuffled, *repeated]) == reduce(merge, MANY)
+    assert seen(_lives([*shuffled, *repeated])) == seen(_lives(MANY))
 
 
 def test_the_first_request_with_an_id_is_the_request() -> None:
-    found = reduce(merge, reversed(MANY))
+    found = reduce(merge, reversed(FIRST))
     assert found.kind == "layout"
     assert found.asked is not None
     assert (found.asked.sequence, found.asked.unread) == (1, False)
@@ -99,13 +118,13 @@ def test_a_terminal_state_beats_a_running_one() -> None:
 
 
 def test_the_highest_attempt_wins() -> None:
-    found = reduce(merge, MANY)
+    found = reduce(merge, FIRST)
     assert found.step is not None
     assert (found.step.attempt, found.step.event, found.step.draft) == (2, "drafted", "Two.")
 
 
 def test_the_first_result_is_the_end() -> None:
-    found = reduce(merge, MANY)
+    found = reduce(merge, FIRST)
     assert found.end is not None
     assert found.end.result["status"] == "fail_fallback"
 
@@ -116,7 +135,7 @@ def test_a_request_waits_until_a_stage_takes_it_up() -> None:
     failed = received(
         ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage="context-build", message="?"), sequence=2
     )
-    assert status(merge(asked, records([failed])[0])) == "running"
+    assert _states([asked, *records([failed])])[-1] == (0, "running")
 
 
 def test_a_letter_about_junk_is_no_request() -> None:
@@ -130,13 +149,50 @@ def test_a_request_is_open_until_its_result() -> None:
     assert open_since_ms(merge(asked, result)) is None
 
 
-def test_a_request_after_the_result_is_open_until_a_later_result() -> None:
-    ended = reduce(merge, records(life()))
-    again = merge(ended, records(life(first=101, at_ms=START_MS + 10**9))[0])
-    assert open_since_ms(again) == START_MS + 10**9
-    assert open_since_ms(reduce(merge, [again, *records(life(first=101, at_ms=START_MS + 10**9))])) is None
+AGAIN_MS = 10**9
+
+
+def test_an_id_that_is_used_again_has_a_second_life() -> None:
+    again = records(life(first=101, at_ms=START_MS + AGAIN_MS))
+    pieces = [*records(life()), *again]
+    assert _states(pieces) == [(0, "success"), (AGAIN_MS, "success")]
+    first, second = seen(_lives(pieces))
+    assert first.record == reduce(merge, records(life()))
+    assert second.record == reduce(merge, again)
+    assert _states(reversed(pieces)) == _states(pieces)
+
+
+def test_asking_again_is_no_request_until_a_stage_takes_it_up() -> None:
+    asked, taken, *_ = records(life(first=101, at_ms=START_MS + AGAIN_MS))
+    assert _states([*records(life()), asked]) == [(0, "success"), (AGAIN_MS, REPEATED)]
+    assert _states([*records(life()), asked, taken]) == [(0, "success"), (AGAIN_MS, "running")]
+
+
+def test_of_those_who_asked_again_the_last_is_kept() -> None:
+    again = [records(life(first=n, at_ms=START_MS + n))[0] for n in (7, 8, 9)]
+    assert _states([*records(life()), *again]) == [(0, "success"), (9, REPEATED)]
+
+
+def test_what_names_no_request_belongs_to_the_life_in_which_it_came() -> None:
+    failed = ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage="context-build", message="second")
+    came = records([received(failed, sequence=150, at_ms=START_MS + AGAIN_MS + 5)])
+    asked, taken, *_ = records(life(first=101, at_ms=START_MS + AGAIN_MS))
+    first, second = [
+        each for each in seen(_lives([*records(life()), asked, taken, *came])) if each.record.life_ms
+    ]
+    assert first.shown.trouble is not None
+    assert first.shown.trouble.message != "second"
+    assert second.shown.trouble is not None
+    assert second.shown.trouble.message == "second"
+
+
+@pytest.mark.parametrize("claims", [START_MS + 3, None])
+def test_a_result_that_no_request_wants_is_none(claims: int | None) -> None:
+    forged = success("r-1", claims)  # type: ignore[arg-type]
+    pieces = records([life()[0], received(forged, sequence=2, at_ms=START_MS + 5)])
+    assert sorted(each for _, each in _states(pieces)) == ["pending", UNREQUESTED]
 
 
 def test_records_of_different_requests_do_not_merge() -> None:
-    with pytest.raises(ValueError, match="'r-1' and 'r-2'"):
+    with pytest.raises(ValueError, match=r"'r-1' of .* and 'r-2' of"):
         merge(records(life("r-1"))[0], records(life("r-2"))[0])

@@ -119,3 +119,44 @@ def test_a_failure_is_recorded_with_its_stage() -> None:
     trouble = _one(failed).trouble
     assert trouble is not None
     assert (trouble.code, trouble.stage, trouble.message) == ("GEN_TIMEOUT", "freeform-gen", "slow")
+
+
+def _forged(event: object, **headers: str | None) -> str | None:
+    """What is wrong with an event whose headers were changed."""
+    whole = received(event, sequence=3)
+    changed = {name.replace("_", "-"): value for name, value in headers.items()}
+    kept = {name: value for name, value in {**whole.headers, **changed}.items() if value is not None}
+    (record,) = records([received(event, sequence=3, headers=kept)])
+    return record.anomaly and record.anomaly.kind
+
+
+FAILED = ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage="structuring", message="?")
+REVISED = ev.Revised(
+    revised_by="rp-1-1", **{name: getattr(success("r-1"), name) for name in success("r-1").__struct_fields__}
+)
+
+
+@pytest.mark.parametrize(
+    "event", [success("r-1"), FAILED, REVISED, ev.ContextBuilt(attempt=1, brief=brief())]
+)
+def test_an_event_names_a_stage_that_may_publish_it(event: ev.Event) -> None:
+    assert _forged(event) is None
+    assert _forged(event, ce_source=None) == "source"
+    assert _forged(event, ce_source="understudy/audit") == "source"
+    assert _forged(event, ce_source="somebody") == "source"
+    assert _forged(event, ce_id="r-2:context-build:result:1") == "identity"
+    assert _forged(event, ce_id=None) == "identity"
+
+
+def test_an_event_has_one_id() -> None:
+    ident = "r-1:42:context-build:result:1"
+    assert _forged(success("r-1"), ce_id=ident, **{"Nats-Msg-Id": ident}) is None
+    assert _forged(success("r-1"), ce_id=ident, **{"Nats-Msg-Id": None}) is None
+    assert (
+        _forged(success("r-1"), ce_id=ident, **{"Nats-Msg-Id": "r-1:43:context-build:result:1"}) == "identity"
+    )
+
+
+def test_what_clients_publish_is_not_asked_who_they_are() -> None:
+    (record,) = records([received(BODY, sequence=1, headers={"ce-source": "anybody"})])
+    assert record.anomaly is None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
 from infra import doctor
+from infra.cli import checks
 from infra.nats import drift, topology
 from infra.nats.drift import Topology
 from infra.settings import load
@@ -53,8 +57,66 @@ def test_messages_that_nobody_fetches_are_a_warning() -> None:
 
 
 def test_messages_that_are_being_fetched_are_fine() -> None:
-    info = {"num_pending": 3, "num_waiting": 1, "config": {}}
-    assert doctor.waiting("EVENTS", "fallback", info).ok
+    assert doctor.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=5)).ok
+    assert doctor.waiting("EVENTS", "fallback", _consumer(num_waiting=0, last_s=5)).ok, "all hands are full"
+
+
+def _consumer(*, num_waiting: int, last_s: int, **more: Any) -> dict[str, Any]:
+    """A consumer with work that waits, and when it last delivered, seconds ago."""
+    now = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+    return {
+        "num_pending": 3,
+        "num_waiting": num_waiting,
+        "config": {"ack_wait": 10**10, **more.pop("config", {})},
+        "ts": now.isoformat().replace("+00:00", "Z"),
+        "delivered": {"last_active": (now - timedelta(seconds=last_s)).isoformat()},
+        **more,
+    }
+
+
+def test_messages_that_are_not_delivered_are_a_warning() -> None:
+    row = doctor.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=11))
+    assert (row.severity, "although somebody asks" in row.detail) == ("warning", True)
+
+
+def test_a_paused_consumer_is_a_warning_with_the_command() -> None:
+    config = {"pause_until": "2099-01-01T00:00:00Z"}
+    row = doctor.waiting(
+        "EVENTS", "fallback", _consumer(num_waiting=1, last_s=11, paused=True, config=config)
+    )
+    assert (row.severity, row.fix) == ("warning", "run 'understudy topology apply'")
+
+
+@pytest.mark.parametrize(
+    ("account", "limit", "severity"),
+    [
+        ({"storage": 10}, None, "ok"),
+        ({"storage": 10}, 100, "ok"),
+        ({"storage": 85}, 100, "warning"),
+        ({"storage": 96}, 100, "error"),
+        ({"storage": 96, "limits": {"max_storage": -1}}, None, "ok"),
+        ({"storage": 96, "limits": {"max_storage": 100}}, 10**9, "error"),
+        ({"storage": 0, "tiers": {"R3": {"storage": 85, "limits": {"max_storage": 100}}}}, None, "warning"),
+    ],
+)
+def test_a_store_that_fills_up_is_seen(account: dict[str, Any], limit: int | None, severity: str) -> None:
+    row = doctor.stored(account, limit=limit)
+    assert (row.severity, bool(row.fix)) == (severity, severity != "ok")
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "told"),
+    [
+        ("DEAD", {"discard": "new", "max_msgs": 3}, True),
+        ("DEAD", {"discard": "old", "max_msgs": 3}, False),
+        ("DEAD", {"discard": "new", "max_msgs": -1, "max_bytes": -1}, False),
+        ("REQUESTS", {"discard": "new", "max_bytes": 100}, True),
+        ("REQUESTS", {"discard": "new", "max_msgs": 3}, False),
+    ],
+)
+def test_a_stream_that_refuses_is_told(name: str, config: dict[str, Any], *, told: bool) -> None:
+    row = doctor.fill(name, {"config": config, "state": {"messages": 3, "bytes": 99}})
+    assert (row is not None) == told
 
 
 def test_a_stream_without_a_dedup_window_is_a_warning() -> None:
@@ -63,3 +125,17 @@ def test_a_stream_without_a_dedup_window_is_a_warning() -> None:
     )
     kept, window = doctor.streams(actual)
     assert (kept.ok, window.severity) == (True, "warning")
+
+
+def test_problems_come_first_and_what_is_in_order_is_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"check": "python", "ok": True, "severity": "ok", "detail": "3.11", "fix": ""},
+        {"check": "disk", "ok": False, "severity": "warning", "detail": "little", "fix": "free some"},
+        {"check": "gpu", "ok": True, "severity": "info", "detail": "none", "fix": ""},
+        {"check": "broker", "ok": False, "severity": "error", "detail": "gone", "fix": ""},
+    ]
+    checks._print_checks(rows, everything=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["error", "warning", "2"]
+    checks._print_checks(rows, everything=True)
+    assert len(capsys.readouterr().out.splitlines()) == 4

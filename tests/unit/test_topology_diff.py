@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,12 +75,18 @@ _FOREIGN = {"metadata": {drift.VERSION_KEY: topology.VERSION}}
         pytest.param({"max_age": 30 * 86_400 * 10**9}, Severity.INFO, id="operator-longer"),
         pytest.param({"max_age": 0}, Severity.INFO, id="operator-unlimited"),
         pytest.param({"max_age": 3600 * 10**9}, Severity.UNSAFE, id="operator-stricter"),
-        pytest.param({"max_msgs": 5}, Severity.UNSAFE, id="operator-count"),
+        pytest.param({"max_msgs_per_subject": 5}, Severity.UNSAFE, id="operator-count"),
         pytest.param({"max_age": 3600 * 10**9, **_FOREIGN}, Severity.UNSAFE, id="not-made-by-us"),
         pytest.param({"storage": "memory"}, Severity.UNSAFE, id="storage"),
         pytest.param({"retention": "workqueue"}, Severity.UNSAFE, id="retention"),
         pytest.param({"discard": "old"}, Severity.UNSAFE, id="discard"),
         pytest.param({"deny_purge": True}, Severity.UNSAFE, id="deny-purge"),
+        pytest.param({"sealed": True}, Severity.UNSAFE, id="sealed"),
+        pytest.param({"mirror": {"name": "OTHER"}}, Severity.UNSAFE, id="mirror"),
+        pytest.param({"sources": [{"name": "OTHER"}]}, Severity.UNSAFE, id="sources"),
+        pytest.param({"no_ack": True}, Severity.UNSAFE, id="no-ack"),
+        pytest.param({"subject_transform": {"src": ">", "dest": "x.>"}}, Severity.UNSAFE, id="transform"),
+        pytest.param({"persist_mode": "async"}, Severity.UNSAFE, id="persist-mode"),
         pytest.param({"allow_direct": False}, Severity.UPDATE, id="ability-off"),
         pytest.param({"subjects": []}, Severity.UPDATE, id="subject-missing"),
         pytest.param(
@@ -110,6 +117,10 @@ def test_our_own_limit_may_grow_and_not_shrink() -> None:
         ({"backoff": [10**9]}, Severity.UPDATE),
         ({"inactive_threshold": 10**9}, Severity.UPDATE),
         ({"filter_subjects": ["gen.result.>"]}, Severity.UPDATE),
+        ({"rate_limit_bps": 1000}, Severity.UPDATE),
+        ({"max_batch": 1}, Severity.UPDATE),
+        ({"mem_storage": True}, Severity.UNSAFE),
+        ({"replay_policy": "original"}, Severity.UNSAFE),
         ({"ack_policy": "none"}, Severity.UNSAFE),
         ({"deliver_subject": "push"}, Severity.UNSAFE),
     ],
@@ -117,6 +128,60 @@ def test_our_own_limit_may_grow_and_not_shrink() -> None:
 def test_a_consumer_that_differs(fields: dict[str, Any], severity: Severity) -> None:
     (change,) = drift.diff(_WANTED, _with_consumer(**fields))
     assert (change.name, change.severity) == ("EVENTS/audit", severity)
+
+
+@pytest.mark.parametrize("count", [1, 5000])
+def test_the_count_of_open_requests_is_the_pipelines_own_to_set(count: int) -> None:
+    actual = _with(max_msgs=count)
+    assert drift.diff(_WANTED, actual) == ()
+    kept = drift.settle(_WANTED.streams[_STREAM], actual.streams[_STREAM], (), force=True)
+    assert kept["max_msgs"] == count
+
+
+@pytest.mark.parametrize(
+    ("info", "says"),
+    [
+        (
+            {"config": {"pause_until": "2030-01-01T00:00:00Z"}, "paused": True},
+            "consumer EVENTS/fallback: paused until 2030-01-01T00:00:00Z; nothing is delivered",
+        ),
+        ({"config": {}, "cluster": {"name": "C1"}}, "consumer EVENTS/fallback: no server leads it"),
+        (
+            {"config": {}, "cluster": {"leader": "n1", "replicas": [{"name": "n2", "offline": True}]}},
+            "consumer EVENTS/fallback: offline on n2",
+        ),
+    ],
+)
+def test_a_state_that_no_setting_shows_is_a_difference(info: dict[str, Any], says: str) -> None:
+    states = {"EVENTS/fallback": drift.state(info)}
+    (change,) = drift.diff(_WANTED, msgspec.structs.replace(_WANTED, states=states))
+    assert change.drift
+    assert str(change).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("stream", "fields", "broken"),
+    [
+        ("EVENTS", {"max_bytes": 300_000}, True),
+        ("EVENTS", {"max_msgs": 1000}, True),
+        ("EVENTS", {"max_msgs_per_subject": 1}, True),
+        ("EVENTS", {"max_age": 3600 * 10**9}, True),
+        ("EVENTS", {"max_age": 0}, False),
+        ("EVENTS", {"discard": "new"}, True),
+        ("EVENTS", {"sealed": True}, True),
+        ("EVENTS", {"duplicate_window": 10**9}, False),
+        ("EVENTS", {"num_replicas": 3}, False),
+        ("REQUESTS", {"discard": "old"}, True),
+        ("REQUESTS", {"max_bytes": 1000}, False),
+        ("REQUESTS", {"max_msgs_per_subject": 1}, True),
+        ("DEAD", {"max_msgs": 3}, False),
+    ],
+)
+def test_limits_that_lose_accepted_requests_are_told_from_others(
+    stream: str, fields: dict[str, Any], *, broken: bool
+) -> None:
+    (change,) = drift.diff(_WANTED, _with(stream, **fields))
+    assert drift.breaks(change) == broken
 
 
 def test_a_single_filter_counts_as_a_list_of_one() -> None:
@@ -152,6 +217,7 @@ def test_settling_removes_what_it_says(
     limits = {"max_age": max_age, "max_bytes": max_bytes, "max_msgs": max_msgs}
     noted = limits if mine else {}
     actual = _with(
+        _STREAM,
         **limits,
         description="ours",
         subjects=sorted(subjects),
@@ -172,5 +238,7 @@ def test_settling_removes_what_it_says(
     assert drift.diff(_WANTED, forced) == ()
     assert gentle.streams[_STREAM]["theirs"] == "kept"
     for field, before in limits.items():
+        if (_STREAM, field) in drift.RUN_TIME:
+            assert forced.streams[_STREAM][field] == before
         kept = gentle.streams[_STREAM][field]
         assert kept == before or kept in {0, -1} or kept >= before

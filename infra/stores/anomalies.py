@@ -1,0 +1,110 @@
+"""Which messages of the log are not what they say they are?
+
+A result counts only for the request that it names.  What is beside that is told: results beyond a
+request's first, results that no request wants, and events of the pipeline whose headers name nobody who
+may publish them, or another message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Engine, and_, exists, func, literal, select, union_all
+
+from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS, reading
+from stages.audit.fold import UNREQUESTED
+
+#: A result beyond the first of its request.
+SECOND: Final = "second"
+#: Seconds after which what should have come before a result has come.
+GRACE_S: Final = 30
+#: The log keeps no event longer, ms: what is older has been told long enough.
+TOLD_FOR_MS: Final = 7 * 86_400_000
+
+#: What each kind means, for people.
+MEANING: Final = {
+    SECOND: "results beyond the first of their request",
+    UNREQUESTED: "results that no request wants",
+    "source": "events from somebody who may not publish them",
+    "identity": "events that name another message",
+}
+
+
+class Anomalies(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found."""
+
+    #: How many of each kind; only kinds that there are.
+    counts: dict[str, int]
+    #: Ids of the first requests that they are about.
+    ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{count} {MEANING.get(kind, kind)}" for kind, count in self.counts.items())
+        return f"{said}: {', '.join(self.ids)}"
+
+
+def find(
+    engine: Engine, *, now_ms: int, log_since_ms: int | None, since_ms: int | None = None, most: int = 5
+) -> Anomalies:
+    """Count what is not what it says, in what the log still keeps or has just lost.
+
+    Args:
+        engine: the database.
+        now_ms: ms since the epoch.
+        log_since_ms: when the oldest message of REQUESTS was stored, where audit has read them all: a result
+            of an earlier request may have had one that is forgotten.  None: nothing is known.
+        since_ms: only what came from then on; none: as long as such things are told.
+        most: ids at most.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    since = now_ms - TOLD_FOR_MS if since_ms is None else since_ms
+    until = now_ms - GRACE_S * 1000
+    row, log, odd = GENERATIONS.c, GENERATION_LOGS.c, ANOMALIES.c
+    earlier = GENERATION_LOGS.alias().c
+    second = select(literal(SECOND).label("kind"), log.request_id, log.ended_at_ms.label("at_ms")).where(
+        log.ended_at_ms >= since,
+        exists().where(
+            earlier.request_id == log.request_id,
+            earlier.life_ms == log.life_ms,
+            earlier.life_ms > 0,
+            earlier.id != log.id,
+            (earlier.ended_at_ms < log.ended_at_ms)
+            | and_(earlier.ended_at_ms == log.ended_at_ms, earlier.sequence < log.sequence),
+        ),
+    )
+    forgotten = now_ms if log_since_ms is None else log_since_ms
+    unrequested = select(literal(UNREQUESTED), row.request_id, row.ended_at_ms).where(
+        row.status == UNREQUESTED,
+        row.ended_at_ms.between(since, until),
+        # One that names no request cannot have had one that is forgotten.
+        (row.life_ms == 0) | (row.life_ms >= forgotten),
+    )
+    contradicting = select(odd.kind, odd.request_id, odd.at_ms).where(odd.at_ms >= since)
+    found = union_all(second, unrequested, contradicting).subquery()
+    by_kind = select(found.c.kind, func.count()).group_by(found.c.kind).order_by(found.c.kind)
+    first = (
+        select(found.c.request_id).group_by(found.c.request_id).order_by(func.min(found.c.at_ms)).limit(most)
+    )
+    with reading(engine) as connection:
+        return Anomalies(
+            counts={row[0]: row[1] for row in connection.execute(by_kind)},
+            ids=tuple(connection.execute(first).scalars()),
+        )
+
+
+def log_since_ms(stream: Mapping[str, Any], consumer: Mapping[str, Any]) -> int | None:
+    """When the oldest request was stored that the log still has; ``None`` where audit has not read them all.
+
+    Args:
+        stream: REQUESTS as the JetStream API tells about it.
+        consumer: audit's consumer there.
+    """
+    state = stream["state"]
+    if not state["messages"] or consumer["num_pending"] or consumer["num_ack_pending"]:
+        return None
+    return int(datetime.fromisoformat(state["first_ts"]).timestamp() * 1000)

@@ -1,0 +1,170 @@
+"""Which requests does somebody ask the audit for, and how many were left out?"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Engine, Select, func, select
+
+from infra.stores.database import GENERATIONS, reading
+from stages.audit.fold import REPEATED
+
+#: Columns of a listing: all but what only the sweeper, or only ``show``, needs.
+_SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "open_since_ms"}]
+#: Rows that the driver fetches at once.
+_PAGE: Final = 1_000
+#: Filters whose value must equal a column's, and the column.
+_EQUAL: Final = {
+    "kind": GENERATIONS.c.kind,
+    "status": GENERATIONS.c.status,
+    "origin": GENERATIONS.c.origin,
+    "code": GENERATIONS.c.error_code,
+    "stage": GENERATIONS.c.error_stage,
+    "provider": GENERATIONS.c.provider,
+    "model": GENERATIONS.c.model,
+    "workspace": GENERATIONS.c.workspace,
+}
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request must be to be listed; ``None`` asks for nothing, several must all hold."""
+
+    #: Request id; ``*`` stands for any characters, ``?`` for one.
+    id: str | None = None
+    kind: str | None = None
+    #: ``pending``, ``running``, or a result's status.
+    status: str | None = None
+    origin: str | None = None
+    #: Error code of the result, or of what failed so far.
+    code: str | None = None
+    #: Stage of that error.
+    stage: str | None = None
+    #: Who wrote the content, else who was asked last.
+    provider: str | None = None
+    model: str | None = None
+    workspace: str | None = None
+    #: The node's own ``id``.
+    node: str | None = None
+    #: Requested from then on, and before then; ms since the epoch.
+    since_ms: int | None = None
+    until_ms: int | None = None
+    #: Stands somewhere in the prompt, in whatever case.
+    text: str | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found."""
+
+    #: Rows of ``generations``, newest first.
+    rows: list[dict[str, Any]]
+    #: How many more match, older than these.
+    cut: int
+
+
+class _Node(msgspec.Struct, frozen=True):
+    id: str | None = None
+
+
+class _Parameters(msgspec.Struct, frozen=True):
+    node: _Node | None = None
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    prompt: str | None = None
+    parameters: _Parameters = _Parameters()
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """Of a record, what no column holds."""
+
+    asked: _Asked | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Record).decode
+
+
+def ls(engine: Engine, *, where: Filter | None = None, limit: int | None = 100) -> Listed:
+    """The latest requests that a filter asks for.
+
+    Stray events make rows that nobody asked for, and repetitions of a request are none; ``show`` has them,
+    lists do not.
+
+    Args:
+        engine: the database.
+        where: which; none: all.
+        limit: rows at most; none: all of them.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    where = where or Filter()
+    asked = GENERATIONS.c.requested_at_ms
+    with reading(engine) as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        conditions = [asked.is_not(None), *_conditions(where, sqlite=sqlite)]
+        if where.status != REPEATED:
+            conditions.append(GENERATIONS.c.status != REPEATED)
+        query = select(*_SHOWN).where(*conditions).order_by(asked.desc(), GENERATIONS.c.request_id.desc())
+        if where.text is None and where.node is None:
+            rows = [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
+            if limit is None or len(rows) < limit:
+                return Listed(rows=rows, cut=0)
+            count = select(func.count()).select_from(GENERATIONS).where(*conditions)
+            return Listed(rows=rows, cut=int(connection.execute(count).scalar_one()) - len(rows))
+        return _sift(connection.execution_options(yield_per=_PAGE).execute, query, where, limit)
+
+
+def _sift(execute: Any, query: Select[Any], where: Filter, limit: int | None) -> Listed:
+    """Ask each record for what no column holds; databases disagree about case beyond ASCII."""
+    rows: list[dict[str, Any]] = []
+    cut = 0
+    text = None if where.text is None else where.text.casefold()
+    for found in execute(query.add_columns(GENERATIONS.c.record)).mappings():
+        asked = _decode(found["record"]).asked
+        if asked is None or not _holds(asked, text=text, node=where.node):
+            continue
+        if limit is not None and len(rows) >= limit:
+            cut += 1
+        else:
+            rows.append({name: value for name, value in found.items() if name != "record"})
+    return Listed(rows=rows, cut=cut)
+
+
+def _holds(asked: _Asked, *, text: str | None, node: str | None) -> bool:
+    if text is not None and text not in (asked.prompt or "").casefold():
+        return False
+    given = asked.parameters.node
+    return node is None or (given is not None and given.id == node)
+
+
+def _conditions(where: Filter, *, sqlite: bool) -> list[ColumnElement[bool]]:
+    found = [
+        column == _clean(wanted)
+        for name, column in _EQUAL.items()
+        if (wanted := getattr(where, name)) is not None
+    ]
+    if where.id is not None:
+        found.append(_globbed(_clean(where.id), sqlite=sqlite))
+    if where.since_ms is not None:
+        found.append(GENERATIONS.c.requested_at_ms >= where.since_ms)
+    if where.until_ms is not None:
+        found.append(GENERATIONS.c.requested_at_ms < where.until_ms)
+    return found
+
+
+def _globbed(pattern: str, *, sqlite: bool) -> ColumnElement[bool]:
+    column = GENERATIONS.c.request_id
+    if "*" not in pattern and "?" not in pattern:
+        return column == pattern
+    if sqlite:
+        # Its LIKE takes capitals for small letters.
+        return column.op("GLOB", is_comparison=True)(pattern.replace("[", "[[]"))
+    for special in ("\\", "%", "_"):
+        pattern = pattern.replace(special, f"\\{special}")
+    return column.like(pattern.replace("*", "%").replace("?", "_"), escape="\\")
+
+
+def _clean(value: str) -> str:
+    # As it is stored; PostgreSQL refuses a statement with NUL.
+    return value.replace("\x00", "\ufffd")
