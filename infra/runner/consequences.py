@@ -110,15 +110,16 @@ class Consequences:
                 what = (
                     f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({limit})"
                 )
-                return self._too_large(delivery, address, sender, what)
+                return await self._too_large(delivery, address, sender, what)
         return out
 
-    def _too_large(
+    async def _too_large(
         self, delivery: Delivery, address: subjects.Subject, sender: Sender, message: str
     ) -> list[Message]:
         """What the request is told instead of an event that no broker takes."""
         code = ErrorCode.GEN_INTERNAL
         if self._stage == "fallback":
+            owner = await self._lookup.first_request(address.request_id)
             bare = messages.bare_result(
                 kind=address.kind,
                 request_id=address.request_id,
@@ -126,7 +127,7 @@ class Consequences:
                 code=code,
                 stage=self._stage,
                 message=message,
-                meta=Meta(requested_at_ms=delivery.time_ms),
+                meta=Meta(requested_at_ms=delivery.time_ms if owner is None else owner.time_ms),
             )
             return [messages.of_event(bare, kind=address.kind, request_id=address.request_id, sender=sender)]
         event = self._event(delivery, address)
