@@ -314,7 +314,7 @@ async def apply(wire: Wire, replay: Replay, *, time: str, traceparent: str) -> A
     headers[envelope.EXPECTED_LAST] = "0"
     headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind("requested", replay.request_id)
     ack = await wire.publish(replay.subject, replay.body, headers)
-    if ack.refused or ack.duplicate:
+    if ack.refused:
         return Applied.ALREADY
     if ack.error is not None:
         raise UnderstudyError(f"the broker refuses {replay.subject}: {ack.error.description}")
