@@ -367,6 +367,20 @@ class Client:
             RequestError, IdTaken, Unavailable, UnderstudyError: as :meth:`submit`.
             NoResult, BrokerLost, Unreadable: as :meth:`wait`.
         """
+        result = await self.ask(kind, prompt, body=body, request_id=request_id, timeout_s=timeout_s, **fields)
+        return Answer(result=result, content=await self.content(result))
+
+    async def ask(
+        self,
+        kind: str,
+        prompt: str | None = None,
+        *,
+        body: bytes | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+        **fields: Any,
+    ) -> ev.Result:
+        """Publish a request and wait for its result, as it stands in the log: as :meth:`generate`."""
         body = body if body is not None else compose(prompt, **fields)
         request_id = request_id or new_id()
         asked = check(kind, request_id, body)
@@ -374,8 +388,17 @@ class Client:
         # First listen, then publish: the answer may be there before the acknowledgement.
         async with self._listening(request_id) as heard:
             submitted = await self.submit(kind, body=body, request_id=request_id)
-            result = await self._await(_wanted(submitted, None), heard, timeout_s, owned=True)
-        return Answer(result=result, content=await self.content(result))
+            return await self._await(_wanted(submitted, None), heard, timeout_s, owned=True)
+
+    async def document(self, result: ev.Result) -> Any:
+        """A result's content as plain JSON values; large content is fetched.
+
+        Raises:
+            Unavailable: large content cannot be fetched, or is not what the result says.
+        """
+        if result.content_ref is None:
+            return result.content
+        return msgspec.json.decode(await Assets(self.wire).get(result.content_ref))
 
     async def content(self, result: ev.Result) -> Any:
         """A result's content as the kind's model; large content is fetched.
@@ -383,9 +406,7 @@ class Client:
         Raises:
             Unavailable: large content cannot be fetched, or is not what the result says.
         """
-        document = result.content
-        if result.content_ref is not None:
-            document = msgspec.json.decode(await Assets(self.wire).get(result.content_ref))
+        document = await self.document(result)
         if document is None or result.kind == "custom":
             return document
         return registry.CONTENTS.model(result.kind).model_validate(document)

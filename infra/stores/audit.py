@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import Engine, select
+from sqlalchemy import JSON, ColumnElement, Engine, and_, cast, func, or_, select, type_coerce
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from contracts.errors import Unavailable, Unstorable
+from infra.sieve import Sieve, wild
 from infra.stores import database, sweeper
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.rows import fold
@@ -155,35 +156,80 @@ async def sweep_forever(application: Application, *, settings: Settings, sink: A
 _SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "open_since_ms"}]
 
 
-def ls(
-    engine: Engine,
-    *,
-    status: str | None = None,
-    kind: str | None = None,
-    since_ms: int | None = None,
-    limit: int = 100,
-) -> list[dict[str, Any]]:
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows, and how many there are besides."""
+
+    rows: list[dict[str, Any]]
+    #: How many older ones the limit left out.
+    more: int
+
+
+def ls(engine: Engine, wanted: Sieve | None = None, *, limit: int | None = None) -> Listed:
     """The latest ``generations`` rows, newest first.
 
     Args:
         engine: the database.
-        status: only this status.
-        kind: only this kind.
-        since_ms: only requests from then on, ms since the epoch.
-        limit: rows at most.
+        wanted: only these; none: everything.
+        limit: rows at most; none: all.
     """
     asked = GENERATIONS.c.requested_at_ms
     # Stray events make rows that nobody asked for; `show` has them.
-    query = select(*_SHOWN).where(asked.is_not(None))
-    query = query.order_by(asked.desc(), GENERATIONS.c.request_id.desc()).limit(limit)
-    if status is not None:
-        query = query.where(GENERATIONS.c.status == status)
-    if kind is not None:
-        query = query.where(GENERATIONS.c.kind == kind)
-    if since_ms is not None:
-        query = query.where(GENERATIONS.c.requested_at_ms >= since_ms)
+    matching = and_(asked.is_not(None), *_conditions(wanted or Sieve(), engine.dialect.name))
+    query = select(*_SHOWN).where(matching).order_by(asked.desc(), GENERATIONS.c.request_id.desc())
     with database.reading(engine) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        rows = [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
+        # What comes between the two statements may be counted too.
+        full = limit is not None and len(rows) == limit
+        count = select(func.count()).select_from(GENERATIONS).where(matching)
+        more = connection.execute(count).scalar_one() - len(rows) if full else 0
+    return Listed(rows=rows, more=max(0, more))
+
+
+def _conditions(wanted: Sieve, dialect: str) -> list[ColumnElement[bool]]:
+    columns = GENERATIONS.c
+    equal = {
+        columns.kind: wanted.kind,
+        columns.status: wanted.status,
+        columns.origin: wanted.origin,
+        columns.error_code: wanted.code,
+        columns.error_stage: wanted.stage,
+        columns.provider: wanted.provider,
+        columns.model: wanted.model,
+        columns.workspace: wanted.workspace,
+    }
+    found: list[ColumnElement[bool]] = [
+        column == value for column, value in equal.items() if value is not None
+    ]
+    if wanted.request_id is not None:
+        found.append(_has_id(wanted.request_id, dialect))
+    if wanted.since_ms is not None:
+        found.append(columns.requested_at_ms >= wanted.since_ms)
+    if wanted.until_ms is not None:
+        found.append(columns.requested_at_ms <= wanted.until_ms)
+    if wanted.node is not None:
+        found.append(_recorded(dialect, "asked", "parameters", "node", "id") == wanted.node)
+    if wanted.text is not None:
+        said = (_recorded(dialect, "asked", "prompt"), columns.error_message)
+        found.append(or_(*(each.icontains(wanted.text, autoescape=True) for each in said)))
+    return found
+
+
+def _has_id(pattern: str, dialect: str) -> ColumnElement[bool]:
+    column = GENERATIONS.c.request_id
+    if not wild(pattern):
+        return column == pattern
+    if dialect == "sqlite":
+        # Its LIKE takes capital and small letters for equal.
+        return column.op("GLOB", is_comparison=True)(pattern)
+    like = pattern.replace("_", r"\_").replace("*", "%").replace("?", "_")
+    return column.like(like, escape="\\")
+
+
+def _recorded(dialect: str, *path: str) -> ColumnElement[str]:
+    """A text of the whole record, which is kept as JSON in a column of text."""
+    record = GENERATIONS.c.record
+    document = type_coerce(record, JSON) if dialect == "sqlite" else cast(record, JSON)
+    return document[path].as_string()
 
 
 def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
