@@ -75,12 +75,13 @@ def ls(
         text=text,
     )
     most = limit if json or limit is not None else console.ROWS
-    found = _read(lambda engine: audit.ls(engine, wanted, limit=most))
+    rows = _read(lambda engine: audit.ls(engine, wanted, limit=most))
     if json:
-        console.emit(found.rows)
-    else:
-        _print_rows(found.rows)
-        console.left_out(found.more)
+        console.emit(rows)
+        return
+    _print_rows(rows)
+    if len(rows) == most:
+        console.left_out(_read(lambda engine: audit.count(engine, wanted)) - len(rows))
 
 
 @app.command("show")

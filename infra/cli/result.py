@@ -8,6 +8,7 @@ import typer
 
 from infra.cli import console
 from infra.cli.console import Json
+from infra.cli.why import check_id, unknown
 
 if TYPE_CHECKING:
     from contracts.events import Result
@@ -33,6 +34,7 @@ def result(
 
     How it ended goes to standard error.  The exit status is that of `request --wait`.
     """
+    check_id(request_id)
     seconds = None if timeout is None else console.duration(timeout)
 
     async def work() -> int:
@@ -56,6 +58,7 @@ def result(
 
 def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
     """Wait for a request's result and print it, as `request --wait` does."""
+    check_id(request_id)
     seconds = None if timeout is None else console.duration(timeout)
 
     async def work() -> int:
@@ -91,9 +94,6 @@ def status_of(found: Result) -> int:
 
 async def _found(client: Client, request_id: str, seconds: float | None, *, wait: bool) -> Result | None:
     """The result; none: it is told why there is none."""
-    from infra.cli.why import check_id, unknown
-
-    check_id(request_id)
     found = await client.look(request_id)
     if found is not None:
         return found

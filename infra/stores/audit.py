@@ -156,15 +156,7 @@ async def sweep_forever(application: Application, *, settings: Settings, sink: A
 _SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "open_since_ms"}]
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows, and how many there are besides."""
-
-    rows: list[dict[str, Any]]
-    #: How many older ones the limit left out.
-    more: int
-
-
-def ls(engine: Engine, wanted: Sieve | None = None, *, limit: int | None = None) -> Listed:
+def ls(engine: Engine, wanted: Sieve | None = None, *, limit: int | None = None) -> list[dict[str, Any]]:
     """The latest ``generations`` rows, newest first.
 
     Args:
@@ -173,16 +165,23 @@ def ls(engine: Engine, wanted: Sieve | None = None, *, limit: int | None = None)
         limit: rows at most; none: all.
     """
     asked = GENERATIONS.c.requested_at_ms
-    # Stray events make rows that nobody asked for; `show` has them.
-    matching = and_(asked.is_not(None), *_conditions(wanted or Sieve(), engine.dialect.name))
-    query = select(*_SHOWN).where(matching).order_by(asked.desc(), GENERATIONS.c.request_id.desc())
+    query = select(*_SHOWN).where(_matching(wanted, engine))
+    query = query.order_by(asked.desc(), GENERATIONS.c.request_id.desc()).limit(limit)
     with database.reading(engine) as connection:
-        rows = [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
-        # What comes between the two statements may be counted too.
-        full = limit is not None and len(rows) == limit
-        count = select(func.count()).select_from(GENERATIONS).where(matching)
-        more = connection.execute(count).scalar_one() - len(rows) if full else 0
-    return Listed(rows=rows, more=max(0, more))
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def count(engine: Engine, wanted: Sieve | None = None) -> int:
+    """How many rows :func:`ls` would return without a limit."""
+    query = select(func.count()).select_from(GENERATIONS).where(_matching(wanted, engine))
+    with database.reading(engine) as connection:
+        return connection.execute(query).scalar_one()
+
+
+def _matching(wanted: Sieve | None, engine: Engine) -> ColumnElement[bool]:
+    # Stray events make rows that nobody asked for; `show` has them.
+    asked_for = GENERATIONS.c.requested_at_ms.is_not(None)
+    return and_(asked_for, *_conditions(wanted or Sieve(), engine.dialect.name))
 
 
 def _conditions(wanted: Sieve, dialect: str) -> list[ColumnElement[bool]]:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import Engine
 from contracts import events as ev
 from contracts.errors import ErrorCode, Unavailable, Unstorable
 from infra.settings import load
+from infra.sieve import Sieve
 from infra.stores import audit, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from stages.audit.fold import Record
@@ -250,9 +252,52 @@ async def test_lists_are_newest_first_and_filtered(engine: Engine) -> None:
         await _add(engine, records(life(f"r-{n}", first=10 * n + 1, at_ms=START_MS + n)))
     await _add(engine, records([received(BODY, "r-9", sequence=99, at_ms=START_MS + 9)]))
     assert [row["request_id"] for row in audit.ls(engine, limit=3)] == ["r-9", "r-3", "r-2"]
-    assert [row["request_id"] for row in audit.ls(engine, status="pending")] == ["r-9"]
-    assert [row["request_id"] for row in audit.ls(engine, since_ms=START_MS + 3)] == ["r-9", "r-3"]
-    assert audit.ls(engine, kind="plot") == []
+    assert [row["request_id"] for row in audit.ls(engine, Sieve(status="pending"))] == ["r-9"]
+    assert [row["request_id"] for row in audit.ls(engine, Sieve(since_ms=START_MS + 3))] == ["r-9", "r-3"]
+    assert audit.ls(engine, Sieve(kind="plot")) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, {"w-1", "w-2", "W-3", "wx1"}),
+        ({"request_id": "w-1"}, {"w-1"}),
+        ({"request_id": "w-*"}, {"w-1", "w-2"}),
+        ({"request_id": "?-?"}, {"w-1", "w-2", "W-3"}),
+        ({"request_id": "w_1"}, set()),
+        ({"code": "GEN_TIMEOUT"}, {"w-2"}),
+        ({"stage": "freeform-gen"}, {"w-2"}),
+        ({"provider": "chain-a", "model": "a-1"}, {"w-2"}),
+        ({"status": "success", "origin": "scripted"}, {"w-1"}),
+        ({"workspace": "west"}, {"W-3"}),
+        ({"node": "door-7"}, {"W-3"}),
+        ({"text": "THREE coins"}, {"w-1"}),
+        ({"text": "50 %"}, {"wx1"}),
+        ({"text": "50 _"}, set()),
+        ({"text": "no answer"}, {"w-2"}),
+        ({"since_ms": START_MS + 100, "until_ms": START_MS + 200}, {"W-3"}),
+    ],
+)
+async def test_every_filter_finds_what_it_says(
+    engine: Engine, wanted: dict[str, Any], found: set[str]
+) -> None:
+    door = b'{"prompt": "a door", "workspace": "west", "node": {"id": "door-7"}}'
+    await _add(engine, records(life("w-1")))
+    await _add(
+        engine,
+        records(
+            [
+                received(b'{"prompt": "a well"}', "w-2", sequence=60, at_ms=START_MS + 60),
+                received(stand_in("w-2", ErrorCode.GEN_TIMEOUT), "w-2", sequence=61, at_ms=START_MS + 61),
+                received(door, "W-3", sequence=62, at_ms=START_MS + 150),
+                received(b'{"prompt": "a well of 50 %"}', "wx1", sequence=63, at_ms=START_MS + 300),
+            ]
+        ),
+    )
+    sieve = Sieve(**wanted)
+    assert {row["request_id"] for row in audit.ls(engine, sieve)} == found
+    assert audit.count(engine, sieve) == len(found)
+    assert len(audit.ls(engine, sieve, limit=1)) == min(1, len(found))
 
 
 async def test_stray_events_are_shown_and_not_listed(engine: Engine) -> None:

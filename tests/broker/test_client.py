@@ -294,14 +294,14 @@ async def test_a_broker_that_stays_away_ends_the_wait(broker: Embedded, settings
     """The connection's end is told at once, and closing what is lost raises nothing."""
     await topology.apply_at(broker.url, settings)
     told: list[str] = []
-    with pytest.raises(BrokerLost, match="the request is safe: `understudy wait a`"):
-        async with (
-            asyncio.timeout(60),
-            Client.connect(broker.url, on_lost=told.append, on_back=told.append, lost_s=0.5) as client,
-        ):
-            await client.submit("layout", "a forest", request_id="a")
-            waiting = asyncio.create_task(client.wait("a", timeout_s=600))
-            await broker.stop()
+    async with (
+        asyncio.timeout(60),
+        Client.connect(broker.url, on_lost=told.append, on_back=told.append, lost_s=0.5) as client,
+    ):
+        await client.submit("layout", "a forest", request_id="a")
+        waiting = asyncio.create_task(client.wait("a", timeout_s=600))
+        await broker.stop()
+        with pytest.raises(BrokerLost, match="the request is safe: `understudy wait a`"):
             await waiting
     assert told == [broker.url]
 
