@@ -24,7 +24,9 @@ from contracts import events as ev
 from contracts.content import registry
 from contracts.errors import Unavailable, UnderstudyError, Unreadable
 from contracts.request import RequestError
+from infra import identity
 from infra import patience as waiting
+from infra.identity import IdTaken, Submitted, Wanted
 from infra.nats import log
 from infra.nats.connection import Unreachable, broker_url, dial, shown
 from infra.nats.connection import close as hang_up
@@ -50,8 +52,6 @@ LOST_S: Final = 30.0
 _LOOK_AGAIN_S: Final = (0.5, 5.0)
 #: The same where a result was heard that is not stored yet.
 _HEARD_S: Final = 0.01
-#: The broker's times of one message reach us rounded in two ways that differ by this much.
-_ROUNDING_MS: Final = 1
 #: JetStream errors of a stream or server that is full.
 _FULL: Final = frozenset({10077, 10110})
 
@@ -66,30 +66,6 @@ class NoResult(UnderstudyError):  # noqa: N818 - names what is not there
         self.request_id = request_id
 
 
-class IdTaken(UnderstudyError):  # noqa: N818 - names the state of the id
-    """The id belongs to another request; nothing of that request is given away.
-
-    Args:
-        request_id: the id.
-        kind: content kind of the request that has it.
-        sequence: where that request stands in REQUESTS; ``None`` where the log has only its result.
-        wanted: the kind that was asked for.
-    """
-
-    def __init__(
-        self, request_id: str, kind: str, sequence: int | None, *, wanted: str | None = None
-    ) -> None:
-        owner = f"a {kind} request" if wanted in (None, kind) else f"a {kind} request, not a {wanted} request"
-        other = " with another body" if wanted == kind else ""
-        place = "its result is still in the log" if sequence is None else f"sequence {sequence} of REQUESTS"
-        super().__init__(
-            f"the id {request_id} was used for {owner}{other} ({place}); choose another id, or leave it out"
-        )
-        self.request_id = request_id
-        self.kind = kind
-        self.sequence = sequence
-
-
 class BrokerLost(Unreachable):
     """The connection was lost while waiting, and did not come back; the request is safe."""
 
@@ -98,30 +74,6 @@ class BrokerLost(Unreachable):
             f"lost the broker at {url} while waiting; the request is safe: `understudy wait {request_id}`"
         )
         self.request_id = request_id
-
-
-class Submitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that the broker has acknowledged."""
-
-    request_id: str
-    kind: str
-    subject: str
-    #: In REQUESTS.
-    sequence: int
-    #: The broker had this very request already.
-    duplicate: bool = False
-    #: SHA-256 of what is asked for, as its result tells it.
-    input_hash: str | None = None
-
-
-class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which request is meant: any with the id, one of a kind, or the very one that was published."""
-
-    request_id: str
-    kind: str | None = None
-    #: In REQUESTS.
-    sequence: int | None = None
-    input_hash: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,8 +266,8 @@ class Client:
         owner = await self._patiently(lambda: log.owner(self.wire, request_id))
         if owner is None:
             return None
-        if _kind(owner) != kind or not _equal(owner.body, body):
-            raise IdTaken(request_id, _kind(owner), owner.sequence, wanted=kind)
+        if identity.kind_of(owner) != kind or not identity.equal(owner.body, body):
+            raise IdTaken(request_id, identity.kind_of(owner), owner.sequence, wanted=kind)
         return owner.sequence
 
     async def wait(
@@ -338,7 +290,7 @@ class Client:
             BrokerLost: the connection was lost for too long.
             Unreadable: what is stored as the result is none.
         """
-        wanted = _wanted(request_id, kind)
+        wanted = identity.wanted(request_id, kind)
         async with self._listening(wanted.request_id) as heard:
             heard.set()
             return await self._await(wanted, heard, timeout_s, owned=False)
@@ -388,7 +340,7 @@ class Client:
         # First listen, then publish: the answer may be there before the acknowledgement.
         async with self._listening(request_id) as heard:
             submitted = await self.submit(kind, body=body, request_id=request_id)
-            return await self._await(_wanted(submitted, None), heard, timeout_s, owned=True)
+            return await self._await(identity.wanted(submitted, None), heard, timeout_s, owned=True)
 
     async def document(self, result: ev.Result) -> Any:
         """A result's content as plain JSON values; large content is fetched.
@@ -431,12 +383,12 @@ class Client:
         Raises:
             IdTaken: the id belongs to another request than the one that was meant; nothing was published.
         """
-        wanted = _wanted(request_id, kind)
+        wanted = identity.wanted(request_id, kind)
         request_id = wanted.request_id
         owner = await self._owner(wanted)
         if owner is None:
             return None
-        kind = _kind(owner)
+        kind = identity.kind_of(owner)
         headers = envelope.headers(
             name="cancelled",
             version=ev.Cancelled.version,
@@ -466,7 +418,7 @@ class Client:
             IdTaken: the id belongs to another request than the one that was meant.
             BrokerLost: the connection was lost for too long.
         """
-        wanted = _wanted(request_id, kind)
+        wanted = identity.wanted(request_id, kind)
         queue: asyncio.Queue[Msg | Exception | None] = asyncio.Queue()
 
         async def written(msg: Msg) -> None:
@@ -517,7 +469,7 @@ class Client:
             StreamMissing: the topology is not applied.
             Unreadable: what is stored as the result is none.
         """
-        wanted = _wanted(request_id, kind)
+        wanted = identity.wanted(request_id, kind)
         found = await self._look(wanted)
         if found is None:
             await self._owner(wanted)
@@ -534,21 +486,22 @@ class Client:
             IdTaken: it is another request than the one that was meant.
             StreamMissing, Unavailable: as :func:`infra.nats.log.owner`.
         """
-        return await self._owner(_wanted(request_id, kind))
+        return await self._owner(identity.wanted(request_id, kind))
 
-    async def _owner(self, wanted: _Wanted) -> Entry | None:
+    async def _owner(self, wanted: Wanted) -> Entry | None:
         owner = await log.owner(self.wire, wanted.request_id)
         if owner is not None and (
-            wanted.kind not in (None, _kind(owner)) or wanted.sequence not in (None, owner.sequence)
+            wanted.kind not in (None, identity.kind_of(owner))
+            or wanted.sequence not in (None, owner.sequence)
         ):
-            raise IdTaken(wanted.request_id, _kind(owner), owner.sequence, wanted=wanted.kind)
+            raise IdTaken(wanted.request_id, identity.kind_of(owner), owner.sequence, wanted=wanted.kind)
         return owner
 
-    async def _look(self, wanted: _Wanted) -> ev.Result | None:
+    async def _look(self, wanted: Wanted) -> ev.Result | None:
         entry = await log.first(self.wire, pipeline.EVENTS, subjects.any_kind("result", wanted.request_id))
         if entry is None:
             return None
-        result = _result(entry)
+        result = identity.stored(entry)
         if wanted.kind not in (None, result.kind):
             await self._owner(wanted)
             raise IdTaken(wanted.request_id, result.kind, None, wanted=wanted.kind)
@@ -556,7 +509,8 @@ class Client:
             # Published by another version, which hashes in another way; or the result of an earlier request,
             # whose place in REQUESTS has been freed.
             owner = await self._owner(wanted)
-            if owner is not None and not _answers(entry, result, owner):
+            told = result.meta.input_hash is not None
+            if told if owner is None else not identity.answers(entry, result, owner):
                 raise IdTaken(wanted.request_id, result.kind, None, wanted=wanted.kind)
         return result
 
@@ -577,7 +531,7 @@ class Client:
             await _stop(listening)
 
     async def _await(
-        self, wanted: _Wanted, heard: asyncio.Event, timeout_s: float, *, owned: bool
+        self, wanted: Wanted, heard: asyncio.Event, timeout_s: float, *, owned: bool
     ) -> ev.Result:
         until = time.monotonic() + timeout_s
         shortest, longest = _LOOK_AGAIN_S
@@ -640,65 +594,13 @@ def check(kind: str, request_id: str, body: bytes) -> request.GenerationRequest:
     if kind not in subjects.KINDS:
         raise RequestError("kind", f"{kind!r} is unknown; use one of {', '.join(subjects.KINDS)}")
     if subjects.REQUEST_ID.fullmatch(request_id) is None:
-        raise bad_id(request_id)
+        raise identity.bad_id(request_id)
     asked = request.read(body, kind)
     scenes.check_id(asked, request_id)
     return asked
-
-
-def bad_id(request_id: str) -> RequestError:
-    """What is wrong with a request id."""
-    return RequestError("id", f"{request_id!r} must match {subjects.REQUEST_ID.pattern}")
-
-
-def _wanted(request_id: str | Submitted, kind: str | None) -> _Wanted:
-    """Which request is meant.
-
-    Raises:
-        RequestError: the id is none; it might match other requests' subjects.
-    """
-    if isinstance(request_id, str):
-        if subjects.REQUEST_ID.fullmatch(request_id) is None:
-            raise bad_id(request_id)
-        return _Wanted(request_id=request_id, kind=kind)
-    # A cancellation has a place of its own in the log, which is not that of its request.
-    known = request_id.input_hash is not None
-    return _Wanted(
-        request_id=request_id.request_id,
-        kind=request_id.kind,
-        sequence=request_id.sequence if known else None,
-        input_hash=request_id.input_hash,
-    )
-
-
-def _kind(requested: Entry) -> str:
-    return requested.subject.split(".")[2]
-
-
-def _equal(one: bytes, other: bytes) -> bool:
-    """Are two bodies the same request, as the pipeline sees it?"""
-    if one == other:
-        return True
-    try:
-        return msgspec.json.decode(one) == msgspec.json.decode(other)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
-
-
-def _answers(entry: Entry, result: ev.Result, owner: Entry) -> bool:
-    """Is this the result of that request, not of an earlier one that had the same id?"""
-    began = result.meta.requested_at_ms
-    return entry.time_ns >= owner.time_ns if began is None else abs(began - owner.time_ms) <= _ROUNDING_MS
 
 
 async def _stop(listening: Subscription) -> None:
     # A connection that is closed or lost has nothing to stop.
     with contextlib.suppress(OSError, nats_errors.Error):
         await listening.unsubscribe()
-
-
-def _result(entry: Entry) -> ev.Result:
-    said = envelope.decode("result", entry.body, {})
-    if not isinstance(said, ev.Result) or entry.subject != subjects.gen("result", said.kind, said.request_id):
-        raise Unreadable(f"what stands on {entry.subject} is not the result of that request")
-    return said
