@@ -71,6 +71,15 @@ def bad_id(request_id: str) -> RequestError:
     return RequestError("id", f"{request_id!r} must match {subjects.REQUEST_ID.pattern}")
 
 
+def named(request_id: str) -> bool:
+    """Can this be a request's name?  One that is rejected for its id has a name too, but no dot or wildcard."""
+    try:
+        subjects.parse(subjects.gen("requested", subjects.KINDS[0], request_id))
+    except subjects.SubjectError:
+        return False
+    return True
+
+
 def wanted(request_id: str | Submitted, kind: str | None) -> Wanted:
     """Which request is meant.
 
@@ -78,7 +87,7 @@ def wanted(request_id: str | Submitted, kind: str | None) -> Wanted:
         RequestError: the id is none; it might match other requests' subjects.
     """
     if isinstance(request_id, str):
-        if subjects.REQUEST_ID.fullmatch(request_id) is None:
+        if not named(request_id):
             raise bad_id(request_id)
         return Wanted(request_id=request_id, kind=kind)
     # A cancellation has a place of its own in the log, which is not that of its request.

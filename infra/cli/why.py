@@ -112,8 +112,10 @@ def check_id(request_id: str) -> None:
         Usage: naming it and what an id may be.
     """
     from contracts.subjects import REQUEST_ID
+    from infra.identity import named
 
-    if REQUEST_ID.fullmatch(request_id) is None:
+    # One that was rejected for its id can be explained, too.
+    if not named(request_id):
         raise console.Usage(f"request id {request_id!r} must match {REQUEST_ID.pattern}")
 
 
