@@ -229,7 +229,7 @@ async def test_cancelling_finds_the_kind_in_the_log(client: Client) -> None:
     told = await client.cancel("a", reason="changed my mind")
     assert told is not None
     assert told.subject == "gen.cancelled.plot.a"
-    (stored,) = [entry async for entry in log.read(client.wire, "EVENTS", "gen.cancelled.>")]
+    (stored,) = [entry async for entry in log.read(client.wire, "REQUESTS", "gen.cancelled.>")]
     assert msgspec.json.decode(stored.body)["reason"] == "changed my mind"
     assert await client.cancel("nobody") is None
 

@@ -56,7 +56,8 @@ def test_one_event_is_looked_for_in_its_stream_alone() -> None:
 
 def test_one_request_is_looked_for_everywhere() -> None:
     what = watched(None, "r1")
-    assert what.streams["REQUESTS"] == ("gen.requested.*.r1",)
+    assert "gen.requested.layout.r1" in what.streams["REQUESTS"]
+    assert {each.rpartition(".")[2] for each in what.streams["REQUESTS"]} == {"r1"}
     assert "gen.result.*.r1" in what.streams["EVENTS"]
     assert what.streams["DEAD"] == ("dead.*.*.r1",)
     assert what.progress == "gen.progress.*.r1"
