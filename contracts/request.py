@@ -22,6 +22,7 @@ from pydantic_core import from_json
 from contracts import fingerprint, layers, rating, sides, validation
 from contracts.node import Constraints, ContentId, Fallback, FallbackMode, Node, Rating
 from contracts.ports import Worlds
+from contracts.printable import printable
 from contracts.prompts import PromptConfig
 from contracts.result import RatingInfo
 from contracts.sides import Side
@@ -42,6 +43,8 @@ DEFAULT_DEADLINE_MS: Final = 60_000
 
 #: Errors of a node that a refusal names.
 MOST_ERRORS: Final = 3
+#: Characters of a refused field's path that are told.
+_MOST_PATH: Final = 200
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -64,6 +67,8 @@ class RequestError(ValueError):
     """
 
     def __init__(self, path: str, message: str) -> None:
+        # Names and values of strangers: a terminal would obey what is in them.
+        path, message = printable(path, most=_MOST_PATH), printable(message, keep="\n")
         super().__init__(f"{path}: {message}" if path else message)
         self.path = path
 

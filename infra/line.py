@@ -10,7 +10,8 @@ import msgspec
 from contracts import envelope, pipeline, subjects
 from contracts import events as ev
 from contracts.errors import NewerVersion, Unreadable
-from contracts.result import Origin, ResultBody
+from contracts.printable import printable
+from contracts.result import Origin, ResultBody, Status
 from infra.nats.log import Entry
 
 #: Event names of what stands in DEAD.
@@ -173,7 +174,7 @@ def _advisory(entry: Entry) -> Line:
         event=ADVISORY,
         kind=None,
         request_id=None,
-        stage=told.get("consumer"),
+        stage=consumer if isinstance(consumer := told.get("consumer"), str) else None,
         data=data,
         headers=entry.headers,
         fault=None if told else "this is not an advisory of the broker",
@@ -192,13 +193,15 @@ def _plain(body: bytes, fault: str | None) -> Any:
 
 def preview(body: bytes, characters: int = _PREVIEW) -> str:
     """The start of any bytes as printable text; what is no printable text is escaped."""
-    text = body[: characters * 4].decode("utf-8", "backslashreplace")
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return shown if len(shown) <= characters else shown[: characters - 1] + "…"
+    return printable(body[: characters * 4].decode("utf-8", "backslashreplace"), most=characters)
 
 
-def gist(line: Line) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per event
-    """The few words that a person wants to read first."""
+def gist(line: Line) -> str:
+    """The few words that a person wants to read first, on one line and safe for a terminal."""
+    return printable(_gist(line).replace("\n", " "))
+
+
+def _gist(line: Line) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per event
     if line.fault is not None:
         return f"unreadable: {line.fault}"
     match line.body:
@@ -246,8 +249,15 @@ def _ending(result: ev.Result | ev.Revised) -> str:
 
 
 def named(result: ResultBody) -> str:
-    """Status and origin of a result in words."""
-    return result.status if result.origin is Origin.NONE else f"{result.status} from {result.origin}"
+    """Status and origin of a result in words: ``success (live)``."""
+    return ending(result.status, result.origin)
+
+
+def ending(status: str, origin: str | None) -> str:
+    """The same of a status and an origin; an origin that its status says already is left out."""
+    # `cached` is from the cache, a `placeholder` is one.
+    plain = origin in (None, Origin.NONE, status) or (status, origin) == (Status.CACHED, Origin.CACHE)
+    return status if plain else f"{status} ({origin})"
 
 
 def _gist_of_data(line: Line) -> str:

@@ -63,12 +63,16 @@ def meet(one: str, other: str) -> str | None:
     return None if left or right else ".".join(met)
 
 
-def watched(pattern: str | None, request_id: str | None) -> Watched:
+def watched(pattern: str | None, request_id: str | None, *, progress: bool = False) -> Watched:
     """Resolve what is to be watched.
+
+    Text is announced in many pieces while it is written, which drown everything else: it is watched where one
+    request is, or where it is asked for.
 
     Args:
         pattern: a NATS subject, wildcards allowed; none: everything.
         request_id: only this request.
+        progress: also text while it is being written.
 
     Raises:
         PatternError: it is no subject, or no subject of the pipeline matches it.
@@ -77,7 +81,7 @@ def watched(pattern: str | None, request_id: str | None) -> Watched:
     wanted: tuple[str, ...] = (pattern,)
     if request_id is not None:
         if subjects.REQUEST_ID.fullmatch(request_id) is None:
-            raise PatternError(f"request id {request_id!r} must match [A-Za-z0-9_-]{{1,64}}")
+            raise PatternError(f"request id {request_id!r} must match {subjects.REQUEST_ID.pattern}")
         lives = (subjects.whole_life(request_id), subjects.dead("*", "*", request_id))
         wanted = _met((pattern,), lives)
     streams: dict[str, tuple[str, ...]] = {}
@@ -86,13 +90,14 @@ def watched(pattern: str | None, request_id: str | None) -> Watched:
         found = _met(wanted, kept)
         if found:
             streams[stream] = found
-    progress = next(iter(_met(wanted, (_PROGRESS,))), None)
-    if not streams and progress is None:
+    progress = progress or request_id is not None or pattern.startswith("gen.progress.")
+    written = next(iter(_met(wanted, (_PROGRESS,))), None) if progress else None
+    if not streams and written is None:
         raise PatternError(
             f"no subject of the pipeline matches {pattern!r}; they are gen.<event>.<kind>.<request_id> and "
             "dead.<stage>.<kind>.<request_id>, for instance gen.failed.> or gen.*.layout.*"
         )
-    return Watched(streams=streams, progress=progress)
+    return Watched(streams=streams, progress=written)
 
 
 def _met(ones: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
@@ -107,7 +112,7 @@ def _checked(pattern: str) -> str:
     if not whole or not wild or ">" in tokens[:-1]:
         raise PatternError(
             f"{pattern!r} is not a NATS subject: tokens are separated by dots and not empty, "
-            "* stands for one token, > for the rest, at the end"
+            "* stands for one token, > for the rest, at the end; for a part of an id use --id 'w-*'"
         )
     return pattern
 

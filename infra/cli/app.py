@@ -5,7 +5,7 @@ Every command imports what it needs when it runs, so that ``understudy --help`` 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -14,9 +14,11 @@ from infra.cli import (
     budgets,
     cache,
     checks,
+    console,
     dead,
     prompts,
     request,
+    result,
     rules,
     run,
     seed,
@@ -30,13 +32,49 @@ from infra.cli import (
 app: Final = typer.Typer(
     name="understudy",
     help="A generation pipeline on NATS JetStream: every request ends in exactly one labelled result.",
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 done, 1 the request or check failed, 2 wrong usage, 3 cannot reach the broker.",
 )
+
+#: The distribution's name, and the one that it had before.
+_DISTRIBUTIONS: Final = ("understudy-pipeline", "understudy")
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it with the option's value
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in _DISTRIBUTIONS:
+        try:
+            typer.echo(f"understudy {version(name)}")
+        except PackageNotFoundError:
+            continue
+        raise typer.Exit
+    raise console.Usage("the version is not known: this is a folder of sources that is not installed")
+
+
+@app.callback()
+def _every(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def help_(
+    command: Annotated[list[str] | None, typer.Argument(metavar="COMMAND…", help="Of this command.")] = None,
+) -> None:
+    """Print the help of all commands, or of one."""
+    app(args=[*(command or ()), "--help"], prog_name=app.info.name)
+
 
 _RUN: Final = "Run the pipeline"
 _ASK: Final = "Ask and watch"
@@ -47,6 +85,8 @@ app.command("demo", rich_help_panel=_RUN)(run.demo)
 app.command("up", rich_help_panel=_RUN)(run.up)
 app.command("run", rich_help_panel=_RUN)(run.run)
 app.command("request", rich_help_panel=_ASK)(request.request)
+app.command("result", rich_help_panel=_ASK)(result.result)
+app.command("wait", rich_help_panel=_ASK)(result.wait)
 app.command("warm", rich_help_panel=_ASK)(warm.warm)
 app.command("tail", rich_help_panel=_ASK)(tail.tail)
 app.command("why", rich_help_panel=_ASK)(why.why)
@@ -63,6 +103,7 @@ app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
 app.add_typer(checks.topology, name="topology", rich_help_panel=_KEEP)
 app.command("doctor", rich_help_panel=_KEEP)(checks.doctor)
+app.command("help", rich_help_panel=_KEEP)(help_)
 app.command(
     "bench",
     rich_help_panel=_KEEP,

@@ -7,39 +7,97 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from infra.cli import console
+from infra.cli import console, filters
 from infra.cli.console import Json, Limit
+from infra.cli.filters import (
+    Code,
+    Containing,
+    Id,
+    Kind,
+    Model,
+    Node,
+    Origin,
+    Provider,
+    Since,
+    Stage,
+    Status,
+    Until,
+    Workspace,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from infra.settings import Settings
 
-app: Final = typer.Typer(no_args_is_help=True, help="The audit: every request and how it ended, for ever.")
+app: Final = typer.Typer(no_args_is_help=True, help="The audit: the permanent record of every request.")
 
 T = TypeVar("T")
+#: Filters that the database and a stream of events have in common, by name.
+_SAME: Final = (
+    "kind",
+    "status",
+    "origin",
+    "code",
+    "stage",
+    "provider",
+    "model",
+    "workspace",
+    "node",
+    "since_ms",
+    "until_ms",
+    "text",
+)
 
 
 @app.command("ls")
 def ls(
-    status: Annotated[str | None, typer.Option("--status", help="Only this status.")] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="Only this kind.")] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="10m", help="Only requests of the last …")
-    ] = None,
-    limit: Limit = 100,
+    request_id: Id = None,
+    kind: Kind = None,
+    status: Status = None,
+    origin: Origin = None,
+    code: Code = None,
+    stage: Stage = None,
+    provider: Provider = None,
+    model: Model = None,
+    workspace: Workspace = None,
+    node: Node = None,
+    since: Since = None,
+    until: Until = None,
+    text: Containing = None,
+    limit: Limit = None,
     json: Json = False,
 ) -> None:
-    """List requests and how they ended, newest first."""
+    """List requests and how they ended, newest first.
+
+    --stage is the stage that failed; --text is searched in prompts.
+    """
     from infra.stores import listing
 
-    where = listing.Filter(status=status, kind=kind, since_ms=console.since_ms(since))
-    _check(status, kind)
-    rows = _read(lambda engine: listing.ls(engine, where=where, limit=limit)).rows
+    wanted = filters.sieve(
+        request_id=request_id,
+        kind=kind,
+        status=status,
+        origin=origin,
+        code=code,
+        stage=stage,
+        provider=provider,
+        model=model,
+        workspace=workspace,
+        node=node,
+        since=since,
+        until=until,
+        text=text,
+    )
+    most = limit if json or limit is not None else console.ROWS
+    where = listing.Filter(id=wanted.request_id, **{each: getattr(wanted, each) for each in _SAME})
+    found = _read(lambda engine: listing.ls(engine, where=where, limit=most))
+    rows = found.rows
     if json:
         console.emit(rows)
-    else:
-        _print_rows(rows)
+        return
+    _print_rows(rows)
+    if found.cut:
+        console.left_out(found.cut)
 
 
 @app.command("show")
@@ -71,7 +129,6 @@ def rebuild(json: Json = False) -> None:
         import msgspec
         from sqlalchemy.exc import SQLAlchemyError
 
-        from infra.client import Client
         from infra.stores import database
         from infra.stores.rebuild import rebuild as fold_again
 
@@ -82,7 +139,7 @@ def rebuild(json: Json = False) -> None:
             status.update(f"{events:,} events folded")
 
         try:
-            async with Client.connect(settings) as client:
+            async with console.connect(settings, waits=True) as client:
                 with status:
                     done = await fold_again(
                         client.wire,
@@ -137,18 +194,6 @@ def _unreadable(settings: Settings, error: object) -> Exception:
     )
 
 
-def _check(status: str | None, kind: str | None) -> None:
-    from contracts.result import Status
-    from contracts.subjects import KINDS
-    from infra.story import PENDING, RUNNING
-
-    states = (PENDING, RUNNING, *Status)
-    if status is not None and status not in states:
-        raise console.Usage(f"--status {status!r} is unknown; it is one of {', '.join(states)}")
-    if kind is not None and kind not in KINDS:
-        raise console.Usage(f"--kind {kind!r} is unknown; kinds are {', '.join(KINDS)}")
-
-
 def _print_rows(rows: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
@@ -177,19 +222,22 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_one(row: dict[str, Any]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    from infra.cli.show import document, moment
+    from infra.cli.show import aligned, document, moment
 
     out = console.people()
-    table = Table.grid(padding=(0, 2))
-    for name, value in row.items():
-        if name in ("record", "logs", "earlier") or value is None:
-            continue
-        shown = moment(value) if name.endswith("_at_ms") else str(value)
-        table.add_row(Text(name, style="dim"), Text(shown))
-    out.print(table)
+    told = {
+        name: value
+        for name, value in row.items()
+        if name not in ("record", "logs", "earlier") and value is not None
+    }
+    lines = [
+        (Text(name, style="dim"), moment(value) if name.endswith("_at_ms") else str(value))
+        for name, value in told.items()
+    ]
+    for text in aligned(None, lines):
+        out.print(text, soft_wrap=True)
     for other in row["earlier"]:
         began = other["requested_at_ms"]
         out.print(
@@ -200,4 +248,4 @@ def _print_one(row: dict[str, Any]) -> None:
         )
     for log in row["logs"]:
         out.print(Text("generation_logs", style="bold"))
-        out.print(document(log))
+        out.print(document(log), soft_wrap=True)

@@ -46,6 +46,11 @@ def body(parts: Parts) -> bytes:
     if sum(str(each) == "-" for each in inputs) > 1:
         raise console.Usage("standard input can be one of --file, --rules, --node and --context")
     whole = _whole(parts.prompt, parts.file)
+    if parts.file is not None and _is_node(whole):
+        raise console.Usage(
+            f"--file {parts.file} looks like a node, not like a request's body: give it as --node {parts.file}, "
+            "with a PROMPT"
+        )
     options = {
         "deadline_ms": parts.deadline_ms,
         "template_id": parts.template,
@@ -65,6 +70,17 @@ def body(parts: Parts) -> bytes:
         if _snake(name) in told:
             said.pop(name, None)
     return msgspec.json.encode(said | told)
+
+
+def _is_node(body: bytes) -> bool:
+    """Has it no prompt, and nothing but what a node has?"""
+    from contracts.node import Node
+
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return bool(said) and {_snake(name) for name in said} <= set(Node.model_fields)
 
 
 def kind(given: str | None, body: bytes) -> str:
@@ -109,7 +125,7 @@ def _kind_of(template: str) -> str:
     found = known.find(template)
     if found is None:
         why = known.lost(template) or unknown_template(template, known)
-        raise console.Usage(f"template_id: {why}; a pipeline that has other templates is asked with --kind")
+        raise console.Usage(f"template_id: {why}; for templates this machine lacks, pass --kind")
     return str(found["generation_type"])
 
 

@@ -34,11 +34,10 @@ def ls(json: Json = False) -> None:
     settings = console.settings()
 
     async def work() -> int:
-        from infra.client import Client
         from infra.nats import accounts
 
         now_ms = int(time.time() * 1000)
-        async with Client.connect(settings) as client:
+        async with console.connect(settings) as client:
             kept = await accounts.current(client.wire, now_ms)
         if json:
             console.emit([_row(each, now_ms) for each in kept])

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from infra.nats.wire import Wire
     from infra.stores.kept_entries import Item, Wanted
 
-app = typer.Typer(no_args_is_help=True, help="Content that is kept for those who ask for the same.")
+app = typer.Typer(no_args_is_help=True, help="Inspect and purge cached results.")
 
 _Prefix = Annotated[
     str | None,
@@ -27,25 +27,38 @@ _Node = Annotated[str | None, typer.Option("--node", help="Generated for the nod
 _Version = Annotated[int | None, typer.Option("--version", min=1, help="Of this version of its node.")]
 
 
+#: What each count means.
+_COUNTED: Final = {
+    "memory": "found in a process's memory",
+    "shared": "found in the shared cache",
+    "older": "found under an older key",
+    "followed": "waited for another request, and shared its result",
+    "led": "generated",
+    "taken_over": "generated after another request had failed",
+    "stored": "stored",
+    "drifted": "differed from an earlier generation of the same",
+}
+
+
 @app.command("ls")
 def ls(
     prefix: _Prefix = None,
     node: _Node = None,
     version: _Version = None,
-    limit: Limit = 100,
+    limit: Limit = None,
     json: Json = False,
 ) -> None:
     """List what is kept, the latest last."""
 
     async def work() -> int:
         found = await _found(_wanted(None, prefix, node, version))
-        shown = found[-limit:]
+        most = limit if json or limit is not None else console.ROWS
+        shown = found if most is None else found[-most:]
         if json:
             console.emit([_told(item) for item in shown])
         else:
             _table(shown)
-            if len(found) > len(shown):
-                console.note(f"{len(found) - len(shown)} older ones are not shown; raise --limit")
+            console.left_out(len(found) - len(shown))
         return console.DONE
 
     console.run(work())
@@ -67,7 +80,7 @@ def show(
             if json:
                 console.emit(told)
             else:
-                console.people().print_json(_text(told))
+                console.raw(told)
         return console.DONE
 
     console.run(work())
@@ -90,8 +103,8 @@ def stats(json: Json = False) -> None:
             "entries": f"{found.entries:,}",
             "bytes": f"{found.size:,}",
             **{f"  {name}": f"{count:,}" for name, count in found.by_strategy.items()},
-            **{name: f"{count:,}" for name, count in found.counts.items()},
-            "hit rate": rate,
+            **{_COUNTED.get(name, name): f"{count:,}" for name, count in found.counts.items()},
+            "answered from the cache": rate,
         }
         _pairs(rows)
         return console.DONE
@@ -138,7 +151,7 @@ def purge(
 
 @asynccontextmanager
 async def _wire() -> AsyncGenerator[Wire]:
-    from infra.nats.connection import dial
+    from infra.nats.connection import close, dial
     from infra.nats.wire import Wire
 
     client = await dial(console.settings(), name="understudy cache")
@@ -148,7 +161,7 @@ async def _wire() -> AsyncGenerator[Wire]:
         yield wire
     finally:
         await wire.close()
-        await client.close()
+        await close(client)
 
 
 async def _found(wanted: Wanted) -> list[Item]:
@@ -212,9 +225,3 @@ def _pairs(rows: dict[str, str]) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     console.people().print(table)
-
-
-def _text(value: Any) -> str:
-    import msgspec
-
-    return msgspec.json.encode(value).decode()

@@ -127,14 +127,14 @@ def _print_checks(rows: list[dict[str, Any]], *, everything: bool) -> None:
 async def _with_broker(
     act: Callable[[Client, Settings], Awaitable[tuple[Change, ...]]],
 ) -> tuple[Change, ...]:
-    from infra.nats.connection import dial
+    from infra.nats.connection import close, dial
 
     settings: Settings = console.settings()
     nc = await dial(settings, name="understudy-topology")
     try:
         return await act(nc, settings)
     finally:
-        await nc.close()
+        await close(nc)
 
 
 def _is_drift(change: Change) -> bool:
@@ -147,9 +147,16 @@ def _print_changes(changes: tuple[Change, ...], *, json: bool) -> None:
         return
     out = console.people()
     for change in changes:
-        out.print(str(change), soft_wrap=True, markup=False)
+        out.print(_said(change), soft_wrap=True, markup=False)
     if not changes:
-        out.print("[green]nothing differs[/]")
+        out.print("[green]up to date[/]")
+
+
+def _said(change: Change) -> str:
+    """A difference, or what was done about it."""
+    if not change.applied:
+        return str(change)
+    return f"{change.what} {change.name}: created" if not change.field else f"changed: {change}"
 
 
 def _plain(row: Any) -> dict[str, Any]:

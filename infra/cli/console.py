@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from infra.client import Client
     from infra.settings import Settings
 
 DONE: Final = 0
@@ -27,7 +28,14 @@ UNREACHABLE: Final = 3
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, for programs.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="Print at most this many, the latest.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, help="Print the latest N; default: 100 in a table, everything with --json."
+    ),
+]
+#: Rows of a table where nobody says how many.
+ROWS: Final = 100
 
 
 class Usage(Exception):  # noqa: N818 - it is the person's, not ours
@@ -106,26 +114,75 @@ def status_of(error: Exception) -> int | None:
 
 def people() -> Console:
     """Where people read results: standard output."""
-    from rich.console import Console
+    return _console(stderr=False)
+
+
+def errors() -> Console:
+    """Where people read what is beside the result: standard error."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    """A console that shows what strangers wrote, and never obeys it."""
+    from collections.abc import Iterable
+
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    from contracts.printable import printable
 
     class _Console(Console):
         def on_broken_pipe(self) -> None:
             # Rich would exit with status 1.
             raise NobodyReads
 
-    return _Console(highlight=False)
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            # Rich's own control codes are marked; every other text is somebody's words.
+            for each in super().render(renderable, options):
+                plain = each.control is not None or each.text.isprintable() or each.text == "\n"
+                yield each if plain else Segment(printable(each.text, keep="\n"), each.style)
+
+    return _Console(stderr=stderr, highlight=False, emoji=False)
 
 
-def errors() -> Console:
-    """Where people read what is beside the result: standard error."""
-    from rich.console import Console
+def connect(where: Settings, *, waits: bool = False) -> Client:
+    """A client of the pipeline, for ``async with``.
 
-    return Console(stderr=True, highlight=False)
+    Args:
+        where: says where the broker is.
+        waits: the command waits for something: it says when the connection is lost and when it is back.
+    """
+    from infra.client import Client
+
+    if not waits:
+        return Client.connect(where)
+
+    def lost(url: str) -> None:
+        note(f"lost the broker at {url} at {_clock()}; waiting for it to come back")
+
+    def back(url: str) -> None:
+        note(f"the broker at {url} is back at {_clock()}")
+
+    return Client.connect(where, on_lost=lost, on_back=back)
+
+
+def _clock() -> str:
+    from datetime import datetime
+
+    return f"{datetime.now().astimezone():%H:%M:%S}"
 
 
 def note(text: str) -> None:
-    """Say something beside the result, on standard error; markup is Rich's."""
-    errors().print(text, soft_wrap=True)
+    """Say something beside the result, on standard error."""
+    errors().print(text, soft_wrap=True, markup=False)
+
+
+def left_out(more: int, what: str = "older") -> None:
+    """Say that a table does not show everything."""
+    if more > 0:
+        note(f"… {more:,} {what} not shown; --limit N shows more, --json shows all")
 
 
 def complain(text: str) -> None:
@@ -137,25 +194,59 @@ def complain(text: str) -> None:
 
 def emit(value: Any) -> None:
     """Print one JSON value on a line of its own, at once."""
+    _write(json_text(value))
+
+
+def raw(value: Any) -> None:
+    """Print a JSON document for people: whole, over several lines, in nothing."""
+    _write(json_text(value, indent=2))
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON that means the same and holds nothing that a terminal obeys, or that cannot be seen."""
     import msgspec
 
+    body = msgspec.json.encode(value)
+    text = (body if indent is None else msgspec.json.format(body, indent=indent)).decode()
+    if text.isprintable():
+        return text
+    # Outside of its texts JSON has nothing but ASCII, so each of these stands where it can be escaped.
+    return "".join(each if each.isprintable() or each == "\n" else _json_escape(each) for each in text)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _write(text: str) -> None:
     try:
-        sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+        try:
+            sys.stdout.write(text + "\n")
+        except UnicodeEncodeError:
+            # A terminal that cannot show every character still gets every one.
+            sys.stdout.write("".join(each if each.isascii() else _json_escape(each) for each in text) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         raise NobodyReads from None
 
 
 def since_ms(text: str | None) -> int | None:
-    """When a time such as ``10m`` ago was, in ms since the epoch.
+    """When a time such as ``10m`` ago was, in ms since the epoch; a time with its date is taken as it is.
 
     Raises:
-        Usage: it is no duration.
+        Usage: it is neither.
     """
     if text is None:
         return None
     import time
+    from datetime import datetime
 
+    if re.match(r"\d{4}-", text):
+        try:
+            return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+        except (ValueError, OverflowError):
+            raise Usage(f"{text!r} is not a time; write for instance 2026-11-27T10:30:00Z, or 10m") from None
     return int((time.time() - duration(text)) * 1000)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli import console
+from infra.cli import console, filters
 from infra.cli.console import Json, Limit
+from infra.cli.filters import Code, Containing, Id, Kind, Since, Stage, Until
 
 if TYPE_CHECKING:
     from infra.client import Client
@@ -22,33 +23,42 @@ app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no sta
 _Letters = Annotated[
     list[int] | None, typer.Argument(metavar="LETTER", help="Letters by name (their sequence in DEAD).")
 ]
-_Id = Annotated[str | None, typer.Option("--id", help="Only letters of this request.")]
-_Stage = Annotated[str | None, typer.Option("--stage", help="Only letters of this stage.")]
-_Code = Annotated[str | None, typer.Option("--code", help="Only letters with this error code.")]
-_Since = Annotated[str | None, typer.Option("--since", metavar="10m", help="Only letters of the last …")]
 _Most = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, oldest first.")]
 
 
 @app.command("ls")
 def ls(
-    request_id: _Id = None,
-    stage: _Stage = None,
-    code: _Code = None,
-    since: _Since = None,
-    limit: Limit = 100,
+    request_id: Id = None,
+    kind: Kind = None,
+    stage: Stage = None,
+    code: Code = None,
+    since: Since = None,
+    until: Until = None,
+    text: Containing = None,
+    limit: Limit = None,
     json: Json = False,
 ) -> None:
     """List letters, oldest first."""
-    wanted = read_filter(None, request_id, stage, code, since)
+    wanted = read_filter(
+        None,
+        request_id=request_id,
+        kind=kind,
+        stage=stage,
+        code=code,
+        since=since,
+        until=until,
+        text=text,
+    )
 
     async def work() -> int:
-        found: deque[Letter] = deque(maxlen=limit)
+        most = limit if json or limit is not None else console.ROWS
+        found: deque[Letter] = deque(maxlen=most)
         skipped = 0
         async with _client() as client:
             from infra.nats import letters
 
             async for letter in letters.find(client.wire, wanted):
-                skipped += len(found) == limit
+                skipped += len(found) == most
                 found.append(letter)
         if json:
             console.emit([to_json(letter) for letter in found])
@@ -59,10 +69,9 @@ def ls(
         if not found:
             out.print("no dead letters" if wanted.empty else "no dead letters match")
             return console.DONE
-        for text in letter_lines(list(found)):
-            out.print(text, soft_wrap=True)
-        if skipped:
-            console.note(f"{skipped} older letters are not shown; --limit shows more")
+        for each in letter_lines(list(found)):
+            out.print(each, soft_wrap=True)
+        console.left_out(skipped)
         return console.DONE
 
     console.run(work())
@@ -71,15 +80,30 @@ def ls(
 @app.command("show")
 def show(
     names: _Letters = None,
-    request_id: _Id = None,
-    stage: _Stage = None,
-    code: _Code = None,
-    since: _Since = None,
+    request_id: Id = None,
+    kind: Kind = None,
+    stage: Stage = None,
+    code: Code = None,
+    since: Since = None,
+    until: Until = None,
+    text: Containing = None,
     limit: _Most = None,
     json: Json = False,
 ) -> None:
     """Show letters with all they carry: reason, origin, headers, payload."""
-    wanted = _meant(read_filter(names, request_id, stage, code, since), verb="show")
+    wanted = _meant(
+        read_filter(
+            names,
+            request_id=request_id,
+            kind=kind,
+            stage=stage,
+            code=code,
+            since=since,
+            until=until,
+            text=text,
+        ),
+        verb="show",
+    )
 
     async def work() -> int:
         shown = 0
@@ -89,9 +113,9 @@ def show(
                 if json:
                     console.emit(to_json(letter) | {"letter": letter.data, "payload": _payload(letter)})
                 else:
-                    from infra.cli.show import letter_panel
+                    from infra.cli import show as looks
 
-                    console.people().print(letter_panel(letter))
+                    looks.letter(console.people(), letter)
         if not shown:
             console.complain("no dead letters match")
         return console.DONE if shown else console.FAILED
@@ -102,10 +126,13 @@ def show(
 @app.command("replay")
 def replay(
     names: _Letters = None,
-    request_id: _Id = None,
-    stage: _Stage = None,
-    code: _Code = None,
-    since: _Since = None,
+    request_id: Id = None,
+    kind: Kind = None,
+    stage: Stage = None,
+    code: Code = None,
+    since: Since = None,
+    until: Until = None,
+    text: Containing = None,
     limit: _Most = None,
     every: Annotated[
         bool, typer.Option("--all", help="Every letter; needed where nothing is named.")
@@ -118,10 +145,23 @@ def replay(
     json: Json = False,
 ) -> None:
     """Try letters again, each as a new request rp-LETTER-N; once, unless --again."""
-    wanted = _meant(read_filter(names, request_id, stage, code, since), every=every or dry_run, verb="replay")
+    wanted = _meant(
+        read_filter(
+            names,
+            request_id=request_id,
+            kind=kind,
+            stage=stage,
+            code=code,
+            since=since,
+            until=until,
+            text=text,
+        ),
+        every=every or dry_run,
+        verb="replay",
+    )
 
     async def work() -> int:
-        replayed = 0
+        replayed = lost = 0
         async with _client() as client:
             started = time.monotonic()
             async for each in _take(client, wanted, limit):
@@ -130,12 +170,19 @@ def replay(
                     replayed += 1
                     if rate is not None:
                         await asyncio.sleep(max(0.0, started + replayed / rate - time.monotonic()))
+                lost = each.sequence if said["outcome"] == "unreplayable" else lost
                 if json:
                     console.emit(said)
                 else:
                     console.people().print(_line(said), soft_wrap=True)
         if not replayed and not json:
             console.note("nothing was replayed")
+        if lost and not json:
+            console.note(
+                "to correct a request and send it as a new one: "
+                f"understudy dead show {lost} --json | jq .payload > body.json, edit the file, then "
+                "understudy request --kind KIND --file body.json"
+            )
         return console.DONE if replayed else console.FAILED
 
     console.run(work())
@@ -144,10 +191,13 @@ def replay(
 @app.command("drop")
 def drop(
     names: _Letters = None,
-    request_id: _Id = None,
-    stage: _Stage = None,
-    code: _Code = None,
-    since: _Since = None,
+    request_id: Id = None,
+    kind: Kind = None,
+    stage: Stage = None,
+    code: Code = None,
+    since: Since = None,
+    until: Until = None,
+    text: Containing = None,
     limit: _Most = None,
     every: Annotated[
         bool, typer.Option("--all", help="Every letter; needed where nothing is named.")
@@ -158,8 +208,21 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Delete letters for ever."""
-    wanted = _meant(read_filter(names, request_id, stage, code, since), every=every or dry_run, verb="drop")
+    """Delete dead letters permanently."""
+    wanted = _meant(
+        read_filter(
+            names,
+            request_id=request_id,
+            kind=kind,
+            stage=stage,
+            code=code,
+            since=since,
+            until=until,
+            text=text,
+        ),
+        every=every or dry_run,
+        verb="drop",
+    )
 
     async def work() -> int:
         from infra.nats import letters
@@ -179,37 +242,35 @@ def drop(
                 if json:
                     console.emit({"letter": each.sequence, "outcome": outcome})
                 else:
+                    from contracts.printable import printable
+
                     verb = "would drop" if dry_run else "dropped"
                     console.people().print(
-                        f"{verb} {each.sequence}: {each.reason}", soft_wrap=True, markup=False
+                        f"{verb} {each.sequence}: {printable(each.reason)}", soft_wrap=True, markup=False
                     )
         return console.DONE
 
     console.run(work())
 
 
-def read_filter(
-    names: list[int] | None, request_id: str | None, stage: str | None, code: str | None, since: str | None
-) -> Filter:
+def read_filter(names: list[int] | None, **said: str | None) -> Filter:
     """The filter that the options mean.
 
     Raises:
-        Usage: an unknown stage or code, or no duration.
+        Usage: an unknown kind, stage or code, or no duration.
     """
-    from contracts.errors import ErrorCode
-    from contracts.pipeline import STAGES
     from infra.nats.letters import Filter
 
-    if stage is not None and stage not in STAGES:
-        raise console.Usage(f"--stage {stage!r} is unknown; stages are {', '.join(STAGES)}")
-    if code is not None and code not in set(ErrorCode):
-        raise console.Usage(f"--code {code!r} is unknown; codes are {', '.join(ErrorCode)}")
+    wanted = filters.sieve(**said)
     return Filter(
         sequences=tuple(names or ()),
-        request_id=request_id,
-        stage=stage,
-        code=code,
-        since_ms=console.since_ms(since),
+        request_id=wanted.request_id,
+        kind=wanted.kind,
+        stage=wanted.stage,
+        code=wanted.code,
+        since_ms=wanted.since_ms,
+        until_ms=wanted.until_ms,
+        text=wanted.text,
     )
 
 
@@ -233,15 +294,15 @@ def to_json(letter: Letter) -> dict[str, Any]:
 
 
 def _client() -> Client:
-    from infra.client import Client
-
-    return Client.connect(console.settings())
+    return console.connect(console.settings())
 
 
 def _meant(wanted: Filter, *, verb: str, every: bool = False) -> Filter:
     if wanted.empty and not every:
         whole = "" if verb == "show" else "; --all means every one"
-        raise console.Usage(f"say which letters to {verb}: LETTER, --id, --stage, --code or --since{whole}")
+        raise console.Usage(
+            f"say which letters to {verb}: LETTER, or --id, --kind, --stage, --code, --since, --until or --text{whole}"
+        )
     return wanted
 
 
@@ -288,21 +349,27 @@ def _said(planned: Replay) -> dict[str, Any]:
 
 
 def _line(said: dict[str, Any]) -> Any:
-    from rich.text import Text
+    from rich import text as rich
+
+    from contracts.printable import printable
 
     name = f"letter {said['letter']}: "
     match said["outcome"]:
         case "unreplayable":
-            return Text.assemble(name, ("cannot be replayed: ", "red"), said["reason"])
+            return rich.Text.assemble(name, ("cannot be replayed: ", "red"), printable(said["reason"]))
         case "already_replayed":
             after = "; --again makes another"
-            return Text.assemble(name, ("already replayed", "yellow"), f" as {said['request_id']}{after}")
+            return rich.Text.assemble(
+                name, ("already replayed", "yellow"), f" as {said['request_id']}{after}"
+            )
         case "would_publish":
-            return Text.assemble(
-                name, f"would publish {bytes(said['body']).decode()} to ", (said["subject"], "bold")
+            return rich.Text.assemble(
+                name,
+                f"would publish {printable(bytes(said['body']).decode())} to ",
+                (said["subject"], "bold"),
             )
         case _:
-            return Text.assemble(
+            return rich.Text.assemble(
                 name, ("replayed", "green"), " as ", (said["request_id"], "bold"), f" on {said['subject']}"
             )
 
@@ -323,4 +390,4 @@ def _payload(letter: Letter) -> Any:
 
 
 def _confirmed(number: int) -> bool:
-    return typer.confirm(f"Delete {number} letter{'s' if number > 1 else ''} for ever?", err=True)
+    return typer.confirm(f"Delete {number} letter{'s' if number > 1 else ''} permanently?", err=True)

@@ -159,7 +159,7 @@ def render(
     from rich.text import Text
 
     console.people().print(Text(rendered.text.rstrip("\n")), soft_wrap=True)
-    console.note(f"[dim]{rendered.version}, {fingerprint.digest_text(rendered.text)}[/]")
+    console.note(f"{rendered.version}, {fingerprint.digest_text(rendered.text)}")
 
 
 def _duration(text: Any) -> dict[str, float]:

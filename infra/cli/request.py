@@ -13,6 +13,7 @@ import typer
 
 from infra.cli import console
 from infra.cli.console import Json
+from infra.cli.result import status_of, tell
 
 if TYPE_CHECKING:
     from contracts.events import Result
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Requests under way at once with ``--count``.
 _IN_FLIGHT: Final = 256
+#: Failures that are told one by one.
+_TOLD: Final = 10
 
 
 def request(
@@ -28,20 +31,21 @@ def request(
     kind: Annotated[
         str | None,
         typer.Option(
-            "--kind", help="Content kind; none: the node's or template's, plot with --scenes, else layout."
+            "--kind",
+            help="Content kind; default: the node's or template's, plot with --scenes, else layout.",
         ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="BODY.json", help="The whole body; - for standard input.")
     ] = None,
     request_id: Annotated[
-        str | None, typer.Option("--id", help="The request's id; none: a fresh one.")
+        str | None, typer.Option("--id", help="The request's id; default: a fresh one.")
     ] = None,
     template: Annotated[
-        str | None, typer.Option("--template", metavar="ID", help="The template that lies below the node.")
+        str | None, typer.Option("--template", metavar="ID", help="Template to start from.")
     ] = None,
     rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="FILE", help="Rules of the node, in their language.")
+        Path | None, typer.Option("--rules", metavar="FILE", help="Rules of the node, in the rules language.")
     ] = None,
     node: Annotated[
         Path | None, typer.Option("--node", metavar="FILE", help="A node, in JSON or YAML.")
@@ -53,18 +57,19 @@ def request(
         ),
     ] = None,
     scenes: Annotated[
-        bool, typer.Option("--scenes", help="Ask for a scene of each beat of the plot, too.")
+        bool, typer.Option("--scenes", help="Also ask for a scene of each beat of the plot.")
     ] = False,
     deadline_ms: Annotated[
-        int | None, typer.Option("--deadline-ms", help="Milliseconds until a stand-in answers.")
+        int | None, typer.Option("--deadline-ms", help="Deadline in ms; the fallback answers after it.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result and print it.")] = False,
-    count: Annotated[
-        int, typer.Option("--count", min=1, help="Ask so many times, each with its own id.")
-    ] = 1,
+    count: Annotated[int, typer.Option("--count", min=1, help="Send N requests, each with its own id.")] = 1,
     json: Json = False,
 ) -> None:
-    """Publish a request; with --wait, print its one result."""
+    """Publish a request; with --wait, print its one result.
+
+    An id belongs to the request that used it first: the same request again gets its result, another one is refused.
+    """
     from infra import client as asking
     from infra.cli import bodies
 
@@ -88,7 +93,7 @@ def request(
     settings = console.settings()
 
     async def work() -> int:
-        async with asking.Client.connect(settings) as client:
+        async with console.connect(settings, waits=wait) as client:
             if count > 1:
                 return await _many(client, kind, ids, body, asked, wait=wait, json=json)
             return await _one(client, kind, ids[0], body, asked, wait=wait, json=json)
@@ -118,21 +123,19 @@ async def _one(
             console.emit(_told(submitted))
         else:
             again = " (the broker had it already)" if submitted.duplicate else ""
-            out.print(f"accepted as [bold]{submitted.subject}[/]{again}", soft_wrap=True)
-            out.print(f"follow it: understudy tail --id {request_id}", style="dim", soft_wrap=True)
+            out.print(f"accepted as [bold]{submitted.subject}[/] at {client.url}{again}", soft_wrap=True)
+            out.print(f"its result: understudy result {request_id} --wait", style="dim", soft_wrap=True)
         return console.DONE
     timeout_s = client.patience(asked)
+    asking = client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s)
     if json:
-        result = (await client.generate(kind, body=body, request_id=request_id, timeout_s=timeout_s)).result
-        console.emit(result)
+        found, content = await asking, None
     else:
-        with out.status(f"waiting for {request_id}"):
-            answer = await client.generate(kind, body=body, request_id=request_id, timeout_s=timeout_s)
-        from infra.cli.show import result_panel
-
-        result = answer.result
-        out.print(result_panel(result))
-    return console.DONE if _usable(result) else console.FAILED
+        with console.errors().status(f"waiting for {request_id}"):
+            found = await asking
+        content = await client.document(found)
+    tell(found, content, json=json)
+    return status_of(found)
 
 
 async def _many(
@@ -145,19 +148,18 @@ async def _many(
     wait: bool,
     json: bool,
 ) -> int:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     timeout_s = client.patience(asked)
     endings: Counter[str] = Counter()
     took: list[float] = []
-    failed = 0
+    failed = away = 0
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console.errors(),
         transient=True,
     )
     began = time.perf_counter()
@@ -165,8 +167,8 @@ async def _many(
     async def ask(request_id: str) -> tuple[float, Submitted | Result]:
         start = time.perf_counter()
         if wait:
-            answer = await client.generate(kind, body=body, request_id=request_id, timeout_s=timeout_s)
-            return time.perf_counter() - start, answer.result
+            result = await client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s)
+            return time.perf_counter() - start, result
         submitted = await client.submit(kind, body=body, request_id=request_id)
         return time.perf_counter() - start, submitted
 
@@ -176,20 +178,22 @@ async def _many(
             bar.advance(task)
             if isinstance(came, Exception):
                 failed += 1
+                away += console.status_of(came) == console.UNREACHABLE
                 endings["no result" if wait else "not accepted"] += 1
-                bar.console.print(f"[red]{came}[/]", soft_wrap=True)
+                if failed <= _TOLD:
+                    bar.console.print(str(came), style="red", soft_wrap=True, markup=False)
                 continue
             seconds, told = came
             took.append(seconds)
             endings[_ending(told)] += 1
-            failed += int(wait and not _usable(cast("Result", told)))
+            failed += int(wait and status_of(cast("Result", told)) != console.DONE)
             if json:
                 console.emit(told if wait else _told(cast("Submitted", told)))
     if not json:
         from infra.cli.show import endings_table
 
         console.people().print(endings_table(endings, took, time.perf_counter() - began))
-    return console.FAILED if failed else console.DONE
+    return console.UNREACHABLE if away else console.FAILED if failed else console.DONE
 
 
 async def _bounded(
@@ -227,11 +231,7 @@ def _told(submitted: Submitted) -> dict[str, str]:
 
 
 def _ending(told: Submitted | Result) -> str:
-    status = getattr(told, "status", None)
-    return "accepted" if status is None else f"{status} from {getattr(told, 'origin', '?')}"
+    from contracts.result import ResultBody
+    from infra.line import named
 
-
-def _usable(result: Result) -> bool:
-    from contracts.result import USABLE
-
-    return result.status in USABLE
+    return named(told) if isinstance(told, ResultBody) else "accepted"

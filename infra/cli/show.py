@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 from rich import box
 from rich.console import Group, RenderableType
-from rich.json import JSON
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from contracts.printable import printable
 from contracts.result import Origin, ResultBody, Status
+from infra import line as lines
+from infra.cli import console
 from infra.line import gist, named, preview
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from contracts.events import Decided, Result
     from contracts.result import Attempt, SceneInfo
     from infra.line import Line
@@ -49,6 +53,8 @@ _STATUS_STYLES: Final = {
     Status.SKIPPED: "bold yellow",
     Status.PLACEHOLDER: "bold yellow",
 }
+#: Requests from which on a hundredth of them is one.
+_MANY: Final = 100
 #: Characters of a document that are shown.
 _SHOWN: Final = 1200
 
@@ -67,16 +73,16 @@ class Columns:
     def text(self, line: Line) -> Text:
         """One line for a terminal."""
         self._id = max(self._id, len(line.request_id or ""))
-        where = (f"{line.stage or '':<15}", "dim"), f"  {line.kind or '?':<10}  "
+        where = (f"{printable(line.stage or '', most=30):<15}", "dim"), f"  {line.kind or '?':<10}  "
         return Text.assemble(
             (clock(line.time_ns), "dim"),
             "  ",
-            (f"{line.event:<13}", event_style(line)),
+            (f"{printable(line.event, most=30):<13}", event_style(line)),
             "  ",
             *([] if self._narrow else where),
-            (f"{line.request_id or line.subject:<{self._id}}", "bold"),
+            (f"{printable(line.request_id or line.subject):<{self._id}}", "bold"),
             "  ",
-            (gist(line).replace("\n", " "), "dim" if line.event == "progress" else ""),
+            (gist(line), "dim" if line.event == "progress" else ""),
         )
 
 
@@ -116,39 +122,35 @@ def milliseconds(value: float | None) -> str:
     return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.1f} ms"  # noqa: PLR2004 - one second
 
 
-def document(value: Any) -> RenderableType:
+def document(value: Any) -> Text:
     """A JSON document, cut to what can be read."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    text = console.json_text(value, indent=2)
     if len(text) <= _SHOWN:
-        return JSON(text)
+        return Text(text)
     return Text(text[:_SHOWN] + f"\n… ({len(text):,} characters; --json shows all)", style="dim")
 
 
-def result_panel(result: Result) -> Panel:
-    """A result: how it ended, why, and what it is."""
-    parts: list[RenderableType] = [ending(result)]
-    if result.content_ref is not None:
-        parts.append(Text(f"content: object {result.content_ref.object}, {result.content_ref.size:,} bytes"))
-    elif result.content is not None:
-        parts.append(document(result.content))
-    parts += scenes(result.scenes)
-    title = f"{result.kind} {result.request_id}"
-    return Panel(Group(*parts), title=title, title_align="left", border_style=status_style(result.status))
+def result(out: Console, found: Result) -> None:
+    """How a result ended and why, and its scenes; its content is printed apart from it."""
+    out.print(ending(found), soft_wrap=True)
+    for each in scenes(found.scenes):
+        out.print(each, soft_wrap=True)
 
 
 def ending(result: ResultBody) -> Text:
     """The label of a result in a few lines."""
-    text = Text(result.status, style=status_style(result.status))
-    if result.origin is not Origin.NONE:
-        text.append(f" from {result.origin}", style="default")
+    text = Text.assemble((f"{result.kind} {result.request_id}", "bold"), ": ")
+    text.append(named(result), style=status_style(result.status))
     if result.stand_in is not None:
-        text.append(f": {result.stand_in.name}")
+        text.append(f": {printable(result.stand_in.name)}")
     if result.reason:
-        text.append(f"\nreason: {result.reason}")
+        text.append(f"\nreason: {printable(result.reason)}")
     if result.error is not None:
-        text.append(f"\nerror:  {result.error.code} in {result.error.stage}: {result.error.message}")
+        error = result.error
+        text.append(f"\nerror:  {error.code} in {printable(error.stage)}: {printable(error.message)}")
     if result.origin in (Origin.LIVE, Origin.CACHE, Origin.SCRIPTED):
-        text.append(f"\nby {result.meta.provider}/{result.meta.model}, seed {result.meta.seed}", style="dim")
+        by = printable(f"{result.meta.provider}/{result.meta.model}")
+        text.append(f"\nby {by}, seed {result.meta.seed}", style="dim")
     return text
 
 
@@ -161,7 +163,10 @@ def endings_table(endings: Mapping[str, int], took: Sequence[float], seconds: fl
     table.add_row("in all", f"{sum(endings.values()):,} in {seconds:.2f} s")
     if took:
         ordered = sorted(took)
-        for label, share in (("median", 0.5), ("99 of 100 within", 0.99)):
+        marks = [("median", 0.5), ("slowest", 1.0)]
+        if len(ordered) >= _MANY:
+            marks.insert(1, ("99 of 100 within", 0.99))
+        for label, share in marks:
             table.add_row(
                 label, milliseconds(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000)
             )
@@ -201,9 +206,7 @@ def scenes(found: Sequence[SceneInfo]) -> list[Text]:
     rows: list[tuple[Text | str, ...]] = []
     for each in found:
         branch = "└─" if each is found[-1] else "├─"
-        ended = Text(each.status, style=status_style(each.status))
-        if each.origin not in (None, Origin.NONE):
-            ended.append(f" from {each.origin}", style="default")
+        ended = Text(lines.ending(each.status, each.origin), style=status_style(each.status))
         rows.append(
             (Text(f"{branch} {each.request_id}", style="bold"), each.name, ended, (each.reason or ""))
         )
@@ -218,23 +221,22 @@ def value(said: Any) -> str:
 
 
 def _head(told: Story) -> Panel:
-    text = Text.assemble((told.status, status_style(told.status)))
-    if told.origin not in (None, Origin.NONE):
-        text.append(f" from {told.origin}")
+    text = Text.assemble((lines.ending(told.status, told.origin), status_style(told.status)))
     if told.stand_in is not None:
-        text.append(f": {told.stand_in.name} (SHA-256 {told.stand_in.hash[:12]}…)")
+        text.append(f": {printable(told.stand_in.name)} (SHA-256 {printable(told.stand_in.hash[:12])}…)")
     if told.reason:
-        text.append(f"\nreason: {told.reason}")
+        text.append(f"\nreason: {printable(told.reason)}")
     if told.error is not None:
-        text.append(f"\nerror:  {told.error.code} in {told.error.stage}: {told.error.message}")
+        error = told.error
+        text.append(f"\nerror:  {error.code} in {printable(error.stage)}: {printable(error.message)}")
     if told.waiting_for is not None:
         text.append(f"\nwaiting for {told.waiting_for}")
     if told.replay_of is not None:
-        text.append(f"\na replay of {told.replay_of}")
+        text.append(f"\na replay of {printable(told.replay_of)}")
     if told.scene_of is not None:
-        text.append(f"\na scene of {told.scene_of}")
+        text.append(f"\na scene of {printable(told.scene_of)}")
     if told.revised_by is not None:
-        text.append(f"\nreal content came later, by {told.revised_by}", style="green")
+        text.append(f"\nreal content came later, by {printable(told.revised_by)}", style="green")
     title = f"{told.kind or '?'} {told.request_id}"
     return Panel(text, title=title, title_align="left", border_style=status_style(told.status))
 
@@ -256,8 +258,8 @@ def _timeline(steps: Sequence[Step]) -> Table:
         table.add_row(
             f"+{milliseconds(step.offset_ms)}",
             milliseconds(step.latency_ms),
-            Text(step.line.event, style=event_style(step.line)),
-            step.line.stage or "",
+            Text(printable(step.line.event), style=event_style(step.line)),
+            Text(printable(step.line.stage or "")),
             *([str(step.attempt or "")] if tries else []),
             what,
         )
@@ -278,17 +280,18 @@ def _attempts(attempts: Sequence[Attempt]) -> Table:
     table.add_column("why", overflow="fold")
     for each in attempts:
         outcome = Text(each.code or "ok", style="red" if each.code else "green")
-        table.add_row(f"{each.provider}/{each.model}", outcome, milliseconds(each.time_ms), each.why)
+        who, why = (Text(printable(said)) for said in (f"{each.provider}/{each.model}", each.why))
+        table.add_row(who, outcome, milliseconds(each.time_ms), why)
     return table
 
 
-def aligned(head: Sequence[str], rows: Sequence[Sequence[Text | str]]) -> list[Text]:
+def aligned(head: Sequence[str] | None, rows: Sequence[Sequence[Text | str]]) -> list[Text]:
     """Rows as lines, columns as wide as their widest value, the last one as long as it is.
 
     A table would fold a long reason into a column too narrow to read.
     """
-    cells = [[Text(name, style="dim") for name in head]]
-    cells += [[value if isinstance(value, Text) else Text(value) for value in row] for row in rows]
+    cells = [[Text(name, style="dim") for name in head]] if head else []
+    cells += [[_cell(value) for value in row] for row in rows]
     widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
     lines: list[Text] = []
     for row in cells:
@@ -296,6 +299,13 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[Text | str]]) -> list[T
             cell.pad_right(width - cell.cell_len)
         lines.append(Text("  ").join(row))
     return lines
+
+
+def _cell(value: Text | str) -> Text:
+    """What stands in a column: escaped before its width is known."""
+    if isinstance(value, str):
+        return Text(printable(value))
+    return value if value.plain.isprintable() else Text(printable(value.plain), style=value.style)
 
 
 def letter_lines(letters: Sequence[Letter]) -> list[Text]:
@@ -317,7 +327,7 @@ def letter_lines(letters: Sequence[Letter]) -> list[Text]:
 
 def letter_summary(letter: Letter) -> Panel:
     """What a dead letter says about itself."""
-    text = Text(letter.reason)
+    text = Text(printable(letter.reason))
     found = letter.letter
     facts = {
         "code": letter.code,
@@ -329,28 +339,34 @@ def letter_summary(letter: Letter) -> Panel:
     }
     for name, value in facts.items():
         if value is not None:
-            text.append(f"\n{name:<10}{value}")
+            text.append(f"\n{name:<10}{printable(str(value))}")
     return Panel(text, title=f"letter {letter.sequence}", title_align="left", border_style="red")
 
 
-def letter_panel(letter: Letter) -> RenderableType:
+def letter(out: Console, letter: Letter) -> None:
     """One dead letter with everything it carries."""
-    parts: list[RenderableType] = [letter_summary(letter)]
+    out.print(letter_summary(letter))
+    for part in _letter_parts(letter):
+        out.print(part, soft_wrap=True)
+
+
+def _letter_parts(letter: Letter) -> list[Text]:
     found = letter.letter
     if found is None:
-        parts.append(document(letter.data))
-        return Group(*parts)
+        return [document(letter.data)]
+    parts: list[Text] = []
     if found.headers:
         parts += aligned(("header", "value"), [(name, value) for name, value in found.headers.items()])
         parts.append(Text())
     parts.append(Text(f"body, {found.size or len(found.body or b''):,} bytes", style="bold"))
     parts.append(payload(found.body) if found.body is not None else document(found.body_ref))
     if found.evidence:
-        parts += [Text("last output of the provider", style="bold"), Text(found.evidence[:_SHOWN])]
-    return Group(*parts)
+        shown = printable(found.evidence, most=_SHOWN, keep="\n")
+        parts += [Text("last output of the provider", style="bold"), Text(shown)]
+    return parts
 
 
-def payload(body: bytes) -> RenderableType:
+def payload(body: bytes) -> Text:
     """Any bytes: as JSON where they are, else escaped."""
     try:
         return document(msgspec.json.decode(body))

@@ -7,60 +7,99 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli import console
+from infra.cli import console, filters
 from infra.cli.console import Json
+from infra.cli.filters import Code, Containing, Id, Kind, Model, Origin, Provider, Since, Stage, Status, Until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.line import Line
+    from infra.sieve import Sieve
     from infra.tail import Watched
 
 
 def tail(
     pattern: Annotated[
         str | None,
-        typer.Argument(help="A NATS subject, for instance gen.failed.> or dead.>; none: everything."),
+        typer.Argument(help="A NATS subject, for instance gen.failed.> or dead.>; default: everything."),
     ] = None,
-    request_id: Annotated[str | None, typer.Option("--id", help="Only this request, from its start.")] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="10m", help="Start in the past: 30s, 10m, 2h, 1d.")
-    ] = None,
+    request_id: Id = None,
+    kind: Kind = None,
+    status: Status = None,
+    origin: Origin = None,
+    code: Code = None,
+    stage: Stage = None,
+    provider: Provider = None,
+    model: Model = None,
+    since: Since = None,
+    until: Until = None,
+    text: Containing = None,
+    progress: Annotated[
+        bool,
+        typer.Option("--progress", help="Also show text while it is written; with one --id it always is."),
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes.")] = True,
     json: Json = False,
 ) -> None:
-    """Watch events as they pass; the past first with --since, --id or --no-follow."""
+    """Watch events as they pass; the past first with --since, --until, --no-follow or one --id.
+
+    --stage is the stage that published the event; --status and --origin are those of results.
+    """
     from infra.tail import watched
 
-    what = watched(pattern, request_id)
-    since_ms = console.since_ms(since)
+    wanted = filters.sieve(
+        request_id=request_id,
+        kind=kind,
+        status=status,
+        origin=origin,
+        code=code,
+        stage=stage,
+        provider=provider,
+        model=model,
+        since=since,
+        until=until,
+        text=text,
+    )
+    what = watched(pattern, wanted.one_id, progress=progress)
+    # What is over by then needs no waiting.
+    follow = follow and until is None
     # Without a start, a tail that goes on begins now; one request's tail begins with the request.
-    from_past = since is not None or request_id is not None or not follow
+    from_past = since is not None or wanted.one_id is not None or not follow
+    said = (pattern or "everything") + (f" of {request_id}" if request_id else "")
     try:
         console.run(
-            _watch(what, since_ms=since_ms, from_past=from_past, follow=follow, show=_shower(json=json))
+            _watch(what, wanted, said=said, from_past=from_past, follow=follow, show=_shower(json=json))
         )
     except KeyboardInterrupt:
         return
 
 
 async def _watch(
-    what: Watched, *, since_ms: int | None, from_past: bool, follow: bool, show: Callable[[Line], None]
+    what: Watched, wanted: Sieve, *, said: str, from_past: bool, follow: bool, show: Callable[[Line], None]
 ) -> None:
-    from infra import client as asking
     from infra import tail as tailing
     from infra.nats import log
+    from infra.sieve import passes
 
-    async with asking.Client.connect(console.settings()) as client:
+    shown = False
+    async with console.connect(console.settings(), waits=True) as client:
         start = {stream: await log.next_sequence(client.wire, stream) for stream in what.streams}
+        if follow:
+            console.note(f"watching {said} at {client.url}; Ctrl-C ends it")
         if from_past:
-            async for line in tailing.past(client.wire, what, since_ms=since_ms, until=start):
-                show(line)
+            async for line in tailing.past(client.wire, what, since_ms=wanted.since_ms, until=start):
+                if passes(line, wanted):
+                    shown = True
+                    show(line)
         if follow:
             coming = tailing.live(client.connection, what, start=start)
             async with contextlib.aclosing(coming):
                 async for line in coming:
-                    show(line)
+                    if passes(line, wanted):
+                        show(line)
+        elif not shown:
+            console.note(f"nothing in the log at {client.url} matches")
 
 
 def _shower(*, json: bool) -> Callable[[Line], None]:

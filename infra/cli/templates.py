@@ -81,7 +81,7 @@ def show(
         (Text(path, style="bold"), value(_at(merged.values, path)), layer)
         for path, layer in merged.set_by.items()
     ]
-    for line in aligned(("field", "value", "said by"), lines):
+    for line in aligned(("field", "value", "set by"), lines):
         console.people().print(line, soft_wrap=True)
     _print([found])
 

@@ -49,7 +49,7 @@ def warm(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Have a file's requests written before anybody asks; exit status 1 if a model did not write all of them.
+    """Generate all requests in a file ahead of time; exit status 1 if a model did not write all of them.
 
     Run it again to go on where it was: only what is missing, or what something stood in for, is asked for.
     """
@@ -66,13 +66,11 @@ def warm(
     settings = console.settings()
 
     async def work() -> int:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        from infra.client import Client
         from infra.warming import warm as warming
 
-        err = Console(stderr=True, highlight=False)
+        err = console.errors()
         columns = (TextColumn("warming"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         # Without a terminal there is no bar: the lines are enough.
         bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
@@ -83,7 +81,7 @@ def warm(
             bar.advance(task)
             err.print(f"{next(numbers)}/{total} {_line(ended)}", soft_wrap=True, markup=False)
 
-        async with Client.connect(settings) as client:
+        async with console.connect(settings, waits=True) as client:
             with bar:
                 summary = await warming(client, orders, in_flight=in_flight, fresh=fresh, tell=tell)
         _show(summary, json=json)
@@ -130,12 +128,14 @@ def _orders(file: Path, wanted: list[Wanted], deadline_ms: int) -> list[Order]:
 
 
 def _line(ended: Warmed) -> str:
+    from infra.line import ending
+
     if ended.found:
         how = f"there already, {ended.origin}"
     elif ended.status is None:
         how = "no result"
     else:
-        how = f"{ended.status} from {ended.origin}, {ended.seconds:.1f} s"
+        how = f"{ending(ended.status, ended.origin)}, {ended.seconds:.1f} s"
     why = "" if ended.warm or ended.reason is None else f": {ended.reason}"
     return f"{ended.name}: {how}{why}"
 

@@ -1,4 +1,4 @@
-"""How is one request explained or called off from a command line?"""
+"""How is one request explained or cancelled from a command line?"""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 
 
 def why(request_id: _Id, json: Json = False) -> None:
-    """Tell a request's whole story: events, latencies, attempts, error, reason of the stand-in, a plot's scenes."""
+    """Show a request's full history, including why it fell back: events, latencies, attempts, errors, scenes."""
 
     async def work() -> int:
         from contracts import scenes
-        from infra import client as asking
         from infra import story
         from infra.nats import log
         from infra.nats.lookup import Lookup
         from infra.nats.scenes import LoggedScenes
 
-        _check(request_id)
-        async with asking.Client.connect(console.settings()) as client:
+        check_id(request_id)
+        async with console.connect(console.settings()) as client:
             entries = await log.of_request(client.wire, request_id)
             plot = story.plot(entries)
             seen = None
@@ -39,7 +38,7 @@ def why(request_id: _Id, json: Json = False) -> None:
                 seen = await LoggedScenes(client.wire, Lookup(client.wire)).seen(scenes.ids(plot))
             told = story.tell(request_id, entries, scenes_seen=seen)
         if told is None:
-            console.complain(_unknown(request_id))
+            console.complain(unknown(request_id, client.url))
             return console.FAILED
         if json:
             console.emit(story.to_json(told))
@@ -61,17 +60,15 @@ def cancel(
     reason: Annotated[str, typer.Option("--reason", help="In words; goes into the result.")] = "",
     json: Json = False,
 ) -> None:
-    """Call a request off; its result says so, unless it has one already."""
+    """Cancel a request; no effect once it has a result."""
 
     async def work() -> int:
-        from infra import client as asking
-
-        _check(request_id)
-        async with asking.Client.connect(console.settings()) as client:
+        check_id(request_id)
+        async with console.connect(console.settings()) as client:
             before = await client.look(request_id)
             told = await client.cancel(request_id, reason=reason or "cancelled from the command line")
             if told is None:
-                console.complain(_unknown(request_id))
+                console.complain(unknown(request_id, client.url))
                 return console.FAILED
             after = before or await _answer(client, request_id)
         if json:
@@ -84,7 +81,8 @@ def cancel(
                 }
             )
         else:
-            console.people().print(_say(request_id, told.subject, before, after), soft_wrap=True)
+            said = _say(request_id, told.subject, before, after)
+            console.people().print(said, soft_wrap=True, markup=False)
         return console.DONE
 
     console.run(work())
@@ -103,19 +101,29 @@ def _say(request_id: str, subject: str, before: Result | None, after: Result | N
     if before is not None:
         return f"{request_id} had ended already: {before.status}"
     if after is not None:
-        return f"{request_id} ended: [bold]{after.status}[/]"
+        return f"{request_id} ended: {after.status}"
     return f"{subject} is published; the result comes as soon as a fallback runs"
 
 
-def _check(request_id: str) -> None:
+def check_id(request_id: str) -> None:
+    """Refuse what cannot be a request id.
+
+    Raises:
+        Usage: naming it and what an id may be.
+    """
     from contracts.subjects import REQUEST_ID
+    from infra.identity import named
 
-    if REQUEST_ID.fullmatch(request_id) is None:
-        raise console.Usage(f"request id {request_id!r} must match [A-Za-z0-9_-]{{1,64}}")
+    # One that was rejected for its id can be explained, too.
+    if not named(request_id):
+        raise console.Usage(f"request id {request_id!r} must match {REQUEST_ID.pattern}")
 
 
-def _unknown(request_id: str) -> str:
+def unknown(request_id: str, url: str) -> str:
+    """What may have become of a request that nobody knows."""
     return (
-        f"the log has nothing about {request_id}: check the id (`understudy tail gen.requested.> --no-follow` "
-        "lists requests), or it is older than the streams keep (`understudy audit show` may know it)"
+        f"no request {request_id} in the event log at {url}. Check the id and the broker (`understudy tail "
+        "gen.requested.> --no-follow` lists requests). A request older than the streams keep may be in the audit "
+        '(`understudy audit show`). If the broker acknowledged it with "duplicate": true, it was not stored: another '
+        "message had the same Nats-Msg-Id, so publish it again without that header or with one that is its own"
     )

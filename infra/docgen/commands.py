@@ -17,13 +17,15 @@ _INTRODUCTION: Final = """\
 
 With `--json` a command prints JSON to standard output and nothing else there; logs and remarks go to standard
 error. Commands find a running pipeline through `<data_dir>/runtime.json`, or through `UNDERSTUDY_NATS_URL`.
+Lists are whole with `--json`; a table says how many rows it leaves out. Ids take wildcards (`--id 'w-*'`).
+A command that waits says on standard error when the connection to the broker is lost and when it is back.
 
 | exit status | meaning |
 | --- | --- |
-| 0 | done; for `request --wait`: the answer can be used |
+| 0 | done; for `request --wait`, `wait` and `result`: the answer can be used |
 | 1 | the request or the check failed |
 | 2 | wrong usage: nothing was done |
-| 3 | the broker cannot be reached |
+| 3 | the broker cannot be reached, or was lost while waiting: the request is safe |
 """
 
 #: How a value is shown whose option does not say.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 CONNECT_S: Final = 3.0
 _CONNECT_ONE_S: Final = 2
 _RECONNECT_WAIT_S: Final = 0.25
+#: Where the next URL of a list begins.
+_NEXT_URL: Final = re.compile(r"(?=\b[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
 #: Seconds between two pings, and pings without an answer after which a silent server is left for another:
 #: within 6 s (rule 16).
 PING_S: Final = 2
@@ -61,12 +64,13 @@ def servers(url: str) -> list[str]:
 
 
 def shown(url: str) -> str:
-    """The URL as people and logs may see it: without user and password."""
-    return ",".join(_without_user(each) for each in servers(url)) or url
+    """The URL, or the list, as people and logs may see it: without user, password and token."""
+    # Not at the commas: a password may have one.
+    return "".join(_without_user(each) for each in _NEXT_URL.split(url))
 
 
 def _without_user(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = url.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
@@ -182,7 +186,12 @@ async def dial(
                 reconnect_time_wait=_RECONNECT_WAIT_S,
                 **options(access),
             )
-    except (OSError, TimeoutError, nats_errors.Error, ValueError) as error:
+    except ValueError:
+        # Its text may hold a part of the password.
+        raise Unreachable(
+            f"{shown(where)} is not the URL of a broker; write nats://HOST:PORT into UNDERSTUDY_NATS_URL"
+        ) from None
+    except (OSError, TimeoutError, nats_errors.Error) as error:
         why = str(error) or (str(last[0]) if last else "") or "no answer"
         raise Unreachable(
             f"no broker answers at {shown(where)} ({why}); start one with `understudy up`, "

@@ -15,7 +15,7 @@ import msgspec
 from contracts import envelope, pipeline, request, subjects
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.events import DeadLetter
-from infra import line
+from infra import line, sieve
 from infra.nats import log
 from infra.nats.log import Entry
 
@@ -52,11 +52,17 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which letters are meant; everything that is left out matches."""
 
     sequences: tuple[int, ...] = ()
+    #: ``*`` and ``?`` are wildcards.
     request_id: str | None = None
+    kind: str | None = None
     stage: str | None = None
     code: str | None = None
     #: First broker timestamp, ms since the epoch.
     since_ms: int | None = None
+    #: Last broker timestamp, ms since the epoch.
+    until_ms: int | None = None
+    #: Part of its reason or its body, in any case.
+    text: str | None = None
 
     @property
     def empty(self) -> bool:
@@ -127,11 +133,19 @@ def matches(letter: Letter, wanted: Filter) -> bool:
     """Does the filter mean this letter?"""
     return (
         (not wanted.sequences or letter.sequence in wanted.sequences)
-        and wanted.request_id in (None, letter.request_id)
+        and sieve.has_id(wanted.request_id, letter.request_id)
+        and wanted.kind in (None, letter.kind)
         and wanted.stage in (None, letter.stage)
         and wanted.code in (None, letter.code)
         and (wanted.since_ms is None or letter.time_ms >= wanted.since_ms)
+        and (wanted.until_ms is None or letter.time_ms <= wanted.until_ms)
+        and (wanted.text is None or sieve.says([letter.reason, _words(letter)], wanted.text))
     )
+
+
+def _words(letter: Letter) -> str:
+    body = letter.letter.body if letter.letter else None
+    return "" if body is None else body.decode("utf-8", "replace")
 
 
 async def find(wire: Wire, wanted: Filter) -> AsyncIterator[Letter]:
@@ -148,8 +162,8 @@ async def find(wire: Wire, wanted: Filter) -> AsyncIterator[Letter]:
                 yield letter
         return
     # Advisories name no request.
-    everything = wanted.request_id is None
-    subject = ">" if everything else subjects.dead(wanted.stage or "*", "*", wanted.request_id or "*")
+    one = wanted.request_id if wanted.request_id and not sieve.wild(wanted.request_id) else None
+    subject = ">" if one is None else subjects.dead(wanted.stage or "*", "*", one)
     async for entry in log.read(wire, pipeline.DEAD, subject, since_ms=wanted.since_ms):
         letter = read(entry)
         if matches(letter, wanted):
@@ -170,7 +184,7 @@ async def get(wire: Wire, sequence: int) -> Letter:
 
 
 async def drop(wire: Wire, sequence: int) -> None:
-    """Delete one letter for ever.
+    """Delete one letter permanently.
 
     Raises:
         NoLetter: it does not exist.
@@ -314,7 +328,7 @@ async def apply(wire: Wire, replay: Replay, *, time: str, traceparent: str) -> A
     headers[envelope.EXPECTED_LAST] = "0"
     headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind("requested", replay.request_id)
     ack = await wire.publish(replay.subject, replay.body, headers)
-    if ack.refused or ack.duplicate:
+    if ack.refused:
         return Applied.ALREADY
     if ack.error is not None:
         raise UnderstudyError(f"the broker refuses {replay.subject}: {ack.error.description}")

@@ -13,11 +13,12 @@ import pytest_asyncio
 
 from contracts import events as ev
 from contracts.content.layout import Layout
-from contracts.errors import UnderstudyError
+from contracts.errors import UnderstudyError, Unreadable
 from contracts.request import RequestError
 from contracts.result import Meta, Origin, Status
-from infra.client import Client, NoResult
+from infra.client import BrokerLost, Client, IdTaken, NoResult
 from infra.nats import log, topology
+from infra.nats.connection import Unreachable
 from infra.nats.embedded import Embedded
 from infra.settings import Settings, load
 from infra.stores.assets import Assets
@@ -70,12 +71,131 @@ async def test_no_answer_says_what_to_do(client: Client) -> None:
         await client.wait("a", timeout_s=0.2)
 
 
-async def test_submitting_twice_stores_once_and_another_body_is_another_message(client: Client) -> None:
+async def test_submitting_twice_stores_once(client: Client) -> None:
     first = await client.submit("layout", "a forest", request_id="a")
     again = await client.submit("layout", "a forest", request_id="a")
-    other = await client.submit("layout", "a desert", request_id="a")
-    assert (first.duplicate, again.duplicate, other.duplicate) == (False, True, False)
-    assert (first.sequence, again.sequence, other.sequence) == (1, 1, 2)
+    spaced = await client.submit("layout", body=b'{ "prompt": "a forest" }', request_id="a")
+    assert [each.duplicate for each in (first, again, spaced)] == [False, True, True]
+    assert [each.sequence for each in (first, again, spaced)] == [1, 1, 1]
+    assert await log.next_sequence(client.wire, "REQUESTS") == 2
+
+
+@pytest.mark.parametrize(("kind", "prompt"), [("layout", "a desert"), ("plot", "a forest")])
+async def test_an_id_of_another_request_is_taken(client: Client, kind: str, prompt: str) -> None:
+    """Its content is not given away, whether it has ended or not, and nothing is published."""
+    first = await client.submit("layout", "a forest", request_id="a")
+    for _ in range(2):
+        with pytest.raises(IdTaken, match="a layout request") as taken:
+            await client.generate(kind, prompt, request_id="a", timeout_s=20)
+        assert (taken.value.request_id, taken.value.kind, taken.value.sequence) == (
+            "a",
+            "layout",
+            first.sequence,
+        )
+        await client.connection.jetstream().publish("gen.result.layout.a", _result("a"))
+    assert await log.next_sequence(client.wire, "REQUESTS") == 2
+
+
+async def test_an_id_that_another_client_takes_between_is_taken(client: Client) -> None:
+    """Of two that ask at once under one id, one has it."""
+    told = await asyncio.gather(
+        *(client.submit(kind, "a forest", request_id="a") for kind in ("layout", "plot")),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in told) == ["IdTaken", "Submitted"]
+
+
+async def test_the_same_request_again_gets_the_same_answer(client: Client) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_answer(client, "a"))
+        answers = [
+            group.create_task(client.generate("layout", "a forest", request_id="a", timeout_s=20))
+            for _ in range(3)
+        ]
+    assert {each.result().result.request_id for each in answers} == {"a"}
+
+
+async def test_waiting_looking_cancelling_and_listening_heed_the_kind(client: Client) -> None:
+    await client.submit("layout", "a forest", request_id="a")
+    with pytest.raises(IdTaken):
+        await client.wait("a", kind="scene", timeout_s=20)
+    with pytest.raises(IdTaken):
+        await client.look("a", kind="scene")
+    with pytest.raises(IdTaken):
+        await client.cancel("a", kind="scene")
+    with pytest.raises(IdTaken):
+        async for _ in client.progress("a", kind="scene"):
+            pass
+    assert [entry async for entry in log.read(client.wire, "EVENTS", ">")] == []
+
+
+async def test_a_result_of_an_earlier_request_is_not_the_answer(client: Client) -> None:
+    """The id was freed, but its result was not: nobody will answer it a second time."""
+    await client.submit("layout", "a forest", request_id="a")
+    ended = _result("a", meta=Meta(provider="test", model="test-1", requested_at_ms=1, input_hash="00"))
+    await client.connection.jetstream().publish("gen.result.layout.a", ended)
+    await client.connection.jetstream().purge_stream("REQUESTS")
+    with pytest.raises(IdTaken) as taken:
+        await client.generate("layout", "a desert", request_id="a", timeout_s=20)
+    assert (taken.value.kind, taken.value.sequence) == ("layout", None)
+
+
+async def test_an_id_that_was_freed_can_be_used_at_once(client: Client) -> None:
+    """Within the broker's window of message ids, too."""
+    await client.submit("layout", "a forest", request_id="a")
+    await client.connection.jetstream().purge_stream("REQUESTS")
+    again = await client.submit("layout", "a forest", request_id="a")
+    assert (again.duplicate, again.sequence) == (False, 2)
+
+
+async def test_a_request_is_stored_whatever_message_ids_others_use(client: Client) -> None:
+    """A plain client's message id, taken from ours, does not make the broker drop the next one."""
+    await client.submit("layout", "a forest", request_id="a")
+    (mine,) = [entry async for entry in log.read(client.wire, "REQUESTS", ">")]
+    js = client.connection.jetstream()
+    await js.publish(
+        "gen.requested.layout.b", b'{"prompt": "x"}', headers={"Nats-Msg-Id": mine.headers["ce-id"]}
+    )
+    await js.purge_stream("REQUESTS")
+    assert (await client.submit("layout", "a forest", request_id="a")).sequence == 3
+
+
+async def test_what_is_not_stored_is_no_result(client: Client) -> None:
+    """Everybody hears a message that the stream then refuses; only the stream's own copy counts."""
+    waiting = asyncio.create_task(client.wait("a", timeout_s=1))
+    refused = {"Nats-Expected-Last-Sequence": "999"}
+    heard = await client.connection.subscribe("gen.result.layout.a")
+    async with asyncio.timeout(20):
+        while not waiting.done():
+            await client.connection.publish("gen.result.layout.a", _result("a"), headers=refused)
+            await heard.next_msg()
+    with pytest.raises(NoResult):
+        await waiting
+
+
+async def test_a_result_of_one_request_under_the_subject_of_another_is_none(client: Client) -> None:
+    await client.connection.jetstream().publish("gen.result.layout.a", _result("b"))
+    with pytest.raises(Unreadable, match="not the result of that request"):
+        await client.wait("a", timeout_s=20)
+
+
+@pytest.mark.parametrize("wrong", ["*", ">", "a.b", "", "a b", "é"])
+async def test_what_is_no_id_waits_for_nothing(client: Client, wrong: str) -> None:
+    await client.connection.jetstream().publish("gen.result.layout.a", _result("a"))
+    with pytest.raises(RequestError, match="id"):
+        await client.wait(wrong, timeout_s=20)
+
+
+async def test_two_who_wait_for_one_request_are_both_told_at_once(client: Client) -> None:
+    """The second one's end does not make the first one deaf."""
+    first = asyncio.create_task(client.wait("a", timeout_s=60))
+    second = asyncio.create_task(client.wait("a", timeout_s=0.1))
+    with pytest.raises(NoResult):
+        await second
+    # Its pause between two looks is seconds long by now, unless it hears.
+    await client.connection.jetstream().publish("gen.result.layout.a", _result("a"))
+    async with asyncio.timeout(4):
+        assert (await first).request_id == "a"
 
 
 async def test_a_request_that_would_be_refused_is_not_published(client: Client) -> None:
@@ -109,7 +229,7 @@ async def test_cancelling_finds_the_kind_in_the_log(client: Client) -> None:
     told = await client.cancel("a", reason="changed my mind")
     assert told is not None
     assert told.subject == "gen.cancelled.plot.a"
-    (stored,) = [entry async for entry in log.read(client.wire, "EVENTS", "gen.cancelled.>")]
+    (stored,) = [entry async for entry in log.read(client.wire, "REQUESTS", "gen.cancelled.>")]
     assert msgspec.json.decode(stored.body)["reason"] == "changed my mind"
     assert await client.cancel("nobody") is None
 
@@ -168,3 +288,44 @@ async def test_publishing_outlives_a_restart_of_the_broker(broker: Embedded, set
         submitted = await publishing
         stored = [entry.subject async for entry in log.read(client.wire, "REQUESTS", ">")]
     assert (submitted.sequence, stored) == (1, ["gen.requested.layout.a"])
+
+
+async def test_a_broker_that_stays_away_ends_the_wait(broker: Embedded, settings: Settings) -> None:
+    """The connection's end is told at once, and closing what is lost raises nothing."""
+    await topology.apply_at(broker.url, settings)
+    told: list[str] = []
+    async with (
+        asyncio.timeout(60),
+        Client.connect(broker.url, on_lost=told.append, on_back=told.append, lost_s=0.5) as client,
+    ):
+        await client.submit("layout", "a forest", request_id="a")
+        waiting = asyncio.create_task(client.wait("a", timeout_s=600))
+        await broker.stop()
+        with pytest.raises(BrokerLost, match="the request is safe: `understudy wait a`"):
+            await waiting
+    assert told == [broker.url]
+
+
+async def test_a_broker_that_comes_back_is_told(broker: Embedded, settings: Settings) -> None:
+    await topology.apply_at(broker.url, settings)
+    lost, back = asyncio.Event(), asyncio.Event()
+    async with (
+        asyncio.timeout(60),
+        Client.connect(broker.url, on_lost=lambda _: lost.set(), on_back=lambda _: back.set()),
+    ):
+        await broker.stop()
+        await lost.wait()
+        await broker.start()
+        await back.wait()
+    assert lost.is_set()
+
+
+async def test_a_client_shows_its_broker_without_a_password(broker: Embedded) -> None:
+    url = broker.url.replace("//", "//somebody:s3cret@")
+    async with Client.connect(url) as client:
+        assert client.url == broker.url
+    await broker.stop()
+    with pytest.raises(Unreachable) as told:
+        await client.__aenter__()
+    assert broker.url in str(told.value)
+    assert "s3cret" not in str(told.value)

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ import pytest
 import pytest_asyncio
 
 from contracts.subjects import KINDS
+from infra.nats import topology
+from infra.nats.embedded import Embedded
+from infra.settings import load
 
 _ROOT = Path(__file__).parents[2]
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -133,7 +137,87 @@ async def test_many_requests_have_ids_of_their_own_and_a_result_each(shell: Shel
 async def test_people_get_a_summary_of_many(shell: Shell) -> None:
     status, out, _ = await shell.run("request", "a forest", "--count", "5", "--wait")
     assert status == 0
-    assert "cached_fallback from golden_sample" in out
+    assert "cached_fallback (golden_sample)" in out
+
+
+async def test_content_is_printed_whole_and_can_be_copied(shell: Shell) -> None:
+    """However narrow the terminal is."""
+    whole = await shell.json("request", "a forest", "--id", "whole", "--wait")
+    narrow = shell.env | {"COLUMNS": "40"}
+    told: list[tuple[str, str]] = []
+    for args in (("result", "whole"), ("wait", "whole"), ("request", "a forest", "--id", "whole", "--wait")):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "infra.cli", *args, stdout=PIPE, stderr=PIPE, env=narrow
+        )
+        out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        told.append((out.decode(), err.decode()))
+    assert json.loads(told[0][0]) == whole["content"]
+    assert "cached_fallback (golden_sample)" in told[0][1]
+    for out, _ in told[1:]:
+        label, brace, content = out.partition("\n{")
+        assert json.loads(brace + content) == whole["content"]
+        assert "cached_fallback (golden_sample)" in label
+
+
+async def test_a_result_is_read_as_a_program_reads_it(shell: Shell) -> None:
+    asked = await shell.json("request", "a forest", "--id", "read", "--wait")
+    assert await shell.json("result", "read") == asked
+    assert await shell.json("result", "read", "--wait") == asked
+    assert await shell.json("wait", "read") == asked
+    body = json.dumps({"prompt": "a forest", "fallback": {"mode": "none"}})
+    await shell.run("request", "--file", "-", "--id", "unusable", stdin=body)
+    for command in (("wait", "unusable"), ("result", "unusable"), ("result", "unusable", "--wait")):
+        status, out, _ = await shell.run(*command, "--json")
+        assert (status, json.loads(out)["status"]) == (1, "failed")
+
+
+async def test_an_id_of_another_request_gives_nothing_of_it_away(shell: Shell) -> None:
+    await shell.json("request", "two thieves", "--kind", "dialogue", "--id", "mine", "--wait")
+    for args in (("a castle", "--kind", "layout"), ("three thieves", "--kind", "dialogue")):
+        for wait in ((), ("--wait",), ("--wait", "--json")):
+            status, out, err = await shell.run("request", *args, "--id", "mine", *wait)
+            assert (status, out) == (1, "")
+            assert "the id mine was used for a dialogue request" in err
+    # The same again is the same request.
+    again = await shell.json("request", "two thieves", "--kind", "dialogue", "--id", "mine", "--wait")
+    assert again["kind"] == "dialogue"
+
+
+async def test_words_of_strangers_are_shown_and_not_obeyed(shell: Shell) -> None:
+    """In every listing: in a field's name, in a prompt, in a header."""
+    trick = "\x1b]0;owned\x07 \x9b31m \u202egpj \u200b"
+    result = await _ask_plainly(
+        shell.nats_url,
+        "gen.requested.layout.trick-1",
+        json.dumps({"prompt": "x", trick: 1}, ensure_ascii=False).encode(),
+    )
+    assert result["status"] == "rejected"
+    assert result["reason"].isprintable()
+    await _ask_plainly(
+        shell.nats_url,
+        "gen.requested.layout.trick-2",
+        json.dumps({"prompt": trick}, ensure_ascii=False).encode(),
+    )
+    letter = str((await _letter(shell, "trick-1"))["sequence"])
+    await _audited(shell, "trick-2")
+    for command in (
+        ("tail", "--no-follow", "--id", "trick-*"),
+        ("why", "trick-1"),
+        ("why", "trick-2"),
+        ("result", "trick-1"),
+        ("result", "trick-2", "--json"),
+        ("dead", "ls"),
+        ("dead", "show", letter),
+        ("dead", "replay", letter),
+        ("audit", "ls"),
+        ("audit", "show", "trick-1"),
+        ("audit", "show", "trick-2"),
+        ("audit", "show", "trick-2", "--json"),
+        ("tail", "--no-follow", "--id", "trick-2", "--json"),
+    ):
+        _, out, err = await shell.run(*command)
+        assert [each for each in out + err if not each.isprintable() and each != "\n"] == [], command
 
 
 async def test_why_tells_the_story_of_a_plain_request(shell: Shell) -> None:
@@ -155,10 +239,12 @@ async def test_why_tells_the_story_of_a_plain_request(shell: Shell) -> None:
 
 
 async def test_an_unknown_id_exits_1(shell: Shell) -> None:
-    for command in ("why", "cancel"):
+    for command in ("why", "cancel", "result", "wait"):
         status, out, err = await shell.run(command, "nobody", "--json")
         assert (status, out) == (1, "")
         assert "nobody" in err
+        assert shell.nats_url in err
+        assert "Nats-Msg-Id" in err
 
 
 async def test_cancelling_what_has_ended_changes_nothing(shell: Shell) -> None:
@@ -201,7 +287,28 @@ async def test_tail_follows_until_interrupted(shell: Shell) -> None:
         tail.send_signal(signal.SIGINT)
         _, err = await tail.communicate()
     assert events[0] == "requested"
-    assert (tail.returncode, err) == (0, b"")
+    assert tail.returncode == 0
+    assert err.decode() == f"watching everything of live at {shell.nats_url}; Ctrl-C ends it\n"
+
+
+async def test_a_tail_that_finds_nothing_says_so(shell: Shell) -> None:
+    for extra in (("--id", "nobody"), ("--since", "1ms"), ("--id", "nobody-*"), ("--code", "GEN_POISON")):
+        status, out, err = await shell.run("tail", "--no-follow", *extra)
+        assert (status, out) == (0, "")
+        assert "nothing" in err
+
+
+async def test_a_tail_filters_by_part_of_an_id_status_and_code(shell: Shell) -> None:
+    for each in ("wave-1", "wave-2", "other-1"):
+        await shell.json("request", "a forest", "--id", each, "--wait")
+    filters = ("--id", "wave-*", "--status", "cached_fallback", "--code", "GEN_PROVIDER_DISABLED")
+    status, out, _ = await shell.run("tail", "--no-follow", "--json", *filters)
+    found = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert sorted((each["event"], each["request_id"]) for each in found) == [
+        ("result", "wave-1"),
+        ("result", "wave-2"),
+    ]
 
 
 async def test_a_closed_pipe_ends_tail_quietly(shell: Shell) -> None:
@@ -279,6 +386,14 @@ async def test_the_audit_lists_shows_and_rebuilds(shell: Shell) -> None:
     )
     assert "audited" in {each["request_id"] for each in await shell.json("audit", "ls", "--limit", "1000")}
     assert len(await shell.json("audit", "ls", "--limit", "2")) == 2
+    every = await shell.json("audit", "ls")
+    status, out, err = await shell.run("audit", "ls", "--limit", "2")
+    assert (status, len(out.splitlines())) == (0, 3)
+    assert f"… {len(every) - 2:,} older not shown" in err
+    found = await shell.json(
+        "audit", "ls", "--id", "audit*", "--code", "GEN_PROVIDER_DISABLED", "--text", "FOREST"
+    )
+    assert [each["request_id"] for each in found] == ["audited"]
     rebuilt = await shell.json("audit", "rebuild")
     assert rebuilt["requests"] > 0
     assert (await shell.json("audit", "show", "audited"))["status"] == "cached_fallback"
@@ -349,3 +464,40 @@ async def test_template_rules_node_and_context_make_one_request_and_why_names_th
         line.split()[:5] == ["style.mood_to", "rules,", "line", "2", "determined"]
         for line in out.splitlines()
     )
+
+
+async def test_a_broker_that_is_gone_for_good_ends_the_wait(tmp_path: Path) -> None:
+    """With its own broker: killed while `request --wait` and `wait` wait for what nobody will answer."""
+    settings = load(data_dir=tmp_path / "data", nats_url=None)
+    async with Embedded(tmp_path / "own", sync_interval="2m") as broker:
+        await topology.apply_at(broker.url, settings)
+        shell = Shell(tmp_path)
+        shell.env["UNDERSTUDY_NATS_URL"] = broker.url.replace("//", "//somebody:s3cret@")
+        nc = await nats.connect(broker.url)
+        # Each of them looks into the log from time to time: who has done so twice is waiting.
+        looks = await nc.subscribe("$JS.API.DIRECT.GET.EVENTS")
+        asking = await shell.start(
+            "request", "a forest", "--id", "lost-1", "--wait", "--deadline-ms", "1", "--json"
+        )
+        by: Counter[str] = Counter([(await looks.next_msg(timeout=30)).reply.rpartition(".")[0]])
+        waiting = await shell.start("wait", "lost-1", "--timeout", "5s")
+        while len(by) < 2 or min(by.values()) < 2:
+            by[(await looks.next_msg(timeout=30)).reply.rpartition(".")[0]] += 1
+        await nc.close()
+        tail = await shell.start("tail")
+        assert tail.stderr is not None
+        await tail.stderr.readline()
+        os.kill(broker.pid, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            lost = await tail.stderr.readline()
+            ended = [(await each.communicate(), each.returncode) for each in (asking, waiting)]
+        tail.send_signal(signal.SIGINT)
+        await tail.communicate()
+    assert b"lost the broker at" in lost
+    for (out, err), status in ended:
+        assert (status, out) == (3, b""), err.decode()
+        assert b"Traceback" not in err
+        assert f"lost the broker at {broker.url} while waiting".encode() in err
+        assert b"the request is safe: `understudy wait lost-1`" in err
+        assert b"s3cret" not in err
+    assert tail.returncode == 0

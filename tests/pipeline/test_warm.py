@@ -147,7 +147,7 @@ async def test_without_a_model_nothing_is_warmed_and_it_says_so(
     assert "2 requests: 0 live, 0 cache, 2 fallback, 0 failed\n" in said
     assert "no cache keeps 2 of them (request 1, …)" in said
     assert "run it again" in said
-    assert "request 1: cached_fallback from golden_sample" in err.decode()
+    assert "request 1: cached_fallback (golden_sample)" in err.decode()
 
 
 @pytest.mark.parametrize(

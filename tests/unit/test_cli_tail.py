@@ -34,12 +34,19 @@ def test_what_meets_is_what_both_match(one: list[str], other: list[str], subject
 
 
 def test_everything_is_every_stored_subject_and_live_text() -> None:
-    what = watched(None, None)
+    what = watched(None, None, progress=True)
     assert what.streams == {
         stream: pipeline.stream_subjects(stream)
         for stream in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)
     }
     assert what.progress == "gen.progress.>"
+
+
+def test_live_text_is_left_out_unless_it_is_asked_for() -> None:
+    assert watched(None, None).progress is None
+    assert watched("gen.>", None).progress is None
+    assert watched("gen.progress.>", None).progress == "gen.progress.>"
+    assert watched(None, "r1").progress == "gen.progress.*.r1"
 
 
 def test_one_event_is_looked_for_in_its_stream_alone() -> None:
@@ -49,7 +56,8 @@ def test_one_event_is_looked_for_in_its_stream_alone() -> None:
 
 def test_one_request_is_looked_for_everywhere() -> None:
     what = watched(None, "r1")
-    assert what.streams["REQUESTS"] == ("gen.requested.*.r1",)
+    assert "gen.requested.layout.r1" in what.streams["REQUESTS"]
+    assert {each.rpartition(".")[2] for each in what.streams["REQUESTS"]} == {"r1"}
     assert "gen.result.*.r1" in what.streams["EVENTS"]
     assert what.streams["DEAD"] == ("dead.*.*.r1",)
     assert what.progress == "gen.progress.*.r1"

@@ -11,7 +11,7 @@ import pytest
 
 from infra.cli import bodies, console, dead, request, run
 
-COMMANDS = "demo up run request tail why cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
+COMMANDS = "demo up run request result wait tail why cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
 
 
 def _understudy(*args: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
@@ -53,6 +53,13 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         (("request", "--file", "/nowhere.json"), "/nowhere.json"),
         (("request", "x", "--deadline-ms", "0"), "deadline"),
         (("request", "x", "--id", "y" * 63, "--count", "10"), "must match"),
+        (("result", "a.b"), "a.b"),
+        (("wait", "*"), "*"),
+        (("wait", "a", "--timeout", "long"), "long"),
+        (("tail", "--id", "a.b"), "a.b"),
+        (("tail", "--code", "GEN_WHAT"), "GEN_WHAT"),
+        (("audit", "ls", "--origin", "moon"), "moon"),
+        (("audit", "ls", "--until", "2026-13-01"), "2026-13-01"),
         (("tail", "gen..x"), "gen..x"),
         (("tail", "--since", "ten minutes"), "ten minutes"),
         (("why", "a.b"), "a.b"),
@@ -88,6 +95,8 @@ def test_a_wrong_setting_exits_2_and_is_named() -> None:
         ("tail",),
         ("why", "x"),
         ("cancel", "x"),
+        ("result", "x"),
+        ("wait", "x"),
         ("dead", "ls"),
         ("topology", "check"),
         ("run", "fallback"),
@@ -151,5 +160,23 @@ def test_ids_of_many() -> None:
 
 
 def test_a_filter_reads_all_its_options() -> None:
-    found = dead.read_filter([3], "r1", "audit", "GEN_POISON", None)
-    assert (found.sequences, found.request_id, found.stage, found.code) == ((3,), "r1", "audit", "GEN_POISON")
+    found = dead.read_filter([3], request_id="r1", stage="audit", code="GEN_POISON", text="x")
+    assert (found.sequences, found.request_id, found.stage) == ((3,), "r1", "audit")
+    assert (found.code, found.text) == ("GEN_POISON", "x")
+
+
+def test_a_file_that_is_a_node_is_told_to_be_one(tmp_path: Path) -> None:
+    file = tmp_path / "node.json"
+    file.write_bytes(b'{"generationType": "layout", "style": {"pacing": "slow"}}')
+    with pytest.raises(console.Usage, match="--node"):
+        bodies.body(bodies.Parts(file=file))
+
+
+def test_nothing_said_prints_the_help_and_version_and_help_are_commands() -> None:
+    alone, helped, version = _understudy(), _understudy("help"), _understudy("--version")
+    assert (alone.returncode, helped.returncode, version.returncode) == (0, 0, 0)
+    assert b"request" in alone.stdout
+    assert b"request" in helped.stdout
+    assert b"--wait" in _understudy("help", "request").stdout
+    assert version.stdout.startswith(b"understudy ")
+    assert _understudy("help", "perform").returncode == 2

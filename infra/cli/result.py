@@ -1,0 +1,121 @@
+"""How is a request's one result read, or waited for, from a command line?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli import console
+from infra.cli.console import Json
+from infra.cli.why import check_id, unknown
+
+if TYPE_CHECKING:
+    from contracts.events import Result
+    from infra.client import Client
+    from infra.nats.log import Entry
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
+_Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout", metavar="30s", help="Wait that long at most; default: the request's deadline and 15 s."
+    ),
+]
+
+
+def result(
+    request_id: _Id,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result if there is none yet.")] = False,
+    timeout: _Timeout = None,
+    json: Json = False,
+) -> None:
+    """Print a result's content as JSON, whole; with --json, the whole result on one line.
+
+    How it ended goes to standard error.  The exit status is that of `request --wait`.
+    """
+    check_id(request_id)
+    seconds = None if timeout is None else console.duration(timeout)
+
+    async def work() -> int:
+        async with console.connect(console.settings(), waits=wait) as client:
+            found = await _found(client, request_id, seconds, wait=wait)
+            content = None if found is None or json else await client.document(found)
+        if found is None:
+            return console.FAILED
+        if json:
+            console.emit(found)
+        else:
+            from infra.cli import show
+
+            show.result(console.errors(), found)
+            if content is not None:
+                console.raw(content)
+        return status_of(found)
+
+    console.run(work())
+
+
+def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
+    """Wait for a request's result and print it, as `request --wait` does."""
+    check_id(request_id)
+    seconds = None if timeout is None else console.duration(timeout)
+
+    async def work() -> int:
+        async with console.connect(console.settings(), waits=True) as client:
+            found = await _found(client, request_id, seconds, wait=True)
+            content = None if found is None or json else await client.document(found)
+        if found is None:
+            return console.FAILED
+        tell(found, content, json=json)
+        return status_of(found)
+
+    console.run(work())
+
+
+def tell(found: Result, content: Any, *, json: bool) -> None:
+    """Print a result: how it ended, and its content below, raw and whole."""
+    if json:
+        console.emit(found)
+        return
+    from infra.cli import show
+
+    show.result(console.people(), found)
+    if content is not None:
+        console.raw(content)
+
+
+def status_of(found: Result) -> int:
+    """The exit status that a result means."""
+    from contracts.result import USABLE
+
+    return console.DONE if found.status in USABLE else console.FAILED
+
+
+async def _found(client: Client, request_id: str, seconds: float | None, *, wait: bool) -> Result | None:
+    """The result; none: it is told why there is none."""
+    found = await client.look(request_id)
+    if found is not None:
+        return found
+    owner = await client.owner(request_id)
+    if owner is None:
+        console.complain(unknown(request_id, client.url))
+        return None
+    if not wait:
+        console.complain(
+            f"{request_id} has no result yet; --wait waits for it, `understudy why {request_id}` shows how far it is"
+        )
+        return None
+    return await client.wait(request_id, timeout_s=_patience(client, owner) if seconds is None else seconds)
+
+
+def _patience(client: Client, owner: Entry) -> float:
+    """Seconds within which a request's result should come from now on."""
+    from contracts import request, subjects
+    from infra.patience import PATIENCE_S
+
+    try:
+        return client.patience(request.read(owner.body, subjects.parse(owner.subject).kind))
+    except request.RequestError:
+        # It will be rejected, at once.
+        return request.DEFAULT_DEADLINE_MS / 1000 + PATIENCE_S

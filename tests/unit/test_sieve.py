@@ -1,0 +1,68 @@
+"""Does a filter let through what it says, and nothing else?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts import events as ev
+from contracts.errors import ErrorCode
+from infra import line
+from infra.line import Line
+from infra.nats.log import Entry
+from infra.sieve import Sieve, passes
+from tests import lives
+
+
+def _line(name: str, body: Any, request_id: str, *, kind: str = "layout", stage: str = "audit") -> Line:
+    entry = Entry(
+        stream="EVENTS",
+        sequence=1,
+        subject=f"gen.{name}.{kind}.{request_id}",
+        time_ns=5_000 * 1_000_000,
+        headers={"ce-source": f"understudy/{stage}"},
+        body=body if isinstance(body, bytes) else msgspec.json.encode(body),
+    )
+    return line.of(entry)
+
+
+_FAILED = ev.Failed(attempt=1, code=ErrorCode.GEN_TIMEOUT, stage="freeform-gen", message="too slow")
+_LINES = {
+    "asked": _line("requested", b'{"prompt": "a Forest with coins"}', "w-1"),
+    "failed": _line("failed", _FAILED, "w-2", stage="freeform-gen"),
+    "stood in": _line("result", lives.stand_in("w-3", ErrorCode.GEN_TIMEOUT), "w-3", stage="fallback"),
+    "live": _line("result", lives.success("x-1"), "x-1", stage="validate-repair"),
+    "plot": _line("requested", b'{"prompt": "a heist"}', "x-2", kind="plot"),
+    "junk": _line("result", b"\xff", "x-3"),
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, set(_LINES)),
+        ({"request_id": "w-*"}, {"asked", "failed", "stood in"}),
+        ({"request_id": "x-1"}, {"live"}),
+        ({"request_id": "?-2"}, {"failed", "plot"}),
+        ({"kind": "plot"}, {"plot"}),
+        ({"status": "fail_fallback"}, {"stood in"}),
+        ({"origin": "scripted"}, {"live"}),
+        ({"code": "GEN_TIMEOUT"}, {"failed", "stood in"}),
+        ({"stage": "fallback"}, {"stood in"}),
+        ({"provider": "chain-a", "model": "a-1"}, {"stood in"}),
+        ({"text": "forest WITH"}, {"asked"}),
+        ({"since_ms": 5_001}, set()),
+        ({"until_ms": 4_999}, set()),
+        ({"since_ms": 5_000, "until_ms": 5_000, "kind": "plot"}, {"plot"}),
+    ],
+)
+def test_each_word_of_the_vocabulary(wanted: dict[str, Any], found: set[str]) -> None:
+    assert {name for name, each in _LINES.items() if passes(each, Sieve(**wanted))} == found
+
+
+def test_one_id_is_no_pattern() -> None:
+    assert Sieve(request_id="a").one_id == "a"
+    assert Sieve(request_id="a*").one_id is None
+    assert Sieve().empty
