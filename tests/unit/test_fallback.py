@@ -17,6 +17,7 @@ from contracts.node import FallbackMode, Rating
 from contracts.outcome import Emit, Schedule
 from contracts.ports import Ending, Sample, Seen, StoredRequest
 from contracts.result import Origin, Status
+from infra.schema_checks import CheckedContents
 from infra.settings import load
 from infra.stores import samples, templates, worlds
 from stages.context_build.layering import overrides
@@ -26,7 +27,7 @@ from stages.fallback.plan import planner
 from tests import lives
 
 SHIPPED = samples.load(load().samples_dir)
-CONTENTS = Registry()
+CONTENTS = CheckedContents(Registry())
 TEMPLATES = templates.load()
 WORLDS = worlds.load(load().worlds_dir)
 DISABLED, LATE = ErrorCode.GEN_PROVIDER_DISABLED, ErrorCode.GEN_TIMEOUT
