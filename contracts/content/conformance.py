@@ -74,7 +74,7 @@ def faults(schema: Usable, document: Any, budget: Budget | None = None) -> tuple
 
 def unsound(document: Any) -> str | None:
     """Why a document is none that JSON can carry, with its path; ``None`` when it is."""
-    beyond = plain.fault(document, levels=MAX_LEVELS, values=MAX_VALUES)
+    beyond = plain.fault(document, levels=MAX_LEVELS, values=MAX_VALUES, names=MAX_VALUES)
     return None if beyond is None else f"{beyond[0] or 'document'}: {beyond[1]}"
 
 

@@ -15,17 +15,15 @@ from urllib.parse import unquote
 
 import msgspec
 
+from contracts import bounds
 from contracts.content import keywords, pattern, plain, possible
 
 #: Most subschemas in one schema.
 MAX_NODES: Final = 1000
 #: Deepest nesting of subschemas.
 MAX_DEPTH: Final = 64
-#: Deepest nesting of lists and objects in its JSON.
-MAX_LEVELS: Final = 200
-#: Largest as JSON: bytes, and values; and all that ``enum`` and ``const`` hold, bytes.
+#: Largest as JSON, bytes; and all that ``enum`` and ``const`` hold, bytes.
 MAX_BYTES: Final = 256 * 1024
-MAX_VALUES: Final = 20_000
 MAX_VALUES_BYTES: Final = 32 * 1024
 #: Regular expressions in one schema, for the names of one object's fields, and for one text.
 MAX_PATTERNS: Final = 200
@@ -105,7 +103,7 @@ def encode(own: Mapping[str, Any]) -> bytes:
     Raises:
         Unusable: its JSON is too deep or too large, or has a number that is too large.
     """
-    beyond = plain.fault(own, levels=MAX_LEVELS, values=MAX_VALUES)
+    beyond = plain.fault(own, levels=bounds.MAX_LEVELS, values=bounds.MAX_SCHEMA_VALUES)
     if beyond is not None:
         raise Unusable(f"{beyond[0] or 'schema'}: {beyond[1]}")
     try:

@@ -120,6 +120,15 @@ def matches(pattern: str, text: str) -> bool:
     return not isinstance(found, str) and found.isinstance_python(text)
 
 
+def least(pattern: str) -> int | None:
+    """Characters of about the shortest text that it takes; ``None`` where that is not known."""
+    found = read(pattern)
+    try:
+        return None if isinstance(found, str) else len(found.shortest())
+    except _Refused:
+        return None
+
+
 def example(pattern: str, fits: Callable[[str], bool]) -> str | None:
     """A text that matches; ``None`` where no short one is found.
 

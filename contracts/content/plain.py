@@ -10,7 +10,7 @@ LEAST, GREATEST = -(2**63), 2**64 - 1
 _MAX_PATH: Final = 300
 
 
-def fault(value: Any, *, levels: int, values: int) -> tuple[str, str] | None:
+def fault(value: Any, *, levels: int, values: int, names: int = 1000) -> tuple[str, str] | None:
     """The first place where a value is beyond the bounds, and why; ``None``: nowhere.
 
     Linear, and not recursive.
@@ -19,6 +19,7 @@ def fault(value: Any, *, levels: int, values: int) -> tuple[str, str] | None:
         value: made of what :mod:`json` reads.
         levels: deepest nesting of lists and objects.
         values: most values in it, those in lists and objects included.
+        names: most names in one object.
 
     Returns:
         the path, dotted, empty for the value as a whole, and what is wrong there.
@@ -28,17 +29,19 @@ def fault(value: Any, *, levels: int, values: int) -> tuple[str, str] | None:
     while left:
         at, each, depth = left.pop()
         seen += 1
-        if seen + len(left) > values:
-            return "", f"has more than {values} values; make it smaller"
         if not isinstance(each, dict | list):
             why = _scalar(each)
             if why is not None:
                 return _path(at), why
             continue
+        if seen + len(left) + len(cast("list[Any]", each)) > values:
+            return _path(at), f"with it, there are more than {values} values; make it smaller"
         if depth == levels:
             return "", f"is nested more than {levels} levels deep; make it flatter"
         if isinstance(each, dict):
             named = cast("dict[str, Any]", each)
+            if len(named) > names:
+                return _path(at), f"has {len(named)} names, and at most {names} are accepted; make it smaller"
             half = next((name for name in named if _halved(name)), None)
             if half is not None:
                 return _path(at), f"has the name {half!r:.60} with half of a surrogate pair; write the whole character"

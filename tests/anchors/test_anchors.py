@@ -23,7 +23,6 @@ from contracts.spelling import part_of
 from contracts.subjects import KINDS
 from infra.settings import Settings
 from stages.context_build.handle import handle
-from tests import lives
 from tests.anchors import keeping, making
 from tests.anchors.__main__ import main
 from tests.anchors.making import Fixture
@@ -155,7 +154,7 @@ def test_named_anchors_alone_are_accepted(folder: Path) -> None:
 def test_a_change_of_the_code_is_a_difference(folder: Path, monkeypatch: Any, capsys: Any) -> None:
     def colder(received: Any, **ports: Any) -> Any:
         writing = msgspec.structs.replace(ports["freeform"], temperature=0.1)
-        return lives.decided(handle(received, **ports | {"freeform": writing}))
+        return handle(received, **ports | {"freeform": writing})
 
     monkeypatch.setattr(making.context_build, "handle", colder)
     assert run(folder, "scenes_on_both_sides") == 1

@@ -221,7 +221,7 @@ async def test_a_golden_sample_is_the_file_named_in_the_reason(kind) -> None:
 async def test_a_custom_request_gets_a_placeholder_of_its_schema_never_a_sample() -> None:
     result = await ended(failure(), body(schema=SCHEMA), "custom")
     assert (result.status, result.origin) == (Status.PLACEHOLDER, Origin.PLACEHOLDER)
-    assert CONTENTS.faults("custom", result.content, SCHEMA) == ()
+    assert await CONTENTS.faults("custom", result.content, SCHEMA) == ()
     assert result.stand_in is None
 
 

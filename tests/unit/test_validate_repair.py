@@ -320,7 +320,7 @@ def test_no_text_becomes_content_that_is_not_valid(text, accept_filled, finish_r
         if isinstance(event, ev.Result):
             assert finish_reason != "length"
             assert event.content
-            assert CONTENTS.faults("layout", event.content, None) == ()
+            assert Registry().faults("layout", event.content, None) == ()
 
 
 def test_a_replay_that_succeeds_revises_the_original() -> None:
