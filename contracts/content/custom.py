@@ -208,7 +208,7 @@ def _check_place(place: _Place) -> None:
             if not keywords.note(word):
                 raise Unusable(f"{place.at(word)}: {keywords.advice(word, own)}")
             continue
-        if word in ("$schema", "$id", "$vocabulary") and place.path:
+        if word in ("$schema", "$id") and place.path:
             raise Unusable(f"{place.at(word)}: is supported at the root alone; leave it out")
         why = keywords.shape(word, value)
         if why is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, Final, Protocol, cast
 
-from contracts.content import conformance, formats, pattern
+from contracts.content import conformance, formats, pattern, plain
 from contracts.content.conformance import Budget
 from contracts.content.custom import REFS, Usable
 from contracts.content.possible import exact
@@ -257,7 +257,8 @@ class _Attempt:
             low = Fraction(0)
         room = 100 if most is None else min(max(int((most[0] - low) / step), 0), 100)
         value = low + step * ((self.voice.pick(path, room + 1) + self.shift) if room else self.shift)
-        return int(value) if value.denominator == 1 else float(value)
+        fits = value.denominator == 1 and plain.LEAST <= value <= plain.GREATEST
+        return int(value) if fits else float(value)
 
     def end(
         self, flat: dict[str, Any], plain: str, exclusive: str, stricter: Callable[..., Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, cast
@@ -139,6 +140,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     "fields": "is no keyword; write properties",
     "desc": "is no keyword; write description",
 }
+_ANCHOR: Final = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*")
 _LOWER: Final = {word.lower(): word for word in KNOWN}
 
 
@@ -195,7 +197,11 @@ def shape(keyword: str, value: Any) -> str | None:
         return _number(keyword, value)
     if keyword in _FLAGS:
         return None if isinstance(value, bool) else f"{show(value)} is neither true nor false"
-    return None if isinstance(value, str) else f"{show(value)} is no text; write one in quotes"
+    if not isinstance(value, str):
+        return f"{show(value)} is no text; write one in quotes"
+    if keyword in ("$anchor", "$dynamicAnchor") and not _ANCHOR.fullmatch(value):
+        return f"{show(value)} is no name; write letters, digits, - and _, a letter first"
+    return None
 
 
 def whole(keyword: str, value: Any) -> Any:
@@ -321,7 +327,8 @@ def _format(value: Any) -> str | None:
 
 
 def _vocabulary(value: Any) -> str | None:
-    return None if isinstance(value, dict) else f"{show(value)} is no object"
+    del value
+    return "is for schemas of schemas; leave it out"
 
 
 def _anything(value: Any) -> str | None:

@@ -34,14 +34,15 @@ def fault(value: Any, *, levels: int, values: int, names: int = 1000) -> tuple[s
             if why is not None:
                 return _path(at), why
             continue
+        if isinstance(each, dict) and len(cast("dict[str, Any]", each)) > names:
+            size = len(cast("dict[str, Any]", each))
+            return _path(at), f"has {size} names, and at most {names} are accepted; make it smaller"
         if seen + len(left) + len(cast("list[Any]", each)) > values:
-            return _path(at), f"with it, there are more than {values} values; make it smaller"
+            return _path(at), f"has more than {values} values, with those before it; make it smaller"
         if depth == levels:
             return "", f"is nested more than {levels} levels deep; make it flatter"
         if isinstance(each, dict):
             named = cast("dict[str, Any]", each)
-            if len(named) > names:
-                return _path(at), f"has {len(named)} names, and at most {names} are accepted; make it smaller"
             half = next((name for name in named if _halved(name)), None)
             if half is not None:
                 return _path(at), f"has the name {half!r:.60} with half of a surrogate pair; write the whole character"
