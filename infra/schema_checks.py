@@ -33,8 +33,10 @@ _WAIT_S: Final = 5.0
 _START_S: Final = 30.0
 #: Results that are kept.
 _KEPT: Final = 512
-#: What is worked out at once: a schema and a document of these sizes in bytes, and so many steps.
-_SMALL_SCHEMA: Final = 8192
+#: Seconds that somebody waits who needs a stand-in now.
+_STAND_IN_S: Final = 1.0
+#: What is worked out at once: so many steps, for a document of so many bytes; and for a grammar, a schema of so many.
+_SMALL_GRAMMAR: Final = 4096
 _SMALL_DOCUMENT: Final = 16_384
 _SMALL_STEPS: Final = 1500
 _SMALL_CHECKS: Final = 100
@@ -83,18 +85,45 @@ class _Lane:
 
 
 class SchemaWorker:
-    """A server of killable children; it starts with its first job, and again when it is lost."""
+    """A server of killable children; it starts with its first job, and again when it is lost.
 
-    def __init__(self) -> None:
+    Args:
+        short_s: seconds of computing that a job has at first.
+        long_s: seconds of computing that it has when those did not do.
+        memory: bytes that it may take.
+    """
+
+    def __init__(self, *, short_s: float = _SHORT_S, long_s: float = _LONG_S, memory: int = MEMORY) -> None:
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._lanes = (_Lane(_SHORT_S), _Lane(_LONG_S))
+        self._lanes = (_Lane(short_s), _Lane(long_s))
+        self._memory = memory
 
-    async def run(self, job: Callable[[float], Job], *, wait_s: float = _WAIT_S) -> Answer | None:
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server; ``None`` where none was needed yet."""
+        return None if self._server is None else self._server.pid
+
+    def start(self) -> None:
+        """Start the server, if there is none: the first job need not wait for it."""
+        if self._server is not None and self._server.poll() is None:
+            return
+        self.close()
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._server = subprocess.Popen(  # noqa: S603 - our own module
+                # -P: a folder `infra` where the user happens to stand is not ours.
+                (sys.executable, "-P", "-m", "infra.schema_worker", str(theirs.fileno())),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+
+    async def run(self, job: Job, *, wait_s: float = _WAIT_S) -> Answer | None:
         """Do a job; ``None``: it takes too much time or memory.
 
         Args:
-            job: the job for so many seconds of computing.
+            job: what to do; its limits are set here.
             wait_s: seconds to wait for a turn.
 
         Raises:
@@ -102,7 +131,7 @@ class SchemaWorker:
         """
         for lane in self._lanes:
             try:
-                return await lane.run(lambda cpu_s: self._child(job(cpu_s)), wait_s=wait_s)
+                return await lane.run(partial(self._child, job), wait_s=wait_s)
             except _Ended:
                 continue
         return None
@@ -117,7 +146,8 @@ class SchemaWorker:
             self._server.wait()
             self._server = None
 
-    async def _child(self, job: Job) -> Answer:
+    async def _child(self, job: Job, cpu_s: float) -> Answer:
+        job = msgspec.structs.replace(job, cpu_s=cpu_s, memory=self._memory)
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -128,8 +158,8 @@ class SchemaWorker:
             raise Unavailable(f"no worker for schemas: {error}") from error
         try:
             return await self._talk(reader, writer, job)
-        except OSError as error:
-            raise _Ended from error
+        except OSError:
+            raise _Ended from None
         finally:
             writer.close()
 
@@ -152,18 +182,8 @@ class SchemaWorker:
         return msgspec.json.decode(said, type=Answer)
 
     def _send(self, handle: socket.socket) -> None:
-        """Give a child's end of its line to the server, which is started if there is none."""
-        if self._server is None or self._server.poll() is not None:
-            self.close()
-            self._control, theirs = socket.socketpair()
-            with theirs:
-                self._server = subprocess.Popen(  # noqa: S603 - our own module
-                    # -P: a folder `infra` where the user happens to stand is not ours.
-                    (sys.executable, "-P", "-m", "infra.schema_worker", str(theirs.fileno())),
-                    pass_fds=(theirs.fileno(),),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                )
+        """Give a child's end of its line to the server."""
+        self.start()
         assert self._control is not None
         socket.send_fds(self._control, [b"j"], [handle.fileno()])
 
@@ -216,17 +236,24 @@ class CheckedContents:
 
         async def work(worker: SchemaWorker) -> Verdict:
             found = await worker.run(
-                lambda cpu_s: Job(do="verdict", schema=schema.encoded, cpu_s=cpu_s, grammar=self._grammar),
+                Job(do="verdict", schema=schema.encoded, grammar=self._grammar),
                 wait_s=self._wait_s,
             )
             return Verdict(refusal=_TOO_MUCH) if found is None else found.verdict
 
-        heavy = _HEAVY | _HEAVY_GRAMMAR if self._grammar else _HEAVY
+        small = _small(schema)
+        if self._grammar:
+            small = (
+                small
+                and not schema.nested_values
+                and not _HEAVY_GRAMMAR & schema.words
+                and len(schema.encoded) <= _SMALL_GRAMMAR
+            )
         return await self._found(
             "verdict",
             schema,
             b"",
-            at_once=(lambda budget: self._registry.verdict(own, budget)) if _small(schema, heavy) else None,
+            at_once=(lambda budget: self._registry.verdict(own, budget)) if small else None,
             work=work,
         )
 
@@ -249,12 +276,12 @@ class CheckedContents:
 
         async def work(worker: SchemaWorker) -> tuple[str, ...]:
             found = await worker.run(
-                lambda cpu_s: Job(do="faults", schema=schema.encoded, document=encoded, cpu_s=cpu_s),
+                Job(do="faults", schema=schema.encoded, document=encoded),
                 wait_s=self._wait_s,
             )
             return (_TOO_MUCH,) if found is None else found.faults
 
-        small = _small(schema, _HEAVY) and len(encoded) <= _SMALL_DOCUMENT
+        small = _small(schema) and len(encoded) <= _SMALL_DOCUMENT
         return await self._found(
             "faults",
             schema,
@@ -273,22 +300,21 @@ class CheckedContents:
             return None
 
         async def work(worker: SchemaWorker) -> Any | None:
-            found = await worker.run(
-                lambda cpu_s: Job(do="placeholder", schema=schema.encoded, cpu_s=cpu_s), wait_s=self._wait_s
-            )
+            found = await worker.run(Job(do="placeholder", schema=schema.encoded), wait_s=self._wait_s)
             return None if found is None else found.placeholder
 
         try:
-            return await self._found(
-                "placeholder",
-                schema,
-                b"",
-                at_once=(lambda budget: self._registry.placeholder(kind, own, budget))
-                if _small(schema, _HEAVY)
-                else None,
-                work=work,
-            )
-        except Unavailable:
+            async with asyncio.timeout(_STAND_IN_S):
+                return await self._found(
+                    "placeholder",
+                    schema,
+                    b"",
+                    at_once=(lambda budget: self._registry.placeholder(kind, own, budget))
+                    if _small(schema)
+                    else None,
+                    work=work,
+                )
+        except (TimeoutError, Unavailable):
             # Whoever asks for a stand-in waits for nobody.
             return None
 
@@ -334,10 +360,10 @@ class CheckedContents:
         return found
 
 
-def _small(schema: custom.Usable, heavy: frozenset[str]) -> bool:
+def _small(schema: custom.Usable) -> bool:
+    """Whether its work is little, but for the steps, which are counted."""
     return (
-        len(schema.encoded) <= _SMALL_SCHEMA
-        and schema.checks <= _SMALL_CHECKS
+        schema.checks <= _SMALL_CHECKS
         and schema.pattern_weight <= _SMALL_PATTERNS
-        and not heavy & schema.words
+        and not _HEAVY & schema.words
     )

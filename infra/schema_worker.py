@@ -45,7 +45,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     #: What is held against it, as JSON.
     document: bytes = b"null"
     #: Seconds of computing.
-    cpu_s: float
+    cpu_s: float = 1.0
+    #: Bytes of memory beside those that the child begins with.
+    memory: int = MEMORY
     #: Whether a grammar has to hold the schema.
     grammar: bool = False
 
@@ -90,7 +92,7 @@ def serve(control: socket.socket) -> None:
 def _work(line: socket.socket) -> None:
     line.sendall(STARTED)
     job = msgspec.json.decode(_read(line), type=Job)
-    _limit(job.cpu_s)
+    _limit(job.cpu_s, job.memory)
     try:
         said = msgspec.json.encode(answer(job))
     except MemoryError:
@@ -107,12 +109,12 @@ def _read(line: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def _limit(cpu_s: float) -> None:
+def _limit(cpu_s: float, memory: int) -> None:
     """Let the kernel end this process past its time or memory; both signals end it unless they are caught."""
     with contextlib.suppress(OSError):
         os.nice(5)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = _size() + MEMORY
+    most = _size() + memory
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     signal.setitimer(signal.ITIMER_PROF, cpu_s)

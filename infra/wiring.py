@@ -339,6 +339,9 @@ class Application:
         self._watchdog.start()
 
     async def _started(self) -> None:
+        if "fallback" in self.stages:
+            # A stand-in is needed now, not when a process has started.
+            self._schema_worker.start()
         self.ready.set()
 
     async def answer_overdue(self) -> None:

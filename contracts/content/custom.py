@@ -64,6 +64,8 @@ class Usable(msgspec.Struct, frozen=True, kw_only=True):
     pattern_weight: int = 0
     #: Keywords that are in it somewhere.
     words: frozenset[str] = frozenset()
+    #: Whether lists or objects are among the values of its ``enum`` and ``const``.
+    nested_values: bool = False
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +154,11 @@ def _look_through(encoded: bytes) -> Usable:
         checks=checks,
         pattern_weight=weight,
         words=words,
+        nested_values=any(
+            isinstance(value, dict | list)
+            for place in places
+            for value in (*place.keywords.get("enum", ()), place.keywords.get("const"))
+        ),
     )
 
 
