@@ -184,8 +184,10 @@ class SchemaWorker:
     def _send(self, handle: socket.socket) -> None:
         """Give a child's end of its line to the server."""
         self.start()
-        assert self._control is not None
-        socket.send_fds(self._control, [b"j"], [handle.fileno()])
+        control = self._control
+        if control is None:
+            raise OSError("it was closed")
+        socket.send_fds(control, [b"j"], [handle.fileno()])
 
 
 class CheckedContents:
@@ -227,14 +229,15 @@ class CheckedContents:
         Raises:
             Unavailable: too many others wait.
         """
-        if self._worker is None:
+        worker = self._worker
+        if worker is None:
             return self._registry.verdict(own)
         try:
             schema = custom.usable(own)
         except custom.Unusable as error:
             return Verdict(refusal=str(error))
 
-        async def work(worker: SchemaWorker) -> Verdict:
+        async def work() -> Verdict:
             found = await worker.run(
                 Job(do="verdict", schema=schema.encoded, grammar=self._grammar),
                 wait_s=self._wait_s,
@@ -266,7 +269,8 @@ class CheckedContents:
         beyond = conformance.unsound(document)
         if beyond is not None:
             return (beyond,)
-        if kind != CUSTOM or own is None or self._worker is None:
+        worker = self._worker
+        if kind != CUSTOM or own is None or worker is None:
             return self._registry.faults(kind, document, own)
         try:
             schema = custom.usable(own)
@@ -274,7 +278,7 @@ class CheckedContents:
             return (f"schema: cannot be used: {error}",)
         encoded = msgspec.json.encode(document)
 
-        async def work(worker: SchemaWorker) -> tuple[str, ...]:
+        async def work() -> tuple[str, ...]:
             found = await worker.run(
                 Job(do="faults", schema=schema.encoded, document=encoded),
                 wait_s=self._wait_s,
@@ -292,14 +296,15 @@ class CheckedContents:
 
     async def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
         """A valid, labelled placeholder document; ``None`` where none can be built in time."""
-        if kind != CUSTOM or own is None or self._worker is None:
+        worker = self._worker
+        if kind != CUSTOM or own is None or worker is None:
             return self._registry.placeholder(kind, own)
         try:
             schema = custom.usable(own)
         except custom.Unusable:
             return None
 
-        async def work(worker: SchemaWorker) -> Any | None:
+        async def work() -> Any | None:
             found = await worker.run(Job(do="placeholder", schema=schema.encoded), wait_s=self._wait_s)
             return None if found is None else found.placeholder
 
@@ -325,7 +330,7 @@ class CheckedContents:
         document: bytes,
         *,
         at_once: Callable[[Budget], T] | None,
-        work: Callable[[SchemaWorker], Awaitable[T]],
+        work: Callable[[], Awaitable[T]],
     ) -> T:
         """What was found before, else at once, else by the worker; equal questions are asked once."""
         key = f"{what} {hashlib.sha256(schema.encoded + b' ' + document).hexdigest()}"
@@ -339,14 +344,13 @@ class CheckedContents:
                 pass
         doing = self._doing.get(key)
         if doing is None:
-            doing = asyncio.ensure_future(self._work(key, work))
+            doing = asyncio.ensure_future(self._work(key, work()))
             self._doing[key] = doing
             doing.add_done_callback(partial(self._done, key))
         return await asyncio.shield(doing)
 
-    async def _work(self, key: str, work: Callable[[SchemaWorker], Awaitable[T]]) -> T:
-        assert self._worker is not None
-        return self._keep(key, await work(self._worker))
+    async def _work(self, key: str, work: Awaitable[T]) -> T:
+        return self._keep(key, await work)
 
     def _done(self, key: str, doing: asyncio.Task[Any]) -> None:
         del self._doing[key]

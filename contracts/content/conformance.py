@@ -177,11 +177,15 @@ def _type(check: Any, wanted: Any, instance: Any, _around: Any) -> Iterator[Vali
 def _any_of(check: Any, branches: list[Any], instance: Any, _around: Any) -> Iterator[ValidationError]:
     context: list[ValidationError] = []
     for index, branch in enumerate(branches):
-        errors = list(islice(check.descend(instance, branch, schema_path=index), MAX_FAULTS))
+        errors: list[ValidationError] = list(
+            islice(check.descend(instance, branch, schema_path=index), MAX_FAULTS)
+        )
         if not errors:
             return
         context += errors
-    yield ValidationError(f"{keywords.show(instance)} follows none of the {len(branches)} schemas", context=context)
+    yield ValidationError(
+        f"{keywords.show(instance)} follows none of the {len(branches)} schemas", context=context
+    )
 
 
 def _one_of(check: Any, branches: list[Any], instance: Any, around: Any) -> Iterator[ValidationError]:

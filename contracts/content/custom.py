@@ -113,7 +113,9 @@ def encode(own: Mapping[str, Any]) -> bytes:
     except (RecursionError, TypeError, ValueError):
         raise Unusable("schema: is nested too deep, or is no JSON") from None
     if len(encoded) > MAX_BYTES:
-        raise Unusable(f"schema: has {len(encoded)} bytes, and at most {MAX_BYTES} are accepted; make it smaller")
+        raise Unusable(
+            f"schema: has {len(encoded)} bytes, and at most {MAX_BYTES} are accepted; make it smaller"
+        )
     return encoded
 
 
@@ -265,14 +267,7 @@ def _require_small_values(places: list[_Place]) -> None:
 
 def _targets(root: dict[str, Any], places: list[_Place], *, alone: str | None) -> dict[str, Any]:
     known = {id(place.schema) for place in places}
-    anchors: dict[str, Any] = {}
-    for place in places:
-        for keyword in ("$dynamicAnchor", "$anchor"):
-            anchor = place.keywords.get(keyword)
-            if anchor in anchors:
-                raise Unusable(f"{place.at(keyword)}: {anchor!r:.80} is there twice; rename one of them")
-            if anchor is not None:
-                anchors[anchor] = place.schema
+    anchors = _anchors(places)
     targets: dict[str, Any] = {}
     for place in places:
         for keyword in REFS:
@@ -280,13 +275,11 @@ def _targets(root: dict[str, Any], places: list[_Place], *, alone: str | None) -
             if reference is None:
                 continue
             shown = f"{place.at(keyword)}: {reference!r:.200}"
-            beside = [word for word in place.keywords if word != keyword and word in _asks()]
-            if alone is not None and beside:
+            beside = next((word for word in place.keywords if word != keyword and word in _asks()), None)
+            if alone is not None and beside is not None:
                 raise Unusable(
-                    f"{shown} stands beside {beside[0]!r}, which {alone} does not read; put it into an allOf"
+                    f"{shown} stands beside {beside!r}, which {alone} does not read; put it into an allOf"
                 )
-            if reference in targets:
-                continue
             if not reference.startswith("#"):
                 raise Unusable(f"{shown} is outside of this schema, and nothing is fetched; copy it to $defs")
             found = _resolved(reference, root, anchors)
@@ -299,10 +292,31 @@ def _targets(root: dict[str, Any], places: list[_Place], *, alone: str | None) -
     return targets
 
 
+def _anchors(places: list[_Place]) -> dict[str, Any]:
+    anchors: dict[str, Any] = {}
+    for place in places:
+        for keyword in ("$dynamicAnchor", "$anchor"):
+            anchor = place.keywords.get(keyword)
+            if anchor in anchors:
+                raise Unusable(f"{place.at(keyword)}: {anchor!r:.80} is there twice; rename one of them")
+            if anchor is not None:
+                anchors[anchor] = place.schema
+    return anchors
+
+
 @lru_cache(maxsize=1)
 def _asks() -> frozenset[str]:
     """Keywords that ask something of a document."""
-    notes = {"$anchor", "$comment", "$defs", "$dynamicAnchor", "$id", "$schema", "$vocabulary", "contentEncoding"}
+    notes = {
+        "$anchor",
+        "$comment",
+        "$defs",
+        "$dynamicAnchor",
+        "$id",
+        "$schema",
+        "$vocabulary",
+        "contentEncoding",
+    }
     notes |= {"contentMediaType", "contentSchema", "default", "definitions", "deprecated", "description"}
     return keywords.KNOWN - notes - {"examples", "readOnly", "title", "writeOnly"}
 
@@ -344,7 +358,9 @@ def _checks(places: list[_Place], targets: dict[str, Any]) -> int:
     try:
         order = tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        raise Unusable(f"{place_of[error.args[1][0]].path or 'schema'}: refers to itself without end") from None
+        raise Unusable(
+            f"{place_of[error.args[1][0]].path or 'schema'}: refers to itself without end"
+        ) from None
     checks: dict[int, int] = {}
     expressions: dict[int, int] = {}
     for ident in order:

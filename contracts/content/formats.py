@@ -28,7 +28,9 @@ _LOCAL: Final = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|\\[ -~])*"'
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 #: RFC 6901, and the relative pointers of draft-bhutton-relative-json-pointer-00.
 _POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)*", re.DOTALL)
-_RELATIVE: Final = re.compile(r"(?:0|[1-9]\d*)(?:[+-](?:0|[1-9]\d*))?(?:#|(?:/(?:[^~/]|~[01])*)*)", re.ASCII | re.DOTALL)
+_RELATIVE: Final = re.compile(
+    r"(?:0|[1-9]\d*)(?:[+-](?:0|[1-9]\d*))?(?:#|(?:/(?:[^~/]|~[01])*)*)", re.ASCII | re.DOTALL
+)
 #: RFC 3986, appendix A; with what RFC 3987 adds for addresses in any script.
 _UCS: Final = "\xa0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef\U00010000-\U000efffd"
 
@@ -144,7 +146,9 @@ _G_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
 _G_HOST: Final = rf"{_G_LABEL}(?:\.{_G_LABEL}){{0,4}}"
 _G_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _G_PATH: Final = r"(?:/[A-Za-z0-9._~-]{0,40}){0,6}(?:\?[A-Za-z0-9._~=&-]{1,60})?(?:#[A-Za-z0-9._~-]{1,30})?"
-_G_URI: Final = rf"(?:https?://{_G_HOST}(?::[0-9]{{1,5}})?{_G_PATH}|(?:urn|mailto|tel):[A-Za-z0-9._~:@+-]{{1,80}})"
+_G_URI: Final = (
+    rf"(?:https?://{_G_HOST}(?::[0-9]{{1,5}})?{_G_PATH}|(?:urn|mailto|tel):[A-Za-z0-9._~:@+-]{{1,80}})"
+)
 _G_HEX: Final = "[0-9a-f]"
 
 FORMATS: Final[dict[str, Format]] = {

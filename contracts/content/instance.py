@@ -60,7 +60,11 @@ def build(schema: Usable, voice: Voice, *, full: bool = False, budget: Budget | 
                 document = attempt.value(schema.root, "")
             except (_Stuck, RecursionError, OverflowError):
                 document = None
-            if isinstance(document, dict | list) and document and not conformance.faults(schema, document, budget):
+            if (
+                isinstance(document, dict | list)
+                and document
+                and not conformance.faults(schema, document, budget)
+            ):
                 return cast("Any", document)
             if not attempt.branched:
                 break
@@ -241,20 +245,19 @@ class _Attempt:
         if whole:
             # Whole multiples of n/d, in lowest terms, are those of n.
             step = Fraction(1 if step is None else step.numerator)
-        if step is None:
-            step = Fraction(1) if least is None or most is None or most[0] - least[0] > 4 else None  # noqa: PLR2004 - well inside a narrow range
-        if step is None:
-            assert least is not None and most is not None
+        low = Fraction(0)
+        if step is None and least is not None and most is not None and most[0] - least[0] <= 4:  # noqa: PLR2004 - well inside a narrow range
             step = (most[0] - least[0]) / 4 or Fraction(1)
             low = least[0] + (step if least[1] else 0)
         elif least is not None:
+            step = step or Fraction(1)
             low = math.ceil(least[0] / step) * step
             low += step if least[1] and low == least[0] else 0
         elif most is not None and most[0] <= 0:
+            step = step or Fraction(1)
             low = math.floor(most[0] / step) * step
             low -= step if most[1] and low == most[0] else 0
-        else:
-            low = Fraction(0)
+        step = step or Fraction(1)
         room = 100 if most is None else min(max(int((most[0] - low) / step), 0), 100)
         value = low + step * ((self.voice.pick(path, room + 1) + self.shift) if room else self.shift)
         fits = value.denominator == 1 and plain.LEAST <= value <= plain.GREATEST

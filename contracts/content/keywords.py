@@ -182,26 +182,7 @@ def shape(keyword: str, value: Any) -> str | None:
         keyword: one of :data:`KNOWN`.
         value: any JSON value; what is inside subschemas is not looked at.
     """
-    check = _CHECKS.get(keyword)
-    if check is not None:
-        return check(value)
-    if keyword in ONE:
-        return _schema(keyword, value)
-    if keyword in LIST:
-        return _schemas(value)
-    if keyword in MAP:
-        return _named(value)
-    if keyword in _COUNTS:
-        return _count(keyword, value)
-    if keyword in _NUMBERS:
-        return _number(keyword, value)
-    if keyword in _FLAGS:
-        return None if isinstance(value, bool) else f"{show(value)} is neither true nor false"
-    if not isinstance(value, str):
-        return f"{show(value)} is no text; write one in quotes"
-    if keyword in ("$anchor", "$dynamicAnchor") and not _ANCHOR.fullmatch(value):
-        return f"{show(value)} is no name; write letters, digits, - and _, a letter first"
-    return None
+    return _CHECKS[keyword](keyword, value)
 
 
 def whole(keyword: str, value: Any) -> Any:
@@ -231,13 +212,13 @@ def _schema(keyword: str, value: Any) -> str | None:
     return f"{show(value)} is no schema; write an object, true or false"
 
 
-def _schemas(value: Any) -> str | None:
+def _schemas(_keyword: str, value: Any) -> str | None:
     if not isinstance(value, list) or not value:
         return f"{show(value)} is no list of schemas; write one with a schema at least"
     return next((why for each in cast("list[Any]", value) if (why := _schema("", each))), None)
 
 
-def _named(value: Any) -> str | None:
+def _named(_keyword: str, value: Any) -> str | None:
     if not isinstance(value, dict):
         return f"{show(value)} is no object; write schemas by name"
     named = cast("dict[str, Any]", value)
@@ -262,11 +243,11 @@ def _number(keyword: str, value: Any) -> str | None:
     return None if is_number(value) else f"{show(value)} is no number"
 
 
-def _step(value: Any) -> str | None:
+def _step(_keyword: str, value: Any) -> str | None:
     return None if is_number(value) and value > 0 else f"{show(value)} is no number above 0"
 
 
-def _names(value: Any) -> str | None:
+def _names(_keyword: str, value: Any) -> str | None:
     if isinstance(value, bool):
         return 'true and false are of an older draft; list the name in "required" of the object around it'
     if not isinstance(value, list):
@@ -283,16 +264,16 @@ def _names(value: Any) -> str | None:
     return None
 
 
-def _needs(value: Any) -> str | None:
+def _needs(_keyword: str, value: Any) -> str | None:
     if not isinstance(value, dict):
         return f"{show(value)} is no object; write lists of names by name"
     by_name = cast("dict[str, Any]", value)
     if len(by_name) > MAX_NAMES:
         return f"has {len(by_name)} names, and at most {MAX_NAMES} are accepted; make it smaller"
-    return next((f"{name!r:.60}: {why}" for name, each in by_name.items() if (why := _names(each))), None)
+    return next((f"{name!r:.60}: {why}" for name, each in by_name.items() if (why := _names("", each))), None)
 
 
-def _type(value: Any) -> str | None:
+def _type(_keyword: str, value: Any) -> str | None:
     names: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [value]
     for name in names[: len(TYPES) + 1]:
         if not isinstance(name, str) or name not in TYPES:
@@ -302,7 +283,7 @@ def _type(value: Any) -> str | None:
     return None
 
 
-def _enum(value: Any) -> str | None:
+def _enum(_keyword: str, value: Any) -> str | None:
     if not isinstance(value, list):
         return f"{show(value)} is no list; write the values in brackets"
     values = cast("list[Any]", value)
@@ -313,11 +294,11 @@ def _enum(value: Any) -> str | None:
     return None
 
 
-def _examples(value: Any) -> str | None:
+def _examples(_keyword: str, value: Any) -> str | None:
     return None if isinstance(value, list) else f"{show(value)} is no list; write the examples in brackets"
 
 
-def _format(value: Any) -> str | None:
+def _format(_keyword: str, value: Any) -> str | None:
     if not isinstance(value, str):
         return f"{show(value)} is no text; write one in quotes"
     if value in formats.FORMATS or value in formats.NUMBERS:
@@ -326,16 +307,35 @@ def _format(value: Any) -> str | None:
     return f"{show(value)} is not checked here; leave it out or write a pattern; checked are {known}"
 
 
-def _vocabulary(value: Any) -> str | None:
+def _flag(_keyword: str, value: Any) -> str | None:
+    return None if isinstance(value, bool) else f"{show(value)} is neither true nor false"
+
+
+def _text(keyword: str, value: Any) -> str | None:
+    if not isinstance(value, str):
+        return f"{show(value)} is no text; write one in quotes"
+    if keyword in ("$anchor", "$dynamicAnchor") and not _ANCHOR.fullmatch(value):
+        return f"{show(value)} is no name; write letters, digits, - and _, a letter first"
+    return None
+
+
+def _vocabulary(_keyword: str, value: Any) -> str | None:
     del value
     return "is for schemas of schemas; leave it out"
 
 
-def _anything(value: Any) -> str | None:
+def _anything(_keyword: str, value: Any) -> str | None:
     del value
 
 
-_CHECKS: Final[Mapping[str, Callable[[Any], str | None]]] = {
+_CHECKS: Final[Mapping[str, Callable[[str, Any], str | None]]] = {
+    **dict.fromkeys(ONE, _schema),
+    **dict.fromkeys(LIST, _schemas),
+    **dict.fromkeys(MAP, _named),
+    **dict.fromkeys(_COUNTS, _count),
+    **dict.fromkeys(_NUMBERS, _number),
+    **dict.fromkeys(_FLAGS, _flag),
+    **dict.fromkeys(_TEXTS, _text),
     "$vocabulary": _vocabulary,
     "const": _anything,
     "default": _anything,

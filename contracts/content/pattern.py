@@ -1,8 +1,8 @@
-"""Regular expressions of strangers: ECMA-262 with ``u``, run on a linear-time engine.
+r"""Regular expressions of strangers: ECMA-262 with ``u``, run on a linear-time engine.
 
 Python's own engine backtracks: ``^(a+)+$`` and thirty letters hold a worker for minutes.  The linear-time
 engine inside pydantic (Rust's ``regex``) does not; it has no look-around and no back-references.  Its language
-differs from JSON Schema's (``\\d`` takes every script's digits there, ``&&`` in a class is an intersection), so
+differs from JSON Schema's (``\d`` takes every script's digits there, ``&&`` in a class is an intersection), so
 an expression is read here by ECMA-262's rules and written anew in words that mean the same to that engine and
 to the grammars of local models.
 
@@ -211,12 +211,12 @@ class _Reader:
             return atom
         if not repeats:
             _refuse(f"repeats what has no width, with {sign}; leave it out")
-        if self.sees(("*")) or self.sees("+") or self.sees("?") or _BOUNDS.match(self.source, self.at):
-            _refuse(f"has nothing to repeat at {self.source[self.at :]!r:.20}; put the part before it in (?:…)")
+        if self.sees("*") or self.sees("+") or self.sees("?") or _BOUNDS.match(self.source, self.at):
+            _refuse(
+                f"has nothing to repeat at {self.source[self.at :]!r:.20}; put the part before it in (?:…)"
+            )
         times = max(least + 1, most or 0, 1)
-        return Expression(
-            f"{atom.rust}{sign}", atom.weight * times, lambda: _times(atom.shortest, least)
-        )
+        return Expression(f"{atom.rust}{sign}", atom.weight * times, lambda: _times(atom.shortest, least))
 
     def count(self) -> tuple[int, int | None, str]:
         """How often at least and at most, and the sign for it; no sign: once."""
@@ -303,18 +303,9 @@ class _Reader:
             return inside if sign.islower() else f"[^{inside}]"
         match sign:
             case "p" | "P":
-                name = _PROPERTY_NAME.match(self.source, self.at)
-                if name is None:
-                    _refuse(f"\\{sign} has no name in braces; write \\{sign}{{L}}")
-                self.at = name.end()
-                return f"\\{sign}{name[0]}"
-            case "x":
-                return self.hex(2)
-            case "u":
-                return self.unicode()
-            case "c":
-                letter = self.char()
-                return ord(letter) % 32 if letter.isascii() and letter.isalpha() else _refuse("\\c has no letter")
+                return self.property(sign)
+            case "x" | "u" | "c":
+                return self.hex(2) if sign == "x" else self.unicode() if sign == "u" else self.control()
             case "0" if not self.source[self.at : self.at + 1].isdigit():
                 return 0
             case _ if sign.isdigit() or sign == "k":
@@ -324,6 +315,19 @@ class _Reader:
                 _refuse(f"\\{sign} is no escape of ECMA-262; {hint}")
             case _:
                 return ord(sign)
+
+    def property(self, sign: str) -> str:
+        name = _PROPERTY_NAME.match(self.source, self.at)
+        if name is None:
+            _refuse(f"\\{sign} has no name in braces; write \\{sign}{{L}}")
+        self.at = name.end()
+        return f"\\{sign}{name[0]}"
+
+    def control(self) -> int:
+        letter = self.char()
+        if not letter.isascii() or not letter.isalpha():
+            _refuse("\\c has no letter")
+        return ord(letter) % 32
 
     def hex(self, digits: int) -> int:
         said = self.source[self.at : self.at + digits]
@@ -389,7 +393,9 @@ def _one(code: int) -> Expression:
 
 def _class(inside: str, *, negated: bool, sample: str) -> Expression:
     text = f"[{'^' if negated else ''}{inside}]"
-    size = _PROPERTY * len(re.findall(r"\\[pP]", inside)) + _WIDE * (negated or "u{" in inside or "^" in inside)
+    size = _PROPERTY * len(re.findall(r"\\[pP]", inside)) + _WIDE * (
+        negated or "u{" in inside or "^" in inside
+    )
     return Expression(text, max(size, 1), lambda: sample or _of_class(text))
 
 

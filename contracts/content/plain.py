@@ -45,12 +45,12 @@ def fault(value: Any, *, levels: int, values: int, names: int = 1000) -> tuple[s
             named = cast("dict[str, Any]", each)
             half = next((name for name in named if _halved(name)), None)
             if half is not None:
-                return _path(at), f"has the name {half!r:.60} with half of a surrogate pair; write the whole character"
+                return _path(
+                    at
+                ), f"has the name {half!r:.60} with half of a surrogate pair; write the whole character"
             left += [((at, name), inner, depth + 1) for name, inner in named.items()]
         else:
-            left += [
-                ((at, index), inner, depth + 1) for index, inner in enumerate(cast("list[Any]", each))
-            ]
+            left += [((at, index), inner, depth + 1) for index, inner in enumerate(cast("list[Any]", each))]
     return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -135,25 +135,24 @@ def _bounded(schema: Any, *, close: bool) -> Any:
 
 def _idle(keyword: str, own: Mapping[str, Any]) -> bool:
     """Whether a keyword asks nothing where it stands."""
-    match keyword:
-        case "$schema" | "$id":
-            return True
-        case "uniqueItems":
-            return own[keyword] is False or own.get("maxItems", 2) <= 1
-        case "minContains" | "maxContains":
-            return "contains" not in own
-        case "if":
-            return not {"then", "else"} & set(own)
-        case "then" | "else":
-            return "if" not in own
-        case "propertyNames":
-            return own[keyword] in (True, {})
-        case "dependentRequired" | "dependentSchemas":
-            return not own[keyword]
-        case "format":
-            return own[keyword] in formats.NUMBERS
-        case _:
-            return False
+    check = _IDLE.get(keyword)
+    return check is not None and check(own[keyword], own)
+
+
+_IDLE: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], bool]]] = {
+    "$id": lambda _, __: True,
+    "$schema": lambda _, __: True,
+    "dependentRequired": lambda value, _: not value,
+    "dependentSchemas": lambda value, _: not value,
+    "else": lambda _, own: "if" not in own,
+    "format": lambda value, _: value in formats.NUMBERS,
+    "if": lambda _, own: not {"then", "else"} & set(own),
+    "maxContains": lambda _, own: "contains" not in own,
+    "minContains": lambda _, own: "contains" not in own,
+    "propertyNames": lambda value, _: value in (True, {}),
+    "then": lambda _, own: "if" not in own,
+    "uniqueItems": lambda value, own: value is False or own.get("maxItems", 2) <= 1,
+}
 
 
 def _inside(keyword: str, value: Any, *, close: bool) -> Any:
@@ -185,8 +184,11 @@ def _bound_text(made: dict[str, Any], own: Mapping[str, Any]) -> None:
 
 def _write_format(made: dict[str, Any]) -> None:
     """A format as a regular expression; where there is one already, that alone, and the check of the whole."""
-    name = made.pop("format", None)
-    if name in formats.FORMATS and "pattern" not in made:
+    name = made.get("format")
+    if name not in formats.FORMATS:
+        return
+    del made["format"]
+    if "pattern" not in made:
         made["pattern"] = f"^(?:{formats.FORMATS[name].grammar})$"
 
 

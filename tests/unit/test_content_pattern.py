@@ -12,8 +12,8 @@ from contracts.content import pattern
 @pytest.mark.parametrize(
     ("expression", "good", "bad"),
     [
-        (r"^\p{L}+$", ["añб"], ["a1", ""]),
-        (r"^\p{Script=Greek}$", ["α"], ["a"]),
+        (r"^\p{L}+$", ["añ雪"], ["a1", ""]),
+        (r"^\p{Script=Greek}$", ["Ω"], ["O"]),
         (r"^(?<name>a)b$", ["ab"], ["a"]),
         ("^[a-z&&x]+$", ["a&x"], ["1"]),
         ("^[[a]$", ["[", "a"], ["b"]),

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,8 +116,7 @@ async def test_a_server_that_was_killed_is_replaced(worker) -> None:
 
 
 def alive_child(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        return stat.read().rpartition(")")[2].split()[0] != "Z"
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
 
 
 async def test_the_innocent_are_not_behind_the_heavy_and_too_many_are_told_to_wait(worker) -> None:
