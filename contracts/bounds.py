@@ -13,7 +13,7 @@ MAX_VALUES: Final = 4000
 MAX_NAMES: Final = 256
 #: Deepest nesting of lists and objects in the body, most values in its JSON Schema, and most names in one object.
 MAX_LEVELS: Final = 200
-MAX_SCHEMA_VALUES: Final = 20_000
+MAX_SCHEMA_VALUES: Final = 10_000
 MAX_SCHEMA_NAMES: Final = 1000
 
 

@@ -24,33 +24,32 @@ def fault(value: Any, *, levels: int, values: int, names: int = 1000) -> tuple[s
     Returns:
         the path, dotted, empty for the value as a whole, and what is wrong there.
     """
-    left: list[tuple[tuple[Any, ...], Any, int]] = [((), value, 0)]
-    seen = 0
+    if not isinstance(value, dict | list):
+        why = _scalar(value)
+        return None if why is None else ("", why)
+    left: list[tuple[tuple[Any, ...], dict[str, Any] | list[Any], int]] = [((), cast("Any", value), 0)]
+    seen = 1
     while left:
-        at, each, depth = left.pop()
-        seen += 1
-        if not isinstance(each, dict | list):
-            why = _scalar(each)
-            if why is not None:
-                return _path(at), why
-            continue
-        if isinstance(each, dict) and len(cast("dict[str, Any]", each)) > names:
-            size = len(cast("dict[str, Any]", each))
-            return _path(at), f"has {size} names, and at most {names} are accepted; make it smaller"
-        if seen + len(left) + len(cast("list[Any]", each)) > values:
+        at, holder, depth = left.pop()
+        named = isinstance(holder, dict)
+        if named and len(holder) > names:
+            return _path(at), f"has {len(holder)} names, and at most {names} are accepted; make it smaller"
+        seen += len(holder)
+        if seen > values:
             return _path(at), f"has more than {values} values, with those before it; make it smaller"
         if depth == levels:
             return "", f"is nested more than {levels} levels deep; make it flatter"
-        if isinstance(each, dict):
-            named = cast("dict[str, Any]", each)
-            half = next((name for name in named if _halved(name)), None)
-            if half is not None:
-                return _path(
-                    at
-                ), f"has the name {half!r:.60} with half of a surrogate pair; write the whole character"
-            left += [((at, name), inner, depth + 1) for name, inner in named.items()]
-        else:
-            left += [((at, index), inner, depth + 1) for index, inner in enumerate(cast("list[Any]", each))]
+        for key, each in holder.items() if named else enumerate(holder):
+            if isinstance(each, dict | list):
+                left.append(((at, key), cast("Any", each), depth + 1))
+                continue
+            why = _scalar(each)
+            if why is not None:
+                return _path((at, key)), why
+        if named and not "".join(holder).isascii() and (half := next(filter(_halved, holder), None)):
+            return _path(
+                at
+            ), f"has the name {half!r:.60} with half of a surrogate pair; write the whole character"
     return None
 
 
@@ -60,12 +59,17 @@ def name(said: str) -> str:
 
 
 def _scalar(value: Any) -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "is no number of JSON, or one too large; write a smaller one"
-    if isinstance(value, int) and not LEAST <= value <= GREATEST:
-        return "is a number of more than 64 bits; write a smaller one"
-    if isinstance(value, str) and _halved(value):
-        return "has half of a surrogate pair; write the whole character"
+    # By its exact type, the commonest first: this is asked of every value of every request.
+    kind = type(value)
+    if kind is str:
+        halved = not value.isascii() and _halved(value)
+        return "has half of a surrogate pair; write the whole character" if halved else None
+    if kind is int:
+        fits = LEAST <= value <= GREATEST
+        return None if fits else "is a number of more than 64 bits; write a smaller one"
+    if kind is float:
+        fits = math.isfinite(value)
+        return None if fits else "is no number of JSON, or one too large; write a smaller one"
     return None
 
 
