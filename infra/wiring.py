@@ -6,6 +6,7 @@ Everything that a process needs is built here and passed down; nothing opens bef
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -339,6 +340,9 @@ class Application:
         self._watchdog.start()
 
     async def _started(self) -> None:
+        # What is there by now stays: a request of 20,000 lists must not have the collector look at all of it.
+        gc.collect()
+        gc.freeze()
         if "fallback" in self.stages:
             # A stand-in is needed now, not when a process has started.
             self._schema_worker.start()

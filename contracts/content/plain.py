@@ -24,11 +24,9 @@ def fault(value: Any, *, levels: int, values: int, names: int = 1000) -> tuple[s
     Returns:
         the path, dotted, empty for the value as a whole, and what is wrong there.
     """
-    if not isinstance(value, dict | list):
-        why = _scalar(value)
-        return None if why is None else ("", why)
-    left: list[tuple[tuple[Any, ...], dict[str, Any] | list[Any], int]] = [((), cast("Any", value), 0)]
-    seen = 1
+    # In a list of its own, so that it is looked at like all others.
+    left: list[tuple[tuple[Any, ...], dict[str, Any] | list[Any], int]] = [((), [value], -1)]
+    seen = 0
     while left:
         at, holder, depth = left.pop()
         named = isinstance(holder, dict)
@@ -41,11 +39,11 @@ def fault(value: Any, *, levels: int, values: int, names: int = 1000) -> tuple[s
             return "", f"is nested more than {levels} levels deep; make it flatter"
         for key, each in holder.items() if named else enumerate(holder):
             if isinstance(each, dict | list):
-                left.append(((at, key), cast("Any", each), depth + 1))
+                left.append(((at, key) if depth >= 0 else (), cast("Any", each), depth + 1))
                 continue
             why = _scalar(each)
             if why is not None:
-                return _path((at, key)), why
+                return _path((at, key) if depth >= 0 else ()), why
         if named and not "".join(holder).isascii() and (half := next(filter(_halved, holder), None)):
             return _path(
                 at
@@ -60,7 +58,7 @@ def name(said: str) -> str:
 
 def _scalar(value: Any) -> str | None:
     # By its exact type, the commonest first: this is asked of every value of every request.
-    kind = type(value)
+    kind = type(cast("object", value))
     if kind is str:
         halved = not value.isascii() and _halved(value)
         return "has half of a surrogate pair; write the whole character" if halved else None
