@@ -10,7 +10,7 @@ from contracts.content import plain
 
 #: Most values in a body beside its JSON Schema, and most names in one of its objects.
 MAX_VALUES: Final = 4000
-MAX_NAMES: Final = 256
+MAX_NAMES: Final = 512
 #: Deepest nesting of lists and objects in the body, most values in its JSON Schema, and most names in one object.
 MAX_LEVELS: Final = 200
 MAX_SCHEMA_VALUES: Final = 10_000
