@@ -21,7 +21,7 @@ import msgspec
 
 from contracts.content.registry import Registry
 from contracts.ports import Verdict
-from infra.child import tie_to_parent
+from infra.child import before_exec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,14 +73,13 @@ def serve(control: socket.socket) -> None:
         message, (*handles,), *_ = socket.recv_fds(control, 1, 1)
         if not message:
             return
-        tie = tie_to_parent()
+        prepare = before_exec(nice=5)
         if os.fork():
             for handle in handles:
                 os.close(handle)
             continue
         control.close()
-        if tie is not None:
-            tie()
+        prepare()
         try:
             with socket.socket(fileno=handles[0]) as line:
                 _work(line)
@@ -111,8 +110,6 @@ def _read(line: socket.socket) -> bytes:
 
 def _limit(cpu_s: float, memory: int) -> None:
     """Let the kernel end this process past its time or memory; both signals end it unless they are caught."""
-    with contextlib.suppress(OSError):
-        os.nice(5)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = _size() + memory
     with contextlib.suppress(ValueError, OSError):

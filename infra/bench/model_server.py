@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from infra.child import tie_to_parent
+from infra.child import before_exec
 
 HOST: Final = "127.0.0.1"
 MODEL: Final = "odd"
@@ -89,7 +89,7 @@ async def serving(said: Said) -> AsyncGenerator[str]:
         "infra.bench.model_server",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        preexec_fn=tie_to_parent(),
+        preexec_fn=before_exec(),
     )
     try:
         assert process.stdin is not None  # noqa: S101 - asked for above
