@@ -256,21 +256,34 @@ class Templates(Protocol):
         ...
 
 
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a request's own JSON Schema can be used."""
+
+    #: Why not, as ``path: what to do``; ``None``: it can.
+    refusal: str | None = None
+    #: What its author should hear of it all the same.
+    warnings: tuple[str, ...] = ()
+
+
 class Contents(Protocol):
-    """Knows what a valid document of a kind is."""
+    """Knows what a valid document of a kind is.
+
+    What a stranger's schema asks for is worked out within limits of time and memory, elsewhere where it is
+    much: those methods are waited for, and raise an ``Unavailable`` of their infrastructure when too many wait.
+    """
 
     def schema(self, kind: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The JSON Schema that documents of the kind follow; ``own`` for ``custom``."""
         ...
 
-    def check_schema(self, own: Mapping[str, Any]) -> str | None:
-        """Why a request's own JSON Schema cannot be used; ``None`` when it can."""
+    async def verdict(self, own: Mapping[str, Any]) -> Verdict:
+        """Whether a request's own JSON Schema can be used."""
         ...
 
-    def faults(self, kind: str, document: Any, own: Mapping[str, Any] | None) -> tuple[str, ...]:
+    async def faults(self, kind: str, document: Any, own: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Why the document is not valid, one line per fault with its path; empty when it is."""
         ...
 
-    def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
-        """A valid, labelled placeholder document; ``None`` where none can be built."""
+    async def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
+        """A valid, labelled placeholder document; ``None`` where none can be built within the limits."""
         ...

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import from_json
 
-from contracts import fingerprint, layers, rating, sides, validation
+from contracts import bounds, fingerprint, layers, rating, sides, validation
 from contracts.node import Constraints, ContentId, Fallback, FallbackMode, Node, Rating
 from contracts.ports import Worlds
 from contracts.printable import printable
@@ -218,6 +218,9 @@ def read(body: bytes, kind: str) -> GenerationRequest:
     """
     if len(body) > MAX_BODY:
         raise RequestError("", f"the body has {len(body)} bytes; at most {MAX_BODY} are accepted")
+    beyond = bounds.fault(body)
+    if beyond is not None:
+        raise RequestError(*beyond)
     try:
         request = GenerationRequest.model_validate_json(body)
     except ValidationError as error:
@@ -237,8 +240,6 @@ def read(body: bytes, kind: str) -> GenerationRequest:
         raise RequestError("scenes", f"is for kind plot only, not {kind}; leave it out")
     if request.player_context is not None and _deeper_than(request.player_context.choices, MAX_DEPTH):
         raise RequestError("player_context.choices", f"is nested more than {MAX_DEPTH} levels deep")
-    if _deeper_than(request.schema_, MAX_DEPTH):
-        raise RequestError("schema", f"is nested more than {MAX_DEPTH} levels deep")
     return request
 
 

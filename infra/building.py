@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from contracts.content.registry import Registry
 from contracts.envelope import Received, Requested
 from contracts.subjects import KINDS
 from infra.providers.routing import refused_schemas, routes
+from infra.schema_checks import CheckedContents
 from infra.stores import explicitness as word_store
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
@@ -40,7 +42,7 @@ def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outco
     """
     ports = context_ports(
         settings,
-        contents=Registry(refuses=refused_schemas(settings)),
+        contents=CheckedContents(Registry(refuses=refused_schemas(settings))),
         samples=sample_store.load(settings.samples_dir),
         prompts=prompt_store.load(),
         templates=template_store.load(settings.templates_dir),
@@ -55,7 +57,7 @@ def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outco
         sequence=0,
         time_ms=now_ms,
     )
-    return context_build.handle(received, **ports)
+    return asyncio.run(context_build.handle(received, **ports))
 
 
 def context_ports(

@@ -6,12 +6,13 @@ Everything that a process needs is built here and passed down; nothing opens bef
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -48,6 +49,7 @@ from infra.runner.runner import Handle, Runner, Sink
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watch import ResultWatch
 from infra.runner.watchdog import FROZEN, Watchdog
+from infra.schema_checks import CheckedContents, SchemaWorker
 from infra.sharing import Sharing
 from infra.stores import explicitness as word_store
 from infra.stores import prompts as prompt_store
@@ -128,6 +130,7 @@ class Application:
             clock=self.clock.now_ms,
         )
         self._ledger = Ledger(wire=self.wire, lookup=self.lookup, hits=self.hits, log=self.log)
+        self._schema_worker = SchemaWorker()
         self._stopping = False
         self._watchdog = Watchdog()
         self.broker = NatsBroker(
@@ -190,7 +193,10 @@ class Application:
 
     def _handles(self) -> dict[str, Handle]:
         settings = self.settings
-        contents: Contents = Registry(refuses=refused_schemas(settings))
+        refuses = refused_schemas(settings)
+        contents: Contents = CheckedContents(
+            Registry(refuses=refuses), self._schema_worker, grammar=refuses is not None
+        )
         samples: Samples = sample_store.load(settings.samples_dir)
         # A prompt that cannot be used stops nobody who does not need it, the fallback least of all.
         prompts: Prompts = (
@@ -271,15 +277,15 @@ class Application:
             self.log.warning("worlds left out", problem=str(error), stages=self.stages)
             return world_store.WorldStore({})
 
-    def _build(self, received: Received[Any], **ports: Any) -> Outcome | Awaitable[Outcome]:
-        outcome = context_build.handle(received, **ports)
+    async def _build(self, received: Received[Any], **ports: Any) -> Outcome:
+        outcome = await context_build.handle(received, **ports)
         built = flight.wants(outcome, received.request_id)
         if built is None or built.brief.slot is None:
             return outcome
-        return self._sharing.settle(built, built.brief.slot, outcome, received.request_id)
+        return await self._sharing.settle(built, built.brief.slot, outcome, received.request_id)
 
     async def _check(self, received: Received[Any], *, forms: dict[str, str], **ports: Any) -> Outcome:
-        outcome = validate_repair.handle(received, **ports)
+        outcome = await validate_repair.handle(received, **ports)
         outcome = await self._ledger.checked(received, outcome, form=forms[received.kind])
         found = keep(received, outcome) if self.settings.result_cache.enabled else None
         if found is not None:
@@ -334,6 +340,12 @@ class Application:
         self._watchdog.start()
 
     async def _started(self) -> None:
+        # What is there by now stays: a request of 20,000 lists must not have the collector look at all of it.
+        gc.collect()
+        gc.freeze()
+        if "fallback" in self.stages:
+            # A stand-in is needed now, not when a process has started.
+            self._schema_worker.start()
         self.ready.set()
 
     async def answer_overdue(self) -> None:
@@ -435,6 +447,7 @@ class Application:
         await self._ahead.close()
         await self.accounts.close()
         await self.wire.close()
+        self._schema_worker.close()
         self._watchdog.stop()
 
     async def run(self) -> int:

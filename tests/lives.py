@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +24,15 @@ ASKED = request.read(BODY, "layout")
 CREATED_MS = {pipeline.REQUESTS: 11, pipeline.EVENTS: 22, pipeline.DEAD: 33}
 
 _PARAMS = ev.Params(temperature=0.8, top_p=0.5, max_tokens=100, seed=7, timeout_s=1)
+
+
+def decided(handling: Coroutine[Any, Any, Any]) -> Any:
+    """What a handler returns that waits for nobody."""
+    try:
+        handling.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise AssertionError("it waits for somebody")
 
 
 def brief(at_ms: int = START_MS, **changes: Any) -> ev.Brief:

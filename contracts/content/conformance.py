@@ -1,18 +1,19 @@
-"""Does a document follow the JSON Schema that a request brought?"""
+"""Documents held against the JSON Schema that a request brought."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, cast
 
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError, exceptions, validators
+from jsonschema import Draft202012Validator, ValidationError, exceptions, validators
 from referencing import Registry
 
-from contracts.content import pattern
-from contracts.content.custom import Usable
+from contracts.content import formats, keywords, pattern, plain
+from contracts.content.custom import REFS, Usable
 from contracts.content.fault import MAX_FAULTS
+from contracts.content.possible import exact
 
 # The library's types are partial: these two are what is used of it.
 _extend: Callable[..., Any] = cast("Any", validators).extend
@@ -20,6 +21,10 @@ _best_match: Callable[..., Any] = cast("Any", exceptions).best_match
 
 #: Most keyword evaluations for one document.
 MAX_STEPS: Final = 50_000
+#: Deepest nesting of lists and objects in a document.
+MAX_LEVELS: Final = 100
+#: Most values in a document: a model's longest answer has fewer.
+MAX_VALUES: Final = 100_000
 
 
 class TooMuchWork(Exception):  # noqa: N818 - names the validation's state
@@ -29,48 +34,97 @@ class TooMuchWork(Exception):  # noqa: N818 - names the validation's state
         super().__init__(f"schema: takes more than {MAX_STEPS} steps to check; make it simpler")
 
 
-def faults(schema: Usable, document: Any) -> tuple[str, ...]:
+class Budget:
+    """Steps that are left; whoever works takes from it.
+
+    Args:
+        steps: evaluations of a keyword, about 5 µs each.
+    """
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        self._left = steps
+
+    def spend(self, steps: int = 1) -> None:
+        """Take some.
+
+        Raises:
+            TooMuchWork: there are no more.
+        """
+        self._left -= steps
+        if self._left < 0:
+            raise TooMuchWork
+
+
+def faults(schema: Usable, document: Any, budget: Budget | None = None) -> tuple[str, ...]:
     """Why the document does not follow the schema, one line per fault; empty when it does.
 
     Raises:
-        TooMuchWork: past :data:`MAX_STEPS`.
+        TooMuchWork: past the budget, by default :data:`MAX_STEPS`.
     """
+    beyond = unsound(document)
+    if beyond is not None:
+        return (beyond,)
     try:
-        errors: list[Any] = list(islice(_validator(schema).iter_errors(document), MAX_FAULTS))
+        errors = _validator(_Frozen(schema)).errors(document, budget or Budget())
     except RecursionError:
         raise TooMuchWork from None
     lines = (line for error in errors for line in _explain(error))
     return tuple(dict.fromkeys(lines))[:MAX_FAULTS]
 
 
-def _formats() -> FormatChecker:
-    """The formats that need no further library; the others are annotations, as the standard has it."""
-    formats = FormatChecker(formats=["date", "email", "uuid", "ipv4", "ipv6"])
-
-    def is_date_time(value: object) -> bool:
-        return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
-
-    formats.checks("date-time", raises=ValueError)(is_date_time)
-    return formats
+def unsound(document: Any) -> str | None:
+    """Why a document is none that JSON can carry, with its path; ``None`` when it is."""
+    beyond = plain.fault(document, levels=MAX_LEVELS, values=MAX_VALUES, names=MAX_VALUES)
+    return None if beyond is None else f"{beyond[0] or 'document'}: {beyond[1]}"
 
 
-def _validator(schema: Usable) -> Any:
-    left = MAX_STEPS
+class _Frozen:
+    """A schema that a cache can keep: equal to another one of the same JSON."""
 
-    def counted(keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+    def __init__(self, schema: Usable) -> None:
+        self.schema = schema
+
+    def __hash__(self) -> int:
+        return hash(self.schema.encoded)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Frozen) and self.schema.encoded == other.schema.encoded
+
+
+class _Validator:
+    """A schema's keywords, ready to be held against documents."""
+
+    def __init__(self, schema: Usable) -> None:
+        self.budget = Budget()
+        self.targets = schema.targets
+        own: dict[str, Callable[..., Any]] = {
+            **Draft202012Validator.VALIDATORS,
+            **_OWN,
+            **dict.fromkeys(REFS, self.reference),
+        }
+        made = _extend(Draft202012Validator, {name: self.counted(each) for name, each in own.items()})
+        # An empty registry: what is not in the schema does not exist, whatever its address.
+        self.check = made(schema.root, registry=Registry[Any]())
+
+    def errors(self, document: Any, budget: Budget) -> list[Any]:
+        self.budget = budget
+        return list(islice(self.check.iter_errors(document), MAX_FAULTS))
+
+    def counted(self, keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
         def evaluate(check: Any, value: Any, instance: Any, around: Any) -> Iterator[ValidationError]:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise TooMuchWork
+            self.budget.spend()
             yield from keyword(check, value, instance, around) or ()
 
         return evaluate
 
-    keywords: dict[str, Callable[..., Any]] = {**Draft202012Validator.VALIDATORS, **_LINEAR}
-    own = _extend(Draft202012Validator, {name: counted(each) for name, each in keywords.items()})
-    # An empty registry: what is not in the schema does not exist, whatever its address.
-    return own(schema.root, registry=Registry[Any](), format_checker=_formats())
+    def reference(self, check: Any, name: str, instance: Any, _around: Any) -> Iterator[ValidationError]:
+        # The schema is one resource: a dynamic reference means what a plain one does.
+        yield from check.descend(instance, self.targets[name])
+
+
+@lru_cache(maxsize=64)
+def _validator(frozen: _Frozen) -> _Validator:
+    return _Validator(frozen.schema)
 
 
 def _pattern(_check: Any, expression: str, instance: Any, _around: Any) -> Iterator[ValidationError]:
@@ -102,11 +156,121 @@ def _additional(check: Any, inner: Any, instance: Any, around: dict[str, Any]) -
             yield from check.descend(value, inner, path=name)
 
 
-#: The stock ones search with Python's backtracking engine.
-_LINEAR: Final[dict[str, Callable[..., Any]]] = {
+def _format(_check: Any, name: str, instance: Any, _around: Any) -> Iterator[ValidationError]:
+    if not formats.follows(name, instance):
+        yield ValidationError(f"{instance!r:.80} is not a {name!r}")
+
+
+def _multiple(_check: Any, step: Any, instance: Any, _around: Any) -> Iterator[ValidationError]:
+    """Decimals count as they are spelled: 19.99 is a multiple of 0.01."""
+    if keywords.is_number(instance) and exact(instance) % exact(step):
+        yield ValidationError(f"{keywords.show(instance)} is not a multiple of {step}")
+
+
+def _type(check: Any, wanted: Any, instance: Any, _around: Any) -> Iterator[ValidationError]:
+    names: list[str] = [wanted] if isinstance(wanted, str) else wanted
+    if not any(check.is_type(instance, name) for name in names):
+        said = ", ".join(repr(name) for name in names)
+        yield ValidationError(f"{keywords.show(instance)} is not of type {said}")
+
+
+def _any_of(check: Any, branches: list[Any], instance: Any, _around: Any) -> Iterator[ValidationError]:
+    context: list[ValidationError] = []
+    for index, branch in enumerate(branches):
+        errors: list[ValidationError] = list(
+            islice(check.descend(instance, branch, schema_path=index), MAX_FAULTS)
+        )
+        if not errors:
+            return
+        context += errors
+    yield ValidationError(
+        f"{keywords.show(instance)} follows none of the {len(branches)} schemas", context=context
+    )
+
+
+def _one_of(check: Any, branches: list[Any], instance: Any, around: Any) -> Iterator[ValidationError]:
+    held = [index for index, branch in enumerate(branches) if check.evolve(schema=branch).is_valid(instance)]
+    if not held:
+        yield from _any_of(check, branches, instance, around)
+    elif len(held) > 1:
+        yield ValidationError(
+            f"{keywords.show(instance)} follows {len(held)} of the {len(branches)} schemas, not one alone"
+        )
+
+
+def _enum(_check: Any, values: list[Any], instance: Any, _around: Any) -> Iterator[ValidationError]:
+    if same(instance) not in _members(values):
+        yield ValidationError(f"{keywords.show(instance)} is not one of {_listed(values)}")
+
+
+def _const(_check: Any, value: Any, instance: Any, _around: Any) -> Iterator[ValidationError]:
+    if same(instance) != same(value):
+        yield ValidationError(f"{keywords.show(value)} was expected, not {keywords.show(instance)}")
+
+
+def _unique(_check: Any, wanted: bool, instance: Any, _around: Any) -> Iterator[ValidationError]:  # noqa: FBT001 - the library's way
+    if not wanted or not isinstance(instance, list):
+        return
+    seen: set[Any] = set()
+    for index, item in enumerate(cast("list[Any]", instance)):
+        kept = same(item)
+        if kept in seen:
+            yield ValidationError(f"{keywords.show(item)} is there twice", path=[index])
+            return
+        seen.add(kept)
+
+
+def same(value: Any) -> Any:
+    """What equal values of JSON have in common, for sets: 1 and 1.0 are equal, 1 and true are not."""
+    match value:
+        case bool() | None:
+            return ("literal", value)
+        case dict():
+            fields = cast("dict[str, Any]", value)
+            return ("object", frozenset((name, same(each)) for name, each in fields.items()))
+        case list():
+            return ("array", tuple(same(each) for each in cast("list[Any]", value)))
+        case _:
+            return value
+
+
+class _Values:
+    """A list of values with its members as a set; the latest are kept by the list's identity."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, tuple[list[Any], frozenset[Any]]] = {}
+
+    def __call__(self, values: list[Any]) -> frozenset[Any]:
+        found = self.kept.get(id(values))
+        if found is None or found[0] is not values:
+            if len(self.kept) > 256:  # noqa: PLR2004 - as many as a few schemas have
+                self.kept.clear()
+            found = self.kept[id(values)] = (values, frozenset(same(each) for each in values))
+        return found[1]
+
+
+_members: Final = _Values()
+
+
+def _listed(values: list[Any]) -> str:
+    shown = ", ".join(keywords.show(each) for each in values[:8])
+    return shown if len(values) <= 8 else f"{shown} and {len(values) - 8} more"  # noqa: PLR2004 - a line
+
+
+#: Instead of the stock ones: those search with a backtracking engine, compare each with each, or take decimals
+#: for binary fractions.
+_OWN: Final[dict[str, Callable[..., Any]]] = {
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional,
+    "type": _type,
+    "anyOf": _any_of,
+    "oneOf": _one_of,
+    "format": _format,
+    "multipleOf": _multiple,
+    "enum": _enum,
+    "const": _const,
+    "uniqueItems": _unique,
 }
 
 

@@ -1,7 +1,8 @@
-"""Can the JSON Schema that a request brings be used?
+"""The JSON Schema of a request: what of it can be used, and why the rest cannot.
 
-It comes from a stranger: nothing is fetched, every walk is bounded, and regular expressions run on
-a linear-time engine (see :mod:`contracts.content.pattern`).
+It comes from a stranger: nothing is fetched, every walk is bounded, every keyword is enforced, known to ask
+nothing, or refused with its path (:mod:`contracts.content.keywords`), and regular expressions run on a
+linear-time engine (:mod:`contracts.content.pattern`).
 """
 
 from __future__ import annotations
@@ -13,34 +14,30 @@ from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import msgspec
-from jsonschema import Draft202012Validator, SchemaError
 
-from contracts.content import pattern
+from contracts import bounds
+from contracts.content import keywords, pattern, plain, possible
 
 #: Most subschemas in one schema.
 MAX_NODES: Final = 1000
 #: Deepest nesting of subschemas.
 MAX_DEPTH: Final = 64
+#: Largest as JSON, bytes; and all that ``enum`` and ``const`` hold, bytes.
+MAX_BYTES: Final = 256 * 1024
+MAX_VALUES_BYTES: Final = 32 * 1024
+#: Regular expressions in one schema, for the names of one object's fields, and for one text.
+MAX_PATTERNS: Final = 200
+MAX_NAME_PATTERNS: Final = 16
+MAX_TEXT_PATTERNS: Final = 4
+#: Weight of all its regular expressions, see :func:`contracts.content.pattern.weight`.
+MAX_PATTERN_WEIGHT: Final = 100_000
+#: Subschemas that one value is held against.
+MAX_CHECKS: Final = 5000
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+#: Older drafts are read as this one: what they say otherwise is refused where it is said.
+_DRAFTS: Final = ("2020-12", "2019-09")
+_OLD_DRAFTS: Final = ("draft-07", "draft-06", "draft-04")
 
-#: Keywords that hold one subschema, a list of them, or a map of them.
-_ONE: Final = frozenset(
-    {
-        "additionalProperties",
-        "contains",
-        "contentSchema",
-        "else",
-        "if",
-        "items",
-        "not",
-        "propertyNames",
-        "then",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-    }
-)
-_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_MAP: Final = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 #: Those that look at the same value as the schema around them: a cycle through them never ends.
 _IN_PLACE: Final = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
 REFS: Final = ("$ref", "$dynamicRef")
@@ -53,10 +50,22 @@ class Unusable(ValueError):  # noqa: N818 - names the schema's state
 class Usable(msgspec.Struct, frozen=True, kw_only=True):
     """A request's schema that was looked through."""
 
+    #: As it came, in JSON.
+    encoded: bytes
     #: Without ``$schema`` and ``$id``: they would change the rules, or what ``#`` means.
     root: dict[str, Any]
     #: Every local reference with the subschema it means.
     targets: dict[str, Any]
+    #: Words that ask nothing of a document, for its author.
+    warnings: tuple[str, ...] = ()
+    #: Subschemas that one value is held against at most.
+    checks: int = 1
+    #: Of all its regular expressions, see :func:`contracts.content.pattern.weight`.
+    pattern_weight: int = 0
+    #: Keywords that are in it somewhere.
+    words: frozenset[str] = frozenset()
+    #: Whether lists or objects are among the values of its ``enum`` and ``const``.
+    nested_values: bool = False
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +83,8 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
 
     def at(self, keyword: str) -> str:
         """The path of one of its keywords."""
-        return f"{self.path}.{keyword}" if self.path else keyword
+        shown = plain.name(keyword)
+        return f"{self.path}.{shown}" if self.path else shown
 
 
 def usable(own: Mapping[str, Any]) -> Usable:
@@ -83,104 +93,193 @@ def usable(own: Mapping[str, Any]) -> Usable:
     Raises:
         Unusable: with the path of the keyword at fault and what to do.
     """
-    try:
-        # Keys keep their order: a document is written in the order of the properties.
-        encoded = msgspec.json.encode(own)
-    except (RecursionError, TypeError, ValueError):
-        raise Unusable("schema: is nested too deep, or is no JSON") from None
-    found = _looked_through(encoded)
+    found = _looked_through(encode(own))
     if isinstance(found, str):
         raise Unusable(found)
     return found
 
 
+def encode(own: Mapping[str, Any]) -> bytes:
+    """A request's schema as JSON, its keys in their order: documents are written in that of the properties.
+
+    Raises:
+        Unusable: its JSON is too deep or too large, or has a number that is too large.
+    """
+    beyond = plain.fault(own, levels=bounds.MAX_LEVELS, values=bounds.MAX_SCHEMA_VALUES)
+    if beyond is not None:
+        raise Unusable(f"{beyond[0] or 'schema'}: {beyond[1]}")
+    try:
+        encoded = msgspec.json.encode(own)
+    except (RecursionError, TypeError, ValueError):
+        raise Unusable("schema: is nested too deep, or is no JSON") from None
+    if len(encoded) > MAX_BYTES:
+        raise Unusable(
+            f"schema: has {len(encoded)} bytes, and at most {MAX_BYTES} are accepted; make it smaller"
+        )
+    return encoded
+
+
 @lru_cache(maxsize=64)
 def _looked_through(encoded: bytes) -> Usable | str:
     try:
-        return _look_through(msgspec.json.decode(encoded, type=dict[str, Any]))
+        return _look_through(encoded)
     except Unusable as error:
         return str(error)
     except (RecursionError, msgspec.DecodeError):
         return "schema: is nested too deep, or is no JSON object"
 
 
-def _look_through(root: dict[str, Any]) -> Usable:
-    dialect = root.pop("$schema", DIALECT)
-    if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
-        raise Unusable(f"$schema: {dialect!r:.200} is not supported; write for {DIALECT}")
-    root.pop("$id", None)
+def _look_through(encoded: bytes) -> Usable:
+    root: dict[str, Any] = msgspec.json.decode(encoded, type=dict[str, Any])
+    old = _old_draft(root.pop("$schema", DIALECT))
+    address = root.pop("$id", "")
+    if not isinstance(address, str):
+        raise Unusable(f"$id: {keywords.show(address)} is no address; leave it out")
     places = _places(root)
-    try:
-        Draft202012Validator.check_schema(root)
-    except SchemaError as error:
-        path = ".".join(str(part) for part in error.absolute_path) or "schema"
-        raise Unusable(f"{path:.200}: is not valid in a JSON Schema: {error.message:.300}") from None
-    for place in places:
-        _check_place(place)
-    everywhere = {keyword for place in places for keyword in place.keywords}
-    if {"unevaluatedProperties", "patternProperties"} <= everywhere:
+    words = frozenset(word for place in places for word in place.keywords)
+    if {"unevaluatedProperties", "patternProperties"} <= words:
         raise Unusable(
             "unevaluatedProperties: cannot be used beside patternProperties; use additionalProperties"
         )
-    targets = _targets(root, places)
-    _refuse_endless(places, targets)
-    return Usable(root=root, targets=targets)
+    weight = _pattern_weight(places)
+    _require_small_values(places)
+    targets = _targets(root, places, alone=old)
+    checks = _checks(places, targets)
+    why = possible.fault(root, {id(place.schema): place.path for place in places if place.keywords}, targets)
+    if why is not None:
+        raise Unusable(why)
+    return Usable(
+        encoded=encoded,
+        root=root,
+        targets=targets,
+        warnings=_warnings(places),
+        checks=checks,
+        pattern_weight=weight,
+        words=words,
+        nested_values=any(
+            isinstance(value, dict | list)
+            for place in places
+            for value in (*place.keywords.get("enum", ()), place.keywords.get("const"))
+        ),
+    )
+
+
+def _old_draft(dialect: Any) -> str | None:
+    """The draft where nothing counts beside ``$ref``, if the schema is of one.
+
+    Raises:
+        Unusable: it is of no draft that is known.
+    """
+    if isinstance(dialect, str):
+        plain = dialect.rstrip("#").partition("://json-schema.org/")[2]
+        if plain in {f"draft/{each}/schema" for each in _DRAFTS}:
+            return None
+        old = next((each for each in _OLD_DRAFTS if plain == f"{each}/schema"), None)
+        if old is not None:
+            return old
+    raise Unusable(f"$schema: {keywords.show(dialect)} is not supported; write for {DIALECT}")
 
 
 def _places(root: dict[str, Any]) -> list[_Place]:
     """Every subschema, the root first; breadth-first, so that the path told is the shortest."""
     places = [_Place(path="", schema=root, depth=0)]
     for place in places:
-        for keyword, inner in _inner(place, _ONE | _LIST | _MAP):
+        _check_place(place)
+        for keyword, inner in _inner(place, keywords.ONE | keywords.LIST | keywords.MAP):
             if place.depth == MAX_DEPTH:
                 raise Unusable(f"schema: is nested more than {MAX_DEPTH} levels deep; make it flatter")
             if len(places) == MAX_NODES:
                 raise Unusable(f"schema: has more than {MAX_NODES} subschemas; make it smaller")
-            places.append(_Place(path=place.at(keyword), schema=inner, depth=place.depth + 1))
+            path = f"{place.path}.{keyword}" if place.path else keyword
+            places.append(_Place(path=path, schema=inner, depth=place.depth + 1))
     return places
 
 
-def _inner(place: _Place, keywords: frozenset[str]) -> Iterator[tuple[str, Any]]:
+def _inner(place: _Place, among: frozenset[str]) -> Iterator[tuple[str, Any]]:
     for keyword, value in place.keywords.items():
-        if keyword not in keywords:
+        if keyword not in among:
             continue
-        if keyword in _ONE:
+        if keyword in keywords.ONE:
             yield keyword, value
-        elif keyword in _LIST and isinstance(value, list):
+        elif keyword in keywords.LIST:
             for index, item in enumerate(cast("list[Any]", value)):
                 yield f"{keyword}.{index}", item
-        elif keyword in _MAP and isinstance(value, dict):
+        else:
             for name, item in cast("dict[str, Any]", value).items():
-                yield f"{keyword}.{name:.60}", item
+                yield f"{keyword}.{plain.name(name)}", item
 
 
 def _check_place(place: _Place) -> None:
-    for keyword in ("$schema", "$id"):
-        if place.path and keyword in place.keywords:
-            raise Unusable(f"{place.at(keyword)}: is supported at the root alone; leave it out")
-    expressions = [("pattern", place.keywords["pattern"])] if "pattern" in place.keywords else []
-    expressions += [("patternProperties", each) for each in place.keywords.get("patternProperties", {})]
-    for keyword, expression in expressions:
-        why = pattern.fault(expression)
+    """Refuse keywords that are none, and values that are not theirs; write 2.0 as 2 where it counts."""
+    own = place.keywords
+    for word, value in own.items():
+        if word not in keywords.KNOWN:
+            if not keywords.note(word):
+                raise Unusable(f"{place.at(word)}: {keywords.advice(word, own)}")
+            continue
+        if word in ("$schema", "$id") and place.path:
+            raise Unusable(f"{place.at(word)}: is supported at the root alone; leave it out")
+        why = keywords.shape(word, value)
         if why is not None:
-            raise Unusable(f"{place.at(keyword)}: {expression!r:.80} is no usable regular expression: {why}")
+            raise Unusable(f"{place.at(word)}: {why}")
+        own[word] = keywords.whole(word, value)
+    expressions: dict[str, Any] = own.get("patternProperties", {})
+    if len(expressions) > MAX_NAME_PATTERNS:
+        raise Unusable(
+            f"{place.at('patternProperties')}: has {len(expressions)} regular expressions, and at most "
+            f"{MAX_NAME_PATTERNS} are accepted; join some with |"
+        )
 
 
-def _targets(root: dict[str, Any], places: list[_Place]) -> dict[str, Any]:
+def _pattern_weight(places: list[_Place]) -> int:
+    weight = count = 0
+    for place in places:
+        own = place.keywords
+        expressions = [("pattern", own["pattern"])] if "pattern" in own else []
+        expressions += [("patternProperties", each) for each in own.get("patternProperties", {})]
+        for keyword, expression in expressions:
+            count, weight = count + 1, weight + pattern.weight(expression)
+            if count > MAX_PATTERNS or weight > MAX_PATTERN_WEIGHT:
+                raise Unusable(
+                    f"{place.at(keyword)}: with it, all regular expressions are {count} and need about {weight} "
+                    f"states; at most {MAX_PATTERNS} and {MAX_PATTERN_WEIGHT} are accepted"
+                )
+            why = pattern.fault(expression)
+            if why is not None:
+                raise Unusable(
+                    f"{place.at(keyword)}: {expression!r:.80} is no usable regular expression: {why}"
+                )
+    return weight
+
+
+def _require_small_values(places: list[_Place]) -> None:
+    size = 0
+    for place in places:
+        for keyword in ("enum", "const"):
+            if keyword in place.keywords:
+                size += len(msgspec.json.encode(place.keywords[keyword]))
+                if size > MAX_VALUES_BYTES:
+                    raise Unusable(
+                        f"{place.at(keyword)}: with it, all values of enum and const have {size} bytes, and at "
+                        f"most {MAX_VALUES_BYTES} are accepted; list less"
+                    )
+
+
+def _targets(root: dict[str, Any], places: list[_Place], *, alone: str | None) -> dict[str, Any]:
     known = {id(place.schema) for place in places}
-    anchors = {
-        place.keywords[keyword]: place.schema
-        for place in places
-        for keyword in ("$dynamicAnchor", "$anchor")
-        if keyword in place.keywords
-    }
+    anchors = _anchors(places)
     targets: dict[str, Any] = {}
     for place in places:
         for keyword in REFS:
             reference = place.keywords.get(keyword)
-            if reference is None or reference in targets:
+            if reference is None:
                 continue
             shown = f"{place.at(keyword)}: {reference!r:.200}"
+            beside = next((word for word in place.keywords if word != keyword and word in _asks()), None)
+            if alone is not None and beside is not None:
+                raise Unusable(
+                    f"{shown} stands beside {beside!r}, which {alone} does not read; put it into an allOf"
+                )
             if not reference.startswith("#"):
                 raise Unusable(f"{shown} is outside of this schema, and nothing is fetched; copy it to $defs")
             found = _resolved(reference, root, anchors)
@@ -193,6 +292,35 @@ def _targets(root: dict[str, Any], places: list[_Place]) -> dict[str, Any]:
     return targets
 
 
+def _anchors(places: list[_Place]) -> dict[str, Any]:
+    anchors: dict[str, Any] = {}
+    for place in places:
+        for keyword in ("$dynamicAnchor", "$anchor"):
+            anchor = place.keywords.get(keyword)
+            if anchor in anchors:
+                raise Unusable(f"{place.at(keyword)}: {anchor!r:.80} is there twice; rename one of them")
+            if anchor is not None:
+                anchors[anchor] = place.schema
+    return anchors
+
+
+@lru_cache(maxsize=1)
+def _asks() -> frozenset[str]:
+    """Keywords that ask something of a document."""
+    notes = {
+        "$anchor",
+        "$comment",
+        "$defs",
+        "$dynamicAnchor",
+        "$id",
+        "$schema",
+        "$vocabulary",
+        "contentEncoding",
+    }
+    notes |= {"contentMediaType", "contentSchema", "default", "definitions", "deprecated", "description"}
+    return keywords.KNOWN - notes - {"examples", "readOnly", "title", "writeOnly"}
+
+
 def _resolved(reference: str, root: dict[str, Any], anchors: dict[str, Any]) -> Any | None:
     """What a local reference means (RFC 6901 for pointers); ``None`` for nothing."""
     pointer = unquote(reference[1:])
@@ -203,25 +331,59 @@ def _resolved(reference: str, root: dict[str, Any], anchors: dict[str, Any]) -> 
         key = token.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict):
             value = cast("dict[str, Any]", value).get(key)
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(cast("list[Any]", value)):
-            value = cast("list[Any]", value)[int(key)]
+        elif isinstance(value, list) and _index(key) < len(cast("list[Any]", value)):
+            value = cast("list[Any]", value)[_index(key)]
         else:
             return None
     return value
 
 
-def _refuse_endless(places: list[_Place], targets: dict[str, Any]) -> None:
-    path_of = {id(place.schema): place.path for place in places if place.keywords}
+def _index(key: str) -> int:
+    """A token as a list's index; one that is none is beyond every list."""
+    return int(key) if key.isascii() and key.isdecimal() and len(key) < 8 else MAX_BYTES  # noqa: PLR2004 - digits
+
+
+def _checks(places: list[_Place], targets: dict[str, Any]) -> int:
+    """How many subschemas one value is held against at most.
+
+    Raises:
+        Unusable: without end; or against too many, or with too many regular expressions at once.
+    """
+    place_of = {id(place.schema): place for place in places if place.keywords}
     graph: dict[int, list[int]] = {}
-    for place in places:
+    for ident, place in place_of.items():
         steps = [inner for _, inner in _inner(place, _IN_PLACE)]
         steps += [targets[place.keywords[keyword]] for keyword in REFS if keyword in place.keywords]
-        if place.keywords:
-            graph[id(place.schema)] = [id(step) for step in steps if id(step) in path_of]
+        graph[ident] = [id(step) for step in steps if id(step) in place_of]
     try:
-        TopologicalSorter(graph).prepare()
+        order = tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        raise Unusable(f"{path_of[error.args[1][0]] or 'schema'}: refers to itself without end") from None
+        raise Unusable(
+            f"{place_of[error.args[1][0]].path or 'schema'}: refers to itself without end"
+        ) from None
+    checks: dict[int, int] = {}
+    expressions: dict[int, int] = {}
+    for ident in order:
+        place = place_of[ident]
+        checks[ident] = 1 + sum(checks[each] for each in graph[ident])
+        expressions[ident] = ("pattern" in place.keywords) + sum(expressions[each] for each in graph[ident])
+        if checks[ident] > MAX_CHECKS:
+            raise Unusable(
+                f"{place.path or 'schema'}: holds each value against more than {MAX_CHECKS} subschemas; "
+                "make it simpler"
+            )
+        # What is a choice is looked at one by one.
+        if expressions[ident] > MAX_TEXT_PATTERNS and not {"anyOf", "oneOf"} & place.keywords.keys():
+            raise Unusable(
+                f"{place.path or 'schema'}: holds a text against {expressions[ident]} regular expressions at once, "
+                f"and at most {MAX_TEXT_PATTERNS} are accepted; join them"
+            )
+    return max(checks.values(), default=1)
+
+
+def _warnings(places: list[_Place]) -> tuple[str, ...]:
+    found = dict.fromkeys(word for place in places for word in place.keywords if keywords.warned(word))
+    return tuple(f"schema: {word} is a note for editors; it asks nothing of a document" for word in found)
 
 
 def only_empty(schema: Usable) -> str | None:

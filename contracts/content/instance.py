@@ -1,4 +1,4 @@
-"""What is a small document that follows a JSON Schema?
+"""A small document that follows a JSON Schema, for placeholders.
 
 A search with a fixed budget, not a solver: what it returns was validated, and where it finds
 nothing it says so.
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, Final, Protocol, cast
 
-from contracts.content import conformance, pattern
+from contracts.content import conformance, formats, pattern, plain
+from contracts.content.conformance import Budget
 from contracts.content.custom import REFS, Usable
+from contracts.content.possible import exact
 
 _MAX_NODES: Final = 2000
 _MAX_DEPTH: Final = 40
@@ -19,16 +22,6 @@ _MAX_ITEMS: Final = 200
 _MAX_TEXT: Final = 20_000
 #: Branches of ``anyOf`` and ``oneOf`` that are tried.
 _BRANCHES: Final = 6
-_FORMATS: Final = {
-    "date": "2000-01-01",
-    "date-time": "2000-01-01T00:00:00Z",
-    "time": "00:00:00Z",
-    "email": "placeholder@example.org",
-    "uuid": "00000000-0000-4000-8000-000000000000",
-    "uri": "https://example.org/placeholder",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-}
 
 
 class Voice(Protocol):
@@ -47,25 +40,31 @@ class _Stuck(Exception):  # noqa: N818 - ends one try, seen in this module alone
     """Nothing can be built this way."""
 
 
-def build(schema: Usable, voice: Voice, *, full: bool = False) -> Any | None:
+def build(schema: Usable, voice: Voice, *, full: bool = False, budget: Budget | None = None) -> Any | None:
     """A document that follows the schema and is not empty; ``None`` where none is found.
 
     Args:
         schema: a schema that was looked through.
         voice: words and choices.
         full: begin with every property instead of those required.
+        budget: steps for all tries together; none: as many as one document's check may take.
 
     Raises:
-        conformance.TooMuchWork: when documents of this schema cannot be checked within the bound.
+        conformance.TooMuchWork: past the budget.
     """
+    budget = budget or Budget()
     for rich in (True, False) if full else (False, True):
         for branch in range(_BRANCHES):
-            attempt = _Attempt(schema, voice, full=rich, branch=branch)
+            attempt = _Attempt(schema, voice, budget, full=rich, branch=branch)
             try:
                 document = attempt.value(schema.root, "")
             except (_Stuck, RecursionError, OverflowError):
                 document = None
-            if isinstance(document, dict | list) and document and not conformance.faults(schema, document):
+            if (
+                isinstance(document, dict | list)
+                and document
+                and not conformance.faults(schema, document, budget)
+            ):
                 return cast("Any", document)
             if not attempt.branched:
                 break
@@ -73,7 +72,8 @@ def build(schema: Usable, voice: Voice, *, full: bool = False) -> Any | None:
 
 
 class _Attempt:
-    def __init__(self, schema: Usable, voice: Voice, *, full: bool, branch: int) -> None:
+    def __init__(self, schema: Usable, voice: Voice, budget: Budget, *, full: bool, branch: int) -> None:
+        self.budget = budget
         self.targets = schema.targets
         self.voice = voice
         self.full = full
@@ -85,6 +85,7 @@ class _Attempt:
 
     def value(self, schema: Any, path: str, depth: int = 0) -> Any:
         self.nodes += 1
+        self.budget.spend()
         if self.nodes > _MAX_NODES or depth > _MAX_DEPTH or schema is False:
             raise _Stuck
         if schema is True:
@@ -129,6 +130,7 @@ class _Attempt:
                 if part is False:
                     raise _Stuck
                 if part is not True:
+                    self.budget.spend(1 + len(part.get("properties", ())) // 16)
                     flat = _merged(flat, part)
         raise _Stuck
 
@@ -211,8 +213,9 @@ class _Attempt:
         least, most = flat.get("minLength", 0), flat.get("maxLength", _MAX_TEXT)
         if least > min(most, _MAX_TEXT):
             raise _Stuck
-        if "format" in flat and flat["format"] in _FORMATS:
-            return _FORMATS[flat["format"]]
+        form = formats.FORMATS.get(flat.get("format", ""))
+        if form is not None:
+            return form.sample
         said = self.voice.text(path) + (f" {self.shift + 1}" if self.shift else "")
         if "pattern" not in flat:
             return _fitted(said, least, most)
@@ -236,20 +239,38 @@ class _Attempt:
         return found
 
     def number(self, flat: dict[str, Any], path: str, *, whole: bool) -> int | float:
-        low, high = flat.get("minimum", -math.inf), flat.get("maximum", math.inf)
-        above, below = flat.get("exclusiveMinimum", -math.inf), flat.get("exclusiveMaximum", math.inf)
-        gap = min(high, below) - max(low, above)
-        nudge = 1 if whole or gap > 4 else gap / 4  # noqa: PLR2004 - well inside a narrow range
-        low, high = max(low, above + nudge), min(high, below - nudge)
-        step = flat.get("multipleOf", 1 if whole else None)
-        start = low if low > -math.inf else min(0, high)
-        room = min(high - start, 100)
-        value = start + self.voice.pick(path, int(room) + 1 if room >= 1 else 1) + self.shift
-        if step is not None:
-            value = math.ceil(value / step) * step
-            value = value - step if value > high else value
-        value = min(value, high) if step is None else value
-        return int(value) if float(value).is_integer() else float(value)
+        least = self.end(flat, "minimum", "exclusiveMinimum", max)
+        most = self.end(flat, "maximum", "exclusiveMaximum", min)
+        step = exact(flat["multipleOf"]) if "multipleOf" in flat else None
+        if whole:
+            # Whole multiples of n/d, in lowest terms, are those of n.
+            step = Fraction(1 if step is None else step.numerator)
+        low = Fraction(0)
+        if step is None and least is not None and most is not None and most[0] - least[0] <= 4:  # noqa: PLR2004 - well inside a narrow range
+            step = (most[0] - least[0]) / 4 or Fraction(1)
+            low = least[0] + (step if least[1] else 0)
+        elif least is not None:
+            step = step or Fraction(1)
+            low = math.ceil(least[0] / step) * step
+            low += step if least[1] and low == least[0] else 0
+        elif most is not None and most[0] <= 0:
+            step = step or Fraction(1)
+            low = math.floor(most[0] / step) * step
+            low -= step if most[1] and low == most[0] else 0
+        step = step or Fraction(1)
+        room = 100 if most is None else min(max(int((most[0] - low) / step), 0), 100)
+        value = low + step * ((self.voice.pick(path, room + 1) + self.shift) if room else self.shift)
+        fits = value.denominator == 1 and plain.LEAST <= value <= plain.GREATEST
+        return int(value) if fits else float(value)
+
+    def end(
+        self, flat: dict[str, Any], plain: str, exclusive: str, stricter: Callable[..., Any]
+    ) -> tuple[Fraction, bool] | None:
+        """One end of a range, and whether it is left out itself."""
+        ends = [(exact(flat[key]), key == exclusive) for key in (plain, exclusive) if key in flat]
+        if len(ends) > 1 and ends[0][0] == ends[1][0]:
+            return ends[1]
+        return stricter(ends) if ends else None
 
 
 def _type(flat: dict[str, Any]) -> str:

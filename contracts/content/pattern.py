@@ -1,48 +1,117 @@
-"""Does a text match a regular expression that a stranger wrote, and which text would match?
+r"""Regular expressions of strangers: ECMA-262 with ``u``, run on a linear-time engine.
 
-Python's own engine backtracks: ``^(a+)+$`` and thirty letters hold a worker for minutes.  The
-linear-time engine inside pydantic (Rust's ``regex``) does not; it has no look-around and no
-back-references, like the grammar compilers that these schemas go to.
+Python's own engine backtracks: ``^(a+)+$`` and thirty letters hold a worker for minutes.  The linear-time
+engine inside pydantic (Rust's ``regex``) does not; it has no look-around and no back-references.  Its language
+differs from JSON Schema's (``\d`` takes every script's digits there, ``&&`` in a class is an intersection), so
+an expression is read here by ECMA-262's rules and written anew in words that mean the same to that engine and
+to the grammars of local models.
+
+Source: ECMA-262, section 22.2.1, and its annex B where it only lets more literals through.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, NoReturn
 
+import msgspec
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 #: Longest regular expression, characters.
 MAX_PATTERN: Final = 1000
+#: Largest automaton, about its states: a class of ASCII characters is one, a repetition as many as it may take.
+MAX_WEIGHT: Final = 30_000
+#: Deepest groups in groups.
+_MAX_DEPTH: Final = 40
 _MAX_EXAMPLE: Final = 4000
-_CLASSES: Final = {
-    "d": "7",
-    "w": "x",
-    "s": " ",
-    "D": "x",
-    "W": "-",
-    "S": "x",
-    "n": "\n",
-    "t": "\t",
-    "r": "\r",
+#: States of a class with characters beyond ASCII, and of a Unicode property.
+_WIDE: Final = 8
+_PROPERTY: Final = 200
+_SPACE: Final = (
+    r"\t\n\x0b\x0c\r\x20\xa0\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}"
+)
+#: What is in a class escape, and a character of it.
+_SETS: Final = {"d": ("0-9", "7"), "w": ("0-9A-Za-z_", "x"), "s": (_SPACE, " ")}
+_CONTROLS: Final = {"t": "\t", "n": "\n", "r": "\r", "v": "\v", "f": "\f"}
+_NO_LINE: Final = r"[^\n\r\u{2028}\u{2029}]"
+#: Tried in turn where only the engine knows what a class holds.
+_CANDIDATES: Final = "x7 -A_~é雪\n"
+_HINTS: Final = {
+    "A": "write ^ for the beginning",
+    "z": "write $ for the end",
+    "Z": "write $ for the end",
+    "h": "write [ \\t]",
+    "Q": "escape each character instead",
 }
+_BOUNDS: Final = re.compile(r"\{(\d{1,6})(?:(,)(\d{0,6}))?\}")
+_NAME: Final = re.compile(r"[^\W\d]\w{0,63}>")
+_PROPERTY_NAME: Final = re.compile(r"\{([A-Za-z_]{1,40}(?:=[A-Za-z0-9_]{1,40})?)\}")
+_HIGH, _LOW, _END = 0xD800, 0xDC00, 0xE000
 
 
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> SchemaValidator | str:
+class Expression(msgspec.Struct, frozen=True):
+    """A regular expression, or a part of one, that was read."""
+
+    #: The same in the syntax of Rust's ``regex``.
+    rust: str
+    #: About the states of its automaton.
+    weight: int
+    #: Writes a short text that it takes.
+    shortest: Callable[[], str]
+
+
+class _Refused(Exception):  # noqa: N818 - says why an expression cannot be used, seen in this module alone
+    """Not in the language; the text says why and what to write."""
+
+
+def _refuse(why: str) -> NoReturn:
+    raise _Refused(why)
+
+
+@lru_cache(maxsize=1024)
+def read(pattern: str) -> Expression | str:
+    """The expression; a text says why it is none."""
+    if len(pattern) > MAX_PATTERN:
+        return f"has {len(pattern)} characters; at most {MAX_PATTERN} are accepted"
     try:
-        return SchemaValidator(core_schema.str_schema(pattern=pattern, strict=True))
+        found = _Reader(pattern).whole()
+    except _Refused as refused:
+        return str(refused)
+    if found.weight > MAX_WEIGHT:
+        return f"needs about {found.weight} states, and at most {MAX_WEIGHT} are accepted; repeat less"
+    return found
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> SchemaValidator | str:
+    found = read(pattern)
+    if isinstance(found, str):
+        return found
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=found.rust, strict=True))
     except SchemaError as error:
-        return str(error).rpartition("error: ")[2].rpartition("SchemaError: ")[2].strip()
+        said = str(error).rpartition("error: ")[2].rpartition("SchemaError: ")[2].strip()
+        return f"the engine refuses it: {said:.200}"
 
 
 def fault(pattern: str) -> str | None:
     """Why the regular expression cannot be used; ``None`` when it can."""
-    if len(pattern) > MAX_PATTERN:
-        return f"has {len(pattern)} characters; at most {MAX_PATTERN} are accepted"
     found = _compiled(pattern)
     return found if isinstance(found, str) else None
+
+
+def weight(pattern: str) -> int:
+    """About the states of its automaton; 0 for one that cannot be used."""
+    found = read(pattern)
+    return 0 if isinstance(found, str) else found.weight
+
+
+def rust(pattern: str) -> str:
+    """The expression as Rust's ``regex`` reads it; one that cannot be used comes back as it is."""
+    found = read(pattern)
+    return pattern if isinstance(found, str) else found.rust
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -51,132 +120,312 @@ def matches(pattern: str, text: str) -> bool:
     return not isinstance(found, str) and found.isinstance_python(text)
 
 
-class _Beyond(Exception):  # noqa: N818 - ends the walk, seen by example() alone
-    """The expression uses something that the example writer does not know."""
-
-
-class _Example:
-    """Walks an expression from left to right and writes the shortest text it can."""
-
-    def __init__(self, pattern: str) -> None:
-        self.left = pattern
-        self.written = 0
-
-    def take(self, size: int = 1) -> str:
-        taken, self.left = self.left[:size], self.left[size:]
-        if len(taken) < size:
-            raise _Beyond
-        return taken
-
-    def alternatives(self) -> str:
-        first = self.sequence()
-        while self.left.startswith("|"):
-            self.take()
-            self.sequence()
-        return first
-
-    def sequence(self) -> str:
-        parts: list[str] = []
-        while self.left and self.left[0] not in "|)":
-            parts.append(self.repeated())
-            self.written += len(parts[-1])
-            if self.written > _MAX_EXAMPLE:
-                raise _Beyond
-        return "".join(parts)
-
-    def repeated(self) -> str:
-        atom = self.atom()
-        least = 1
-        while self.left and self.left[0] in "*+?{":
-            sign = self.take()
-            if sign == "{":
-                bounds, brace, self.left = self.left.partition("}")
-                low = bounds.split(",")[0]
-                if not brace or not low.isdigit():
-                    raise _Beyond
-                least = int(low)
-            elif sign in "*?":
-                least = 0
-            if self.left[:1] == "?":
-                self.take()
-        if least * len(atom) > _MAX_EXAMPLE:
-            raise _Beyond
-        return atom * least
-
-    def atom(self) -> str:
-        sign = self.take()
-        if sign == "(":
-            return self.group()
-        if sign == "[":
-            return self.one_of()
-        if sign == "\\":
-            return self.escaped()
-        if sign in "^$":
-            return ""
-        return "x" if sign == "." else sign
-
-    def group(self) -> str:
-        if self.left.startswith("?"):
-            self.take()
-            if self.left.startswith(("P<", "<")):
-                self.left = self.left.partition(">")[2]
-            elif self.left.startswith(":"):
-                self.take()
-            else:
-                raise _Beyond
-        inner = self.alternatives()
-        if self.take() != ")":
-            raise _Beyond
-        return inner
-
-    def escaped(self) -> str:
-        sign = self.take()
-        if sign in "bBAzZ":
-            return ""
-        if sign in "pPuxk":
-            raise _Beyond
-        return _CLASSES.get(sign, sign)
-
-    def one_of(self) -> str:
-        if self.left.startswith("^"):
-            self.take()
-            body = self.members()
-            return next(sign for sign in "x7 -A_~" if sign not in body)
-        return self.members()[0]
-
-    def members(self) -> str:
-        found = ""
-        while not (found and self.left.startswith("]")):
-            sign = self.take()
-            if sign == "[":
-                raise _Beyond
-            sign = self.escaped() if sign == "\\" else sign
-            if self.left.startswith("-") and not self.left.startswith("-]"):
-                self.take()
-                last = self.take()
-                sign = "".join(map(chr, range(ord(sign), min(ord(last), ord(sign) + 128) + 1)))
-            found += sign
-        self.take()
-        return found
+def least(pattern: str) -> int | None:
+    """Characters of about the shortest text that it takes; ``None`` where that is not known."""
+    found = read(pattern)
+    try:
+        return None if isinstance(found, str) else len(found.shortest())
+    except _Refused:
+        return None
 
 
 def example(pattern: str, fits: Callable[[str], bool]) -> str | None:
-    """A text that matches; ``None`` where the expression is beyond this small writer.
+    """A text that matches; ``None`` where no short one is found.
 
     Args:
         pattern: a usable regular expression.
         fits: what else the text must meet, its length for instance.
     """
+    found = read(pattern)
+    if isinstance(found, str):
+        return None
     try:
-        text = _Example(pattern).alternatives()
-    except (_Beyond, StopIteration, RecursionError, IndexError):
+        text = found.shortest()
+    except _Refused:
         return None
     fillers = ("", "x", "a", "0", "A", "7", "-", "_", " ")
     for filler in fillers:
         for size in range(0 if not filler else 1, 65):
             longer = text + filler * size
-            if matches(pattern, longer) and fits(longer):
+            if fits(longer) and matches(pattern, longer):
                 return longer
             if not filler:
                 break
     return None
+
+
+class _Reader:
+    """Reads an expression from left to right."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.at = 0
+        self.depth = 0
+
+    def sees(self, text: str) -> bool:
+        return self.source.startswith(text, self.at)
+
+    def takes(self, text: str) -> bool:
+        seen = self.sees(text)
+        self.at += len(text) if seen else 0
+        return seen
+
+    def char(self) -> str:
+        if self.at >= len(self.source):
+            _refuse("ends in the middle")
+        self.at += 1
+        return self.source[self.at - 1]
+
+    def whole(self) -> Expression:
+        found = self.alternatives()
+        if self.at < len(self.source):
+            _refuse("has a ) that opens nowhere; write \\)")
+        return found
+
+    def alternatives(self) -> Expression:
+        branches = [self.sequence()]
+        while self.takes("|"):
+            branches.append(self.sequence())
+        if len(branches) == 1:
+            return branches[0]
+        return Expression(
+            "|".join(each.rust for each in branches),
+            sum(each.weight for each in branches) + len(branches),
+            branches[0].shortest,
+        )
+
+    def sequence(self) -> Expression:
+        parts: list[Expression] = []
+        while self.at < len(self.source) and self.source[self.at] not in "|)":
+            parts.append(self.repeated())
+        return Expression(
+            "".join(each.rust for each in parts),
+            sum(each.weight for each in parts),
+            lambda: _short("".join(each.shortest() for each in parts)),
+        )
+
+    def repeated(self) -> Expression:
+        atom, repeats = self.atom()
+        least, most, sign = self.count()
+        if not sign:
+            return atom
+        if not repeats:
+            _refuse(f"repeats what has no width, with {sign}; leave it out")
+        if self.sees("*") or self.sees("+") or self.sees("?") or _BOUNDS.match(self.source, self.at):
+            _refuse(
+                f"has nothing to repeat at {self.source[self.at :]!r:.20}; put the part before it in (?:…)"
+            )
+        times = max(least + 1, most or 0, 1)
+        return Expression(f"{atom.rust}{sign}", atom.weight * times, lambda: _times(atom.shortest, least))
+
+    def count(self) -> tuple[int, int | None, str]:
+        """How often at least and at most, and the sign for it; no sign: once."""
+        for sign, least, most in (("*", 0, None), ("+", 1, None), ("?", 0, 1)):
+            if self.takes(sign):
+                self.takes("?")  # lazy or greedy: a match is a match
+                return least, most, sign
+        found = _BOUNDS.match(self.source, self.at)
+        if found is None:
+            return 1, 1, ""
+        self.at = found.end()
+        self.takes("?")
+        least = int(found[1])
+        most = least if found[2] is None else int(found[3]) if found[3] else None
+        if most is not None and most < least:
+            _refuse(f"{found[0]} ends before it begins")
+        return least, most, found[0]
+
+    def atom(self) -> tuple[Expression, bool]:
+        """The next part, and whether it can be repeated."""
+        sign = self.char()
+        match sign:
+            case "^" | "$":
+                return Expression(sign, 1, str), False
+            case "(":
+                return self.group(), True
+            case "[":
+                return self.one_of(), True
+            case ".":
+                return Expression(_NO_LINE, _WIDE, lambda: "x"), True
+            case "\\":
+                return self.escaped()
+            case "*" | "+" | "?":
+                _refuse(f"has nothing to repeat before {sign}; write \\{sign}")
+            case "{":
+                _refuse("has a { that is no {least,most}; write \\{ or {0,most}")
+            case _:
+                return _one(ord(sign)), True
+
+    def group(self) -> Expression:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            _refuse(f"has groups nested more than {_MAX_DEPTH} deep")
+        if self.takes("?"):
+            self.group_kind()
+        inner = self.alternatives()
+        if not self.takes(")"):
+            _refuse("has a ( that is not closed; write \\( or close it")
+        self.depth -= 1
+        # Nobody asks what a group took.
+        return Expression(f"(?:{inner.rust})", inner.weight, inner.shortest)
+
+    def group_kind(self) -> None:
+        if self.takes(":"):
+            return
+        for sign in ("=", "!", "<=", "<!"):
+            if self.takes(sign):
+                _refuse(f"(?{sign} is look-around, which an engine in linear time has not")
+        name = _NAME.match(self.source, self.at + 1) if self.sees("<") else None
+        if name is not None:
+            self.at = name.end()
+            return
+        if self.sees("P<"):
+            _refuse("(?P<…> is Python's; write (?<…>")
+        _refuse(f"(?{self.source[self.at : self.at + 3]} is no group of ECMA-262; write (?:…)")
+
+    def escaped(self) -> tuple[Expression, bool]:
+        if self.takes("b"):
+            return Expression(r"(?-u:\b)", 1, str), False
+        if self.takes("B"):
+            return Expression(r"(?-u:\B)", 1, str), False
+        found = self.escape()
+        if isinstance(found, int):
+            return _one(found), True
+        return _class(found, negated=False, sample=""), True
+
+    def escape(self) -> int | str:
+        """What follows a backslash: a character, or what is in a class."""
+        sign = self.char()
+        if sign in _CONTROLS:
+            return ord(_CONTROLS[sign])
+        if sign.lower() in _SETS:
+            inside = _SETS[sign.lower()][0]
+            return inside if sign.islower() else f"[^{inside}]"
+        match sign:
+            case "p" | "P":
+                return self.property(sign)
+            case "x" | "u" | "c":
+                return self.hex(2) if sign == "x" else self.unicode() if sign == "u" else self.control()
+            case "0" if not self.source[self.at : self.at + 1].isdigit():
+                return 0
+            case _ if sign.isdigit() or sign == "k":
+                _refuse(f"\\{sign} is a back-reference, which an engine in linear time has not")
+            case _ if not sign.isascii() or sign.isalnum():
+                hint = _HINTS.get(sign, f"write {sign} for the character")
+                _refuse(f"\\{sign} is no escape of ECMA-262; {hint}")
+            case _:
+                return ord(sign)
+
+    def property(self, sign: str) -> str:
+        name = _PROPERTY_NAME.match(self.source, self.at)
+        if name is None:
+            _refuse(f"\\{sign} has no name in braces; write \\{sign}{{L}}")
+        self.at = name.end()
+        return f"\\{sign}{name[0]}"
+
+    def control(self) -> int:
+        letter = self.char()
+        if not letter.isascii() or not letter.isalpha():
+            _refuse("\\c has no letter")
+        return ord(letter) % 32
+
+    def hex(self, digits: int) -> int:
+        said = self.source[self.at : self.at + digits]
+        if not re.fullmatch(rf"[0-9A-Fa-f]{{{digits}}}", said):
+            _refuse(f"has an escape without its {digits} hexadecimal digits")
+        self.at += digits
+        return int(said, 16)
+
+    def unicode(self) -> int:
+        if self.takes("{"):
+            said, brace, _ = self.source[self.at :].partition("}")
+            if not brace or not re.fullmatch(r"0{0,4}[0-9A-Fa-f]{1,6}", said) or int(said, 16) > 0x10FFFF:  # noqa: PLR2004 - the last one
+                _refuse("has a \\u{…} that is no character")
+            self.at += len(said) + 1
+            code = int(said, 16)
+        else:
+            code = self.hex(4)
+            if _HIGH <= code < _LOW and self.takes("\\u"):
+                low = self.hex(4)
+                code = 0x10000 + ((code - _HIGH) << 10) + low - _LOW if _LOW <= low < _END else _HIGH
+        if _HIGH <= code < _END:
+            _refuse("names half of a surrogate pair; write \\u{…}")
+        return code
+
+    def one_of(self) -> Expression:
+        negated = self.takes("^")
+        parts: list[str] = []
+        sample = ""
+        while not self.takes("]"):
+            if self.at >= len(self.source):
+                _refuse("has a [ that is not closed; write \\[ or close it")
+            first = self.member()
+            if self.sees("-") and not self.sees("-]"):
+                self.at += 1
+                last = self.member()
+                if isinstance(first, int) and isinstance(last, int):
+                    if first > last:
+                        _refuse(f"has the range {chr(first)}-{chr(last)}, which ends before it begins")
+                    parts.append(f"{_literal(first)}-{_literal(last)}")
+                    sample = sample or chr(first)
+                    continue
+                parts += [_member(first), _literal(ord("-"))]
+                first = last
+            parts.append(_member(first))
+            sample = sample or (chr(first) if isinstance(first, int) else "")
+        if not parts:
+            if negated:
+                return Expression("(?s:.)", _WIDE, lambda: "x")
+            _refuse("[] takes no character at all")
+        return _class("".join(parts), negated=negated, sample="" if negated else sample)
+
+    def member(self) -> int | str:
+        sign = self.char()
+        if sign != "\\":
+            return ord(sign)
+        # A backspace in a class, a border of a word elsewhere.
+        return 8 if self.takes("b") else self.escape()
+
+
+def _one(code: int) -> Expression:
+    return Expression(_literal(code), 1 + (code > 127), lambda: chr(code))  # noqa: PLR2004 - ASCII
+
+
+def _class(inside: str, *, negated: bool, sample: str) -> Expression:
+    text = f"[{'^' if negated else ''}{inside}]"
+    size = _PROPERTY * len(re.findall(r"\\[pP]", inside)) + _WIDE * (
+        negated or "u{" in inside or "^" in inside
+    )
+    return Expression(text, max(size, 1), lambda: sample or _of_class(text))
+
+
+def _of_class(text: str) -> str:
+    try:
+        takes = SchemaValidator(core_schema.str_schema(pattern=f"^{text}$", strict=True)).isinstance_python
+    except SchemaError:
+        raise _Refused("a class that the engine does not know") from None
+    for sign in _CANDIDATES:
+        if takes(sign):
+            return sign
+    raise _Refused("a class of rare characters")
+
+
+def _member(found: int | str) -> str:
+    return found if isinstance(found, str) else _literal(found)
+
+
+def _literal(code: int) -> str:
+    if code < 128:  # noqa: PLR2004 - ASCII
+        sign = chr(code)
+        return sign if sign.isalnum() or sign == "_" else f"\\x{code:02x}"
+    return f"\\u{{{code:x}}}"
+
+
+def _times(write: Callable[[], str], least: int) -> str:
+    return _short(write() * least) if least else ""
+
+
+def _short(text: str) -> str:
+    if len(text) > _MAX_EXAMPLE:
+        raise _Refused("its shortest text is long")
+    return text

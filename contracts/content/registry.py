@@ -1,4 +1,4 @@
-"""Which content kinds exist, and what is a valid document of each?"""
+"""The content kinds, and what a valid document of each is."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from contracts.content import conformance, custom, fault, instance, placeholder
+from contracts.content import conformance, custom, fault, instance, keywords, placeholder
+from contracts.content.conformance import Budget, TooMuchWork
 from contracts.content.dialogue import Dialogue
 from contracts.content.document import Document, json_schema
 from contracts.content.layout import Layout
 from contracts.content.plot import Plot
 from contracts.content.scene import Scene
 from contracts.content.transition import Transition
+from contracts.ports import Verdict
 
 CUSTOM: Final = "custom"
 
@@ -33,7 +35,9 @@ class UnknownKindError(ValueError):
 
 
 class Registry:
-    """Knows every kind; :class:`contracts.ports.Contents`.
+    """Knows every kind, and works where it is asked; :class:`contracts.ports.Contents` asks it elsewhere.
+
+    Where a method takes a budget, it raises ``TooMuchWork`` past it; without one it says so as a fault.
 
     Args:
         refuses: why whoever writes the documents cannot follow a request's schema, if that is so.
@@ -68,33 +72,52 @@ class Registry:
 
     def check_schema(self, own: Mapping[str, Any]) -> str | None:
         """Why a request's JSON Schema cannot be used, as ``path: what to do``; ``None`` when it can."""
+        return self.verdict(own).refusal
+
+    def verdict(self, own: Mapping[str, Any], budget: Budget | None = None) -> Verdict:
+        """Whether a request's JSON Schema can be used, and what its author should hear of it.
+
+        Raises:
+            TooMuchWork: past the budget.
+        """
         try:
             schema = custom.usable(own)
             # A document that is found settles it; what the search misses may still be usable.
-            found = instance.build(schema, placeholder.Placeholders())
+            found = instance.build(schema, placeholder.Placeholders(), budget=budget)
             if found is None:
-                conformance.faults(schema, {placeholder.MARK: placeholder.MARK})
-        except (custom.Unusable, conformance.TooMuchWork) as error:
-            return str(error)
+                conformance.faults(schema, {placeholder.MARK: placeholder.MARK}, budget)
+        except custom.Unusable as error:
+            return Verdict(refusal=str(error))
+        except TooMuchWork as error:
+            if budget is not None:
+                raise
+            return Verdict(refusal=str(error))
         why = None if found is not None else custom.only_empty(schema)
-        return why if why is not None or self._refuses is None else self._refuses(own)
+        if why is None and self._refuses is not None:
+            why = self._refuses(schema.root)
+        return Verdict(refusal=why, warnings=schema.warnings)
 
-    def faults(self, kind: str, document: Any, own: Mapping[str, Any] | None) -> tuple[str, ...]:
+    def faults(
+        self, kind: str, document: Any, own: Mapping[str, Any] | None, budget: Budget | None = None
+    ) -> tuple[str, ...]:
         """Why the document is not valid, one line per fault with its path; empty when it is.
 
         An empty document is never content, whatever the schema says.
 
         Raises:
             UnknownKindError: an unknown kind, or ``custom`` without its schema.
+            TooMuchWork: past the budget.
         """
-        judge = _judge_of(_given(own)) if kind == CUSTOM else partial(fault.faults, self.model(kind))
+        judge = _judge_of(_given(own), budget) if kind == CUSTOM else partial(fault.faults, self.model(kind))
         if document is None or document in ({}, [], ""):
             return ("document: is empty",)
         if not isinstance(document, dict | list):
-            return (f"document: must be a JSON object, not {str(document)[:80]!r}",)
+            return (f"document: must be a JSON object, not {keywords.show(document)}",)
         return judge(document)
 
-    def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
+    def placeholder(
+        self, kind: str, own: Mapping[str, Any] | None, budget: Budget | None = None
+    ) -> Any | None:
         """A valid document whose every text says that it is a placeholder.
 
         ``None`` where none can be built: a custom schema that cannot be used, or one for which a
@@ -102,17 +125,33 @@ class Registry:
 
         Raises:
             UnknownKindError: an unknown kind, or ``custom`` without its schema.
+            TooMuchWork: past the budget.
         """
         if kind != CUSTOM:
             self.model(kind)
             return copy.deepcopy(placeholder.DOCUMENTS[kind])
-        return self.build(_given(own), placeholder.Placeholders())
+        return self.build(_given(own), placeholder.Placeholders(), budget=budget)
 
-    def build(self, own: Mapping[str, Any], voice: instance.Voice, *, full: bool = False) -> Any | None:
-        """A valid document for a request's schema in the given voice; ``None`` where none is found."""
+    def build(
+        self,
+        own: Mapping[str, Any],
+        voice: instance.Voice,
+        *,
+        full: bool = False,
+        budget: Budget | None = None,
+    ) -> Any | None:
+        """A valid document for a request's schema in the given voice; ``None`` where none is found.
+
+        Raises:
+            TooMuchWork: past the budget.
+        """
         try:
-            return instance.build(custom.usable(own), voice, full=full)
-        except (custom.Unusable, conformance.TooMuchWork):
+            return instance.build(custom.usable(own), voice, full=full, budget=budget)
+        except custom.Unusable:
+            return None
+        except TooMuchWork:
+            if budget is not None:
+                raise
             return None
 
 
@@ -125,13 +164,15 @@ def _given(own: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return own
 
 
-def _judge_of(own: Mapping[str, Any]) -> Callable[[Any], tuple[str, ...]]:
+def _judge_of(own: Mapping[str, Any], budget: Budget | None) -> Callable[[Any], tuple[str, ...]]:
     def judge(document: Any) -> tuple[str, ...]:
         try:
-            return conformance.faults(custom.usable(own), document)
+            return conformance.faults(custom.usable(own), document, budget)
         except custom.Unusable as error:
             return (f"schema: cannot be used: {error}",)
-        except conformance.TooMuchWork as error:
+        except TooMuchWork as error:
+            if budget is not None:
+                raise
             return (str(error),)
 
     return judge

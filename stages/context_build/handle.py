@@ -21,7 +21,7 @@ from stages.context_build.prompts import render_freeform
 from stages.context_build.spending import spender_of
 
 
-def handle(  # noqa: PLR0913 - its ports, one by one
+async def handle(  # noqa: PLR0913 - its ports, one by one
     received: Received[Any],
     *,
     contents: Contents,
@@ -59,7 +59,7 @@ def handle(  # noqa: PLR0913 - its ports, one by one
     try:
         asked = request.read(event.body, received.kind)
         check_id(asked, received.request_id)
-        _require_usable(asked, contents, samples)
+        noted = await _require_usable(asked, contents, samples)
         laid = lay(asked, event.body, received.kind, samples=samples, templates=templates, worlds=worlds)
         node = laid.node if laid else Node()
         setting = social.build(asked, node.constraints or Constraints(), worlds)
@@ -86,7 +86,7 @@ def handle(  # noqa: PLR0913 - its ports, one by one
         # 52 bits: every JSON reader takes them for what they are.
         input_seed=int(input_hash[:13], 16),
     )
-    warnings = (*setting.warnings, *instruction.warnings, *shared.warnings)
+    warnings = (*noted, *setting.warnings, *instruction.warnings, *shared.warnings)
     trail = ev.Trail(warnings=(*(laid.warnings if laid else ()), *warnings))
     refused = _refused(laid, setting)
     if refused is not None:
@@ -144,19 +144,23 @@ def _refused(laid: Laid | None, setting: social.Setting) -> tuple[ErrorCode, str
     return None
 
 
-def _require_usable(asked: request.GenerationRequest, contents: Contents, samples: Samples) -> None:
-    """Refuse what only the outside can tell.
+async def _require_usable(
+    asked: request.GenerationRequest, contents: Contents, samples: Samples
+) -> tuple[str, ...]:
+    """Refuse what only the outside can tell; the warnings about what is accepted.
 
     Raises:
         RequestError: naming the field and the fix.
     """
+    warnings: tuple[str, ...] = ()
     if asked.schema_ is not None:
-        why = contents.check_schema(asked.schema_)
-        if why is not None:
-            raise request.RequestError("schema", why)
+        verdict = await contents.verdict(asked.schema_)
+        if verdict.refusal is not None:
+            raise request.RequestError("schema", verdict.refusal)
+        warnings = verdict.warnings
     fallback = asked.fallback
     if fallback is None or fallback.default_content_id is None:
-        return
+        return warnings
     named = FallbackMode.DEFAULT_CONTENT in (fallback.mode, fallback.then)
     if named and samples.default_content(fallback.default_content_id) is None:
         raise request.RequestError(
@@ -164,3 +168,4 @@ def _require_usable(asked: request.GenerationRequest, contents: Contents, sample
             f"no default content {fallback.default_content_id!r}; "
             "use one from golden_samples/default_content/",
         )
+    return warnings

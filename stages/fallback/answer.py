@@ -53,7 +53,7 @@ def choose(
     return best[fingerprint.pick(len(best), key)]
 
 
-def answer(  # noqa: PLR0911 - one way out per mode
+async def answer(  # noqa: PLR0911 - one way out per mode
     ending: Ending, *, samples: Samples, contents: Contents
 ) -> ev.Result:
     """The result that the request's fallback mode leads to."""
@@ -68,15 +68,15 @@ def answer(  # noqa: PLR0911 - one way out per mode
         why = f"{why}; {ending.lost}"
     match mode:
         case FallbackMode.GOLDEN_SAMPLE | FallbackMode.RETRY:
-            return _golden(ending, why, samples, contents)
+            return await _golden(ending, why, samples, contents)
         case FallbackMode.DEFAULT_CONTENT:
-            return _default(ending, why, samples, contents)
+            return await _default(ending, why, samples, contents)
         case FallbackMode.SKIP:
             after = ending.asked.scene_to if ending.asked else None
             target = f"scene {after.id}" if after else "the target"
             return _result(ending, Status.SKIPPED, Origin.NONE, f"{why}; skipped, cut to {target}")
         case FallbackMode.PLACEHOLDER:
-            return _placeholder(ending, why, contents)
+            return await _placeholder(ending, why, contents)
         case FallbackMode.NONE:
             gave_up = ending.error.stage == "validate-repair"
             status = Status.FAIL_VALIDATION if gave_up else Status.FAILED
@@ -85,7 +85,7 @@ def answer(  # noqa: PLR0911 - one way out per mode
             assert_never(never)
 
 
-def _golden(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
+async def _golden(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
     asked = ending.asked
     tags = (*asked.tags, *(each.casefold() for each in asked.moods.values())) if asked else ()
     found = choose(
@@ -95,17 +95,19 @@ def _golden(ending: Ending, why: str, samples: Samples, contents: Contents) -> e
         key=_input_hash(ending) or ending.request_id,
     )
     if found is None:
-        return _placeholder(ending, f"{why}; no golden sample of kind {ending.kind} fits", contents)
+        return await _placeholder(ending, f"{why}; no golden sample of kind {ending.kind} fits", contents)
     return _stand_in(ending, Origin.GOLDEN_SAMPLE, f"{why}; golden sample {found.name} stood in", found)
 
 
-def _default(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
+async def _default(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
     wanted = ending.plan.default_content_id or ""
     found = samples.default_content(wanted)
     if found is None:
-        return _golden(ending, f"{why}; default content {wanted!r} is gone", samples, contents)
+        return await _golden(ending, f"{why}; default content {wanted!r} is gone", samples, contents)
     if found.rating.rank > ending.rating.effective.rank:
-        return _golden(ending, f"{why}; default content {wanted!r} is rated too high", samples, contents)
+        return await _golden(
+            ending, f"{why}; default content {wanted!r} is rated too high", samples, contents
+        )
     return _stand_in(ending, Origin.DEFAULT_CONTENT, f"{why}; default content {wanted} stood in", found)
 
 
@@ -122,9 +124,9 @@ def _stand_in(ending: Ending, origin: Origin, reason: str, sample: Sample) -> ev
     )
 
 
-def _placeholder(ending: Ending, why: str, contents: Contents) -> ev.Result:
+async def _placeholder(ending: Ending, why: str, contents: Contents) -> ev.Result:
     schema = ending.asked.schema_ if ending.asked else None
-    document = contents.placeholder(ending.kind, schema)
+    document = await contents.placeholder(ending.kind, schema)
     if not document:
         return _result(ending, Status.FAILED, Origin.NONE, f"{why}; no placeholder fits the schema")
     return _result(

@@ -68,7 +68,7 @@ async def handle(
         if plotted is not None:
             seen = await scene_log.seen(scenes.ids(plotted))
             return Emit(events=scenes.answers_with(plotted, seen))
-    return _respond(received, owner, planned, samples, contents)
+    return await _respond(received, owner, planned, samples, contents)
 
 
 def _ends_a_plot(event: Any, owner: StoredRequest) -> bool:
@@ -82,7 +82,7 @@ def _ends_a_plot(event: Any, owner: StoredRequest) -> bool:
             return False
 
 
-def _respond(
+async def _respond(
     received: Received[Any],
     owner: StoredRequest,
     planned: Planned,
@@ -123,7 +123,7 @@ def _respond(
         trail=trail,
         requested_at_ms=owner.time_ms,
     )
-    return Emit(events=(answer(ending, samples=samples, contents=contents),))
+    return Emit(events=(await answer(ending, samples=samples, contents=contents),))
 
 
 def _next_attempt(event: ev.Failed, plan: request.FallbackPlan, now_ms: int) -> Schedule | None:

@@ -24,7 +24,7 @@ MAX_EVIDENCE = 8_000
 _MENDED = "the model's document had to be mended; its receipt says what was changed"
 
 
-def handle(
+async def handle(
     received: Received[Any],
     *,
     contents: Contents,
@@ -48,7 +48,7 @@ def handle(
     event = received.event
     if not isinstance(event, ev.Structured):
         raise TypeError(f"validate-repair does not take {received.name}")
-    parsed, code, faults = _read(event, received.kind, contents, accept_filled=accept_filled)
+    parsed, code, faults = await _read(event, received.kind, contents, accept_filled=accept_filled)
     if not faults:
         code, faults = _unfit(parsed.document, event.brief, explicitness)
     if not faults:
@@ -76,7 +76,7 @@ def handle(
     )
 
 
-def _read(
+async def _read(
     event: ev.Structured, kind: str, contents: Contents, *, accept_filled: bool
 ) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
     """The document, and why it is not valid; with the code for a request that ends with that."""
@@ -89,11 +89,11 @@ def _read(
     except Unparsable as error:
         empty = not event.document.text.strip()
         return nothing, ErrorCode.GEN_EMPTY_OUTPUT if empty else invalid, (str(error),)
-    judged = [_judged(each, event, kind, contents, accept_filled=accept_filled) for each in found]
+    judged = [await _judged(each, event, kind, contents, accept_filled=accept_filled) for each in found]
     return judged[0] if len(judged) == 1 else _one_of(judged)
 
 
-def _judged(
+async def _judged(
     parsed: Parsed, event: ev.Structured, kind: str, contents: Contents, *, accept_filled: bool
 ) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
     invalid = ErrorCode.GEN_SCHEMA_INVALID
@@ -101,9 +101,9 @@ def _judged(
         return parsed, ErrorCode.GEN_EMPTY_OUTPUT, ("the document is empty",)
     if parsed.filled and not accept_filled:
         return parsed, invalid, tuple(f"{path}: has no value; write one" for path in parsed.filled)
-    faults = contents.faults(kind, parsed.document, event.brief.schema)
+    faults = await contents.faults(kind, parsed.document, event.brief.schema)
     if faults:
-        parsed, faults = _mended(parsed, faults, kind, event, contents)
+        parsed, faults = await _mended(parsed, faults, kind, event, contents)
     return parsed, invalid, faults
 
 
@@ -146,12 +146,12 @@ def _too_explicit(document: Any, brief: ev.Brief, explicitness: Explicitness) ->
     )
 
 
-def _mended(
+async def _mended(
     parsed: Parsed, faults: tuple[str, ...], kind: str, event: ev.Structured, contents: Contents
 ) -> tuple[Parsed, tuple[str, ...]]:
     """The document as mended, if that was all that was wrong with it."""
     document, changes = mend.mended(parsed.document)
-    if not changes or contents.faults(kind, document, event.brief.schema):
+    if not changes or await contents.faults(kind, document, event.brief.schema):
         return parsed, faults
     told = (*parsed.changes, *changes)[:MAX_TOLD]
     return msgspec.structs.replace(parsed, document=document, repaired=True, changes=told), ()

@@ -18,10 +18,12 @@ from contracts.expansion import expand
 from contracts.outcome import Emit, Fail, Outcome, Reject
 from contracts.subjects import KINDS
 from infra import building
+from infra.schema_checks import CheckedContents
 from infra.settings import Settings
 from infra.stores import prompts, samples, templates, worlds
 from stages.context_build import handle as context_build
 from stages.context_build.layering import lay, overrides
+from tests import lives
 from tests.anchors.patches import difference, patched
 
 #: When the request came, ms since the epoch, and its id: those of docs/seeds.md.
@@ -106,7 +108,7 @@ def _outcome(fixture: Fixture) -> dict[str, Any]:
         sequence=1,
         time_ms=AT_MS,
     )
-    decided = context_build.handle(received, **ports | {"routes": dict.fromkeys(KINDS, ROUTE)})
+    decided = lives.decided(context_build.handle(received, **ports | {"routes": dict.fromkeys(KINDS, ROUTE)}))
     told = _told(decided)
     if not isinstance(decided, Reject):
         told |= _laid(fixture.kind, body, ports)
@@ -189,7 +191,7 @@ def _ports(settings: str) -> dict[str, Any]:
     told = _Fixed(**json.loads(settings))
     return building.context_ports(
         told,
-        contents=Registry(),
+        contents=CheckedContents(Registry()),
         samples=samples.load(told.samples_dir),
         prompts=prompts.load(),
         templates=templates.load(told.templates_dir),

@@ -11,13 +11,14 @@ from contracts.content.registry import Registry
 from contracts.outcome import Emit, Fail
 from contracts.result import Origin
 from infra.providers.local import LocalProvider
+from infra.schema_checks import CheckedContents
 from infra.settings import Local
 from infra.stores.explicitness import Words
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
 from tests import lives
 
-CONTENTS = Registry()
+CONTENTS = CheckedContents(Registry())
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -69,7 +70,7 @@ async def test_a_live_document_is_valid_or_there_is_none(provider, prose, kind) 
         announce=lambda _: None,
     )
     (structured,) = outcome.events
-    checked: Any = validate_repair.handle(
+    checked: Any = await validate_repair.handle(
         lives.received(structured, sequence=2, kind=kind),
         contents=CONTENTS,
         explicitness=Words(()),

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from contracts.content.formats import FORMATS
 from contracts.content.registry import MODELS, Registry
 from infra.engine.engine import Engine
 from infra.engine.grammar import bounded, unsupported
@@ -142,14 +143,35 @@ def test_documents_of_random_weights_follow_their_kind_or_are_cut_off(engine: En
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        ({"type": "array", "uniqueItems": True}, 'Unimplemented keys: ["uniqueItems"]'),
-        ({"not": {}}, 'Unimplemented keys: ["not"]'),
-        ({"type": "array", "contains": {}}, 'Unimplemented keys: ["contains"]'),
-        ({"type": "object", "dependentRequired": {"a": ["b"]}}, 'Unimplemented keys: ["dependentRequired"]'),
-        ({"if": {}, "then": {}}, 'Unimplemented keys: ["if", "then"]'),
-        ({"type": "object", "propertyNames": {}}, 'Unimplemented keys: ["propertyNames"]'),
-        ({"type": "object", "unevaluatedProperties": False}, 'Unimplemented keys: ["unevaluatedProperties"]'),
-        ({"oneOf": [{"type": "object"}, {"type": "object"}]}, "oneOf"),
+        ({"type": "array", "uniqueItems": True}, "uniqueItems: has no grammar; leave it out"),
+        ({"not": {}}, "not: has no grammar; leave it out"),
+        ({"type": "array", "contains": {}}, "contains: has no grammar; leave it out"),
+        (
+            {"type": "object", "dependentRequired": {"a": ["b"]}},
+            "dependentRequired: has no grammar; leave it out",
+        ),
+        ({"if": {}, "then": {}}, "if: has no grammar; leave it out"),
+        (
+            {"type": "object", "propertyNames": {"maxLength": 3}},
+            "propertyNames: has no grammar; leave it out",
+        ),
+        (
+            {"type": "object", "unevaluatedProperties": False},
+            "unevaluatedProperties: has no grammar; leave it out",
+        ),
+        (
+            {"properties": {"a": {"oneOf": [{"type": "object"}, {"type": "object"}]}}},
+            "properties.a.oneOf: the alternatives may overlap",
+        ),
+        ({"items": {"not": {}}}, "items.not: has no grammar"),
+        (
+            {"properties": {"n": {"type": "integer", "multipleOf": 1000003}}},
+            "properties.n.multipleOf: 1000003 is too",
+        ),
+        (
+            {"allOf": [{"pattern": ".*a.*"}, {"pattern": ".*b.*"}], "type": "string"},
+            "allOf.0.pattern: joined with what stands beside it",
+        ),
         ({"type": "string", "format": "colour"}, "Unknown format: colour"),
         ({"type": "string", "pattern": "(?=a)"}, "look-around"),
     ],
@@ -200,7 +222,7 @@ def test_what_has_no_bound_gets_one_and_what_has_keeps_it() -> None:
     assert made["name"] == {"type": "string", "pattern": "^a$", "maxLength": 600}
     assert made["type"] == schema["properties"]["type"]
     assert made["either"] == {"type": ["string", "null"], "maxLength": 600}
-    assert made["long"] == schema["properties"]["long"]
+    assert made["long"]["maxLength"] == 800
     assert made["open"]["additionalProperties"]["maxLength"] == 600
     assert made["open"]["maxProperties"] == 64
     assert unsupported(schema) is None
@@ -221,3 +243,49 @@ def test_an_endless_schema_ends_as_length_or_document(engine: Engine) -> None:
 def test_a_schema_that_cannot_be_used_fails_its_own_request(engine: Engine) -> None:
     with pytest.raises(EngineError, match="uniqueItems"):
         written(engine, {"type": "array", "uniqueItems": True}, 1)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a", "b"]},
+        {"type": "object", "required": [f"r{index}" for index in range(65)]},
+        {"type": "array", "items": {"type": "integer"}, "minItems": 1.0, "maxItems": 10**9},
+        {"type": "array", "items": {"type": "integer"}, "uniqueItems": False, "minContains": 0},
+        {"type": "object", "if": {}, "propertyNames": True, "dependentRequired": {}},
+        {"type": "object", "$schema": "http://json-schema.org/draft-07/schema#", "markdownDescription": "x"},
+        {"properties": {"n": {"type": "integer", "minimum": -(2**63), "maximum": 2**64 - 1}}},
+        {"properties": {"n": {"type": "number", "minimum": 0, "maximum": 1.7e308}}},
+        {"properties": {"s": {"type": "string", "pattern": r"^\p{L}[a-z&&x]\d$", "maxLength": 3.0}}},
+    ],
+)
+def test_what_the_validator_takes_is_made_a_grammar(schema) -> None:
+    assert unsupported(schema) is None
+
+
+def test_the_word_all_of_changes_nothing_where_it_is_no_keyword() -> None:
+    closed = {"type": "object", "properties": {"allOf": {"type": "integer"}}, "required": ["allOf"]}
+    assert (
+        bounded({**closed, "description": "see allOf", "examples": [{"allOf": 1}]})["additionalProperties"]
+        is False
+    )
+    assert "additionalProperties" not in bounded({**closed, "allOf": [{"required": ["b"]}]})
+
+
+def test_a_field_that_is_required_and_nowhere_described_may_be_written() -> None:
+    made = bounded({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a", "b"]})
+    assert made["additionalProperties"] is False
+    assert made["properties"]["b"]["maxLength"] == 600
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_documents_of_a_format_pass_the_validator_and_are_bounded(engine: Engine, name) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"v": {"type": "string", "format": name}},
+        "required": ["v"],
+        "additionalProperties": False,
+    }
+    for answer in written(engine, schema, 4, max_tokens=800):
+        assert answer.finish_reason == "grammar"
+        assert CONTENTS.faults("custom", json.loads(answer.text), schema) == ()

@@ -29,6 +29,7 @@ from contracts.outcome import Emit
 from contracts.result import Origin, Status, Tokens
 from infra.providers.mapping import Format
 from infra.providers.openai import OpenAIProvider
+from infra.schema_checks import CheckedContents
 from infra.settings import OpenAIServer
 from infra.stores.explicitness import Words
 from stages.freeform_gen import handle as freeform_gen
@@ -266,13 +267,13 @@ async def test_llama_cpp_writes_a_live_result_through_the_stages(llama: OpenAIPr
     structured = await structuring.handle(
         received(drafted.events[0], sequence=2, kind="custom"),
         providers={"custom": llama},
-        contents=Registry(),
+        contents=CheckedContents(Registry()),
         announce=hear,
     )
     assert isinstance(structured, Emit)
-    ended = validate_repair.handle(
+    ended = await validate_repair.handle(
         received(structured.events[0], sequence=3, kind="custom"),
-        contents=Registry(),
+        contents=CheckedContents(Registry()),
         explicitness=Words(()),
         max_reasks=0,
         accept_filled=False,

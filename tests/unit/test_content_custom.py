@@ -96,8 +96,11 @@ def test_a_usable_schema_gets_a_placeholder_that_follows_it(schema):
 @pytest.mark.parametrize(
     ("schema", "line"),
     [
-        (an_object(properties={"a": {"type": "strin"}}), "properties.a.type: is not valid in a JSON Schema"),
-        (an_object(required="a"), "required: is not valid in a JSON Schema"),
+        (
+            an_object(properties={"a": {"type": "strin"}}),
+            "properties.a.type: 'strin' is no type; write one of array",
+        ),
+        (an_object(required="a"), "required: 'a' is no list of names"),
         (
             {"$ref": "https://example.org/schema"},
             "$ref: 'https://example.org/schema' is outside of this schema",
@@ -109,7 +112,11 @@ def test_a_usable_schema_gets_a_placeholder_that_follows_it(schema):
             "properties.a.$ref: '#/$defs/q' points to nothing",
         ),
         ({"$ref": "#nowhere"}, "$ref: '#nowhere' points to nothing"),
-        ({"x": {"type": "object"}, "$ref": "#/x"}, "$ref: '#/x' does not point to a subschema"),
+        ({"x": {"type": "object"}, "$ref": "#/x"}, "x: is no keyword of JSON Schema 2020-12"),
+        (
+            {"default": {"type": "object"}, "$ref": "#/default"},
+            "$ref: '#/default' does not point to a subschema",
+        ),
         ({"$ref": "#"}, "schema: refers to itself without end"),
         (an_object(properties={"a": {"allOf": [{"$ref": "#/properties/a"}]}}), "properties.a"),
         (an_object(properties={"a": {"pattern": "("}}), "properties.a.pattern: "),
@@ -121,13 +128,16 @@ def test_a_usable_schema_gets_a_placeholder_that_follows_it(schema):
             "properties.a.$id: is supported at the root",
         ),
         (
-            {"$schema": "http://json-schema.org/draft-07/schema#"},
-            "$schema: 'http://json-schema.org/draft-07/",
+            {"$schema": "http://json-schema.org/draft-03/schema#"},
+            "$schema: 'http://json-schema.org/draft-03/schema#' is not supported; write for https",
         ),
-        (an_object(properties={f"p{i}": {} for i in range(1001)}), "schema: has more than 1000 subschemas"),
+        (
+            an_object(properties={f"p{i}": {"items": {"items": {}}} for i in range(400)}),
+            "schema: has more than 1000 subschemas",
+        ),
         (nested(70), "schema: is nested more than 64 levels deep"),
-        (nested(3000), "schema: is nested too deep"),
-        (DOUBLING, "schema: takes more than"),
+        (nested(3000), "schema: is nested more than 200 levels deep"),
+        (DOUBLING, "$defs.d29: holds each value against more than 5000 subschemas"),
         (an_object(additionalProperties=False), "schema: accepts the empty object alone"),
         (an_object(maxProperties=0), "schema: accepts the empty object alone"),
         (
@@ -164,7 +174,7 @@ def test_an_unusable_schema_is_refused_with_the_path(schema, line):
         (USABLE[13], {"x_a": "1"}, "x_a: '1' is not of type 'integer'"),
         (USABLE[16], {"value": 3, "child": {"value": 1}}, "child.value: 1 is less than the minimum of 3"),
         ({"$ref": "https://example.org"}, {"a": 1}, "schema: cannot be used: $ref: "),
-        (DOUBLING, {"a": 1}, "schema: takes more than"),
+        (DOUBLING, {"a": 1}, "schema: cannot be used: $defs.d29: holds each value"),
     ],
 )
 def test_a_document_that_does_not_follow_is_told_with_its_path(schema, document, line):
@@ -187,7 +197,9 @@ def test_a_document_nested_without_end_is_refused():
     document: dict = {"a": {}}
     for _ in range(3000):
         document = {"a": document}
-    assert CONTENTS.faults("custom", document, schema)[0].startswith("schema: takes more than")
+    assert CONTENTS.faults("custom", document, schema) == (
+        "document: is nested more than 100 levels deep; make it flatter",
+    )
 
 
 def test_a_schema_that_nothing_can_follow_has_no_placeholder():

@@ -17,6 +17,7 @@ from contracts.node import Constraints, Node
 from contracts.outcome import Emit, Fail, Reject
 from contracts.quoting import last_quoted
 from contracts.validation import Facts, validate
+from infra.schema_checks import CheckedContents
 from infra.settings import load
 from infra.stores import prompts, samples, templates, worlds
 from stages.context_build.handle import handle
@@ -39,7 +40,7 @@ def built(kind: str = "layout", *, templates_: Any = None, **fields: Any) -> Any
 def handled(received: Any, **ports: Any) -> Any:
     """What context-build makes of a message, with the ports of this module where no other is given."""
     given = {
-        "contents": Registry(),
+        "contents": CheckedContents(Registry()),
         "samples": SAMPLES,
         "prompts": PROMPTS,
         "templates": TEMPLATES,
@@ -48,7 +49,7 @@ def handled(received: Any, **ports: Any) -> Any:
         "structuring": PARAMS,
         "default_deadline_ms": 9000,
     }
-    return handle(received, **given | ports)
+    return lives.decided(handle(received, **given | ports))
 
 
 def brief(kind: str = "layout", **fields: Any) -> ev.Brief:

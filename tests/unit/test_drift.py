@@ -12,6 +12,7 @@ from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit
 from contracts.result import Attempt
+from infra.schema_checks import CheckedContents
 from infra.stores.explicitness import Words
 from stages.validate_repair import drift
 from stages.validate_repair.drift import Claim, Output
@@ -42,7 +43,15 @@ def structured(**changes: Any) -> ev.Structured:
 
 def claimed(request_id: str = "r-1", *, form: str = "f", **changes: Any) -> Claim | None:
     received = lives.received(structured(**changes), request_id, sequence=1, kind="custom")
-    outcome = handle(received, contents=Registry(), explicitness=Words(()), max_reasks=2, accept_filled=True)
+    outcome = lives.decided(
+        handle(
+            received,
+            contents=CheckedContents(Registry()),
+            explicitness=Words(()),
+            max_reasks=2,
+            accept_filled=True,
+        )
+    )
     return drift.claim(received, outcome, form=form)
 
 
@@ -120,7 +129,15 @@ def test_what_claims_nothing_or_had_help_is_not_compared(changes: dict[str, Any]
 def test_a_claim_is_taken_back_in_the_result_and_in_the_revision() -> None:
     known = brief(replay_of="r-0")
     received = lives.received(structured(**known), "rp-1-1", sequence=1, kind="custom")
-    outcome = handle(received, contents=Registry(), explicitness=Words(()), max_reasks=2, accept_filled=True)
+    outcome = lives.decided(
+        handle(
+            received,
+            contents=CheckedContents(Registry()),
+            explicitness=Words(()),
+            max_reasks=2,
+            accept_filled=True,
+        )
+    )
     marked = drift.taken_back(outcome, Output(content_hash="e" * 64, request_id="r-0"))
     assert isinstance(marked, Emit)
     assert [event.name for event in marked.events] == ["result", "revised"]

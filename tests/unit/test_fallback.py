@@ -17,6 +17,7 @@ from contracts.node import FallbackMode, Rating
 from contracts.outcome import Emit, Schedule
 from contracts.ports import Ending, Sample, Seen, StoredRequest
 from contracts.result import Origin, Status
+from infra.schema_checks import CheckedContents
 from infra.settings import load
 from infra.stores import samples, templates, worlds
 from stages.context_build.layering import overrides
@@ -26,7 +27,7 @@ from stages.fallback.plan import planner
 from tests import lives
 
 SHIPPED = samples.load(load().samples_dir)
-CONTENTS = Registry()
+CONTENTS = CheckedContents(Registry())
 TEMPLATES = templates.load()
 WORLDS = worlds.load(load().worlds_dir)
 DISABLED, LATE = ErrorCode.GEN_PROVIDER_DISABLED, ErrorCode.GEN_TIMEOUT
@@ -220,7 +221,7 @@ async def test_a_golden_sample_is_the_file_named_in_the_reason(kind) -> None:
 async def test_a_custom_request_gets_a_placeholder_of_its_schema_never_a_sample() -> None:
     result = await ended(failure(), body(schema=SCHEMA), "custom")
     assert (result.status, result.origin) == (Status.PLACEHOLDER, Origin.PLACEHOLDER)
-    assert CONTENTS.faults("custom", result.content, SCHEMA) == ()
+    assert await CONTENTS.faults("custom", result.content, SCHEMA) == ()
     assert result.stand_in is None
 
 

@@ -18,6 +18,7 @@ from contracts.outcome import Emit, Fail, Reject
 from contracts.ports import Sample, StoredRequest
 from contracts.result import Origin, RatingInfo, Status
 from contracts.social import World
+from infra.schema_checks import CheckedContents
 from infra.stores import prompts, templates
 from infra.stores.samples import SampleStore
 from infra.stores.templates import TemplateStore
@@ -29,7 +30,7 @@ from stages.fallback.plan import planner
 from tests import lives
 from tests.unit.test_fallback import Log, Scenes
 
-CONTENTS = Registry()
+CONTENTS = CheckedContents(Registry())
 PROMPTS = prompts.load()
 TEMPLATES = templates.load()
 PARAMS = ev.Params(temperature=0.8, top_p=0.95, max_tokens=1500, seed=0, timeout_s=180)
@@ -79,16 +80,18 @@ _SOCIAL = st.none() | st.fixed_dictionaries(
 
 
 def _decided(body: bytes, samples: SampleStore, worlds: WorldStore) -> Any:
-    return context_build(
-        lives.received(body, kind="plot", sequence=3),
-        contents=CONTENTS,
-        samples=samples,
-        prompts=PROMPTS,
-        templates=TEMPLATES,
-        worlds=worlds,
-        freeform=PARAMS,
-        structuring=PARAMS,
-        default_deadline_ms=9000,
+    return lives.decided(
+        context_build(
+            lives.received(body, kind="plot", sequence=3),
+            contents=CONTENTS,
+            samples=samples,
+            prompts=PROMPTS,
+            templates=TEMPLATES,
+            worlds=worlds,
+            freeform=PARAMS,
+            structuring=PARAMS,
+            default_deadline_ms=9000,
+        )
     )
 
 

@@ -14,6 +14,7 @@ from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail
 from contracts.result import Level, Origin, Receipt, Status
+from infra.schema_checks import CheckedContents
 from infra.settings import load
 from infra.stores import explicitness
 from stages.validate_repair import quality
@@ -22,7 +23,7 @@ from stages.validate_repair.parse import MAX_TEXT
 from tests import lives
 
 GOOD = {"scene_name": "Forest", "entities": [{"id": "p", "type": "player", "x": 1, "y": 2}]}
-CONTENTS = Registry()
+CONTENTS = CheckedContents(Registry())
 EXPLICITNESS = explicitness.load(load().rating_words)
 #: What models write around, into and instead of a document.
 FRAGMENTS = st.sampled_from(
@@ -55,12 +56,14 @@ def judged(
         document=document,
         reask=reask,
     )
-    return handle(
-        lives.received(event, request_id, sequence=5, kind=kind),
-        contents=CONTENTS,
-        explicitness=EXPLICITNESS,
-        max_reasks=max_reasks,
-        accept_filled=accept_filled,
+    return lives.decided(
+        handle(
+            lives.received(event, request_id, sequence=5, kind=kind),
+            contents=CONTENTS,
+            explicitness=EXPLICITNESS,
+            max_reasks=max_reasks,
+            accept_filled=accept_filled,
+        )
     )
 
 
@@ -317,7 +320,7 @@ def test_no_text_becomes_content_that_is_not_valid(text, accept_filled, finish_r
         if isinstance(event, ev.Result):
             assert finish_reason != "length"
             assert event.content
-            assert CONTENTS.faults("layout", event.content, None) == ()
+            assert Registry().faults("layout", event.content, None) == ()
 
 
 def test_a_replay_that_succeeds_revises_the_original() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from lark import Token
 from lark.lark import PostLex
 
+from stages.context_build.rules import limits
 from stages.context_build.rules.finding import Code, Finding, RulesError, finding
 
 _END: Final = "_NL"
@@ -27,12 +28,14 @@ class Layout(PostLex):
         """The tokens with those for blocks.
 
         Raises:
-            RulesError: a line begins where no open block does.
+            RulesError: a line begins where no open block does; or there is too much of it.
         """
         levels: list[str] = []
         nested = 0
         before: Token | None = None
-        for token in stream:
+        for number, token in enumerate(stream):
+            if number >= limits.TOKENS or nested > limits.BRACKETS:
+                raise RulesError(_too_large(token, nested))
             if token.type in {_END, _BEFORE_ELSE}:
                 if nested or (before is not None and before.type in _GOES_ON):
                     continue
@@ -67,6 +70,13 @@ def _begin(token: Token, levels: list[str]) -> Iterator[Token]:
         # `THEN IF` with its ELSE below that IF opens no block in that column, and is clear all the same.
         if start != levels[-1] and not (token.type == _BEFORE_ELSE and start.startswith(levels[-1])):
             raise RulesError(_misplaced(token, start, open_ones))
+
+
+def _too_large(token: Token, nested: int) -> Finding:
+    said, fix = f"the text has more than {limits.TOKENS:,} words and signs", "split the node"
+    if nested > limits.BRACKETS:
+        said, fix = f"more than {limits.BRACKETS} brackets are open", "leave out those that are not needed"
+    return finding(Code.TOO_LARGE, max((token.line or 2) - 1, 1), token.column or 1, said, fix)
 
 
 def _misplaced(token: Token, start: str, levels: tuple[str, ...]) -> Finding:

@@ -6,6 +6,9 @@ from typing import Final
 
 #: Characters of a text.
 TEXT: Final = 16_384
+#: Words and signs of a text, and brackets in brackets.
+TOKENS: Final = 4000
+BRACKETS: Final = 32
 #: Rules, branches counted as one each.
 STATEMENTS: Final = 256
 #: IF in IF; and conditions in conditions.

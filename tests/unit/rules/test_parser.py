@@ -6,7 +6,7 @@ import pytest
 
 from stages.context_build import rules as language
 from stages.context_build.rules import limits, tree
-from stages.context_build.rules.finding import Code
+from stages.context_build.rules.finding import Code, RulesError
 from tests.unit.rules.written import EXAMPLE
 
 
@@ -168,6 +168,13 @@ def test_what_is_too_large_is_refused(text: str) -> None:
     assert caught.value.found.code == Code.TOO_LARGE
 
 
-def test_parentheses_may_be_as_deep_as_the_text_is_long() -> None:
-    depth = limits.TEXT // 3
+def test_parentheses_may_be_deep_and_more_are_refused_where_they_stand() -> None:
+    depth = limits.BRACKETS
     assert _says(f"IF {'(' * depth}a{')' * depth} THEN x = 1") == "IF a\n  THEN x = 1\n"
+    with pytest.raises(RulesError, match="column 37: more than 32 brackets are open"):
+        language.parse(f"IF {'(' * 8000}a{')' * 8000} THEN x = 1")
+
+
+def test_more_words_than_a_text_may_have_are_refused() -> None:
+    with pytest.raises(RulesError, match="more than 4,000 words and signs"):
+        language.parse("INCLUDE " + "a, " * 5000)
