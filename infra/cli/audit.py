@@ -28,6 +28,7 @@ from infra.cli.filters import (
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from infra.settings import Settings
 
 app: Final = typer.Typer(no_args_is_help=True, help="The audit: the permanent record of every request.")
 
