@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
-import yaml
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -30,22 +29,21 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as NoJson
 
-from contracts.errors import UnderstudyError
 from contracts.pipeline import STAGES
 from contracts.request import DEFAULT_DEADLINE_MS
+from infra import config_file, setting_names
 from infra.caps import Budgets
+from infra.config_file import ConfigFile, SettingsError
 
 _ROOT = Path(__file__).resolve().parent.parent
+#: Unknown names that are told at once.
+_MOST: Final = 10
 #: Settings whose value is never shown, not even in an error; misspelt ones too.
 _SECRET: Final = re.compile(r"key|secret|password", re.IGNORECASE)
 
 
 #: Seconds without an acknowledgement after which another fallback takes over a message (rule 14).
 FALLBACK_ACK_WAIT_S: Final = 1.0
-
-
-class SettingsError(UnderstudyError):
-    """A setting that cannot be used; the text names it, its value and what is allowed."""
 
 
 class _Part(BaseModel):
@@ -285,10 +283,11 @@ class Settings(BaseSettings):
         # One value of a part leaves the others what they are by default.
         nested_model_default_partial_update=True,
         allow_inf_nan=False,
-        extra="ignore",
+        # Names are looked at before: pydantic-settings passes over variables that it does not know.
+        extra="forbid",
         frozen=True,
     )
-    config_file: ClassVar[Path | None] = None
+    of_file: ClassVar[ConfigFile] = ConfigFile()
 
     #: Broker to use, or several of one cluster with commas; none: the embedded one, found through
     #: ``<data_dir>/runtime.json``.
@@ -353,7 +352,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment before file."""
         del dotenv_settings, file_secret_settings
-        return (init_settings, env_settings, InitSettingsSource(settings_cls, _read(cls.config_file)))
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(cls.of_file.values)))
 
     def ack_wait_of(self, stage: str) -> float:
         """Seconds after which a stage's message goes to another worker; short where answers wait for it."""
@@ -369,17 +368,31 @@ def load(**overrides: Any) -> Settings:
     """Read the settings of this process.
 
     Raises:
-        SettingsError: naming the setting, its value and what is allowed.
+        SettingsError: naming the setting, its value and what is allowed; or a name that is no setting, with
+            the one that was probably meant.
     """
     config = Path(os.environ.get("UNDERSTUDY_CONFIG", "config.yaml"))
     found = config if config.is_file() else None
     if found is None and "UNDERSTUDY_CONFIG" in os.environ:
         raise SettingsError(f"UNDERSTUDY_CONFIG names {config}, which is not a file")
-    source = type("_Settings", (Settings,), {"config_file": found, "__module__": __name__})
+    said = config_file.read(found)
+    # First of all: pydantic-settings passes over variables that it does not know, and a cap that nobody
+    # applies is worse than none.
+    unknown = [
+        *(
+            f"{said.place(path) or said.path}: {text}"
+            for path, text in setting_names.unknown_fields(Settings, said.values)
+        ),
+        *setting_names.unknown_variables(Settings, os.environ),
+    ]
+    if unknown:
+        more = [f"and {len(unknown) - _MOST} more"] if len(unknown) > _MOST else []
+        raise SettingsError("; ".join([*unknown[:_MOST], *more]))
+    source = type("_Settings", (Settings,), {"of_file": said, "__module__": __name__})
     try:
         settings = source(**overrides)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors(include_url=False)]
+        lines = [_explain(item, said) for item in error.errors(include_url=False)]
         raise SettingsError("; ".join(lines)) from None
     except NoJson as error:
         # The value is not shown: it may hold keys.
@@ -392,39 +405,21 @@ def load(**overrides: Any) -> Settings:
     return settings
 
 
-def _read(config: Path | None) -> dict[str, Any]:
-    """What stands in the file.
-
-    Raises:
-        SettingsError: it cannot be read, or holds something else than names with values.
-    """
-    if config is None:
-        return {}
-    try:
-        found: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        # Without the lines around it: they may hold keys.
-        raise SettingsError(f"{config} is not YAML: {error.problem}{_place(error.problem_mark)}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{config} cannot be read: {error}") from None
-    if found is None:
-        return {}
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) for name in cast("dict[Any, Any]", found)
-    ):
-        raise SettingsError(f"{config} must hold settings by their names, as config.yaml.example does")
-    return cast("dict[str, Any]", found)
-
-
-def _place(mark: yaml.Mark | None) -> str:
-    return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-
-
-def _explain(item: Any) -> str:
-    path = [str(part) for part in item["loc"]]
-    plain = path[0] == "USE_LOCAL_MODEL"
-    name = path[0] if plain else "UNDERSTUDY_" + "__".join(part.upper() for part in path)
-    return f"setting {name} is {_shown(path[-1], item['input'])}: {item['msg']}"
+def _explain(item: Any, file: ConfigFile) -> str:
+    path = tuple(str(part) for part in item["loc"])
+    if path[0] in ("USE_LOCAL_MODEL", "UNDERSTUDY_USE_LOCAL_MODEL"):
+        path = ("use_local_model", *path[1:])
+    name = setting_names.variable(Settings, path)
+    said = item["msg"]
+    if item["type"] in ("model_type", "model_attributes_type") and item["input"] is None:
+        said = "holds nothing; write its settings below it, indented, or leave it out"
+    elif item["type"] == "extra_forbidden":
+        # Inside a variable that holds a whole part as JSON.
+        said = "there is no such setting; docs/settings.md lists all"
+    where = file.place(path)
+    # What a variable says counts before the file.
+    from_file = where and not any(each.upper().startswith(name) for each in os.environ)
+    return f"setting {name} is {_shown(path[-1], item['input'])}{f' ({where})' if from_file else ''}: {said}"
 
 
 def _shown(name: str, value: Any, levels: int = 4) -> str:

@@ -25,7 +25,9 @@ Read once when a process starts, from three places; the first that names a setti
 2. `config.yaml` in the working directory, or the file that `UNDERSTUDY_CONFIG` names;
 3. the default.
 
-A wrong value stops the start with the setting's name, its value and what is allowed.
+A wrong value stops the start with the setting's name, its value and what is allowed; a name that is no setting stops
+it too, with the one that was probably meant. In the file names are written as in the tables; the case of variables
+does not matter.
 [`config.yaml.example`](../config.yaml.example) is a file to start from. `understudy up` hands its settings to
 every process that it starts.
 """

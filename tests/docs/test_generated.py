@@ -7,7 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from infra import config_file
+from infra.config_file import SettingsError
 from infra.docgen.__main__ import PAGES, main, stale, write
+from infra.docgen.settings import every
 from infra.settings import Settings, load
 from tests.docs.pages import ROOT
 
@@ -55,6 +60,28 @@ def test_pages_do_not_depend_on_the_environment() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_example_configuration_is_the_defaults(tmp_path: Path, monkeypatch) -> None:
+def test_the_example_configuration_is_the_defaults(monkeypatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_CONFIG", str(ROOT / "config.yaml.example"))
     assert load().model_dump() == Settings.model_construct().model_dump()
+
+
+def test_the_example_configuration_has_every_setting_once() -> None:
+    shown = config_file.read(ROOT / "config.yaml.example").lines
+    hidden = {each.path for each in every() if isinstance(each.default, Path) and each.default.is_absolute()}
+    for setting in every():
+        assert (tuple(setting.path.split(".")) in shown) is (setting.path not in hidden), setting.path
+
+
+@pytest.mark.parametrize(
+    ("line", "slipped"),
+    [("budgets:", "budget:"), ("deadline_ms:", "deadlinems:"), ("  port: 4222", "  prot: 4222")],
+)
+def test_a_name_in_the_example_that_is_no_setting_would_be_noticed(
+    tmp_path: Path, monkeypatch, line, slipped
+) -> None:
+    text = (ROOT / "config.yaml.example").read_text(encoding="utf-8")
+    assert f"\n{line}" in text
+    (tmp_path / "config.yaml").write_text(text.replace(f"\n{line}", f"\n{slipped}"))
+    monkeypatch.setenv("UNDERSTUDY_CONFIG", str(tmp_path / "config.yaml"))
+    with pytest.raises(SettingsError, match=f"there is no setting .*{slipped.split(':')[0].strip()}"):
+        load()
