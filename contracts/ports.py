@@ -183,6 +183,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     rating: Rating = Rating.SFW
     tags: tuple[str, ...] = ()
     author: str | None = None
+    #: Only shows the format: stands in where nothing else of its kind may.
+    last_resort: bool = False
 
 
 class Samples(Protocol):

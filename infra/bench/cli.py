@@ -45,7 +45,7 @@ def _say(text: str) -> None:
 def _need_model() -> None:
     absent = [name for name in doctor.MODEL_MODULES if find_spec(name) is None]
     if absent:
-        _say(f"error: the local model needs {', '.join(absent)}: pip install 'understudy[local]'")
+        _say(f"error: the local model needs {', '.join(absent)}: pip install 'understudy-pipeline[local]'")
         raise typer.Exit(1)
 
 

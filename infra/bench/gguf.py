@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-INSTALL: Final = "pip install 'understudy[servers]'"
+INSTALL: Final = "pip install 'understudy-pipeline[servers]'"
 
 
 def missing() -> list[str]:

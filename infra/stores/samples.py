@@ -42,6 +42,7 @@ class Sidecar(BaseModel):
     tags: tuple[Label, ...] = Field(default=(), max_length=32)
     rating: Rating = Rating.SFW
     author: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    last_resort: bool = False
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +151,7 @@ def _read(path: Path) -> Sample:
         rating=sidecar.rating,
         tags=sidecar.tags,
         author=sidecar.author,
+        last_resort=sidecar.last_resort,
     )
 
 
@@ -167,7 +169,7 @@ def _sidecar(path: Path) -> Sidecar:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
-        said = "unknown field; known are tags, rating and author" if unknown else first["msg"]
+        said = "unknown field; known are tags, rating, author and last_resort" if unknown else first["msg"]
         raise SampleError(f"{path.name}: {where}: {said}") from None
     except ValueError as error:
         raise SampleError(f"{path.name}: is not TOML: {error}") from None

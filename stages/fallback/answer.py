@@ -40,10 +40,11 @@ def choose(
 ) -> Sample | None:
     """The golden sample for a request: by rating, then tags, then a choice that ``key`` decides.
 
-    Never one above ``max_rating``; of those allowed, the ones closest to it, of those, the ones that
-    share most tags.  Equal arguments give the same sample.
+    Never one above ``max_rating``, and one of last resort only where there is no other; of those, the
+    ones closest to it, of those, the ones that share most tags.  Equal arguments give the same sample.
     """
     allowed = [sample for sample in samples if sample.rating.rank <= max_rating.rank]
+    allowed = [sample for sample in allowed if not sample.last_resort] or allowed
     if not allowed:
         return None
     closest = max(sample.rating.rank for sample in allowed)

@@ -88,7 +88,7 @@ def test_what_is_not_installed_is_said(tiny, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(gguf, "missing", lambda: ["llama_cpp"])
     told: list[str] = []
     figures = bench.measure("tiny", tiny, tmp_path, PLAN, told.append)
-    why = "is not installed (llama_cpp): pip install 'understudy[servers]'"
+    why = "is not installed (llama_cpp): pip install 'understudy-pipeline[servers]'"
     assert figures["tokens_per_s"]["llama_cpp"] == why
     assert f"tiny: llama_cpp {why}" in told
     assert "llama_cpp" not in figures["ratios"]

@@ -12,6 +12,7 @@ from contracts.content.registry import MODELS
 from contracts.node import Rating
 from infra.stores import samples
 from infra.stores.samples import SampleError
+from stages.fallback.answer import choose
 
 SHIPPED = Path(__file__).parents[2] / "golden_samples"
 LEVEL = {"scene_name": "Test", "entities": [{"id": "p", "type": "player", "x": 1, "y": 2}]}
@@ -32,7 +33,7 @@ def write(folder, name, content):
 def test_the_shipped_samples_cover_every_kind():
     store = samples.load(SHIPPED)
     found = {kind: len(store.of_kind(kind)) for kind in MODELS}
-    assert found["layout"] >= 3
+    assert len(levels()) >= 4
     assert min(found.values()) >= 2
 
 
@@ -55,6 +56,77 @@ def test_the_shipped_samples_are_all_in_order():
 )
 def test_the_first_three_are_unchanged_to_the_byte(name, digest):
     assert fingerprint.digest_text((SHIPPED / name).read_text(encoding="utf-8")) == digest
+
+
+def test_the_first_three_show_the_format_and_stand_in_for_nobody():
+    layouts = samples.load(SHIPPED).of_kind("layout")
+    shown = {sample.name for sample in layouts if sample.last_resort}
+    assert shown == {
+        f"sample_{each}.json" for each in ("simple_geometry", "asset_intensive", "complex_structure")
+    }
+    for number in range(100):
+        for tags in ((), ("blocks",), ("forest", "coin"), ("layers", "sky")):
+            found = choose(layouts, max_rating=Rating.SFW, tags=tags, key=str(number))
+            assert found is not None
+            assert not found.last_resort
+    only = tuple(sample for sample in layouts if sample.last_resort)
+    assert choose(only, max_rating=Rating.SFW, tags=(), key="1") in only
+
+
+#: What a player can do, pixels: somebody who stands has 30 below; a jump's height and width; an arm's length.
+STANDS, HIGH, WIDE, REACH = 30, 120, 130, 90
+
+
+def levels():
+    return [sample for sample in samples.load(SHIPPED).of_kind("layout") if not sample.last_resort]
+
+
+def entities(content):
+    return [
+        *content.get("entities", ()),
+        *(each for layer in content.get("layers", ()) for each in layer["entities"]),
+    ]
+
+
+def stands_on(entity, platforms):
+    """The platform below a place, if it is near enough."""
+    for each in platforms:
+        if each["x"] <= entity["x"] <= each["x"] + each["width"] and 0 <= each["y"] - entity["y"] <= REACH:
+            return each["id"]
+    return None
+
+
+def reached(platforms, first):
+    """Platforms that somebody gets to by walking, jumping and falling."""
+    found, new = {first}, [first]
+    by_id = {each["id"]: each for each in platforms}
+    while new:
+        here = by_id[new.pop()]
+        for there in platforms:
+            gap = max(there["x"] - here["x"] - here["width"], here["x"] - there["x"] - there["width"], 0)
+            if there["id"] not in found and gap <= WIDE and here["y"] - there["y"] <= HIGH:
+                found.add(there["id"])
+                new.append(there["id"])
+    return found
+
+
+@pytest.mark.parametrize("sample", levels(), ids=lambda sample: sample.name)
+def test_a_shipped_level_can_be_played_to_its_end(sample):
+    every = entities(sample.content)
+    platforms = [each for each in every if each["type"] == "platform"]
+    (player,) = [each for each in every if each["type"] == "player"]
+    (goal,) = [each for each in every if each["type"] == "goal"]
+    start = stands_on(player, platforms)
+    assert next(each["y"] for each in platforms if each["id"] == start) - player["y"] == STANDS
+    ways = reached(platforms, start)
+    assert ways == {each["id"] for each in platforms}
+    for each in every:
+        if each["type"] in ("collectible", "goal"):
+            assert stands_on(each, platforms) in ways, each["id"]
+    for hurt in (each for each in every if each["type"] == "hazard"):
+        assert not hurt["x"] <= player["x"] <= hurt["x"] + hurt["width"], hurt["id"]
+    assert goal["leads_to"]
+    assert "uuid" not in json.dumps(sample.content)
 
 
 def test_a_new_file_needs_no_code(folder):
@@ -125,7 +197,7 @@ def test_no_sample_at_all_is_told(tmp_path, exists):
         (
             "sample_simple_geometry.toml",
             b"mood = 'x'",
-            "mood: unknown field; known are tags, rating and author",
+            "mood: unknown field; known are tags, rating, author and last_resort",
         ),
         ("sample_simple_geometry.toml", b"rating = 'PG'", "sample_simple_geometry.toml: rating: "),
         ("sample_simple_geometry.toml", b"tags = 'x'", "sample_simple_geometry.toml: tags: "),
