@@ -6,12 +6,11 @@ Context-build, the fallback and whoever waits for a result have to agree on it: 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
 
-from contracts import layers
+from contracts import layers, wording
 from contracts.ports import Overrides, Templates
 from contracts.request import GenerationRequest
 
@@ -61,7 +60,4 @@ def expand(asked: GenerationRequest, *, templates: Templates, overrides: Overrid
 
 def unknown_template(named: str, templates: Templates) -> str:
     """The sentence for an id that no template has: with the nearest one, or with all."""
-    known = templates.ids()
-    close = get_close_matches(named[:80], known, n=1, cutoff=0.5)
-    said = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
-    return f"there is no template {named!r}; {said}"
+    return wording.unknown("template", named, templates.ids())

@@ -27,10 +27,10 @@ COMMON: Final[Mapping[str, Any]] = {
 }
 #: The same by content kind.
 OF_KIND: Final[Mapping[str, Mapping[str, Any]]] = {"transition": {"purpose": "gap_fill"}}
-#: Fields that make a node a designer's own: with one of them it must be complete.
+#: Fields that make a node a designer's own: with one of them, a warning says what was assumed.
 OWN: Final = ("id", "generation_type", "purpose", "strategy", "seed_source", "template_id", "version")
-#: What a request's node is that has none of those, and only adds to the request.
-ADDITION: Final[Mapping[str, Any]] = {"purpose": "original", "strategy": "always"}
+#: What a node is that does not say it.
+ASSUMED: Final[Mapping[str, Any]] = {"purpose": "original", "strategy": "always"}
 #: Levels that are laid field by field; a node has two, and what is deeper is no node's.
 _DEEPEST: Final = 4
 
@@ -59,20 +59,21 @@ def merge(layers: Mapping[str, Mapping[str, Any]]) -> Merged:
     owners: dict[str, Any] = {}
     for layer in ORDER:
         _lay(layers.get(layer, {}), values, owners, layer)
+    usual = layers.get(DEFAULTS, {})
+    for name in ASSUMED.keys() & usual.keys():
+        # A node cannot be without them: what is taken back is what is usual again.
+        if values[name] is None:
+            values[name], owners[name] = usual[name], DEFAULTS
     return Merged(values=values, set_by=dict(_flat(owners, ())))
 
 
-def defaults(kind: str | None, *, addition: bool = False) -> dict[str, Any]:
+def defaults(kind: str | None) -> dict[str, Any]:
     """The lowest layer.
 
     Args:
         kind: the node's content kind, where it is known.
-        addition: the node only adds to a request, as :data:`OWN` tells.
     """
-    made = dict(COMMON)
-    if addition:
-        made |= ADDITION
-    return made | OF_KIND.get(kind or "", {})
+    return {**COMMON, **ASSUMED, **OF_KIND.get(kind or "", {})}
 
 
 def template_layer(template: Mapping[str, Any]) -> dict[str, Any]:

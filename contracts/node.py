@@ -23,15 +23,14 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+#: What a name, a label or a mood is made of: no control characters (C0, DEL, C1), no line separators, no
+#: marks that turn the direction of writing.  Databases refuse some of them, and terminals obey others.
+PLAIN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$"
 #: A thing by its name, or a node's tag such as ``phone_ring``.
-Element = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]+$")
-]
+Element = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=PLAIN)]
 ContentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 #: A mood or a purpose: one word or a few.
-Words = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")
-]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=PLAIN)]
 
 
 class Rating(StrEnum):

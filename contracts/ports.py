@@ -206,6 +206,10 @@ class Worlds(Protocol):
         """The world of that name, ``None`` where it has no schema; without a name the default one."""
         ...
 
+    def names(self) -> tuple[str, ...]:
+        """The worlds that there are."""
+        ...
+
 
 class TooExplicit(msgspec.Struct, frozen=True, kw_only=True):
     """A text that needs a higher rating than its content may have; what it says is not repeated."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Final
 
 import msgspec
 from pydantic import (
@@ -16,17 +16,18 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic.alias_generators import to_camel, to_snake
-from pydantic_core import from_json
+from pydantic.alias_generators import to_camel
 
-from contracts import bounds, fingerprint, layers, rating, sides, validation
-from contracts.node import Constraints, ContentId, Fallback, FallbackMode, Node, Rating
+from contracts import bounds, fingerprint, layers, rating, sides, unreadable, validation
+from contracts.node import PLAIN, Constraints, ContentId, Fallback, FallbackMode, Node, Rating
 from contracts.ports import Worlds
 from contracts.printable import printable
 from contracts.prompts import PromptConfig
 from contracts.result import RatingInfo
 from contracts.sides import Side
 from contracts.social import Social
+from contracts.spelling import dotted
+from contracts.twice import given_twice
 
 #: Largest request body, bytes.
 MAX_BODY: Final = 256 * 1024
@@ -41,12 +42,13 @@ MAX_DEPTH: Final = 32
 #: A request's deadline when neither it nor its node names one.
 DEFAULT_DEADLINE_MS: Final = 60_000
 
-#: Errors of a node that a refusal names.
-MOST_ERRORS: Final = 3
-#: Characters of a refused field's path that are told.
-_MOST_PATH: Final = 200
+#: Faults that a refusal names.
+MOST_ERRORS: Final = 10
+#: Longest text of a refusal, characters.
+MAX_REFUSAL: Final = 4000
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+#: What requests are told apart by, and found again in the audit.
+Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=PLAIN)]
 
 
 def _whole(value: Any) -> Any:
@@ -55,7 +57,7 @@ def _whole(value: Any) -> Any:
 
 #: An integer; some languages write 12 as 12.0.
 Whole = Annotated[int, BeforeValidator(_whole)]
-Choice = Annotated[str, StringConstraints(min_length=1, max_length=80)]
+Choice = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=PLAIN)]
 
 
 class RequestError(ValueError):
@@ -63,14 +65,14 @@ class RequestError(ValueError):
 
     Args:
         path: the field at fault, dotted; empty for the body as a whole.
-        message: what is wrong and what to do.
+        message: what is wrong and what to do; with what is wrong elsewhere behind it, divided by ``|``.
     """
 
     def __init__(self, path: str, message: str) -> None:
+        said = f"{path}: {message}" if path else message
         # Names and values of strangers: a terminal would obey what is in them.
-        path, message = printable(path, most=_MOST_PATH), printable(message, keep="\n")
-        super().__init__(f"{path}: {message}" if path else message)
-        self.path = path
+        super().__init__(printable(said, most=MAX_REFUSAL, keep="\n"))
+        self.path = dotted([path])
 
 
 class SamplingParams(BaseModel):
@@ -218,20 +220,18 @@ def read(body: bytes, kind: str) -> GenerationRequest:
     """
     if len(body) > MAX_BODY:
         raise RequestError("", f"the body has {len(body)} bytes; at most {MAX_BODY} are accepted")
+    twice = given_twice(body)
+    if twice:
+        raise refusal([(dotted(map(str, place)), "given twice; keep one of them") for place in twice])
     beyond = bounds.fault(body)
     if beyond is not None:
         raise RequestError(*beyond)
     try:
         request = GenerationRequest.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["loc"][:1] == ("node",):
-            refuse(validation.validate(from_json(body)["node"], facts=validation.Facts(kind=kind)))
-        path = ".".join(str(part) for part in first["loc"])
-        other = _other_spelling(from_json(body), first["loc"]) if first["type"] == "extra_forbidden" else None
-        if other is not None:
-            raise RequestError(path, f"is the same field as {other}; keep one of them") from None
-        raise RequestError(path, _fix(first["type"], first["msg"])) from None
+        raise refusal(
+            unreadable.faults(body, error, GenerationRequest, kind=kind, most=MOST_ERRORS)
+        ) from None
     if kind == "custom" and request.schema_ is None:
         raise RequestError("schema", "is required for kind custom: give the JSON Schema of the answer")
     if kind != "custom" and request.schema_ is not None:
@@ -243,11 +243,18 @@ def read(body: bytes, kind: str) -> GenerationRequest:
     return request
 
 
-def _in_the_node(finding: validation.Finding) -> str:
-    return f"node.{finding.path}" if finding.path else "node"
+def refusal(faults: Iterable[tuple[str, str]]) -> RequestError:
+    """One error for some faults, each with its field and its text; the first :data:`MOST_ERRORS` are told."""
+    (path, message), *others = faults
+    told = [f"{where}: {text}" if where else text for where, text in others[: MOST_ERRORS - 1]]
+    if len(others) >= MOST_ERRORS:
+        told.append(f"and {len(others) - MOST_ERRORS + 1} more")
+    return RequestError(path, " | ".join([message, *told]))
 
 
-def refuse(report: validation.Report, *, place: Callable[[validation.Finding], str] = _in_the_node) -> None:
+def refuse(
+    report: validation.Report, *, place: Callable[[validation.Finding], str] = unreadable.in_the_node
+) -> None:
     """Refuse a request for the errors of its node; without one, do nothing.
 
     Args:
@@ -257,48 +264,13 @@ def refuse(report: validation.Report, *, place: Callable[[validation.Finding], s
     Raises:
         RequestError: naming the first errors, each with its code, path and fix.
     """
-    if report.ok:
-        return
-    first, *others = report.errors
-    told = [str(each) for each in others[: MOST_ERRORS - 1]]
-    if len(others) >= MOST_ERRORS:
-        told.append(f"and {len(others) - MOST_ERRORS + 1} more")
-    message = f"{first.code} {first.message}; {first.suggestion}"
-    raise RequestError(place(first), "".join([message, *(f" | {each}" for each in told)]))
+    if not report.ok:
+        raise refusal([(place(each), unreadable.told(each)) for each in report.errors])
 
 
 def _said(model: BaseModel) -> dict[str, Any]:
     """What stands in a part of the request, without the defaults."""
     return model.model_dump(mode="json", by_alias=False, exclude_unset=True, exclude_none=True)
-
-
-def _fix(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "unknown field; leave it out or correct its spelling"
-    said = message.removeprefix("Value error, ").replace(" after validation", "")
-    return said.replace("Tuple should", "List should")
-
-
-def _other_spelling(body: Any, place: tuple[int | str, ...]) -> str | None:
-    """The name under which the field at a place is given a second time, if it is."""
-    *holders, name = place
-    holder = body
-    for part in holders:
-        if not isinstance(holder, dict):
-            return None
-        holder = cast("dict[Any, Any]", holder).get(part)
-    if not isinstance(holder, dict):
-        return None
-    fields = cast("dict[str, Any]", holder)
-    return next((each for each in fields if each != name and _plain(each) == _plain(str(name))), None)
-
-
-def _plain(name: str) -> str:
-    """The field that a name means, in snake_case; a name in neither spelling means itself."""
-    said = to_snake(name)
-    if name not in {said, to_camel(said)}:
-        return name
-    return "family" if said == "family_id" else said
 
 
 def _deeper_than(value: Any, levels: int) -> bool:

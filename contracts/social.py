@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import msgspec
 from pydantic import Field, StrictBool, StrictFloat, StringConstraints, field_validator, model_validator
 
-from contracts.node import FILM_RATINGS, Element, Part, Rating, SaidRating, Words, canonical_rating
+from contracts.node import FILM_RATINGS, PLAIN, Element, Part, Rating, SaidRating, Words, canonical_rating
 
 #: What a relationship is measured by.
 VALUES: Final = ("affinity", "trust", "chemistry", "tension")
@@ -21,7 +21,7 @@ ValueName = Literal["affinity", "trust", "chemistry", "tension"]
 #: One of them, -100 to 100; 0 where nothing is known.
 Value = Annotated[StrictFloat, Field(ge=-100, le=100)]
 Sentence = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=PLAIN)
 ]
 
 

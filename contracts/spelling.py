@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any, Final, cast, get_args
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
 from pydantic.alias_generators import to_camel
 
-from contracts.quoting import well_formed
+from contracts.printable import printable
 
 #: Where a value stands: names of fields, and places in lists.
 Path = tuple[str | int, ...]
@@ -44,19 +44,25 @@ class Spelled(msgspec.Struct, frozen=True, kw_only=True):
 
 def dotted(names: Iterable[str]) -> str:
     """A path as one text that can be printed and sent, :data:`LONGEST` characters at most."""
-    return well_formed(".".join(names))[:LONGEST]
+    return printable(".".join(names), most=LONGEST)
 
 
-def spelled(value: Any, model: type[BaseModel]) -> Spelled:
+def spelled(value: Any, model: type[BaseModel], *, camel: bool = True) -> Spelled:
     """Read the names of a model's fields, at every level that the model knows.
 
     Nothing is checked: an unknown name stays as it is, and so does a value of the wrong type.
+
+    Args:
+        value: any JSON value.
+        model: what it should be.
+        camel: how its author spells, where the names do not tell.
     """
     names: dict[Path, str] = {}
     twice: list[Path] = []
     read = _read(value, model, (), names, twice)
     written = [name for path, name in names.items() if path[-1] != name or "_" in name]
-    camel = not written or any(name != name.lower() for name in written)
+    if written:
+        camel = any(name != name.lower() for name in written)
     return Spelled(value=read, names=names, twice=tuple(twice), camel=camel)
 
 
@@ -80,7 +86,10 @@ def _fields(model: type[BaseModel]) -> dict[Any, tuple[str, type[BaseModel] | No
     """Every spelling of a field, its name, and the model below it."""
     found: dict[Any, tuple[str, type[BaseModel] | None]] = {}
     for name, field in model.model_fields.items():
-        found[name] = found[field.alias or name] = (name, part_of(model, name))
+        spellings = [name, field.alias or name]
+        if isinstance(field.validation_alias, AliasChoices):
+            spellings += [str(each) for each in field.validation_alias.choices]
+        found |= dict.fromkeys(spellings, (name, part_of(model, name)))
     return found
 
 

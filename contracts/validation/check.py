@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from contracts.layers import DEFAULTS
 from contracts.node import Node, Rating
 from contracts.spelling import Path
 
@@ -66,6 +67,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The content kind that the request's subject names.
     kind: str | None = None
+    #: Whether its author writes camelCase, where the node's own names do not tell.
+    camel: bool = True
     #: ``mood_from`` and ``mood_to`` of the scenes beside the content, for where no layer names them.
     moods: Mapping[str, str] = {}
     #: Ids of the default contents that exist.
@@ -100,7 +103,14 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     set_by: Mapping[str, str]
     #: A template's name is given, and what it says is not known.
     below_unknown: bool
+    #: Its designer named something of it (:data:`contracts.layers.OWN`); otherwise it only adds to a request.
+    own: bool
     facts: Facts
+
+    def assumed(self, name: str) -> bool:
+        """Whether no layer says it, so that a node of its designer's own gets what is usual."""
+        said = self.set_by.get(name) not in (None, DEFAULTS) or self.below_unknown or self.spoilt(name)
+        return self.own and not said
 
     def spoilt(self, *path: str | int) -> bool:
         """Whether a value was given there, or around it, that a node cannot have."""

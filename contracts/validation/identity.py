@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
-from contracts.layers import TEMPLATE
+from contracts.layers import OF_KIND, TEMPLATE
 from contracts.node import PURPOSES, GenerationType, SeedSource, Strategy
 from contracts.validation.check import Check, Facts, Found, Reading, Severity, example, transition
 
@@ -28,12 +28,29 @@ FITTING: Final = {
 }
 
 
-def _missing(name: str, suggestion: str) -> Callable[[Reading], Iterable[Found]]:
-    def find(reading: Reading) -> Iterable[Found]:
-        if getattr(reading.node, name) is None and not reading.spoilt(name) and not reading.below_unknown:
-            yield Found((name,), f"the {name.replace('_', ' ')} is missing", suggestion)
+def _no_type(reading: Reading) -> Iterable[Found]:
+    name = "generation_type"
+    if reading.node.generation_type is None and not reading.spoilt(name) and not reading.below_unknown:
+        yield Found((name,), "the generation type is missing", f"use one of {', '.join(GenerationType)}")
 
-    return find
+
+def _no_purpose(reading: Reading) -> Iterable[Found]:
+    usual = OF_KIND.get(reading.node.generation_type or "", {})
+    if reading.assumed("purpose") and "purpose" not in usual:
+        yield Found(
+            ("purpose",),
+            f"no purpose is named, so {reading.node.purpose!r} is assumed",
+            f"name one of {', '.join(PURPOSES)}",
+        )
+
+
+def _no_strategy(reading: Reading) -> Iterable[Found]:
+    if reading.assumed("strategy"):
+        yield Found(
+            ("strategy",),
+            f"no strategy is named, so {str(reading.node.strategy)!r} is assumed: nothing is kept or shared",
+            f"name one of {', '.join(Strategy)}",
+        )
 
 
 def _kind(reading: Reading) -> Iterable[Found]:
@@ -129,7 +146,7 @@ CHECKS: Final = (
         severity=Severity.ERROR,
         title="type missing",
         why="Without a type nothing knows which document to generate.",
-        find=_missing("generation_type", f"use one of {', '.join(GenerationType)}"),
+        find=_no_type,
         failing=example("generationType"),
         passing=example(generationType="scene"),
     ),
@@ -145,10 +162,10 @@ CHECKS: Final = (
     ),
     Check(
         code="PUR001",
-        severity=Severity.ERROR,
+        severity=Severity.WARNING,
         title="purpose missing",
-        why="The purpose is part of the cache key. Transitions have one by default: `gap_fill`.",
-        find=_missing("purpose", f"known are {', '.join(PURPOSES)}"),
+        why="The purpose is part of the cache key. Without one it is `original`, for transitions `gap_fill`.",
+        find=_no_purpose,
         failing=example("purpose"),
         passing=transition("purpose"),
     ),
@@ -163,10 +180,10 @@ CHECKS: Final = (
     ),
     Check(
         code="STR001",
-        severity=Severity.ERROR,
+        severity=Severity.WARNING,
         title="strategy missing",
-        why="Who shares a generation decides what it costs; nobody should get the dearest one by accident.",
-        find=_missing("strategy", f"use one of {', '.join(Strategy)}"),
+        why="Who shares a generation decides what it costs. Without one it is `always`, the dearest.",
+        find=_no_strategy,
         failing=example("strategy"),
         passing=example(strategy="once", seedSource="fixed"),
     ),

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from enum import StrEnum
-from reprlib import Repr
 from typing import Any, Final, cast
 
 from pydantic import BaseModel, ValidationError
 
-from contracts import layers
+from contracts import layers, wording
 from contracts.node import FILM_RATINGS, Node, Rating
 from contracts.spelling import Path, Spelled, part_of, spelled, types_in
 from contracts.validation.check import Facts, Fault, Reading
 
-_TYPES: Final = {
-    "bool_type": "true or false",
-    "finite_number": "a finite number",
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-    "string_type": "a text",
-    "string_unicode": "a text in Unicode",
-    "tuple_type": "a list",
-}
 #: Faults of values that are told of one node.
 MOST_FAULTS: Final = 100
-_shown: Final = Repr()
-_shown.maxstring = _shown.maxother = 60
-_shown.maxlong = 30
+#: No list of a node takes nearly as many entries.
+_LONGEST_LIST: Final = 1000
 
 
 def read(
@@ -53,7 +39,7 @@ def read(
     Returns:
         the node with the faults of its values, and how its author spelled it.
     """
-    own = spelled(node, Node)
+    own = spelled(node, Node, camel=facts.camel)
     whole: Any = own.value
     fields = cast("dict[str, Any]", whole) if isinstance(whole, dict) else dict[str, Any]()
     said: dict[str, Mapping[str, Any]] = {
@@ -64,13 +50,13 @@ def read(
     }
     kinds = [layer["generation_type"] for layer in said.values() if "generation_type" in layer]
     kind = kinds[-1] if kinds and isinstance(kinds[-1], str) else facts.kind
-    addition = facts.kind is not None and not any(
+    own_node = facts.kind is None or any(
         layer.get(name) is not None for layer in said.values() for name in layers.OWN
     )
     if facts.kind is not None and not kinds:
         said[layers.REQUEST] = {**said[layers.REQUEST], "generation_type": facts.kind}
     said[layers.REQUEST] = _between(said, facts.moods)
-    merged = layers.merge({layers.DEFAULTS: layers.defaults(kind, addition=addition), **said})
+    merged = layers.merge({layers.DEFAULTS: layers.defaults(kind), **said})
     made, faults = _made(merged.values, own)
     if fields is not whole:
         faults = [_no_object(node)]
@@ -82,6 +68,7 @@ def read(
             faults=tuple(faults),
             set_by=merged.set_by,
             below_unknown=below_unknown,
+            own=own_node,
             facts=facts,
         ),
         own,
@@ -133,11 +120,18 @@ def _known(
         if name not in fields:
             # Looking for what was meant takes time; a heap of junk must not take much of it.
             if len(faults) < MOST_FAULTS:
-                faults.append(_unknown(path, tuple(own.spell(known) for known in fields)))
+                faults.append(_unknown(path, model, own))
             continue
         inside = part_of(model, name)
         if isinstance(value, dict) and inside is not None:
             left[name] = _known(cast("dict[str, Any]", value), inside, path, faults, own)
+        elif isinstance(value, list) and len(cast("list[Any]", value)) > _LONGEST_LIST:
+            # Looked at no further: each entry may be a fault of its own.
+            entries = len(cast("list[Any]", value))
+            said = f"{wording.shown(value)} cannot stand here: the list has {entries} entries"
+            faults.append(
+                Fault(kind="bounds", path=path, message=said, suggestion="change it so that it fits")
+            )
         else:
             left[name] = list(cast("list[Any]", value)) if isinstance(value, list) else value
     return left
@@ -160,45 +154,45 @@ def _fault(kind: str, said: str, path: Path, value: Any) -> Fault:
         return Fault(
             kind="type",
             path=path,
-            message=f"{_show(value)} is not a text",
+            message=f"{wording.shown(value)} is not a text",
             suggestion=f"write one of {', '.join(_words(path))}",
         )
-    if kind in _TYPES:
-        wanted = _TYPES[kind]
+    if kind in wording.TYPES:
+        wanted = wording.TYPES[kind]
         return Fault(
             kind="type",
             path=path,
-            message=f"{_show(value)} is not {wanted}",
+            message=f"{wording.shown(value)} is not {wanted}",
             suggestion=f"write {wanted}",
         )
     return Fault(
         kind="bounds",
         path=path,
-        message=f"{_show(value)} cannot stand here: {said}",
+        message=f"{wording.shown(value)} cannot stand here: {said}",
         suggestion="change it so that it fits",
     )
 
 
-def _unknown(path: Path, known: tuple[str, ...]) -> Fault:
+def _unknown(path: Path, model: type[BaseModel], own: Spelled) -> Fault:
     name = str(path[-1])
-    close = get_close_matches(name[:80].lower(), known, n=1)
+    near = wording.meant(name, model)
+    known = ", ".join(own.spell(field) for field in model.model_fields)
     return Fault(
         kind="field",
         path=path,
-        message=f"there is no field {_show(name)}",
-        suggestion=f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(known)}",
+        message=f"there is no field {wording.shown(name)}",
+        suggestion=f"did you mean {'.'.join(own.spell(str(part)) for part in near)!r}?"
+        if near
+        else f"known here are {known}",
     )
 
 
 def _word(path: Path, value: str) -> Fault:
-    words = _words(path)
-    close = get_close_matches(value[:80].lower(), [word.lower() for word in words], n=1)
-    meant = next((str(word) for word in words if close and word.lower() == close[0]), None)
     return Fault(
         kind="word",
         path=path,
-        message=f"{_show(value)} is unknown",
-        suggestion=f"{f'did you mean {meant!r}? Known are' if meant else 'use one of'} {', '.join(words)}",
+        message=f"{wording.shown(value)} is unknown",
+        suggestion=wording.word(value, _words(path)),
     )
 
 
@@ -215,7 +209,7 @@ def _no_object(value: Any) -> Fault:
     return Fault(
         kind="object",
         path=(),
-        message=f"{_show(value)} is not a node",
+        message=f"{wording.shown(value)} is not a node",
         suggestion="write an object with the node's fields",
     )
 
@@ -229,11 +223,3 @@ def _words(path: Path) -> tuple[str, ...]:
         each for each in types_in(model.model_fields[str(path[-1])].annotation) if issubclass(each, StrEnum)
     )
     return (*enum, *FILM_RATINGS) if enum is Rating else tuple(enum)
-
-
-def _show(value: Any) -> str:
-    try:
-        return _shown.repr(value)
-    except ValueError:
-        # Python refuses to write integers of thousands of digits.
-        return "a huge number"

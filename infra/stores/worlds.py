@@ -30,6 +30,10 @@ class WorldStore:
         """The world of that name, or the default one for no name; ``None`` where it has no schema."""
         return self._worlds.get(DEFAULT if name is None else name)
 
+    def names(self) -> tuple[str, ...]:
+        """The worlds that there are, in the order of their files."""
+        return tuple(self._worlds)
+
 
 def load(folder: Path) -> WorldStore:
     """Read and check every world.

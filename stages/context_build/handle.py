@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from contracts import directed, fingerprint, request, sides
+from contracts import directed, fingerprint, request, sides, wording
 from contracts import events as ev
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
@@ -59,7 +59,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
     try:
         asked = request.read(event.body, received.kind)
         check_id(asked, received.request_id)
-        noted = await _require_usable(asked, contents, samples)
+        noted = await _require_usable(asked, contents, samples, worlds)
         laid = lay(asked, event.body, received.kind, samples=samples, templates=templates, worlds=worlds)
         node = laid.node if laid else Node()
         setting = social.build(asked, node.constraints or Constraints(), worlds)
@@ -86,7 +86,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         # 52 bits: every JSON reader takes them for what they are.
         input_seed=int(input_hash[:13], 16),
     )
-    warnings = (*noted, *setting.warnings, *instruction.warnings, *shared.warnings)
+    warnings = (*noted, *instruction.warnings, *shared.warnings)
     trail = ev.Trail(warnings=(*(laid.warnings if laid else ()), *warnings))
     refused = _refused(laid, setting)
     if refused is not None:
@@ -145,7 +145,7 @@ def _refused(laid: Laid | None, setting: social.Setting) -> tuple[ErrorCode, str
 
 
 async def _require_usable(
-    asked: request.GenerationRequest, contents: Contents, samples: Samples
+    asked: request.GenerationRequest, contents: Contents, samples: Samples, worlds: Worlds
 ) -> tuple[str, ...]:
     """Refuse what only the outside can tell; the warnings about what is accepted.
 
@@ -158,6 +158,8 @@ async def _require_usable(
         if verdict.refusal is not None:
             raise request.RequestError("schema", verdict.refusal)
         warnings = verdict.warnings
+    if asked.world is not None and worlds.world(asked.world) is None:
+        raise request.RequestError("world", wording.unknown("world", asked.world, worlds.names()))
     fallback = asked.fallback
     if fallback is None or fallback.default_content_id is None:
         return warnings

@@ -24,8 +24,6 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     constraints: Constraints
     #: What the writer is told below the wish, one line each.
     told: tuple[str, ...] = ()
-    #: What the result says about it.
-    warnings: tuple[str, ...] = ()
     #: Why no content can be what all of them want; ``None`` where some can.
     contradiction: str | None = None
 
@@ -70,7 +68,6 @@ def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) ->
         standing=stands,
         constraints=_avoiding(constraints, whose.values()),
         told=tuple(told),
-        warnings=() if named else (_unknown(asked.world),),
         contradiction=next(
             (
                 f"{wanted!r} is required, and {who} avoids {avoided!r}; require something else"
@@ -98,7 +95,3 @@ def _avoiding(constraints: Constraints, more: Iterable[tuple[str, ...]]) -> Cons
     if not added:
         return constraints
     return constraints.model_copy(update={"avoid_elements": (*constraints.avoid_elements, *added.values())})
-
-
-def _unknown(world: str | None) -> str:
-    return f"world: {world or 'default'!r} has no schema, so its rating is 'sfw' at most; docs/social.md"

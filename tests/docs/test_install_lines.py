@@ -44,7 +44,7 @@ def _faults(what: str) -> list[str]:
     faults: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         option = word.startswith("-") or before in ("-r", "-c")
-        if option or word.startswith((".", "[")):
+        if option or word.startswith((".", "[", "{")):
             continue
         match = _REQUIREMENT.match(word)
         if match is None:

@@ -89,10 +89,17 @@ def test_a_templates_name_is_no_nodes_name() -> None:
     assert layers.template_layer({"version": 2}) == {"version": 2}
 
 
-def test_only_transitions_have_a_purpose_by_default() -> None:
-    purposes = {kind: layers.defaults(kind).get("purpose") for kind in KINDS}
-    assert {kind for kind, purpose in purposes.items() if purpose} == {"transition"}
-    assert "strategy" not in layers.defaults(None)
+def test_every_kind_has_a_purpose_and_a_strategy_by_default() -> None:
+    purposes = {kind: layers.defaults(kind)["purpose"] for kind in KINDS}
+    assert purposes == dict.fromkeys(KINDS, "original") | {"transition": "gap_fill"}
+    assert {layers.defaults(kind)["strategy"] for kind in (None, *KINDS)} == {"always"}
+
+
+def test_a_purpose_that_is_taken_back_is_the_usual_one_again() -> None:
+    merged = merge(
+        {"defaults": layers.defaults("plot"), "template": {"purpose": "variation"}, "node": {"purpose": None}}
+    )
+    assert (merged.values["purpose"], merged.set_by["purpose"]) == ("original", "defaults")
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(ORDER, _FIELDS)))
@@ -135,8 +142,10 @@ def test_paths_are_spelled_as_their_author_does(node: Any, said: str) -> None:
 
 
 def test_a_path_can_always_be_printed() -> None:
-    path = spelled({"\ud800" * 500: 1}, Node).path(("\ud800" * 500,))
-    assert len(path.encode()) == 200
+    for bad in ("\ud800", "\x9b", "\u202e", "\n"):
+        path = spelled({bad * 500: 1}, Node).path((bad * 500,))
+        assert len(path) == 200
+        assert path.isprintable()
 
 
 def test_what_a_node_can_generate_is_what_there_are_kinds_for() -> None:

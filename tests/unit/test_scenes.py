@@ -121,7 +121,7 @@ def test_a_scene_takes_over_what_holds_for_the_plot() -> None:
     found = shared(
         tags=["heist"],
         workspace="w",
-        world="noir",
+        world="academy",
         params={"topP": 0.5},
         playerContext={"playerId": "ann"},
         node={"constraints": {"rating": "PG-13", "avoidElements": ["gun"], "requiredElements": ["key"]}},
@@ -131,7 +131,7 @@ def test_a_scene_takes_over_what_holds_for_the_plot() -> None:
     assert found == {
         "tags": ["heist"],
         "workspace": "w",
-        "world": "noir",
+        "world": "academy",
         "params": {"top_p": 0.5},
         "player_context": {"player_id": "ann"},
         "node": {"constraints": {"rating": "romantic", "avoid_elements": ["gun"]}},

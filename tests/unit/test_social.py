@@ -58,7 +58,6 @@ def test_a_rating_of_either_scale_is_asked_for_and_told_in_the_canonical_one(wri
         ({"social": {"maxRating": "PG-13"}}, Rating.ROMANTIC, "the user"),
         ({"world": "academy", "social": {"max_rating": "R"}}, Rating.SFW, "world 'academy'"),
         ({"world": "academy", "social": {"max_rating": "G"}}, Rating.SFW, "world 'academy' and the user"),
-        ({"world": "atlantis"}, Rating.SFW, "world 'atlantis'"),
     ],
 )
 def test_a_rating_above_the_worlds_or_the_users_is_lowered_and_told(fields, held, by) -> None:
@@ -75,10 +74,18 @@ def test_a_rating_within_the_limits_stays_and_no_event_tells_of_it(rating) -> No
     assert context.brief.rating == RatingInfo(requested=Rating.RESTRICTED, effective=Rating.RESTRICTED)
 
 
-def test_a_world_without_a_schema_is_told() -> None:
-    (context,) = events(world="atlantis")
-    (warning,) = context.trail.warnings
-    assert "'atlantis' has no schema, so its rating is 'sfw' at most" in warning
+@pytest.mark.parametrize(
+    ("world", "told"),
+    [
+        ("acadmy", "world: there is no world 'acadmy'; did you mean 'academy'?"),
+        ("Academy", "world: there is no world 'Academy'; did you mean 'academy'?"),
+        ("atlantis", "world: there is no world 'atlantis'; known are academy, default"),
+    ],
+)
+def test_a_world_that_nobody_knows_refuses_the_request(world, told) -> None:
+    outcome = built("plot", world=world)
+    assert isinstance(outcome, Reject)
+    assert outcome.message == told
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,7 @@ def test_a_world_without_a_schema_is_told() -> None:
         ({"social": {"charm": 3}}, "social.charm: unknown field"),
         ({"social": {"trust": 101}}, "social.trust: "),
         ({"social": {"trust": True}}, "social.trust: "),
-        ({"social": {"max_rating": "R", "maxRating": "G"}}, "social: max_rating and maxRating are the same"),
+        ({"social": {"max_rating": "R", "maxRating": "G"}}, "social.max_rating: given in both spellings"),
         ({"social": {"preferences": {"avoidElements": [""]}}}, "social.preferences.avoidElements.0: "),
     ],
 )

@@ -58,7 +58,6 @@ def write(folder: Path, name: str, **changes: Any) -> Path:
         ),
         ({"templateId": "t2"}, "TPL003 templateId: a template lies on no other one; leave it out"),
         ({"strategy": "per_plyer"}, "ENU001 strategy: 'per_plyer' is unknown; did you mean 'per_player'?"),
-        ({"strategy": None}, "STR001 strategy: the strategy is missing"),
         ({"duration": {"min": 9, "max": 3}}, "DUR001 duration.min: 9 s is more than the maximum of 3 s"),
     ],
 )

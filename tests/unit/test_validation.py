@@ -69,8 +69,10 @@ def test_in_a_sound_node_nothing_is_wrong(sound: Any) -> None:
     assert set(codes(report)) <= {"CTX001"}
 
 
-def test_an_empty_node_lacks_what_no_default_supplies() -> None:
-    assert codes(validate({}), Severity.ERROR) == ["TYP001", "PUR001", "STR001"]
+def test_an_empty_node_lacks_its_type_alone() -> None:
+    report = validate({})
+    assert codes(report, Severity.ERROR) == ["TYP001"]
+    assert codes(report, Severity.WARNING) == ["PUR001", "STR001"]
 
 
 def test_a_template_supplies_what_the_node_leaves_out() -> None:
@@ -113,12 +115,39 @@ def test_a_node_that_only_adds_to_a_request_need_not_be_complete() -> None:
     examined = examine(added, facts=Facts(kind="plot"))
     assert examined.report.findings == ()
     assert (examined.node.strategy, examined.node.generation_type) == ("always", "plot")
-    assert codes(validate(added), Severity.ERROR) == ["TYP001", "PUR001", "STR001"]
+    assert codes(validate(added), Severity.ERROR) == ["TYP001"]
 
 
-def test_a_designers_node_in_a_request_must_be_complete() -> None:
-    report = validate({"generationType": "plot"}, facts=Facts(kind="plot"))
-    assert codes(report, Severity.ERROR) == ["PUR001", "STR001"]
+@pytest.mark.parametrize(
+    "node", [{"generationType": "plot", "style": {"pacing": "slow"}}, {"id": "my-node"}, {"strategy": None}]
+)
+def test_a_designers_node_gets_what_it_leaves_out_with_a_warning(node: Any) -> None:
+    examined = examine(node, facts=Facts(kind="plot"))
+    assert examined.report.ok
+    assert set(codes(examined.report, Severity.WARNING)) == (
+        {"PUR001", "STR001"} if set(node) != {"strategy"} else set()
+    )
+    assert (examined.node.purpose, examined.node.strategy) == ("original", "always")
+    assert examined.set_by["strategy"] == "defaults"
+
+
+def test_a_transition_has_a_purpose_of_its_own() -> None:
+    report = validate({"id": "n"}, facts=Facts(kind="transition"))
+    assert "PUR001" not in codes(report)
+
+
+@pytest.mark.parametrize(
+    ("node", "suggestion"),
+    [
+        ({"type": "layout"}, "did you mean 'generationType'?"),
+        ({"type": "layout", "seed_source": "fixed"}, "did you mean 'generation_type'?"),
+        ({"mood_to": "calm", "seed_source": "fixed"}, "did you mean 'style.mood_to'?"),
+        ({"moodTo": "calm"}, "did you mean 'style.moodTo'?"),
+        ({"GenerationType": "layout"}, "did you mean 'generationType'?"),
+    ],
+)
+def test_a_name_that_was_meant_is_told_in_its_authors_spelling(node: Any, suggestion: str) -> None:
+    assert find(validate(node), "NOD002").suggestion == suggestion
 
 
 def test_what_is_not_known_is_not_checked_and_said_so() -> None:
