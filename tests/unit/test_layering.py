@@ -230,13 +230,13 @@ def test_warnings_tell_their_layer() -> None:
 
 def test_rules_see_what_the_request_tells_of_the_player_and_the_world() -> None:
     rules = (
-        'IF world == "north" AND player_id == "p1" AND "storm" IN tags AND brave\n'
+        'IF world == "academy" AND player_id == "p1" AND "storm" IN tags AND brave\n'
         "  THEN PACING fast\nELSE\n  THEN PACING slow\n"
     )
     made = event(
         template_id=FIRST,
         rules=rules,
-        world="north",
+        world="academy",
         tags=["storm"],
         player_context={"player_id": "p1", "choices": {"brave": True}},
     )

@@ -111,7 +111,7 @@ def test_spelling_order_deadline_fallback_tags_and_id_do_not_matter() -> None:
         {"node": NODE | {"id": "n2"}},
         {"node": NODE | {"purpose": "ambient"}},
         {"node": NODE | {"constraints": {"requiredElements": ["key"]}}},
-        {"world": "w"},
+        {"world": "academy"},
         {"workspace": "w"},
         {"route": "openai:x@y"},
     ],
