@@ -35,6 +35,7 @@ from infra.nats.clock import EVERY_S, BrokerClock
 from infra.nats.ending import Endings
 from infra.nats.flights import Flights
 from infra.nats.ledger import Ledger
+from infra.nats.lineage import Lineage, revises
 from infra.nats.lookup import Lookup
 from infra.nats.pull import EXPIRES_S, SHORT_S
 from infra.nats.scenes import LoggedScenes
@@ -239,11 +240,22 @@ class Application:
         of_plots = partial(
             scenes.handle, log=scene_log, clock=self.clock.now_ms, in_flight=settings.scenes_in_flight
         )
+        told = Lineage(self.lookup)
+
+        def by_name(received: Received[Any]) -> Outcome | Awaitable[Outcome]:
+            return (of_plots if received.name == "plotted" else build)(received)
+
         return {
-            "context-build": lambda received: (of_plots if received.name == "plotted" else build)(received),
+            "context-build": partial(
+                _of_lineage,
+                told,
+                by_name,
+            ),
             "freeform-gen": partial(self._write, providers=routed),
             "structuring": partial(self._structure, providers=routed, contents=contents),
             "validate-repair": partial(
+                _of_lineage,
+                told,
                 self._check,
                 forms=forms(contents),
                 contents=contents,
@@ -252,6 +264,8 @@ class Application:
                 accept_filled=settings.accept_filled,
             ),
             "fallback": partial(
+                _of_lineage,
+                told,
                 fallback.handle,
                 log=self.lookup,
                 scene_log=scene_log,
@@ -454,6 +468,23 @@ class Application:
         """Run until a signal or a lost consumer; the exit status."""
         await self.app.run(log_level=logging.WARNING)
         return self.exit_status
+
+
+def _of_lineage(
+    lineage: Lineage,
+    handle: Callable[..., Outcome | Awaitable[Outcome]],
+    received: Received[Any],
+    **ports: Any,
+) -> Outcome | Awaitable[Outcome]:
+    """What becomes of a message, with ``revised`` only for what is known to be a replay."""
+    made = handle(received, **ports)
+    if isinstance(made, Awaitable):
+        return _settled(lineage, received, made)
+    return lineage.checked(received, made) if revises(made) else made
+
+
+async def _settled(lineage: Lineage, received: Received[Any], made: Awaitable[Outcome]) -> Outcome:
+    return await lineage.checked(received, await made)
 
 
 async def run_stages(

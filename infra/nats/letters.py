@@ -16,7 +16,7 @@ from contracts import envelope, pipeline, request, subjects
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.events import DeadLetter
 from infra import line, sieve
-from infra.nats import log
+from infra.nats import lineage, log
 from infra.nats.log import Entry
 
 if TYPE_CHECKING:
@@ -315,6 +315,10 @@ async def apply(wire: Wire, replay: Replay, *, time: str, traceparent: str) -> A
         UnderstudyError: the broker refuses it for another reason than being the second.
         Unavailable: the broker does not answer.
     """
+    if await exists(wire, replay):
+        return Applied.ALREADY
+    # Before the request: a stage may look for it as soon as that is there.
+    await lineage.mark(wire, replay)
     headers = envelope.headers(
         name="requested",
         version=1,

@@ -24,7 +24,7 @@ from nats import errors as nats_errors
 
 from contracts import pipeline
 from contracts.errors import Unavailable, UnderstudyError
-from infra.nats import drift, ledger, migration
+from infra.nats import drift, ledger, lineage, migration
 from infra.nats.connection import dial
 from infra.nats.drift import Change, Severity, Topology, diff
 
@@ -39,7 +39,14 @@ VERSION: Final = "2"
 #: EVENTS may take this many times the bytes of REQUESTS.
 EVENTS_FACTOR: Final = 12
 #: KV buckets and how long their keys live at most, in seconds; 0: as long as each key says.
-BUCKETS: Final = {"cache": 0, "flights": 0, "budgets": 0, "strikes": 3600, ledger.BUCKET: ledger.LIFE_S}
+BUCKETS: Final = {
+    "cache": 0,
+    "flights": 0,
+    "budgets": 0,
+    "strikes": 3600,
+    ledger.BUCKET: ledger.LIFE_S,
+    lineage.BUCKET: lineage.LIFE_S,
+}
 ASSETS: Final = "assets"
 #: Exit status of a stage that cannot bind (``EX_CONFIG`` of sysexits.h).
 EXIT_STATUS: Final = 78

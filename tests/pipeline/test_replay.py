@@ -7,14 +7,51 @@ import pytest
 from sqlalchemy import select
 
 from contracts import events as ev
+from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
+from infra.nats import letters, lineage
+from infra.nats.letters import Applied, Replay
+from infra.nats.wire import Wire
 from infra.stores.database import GENERATIONS
 from tests.pipeline.conftest import Configure, Observer, Start, rows
 
 RULES = [
     {"match": {"request_id": "orig-*"}, "do": "refuse"},
-    {"match": {"request_id": "*-9-*"}, "do": "refuse"},
+    {"match": {"request_id": "rp-999-*"}, "do": "refuse"},
 ]
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def fail(client: Observer, request_id: str, kind: str = "scene") -> tuple[ev.Result, int]:
+    """A request that failed, and the letter about it."""
+    result = await client.ask(request_id, kind)
+    letter = ev.DeadLetter(
+        code=ErrorCode.GEN_PROVIDER_UNAVAILABLE,
+        reason="refused",
+        stage="freeform-gen",
+        stream="EVENTS",
+        sequence=1,
+        subject=f"gen.context_built.{kind}.{request_id}",
+        time_ms=1,
+        deliveries=1,
+    )
+    subject = f"dead.freeform-gen.{kind}.{request_id}"
+    return result, await client.publish(subject, msgspec.json.encode(letter))
+
+
+async def replay(client: Observer, letter: int) -> Replay:
+    """What `understudy dead replay` does."""
+    wire = Wire()
+    await wire.open(client.nc)
+    planned = await letters.prepare(wire, await letters.get(wire, letter))
+    assert await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
+        Applied.PUBLISHED
+    )
+    assert await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
+        Applied.ALREADY
+    )
+    await wire.close()
+    return planned
 
 
 async def test_a_replay_that_succeeds_revises_the_original(
@@ -22,32 +59,65 @@ async def test_a_replay_that_succeeds_revises_the_original(
 ) -> None:
     settings = configure(rules=RULES)
     async with start(settings):
-        original = await client.ask("orig-1", "scene")
-        replay = await client.ask("rp-1-1", "scene", replay_of="orig-1")
-        await client.ask("rp-1-1", "scene", replay_of="orig-1")
+        original, letter = await fail(client, "orig-1")
+        planned = await replay(client, letter)
+        replayed = await client.result(planned.request_id)
         await client.settled()
 
+    assert planned.request_id == f"rp-{letter}-1"
     assert original.status is Status.FAIL_FALLBACK
-    assert (replay.status, replay.origin) == (Status.SUCCESS, Origin.SCRIPTED)
-    assert replay.meta.replay_of == "orig-1"
+    assert (replayed.status, replayed.origin) == (Status.SUCCESS, Origin.SCRIPTED)
+    assert replayed.meta.replay_of == "orig-1"
+    assert lineage.UNKNOWN not in replayed.meta.warnings
     (revised,) = client.events("revised")
     assert revised.subject == "gen.revised.scene.orig-1"
     told = msgspec.json.decode(revised.body, type=ev.Revised)
-    assert (told.request_id, told.revised_by) == ("orig-1", "rp-1-1")
-    assert told.content == replay.content
-    assert told.content_hash == replay.content_hash
+    assert (told.request_id, told.revised_by) == ("orig-1", planned.request_id)
+    assert told.content == replayed.content
+    assert told.content_hash == replayed.content_hash
     assert [one.subject for one in client.events("result")] == [
         "gen.result.scene.orig-1",
-        "gen.result.scene.rp-1-1",
+        f"gen.result.scene.{planned.request_id}",
     ]
     lives = select(GENERATIONS).where(GENERATIONS.c.life_ms > 0)
     found = {row["request_id"]: row for row in rows(settings, lives)}
-    assert found["orig-1"]["revised_by"] == "rp-1-1"
+    assert found["orig-1"]["revised_by"] == planned.request_id
     assert found["orig-1"]["status"] == "fail_fallback"
-    assert found["rp-1-1"]["replay_of"] == "orig-1"
+    assert found[planned.request_id]["replay_of"] == "orig-1"
 
 
-@pytest.mark.parametrize("request_id", ["sh-1", "mine-1", "rp-9-1"], ids=["shadow", "plain", "failed"])
+@pytest.mark.parametrize("claimed", ["of-another", "first", "without"])
+async def test_nobody_revises_a_strangers_request(
+    client: Observer, configure: Configure, start: Start, claimed: str
+) -> None:
+    """With a mark of another body, before the tool, and without any."""
+    async with start(configure(rules=RULES)):
+        _, letter = await fail(client, "orig-1")
+        forged = f"rp-{letter}-1"
+        if claimed == "of-another":
+            wire = Wire()
+            await wire.open(client.nc)
+            await lineage.mark(wire, await letters.prepare(wire, await letters.get(wire, letter)))
+            await wire.close()
+        result = await client.ask(
+            forged if claimed != "without" else "rp-x", "scene", prompt="a lie", replay_of="orig-1"
+        )
+        if claimed == "first":
+            wire = Wire()
+            await wire.open(client.nc)
+            planned = await letters.prepare(wire, await letters.get(wire, letter))
+            said = await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE)
+            await wire.close()
+            assert said is Applied.ALREADY
+        await client.settled()
+
+    assert result.status is Status.SUCCESS
+    assert lineage.UNKNOWN in result.meta.warnings
+    assert client.events("revised") == []
+    assert len(client.events("result")) == 2
+
+
+@pytest.mark.parametrize("request_id", ["sh-1", "mine-1", "rp-999-1"], ids=["shadow", "plain", "failed"])
 async def test_nothing_else_revises(
     client: Observer, configure: Configure, start: Start, request_id: str
 ) -> None:
@@ -56,7 +126,7 @@ async def test_nothing_else_revises(
         result = await client.ask(request_id, replay_of="orig-1")
         await client.settled()
 
-    assert result.status is (Status.FAIL_FALLBACK if request_id == "rp-9-1" else Status.SUCCESS)
+    assert result.status is (Status.FAIL_FALLBACK if request_id == "rp-999-1" else Status.SUCCESS)
     assert result.meta.replay_of == "orig-1"
     assert client.events("revised") == []
     assert len(client.events("result")) == 2

@@ -1,0 +1,136 @@
+"""Is a request that calls itself a replay one, so that its content may go to the first request's subscribers?
+
+Any client can publish a request whose id begins with ``rp-`` and whose ``replay_of`` names somebody else's
+request.  So the tool that replays letters leaves a mark where clients cannot write, in a bucket, before it
+publishes; it names the letter, the first request and the exact body.  A lineage without such a mark is only
+what a request says of itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from contracts import events as ev
+from contracts import pipeline
+from contracts.errors import UnderstudyError
+from contracts.outcome import Emit, Outcome
+
+if TYPE_CHECKING:
+    from contracts.envelope import Received
+    from infra.nats.letters import Replay
+    from infra.nats.lookup import Lookup
+    from infra.nats.wire import Wire
+
+BUCKET: Final = "replays"
+#: Seconds that a mark is kept: as long as letters are.
+LIFE_S: Final = 30 * 86_400
+UNKNOWN: Final = "replay_of is what the request says of itself: no replay of a dead letter is known by its id"
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tool says of a replay before it publishes it."""
+
+    #: Sequence of the letter in DEAD.
+    letter: int
+    #: The request whose subscribers are told.
+    replay_of: str
+    #: SHA-256 of the replay's body.
+    sha256: str
+
+
+_decode: Final = msgspec.json.Decoder(Mark).decode
+
+
+def _subject(request_id: str) -> str:
+    return f"$KV.{BUCKET}.{request_id}"
+
+
+async def mark(wire: Wire, replay: Replay) -> None:
+    """Leave the mark of a replay that is about to be published.
+
+    Raises:
+        UnderstudyError: the broker refuses it.
+        Unavailable: the broker does not answer.
+    """
+    if replay.replay_of is None:
+        return
+    told = Mark(
+        letter=replay.letter, replay_of=replay.replay_of, sha256=hashlib.sha256(replay.body).hexdigest()
+    )
+    ack = await wire.publish(_subject(replay.request_id), msgspec.json.encode(told), {})
+    if ack.error is not None:
+        raise UnderstudyError(
+            f"{replay.request_id} cannot be marked as a replay: {ack.error.description}; "
+            "`understudy topology apply` makes the bucket"
+        )
+
+
+def revises(outcome: Outcome) -> ev.Revised | None:
+    """What goes out for another request's subscribers, if anything does."""
+    events = outcome.events if isinstance(outcome, Emit) else ()
+    return next((each for each in events if isinstance(each, ev.Revised)), None)
+
+
+class Lineage:
+    """Knows which replays are known."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    async def checked(self, received: Received[Any], outcome: Outcome) -> Outcome:
+        """The outcome, without ``revised`` where no replay of that request is known; its result says so.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        revised = revises(outcome)
+        if (
+            not isinstance(outcome, Emit)
+            or revised is None
+            or await self.holds(received.request_id, revised.request_id)
+        ):
+            return outcome
+        return Emit(
+            events=tuple(
+                _warned(each) if isinstance(each, ev.Result) else each
+                for each in outcome.events
+                if each is not revised
+            )
+        )
+
+    async def holds(self, request_id: str, replay_of: str) -> bool:
+        """Whether a request is the replay of another one's letter.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        known = await self._mark(request_id)
+        if known is None or known.replay_of != replay_of:
+            return False
+        owner = await self._lookup.first_request(request_id)
+        if owner is None or hashlib.sha256(owner.body).hexdigest() != known.sha256:
+            return False
+        letter = await self._lookup.at(pipeline.DEAD, known.letter)
+        if letter is None:
+            return False
+        about = letter.subject.rpartition(".")[2]
+        if not letter.subject.startswith("dead.") or about == replay_of:
+            # What the broker says by itself names a message, and no request.
+            return True
+        earlier = await self._mark(about)
+        return earlier is not None and earlier.replay_of == replay_of
+
+    async def _mark(self, request_id: str) -> Mark | None:
+        found = await self._lookup.last(f"KV_{BUCKET}", _subject(request_id))
+        try:
+            return None if found is None else _decode(found.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+
+
+def _warned(result: ev.Result) -> ev.Result:
+    meta = msgspec.structs.replace(result.meta, warnings=(*result.meta.warnings, UNKNOWN))
+    return msgspec.structs.replace(result, meta=meta)
