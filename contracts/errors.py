@@ -44,6 +44,13 @@ class UnderstudyError(Exception):
     """Base of every error that Understudy raises on purpose; its text is meant for people."""
 
 
+class Misconfigured(UnderstudyError):  # noqa: N818 - names the state of what a person wrote
+    """A setting or a file of a person's that the pipeline cannot work with; trying again is no use.
+
+    The text names what it is, the place at fault and the fix.
+    """
+
+
 class ProviderError(UnderstudyError):
     """A provider call that gave no usable completion.
 

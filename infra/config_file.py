@@ -9,10 +9,10 @@ from typing import Any, cast
 import msgspec
 import yaml
 
-from contracts.errors import UnderstudyError
+from contracts.errors import Misconfigured
 
 
-class SettingsError(UnderstudyError):
+class SettingsError(Misconfigured):
     """A setting that cannot be used; the text names it, its value and what is allowed."""
 
 

@@ -59,6 +59,14 @@ _TRIED_IN: Final = "KV_strikes"
 _TRIED_ON: Final = "$KV.strikes.doctor"
 #: Seconds that the try may take.
 _PATIENCE_S: Final = 3.0
+#: What to do about files that cannot be used, by what they are.
+_FIXES: Final = {
+    "golden samples": "run 'understudy samples check'",
+    "templates": "run 'understudy templates ls'",
+    "worlds": "correct the file, docs/social.md",
+    "rating words": "correct the file, docs/ratings.md",
+    "prompts": "run 'understudy prompts ls'",
+}
 _APPLY: Final = "run 'understudy topology apply'"
 
 
@@ -84,7 +92,7 @@ async def examine(settings: Settings) -> tuple[Row, ...]:
         *packages(),
         *await _broker(settings),
         await asyncio.to_thread(_database, settings.database),
-        await asyncio.to_thread(_samples, settings.samples_dir),
+        *await asyncio.to_thread(_files, settings),
         await asyncio.to_thread(_model, settings),
         *await _providers(settings),
         _gpu(),
@@ -421,16 +429,13 @@ def _database(url: str) -> Row:
     return _row("database", "ok", "reachable, its tables are current")
 
 
-def _samples(folder: Path) -> Row:
-    from infra.stores import samples  # noqa: PLC0415 - jsonschema and the content kinds, for this row alone
+def _files(settings: Settings) -> tuple[Row, ...]:
+    from infra import starting  # noqa: PLC0415 - jsonschema and the content kinds, for these rows alone
 
-    found = samples.check(folder)
-    wrong = [f"{each.file}: {each.error}" for each in found if not each.ok]
-    if wrong:
-        return _row("golden samples", "error", "; ".join(wrong), "run 'understudy samples check'")
-    if not any(each.ok for each in found):
-        return _row("golden samples", "error", f"none in {folder}", "set UNDERSTUDY_SAMPLES_DIR")
-    return _row("golden samples", "ok", f"{len(found)} in {folder}")
+    return tuple(
+        _row(each.part, "ok" if each.ok else "error", each.detail, "" if each.ok else _FIXES[each.part])
+        for each in starting.look(settings)
+    )
 
 
 def _gpu() -> Row:

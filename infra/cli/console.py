@@ -92,11 +92,10 @@ def guarded() -> int:
 
 def status_of(error: Exception) -> int | None:
     """The exit status that an error means; ``None`` for a defect."""
-    from contracts.errors import Unavailable, UnderstudyError
+    from contracts.errors import Misconfigured, Unavailable, UnderstudyError
     from contracts.request import RequestError
-    from infra.settings import SettingsError
 
-    if isinstance(error, Usage | RequestError | SettingsError):
+    if isinstance(error, Usage | RequestError | Misconfigured):
         return USAGE
     if not isinstance(error, UnderstudyError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from functools import partial
@@ -33,9 +34,11 @@ def up(
     logging.configure(settings)
 
     async def work() -> int:
-        from infra import supervisor
+        from infra import starting, supervisor
         from infra.processes import SupervisorError
 
+        # Once and before anything runs: each process would say the same again.
+        await asyncio.to_thread(starting.check, settings)
         try:
             await supervisor.up(
                 settings,

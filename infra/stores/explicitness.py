@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from contracts.errors import UnderstudyError
+from contracts.errors import Misconfigured
 from contracts.node import Rating, SaidRating
 from contracts.ports import TooExplicit
 from contracts.social import known_rating
@@ -33,7 +33,7 @@ _ENDS: Final = frozenset(".!?…\n")
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
-class WordListError(UnderstudyError):
+class WordListError(Misconfigured):
     """A word list that cannot be used; the text names the file, the field and the fix."""
 
 

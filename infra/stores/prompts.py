@@ -21,7 +21,7 @@ from jinja2.environment import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import ValidationError
 
-from contracts.errors import UnderstudyError
+from contracts.errors import Misconfigured
 from contracts.prompts import FAMILY, PromptVersion, VariableType
 from contracts.quoting import last_quoted, quoted
 
@@ -36,7 +36,7 @@ _FRONT: Final = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
 _STATEMENTS: Final = (nodes.Output, nodes.If, nodes.For, nodes.Assign)
 
 
-class PromptError(UnderstudyError):
+class PromptError(Misconfigured):
     """A prompt version that cannot be used; the text names the file and what to do."""
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from contracts import fingerprint
 from contracts.content.registry import CONTENTS, MODELS
-from contracts.errors import UnderstudyError
+from contracts.errors import Misconfigured
 from contracts.node import Rating
 from contracts.ports import Sample
 from contracts.request import Label
@@ -29,7 +29,7 @@ DEFAULT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_SIZE: Final = 512 * 1024
 
 
-class SampleError(UnderstudyError):
+class SampleError(Misconfigured):
     """A sample that cannot go on stage; the text names the file and the field."""
 
 

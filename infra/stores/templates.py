@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from contracts import validation
-from contracts.errors import UnderstudyError
+from contracts.errors import Misconfigured
 from contracts.node import Node
 from contracts.spelling import spelled
 from contracts.validation import Facts, Finding, Report
@@ -24,7 +24,7 @@ FOLDER: Final = Path(__file__).resolve().parents[2] / "stages" / "context_build"
 MAX_SIZE: Final = 64 * 1024
 
 
-class TemplateError(UnderstudyError):
+class TemplateError(Misconfigured):
     """A template that cannot be used; the text names the file, the place and the fix."""
 
 

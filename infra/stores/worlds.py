@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import UnderstudyError
+from contracts.errors import Misconfigured
 from contracts.social import World
 from infra.stores import tables
 
@@ -16,7 +16,7 @@ DEFAULT: Final = "default"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class WorldError(UnderstudyError):
+class WorldError(Misconfigured):
     """A world that cannot be used; the text names the file, the field and the fix."""
 
 
