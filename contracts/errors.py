@@ -44,6 +44,11 @@ class UnderstudyError(Exception):
     """Base of every error that Understudy raises on purpose; its text is meant for people."""
 
 
+def said(error: BaseException) -> str:
+    """What an error says; its type where it says nothing, as a bare ``TimeoutError`` does."""
+    return str(error).strip() or type(error).__name__
+
+
 class Misconfigured(UnderstudyError):  # noqa: N818 - names the state of what a person wrote
     """A setting or a file of a person's that the pipeline cannot work with; trying again is no use.
 

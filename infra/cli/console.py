@@ -85,7 +85,9 @@ def guarded() -> int:
         status = status_of(error)
         if status is None:
             raise
-        complain(str(error))
+        from contracts.errors import said
+
+        complain(said(error))
         return status
     return DONE
 

@@ -6,15 +6,17 @@ is read back from the broker or the audit and checked; one false word and it exi
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nats import errors as nats_errors
+from rich.markup import escape
 from rich.panel import Panel
 
-from contracts.errors import UnderstudyError
+from contracts.errors import UnderstudyError, said
 from infra.demo import fallback, live
 from infra.demo.scene import Stage
 
@@ -39,15 +41,24 @@ async def play(out: Console, *, with_model: bool) -> int:
             title_align="left",
         )
     )
-    with tempfile.TemporaryDirectory(prefix="understudy-demo-") as folder:
-        try:
-            await (live if with_model else fallback).play(stage, Path(folder))
-        except (UnderstudyError, TimeoutError, nats_errors.Error) as error:
-            stage.claim(f"the demo went to its end: {error or type(error).__name__}", holds=False)
+    folder = Path(tempfile.mkdtemp(prefix="understudy-demo-"))
+    try:
+        await (live if with_model else fallback).play(stage, folder)
+    except (UnderstudyError, TimeoutError, OSError, nats_errors.Error) as error:
+        seconds = time.perf_counter() - began
+        stage.claim(escape(f"{stage.step}: failed after {seconds:.0f} s: {said(error)}"), holds=False)
     out.print()
     if stage.failed:
         out.print(f"[bold red]{len(stage.failed)} of {stage.checked} claims do not hold[/]")
+        logs = _logs(folder)
+        out.print(
+            f"What the stages say stands above; the broker's log: {', '.join(map(str, logs))}"
+            if logs
+            else "What the stages say stands above; the broker has no log yet.",
+            soft_wrap=True,
+        )
         return 1
+    shutil.rmtree(folder, ignore_errors=True)
     seconds = time.perf_counter() - began
     up = "USE_LOCAL_MODEL=true understudy up" if with_model else "understudy up"
     out.print(
@@ -55,3 +66,7 @@ async def play(out: Console, *, with_model: bool) -> int:
         'another terminal [bold]understudy request "a forest with three coins" --kind layout --wait[/]'
     )
     return 0
+
+
+def _logs(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.log"))

@@ -7,8 +7,9 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import nats
@@ -17,6 +18,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from contracts import pipeline, subjects
+from contracts.errors import UnderstudyError
 from infra.client import Client
 from infra.nats import log
 from infra.processes import BROKER
@@ -27,8 +29,16 @@ from infra.telemetry import logging
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Seconds that anything may take before it counts as missing.
+#: Seconds that an answer may take before it counts as missing.
 PATIENCE_S: Final = 30.0
+#: Seconds in which starting processes must do something: use a processor, or become ready.
+_STILL_S: Final = 60.0
+#: Seconds between two looks at them.
+_LOOK_S: Final = 0.2
+
+
+class DemoError(UnderstudyError):
+    """The demo cannot go on; the text says what it waited for."""
 
 
 async def ask(url: str, kind: str, ident: str, body: dict[str, Any]) -> Any:
@@ -66,9 +76,12 @@ class Stage:
         self.out = out
         self.failed: list[str] = []
         self.checked = 0
+        #: What is being done, for whoever has to say that it failed.
+        self.step = "the beginning"
 
     def scene(self, title: str) -> None:
         """Open a part."""
+        self.step = title
         self.out.print()
         self.out.print(Rule(Text(title, style="bold"), align="left", style="dim"))
 
@@ -141,10 +154,11 @@ async def pipeline_of(stage: Stage, settings: Settings) -> AsyncGenerator[Client
     """The whole pipeline under these settings, and a client of it."""
     logging.configure(settings)
     began = time.perf_counter()
-    with stage.out.status("starting broker and stages"):
+    model = f", loading {settings.local.model}" if settings.use_local_model else ""
+    stage.step = f"starting broker and stages{model}"
+    with stage.out.status(stage.step) as status:
         supervisor = Supervisor(settings)
-        async with asyncio.timeout(PATIENCE_S):
-            await supervisor.start()
+        await _started(supervisor, say=lambda text: status.update(f"{stage.step}: {text}"))
     try:
         names = ", ".join(each.name for each in supervisor.processes if each.name != BROKER)
         seconds = time.perf_counter() - began
@@ -154,6 +168,49 @@ async def pipeline_of(stage: Stage, settings: Settings) -> AsyncGenerator[Client
     finally:
         with stage.out.status("stopping"):
             await supervisor.stop()
+
+
+async def _started(supervisor: Supervisor, *, say: Callable[[str], None]) -> None:
+    """Start everything, however long it takes, as long as it gets on.
+
+    A slow disk and a busy processor make loading a model take minutes; only standing still is a fault.
+
+    Raises:
+        DemoError: nothing has happened for a while; the text says who is waited for.
+        UnderstudyError: as :meth:`infra.supervisor.Supervisor.start`.
+    """
+    starting = asyncio.create_task(supervisor.start())
+    began = moved = time.monotonic()
+    before: object = None
+    try:
+        while not (await asyncio.wait((starting,), timeout=_LOOK_S))[0]:
+            waited_for = [each.name for each in supervisor.processes if not each.ready]
+            done = (waited_for, _processor_time(tuple(supervisor.pids.values())))
+            now = time.monotonic()
+            if done != before:
+                before, moved = done, now
+            names = ", ".join(waited_for) or "the broker"
+            say(f"{names}, {now - began:.0f} s")
+            if now - moved > _STILL_S:
+                raise DemoError(f"{names} did nothing for {_STILL_S:.0f} s and is not ready")
+        await starting
+    finally:
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+
+
+def _processor_time(pids: tuple[int, ...]) -> int | float:
+    """What processes have used so far, in ticks; where nobody tells, the time goes on."""
+    if not Path("/proc/self/stat").exists():
+        return time.monotonic()
+    used = 0
+    for pid in pids:
+        with suppress(OSError):
+            # Behind the name, which may hold anything: utime and stime are the 14th and 15th, proc(5).
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            used += int(fields[11]) + int(fields[12])
+    return used
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 from nats.js import errors as js_errors
 
-from contracts.errors import Unavailable, UnderstudyError
+from contracts.errors import Unavailable, UnderstudyError, said
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -222,7 +222,9 @@ class CreditPull:
                 "run `understudy topology apply`"
             ) from None
         except (TimeoutError, js_errors.Error) as error:
-            raise Unavailable(f"the broker does not tell about consumer {self.durable!r}: {error}") from error
+            raise Unavailable(
+                f"the broker does not tell about consumer {self.durable!r}: {said(error)}"
+            ) from error
 
     async def _ask(self) -> None:
         """Ask for as many messages as there are free credits, in halves of the window."""

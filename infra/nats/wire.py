@@ -15,7 +15,7 @@ import msgspec
 from nats import errors as nats_errors
 
 from contracts import envelope
-from contracts.errors import Unavailable
+from contracts.errors import Unavailable, said
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -170,7 +170,7 @@ class Wire:
                 call.lost = True
             return await call.future
         except _UNSENT as error:
-            raise Unavailable(f"the broker cannot be reached: {error}") from error
+            raise Unavailable(f"the broker cannot be reached: {said(error)}") from error
         finally:
             self._calls.pop(token, None)
 
@@ -232,7 +232,7 @@ class Wire:
                 await self._send(token, call)
             except (*_UNSENT, OSError) as error:
                 if not call.future.done():
-                    call.future.set_exception(Unavailable(f"the broker cannot be reached: {error}"))
+                    call.future.set_exception(Unavailable(f"the broker cannot be reached: {said(error)}"))
 
     async def _answered(self, msg: Msg) -> None:
         call = self._calls.get(msg.subject[len(self._inbox) + 1 :])
