@@ -17,6 +17,7 @@ import yaml
 from contracts.ports import Templates
 from contracts.spelling import Path, dotted
 from contracts.validation import Facts, Finding, Report, Severity, validate
+from contracts.wording import shown
 
 #: Largest file, bytes.
 MAX_SIZE: Final = 1024 * 1024
@@ -80,6 +81,7 @@ class FileCheck(msgspec.Struct, frozen=True, kw_only=True):
 _SOUND: Final = (
     "generationType: dialogue\npurpose: adaptive\nstrategy: per_player\nfallback:\n  mode: golden_sample\n"
 )
+_SAME: Final = "FIL004"
 CHECKS: Final = (
     FileCheck(
         code="FIL001",
@@ -101,6 +103,13 @@ CHECKS: Final = (
         why="An empty file or list says nothing, which is rarely meant.",
         failing="[]\n",
         passing=_SOUND,
+    ),
+    FileCheck(
+        code=_SAME,
+        title="one id for two nodes of a list",
+        why="Results, budgets and statistics are told by a node's id: two nodes would be one.",
+        failing="- {id: n1, generationType: plot}\n- {id: n1, generationType: scene}\n",
+        passing="- {id: n1, generationType: plot}\n- {id: n2, generationType: scene}\n",
     ),
 )
 
@@ -140,12 +149,31 @@ def examine(source: Source, facts: Facts, templates: Templates | None = None) ->
         for each in report.findings:
             path = dotted([str(index), *([each.path] if each.path else [])]) if source.listed else each.path
             found[each.severity].append(msgspec.structs.replace(each, path=path))
+    found[Severity.ERROR] += _same_ids(source)
     return Report(
         errors=tuple(found[Severity.ERROR]),
         warnings=tuple(found[Severity.WARNING]),
         suggestions=tuple(found[Severity.SUGGESTION]),
         unchecked=reports[0].unchecked,
     )
+
+
+def _same_ids(source: Source) -> list[Finding]:
+    first: dict[str, int] = {}
+    found: list[Finding] = []
+    for index, node in enumerate(source.nodes):
+        named: Any = cast("dict[str, Any]", node).get("id") if isinstance(node, dict) else None
+        if isinstance(named, str) and first.setdefault(named, index) != index:
+            found.append(
+                Finding(
+                    code=_SAME,
+                    severity=Severity.ERROR,
+                    path=dotted([str(index), "id"]),
+                    message=f"{shown(named)} is the id of node {first[named]} too",
+                    suggestion="give each node a name of its own",
+                )
+            )
+    return found
 
 
 def _template(node: Any, templates: Templates | None) -> Mapping[str, Any] | None:

@@ -66,7 +66,7 @@ def _kind(reading: Reading) -> Iterable[Found]:
 def _unusual(reading: Reading) -> Iterable[Found]:
     kind, purpose = reading.node.generation_type, reading.node.purpose
     usual = USUAL.get(kind) if kind else None
-    if usual is None or purpose is None or purpose in usual:
+    if purpose is None or (usual is None and kind is not None) or purpose in (usual or PURPOSES):
         return
     if purpose in PURPOSES:
         message = f"{purpose!r} is unusual for {str(kind)!r}"
@@ -75,7 +75,8 @@ def _unusual(reading: Reading) -> Iterable[Found]:
         message = f"{purpose!r} is a purpose of its own"
         if close:
             message += f"; {close[0]!r} was perhaps meant"
-    yield Found(("purpose",), message, f"usual for {str(kind)!r} are {', '.join(usual)}")
+    known = f"usual for {str(kind)!r} are {', '.join(usual)}" if usual else f"known are {', '.join(PURPOSES)}"
+    yield Found(("purpose",), message, known)
 
 
 def _fresh_seed(reading: Reading) -> Iterable[Found]:

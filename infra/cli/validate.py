@@ -149,9 +149,6 @@ def _print(report: Report, name: str, count: int, place: Callable[[str], Place])
     out = console.people()
     for each in report.findings:
         out.print(_line(each, name, place(each.path)), soft_wrap=True)
-    if report.unchecked:
-        text = f"skipped (need a request's context): {', '.join(report.unchecked)}"
-        out.print(Text(text, style="dim"), soft_wrap=True)
     parts = [
         _count(len(report.errors), "error"),
         _count(len(report.warnings), "warning"),

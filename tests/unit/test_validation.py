@@ -131,6 +131,11 @@ def test_a_designers_node_gets_what_it_leaves_out_with_a_warning(node: Any) -> N
     assert examined.set_by["strategy"] == "defaults"
 
 
+def test_a_purpose_that_is_nearly_known_is_told_beside_other_errors() -> None:
+    report = validate({"purpose": "gapfill", "generationType": "sceen"})
+    assert "'gap_fill' was perhaps meant" in find(report, "PUR002").message
+
+
 def test_a_transition_has_a_purpose_of_its_own() -> None:
     report = validate({"id": "n"}, facts=Facts(kind="transition"))
     assert "PUR001" not in codes(report)
