@@ -54,7 +54,12 @@ def faults(
         return [(own.path(place), "given in both spellings; keep one of them") for place in own.twice]
     unknown = list(islice(_unknown(own.value, model, ()), most + 1))
     if unknown and all(len(place) == 1 and place[0] in _OF_A_NODE for place, _ in unknown):
-        return [("", f"this looks like a node: put it under node, beside a prompt; {_SMALLEST}")]
+        return [
+            (
+                "",
+                f"this looks like a node: put it under node, beside a prompt, or give it to the command with --node; {_SMALLEST}",
+            )
+        ]
     heaps = [(own.path(place), said) for place, said in _too_many(own.value, model, ())]
     found = [*_hints(unknown, own), *heaps]
     # What is in a heap is not told one by one: that alone would take long.

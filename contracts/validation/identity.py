@@ -36,7 +36,8 @@ def _no_type(reading: Reading) -> Iterable[Found]:
 
 def _no_purpose(reading: Reading) -> Iterable[Found]:
     usual = OF_KIND.get(reading.node.generation_type or "", {})
-    if reading.assumed("purpose") and "purpose" not in usual:
+    kept = reading.node.strategy is not Strategy.ALWAYS
+    if reading.assumed("purpose") and kept and "purpose" not in usual:
         yield Found(
             ("purpose",),
             f"no purpose is named, so {reading.node.purpose!r} is assumed",
@@ -45,7 +46,7 @@ def _no_purpose(reading: Reading) -> Iterable[Found]:
 
 
 def _no_strategy(reading: Reading) -> Iterable[Found]:
-    if reading.assumed("strategy"):
+    if reading.assumed("strategy") and reading.node.seed_source is not SeedSource.TIMESTAMP:
         yield Found(
             ("strategy",),
             f"no strategy is named, so {str(reading.node.strategy)!r} is assumed: nothing is kept or shared",
@@ -165,7 +166,8 @@ CHECKS: Final = (
         code="PUR001",
         severity=Severity.WARNING,
         title="purpose missing",
-        why="The purpose is part of the cache key. Without one it is `original`, for transitions `gap_fill`.",
+        why="The purpose is part of the key under which content is kept. Without one it is `original`, for "
+        "transitions `gap_fill`.",
         find=_no_purpose,
         failing=example("purpose"),
         passing=transition("purpose"),

@@ -71,8 +71,9 @@ are checked in the draft and in the document too.
 
 A disabled node asks no model: its fallback answers, with the code `GEN_PROVIDER_DISABLED`.
 
-A node that names none of {own}
-is no designer's node: it only adds to the request, need not be complete, and its content is generated anew each time.
+No node need be complete. Without a purpose it is `original` (for transitions `gap_fill`), without a strategy `always`:
+generated anew each time, and not kept. Where it names one of {own},
+it is a designer's own, and a warning says what was assumed.
 """
 #: Layers that show every rule of merging.
 EXAMPLE: Final[Mapping[str, Mapping[str, Any]]] = {

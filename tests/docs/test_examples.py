@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
@@ -109,3 +110,24 @@ async def test_shown_result_is_one_that_can_be(fence: Fence) -> None:
     assert result.stand_in is not None
     sample = json.loads((ROOT / "golden_samples" / result.stand_in.name).read_bytes())
     assert result.content == sample
+
+
+@pytest.mark.parametrize("fence", fences("result"), ids=lambda fence: fence.name)
+async def test_shown_result_is_what_its_command_gives(reader: Reader, fence: Fence) -> None:
+    """The page's own command for that id, run again under another one: equal requests get equal answers."""
+    shown = json.loads(fence.text)
+    (command,) = re.findall(
+        rf"^understudy request .*--id {shown['request_id']} --wait$", _page(fence), re.MULTILINE
+    )
+    again = command.replace(f"--id {shown['request_id']}", "--id shown-again --json")
+    status, printed = await reader.does(Fence(page=fence.page, line=0, language="bash", says="", text=again))
+    assert status == 0, printed
+    found = json.loads(printed) | {"request_id": shown["request_id"]}
+    meta = shown.pop("meta")
+    assert {name: found[name] for name in shown} == shown
+    assert meta["prompt_version"] == found["meta"]["prompt_version"]
+    assert set(meta["cost"]["time_ms"]) == set(found["meta"]["cost"]["time_ms"])
+
+
+def _page(fence: Fence) -> str:
+    return (ROOT / fence.page).read_text(encoding="utf-8")

@@ -72,7 +72,7 @@ def test_in_a_sound_node_nothing_is_wrong(sound: Any) -> None:
 def test_an_empty_node_lacks_its_type_alone() -> None:
     report = validate({})
     assert codes(report, Severity.ERROR) == ["TYP001"]
-    assert codes(report, Severity.WARNING) == ["PUR001", "STR001"]
+    assert codes(report, Severity.WARNING) == ["STR001"]
 
 
 def test_a_template_supplies_what_the_node_leaves_out() -> None:
@@ -124,9 +124,7 @@ def test_a_node_that_only_adds_to_a_request_need_not_be_complete() -> None:
 def test_a_designers_node_gets_what_it_leaves_out_with_a_warning(node: Any) -> None:
     examined = examine(node, facts=Facts(kind="plot"))
     assert examined.report.ok
-    assert set(codes(examined.report, Severity.WARNING)) == (
-        {"PUR001", "STR001"} if set(node) != {"strategy"} else set()
-    )
+    assert codes(examined.report, Severity.WARNING) == ([] if set(node) == {"strategy"} else ["STR001"])
     assert (examined.node.purpose, examined.node.strategy) == ("original", "always")
     assert examined.set_by["strategy"] == "defaults"
 
@@ -136,9 +134,15 @@ def test_a_purpose_that_is_nearly_known_is_told_beside_other_errors() -> None:
     assert "'gap_fill' was perhaps meant" in find(report, "PUR002").message
 
 
-def test_a_transition_has_a_purpose_of_its_own() -> None:
-    report = validate({"id": "n"}, facts=Facts(kind="transition"))
-    assert "PUR001" not in codes(report)
+@pytest.mark.parametrize("node", [{"seedSource": "timestamp"}, {"strategy": "always"}])
+def test_a_node_that_asks_for_something_new_each_time_needs_nothing_more(node: Any) -> None:
+    assert not {"PUR001", "STR001"} & set(codes(validate(node, facts=Facts(kind="plot"))))
+
+
+def test_a_purpose_is_missed_where_content_is_kept_but_for_transitions() -> None:
+    node = {"id": "n", "strategy": "once"}
+    assert codes(validate(node, facts=Facts(kind="plot")), Severity.WARNING) == ["PUR001"]
+    assert "PUR001" not in codes(validate(node, facts=Facts(kind="transition")))
 
 
 @pytest.mark.parametrize(
