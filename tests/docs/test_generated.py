@@ -74,7 +74,7 @@ def test_the_example_configuration_has_every_setting_once() -> None:
 
 @pytest.mark.parametrize(
     ("line", "slipped"),
-    [("budgets:", "budget:"), ("deadline_ms:", "deadlinems:"), ("  port: 4222", "  prot: 4222")],
+    [("budgets:", "budget:"), ("deadline_ms:", "deadlinems:"), ("  replicas: 1", "  replica: 1")],
 )
 def test_a_name_in_the_example_that_is_no_setting_would_be_noticed(
     tmp_path: Path, monkeypatch, line, slipped
