@@ -145,6 +145,8 @@ class Application:
             error_cb=self._trouble,
             # Not where clients listen: prompts and drafts are delivered there.
             inbox_prefix="_INBOX_stages",
+            # The fallback knows its own answers, and hears of those of other processes.
+            no_echo=stages == ("fallback",),
             graceful_timeout=settings.grace,
             **connection.options(settings.nats),
         )

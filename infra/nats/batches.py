@@ -1,8 +1,7 @@
 """Publishes to EVENTS one by one while there is little to do, and in atomic batches under load.
 
 A batch costs the disk one write instead of one for each message (ADR-50 of NATS).  The broker refuses a
-batch whole when a single condition in it fails; then each message goes on its own, and the next batches
-are smaller.  docs/adr/0013 has the measurements.
+batch whole when a single condition in it fails; then it goes in halves.  docs/adr/0013 has the measurements.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 #: Messages that are worth a batch, and most of one; the broker takes 1,000.  A batch of 8 takes as long as
 #: one of 64, and so do 48 single messages.
 _LEAST: Final = 48
-_MOST: Final = 128
+_MOST: Final = 500
 #: Bytes of one batch.
 _BYTES: Final = 2 * 1024**2
 #: Single publishes under way at once.
@@ -66,7 +65,6 @@ class Batches:
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
         self._me = uuid4().hex[:10]
-        self._size = _MOST
 
     async def publish(
         self, subject: str, body: bytes, headers: dict[str, str], *, urgent: bool = False
@@ -115,10 +113,9 @@ class Batches:
     async def _batches(self) -> None:
         try:
             while len(self._first) + len(self._second) >= _LEAST:
-                items = self._take(self._size)
+                items = self._take(_MOST)
                 try:
-                    if not await self._batch(items):
-                        await self._singles(items)
+                    await self._store(items)
                 except BaseException as error:
                     for item in items:
                         if not item.future.done():
@@ -127,6 +124,15 @@ class Batches:
         finally:
             self._batching = None
             self._next()
+
+    async def _store(self, items: list[Item]) -> None:
+        """Publish in one batch, else in two of half the size: what keeps one from being stored is soon alone."""
+        if len(items) < _LEAST:
+            await self._singles(items)
+        elif not await self._batch(items):
+            half = len(items) // 2
+            await self._store(items[:half])
+            await self._store(items[half:])
 
     def _take(self, most: int) -> list[Item]:
         items: list[Item] = []
@@ -156,9 +162,7 @@ class Batches:
             # Stored or not: every message has its id or its condition, and is asked for again.
             return False
         if ack.error is not None:
-            self._size = max(_LEAST, self._size // 2)
             return False
-        self._size = min(_MOST, self._size * 2)
         for number, item in enumerate(items, start=1):
             if not item.future.done():
                 item.future.set_result(msgspec.structs.replace(ack, seq=ack.seq - len(items) + number))

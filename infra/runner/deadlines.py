@@ -10,6 +10,7 @@ import asyncio
 import heapq
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,7 +30,7 @@ _CLAIMED_MS: Final = 2000
 #: Seconds between two looks.
 _LOOK_S: Final = 0.05
 #: Answers from memory that are worked on at once.
-_AT_ONCE: Final = 256
+_AT_ONCE: Final = 1024
 #: Ended requests that are remembered, so that their late timers cost nothing.
 _ENDED: Final = 20_000
 
@@ -44,6 +45,17 @@ class Armed(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int
     #: Broker's time, ms since the epoch.
     due_ms: int
+
+
+class State(Enum):
+    """What is known here of a deadline that the broker has fired."""
+
+    OPEN = "open"
+    #: It is being answered from memory.
+    BUSY = "busy"
+    ENDED = "ended"
+    #: Another process has armed it, or this one in an earlier life.
+    UNKNOWN = "unknown"
 
 
 class Overdue:
@@ -92,6 +104,8 @@ class Deadlines:
         self._heap: list[tuple[int, str]] = []
         #: Ended lately: the sequence of the request, 0 where it ended before it was armed.
         self._ended: OrderedDict[str, int] = OrderedDict()
+        #: Being answered from memory.
+        self._busy: set[str] = set()
         #: Deadlines armed since the start.
         self.count = 0
         self._latest_ms = 0
@@ -119,6 +133,7 @@ class Deadlines:
         """A request has its result."""
         armed = self._open.pop(request_id, None)
         self._next.pop(request_id, None)
+        self._busy.discard(request_id)
         if armed is not None:
             self._latest_ms = max(self._latest_ms, self._behind_ms(armed))
         elif request_id in self._ended:
@@ -128,17 +143,21 @@ class Deadlines:
         if len(self._ended) > _ENDED:
             self._ended.popitem(last=False)
 
-    def claim(self, request_id: str, request_seq: int) -> bool:
-        """Take a deadline that the broker fired; false: its request has ended."""
+    def claim(self, request_id: str, request_seq: int) -> State:
+        """Take a deadline that the broker has fired; one that is open is not answered from memory meanwhile."""
         if request_seq and self._ended.get(request_id) == request_seq:
-            return False
+            return State.ENDED
         armed = self._open.get(request_id)
-        if armed is not None and armed.request_seq == request_seq:
-            self._push(armed, self._clock.now_ms() + _CLAIMED_MS)
-        return True
+        if armed is None or armed.request_seq != request_seq:
+            return State.UNKNOWN
+        if request_id in self._busy:
+            return State.BUSY
+        self._push(armed, self._clock.now_ms() + _CLAIMED_MS)
+        return State.OPEN
 
     def put_off(self, armed: Armed, delay_s: float) -> None:
         """Look at one again later."""
+        self._busy.discard(armed.request_id)
         self._push(armed, self._clock.now_ms() + int(delay_s * 1000) + GRACE_MS)
 
     def lateness_ms(self) -> int:
@@ -168,6 +187,7 @@ class Deadlines:
                 continue
             armed = self._open[entry[1]]
             self._push(armed, now_ms + _CLAIMED_MS)
+            self._busy.add(armed.request_id)
             found.append(armed)
         return found
 

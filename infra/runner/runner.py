@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
 
 import msgspec
 from nats import errors as nats_errors
@@ -31,7 +31,7 @@ from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Sch
 from infra.nats.batches import batched
 from infra.nats.strikes import ALONE, POISON
 from infra.runner.consequences import Consequences
-from infra.runner.deadlines import Armed
+from infra.runner.deadlines import Armed, Overdue, State
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -56,6 +56,8 @@ _WAIT_CAP_S = 10.0
 _FRESH_MS = 250
 #: Time to its deadline with which no model call is begun, milliseconds.
 _NEAR_MS: Final = 50
+#: Wait of a deadline that the broker fired while it is answered from memory, seconds.
+_BUSY_S: Final = 1.0
 #: Events that an id has although it is not acceptable: its request, and what leads to its answer.
 _ANSWERING: Final = frozenset({"requested", "timer", "deadline", "result"})
 #: Wait of a message in a version from the future, seconds.
@@ -285,9 +287,7 @@ class Runner:
             return Emit()
         looks_first = expensive and not self._fresh(received, delivery)
         if self._deadlines is not None and received.name == "deadline":
-            if not self._deadlines.claim(received.request_id, received.event.request_seq):
-                return Emit()
-            looks_first = True
+            return await self._claim(received, self._deadlines, mine=isinstance(delivery, Overdue))
         if looks_first and await self._lookup.has_result(received.request_id):
             return Emit()
         return None
@@ -313,6 +313,21 @@ class Runner:
             message=f"id already used by gen.requested.{owner.kind}.{owner.request_id} "
             f"(sequence {owner.sequence}); choose another id",
         )
+
+    async def _claim(self, received: Received[Any], deadlines: Deadlines, *, mine: bool) -> Outcome | None:
+        """An outcome for a deadline whose request is answered, or is being answered."""
+        match State.OPEN if mine else deadlines.claim(received.request_id, received.event.request_seq):
+            case State.ENDED:
+                return Emit()
+            case State.BUSY:
+                return Wait(seconds=_BUSY_S, why="it is being answered from memory", expected=True)
+            case State.OPEN:
+                # Results are heard of, and the broker takes no second: no need to look.
+                return None
+            case State.UNKNOWN:
+                return Emit() if await self._lookup.has_result(received.request_id) else None
+            case _ as never:
+                assert_never(never)
 
     def _fresh(self, received: Received[Any], delivery: Delivery) -> bool:
         """Stored a moment ago under the condition that there is no result: no need to ask again.
@@ -353,6 +368,12 @@ class Runner:
                 return
         if isinstance(outcome, Emit) and not outcome.events:
             return
+        await self._publish_all(delivery, outcome, elapsed_ms)
+        if self._deadlines is not None and isinstance(outcome, Schedule):
+            self._remember(delivery, outcome, self._deadlines)
+
+    async def _publish_all(self, delivery: Delivery, outcome: Outcome, elapsed_ms: float) -> None:
+        """Publish what follows, in order; behind a refused condition nothing but letters goes out."""
         over = False
         for message in await self._consequences.messages(delivery, outcome, elapsed_ms):
             if message.letter:
@@ -360,8 +381,8 @@ class Runner:
             elif not over:
                 ack = await self._until_acked(message)
                 over = message.once and ack.refused
-        if self._deadlines is not None and isinstance(outcome, Schedule):
-            self._remember(delivery, outcome, self._deadlines)
+                if self._deadlines is not None and message.subject.startswith("gen.result."):
+                    self._deadlines.ended(message.subject.rpartition(".")[2])
 
     @staticmethod
     def _remember(delivery: Delivery, outcome: Schedule, deadlines: Deadlines) -> None:

@@ -26,6 +26,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     brief: ev.Brief | None
     trail: ev.Trail
     requested_at_ms: int
+    input_hash: str | None = None
     #: Why the request's template had no say in the plan.
     lost: str | None = None
 
@@ -93,7 +94,7 @@ async def _golden(ending: Ending, why: str, samples: Samples, contents: Contents
         samples.of_kind(ending.kind),
         max_rating=ending.rating.effective,
         tags=tags,
-        key=_input_hash(ending) or ending.request_id,
+        key=ending.input_hash or ending.request_id,
     )
     if found is None:
         return await _placeholder(ending, f"{why}; no golden sample of kind {ending.kind} fits", contents)
@@ -145,10 +146,6 @@ def _without_scenes(ending: Ending) -> tuple[str, ...]:
     return ("no scenes were asked for: there is no plot of the model's own",) if asked else ()
 
 
-def _input_hash(ending: Ending) -> str | None:
-    return ending.asked.input_hash(ending.kind) if ending.asked else None
-
-
 def _result(ending: Ending, status: Status, origin: Origin, reason: str, **content: Any) -> ev.Result:
     brief, trail = ending.brief, ending.trail
     last = trail.attempts[-1] if trail.attempts else None
@@ -171,7 +168,7 @@ def _result(ending: Ending, status: Status, origin: Origin, reason: str, **conte
             cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
             warnings=(*trail.warnings, *_without_scenes(ending)),
             replay_of=ending.asked.replay_of if ending.asked else None,
-            input_hash=_input_hash(ending),
+            input_hash=ending.input_hash,
             requested_at_ms=ending.requested_at_ms,
         ),
         **content,

@@ -122,6 +122,7 @@ async def _respond(
         brief=brief,
         trail=trail,
         requested_at_ms=owner.time_ms,
+        input_hash=planned.asked.input_hash(owner.kind) if planned.asked else None,
     )
     return Emit(events=(await answer(ending, samples=samples, contents=contents),))
 

@@ -12,9 +12,9 @@ from contracts import deadline, request
 from contracts.expansion import expand
 from contracts.ports import Overrides, Templates, Worlds
 
-#: Bytes of a body whose plan is remembered, and how many are.
+#: Bytes of a body whose plan is remembered, and how many are: more than there may be open requests.
 _SMALL: Final = 4096
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 8192
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):

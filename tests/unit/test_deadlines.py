@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from infra.runner.deadlines import _CLAIMED_MS, GRACE_MS, Armed, Deadlines, Overdue
+from infra.runner.deadlines import _CLAIMED_MS, GRACE_MS, Armed, Deadlines, Overdue, State
 
 
 class Clock:
@@ -53,12 +53,24 @@ def test_one_that_is_being_answered_waits_and_comes_again(deadlines: Deadlines, 
     assert len(deadlines.due(10)) == 1
 
 
+def test_the_same_request_is_not_answered_from_two_sides(deadlines: Deadlines, clock: Clock) -> None:
+    deadlines.armed(armed("memory"))
+    deadlines.armed(armed("broker"))
+    assert deadlines.claim("broker", 1) is State.OPEN
+    clock.ms = 1_001_500
+    assert [each.request_id for each in deadlines.due(10)] == ["memory"]
+    assert deadlines.claim("memory", 1) is State.BUSY
+    clock.ms += _CLAIMED_MS
+    assert len(deadlines.due(10)) == 2
+
+
 def test_what_has_ended_is_not_due_and_its_timer_costs_nothing(deadlines: Deadlines, clock: Clock) -> None:
     deadlines.armed(armed())
     deadlines.ended("r-1")
     clock.ms = 1_009_000
     assert deadlines.due(10) == []
-    assert not deadlines.claim("r-1", 1)
+    assert deadlines.claim("r-1", 1) is State.ENDED
+    assert deadlines.claim("r-1", 2) is State.UNKNOWN
     assert deadlines.open == 0
 
 
@@ -66,7 +78,7 @@ def test_an_answer_may_be_heard_before_the_timer_is_stored(deadlines: Deadlines,
     deadlines.ended("r-1")
     deadlines.armed(armed())
     assert deadlines.open == 0
-    assert not deadlines.claim("r-1", 1)
+    assert deadlines.claim("r-1", 1) is State.ENDED
 
 
 def test_a_second_life_of_an_id_is_another_deadline(deadlines: Deadlines, clock: Clock) -> None:
@@ -74,7 +86,7 @@ def test_a_second_life_of_an_id_is_another_deadline(deadlines: Deadlines, clock:
     deadlines.ended("r-1")
     deadlines.armed(armed(seq=9))
     assert deadlines.open == 1
-    assert deadlines.claim("r-1", 9)
+    assert deadlines.claim("r-1", 9) is State.OPEN
     clock.ms = 1_009_000
     assert [each.request_seq for each in deadlines.due(10)] == [9]
 
