@@ -32,6 +32,7 @@ from infra.nats.batches import batched
 from infra.nats.strikes import ALONE, POISON
 from infra.runner.consequences import Consequences
 from infra.runner.deadlines import Armed, Overdue, State
+from infra.runner.pace import Pace
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -135,6 +136,7 @@ class Runner:
         self._clock = clock
         self._batches = batches
         self._deadlines = deadlines
+        self._pace = Pace()
         self._consequences = Consequences(
             stage=stage, wire=wire, lookup=lookup, assets=assets, clock=clock, max_attempts=max_attempts
         )
@@ -282,9 +284,9 @@ class Runner:
             intake = self.stage == pipeline.letter_writer("requested")
             return await self._admit(received, delivery) if intake else None
         expensive = self.stage in pipeline.EXPENSIVE
-        if expensive and self._clock.now_ms() + _NEAR_MS >= received.event.brief.deadline_at_ms:
-            # Doomed: the fallback answers at the deadline, and sooner without this in its way (rule 15).
-            return Emit()
+        doomed = self._doomed(received) if expensive else None
+        if doomed is not None:
+            return doomed
         looks_first = expensive and not self._fresh(received, delivery)
         if self._deadlines is not None and received.name == "deadline":
             return await self._claim(received, self._deadlines, mine=isinstance(delivery, Overdue))
@@ -312,6 +314,25 @@ class Runner:
             code=ErrorCode.GEN_INVALID_REQUEST,
             message=f"id already used by gen.requested.{owner.kind}.{owner.request_id} "
             f"(sequence {owner.sequence}); choose another id",
+        )
+
+    def _note_pace(self, kind: str, outcome: Outcome, began: float) -> None:
+        if isinstance(outcome, Emit) and outcome.events:
+            now_s = time.perf_counter()
+            self._pace.took(kind, (now_s - began) * 1000, now_s=now_s)
+
+    def _doomed(self, received: Received[Any]) -> Outcome | None:
+        """An outcome for a request whose time is up, or too short for this step (rule 15)."""
+        left_ms = received.event.brief.deadline_at_ms - self._clock.now_ms()
+        if left_ms <= _NEAR_MS:
+            # The fallback answers at the deadline, and sooner without this in its way.
+            return Emit()
+        usual_ms = self._pace.too_long(received.kind, left_ms, now_s=time.perf_counter())
+        if usual_ms is None:
+            return None
+        return Fail(
+            code=ErrorCode.GEN_TIMEOUT,
+            message=f"not begun: {left_ms} ms are left until the deadline, {self.stage} takes {usual_ms:.0f} ms now",
         )
 
     async def _claim(self, received: Received[Any], deadlines: Deadlines, *, mine: bool) -> Outcome | None:
@@ -344,7 +365,10 @@ class Runner:
                 return decided
             if self.stage not in pipeline.EXPENSIVE:
                 return await decided
-            return await self._watch.run(received, decided)
+            began = time.perf_counter()
+            outcome = await self._watch.run(received, decided)
+            self._note_pace(received.kind, outcome, began)
+            return outcome  # noqa: TRY300 - one line for each way
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - told, and answered with a letter and a failure
