@@ -189,9 +189,9 @@ class Kept:
         self._told_at_s = 0.0
 
 
-async def pause(stopping: asyncio.Event, failures: int, name: str) -> None:
+async def pause(stopping: asyncio.Event, failures: int, name: str, *, cap_s: float = _BACKOFF_CAP_S) -> None:
     """Wait before another try: longer from failure to failure, not at all once the pipeline stops."""
-    seconds = backoff(failures, base_s=_BACKOFF_BASE_S, cap_s=_BACKOFF_CAP_S, key=name)
+    seconds = backoff(failures, base_s=_BACKOFF_BASE_S, cap_s=cap_s, key=name)
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
 

@@ -108,7 +108,8 @@ class KeptBroker:
             self._log.error("broker ended, starting it again", status=status, log=str(self._broker.log))
             self._changed()
             while not self._stopping.is_set() and not self._broker.running:
-                await pause(self._stopping, failures, BROKER)
+                # Without it nobody is answered: it is tried again sooner than stages are.
+                await pause(self._stopping, failures, BROKER, cap_s=_BACKOFF_CAP_S)
                 try:
                     await self._broker.start()
                 except (BrokerError, OSError) as error:
