@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from infra.nats.health import Health
     from infra.settings import Settings
 
+#: Longest pause before the broker is started again, seconds.
+_BACKOFF_CAP_S: Final = 2.0
 #: Seconds between two restarts of a broker that cannot store.
 MEND_S: Final = 10.0
 
