@@ -20,6 +20,8 @@ from stages.validate_repair.tokens import Unparsable, shown
 
 #: Longest text that is looked at, characters.
 MAX_TEXT: Final = 200_000
+#: Longest text that is mended, characters: it takes longer than reading strict JSON, on the stage's loop.
+MAX_MENDED: Final = 64_000
 #: Most documents in one text; each is checked.
 MAX_DOCUMENTS: Final = 8
 #: Changes and filled values that are told.
@@ -66,6 +68,11 @@ def parse(text: str) -> tuple[Parsed, ...]:
     try:
         return (Parsed(document=_strict(text)),)
     except (ValueError, RecursionError):
+        if len(text) > MAX_MENDED:
+            raise Unparsable(
+                f"document: the text is no strict JSON, and with {len(text)} characters too long to be mended "
+                f"(at most {MAX_MENDED}); write strict JSON, or less"
+            ) from None
         return _mended(text)
 
 

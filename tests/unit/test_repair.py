@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.validate_repair.parse import MAX_TEXT, Parsed, parse
+from stages.validate_repair.parse import MAX_MENDED, MAX_TEXT, Parsed, parse
 from stages.validate_repair.read import Reader
 from stages.validate_repair.tokens import Unparsable
 
@@ -241,7 +241,7 @@ def test_a_field_without_a_value_is_named(text) -> None:
     assert parsed.filled == ("a",)
 
 
-@pytest.mark.parametrize("size", [MAX_TEXT - 10, 256 * 1024])
+@pytest.mark.parametrize("size", [MAX_MENDED - 10, MAX_TEXT - 10, 256 * 1024])
 @pytest.mark.parametrize(
     "unit",
     [
@@ -420,3 +420,10 @@ def test_a_text_that_is_cut_is_never_a_document(document, data) -> None:
 @given(st.text(max_size=30) | st.lists(PIECES, max_size=20).map("".join))
 def test_any_text_is_read_or_refused(text) -> None:
     assert read_or_refused(text)
+
+
+def test_strict_json_may_be_longer_than_what_is_mended() -> None:
+    text = json.dumps({"a": "x" * MAX_MENDED})
+    assert parse(text)[0].document == json.loads(text)
+    with pytest.raises(Unparsable, match="too long to be mended"):
+        parse(text[:-1] + ",}")
