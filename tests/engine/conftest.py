@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from infra.engine.engine import Engine
 from infra.engine.load import Loaded, load
+from tests.plain_numbers import _float32  # noqa: F401 - a fixture for all tests of this folder
 
 _TEXT = [
     "A frozen lake with two platforms and a coin, and a forest behind it.",

@@ -80,7 +80,7 @@ async def test_a_live_document_is_valid_or_there_is_none(provider, prose, kind) 
     if isinstance(checked, Emit):
         (result,) = checked.events
         assert result.origin is Origin.LIVE
-        assert CONTENTS.faults(kind, result.content, known.schema) == ()
+        assert await CONTENTS.faults(kind, result.content, known.schema) == ()
     else:
         # Random weights may not come to an end in time; the grammar's documents end or are cut off.
         assert isinstance(checked, Fail)

@@ -22,6 +22,8 @@ from infra.settings import load
 from infra.stores import kept_entries
 from infra.stores.kept_entries import Item, Wanted
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start, running
+from tests.pipeline.replays import letter_about
+from tests.pipeline.replays import replay as replayed
 
 STAGES = ("context-build", "freeform-gen", "structuring", "validate-repair", "fallback")
 NODE: dict[str, Any] = {
@@ -110,14 +112,16 @@ async def test_stand_ins_are_never_kept_and_a_replay_that_succeeds_is(
         nothing = await entries(client)
         await ask(client, "sh-1", replay_of="orig-1")
         nothing += await entries(client)
-        replay = await ask(client, "rp-1-1", replay_of="orig-1")
+        letter = await letter_about(client, "orig-1", "transition")
+        first = (await replayed(client, letter)).request_id
+        replay = await client.result(first)
         later = await ask(client, "orig-2")
-        again = await ask(client, "rp-1-2", replay_of="orig-1")
+        again = await client.result((await replayed(client, letter, again=True)).request_id)
 
     assert (original.status, nothing) == (Status.FAIL_FALLBACK, [])
     assert replay.status is Status.SUCCESS
     assert len(client.events("revised")) == 2
-    assert (later.status, later.meta.generated_for) == (Status.CACHED, "rp-1-1")
+    assert (later.status, later.meta.generated_for) == (Status.CACHED, first)
     assert later.content == replay.content
     # A replay wants to see what comes of it today.
     assert again.status is Status.SUCCESS

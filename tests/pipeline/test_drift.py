@@ -7,6 +7,8 @@ from typing import Any
 from contracts import events as ev
 from contracts.result import Drift, Origin, Status
 from tests.pipeline.conftest import Configure, Observer, Start
+from tests.pipeline.replays import letter_about
+from tests.pipeline.replays import replay as replayed
 from tests.pipeline.test_cache import STAGES, ask, command
 
 _OTHER = "Nobody calls, and the night goes on as it was."
@@ -55,7 +57,8 @@ async def test_what_comes_from_the_cache_is_not_compared_and_a_replay_is(
     async with start(configure(rules=[writes("rp-*")]), STAGES):
         first = await ask(client, "first")
         cached = await ask(client, "cached")
-        replay = await ask(client, "rp-1-1", replay_of="first")
+        letter = await letter_about(client, "first", "transition")
+        replay = await client.result((await replayed(client, letter)).request_id)
         after = await ask(client, "after")
 
     assert (cached.origin, cached.meta.deterministic, cached.meta.drift) == (Origin.CACHE, True, None)

@@ -7,51 +7,24 @@ import pytest
 from sqlalchemy import select
 
 from contracts import events as ev
-from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
 from infra.nats import letters, lineage
-from infra.nats.letters import Applied, Replay
+from infra.nats.letters import Applied
 from infra.nats.wire import Wire
 from infra.stores.database import GENERATIONS
 from tests.pipeline.conftest import Configure, Observer, Start, rows
+from tests.pipeline.replays import TRACE, letter_about, replay
 
 RULES = [
     {"match": {"request_id": "orig-*"}, "do": "refuse"},
     {"match": {"request_id": "rp-999-*"}, "do": "refuse"},
 ]
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def fail(client: Observer, request_id: str, kind: str = "scene") -> tuple[ev.Result, int]:
     """A request that failed, and the letter about it."""
     result = await client.ask(request_id, kind)
-    letter = ev.DeadLetter(
-        code=ErrorCode.GEN_PROVIDER_UNAVAILABLE,
-        reason="refused",
-        stage="freeform-gen",
-        stream="EVENTS",
-        sequence=1,
-        subject=f"gen.context_built.{kind}.{request_id}",
-        time_ms=1,
-        deliveries=1,
-    )
-    subject = f"dead.freeform-gen.{kind}.{request_id}"
-    return result, await client.publish(subject, msgspec.json.encode(letter))
-
-
-async def replay(client: Observer, letter: int) -> Replay:
-    """What `understudy dead replay` does."""
-    wire = Wire()
-    await wire.open(client.nc)
-    planned = await letters.prepare(wire, await letters.get(wire, letter))
-    assert await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
-        Applied.PUBLISHED
-    )
-    assert await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
-        Applied.ALREADY
-    )
-    await wire.close()
-    return planned
+    return result, await letter_about(client, request_id, kind)
 
 
 async def test_a_replay_that_succeeds_revises_the_original(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.plain_numbers import _float32  # noqa: F401 - a fixture for all tests of this folder
+
 _LEFT_OUT: list[str] = []
 
 
