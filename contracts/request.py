@@ -139,7 +139,7 @@ class GenerationRequest(BaseModel):
     #: Which prompt version writes, and its variables.
     prompt_config: PromptConfig | None = None
 
-    #: The template that lies below the node; docs/templates.md.
+    #: Template to start from, below the node; docs/templates.md.
     template_id: ContentId | None = None
     #: What the node asks of which player, in the language of docs/rules.md.
     rules: str | None = Field(default=None, max_length=MAX_RULES)

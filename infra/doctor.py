@@ -425,7 +425,9 @@ def _database(url: str) -> Row:
             "database", "warning", f"cannot be opened: {why.splitlines()[0]}", database.remedy(url, error)
         )
     if state != "current":
-        return _row("database", "warning", state, "start the audit stage: it migrates")
+        return _row(
+            "database", "warning", state, "the audit stage creates or migrates its tables when it starts"
+        )
     return _row("database", "ok", "reachable, its tables are current")
 
 

@@ -189,10 +189,10 @@ def _json(text: str) -> tuple[Any, dict[str, Place]]:
         value = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         place = Place(line=error.lineno, column=error.colno)
-        raise Unparsable("FIL001", f"this is not JSON: {error.msg}", place, "mend it there") from None
+        raise Unparsable("FIL001", f"this is not JSON: {error.msg}", place, "fix it there") from None
     except (ValueError, RecursionError) as error:
         message = f"this is not JSON that can be read: {_unreadable(error)}"
-        raise Unparsable("FIL001", message, Place(), "mend it") from None
+        raise Unparsable("FIL001", message, Place(), "fix it") from None
     places: dict[str, Place] = {}
     starts = [0, *(found.end() for found in re.finditer("\n", text))]
     _walk(text, _space(text, 0), (), places, starts)
@@ -287,7 +287,7 @@ def _yaml(text: str) -> tuple[Any, dict[str, Place]]:
 
 
 def _no_yaml(message: str, place: Place) -> Unparsable:
-    return Unparsable("FIL001", f"this is not YAML: {message}", place, "mend it there")
+    return Unparsable("FIL001", f"this is not YAML: {message}", place, "fix it there")
 
 
 def _of(mark: Any) -> Place:

@@ -130,7 +130,7 @@ def _json_lines(text: str) -> list[Any] | None:
         try:
             made.append(json.loads(line))
         except (ValueError, RecursionError) as error:
-            raise ScenarioError(f"line {number} is not JSON: {error}; mend it there") from None
+            raise ScenarioError(f"line {number} is not JSON: {error}; fix it there") from None
     return made
 
 

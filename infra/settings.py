@@ -107,7 +107,7 @@ class OpenAIServer(_Part):
 
     #: Address of its API; most end in ``/v1``.
     base_url: str = Field(default="http://127.0.0.1:8080/v1", pattern=r"^https?://")
-    #: What it wants to be shown; none: nothing.
+    #: API key sent to the server; none: no key is sent.
     api_key: SecretStr | None = None
     #: The model's name on that server; a server without it is not asked.
     model: str | None = None
@@ -397,7 +397,8 @@ def load(**overrides: Any) -> Settings:
     except NoJson as error:
         # The value is not shown: it may hold keys.
         raise SettingsError(
-            f"a variable that sets a whole part of the settings must hold a JSON object: {error} "
+            "a variable that sets a list or a whole part of the settings must hold JSON, for instance "
+            f"UNDERSTUDY_NATS__SERVERS='[\"nats://a:4222\"]': {error} "
             f"({error.__cause__})"
         ) from None
     if settings.nats_url is None and settings.nats.servers:
@@ -416,6 +417,12 @@ def _explain(item: Any, file: ConfigFile) -> str:
     elif item["type"] == "extra_forbidden":
         # Inside a variable that holds a whole part as JSON.
         said = "there is no such setting; docs/settings.md lists all"
+    else:
+        said = (
+            said.removeprefix("Value error, ")
+            .partition(", unable to")[0]
+            .replace("Input should be", "must be")
+        )
     where = file.place(path)
     # What a variable says counts before the file.
     from_file = where and not any(each.upper().startswith(name) for each in os.environ)

@@ -200,9 +200,8 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
 
     from infra.cli.show import aligned, milliseconds, moment, status_style
 
-    out = console.people()
     if not rows:
-        out.print("no requests match")
+        console.people().print("no requests match")
         return
     lines: list[tuple[Text | str, ...]] = []
     for row in rows:
@@ -218,8 +217,7 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
                 Text(row["error_code"] or "", style="red"),
             )
         )
-    for text in aligned(("when", "request", "kind", "status", "origin", "took", "error"), lines):
-        out.print(text, soft_wrap=True)
+    console.listed(aligned(("when", "request", "kind", "status", "origin", "took", "error"), lines))
 
 
 def _print_one(row: dict[str, Any]) -> None:

@@ -48,8 +48,7 @@ def ls(json: Json = False) -> None:
         from infra.cli.show import aligned
 
         head = ("budget", "cap", "spent", "reserved", "opens again")
-        for line in aligned(head, [_cells(each, now_ms) for each in kept]):
-            console.people().print(line, soft_wrap=True)
+        console.listed(aligned(head, [_cells(each, now_ms) for each in kept]))
         return console.DONE
 
     console.run(work())

@@ -212,8 +212,7 @@ def _table(found: list[Item]) -> None:
                 told.get("expires", ""),
             )
         )
-    for line in aligned(("cache key", "generated for", "node", "bytes", "expires"), rows):
-        console.people().print(line, soft_wrap=True)
+    console.listed(aligned(("cache key", "generated for", "node", "bytes", "expires"), rows))
 
 
 def _pairs(rows: dict[str, str]) -> None:

@@ -118,7 +118,7 @@ def _print_checks(rows: list[dict[str, Any]], *, everything: bool) -> None:
         )
         if row["fix"]:
             text.append(f"  → {row['fix']}", style="bold")
-        out.print(text, soft_wrap=True)
+        console.listed((text,))
     fine = len(rows) - len(shown)
     if fine:
         out.print(Text(f"{fine} checks are in order; --all lists them", style="green"), soft_wrap=True)
@@ -183,5 +183,4 @@ def _print_samples(rows: list[dict[str, Any]], where: Path) -> None:
         )
         for row in rows
     ]
-    for text in aligned(("", "kind", "rating", "file", "tags"), lines):
-        console.people().print(text, soft_wrap=True)
+    console.listed(aligned(("", "kind", "rating", "file", "tags"), lines))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
     from rich.console import Console
+    from rich.text import Text
 
     from infra.client import Client
     from infra.settings import Settings
@@ -36,6 +37,8 @@ Limit = Annotated[
 ]
 #: Rows of a table where nobody says how many.
 ROWS: Final = 100
+#: Columns that the rest of a line is indented by where a terminal is too narrow for it.
+_INDENT: Final = 4
 
 
 class Usage(Exception):  # noqa: N818 - it is the person's, not ours
@@ -125,8 +128,6 @@ def errors() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     """A console that shows what strangers wrote, and never obeys it."""
-    from collections.abc import Iterable
-
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -178,6 +179,24 @@ def _clock() -> str:
 def note(text: str) -> None:
     """Say something beside the result, on standard error."""
     errors().print(text, soft_wrap=True, markup=False)
+
+
+def listed(lines: Iterable[Text]) -> None:
+    """Print the lines of a listing.
+
+    A terminal gets lines that fit it, broken between words; a file or another program gets each whole.
+    """
+    out = people()
+    for line in lines:
+        if not out.is_terminal:
+            out.print(line, soft_wrap=True)
+            continue
+        first, *others = line.wrap(out, max(out.width - _INDENT, 20))
+        for each in others:
+            each.pad_left(_INDENT)
+        for each in (first, *others):
+            each.rstrip()
+            out.print(each, soft_wrap=True)
 
 
 def left_out(more: int, what: str = "older") -> None:

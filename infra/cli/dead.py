@@ -65,12 +65,10 @@ def ls(
             return console.DONE
         from infra.cli.show import letter_lines
 
-        out = console.people()
         if not found:
-            out.print("no dead letters" if wanted.empty else "no dead letters match")
+            console.people().print("no dead letters" if wanted.empty else "no dead letters match")
             return console.DONE
-        for each in letter_lines(list(found)):
-            out.print(each, soft_wrap=True)
+        console.listed(letter_lines(list(found)))
         console.left_out(skipped)
         return console.DONE
 

@@ -42,8 +42,7 @@ def ls(json: Json = False) -> None:
         )
         for each in versions
     ]
-    for line in aligned(("version", "state", "kind", "tokens", "variables", "says"), rows):
-        console.people().print(line, soft_wrap=True)
+    console.listed(aligned(("version", "state", "kind", "tokens", "variables", "says"), rows))
 
 
 @app.command("show")
@@ -72,8 +71,7 @@ def show(
         for name, each in found.variables.items()
     ]
     out.print()
-    for line in aligned(("variable", "what may stand there", "", "says"), rows):
-        out.print(line, soft_wrap=True)
+    console.listed(aligned(("variable", "allowed values", "", "says"), rows))
     out.print()
     out.print(Text(found.source.rstrip("\n")), soft_wrap=True)
     if not found.released:
@@ -86,7 +84,9 @@ def show(
 @app.command("render")
 def render(
     family: Annotated[str, typer.Option("--family", help="Prompt family.")],
-    version: Annotated[int | None, typer.Option("--version", min=1, help="None: the latest.")] = None,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="A version number; default: the latest.")
+    ] = None,
     var: Annotated[
         list[str] | None,
         typer.Option(

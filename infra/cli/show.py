@@ -334,8 +334,8 @@ def letter_summary(letter: Letter) -> Panel:
         "stage": letter.stage,
         "when": moment(letter.time_ms),
         "subject": found.subject if found else None,
-        "stands in": f"{letter.stream} at sequence {letter.stream_sequence}" if letter.stream else None,
-        "given out": f"{found.deliveries} times" if found and found.deliveries > 1 else None,
+        "stored in": f"{letter.stream} at sequence {letter.stream_sequence}" if letter.stream else None,
+        "delivered": f"{found.deliveries} times" if found and found.deliveries > 1 else None,
     }
     for name, value in facts.items():
         if value is not None:

@@ -109,5 +109,5 @@ def _shower(*, json: bool) -> Callable[[Line], None]:
         return lambda line: console.emit(to_json(line))
     from infra.cli.show import Columns
 
-    out, columns = console.people(), Columns()
-    return lambda line: out.print(columns.text(line), soft_wrap=True)
+    columns = Columns()
+    return lambda line: console.listed((columns.text(line),))

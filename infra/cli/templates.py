@@ -34,8 +34,7 @@ def ls(json: Json = False) -> None:
         )
         for each in rows
     ]
-    for line in aligned(("template", "kind", "purpose", "mood", "strategy", "fallback", "version"), shown):
-        console.people().print(line, soft_wrap=True)
+    console.listed(aligned(("template", "kind", "purpose", "mood", "strategy", "fallback", "version"), shown))
     unusable = [each.id for each in rows if not each.ok]
     if unusable:
         told = f"cannot be used: {', '.join(unusable)}; `understudy templates check` says why"
@@ -81,8 +80,7 @@ def show(
         (Text(path, style="bold"), value(_at(merged.values, path)), layer)
         for path, layer in merged.set_by.items()
     ]
-    for line in aligned(("field", "value", "set by"), lines):
-        console.people().print(line, soft_wrap=True)
+    console.listed(aligned(("field", "value", "set by"), lines))
     _print([found])
 
 

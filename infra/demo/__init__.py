@@ -49,7 +49,7 @@ async def play(out: Console, *, with_model: bool) -> int:
         stage.claim(escape(f"{stage.step}: failed after {seconds:.0f} s: {said(error)}"), holds=False)
     out.print()
     if stage.failed:
-        out.print(f"[bold red]{len(stage.failed)} of {stage.checked} claims do not hold[/]")
+        out.print(f"[bold red]{len(stage.failed)} of {stage.checked} checks failed[/]")
         logs = _logs(folder)
         out.print(
             f"What the stages say stands above; the broker's log: {', '.join(map(str, logs))}"
@@ -62,7 +62,7 @@ async def play(out: Console, *, with_model: bool) -> int:
     seconds = time.perf_counter() - began
     up = "USE_LOCAL_MODEL=true understudy up" if with_model else "understudy up"
     out.print(
-        f"[bold green]All {stage.checked} claims hold[/], in {seconds:.1f} s. Now yours: [bold]{up}[/], and in "
+        f"[bold green]All {stage.checked} checks passed[/], in {seconds:.1f} s. Now yours: [bold]{up}[/], and in "
         'another terminal [bold]understudy request "a forest with three coins" --kind layout --wait[/]'
     )
     return 0

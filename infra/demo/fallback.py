@@ -60,7 +60,7 @@ async def play(stage: Stage, home: Path) -> None:
     async with pipeline_of(stage, _scripted(home)) as client:
         await _failure(stage, client)
         await _dead_letter(stage, client)
-        await books(stage, client, _scripted(home), "4  The books")
+        await books(stage, client, _scripted(home), "4  The totals")
 
 
 async def _golden(stage: Stage, client: Client) -> None:

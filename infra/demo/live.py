@@ -51,7 +51,7 @@ async def play(stage: Stage, home: Path) -> None:
     gone.mkdir()
     async with pipeline_of(stage, _settings(home, Local(model=str(gone)))) as client:
         await _stand_in(stage, client, gone)
-        await books(stage, client, _settings(home, Local()), "4  The books")
+        await books(stage, client, _settings(home, Local()), "4  The totals")
 
 
 async def _written(stage: Stage, client: Client) -> None:

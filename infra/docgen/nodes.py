@@ -169,7 +169,7 @@ def _fields() -> str:
             rows.append((code(spelled), allowed.removesuffix(" or null"), meaning))
 
     add(Node, "")
-    return table(("field", "what may stand there", "meaning"), rows)
+    return table(("field", "allowed values", "meaning"), rows)
 
 
 def _listed(meanings: Mapping[str, str]) -> str:

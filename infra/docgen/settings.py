@@ -69,7 +69,7 @@ def example() -> str:
     """``config.yaml.example``: every setting with its default."""
     lines = [
         "# Generated from infra/settings.py by `python -m infra.docgen`.  Copy it to config.yaml and keep what is",
-        "# to differ: every value below is the default.  docs/settings.md says what may stand there.",
+        "# to differ: every value below is the default.  docs/settings.md says what is allowed.",
     ]
     opened: list[str] = []
     for group, settings in _groups().items():
@@ -105,7 +105,7 @@ def _yaml(value: Any) -> str:
 
 def _table(settings: list[Setting]) -> str:
     return table(
-        ("in `config.yaml`", "variable", "what may stand there", "default", "meaning"),
+        ("in `config.yaml`", "variable", "allowed values", "default", "meaning"),
         [
             (
                 code(each.path.rpartition(".")[2]),

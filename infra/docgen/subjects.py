@@ -194,7 +194,7 @@ def _models(models: Iterable[type[BaseModel]], said: dict[str, comments.Said]) -
             rows.append(
                 (code(shown), schemas.allowed(schema["properties"][name], definitions), default, meaning)
             )
-        text = table(("field", "what may stand there", "default", "meaning"), rows)
+        text = table(("field", "allowed values", "default", "meaning"), rows)
         found.append(f"### {model.__name__}\n\n{said[model.__name__].docstring}\n\n{text}")
     return found
 

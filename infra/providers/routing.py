@@ -120,10 +120,9 @@ def routes(settings: Settings) -> dict[str, str]:
 def check(settings: Settings) -> tuple[str, ...]:
     """What is wrong with the providers that the settings name, one sentence each, with what to do.
 
+    A name that is no provider is a mistake also while no model is wanted; what a provider lacks is not.
     Whether a server answers, and whether a model can be loaded, is not known before it is tried.
     """
-    if not settings.use_local_model:
-        return ()
     return tuple(dict.fromkeys(_mistakes(settings)))
 
 
@@ -155,16 +154,23 @@ def _mistakes(settings: Settings) -> Iterator[str]:
                 "choose another name"
             )
     known = (LOCAL, OPENAI, SCRIPTED, *narrative.servers)
+    named: dict[str, list[str]] = {}
     for kind, names in _chains(settings):
         for name in names:
-            if name not in known:
-                near = get_close_matches(name, known, n=1)
-                yield (
-                    f"setting {_VARIABLE}PROVIDERS__{kind.upper()} is {name!r}: no such provider"
-                    f"{f', did you mean {near[0]!r}?' if near else ''}; known are {', '.join(known)}"
-                )
-            elif name not in {LOCAL, SCRIPTED} and (why := _unusable(name, settings)):
-                yield f"setting {_VARIABLE}PROVIDERS__{kind.upper()} is {name!r}: {why}"
+            named.setdefault(name, []).append(kind.upper())
+    for name, (first, *others) in named.items():
+        also = f" (and {', '.join(others)})" if others else ""
+        where = f"setting {_VARIABLE}PROVIDERS__{first}{also}"
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            yield (
+                f"{where} is {name!r}: no such provider"
+                f"{f', did you mean {near[0]!r}?' if near else ''}; known are {', '.join(known)}"
+            )
+        elif (
+            settings.use_local_model and name not in {LOCAL, SCRIPTED} and (why := _unusable(name, settings))
+        ):
+            yield f"{where} is {name!r}: {why}"
 
 
 def _unusable(name: str, settings: Settings) -> str | None:

@@ -347,7 +347,7 @@ def migration_state(plain: str) -> str:
     head = script.get_current_head()
     url = url_of(plain)
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
-        return f"has no tables, wants {head}"
+        return f"is empty, needs schema {head}"
     engine = engine_of(plain)
     try:
         with reading(engine) as connection:

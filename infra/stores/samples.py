@@ -111,7 +111,7 @@ def _orphans(folder: Path) -> list[Path]:
 
 
 def _lonely(path: Path) -> str:
-    return f"{path.name}: stands beside no {path.stem}.json; rename or remove it"
+    return f"{path.name}: there is no {path.stem}.json beside it; rename or remove it"
 
 
 def _check(path: Path, folder: Path, read: Callable[[Path], Sample]) -> Checked:
@@ -141,7 +141,7 @@ def _read(path: Path) -> Sample:
         raise SampleError(f"{path.name}: fits several kinds ({', '.join(kinds)}); its kind must be clear")
     if not kinds:
         closest = min(faults, key=lambda kind: _distance(faults[kind]))
-        raise SampleError(f"{path.name}: fits no kind; closest is {closest}: {faults[closest][0]}")
+        raise SampleError(f"{path.name}: matches no kind; the closest is {closest}: {faults[closest][0]}")
     sidecar = _sidecar(path.with_suffix(SIDECAR))
     return Sample(
         name=path.name,

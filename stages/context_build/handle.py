@@ -138,7 +138,10 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
 def _refused(laid: Laid | None, setting: social.Setting) -> tuple[ErrorCode, str] | None:
     """Why no model is asked, although the request is in order."""
     if laid is not None and not laid.node.enabled:
-        return ErrorCode.GEN_PROVIDER_DISABLED, f"its node is disabled (by its {laid.by('enabled')})"
+        return (
+            ErrorCode.GEN_PROVIDER_DISABLED,
+            f"the node is disabled (`enabled: false` in its {laid.by('enabled')})",
+        )
     if setting.contradiction is not None:
         return ErrorCode.GEN_CONSTRAINT_FAIL, setting.contradiction
     return None

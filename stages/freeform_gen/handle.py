@@ -49,7 +49,7 @@ async def handle(
     provider = providers.get(received.kind)
     if provider is None:
         return Fail(
-            code=ErrorCode.GEN_PROVIDER_DISABLED, message="no model is wanted (USE_LOCAL_MODEL=false)"
+            code=ErrorCode.GEN_PROVIDER_DISABLED, message="model calls are turned off (USE_LOCAL_MODEL=false)"
         )
     brief, trail = event.brief, event.trail
     prompt = Prompt(
@@ -88,7 +88,7 @@ async def handle(
         if drawn == MAX_DRAWS:
             return Fail(
                 code=ErrorCode.GEN_CONSTRAINT_FAIL,
-                message=f"none of {drawn} drafts is what was asked for: {'; '.join(unmet)}",
+                message=f"all {drawn} drafts miss what was asked for: {'; '.join(unmet)}",
                 evidence=done.text[:MAX_EVIDENCE],
                 letter=True,
                 trail=trail,

@@ -51,7 +51,7 @@ async def handle(
     provider = providers.get(received.kind)
     if provider is None:
         return Fail(
-            code=ErrorCode.GEN_PROVIDER_DISABLED, message="no model is wanted (USE_LOCAL_MODEL=false)"
+            code=ErrorCode.GEN_PROVIDER_DISABLED, message="model calls are turned off (USE_LOCAL_MODEL=false)"
         )
     schema = directed.narrowed(contents.schema(received.kind, event.brief.schema), event.brief.settled)
     prompt = Prompt(

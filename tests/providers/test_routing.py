@@ -104,6 +104,10 @@ async def test_what_cannot_be_asked_says_what_to_do() -> None:
             ),
         ),
         (
+            {"providers": {"plot": "opnai", "scene": "opnai"}},
+            "setting UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT (and SCENE) is 'opnai': no such provider",
+        ),
+        (
             {"providers": {"plot": ["scripted", "bgi"]}, "servers": {"big": {"model": "b"}}},
             "did you mean 'big'?; known are local, openai, scripted, big",
         ),
@@ -138,9 +142,14 @@ def test_providers_that_cannot_be_are_refused_at_the_start(narrative, said: str)
         require(settings)
 
 
-def test_routes_that_nobody_takes_and_no_model_at_all_are_no_mistake() -> None:
+def test_what_nobody_asks_may_lack_what_it_needs() -> None:
     require(load(use_local_model=True, narrative={"servers": {"spare": {}}}))
-    require(load(use_local_model=False, narrative={"providers": {"plot": "opnai"}}))
+    require(load(use_local_model=False, narrative={"providers": {"plot": "openai"}}))
+
+
+def test_a_name_that_is_no_provider_is_refused_also_while_no_model_is_wanted() -> None:
+    with pytest.raises(SettingsError, match="PLOT is 'opnai': no such provider, did you mean 'openai'"):
+        require(load(use_local_model=False, narrative={"providers": {"plot": "opnai"}}))
 
 
 async def test_without_the_client_the_extra_is_named(monkeypatch) -> None:

@@ -247,7 +247,7 @@ def test_a_rule_can_disable_the_node_and_is_named() -> None:
     outcome = asked(template_id=FIRST, rules="PACING fast\nenabled = false")
     assert isinstance(outcome, Fail)
     assert outcome.code is ErrorCode.GEN_PROVIDER_DISABLED
-    assert outcome.message == "its node is disabled (by its rules, line 2)"
+    assert outcome.message == "the node is disabled (`enabled: false` in its rules, line 2)"
 
 
 def test_a_template_that_is_lost_is_a_failure_that_a_golden_sample_answers(tmp_path: Path) -> None:

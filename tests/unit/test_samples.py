@@ -178,7 +178,7 @@ def test_no_sample_at_all_is_told(tmp_path, exists):
         (
             "sample_x.json",
             {"scene_name": "x", "entities": [{"id": "a", "type": "ufo"}]},
-            "sample_x.json: fits no kind; closest is layout: entities.0.type: 'ufo' is unknown",
+            "sample_x.json: matches no kind; the closest is layout: entities.0.type: 'ufo' is unknown",
         ),
         ("sample_x.json", {**LEVEL, "weather": "rain"}, "closest is layout: weather: unknown field"),
         ("sample_x.json", {}, "document: is empty"),
@@ -205,10 +205,10 @@ def test_no_sample_at_all_is_told(tmp_path, exists):
         (
             "sample_simple_geometri.toml",
             b"",
-            "stands beside no sample_simple_geometri.json; rename or remove it",
+            "there is no sample_simple_geometri.json beside it; rename or remove it",
         ),
         ("default_content/a b.json", LEVEL, "a b.json: 'a b' is no content id"),
-        ("default_content/x.json", {"a": 1}, "x.json: fits no kind"),
+        ("default_content/x.json", {"a": 1}, "x.json: matches no kind"),
     ],
 )
 def test_what_cannot_go_on_stage_is_told_with_file_and_field(folder, name, content, told):
