@@ -29,7 +29,7 @@ def _group() -> None:
 
 @samples.command("check")
 def samples_check(
-    folder: Annotated[Path | None, typer.Argument(help="Folder; none: the configured one.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder; default: the configured one.")] = None,
     json: Json = False,
 ) -> None:
     """Check every sample against its kind."""

@@ -34,7 +34,7 @@ def seed(
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="fixed, playthrough, player or timestamp; none: what fits the strategy.",
+            help="fixed, playthrough, player or timestamp; default: what fits the strategy.",
         ),
     ] = None,
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Content kind.")] = "transition",

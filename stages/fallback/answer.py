@@ -76,7 +76,7 @@ async def answer(  # noqa: PLR0911 - one way out per mode
         case FallbackMode.SKIP:
             after = ending.asked.scene_to if ending.asked else None
             target = f"scene {after.id}" if after else "the target"
-            return _result(ending, Status.SKIPPED, Origin.NONE, f"{why}; skipped, cut to {target}")
+            return _result(ending, Status.SKIPPED, Origin.NONE, f"{why}; skipped: go on with {target}")
         case FallbackMode.PLACEHOLDER:
             return await _placeholder(ending, why, contents)
         case FallbackMode.NONE:

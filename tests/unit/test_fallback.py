@@ -139,7 +139,7 @@ async def test_default_content_stands_in_under_its_name(code, status) -> None:
 
 async def test_a_jump_cut_names_the_scene_that_it_cuts_to() -> None:
     result = await ended(failure(), body({"mode": "skip"}, scene_to="quay"), "transition")
-    assert result.reason.endswith("skipped, cut to scene quay")
+    assert result.reason.endswith("skipped: go on with scene quay")
 
 
 async def test_moods_of_the_scenes_choose_the_stand_in_like_tags() -> None:
