@@ -63,7 +63,9 @@ def compile_(
     file: _File,
     context: Annotated[
         Path | None,
-        typer.Option("--context", metavar="FILE", help="JSON: the player's choices and more; default: empty."),
+        typer.Option(
+            "--context", metavar="FILE", help="JSON: the player's choices and more; default: empty."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

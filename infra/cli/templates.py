@@ -87,7 +87,8 @@ def show(
 @app.command("check")
 def check(
     path: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="A file or a folder; default: the configured folder.")
+        Path | None,
+        typer.Argument(metavar="PATH", help="A file or a folder; default: the configured folder."),
     ] = None,
     json: Json = False,
 ) -> None:

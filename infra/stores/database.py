@@ -355,7 +355,9 @@ def migration_state(plain: str) -> str:
     finally:
         engine.dispose()
     _known(script, has)
-    return "current" if has == head else f"has {has or 'no tables'}, wants {head}"
+    if has == head:
+        return "current"
+    return f"is at schema {has}, needs {head}" if has else f"is empty, needs schema {head}"
 
 
 def _revision(connection: Connection) -> str | None:
