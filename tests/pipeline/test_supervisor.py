@@ -434,7 +434,7 @@ async def test_a_folder_of_the_same_name_where_somebody_stands_is_not_imported(t
     ready = await asyncio.wait_for(up.stdout.readline(), 60)
     up.terminate()
     _, said = await up.communicate()
-    assert b'"ready": true' in ready, said.decode()
+    assert b'"ready":true' in ready, said.decode()
     assert "not ours" not in said.decode()
     assert up.returncode == 0
 
