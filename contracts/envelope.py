@@ -24,7 +24,7 @@ EXPECTED_LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 SCHEDULE: Final = "Nats-Schedule"
 SCHEDULE_TARGET: Final = "Nats-Schedule-Target"
 
-_TYPE: Final = re.compile(r"dev\.understudy\.gen\.([a-z_]+)\.v(\d{1,9})")
+_TYPE: Final = re.compile(r"dev\.understudy\.gen\.([a-z_]+)\.v([0-9]{1,40})")
 
 E_co = TypeVar("E_co", covariant=True)
 

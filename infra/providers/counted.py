@@ -1,6 +1,7 @@
 """Which of the numbers that a server puts under its answer can be true?
 
-They go into the accounts of budgets: a count below zero would lift a cap, an absurd one close it for all.
+They go into the accounts of budgets: a count below zero or of nothing would lift a cap, an absurd one close it
+for all.
 """
 
 from __future__ import annotations
@@ -59,12 +60,13 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     doubts: tuple[str, ...] = ()
 
 
-def counted(usage: Any, most: Most) -> Counted:
+def counted(usage: Any, most: Most, *, text: bool) -> Counted:
     """Read ``usage`` of an answer; what cannot be true is unknown, and told.
 
     Args:
         usage: whatever stands there.
         most: what the call can take at most.
+        text: whether the answer has text, which takes a token at least, as each prompt does.
 
     Source: ``usage.cost`` is OpenRouter's field; the protocol itself has none.
     """
@@ -75,15 +77,16 @@ def counted(usage: Any, most: Most) -> Counted:
     told = cast("Mapping[str, Any]", usage)
     doubts: list[str] = []
 
-    def count(name: str, limit: int) -> int | None:
+    def count(name: str, least: int, limit: int) -> int | None:
         value = told.get(name)
-        if value is None or (type(value) is int and 0 <= value <= limit):
+        if value is None or (type(value) is int and least <= value <= limit):
             return value
         doubts.append(f"{name} of {_shown(value)} cannot be: unknown")
         return None
 
     tokens = Tokens(
-        prompt=count("prompt_tokens", most.prompt), completion=count("completion_tokens", most.completion)
+        prompt=count("prompt_tokens", 1, most.prompt),
+        completion=count("completion_tokens", int(text), most.completion),
     )
     cost = told.get("cost")
     if cost is not None and not _can_be(cost, most.amount):

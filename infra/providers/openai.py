@@ -124,7 +124,13 @@ class OpenAIProvider:
         server = self._server
         most = Most.of(len(sent), params.max_tokens, server.price_prompt, server.price_completion)
         return self._completion(
-            written, counted(written.usage, most), params, schema, dialect, attempts, began
+            written,
+            counted(written.usage, most, text=bool(written.text)),
+            params,
+            schema,
+            dialect,
+            attempts,
+            began,
         )
 
     async def _ask(self, body: bytes, limit: float, written: Written, on_token: OnToken | None) -> None:

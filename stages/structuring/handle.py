@@ -70,7 +70,6 @@ async def handle(
         asked,
         temperature=min(1.0, asked.temperature + _WARMER * reask),
         seed=asked.seed + reask,
-        stop=prompts.STOP,
     )
     trail = event.trail
     try:

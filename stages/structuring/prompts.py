@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from contracts.quoting import quoted
-
-#: Texts that end the answer: the end of a code fence, where a model puts one all the same.
-STOP: Final = ("\n```\n",)
 
 
 def structuring_prompt(kind: str, draft: str, schema: str, errors: tuple[str, ...] = ()) -> str:

@@ -136,7 +136,7 @@ def test_an_answer_takes_any_chunk_or_says_that_it_cannot(path, value) -> None:
         written.end()
     except ValueError:
         return
-    told = counted(written.usage, MOST)
+    told = counted(written.usage, MOST, text=bool(written.text))
     assert {type(written.model), type(written.finish_reason)} <= {str, type(None)}
     assert all(
         each is None or each >= 0 for each in (told.tokens.prompt, told.tokens.completion, told.amount)
@@ -300,7 +300,7 @@ async def test_an_answer_that_the_server_gave_up_is_worth_a_retry(word: str) -> 
 # -- counts -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [-1, 10**30, 1050 + MARGIN, 12.0, True, "7", [], {}])
+@pytest.mark.parametrize("value", [0, -1, 10**30, 1050 + MARGIN, 12.0, True, "7", [], {}])
 async def test_a_count_that_cannot_be_is_unknown_and_told(value: Any) -> None:
     usage = {"prompt_tokens": value, "completion_tokens": value, "cost": -1}
     async with FakeServer(lambda _: stream(chunk("x", finish="stop") | {"usage": usage})) as server:
@@ -318,12 +318,13 @@ async def test_hidden_reasoning_stays_believed() -> None:
 
 @pytest.mark.parametrize("cost", [-0.1, 1e9, float("nan"), float("inf"), True, "1", []])
 def test_a_cost_that_cannot_be_is_unknown(cost: Any) -> None:
-    found = counted({"prompt_tokens": 1, "completion_tokens": 1, "cost": cost}, MOST)
+    found = counted({"prompt_tokens": 1, "completion_tokens": 1, "cost": cost}, MOST, text=True)
     assert (found.amount, len(found.doubts)) == (None, 1)
 
 
 def test_what_can_be_is_believed() -> None:
-    found = counted(WHOLE["usage"], MOST)
+    assert counted({"prompt_tokens": 1, "completion_tokens": 0}, MOST, text=False).doubts == ()
+    found = counted(WHOLE["usage"], MOST, text=True)
     assert (found.tokens, found.amount, found.doubts) == (Tokens(prompt=7, completion=3), 0.1, ())
 
 

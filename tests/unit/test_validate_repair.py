@@ -137,9 +137,11 @@ def test_of_several_documents_that_are_equal_one_is_taken() -> None:
     assert result.meta.receipt.changes[0] == "the text holds 2 documents, took number 1; they are equal"
 
 
-def test_of_several_valid_documents_none_is_chosen() -> None:
+@pytest.mark.parametrize("text", ["{}\n{}", "Draft:\n```json\n{}\n```\nFinal:\n```json\n{}\n```\n"])
+def test_of_several_valid_documents_none_is_chosen(text) -> None:
     other = {**GOOD, "scene_name": "Cave"}
-    (asked_again,) = judged(f"{json.dumps(GOOD)}\n{json.dumps(other)}", max_reasks=1).events
+    both = text.replace("{}", json.dumps(GOOD), 1).replace("{}", json.dumps(other), 1)
+    (asked_again,) = judged(both, max_reasks=1).events
     assert asked_again.errors == (
         "the text holds 2 documents; numbers 1 and 2 are valid and differ; write one",
     )
