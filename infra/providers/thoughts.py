@@ -47,15 +47,15 @@ _ENDS_BEGUN: Final = frozenset(
 #: The same with its marks decoded to nothing, as some servers do.
 _BARE: Final = re.compile(r"analysis(?=[A-Z])")
 _BARE_ENDS: Final = re.compile(r"assistantfinal")
-#: The end of reasoning whose beginning stood in the prompt: no text comes before it or after it in its line.
-_ORPHAN: Final = re.compile(
-    "|".join(
-        rf"{re.escape(last)}(?=[ \t]*(?:\r?\n|$))|(?<=\n){re.escape(last)}"
-        for _, last in _PAIRS
-        if last.startswith(("</", "[/", "◁/", "<|END"))
-    ),
-    re.IGNORECASE,
+_LASTS: Final = "|".join(
+    re.escape(last) for _, last in _PAIRS if last.startswith(("</", "[/", "◁/", "<|END"))
 )
+#: The end of reasoning whose beginning stood in the prompt: no text comes before it or after it in its line.
+_ORPHAN: Final = re.compile(rf"(?:{_LASTS})(?=[ \t]*(?:\r?\n|$))|(?<=\n)(?:{_LASTS})", re.IGNORECASE)
+#: The same in its line, after the end of a sentence.
+_ORPHAN_WITHIN: Final = re.compile(rf"(?<=[.!?…])(?:{_LASTS})", re.IGNORECASE)
+#: A document begins: its texts may have the words of a mark in them.
+_DOCUMENT: Final = re.compile(r"\s*[{\[]\s*[\"{\[\]}]")
 _FIRST: Final = re.compile("|".join(re.escape(first) for first, _ in _PAIRS), re.IGNORECASE)
 #: No beginning or end of reasoning is longer, a header of gpt-oss aside.
 _LONGEST: Final = max(len(mark) for pair in _PAIRS for mark in pair) + 1
@@ -176,6 +176,8 @@ class Thoughts:
 def without_lost(text: str) -> str:
     """The text after reasoning whose beginning is not in it: some templates put it into the prompt."""
     found = _ORPHAN.search(text)
+    if found is None and not _DOCUMENT.match(text):
+        found = _ORPHAN_WITHIN.search(text)
     if found is None or _FIRST.search(text, 0, found.start()):
         return text
     return text[found.end() :].lstrip()

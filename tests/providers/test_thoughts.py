@@ -33,6 +33,9 @@ HARMONY = (
         ("<|channel|>commentary<|message|>a<|call|><|channel|>final<|message|>b < c", "b < c"),
         ("analysisWe need a ferry.assistantfinalThe ferry.", "The ferry."),
         ("They want a ferry.\n</think>\n\nThe ferry.", "The ferry."),
+        ("No dragon, they say.</think>The ferry.", "The ferry."),
+        ('Perhaps {"a": 1}? No.</think>{"b": 2}', '{"b": 2}'),
+        ('{"a": 1}\n</think>\n{"b": 2}', '{"b": 2}'),
         # Never closed: no answer.
         ("<think>hm, a ferry", ""),
         ("[THINK]hm", ""),
@@ -41,6 +44,7 @@ HARMONY = (
         # A story may have the words.
         ("She wrote <think>x</think> on the wall.", "She wrote <think>x</think> on the wall."),
         ("The sign says </think> and more.", "The sign says </think> and more."),
+        ('{"a": "Stop.</think>"}', '{"a": "Stop.</think>"}'),
         ("<thin ice> is dangerous", "<thin ice> is dangerous"),
         ("analysis of a ferry", "analysis of a ferry"),
         ("<think", "<think"),
