@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -193,6 +194,8 @@ def whole(keyword: str, value: Any) -> Any:
 
 def show(value: Any) -> str:
     """A value as a message shows it."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:60] + "…"  # noqa: PLR2004 - a line
 

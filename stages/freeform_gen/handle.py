@@ -12,7 +12,7 @@ from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, ProviderError
 from contracts.outcome import Emit, Fail, Outcome, Retry
-from contracts.ports import Announce, Completion, Prompt, Provider
+from contracts.ports import LENGTH, Announce, Completion, Prompt, Provider
 from contracts.quoting import well_formed, within
 from contracts.result import Attempt
 
@@ -110,6 +110,9 @@ def _drafted(event: ev.ContextBuilt, params: ev.Params, done: Completion, trail:
     if len(done.text) > len(text):
         cut = f"draft cut from {len(done.text)} to {len(text)} characters"
         trail = msgspec.structs.replace(trail, warnings=(*trail.warnings, cut))
+    if done.finish_reason == LENGTH:
+        short = f"the draft was cut off at max_tokens, after {len(done.text)} characters"
+        trail = msgspec.structs.replace(trail, warnings=(*trail.warnings, short))
     # The result names the seed that the text was written with.
     asked = msgspec.structs.replace(event.brief.freeform, seed=params.seed)
     brief = msgspec.structs.replace(event.brief, freeform=asked)

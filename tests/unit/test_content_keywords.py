@@ -38,6 +38,7 @@ def refusal(schema: dict[str, Any]) -> str:
         (of(v={"type": "string", "maxlength": 3}), "properties.v.maxlength: is no keyword; maxLength?"),
         (of(v={"minLenght": 3}), "properties.v.minLenght: is no keyword; minLength?"),
         ({"propertes": {}}, "propertes: is no keyword; properties?"),
+        ({"properties": {"a": None}}, "properties: 'a': null is no schema; write an object, true or false"),
         ({"additionalItems": False}, "additionalItems: is of an older draft; write prefixItems"),
         (of(v={"divisibleBy": 2}), "properties.v.divisibleBy: is of an older draft; write multipleOf"),
         ({"$recursiveRef": "#"}, "$recursiveRef: is of an older draft; write $dynamicRef"),

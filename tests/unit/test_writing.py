@@ -24,8 +24,9 @@ class Provider:
 
     name, model = "house", "house-1"
 
-    def __init__(self, *answers: str | ProviderError) -> None:
+    def __init__(self, *answers: str | ProviderError, finish_reason: str = "stop") -> None:
         self.answers = list(answers)
+        self.finish_reason = finish_reason
         self.asked: list[tuple[Any, ev.Params, Any]] = []
 
     async def generate(self, prompt, params, schema=None, on_token=None) -> Completion:  # noqa: ARG002
@@ -37,7 +38,7 @@ class Provider:
             text=answer,
             provider=self.name,
             model=self.model,
-            finish_reason="stop",
+            finish_reason=self.finish_reason,
             tokens=Tokens(prompt=3, completion=5),
             amount=0.5,
             time_ms=2,
@@ -140,6 +141,11 @@ async def test_an_endless_draft_is_cut_and_says_so() -> None:
     (drafted,) = (await write(Provider("x" * (freeform.MAX_TEXT + 1)))).events
     assert len(drafted.draft.text) == freeform.MAX_TEXT
     assert drafted.trail.warnings == ("draft cut from 120001 to 120000 characters",)
+
+
+async def test_a_draft_that_the_server_cut_off_says_so() -> None:
+    (drafted,) = (await write(Provider("A lake and", finish_reason="length"))).events
+    assert drafted.trail.warnings == ("the draft was cut off at max_tokens, after 10 characters",)
 
 
 @pytest.mark.parametrize("text", ["x" * 400_000, "雪" * 400_000, "\x01" * 400_000, "雪\x01x" * 120_000])
