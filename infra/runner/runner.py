@@ -338,14 +338,13 @@ class Runner:
     async def _claim(self, received: Received[Any], deadlines: Deadlines, *, mine: bool) -> Outcome | None:
         """An outcome for a deadline whose request is answered, or is being answered."""
         match State.OPEN if mine else deadlines.claim(received.request_id, received.event.request_seq):
-            case State.ENDED:
-                return Emit()
             case State.BUSY:
                 return Wait(seconds=_BUSY_S, why="it is being answered from memory", expected=True)
             case State.OPEN:
                 # Results are heard of, and the broker takes no second: no need to look.
                 return None
-            case State.UNKNOWN:
+            case State.ENDED | State.UNKNOWN:
+                # Heard of is not stored: a broker passes on what it then does not store.
                 return Emit() if await self._lookup.has_result(received.request_id) else None
             case _ as never:
                 assert_never(never)

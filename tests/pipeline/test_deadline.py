@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from nats.js.errors import APIError
 
 from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
@@ -149,3 +150,20 @@ async def test_an_answer_that_is_refused_for_one_that_is_never_stored_is_tried_a
     assert refused
     assert result.status is Status.FAIL_FALLBACK
     assert len(client.events("context_built")) == 1
+
+
+async def test_a_result_that_is_heard_and_not_stored_ends_nothing(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    async with start(configure(rules=[]), ("fallback",)):
+        await client.publish("gen.requested.layout.heard-1", b'{"prompt":"x","deadline_ms":1000}')
+        await client.until(lambda: bool(client.events("timer")), what="the deadline is armed")
+        # The broker passes it on to who listens, and refuses to store it.
+        with pytest.raises(APIError):
+            await client.js.publish(
+                "gen.result.layout.heard-1", b"{}", headers={"Nats-Expected-Last-Sequence": "9999999"}
+            )
+        result = await client.result("heard-1", within_s=5)
+
+    assert result.error is not None
+    assert result.error.code is ErrorCode.GEN_TIMEOUT
