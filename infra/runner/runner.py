@@ -68,7 +68,7 @@ _PARKED_S = 5.0
 #: Tries of a dead letter: a full DEAD keeps nobody's answer back.
 _LETTER_TRIES: Final = 3
 #: Status codes of the broker that say: never.
-_BAD_REQUEST, _SERVER_ERROR = 400, 500
+_BAD_REQUEST, _CONFLICT, _SERVER_ERROR = 400, 409, 500
 
 
 class Refused(UnderstudyError):  # noqa: N818 - names what the broker did
@@ -338,14 +338,13 @@ class Runner:
     async def _claim(self, received: Received[Any], deadlines: Deadlines, *, mine: bool) -> Outcome | None:
         """An outcome for a deadline whose request is answered, or is being answered."""
         match State.OPEN if mine else deadlines.claim(received.request_id, received.event.request_seq):
-            case State.ENDED:
-                return Emit()
             case State.BUSY:
                 return Wait(seconds=_BUSY_S, why="it is being answered from memory", expected=True)
             case State.OPEN:
                 # Results are heard of, and the broker takes no second: no need to look.
                 return None
-            case State.UNKNOWN:
+            case State.ENDED | State.UNKNOWN:
+                # Heard of is not stored: a broker passes on what it then does not store.
                 return Emit() if await self._lookup.has_result(received.request_id) else None
             case _ as never:
                 assert_never(never)
@@ -430,6 +429,8 @@ class Runner:
                 ack = await self._wire.publish(message.subject, message.body, message.headers, repeat=True)
             except nats_errors.Error as error:
                 raise Unavailable(f"{message.subject}: {type(error).__name__}: {error}") from error
+            if ack.refused and not await self._lost_to_another(message, ack):
+                raise Unavailable(f"{message.subject}: refused for a message that is not stored")
             if ack.error is not None and not ack.refused:
                 raise Unavailable(f"the broker refuses {message.subject}: {ack.error.description}")
         if outcome.again_s is None:
@@ -461,15 +462,20 @@ class Runner:
                     # Somebody else used its id: the message is not stored, and goes without one.
                     headers = {name: said for name, said in headers.items() if name != envelope.MSG_ID}
                     continue
+                nobody = ack.refused and not await self._lost_to_another(message, ack)
             except Unavailable as error:
                 problem = str(error)
             except nats_errors.Error as error:
                 raise Refused(f"{message.subject}: {type(error).__name__}: {error}") from error
             else:
-                if ack.error is None or ack.refused:
+                if ack.error is None or (ack.refused and not nobody):
                     return ack
                 problem = ack.error.description
-                if _BAD_REQUEST <= ack.error.code < _SERVER_ERROR:
+                if (
+                    not nobody
+                    and _BAD_REQUEST <= ack.error.code < _SERVER_ERROR
+                    and ack.error.code != _CONFLICT
+                ):
                     raise Refused(f"the broker refuses {message.subject}: {problem}")
             if tries == tries_max:
                 raise Unavailable(f"{problem} (given up after {tries} tries)")
@@ -490,6 +496,15 @@ class Runner:
         if found is None:
             return False
         return found.subject == message.subject and found.headers.get("ce-id") == message.headers.get("ce-id")
+
+    async def _lost_to_another(self, message: Message, ack: PubAck) -> bool:
+        """Whether there is a message that keeps this one out.
+
+        A cluster also refuses for one that it has not stored yet, this very one tried again included; after a
+        change of its leader that one is never stored.
+        """
+        subject = message.headers.get(envelope.EXPECTED_LAST_SUBJECT, message.subject)
+        return await self._lookup.first(ack.stream, subject) is not None
 
     # -- settle, report ------------------------------------------------------------------------
 

@@ -136,6 +136,40 @@ async def test_a_client_has_the_broker_do_nothing_for_it(
     await nc.close()
 
 
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        ("gen.requested.layout.asking-1", b'{"prompt": "a wood"}'),
+        ("$JS.API.DIRECT.GET.REQUESTS.gen.requested.layout.stored-1", b""),
+        ("$JS.API.DIRECT.GET.REQUESTS", b'{"last_by_subj": "gen.requested.layout.stored-1"}'),
+        ("$JS.API.STREAM.INFO.REQUESTS", b""),
+    ],
+)
+@pytest.mark.parametrize("reply", ["gen.result.layout.victim", "gen.deadline.layout.victim"])
+async def test_what_the_broker_answers_a_client_is_never_an_event(
+    server: Server, settings: Settings, subject: str, body: bytes, reply: str
+) -> None:
+    """Nobody's permission is asked for a reply subject: only the border of two accounts keeps it out."""
+    nc = await nats.connect(server.client)
+    await nc.jetstream().publish("gen.requested.layout.stored-1", b'{"status": "success"}')
+    await nc.publish(subject, body, reply=reply)
+    await nc.publish(
+        "$JS.API.DIRECT.GET.REQUESTS.gen.requested.layout.stored-1",
+        b"",
+        reply="$JS.API.STREAM.PURGE.REQUESTS",
+    )
+    # Answered behind both of them.
+    await nc.jetstream().publish("gen.requested.layout.last-1", b"{}")
+    await nc.close()
+    stages = await dial(settings.nats_url or "", name="test")
+    events, requests = [await topology.stream(stages, name) for name in ("EVENTS", "REQUESTS")]
+    await stages.close()
+    assert events is not None
+    assert events["state"]["messages"] == 0
+    assert requests is not None
+    assert requests["state"]["first_seq"] == 1
+
+
 @pytest.mark.usefixtures("settings")
 async def test_a_client_cannot_have_a_consumer_deliver_for_it(server: Server) -> None:
     nc = await nats.connect(server.client, error_cb=_quiet)

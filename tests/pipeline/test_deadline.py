@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
+import pytest
+from nats.js.errors import APIError
 
 from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
+from infra.nats.wire import PubAck, Wire
 from tests.pipeline.conftest import Configure, Observer, Start
 
 
@@ -108,3 +112,58 @@ async def test_a_deadline_stops_a_generation_that_is_under_way(
 
     assert (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
     assert client.events("structured") == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(
+            {"code": 400, "err_code": 10071, "description": "wrong last sequence: 0"}, id="sequence"
+        ),
+        pytest.param(
+            {"code": 409, "err_code": 10158, "description": "duplicate message id is in process"}, id="id"
+        ),
+    ],
+)
+@pytest.mark.parametrize("event", ["result", "timer", "context_built"])
+async def test_an_answer_that_is_refused_for_one_that_is_never_stored_is_tried_again(
+    client: Observer,
+    configure: Configure,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    event: str,
+    error: dict[str, object],
+) -> None:
+    """A cluster refuses so while another publish is under way, which a change of its leader can undo."""
+    publish, refused = Wire.publish, list[str]()
+
+    async def refuse_first(wire: Wire, subject: str, *args: Any, **named: Any) -> PubAck:
+        if subject.startswith(f"gen.{event}.") and not refused:
+            refused.append(subject)
+            return msgspec.convert({"stream": "EVENTS", "seq": 0, "error": error}, PubAck)
+        return await publish(wire, subject, *args, **named)
+
+    monkeypatch.setattr(Wire, "publish", refuse_first)
+    async with start(configure(rules=[]), ("context-build", "fallback")):
+        result = await client.ask("refused-1", deadline_ms=300)
+
+    assert refused
+    assert result.status is Status.FAIL_FALLBACK
+    assert len(client.events("context_built")) == 1
+
+
+async def test_a_result_that_is_heard_and_not_stored_ends_nothing(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    async with start(configure(rules=[]), ("fallback",)):
+        await client.publish("gen.requested.layout.heard-1", b'{"prompt":"x","deadline_ms":1000}')
+        await client.until(lambda: bool(client.events("timer")), what="the deadline is armed")
+        # The broker passes it on to who listens, and refuses to store it.
+        with pytest.raises(APIError):
+            await client.js.publish(
+                "gen.result.layout.heard-1", b"{}", headers={"Nats-Expected-Last-Sequence": "9999999"}
+            )
+        result = await client.result("heard-1", within_s=5)
+
+    assert result.error is not None
+    assert result.error.code is ErrorCode.GEN_TIMEOUT
