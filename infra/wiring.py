@@ -382,7 +382,7 @@ class Application:
             background.repeated("admission", self.admit)
 
     async def _ended(self, msg: Msg) -> None:
-        self.deadlines.ended(msg.subject.rpartition(".")[2])
+        self.deadlines.ended(msg.subject.rpartition(".")[2], stored=False)
 
     async def keep_time(self) -> None:
         """Compare this machine's clock with the broker's, again and again."""

@@ -54,6 +54,8 @@ class State(Enum):
     #: It is being answered from memory.
     BUSY = "busy"
     ENDED = "ended"
+    #: A result was heard of, which the broker may have refused.
+    HEARD = "heard"
     #: Another process has armed it, or this one in an earlier life.
     UNKNOWN = "unknown"
 
@@ -78,7 +80,7 @@ class Overdue:
 
     async def ack(self) -> None:
         """Answered, by whomever."""
-        self._deadlines.ended(self._armed.request_id)
+        self._deadlines.ended(self._armed.request_id, stored=True)
 
     async def nak(self, delay_s: float) -> None:
         """Not answered: again after a delay."""
@@ -102,8 +104,9 @@ class Deadlines:
         self._next: dict[str, int] = {}
         #: The same by time; entries that say another time than :attr:`_next` are out of date.
         self._heap: list[tuple[int, str]] = []
-        #: Ended lately: the sequence of the request, 0 where it ended before it was armed.
-        self._ended: OrderedDict[str, int] = OrderedDict()
+        #: Ended lately: the sequence of the request (0 where it ended before it was armed), and whether its
+        #: result is known to be stored.
+        self._ended: OrderedDict[str, tuple[int, bool]] = OrderedDict()
         #: Being answered from memory.
         self._busy: set[str] = set()
         #: Deadlines armed since the start.
@@ -120,8 +123,9 @@ class Deadlines:
     def armed(self, armed: Armed) -> None:
         """A request's deadline is stored at the broker."""
         self.count += 1
-        if self._ended.get(armed.request_id) in {0, armed.request_seq}:
-            self._ended[armed.request_id] = armed.request_seq
+        seq, stored = self._ended.get(armed.request_id, (-1, False))
+        if seq in {0, armed.request_seq}:
+            self._ended[armed.request_id] = armed.request_seq, stored
             return
         held = self._open.get(armed.request_id)
         if held is not None and held.request_seq <= armed.request_seq:
@@ -129,24 +133,30 @@ class Deadlines:
         self._open[armed.request_id] = armed
         self._push(armed, armed.due_ms + GRACE_MS)
 
-    def ended(self, request_id: str) -> None:
-        """A request has its result."""
+    def ended(self, request_id: str, *, stored: bool) -> None:
+        """A request has its result.
+
+        Args:
+            request_id: which request.
+            stored: the broker has acknowledged it; else it was only heard of, and may have been refused.
+        """
         armed = self._open.pop(request_id, None)
         self._next.pop(request_id, None)
         self._busy.discard(request_id)
+        seq, was_stored = self._ended.get(request_id, (0, False))
         if armed is not None:
             self._latest_ms = max(self._latest_ms, self._behind_ms(armed))
-        elif request_id in self._ended:
-            return
-        self._ended[request_id] = 0 if armed is None else armed.request_seq
+            seq, was_stored = armed.request_seq, False
+        self._ended[request_id] = seq, stored or was_stored
         self._ended.move_to_end(request_id)
         if len(self._ended) > _ENDED:
             self._ended.popitem(last=False)
 
     def claim(self, request_id: str, request_seq: int) -> State:
         """Take a deadline that the broker has fired; one that is open is not answered from memory meanwhile."""
-        if request_seq and self._ended.get(request_id) == request_seq:
-            return State.ENDED
+        seq, stored = self._ended.get(request_id, (0, False))
+        if request_seq and seq == request_seq:
+            return State.ENDED if stored else State.HEARD
         armed = self._open.get(request_id)
         if armed is None or armed.request_seq != request_seq:
             return State.UNKNOWN

@@ -343,7 +343,9 @@ class Runner:
             case State.OPEN:
                 # Results are heard of, and the broker takes no second: no need to look.
                 return None
-            case State.ENDED | State.UNKNOWN:
+            case State.ENDED:
+                return Emit()
+            case State.HEARD | State.UNKNOWN:
                 # Heard of is not stored: a broker passes on what it then does not store.
                 return Emit() if await self._lookup.has_result(received.request_id) else None
             case _ as never:
@@ -405,7 +407,7 @@ class Runner:
                 ack = await self._until_acked(message)
                 over = message.once and ack.refused
                 if self._deadlines is not None and message.subject.startswith("gen.result."):
-                    self._deadlines.ended(message.subject.rpartition(".")[2])
+                    self._deadlines.ended(message.subject.rpartition(".")[2], stored=True)
 
     @staticmethod
     def _remember(delivery: Delivery, outcome: Schedule, deadlines: Deadlines) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -118,8 +119,17 @@ def _fitting(event: ev.Structured) -> ev.Structured:
     """The event with as much of its document as a message holds; what is cut off says so."""
     document = event.document
     rest = msgspec.structs.replace(event, document=msgspec.structs.replace(document, text=""))
-    text = within(document.text, max(0, MAX_BYTES - len(msgspec.json.encode(rest))))
+    text = within(document.text, max(0, MAX_BYTES - _size(rest)))
     if text == document.text:
         return event
     cut = msgspec.structs.replace(document, text=text, finish_reason=LENGTH)
     return msgspec.structs.replace(event, document=cut)
+
+
+def _size(event: ev.Structured) -> int:
+    """Bytes of an event in JSON."""
+    try:
+        return len(msgspec.json.encode(event))
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which is published as a question mark.
+        return len(json.dumps(msgspec.to_builtins(event), ensure_ascii=False).encode("utf-8", "replace"))

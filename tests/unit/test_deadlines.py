@@ -66,7 +66,7 @@ def test_the_same_request_is_not_answered_from_two_sides(deadlines: Deadlines, c
 
 def test_what_has_ended_is_not_due_and_its_timer_costs_nothing(deadlines: Deadlines, clock: Clock) -> None:
     deadlines.armed(armed())
-    deadlines.ended("r-1")
+    deadlines.ended("r-1", stored=True)
     clock.ms = 1_009_000
     assert deadlines.due(10) == []
     assert deadlines.claim("r-1", 1) is State.ENDED
@@ -74,8 +74,16 @@ def test_what_has_ended_is_not_due_and_its_timer_costs_nothing(deadlines: Deadli
     assert deadlines.open == 0
 
 
+def test_what_was_only_heard_of_is_looked_for(deadlines: Deadlines) -> None:
+    deadlines.armed(armed())
+    deadlines.ended("r-1", stored=False)
+    assert deadlines.claim("r-1", 1) is State.HEARD
+    deadlines.ended("r-1", stored=True)
+    assert deadlines.claim("r-1", 1) is State.ENDED
+
+
 def test_an_answer_may_be_heard_before_the_timer_is_stored(deadlines: Deadlines, clock: Clock) -> None:
-    deadlines.ended("r-1")
+    deadlines.ended("r-1", stored=True)
     deadlines.armed(armed())
     assert deadlines.open == 0
     assert deadlines.claim("r-1", 1) is State.ENDED
@@ -83,7 +91,7 @@ def test_an_answer_may_be_heard_before_the_timer_is_stored(deadlines: Deadlines,
 
 def test_a_second_life_of_an_id_is_another_deadline(deadlines: Deadlines, clock: Clock) -> None:
     deadlines.armed(armed(seq=1))
-    deadlines.ended("r-1")
+    deadlines.ended("r-1", stored=True)
     deadlines.armed(armed(seq=9))
     assert deadlines.open == 1
     assert deadlines.claim("r-1", 9) is State.OPEN
@@ -103,7 +111,7 @@ def test_lateness_is_told_once_and_counts_what_is_still_open(deadlines: Deadline
     deadlines.armed(armed("a"))
     deadlines.armed(armed("b", due_ms=1_003_000))
     clock.ms = 1_001_700
-    deadlines.ended("a")
+    deadlines.ended("a", stored=True)
     assert deadlines.lateness_ms() == 700
     assert deadlines.lateness_ms() <= 0
     clock.ms = 1_003_400
@@ -116,14 +124,14 @@ def test_time_without_a_broker_is_nobodys_lateness(deadlines: Deadlines, clock: 
     clock.ms = 1_031_000
     deadlines.reconnected()
     clock.ms += 300
-    deadlines.ended("a")
+    deadlines.ended("a", stored=True)
     assert deadlines.lateness_ms() == 300
 
 
 def test_a_day_of_short_requests_with_long_deadlines_does_not_pile_up(deadlines: Deadlines) -> None:
     for number in range(10_000):
         deadlines.armed(armed(f"r-{number}", seq=number, due_ms=90_000_000))
-        deadlines.ended(f"r-{number}")
+        deadlines.ended(f"r-{number}", stored=True)
     assert len(deadlines._heap) < 2000
 
 
