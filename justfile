@@ -23,7 +23,7 @@ house-model: install-local
 
 # Unit, broker, pipeline and documentation tests; arguments go to pytest.
 test *args: install-dev
-    @{{ bin }}/python -m pytest {{ args }}
+    @{{ bin }}/python -m pytest -n 2 --dist loadfile {{ args }}
 
 # The OpenAI provider against inference servers with weights made on the spot; installs them, once.
 test-servers *args: install-dev
