@@ -56,6 +56,10 @@ _HEARD_S: Final = 0.01
 _FULL: Final = frozenset({10077, 10110})
 
 
+class Busy(UnderstudyError):  # noqa: N818 - names the state of the pipeline
+    """More requests are open than can be answered in time, or the streams are full: nothing was stored."""
+
+
 class NoResult(UnderstudyError):  # noqa: N818 - names what is not there
     """No result came in time; the text says how to find out why."""
 
@@ -564,7 +568,7 @@ class Client:
             return ack
         why = ack.error.description
         if ack.error.err_code in _FULL:
-            raise UnderstudyError(f"the broker takes no more requests for now ({why}); try again later")
+            raise Busy(f"the broker takes no more requests for now ({why}); try again later")
         raise UnderstudyError(f"the broker refuses {subject}: {why}")
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:

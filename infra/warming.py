@@ -21,7 +21,7 @@ from contracts.ports import Templates
 from contracts.request import GenerationRequest, PlayerContext
 from contracts.result import Origin, Status
 from infra import client as asking
-from infra.client import Client
+from infra.client import Busy, Client
 from infra.nats import log
 from infra.patience import PATIENCE_S
 from infra.scenario import Wanted
@@ -182,7 +182,7 @@ async def _patiently(client: Client, wanted: Order, *, fresh: bool) -> Warmed:
             return await _ended(client, wanted, fresh=fresh)
         except UnderstudyError as error:
             seconds = time.monotonic() - began
-            if isinstance(error, Unavailable) and seconds < _BROKER_S:
+            if isinstance(error, Unavailable | Busy) and seconds < _BROKER_S:
                 await asyncio.sleep(_PAUSE_S)
                 continue
             return Warmed(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
 import typer
 
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from contracts.request import GenerationRequest
     from infra.client import Client, Submitted
 
+T = TypeVar("T")
+
 #: Requests under way at once with ``--count``.
 _IN_FLIGHT: Final = 256
+#: Seconds that one of many waits for room at the broker, and between two tries.
+_BUSY_S: Final = 120.0
+_AGAIN_S: Final = 0.2
 #: Failures that are told one by one.
 _TOLD: Final = 10
 
@@ -166,11 +171,14 @@ async def _many(
 
     async def ask(request_id: str) -> tuple[float, Submitted | Result]:
         start = time.perf_counter()
-        if wait:
-            result = await client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s)
-            return time.perf_counter() - start, result
-        submitted = await client.submit(kind, body=body, request_id=request_id)
-        return time.perf_counter() - start, submitted
+
+        async def once() -> Submitted | Result:
+            if wait:
+                return await client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s)
+            return await client.submit(kind, body=body, request_id=request_id)
+
+        found = await _when_there_is_room(once)
+        return time.perf_counter() - start, found
 
     with bar:
         task = bar.add_task("results" if wait else "accepted", total=len(ids))
@@ -194,6 +202,20 @@ async def _many(
 
         console.people().print(endings_table(endings, took, time.perf_counter() - began))
     return console.UNREACHABLE if away else console.FAILED if failed else console.DONE
+
+
+async def _when_there_is_room(ask: Callable[[], Awaitable[T]]) -> T:
+    """One of many requests: it is for whenever the broker takes it."""
+    from infra.client import Busy
+
+    until = time.perf_counter() + _BUSY_S
+    while True:
+        try:
+            return await ask()
+        except Busy:
+            if time.perf_counter() > until:
+                raise
+            await asyncio.sleep(_AGAIN_S)
 
 
 async def _bounded(
