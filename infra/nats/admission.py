@@ -40,6 +40,8 @@ _RATE: Final = 1000.0
 _LONG_S: Final = 2.0
 #: Share of a new measurement.
 _SHARE: Final = 0.3
+#: Seconds without a refusal after which it is told that there is none any more.
+_CALM_S: Final = 10.0
 #: Requests by which the room has to change to be worth an update.
 _STEP: Final = 16
 
@@ -139,7 +141,9 @@ class Admission:
         self._log = log
         self._last_seq = -1
         self._armed = 0
-        self._closed = False
+        #: When there was no room last, on the loop's clock, and whether that is told.
+        self._closed_s = float("-inf")
+        self._told = False
 
     async def run(self) -> None:
         """Look and adjust, for ever; a broker that is away is waited for."""
@@ -180,18 +184,25 @@ class Admission:
     async def _adjust(self, stream: _Stream, room: int) -> None:
         had = stream.config.get("max_msgs", -1)
         left = had - stream.state.messages
-        closed = room == 0
-        if closed != self._closed:
-            self._closed = closed
-            bound = int(self._room.bound)
-            if closed:
-                self._log.warning("requests are refused for now: no more can be answered in time", open=bound)
-            else:
-                self._log.info("requests are taken again", open=bound)
+        self._tell(closed=room == 0)
         enough = had > 0 and left <= room and (room - left < _STEP or left > room / 2)
         barely_more = had > 0 and room < left <= room + max(_STEP, room // 8) and room > 0
         if not (enough or barely_more):
             await self._put(stream.config, max(1, stream.state.messages + room))
+
+    def _tell(self, *, closed: bool) -> None:
+        """Under load the door opens and closes several times a second: that is one line, and one when it is over."""
+        now_s = asyncio.get_running_loop().time()
+        if closed:
+            self._closed_s = now_s
+            if not self._told:
+                self._told = True
+                self._log.warning(
+                    "requests are refused while no more can be answered in time", open=int(self._room.bound)
+                )
+        elif self._told and now_s - self._closed_s > _CALM_S:
+            self._told = False
+            self._log.info("requests are no longer refused", open=int(self._room.bound))
 
     async def _put(self, config: dict[str, Any], max_msgs: int) -> None:
         notes = {k: v for k, v in (config.get("metadata") or {}).items() if not k.startswith("_nats.")}
