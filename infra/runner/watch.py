@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
     from infra.nats.wire import Wire
 
+#: Looks for a result that was heard, and seconds between two.
+_LOOKS: Final = 3
+_LOOK_S: Final = 0.1
 #: Seconds of work before it is worth a subscription; what ends sooner cannot be stopped in time.
 PATIENCE_S: Final = 0.1
 
@@ -52,14 +55,28 @@ class ResultWatch:
             ended.set()
 
         subscription = await self._wire.client.subscribe(subjects.any_kind("result", request_id), cb=heard)
-        waiting = asyncio.ensure_future(ended.wait())
         try:
+            # The first look is for a result that came before there was anything to hear it with.
+            looks = 1
+            while not running.done():
+                ended.clear()
+                if await self._stored(request_id, running, looks):
+                    return Emit()
+                looks = _LOOKS
+                waiting = asyncio.ensure_future(ended.wait())
+                await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+            return running.result()
+        finally:
+            await subscription.unsubscribe()
+
+    async def _stored(self, request_id: str, running: asyncio.Future[Outcome], looks: int) -> bool:
+        """Is there a result?  One that was heard may be stored a moment later, or refused by the broker."""
+        for left in reversed(range(looks)):
             # A broker that is away says nothing about the request: what runs goes on.
             with contextlib.suppress(Unavailable):
                 if await self._lookup.has_result(request_id):
-                    return Emit()
-            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            return running.result() if running.done() else Emit()
-        finally:
-            waiting.cancel()
-            await subscription.unsubscribe()
+                    return True
+            if not left or (await asyncio.wait({running}, timeout=_LOOK_S))[0]:
+                break
+        return False

@@ -207,3 +207,45 @@ async def test_a_look_up_without_a_broker_does_not_stop_what_runs(monkeypatch: p
     watch = ResultWatch(wire=broker, lookup=broker)
     received: Any = SimpleNamespace(request_id="r-1")
     assert await asyncio.wait_for(watch.run(received, work()), 10) == Emit()
+
+
+async def test_a_result_that_was_heard_and_refused_does_not_stop_what_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infra.runner.watch.PATIENCE_S", 0.01)
+    monkeypatch.setattr("infra.runner.watch._LOOK_S", 0.01)
+    heard: list[Any] = []
+    looked = asyncio.Event()
+    stored = False
+
+    class Log(Broker):
+        async def has_result(self, _: str) -> bool:
+            looked.set()
+            return stored
+
+    async def subscribe(*_: Any, cb: Any, **__: Any) -> Any:
+        async def unsubscribe() -> None:
+            return None
+
+        heard.append(cb)
+        return SimpleNamespace(unsubscribe=unsubscribe)
+
+    broker: Any = Log()
+    broker.client.subscribe = subscribe
+    release = asyncio.Event()
+
+    async def work() -> Emit:
+        await release.wait()
+        return result()
+
+    watch = ResultWatch(wire=broker, lookup=broker)
+    received: Any = SimpleNamespace(request_id="r-1")
+    running = asyncio.create_task(watch.run(received, work()))
+    await looked.wait()
+    looked.clear()
+    await heard[0](None)
+    await looked.wait()
+    assert not running.done()
+    stored = True
+    await heard[0](None)
+    assert await asyncio.wait_for(running, 10) == Emit()
