@@ -29,10 +29,10 @@ _IDLE_S: Final = 0.5
 #: Seconds between two changes of the bound on open requests.
 _ADAPT_S: Final = 1.0
 #: Lateness that makes the bound smaller, and below which it grows again, ms.
-_LATE_MS: Final = 800
-_PROMPT_MS: Final = 400
+_LATE_MS: Final = 500
+_PROMPT_MS: Final = 250
 #: Seconds of arming that may wait, and requests that may wait however slow it is.
-_WAITING_S: Final = 1.2
+_WAITING_S: Final = 0.8
 _WAITING_LEAST: Final = 256
 #: Deadlines armed in a second before anything is measured.
 _RATE: Final = 1000.0
