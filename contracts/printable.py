@@ -1,4 +1,4 @@
-"""How does a text of strangers look where people read it?"""
+"""Strangers' text made safe for people to read: controls escaped, length bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names does a JSON text give more than once?
+"""Names that a JSON text gives more than once.
 
 Parsers let the last value win; then the one that somebody meant may be lost without a word.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with a body that is no request, told in our words, all at once, and in bounded time?"""
+"""Every fault of a body that is no request, in our words and in bounded time."""
 
 from __future__ import annotations
 

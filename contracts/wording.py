@@ -1,4 +1,4 @@
-"""How is a value told that cannot stand where it was given?"""
+"""Wording of values that are refused where they stand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to work beside the stages that fails?"""
+"""Work beside the stages, restarted or ending the process when it fails."""
 
 from __future__ import annotations
 

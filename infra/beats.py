@@ -1,4 +1,4 @@
-"""Does the event loop of a child process still turn, seen from outside?
+"""Heartbeats of a child's event loop, seen from outside.
 
 The child writes a byte a second into a pipe that it inherited, from a task of its event loop.  A thread
 of its own would beat in a process whose loop is stuck, and a watchdog inside is stopped with its process

@@ -1,4 +1,4 @@
-"""Which requests, events and letters does somebody want to see?  The same words everywhere."""
+"""Filters of requests, events and letters: the same words everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are innocent requests in time beside any other request, whatever that one contains?
+"""Bench of innocent requests beside hostile ones.
 
 Each hostile input gets a pipeline of its own: innocent requests at a rate, and in their midst the hostile one, many
 times at once.

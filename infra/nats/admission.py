@@ -1,4 +1,4 @@
-"""How many more requests does the broker take now?
+"""Admission of load by the broker.
 
 What cannot be answered in time is refused when it is published, by the broker itself: REQUESTS has
 ``discard: new``, and its ``max_msgs`` is kept at what it holds plus the room that there is.  Two bounds make
@@ -144,6 +144,7 @@ class Admission:
         #: When there was no room last, on the loop's clock, and whether that is told.
         self._closed_s = float("-inf")
         self._told = False
+        self._complained_s = float("-inf")
 
     async def run(self) -> None:
         """Look and adjust, for ever; a broker that is away is waited for."""
@@ -156,7 +157,7 @@ class Admission:
                 busy = await self._tick(now - last)
                 last = now
             except (Unavailable, msgspec.MsgspecError) as error:
-                self._log.debug("admission not adjusted", problem=str(error))
+                self._complain(str(error), loop.time())
             await asyncio.sleep(_TICK_S if busy else _IDLE_S)
 
     async def _tick(self, elapsed_s: float) -> bool:
@@ -189,6 +190,12 @@ class Admission:
         barely_more = had > 0 and room < left <= room + max(_STEP, room // 8) and room > 0
         if not (enough or barely_more):
             await self._put(stream.config, max(1, stream.state.messages + room))
+
+    def _complain(self, problem: str, now_s: float) -> None:
+        """A bound that cannot be moved stays where it is, and may keep everybody out: that is no secret."""
+        if now_s - self._complained_s > _CALM_S:
+            self._complained_s = now_s
+            self._log.warning("admission not adjusted", problem=problem)
 
     def _tell(self, *, closed: bool) -> None:
         """Under load the door opens and closes several times a second: that is one line, and one when it is over."""

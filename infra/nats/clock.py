@@ -1,4 +1,4 @@
-"""What time is it at the broker?
+"""The broker's time.
 
 Deadlines count from the broker's timestamps; a stage's own clock may be an hour off.
 """

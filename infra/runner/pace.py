@@ -1,4 +1,4 @@
-"""How long does a step usually take, and is there time for it?"""
+"""Usual duration of a step, and whether there is time for it."""
 
 from __future__ import annotations
 
