@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.nats.admission import Measured, Room
+from infra.nats import admission as module
+from infra.nats.admission import Admission, Measured, Room
+from infra.settings import load
 
 
 def look(room: Room, **fields: float) -> int:
@@ -67,3 +75,29 @@ def test_the_room_is_never_negative_and_the_bound_stays_within_its_own(looks) ->
         found = look(room, elapsed_s=elapsed_s, unarmed=unarmed, armed=armed, open=open_, late_ms=late_ms)
         assert found >= 0
         assert 20 <= room.bound <= 500
+
+
+async def test_a_bound_that_cannot_be_moved_is_told_and_not_at_every_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_S", 0.0)
+    looks = 0
+    enough = asyncio.Event()
+
+    class Wire:
+        async def call(self, *_: Any, **__: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            if looks > 20:
+                enough.set()
+            return SimpleNamespace(data=b'{"error": {"description": "permissions violation"}}')
+
+    parts: Any = Wire()
+    admission = Admission(wire=parts, deadlines=parts, bounds=load().admission, log=structlog.get_logger())
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(admission.run())
+        await asyncio.wait_for(enough.wait(), 10)
+        task.cancel()
+    told = [each for each in logs if each["event"] == "admission not adjusted"]
+    assert len(told) == 1
+    assert "permissions violation" in told[0]["problem"]
