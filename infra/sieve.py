@@ -33,7 +33,7 @@ class Sieve(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     #: First broker timestamp, ms since the epoch.
     since_ms: int | None = None
-    #: Last broker timestamp, ms since the epoch.
+    #: Broker timestamp before which it was, ms since the epoch.
     until_ms: int | None = None
     #: Part of the text, in any case.
     text: str | None = None
@@ -72,7 +72,7 @@ def passes(line: Line, wanted: Sieve) -> bool:
         and (wanted.provider is None or any(wanted.provider == each for each, _ in _writers(line)))
         and (wanted.model is None or any(wanted.model == each for _, each in _writers(line)))
         and (wanted.since_ms is None or time_ms >= wanted.since_ms)
-        and (wanted.until_ms is None or time_ms <= wanted.until_ms)
+        and (wanted.until_ms is None or time_ms < wanted.until_ms)
         and (wanted.text is None or says(line.data, wanted.text))
     )
 

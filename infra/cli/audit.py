@@ -33,21 +33,6 @@ if TYPE_CHECKING:
 app: Final = typer.Typer(no_args_is_help=True, help="The audit: the permanent record of every request.")
 
 T = TypeVar("T")
-#: Filters that the database and a stream of events have in common, by name.
-_SAME: Final = (
-    "kind",
-    "status",
-    "origin",
-    "code",
-    "stage",
-    "provider",
-    "model",
-    "workspace",
-    "node",
-    "since_ms",
-    "until_ms",
-    "text",
-)
 
 
 @app.command("ls")
@@ -90,8 +75,7 @@ def ls(
         text=text,
     )
     most = limit if json or limit is not None else console.ROWS
-    where = listing.Filter(id=wanted.request_id, **{each: getattr(wanted, each) for each in _SAME})
-    found = _read(lambda engine: listing.ls(engine, where=where, limit=most))
+    found = _read(lambda engine: listing.ls(engine, where=wanted, limit=most))
     rows = found.rows
     if json:
         console.emit(rows)

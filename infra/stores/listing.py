@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 
+from infra.sieve import Sieve
 from infra.stores.database import GENERATIONS, reading
 from stages.audit.fold import REPEATED
 
@@ -25,32 +26,6 @@ _EQUAL: Final = {
     "model": GENERATIONS.c.model,
     "workspace": GENERATIONS.c.workspace,
 }
-
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request must be to be listed; ``None`` asks for nothing, several must all hold."""
-
-    #: Request id; ``*`` stands for any characters, ``?`` for one.
-    id: str | None = None
-    kind: str | None = None
-    #: ``pending``, ``running``, or a result's status.
-    status: str | None = None
-    origin: str | None = None
-    #: Error code of the result, or of what failed so far.
-    code: str | None = None
-    #: Stage of that error.
-    stage: str | None = None
-    #: Who wrote the content, else who was asked last.
-    provider: str | None = None
-    model: str | None = None
-    workspace: str | None = None
-    #: The node's own ``id``.
-    node: str | None = None
-    #: Requested from then on, and before then; ms since the epoch.
-    since_ms: int | None = None
-    until_ms: int | None = None
-    #: Stands somewhere in the prompt, in whatever case.
-    text: str | None = None
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +59,7 @@ class _Record(msgspec.Struct, frozen=True):
 _decode: Final = msgspec.json.Decoder(_Record).decode
 
 
-def ls(engine: Engine, *, where: Filter | None = None, limit: int | None = 100) -> Listed:
+def ls(engine: Engine, *, where: Sieve | None = None, limit: int | None = 100) -> Listed:
     """The latest requests that a filter asks for.
 
     Stray events make rows that nobody asked for, and repetitions of a request are none; ``show`` has them,
@@ -98,7 +73,7 @@ def ls(engine: Engine, *, where: Filter | None = None, limit: int | None = 100) 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
-    where = where or Filter()
+    where = where or Sieve()
     asked = GENERATIONS.c.requested_at_ms
     with reading(engine) as connection:
         sqlite = connection.dialect.name == "sqlite"
@@ -115,7 +90,7 @@ def ls(engine: Engine, *, where: Filter | None = None, limit: int | None = 100) 
         return _sift(connection.execution_options(yield_per=_PAGE).execute, query, where, limit)
 
 
-def _sift(execute: Any, query: Select[Any], where: Filter, limit: int | None) -> Listed:
+def _sift(execute: Any, query: Select[Any], where: Sieve, limit: int | None) -> Listed:
     """Ask each record for what no column holds; databases disagree about case beyond ASCII."""
     rows: list[dict[str, Any]] = []
     cut = 0
@@ -138,14 +113,14 @@ def _holds(asked: _Asked, *, text: str | None, node: str | None) -> bool:
     return node is None or (given is not None and given.id == node)
 
 
-def _conditions(where: Filter, *, sqlite: bool) -> list[ColumnElement[bool]]:
+def _conditions(where: Sieve, *, sqlite: bool) -> list[ColumnElement[bool]]:
     found = [
         column == _clean(wanted)
         for name, column in _EQUAL.items()
         if (wanted := getattr(where, name)) is not None
     ]
-    if where.id is not None:
-        found.append(_globbed(_clean(where.id), sqlite=sqlite))
+    if where.request_id is not None:
+        found.append(_globbed(_clean(where.request_id), sqlite=sqlite))
     if where.since_ms is not None:
         found.append(GENERATIONS.c.requested_at_ms >= where.since_ms)
     if where.until_ms is not None:

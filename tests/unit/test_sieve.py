@@ -55,7 +55,8 @@ _LINES = {
         ({"text": "forest WITH"}, {"asked"}),
         ({"since_ms": 5_001}, set()),
         ({"until_ms": 4_999}, set()),
-        ({"since_ms": 5_000, "until_ms": 5_000, "kind": "plot"}, {"plot"}),
+        ({"since_ms": 5_000, "until_ms": 5_001, "kind": "plot"}, {"plot"}),
+        ({"since_ms": 5_000, "until_ms": 5_000}, set()),
     ],
 )
 def test_each_word_of_the_vocabulary(wanted: dict[str, Any], found: set[str]) -> None:
