@@ -19,7 +19,7 @@ demo-fallback: install
 
 # The house model from its data, trained, measured and described in its card; about two hours.
 house-model: install-local
-    @{{ bin }}/python -m infra.house_model build
+    @{{ bin }}/python -m infra.lab.house_model build
 
 # Unit, broker, pipeline and documentation tests; arguments go to pytest.
 test *args: install-dev
@@ -39,13 +39,13 @@ lint: install-dev
     @{{ bin }}/ruff check -q {{ code }}
     @{{ bin }}/pyright --warnings
     @{{ bin }}/lint-imports --no-logo
-    @{{ bin }}/python -m infra.docgen --check
+    @{{ bin }}/python -m infra.lab.docgen --check
 
 # Format the code, repair what the linter can, write the generated docs.
 fix: install-dev
     @{{ bin }}/ruff check -q --fix {{ code }} || true
     @{{ bin }}/ruff format -q {{ code }}
-    @{{ bin }}/python -m infra.docgen
+    @{{ bin }}/python -m infra.lab.docgen
 
 # What requests come to that they did not come to before; `just anchors --accept` makes it the new measure.
 anchors *args: install-dev
@@ -53,7 +53,7 @@ anchors *args: install-dev
 
 # Write the generated docs.
 docs: install
-    @{{ bin }}/python -m infra.docgen
+    @{{ bin }}/python -m infra.lab.docgen
 
 # `.venv/` with what the lock file pins, and this folder in it; nothing to do when nothing changed.
 install: (_install "requirements.lock" "")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from contracts.result import Attempt
 
 
 class ErrorCode(StrEnum):
@@ -54,40 +50,6 @@ class Misconfigured(UnderstudyError):  # noqa: N818 - names the state of what a 
 
     The text names what it is, the place at fault and the fix.
     """
-
-
-class ProviderError(UnderstudyError):
-    """A provider call that gave no usable completion.
-
-    Args:
-        code: what it means to the request.
-        message: the real error, for logs and the result.
-        retryable: the same call may succeed later (a full queue, a lost connection).
-        attempts: every call that was made, the last one included; none where there was but one.
-        retry_after_s: seconds that the provider asked to be left alone; ``None`` where it did not say.
-    """
-
-    #: The model had begun to write: nobody knows what the call took.
-    begun: bool = False
-
-    def __init__(
-        self,
-        code: ErrorCode,
-        message: str,
-        *,
-        retryable: bool = False,
-        attempts: tuple[Attempt, ...] = (),
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.retryable = retryable
-        self.attempts = attempts
-        self.retry_after_s = retry_after_s
-
-
-class Refused(ProviderError):  # noqa: N818 - names the call's state
-    """A provider that works and will not do this one call; another call may well succeed."""
 
 
 class Unavailable(UnderstudyError):  # noqa: N818 - it is a state of the outside, not our error

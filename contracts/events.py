@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 import msgspec
 
 from contracts.errors import ErrorCode
-from contracts.keys import Slot
-from contracts.node import Rating
-from contracts.purse import Spender
-from contracts.result import Attempt, RatingInfo, ResultBody, Tokens
-from contracts.social import Standing
+from contracts.nodes.node import Rating
+from contracts.policy.budget_scope import BillingContext
+from contracts.policy.cache_key import CacheKey
+from contracts.policy.rating import RatingInfo
+from contracts.policy.social import RelationshipEffect
+from contracts.result import ResultBody
+from contracts.usage import Attempt, Tokens
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,19 +65,19 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     settled: dict[str, dict[str, Any]] | None = None
     rating: RatingInfo = RatingInfo()
     #: What the world makes of the relationship; ``None`` where the request tells none.
-    social: Standing | None = None
+    social: RelationshipEffect | None = None
     tags: tuple[str, ...] = ()
     workspace: str | None = None
     world: str | None = None
     #: Who shares it, as ``type|purpose|from|to|strategy|seed|version``; ``None``: nothing is kept.
     cache_key: str | None = None
     #: Its place in the result cache.
-    slot: Slot | None = None
+    slot: CacheKey | None = None
     replay_of: str | None = None
     #: What the requests for a plot's scenes have in common; ``None``: no scenes are wanted.
     scenes: dict[str, Any] | None = None
     #: Whose budgets its calls are paid from.
-    spender: Spender | None = None
+    spender: BillingContext | None = None
 
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):

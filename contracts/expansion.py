@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts import layers, wording
+from contracts.nodes import layers, wording
 from contracts.ports import Overrides, Templates
 from contracts.request import GenerationRequest
 

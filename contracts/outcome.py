@@ -78,7 +78,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     expected: bool = False
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Submit(msgspec.Struct, frozen=True, kw_only=True):
     """A request of the pipeline's own; an id that is used already is left as it is."""
 
     kind: str
@@ -86,7 +86,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class CallOff(msgspec.Struct, frozen=True, kw_only=True):
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """Nobody wants the content of another request any more."""
 
     kind: str
@@ -97,7 +97,7 @@ class CallOff(msgspec.Struct, frozen=True, kw_only=True):
 class Delegate(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for other requests, or call them off; then look again, or acknowledge."""
 
-    orders: tuple[Ask | CallOff, ...] = ()
+    orders: tuple[Submit | Cancel, ...] = ()
     #: Seconds until the same message is given out again; ``None``: it is done with.
     again_s: float | None = None
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from contracts import events as ev
-from contracts.subjects import KINDS
+from contracts.kinds import KINDS
 
 CLIENT: Final = "client"
 BROKER: Final = "broker"

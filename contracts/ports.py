@@ -7,13 +7,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from contracts.budget import Change, Refusal
+from contracts.content.verdict import Verdict
+from contracts.errors import ErrorCode, UnderstudyError
 from contracts.events import Params, Plotted
-from contracts.node import Rating
-from contracts.prompts import PromptVersion
-from contracts.purse import Spender
-from contracts.result import Attempt, Origin, Status, Tokens
-from contracts.social import World
+from contracts.nodes.node import Rating
+from contracts.policy.budget import Change, Refusal
+from contracts.policy.budget_scope import BillingContext
+from contracts.policy.prompts import PromptVersion
+from contracts.result import Origin, Status
+from contracts.usage import Attempt, Tokens
 
 OnToken = Callable[[str], None]
 #: The time now, milliseconds since the epoch.
@@ -28,6 +30,40 @@ LENGTH = "length"
 GRAMMAR = "grammar"
 
 
+class ProviderError(UnderstudyError):
+    """A provider call that gave no usable completion.
+
+    Args:
+        code: what it means to the request.
+        message: the real error, for logs and the result.
+        retryable: the same call may succeed later (a full queue, a lost connection).
+        attempts: every call that was made, the last one included; none where there was but one.
+        retry_after_s: seconds that the provider asked to be left alone; ``None`` where it did not say.
+    """
+
+    #: The model had begun to write: nobody knows what the call took.
+    begun: bool = False
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        retryable: bool = False,
+        attempts: tuple[Attempt, ...] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+        self.attempts = attempts
+        self.retry_after_s = retry_after_s
+
+
+class CallRefused(ProviderError):  # noqa: N818 - names the call's state
+    """A provider that works and will not do this one call; another call may well succeed."""
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider is asked; the ids are for its log, its script and its cache, never for the model."""
 
@@ -37,7 +73,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     attempt: int = 1
     #: Whose budgets the call is paid from.
-    spender: Spender | None = None
+    spender: BillingContext | None = None
     #: Drafts that there is room for in them; ``None``: as many as the provider likes.
     drafts: int | None = None
 
@@ -142,7 +178,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class RequestProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a request is, by the log."""
 
     #: The request that owns the id; ``None``: there is none, or it was swept.
@@ -154,7 +190,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class SceneLog(Protocol):
     """The event log, as far as plots look at their scenes."""
 
-    async def seen(self, request_ids: Sequence[str]) -> Mapping[str, Seen]:
+    async def seen(self, request_ids: Sequence[str]) -> Mapping[str, RequestProgress]:
         """How far each of the requests is."""
         ...
 
@@ -196,18 +232,6 @@ class Samples(Protocol):
 
     def default_content(self, content_id: str) -> Sample | None:
         """The named default content, or ``None``."""
-        ...
-
-
-class Worlds(Protocol):
-    """The schemas of the worlds."""
-
-    def world(self, name: str | None) -> World | None:
-        """The world of that name, ``None`` where it has no schema; without a name the default one."""
-        ...
-
-    def names(self) -> tuple[str, ...]:
-        """The worlds that there are."""
         ...
 
 
@@ -260,15 +284,6 @@ class Templates(Protocol):
     def lost(self, template_id: str) -> str | None:
         """Why a template that there was cannot be used any more; ``None`` otherwise."""
         ...
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a request's own JSON Schema can be used."""
-
-    #: Why not, as ``path: what to do``; ``None``: it can.
-    refusal: str | None = None
-    #: What its author should hear of it all the same.
-    warnings: tuple[str, ...] = ()
 
 
 class Contents(Protocol):

@@ -18,16 +18,18 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from contracts import bounds, fingerprint, layers, rating, sides, unreadable, validation
-from contracts.node import PLAIN, Constraints, ContentId, Fallback, FallbackMode, Node, Rating
-from contracts.ports import Worlds
+from contracts import request_errors
+from contracts.content import bounds
+from contracts.duplicate_names import given_twice
+from contracts.nodes import adjacent_scenes, layers, validation
+from contracts.nodes.adjacent_scenes import Side
+from contracts.nodes.field_aliases import dotted
+from contracts.nodes.node import PLAIN, Constraints, ContentId, Fallback, FallbackMode, Node, Rating
+from contracts.policy import fingerprint, rating
+from contracts.policy.prompts import PromptConfig
+from contracts.policy.rating import RatingInfo
+from contracts.policy.social import Social, Worlds
 from contracts.printable import printable
-from contracts.prompts import PromptConfig
-from contracts.result import RatingInfo
-from contracts.sides import Side
-from contracts.social import Social
-from contracts.spelling import dotted
-from contracts.twice import given_twice
 
 #: Largest request body, bytes.
 MAX_BODY: Final = 256 * 1024
@@ -168,7 +170,7 @@ class GenerationRequest(BaseModel):
     @property
     def moods(self) -> dict[str, str]:
         """The moods of the scenes on both sides: a node's, where none of its layers names them."""
-        return sides.moods(self.scene_from, self.scene_to)
+        return adjacent_scenes.moods(self.scene_from, self.scene_to)
 
     def wanted_fallback(self, around: Mapping[str, Mapping[str, Any]] | None = None) -> Fallback | None:
         """The fallback of all layers; ``None`` where they make none that could be done.
@@ -230,7 +232,7 @@ def read(body: bytes, kind: str) -> GenerationRequest:
         request = GenerationRequest.model_validate_json(body)
     except ValidationError as error:
         raise refusal(
-            unreadable.faults(body, error, GenerationRequest, kind=kind, most=MOST_ERRORS)
+            request_errors.faults(body, error, GenerationRequest, kind=kind, most=MOST_ERRORS)
         ) from None
     if kind == "custom" and request.schema_ is None:
         raise RequestError("schema", "is required for kind custom: give the JSON Schema of the answer")
@@ -253,7 +255,7 @@ def refusal(faults: Iterable[tuple[str, str]]) -> RequestError:
 
 
 def refuse(
-    report: validation.Report, *, place: Callable[[validation.Finding], str] = unreadable.in_the_node
+    report: validation.Report, *, place: Callable[[validation.Finding], str] = request_errors.in_the_node
 ) -> None:
     """Refuse a request for the errors of its node; without one, do nothing.
 
@@ -265,7 +267,7 @@ def refuse(
         RequestError: naming the first errors, each with its code, path and fix.
     """
     if not report.ok:
-        raise refusal([(place(each), unreadable.told(each)) for each in report.errors])
+        raise refusal([(place(each), request_errors.told(each)) for each in report.errors])
 
 
 def _said(model: BaseModel) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from contracts.errors import ErrorCode
-from contracts.node import Rating
+from contracts.policy.rating import RatingInfo
+from contracts.usage import Attempt, Tokens
 
 
 class Status(StrEnum):
@@ -86,37 +87,6 @@ _HAS_STAND_IN: Final = frozenset({Origin.GOLDEN_SAMPLE, Origin.DEFAULT_CONTENT})
 SCRIPTED: Final = "scripted"
 
 
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens over all attempts; ``None`` where no provider told."""
-
-    prompt: int | None = None
-    completion: int | None = None
-
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(
-            prompt=_sum(self.prompt, other.prompt),
-            completion=_sum(self.completion, other.completion),
-        )
-
-
-def _sum(a: int | None, b: int | None) -> int | None:
-    if a is None:
-        return b
-    return a if b is None else a + b
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One provider call: who was asked, how it went, and why it was made or left."""
-
-    provider: str
-    model: str
-    #: ``None`` when it gave a usable completion.
-    code: ErrorCode | None = None
-    time_ms: float = 0.0
-    #: Why this attempt was made or given up, in words.
-    why: str = ""
-
-
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The real error behind an ending."""
 
@@ -141,15 +111,7 @@ class ContentRef(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
-class RatingInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What rating was asked for, and what held."""
-
-    requested: Rating = Rating.SFW
-    effective: Rating = Rating.SFW
-    clamped: bool = False
-
-
-class Level(StrEnum):
+class RepairLevel(StrEnum):
     """How a document came to be a valid one; the later, the more was done to it."""
 
     #: A grammar kept the model to the schema while it wrote.
@@ -166,7 +128,7 @@ class Level(StrEnum):
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What was done until the document was valid."""
 
-    level: Level
+    level: RepairLevel
     #: How often structuring was asked again.
     reasks: int = 0
     #: What was mended, left out or chosen, one line each.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts import fingerprint
+from contracts.policy import fingerprint
 
 
 def backoff(attempt: int, *, base_s: float = 0.5, cap_s: float = 30.0, key: str = "") -> float:

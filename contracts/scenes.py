@@ -9,7 +9,7 @@ import msgspec
 
 from contracts import events as ev
 from contracts import subjects
-from contracts.ports import Seen, StoredRequest
+from contracts.ports import RequestProgress, StoredRequest
 from contracts.request import GenerationRequest, RequestError
 from contracts.result import Origin, SceneInfo, Status
 
@@ -60,7 +60,9 @@ def beats(plotted: ev.Plotted) -> tuple[Mapping[str, Any], ...]:
     return tuple(cast("dict[str, Any]", plotted.result.content)["beats"])
 
 
-def listing(plotted: ev.Plotted, seen: Mapping[str, Seen], *, over: bool = False) -> tuple[SceneInfo, ...]:
+def listing(
+    plotted: ev.Plotted, seen: Mapping[str, RequestProgress], *, over: bool = False
+) -> tuple[SceneInfo, ...]:
     """A plot's scenes, each as far as it is.
 
     Args:
@@ -71,7 +73,7 @@ def listing(plotted: ev.Plotted, seen: Mapping[str, Seen], *, over: bool = False
     plot_id = plotted.result.request_id
     found: list[SceneInfo] = []
     for beat, (request_id, told) in enumerate(zip(ids(plotted), beats(plotted), strict=True), start=1):
-        status, origin, reason = _state(seen.get(request_id, Seen()), plot_id)
+        status, origin, reason = _state(seen.get(request_id, RequestProgress()), plot_id)
         if status == PENDING:
             reason = _UNASKED if over else None
         found.append(
@@ -87,7 +89,7 @@ def listing(plotted: ev.Plotted, seen: Mapping[str, Seen], *, over: bool = False
     return tuple(found)
 
 
-def _state(seen: Seen, plot_id: str) -> tuple[str, Origin | None, str | None]:
+def _state(seen: RequestProgress, plot_id: str) -> tuple[str, Origin | None, str | None]:
     owner, ending = seen.owner, seen.ending
     if owner is not None and not _is_scene_of(owner, plot_id):
         subject = subjects.gen("requested", owner.kind, owner.request_id)
@@ -130,7 +132,7 @@ def answers(result: ev.Result, brief: ev.Brief) -> tuple[ev.Event, ...]:
     return result, ev.Revised(revised_by=result.request_id, **body)
 
 
-def answers_with(plotted: ev.Plotted, seen: Mapping[str, Seen]) -> tuple[ev.Event, ...]:
+def answers_with(plotted: ev.Plotted, seen: Mapping[str, RequestProgress]) -> tuple[ev.Event, ...]:
     """The answers of a plot whose scenes have ended, or whose time is up.
 
     Args:

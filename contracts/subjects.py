@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-#: The built-in content kinds plus ``custom`` (the request brings its own JSON Schema).
-KINDS: Final = ("layout", "plot", "scene", "dialogue", "transition", "custom")
+from contracts.kinds import KINDS
+
 #: What a request id may look like; it is a subject token.
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_:@-]{1,64}")
 #: A token that is no acceptable id and can still be answered on a subject of its own: no dot, no wildcard.

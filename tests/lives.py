@@ -13,8 +13,9 @@ from contracts import events as ev
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.outcome import Record as Recorded
-from contracts.result import Attempt, Cost, ErrorInfo, Meta, Origin, StandIn, Status, Tokens
-from stages.audit.fold import Record
+from contracts.result import Cost, ErrorInfo, Meta, Origin, StandIn, Status
+from contracts.usage import Attempt, Tokens
+from stages.audit.fold import RequestRecord
 from stages.audit.handle import handle
 
 #: When the first request arrives, ms since the epoch.
@@ -197,7 +198,7 @@ def life(request_id: str = "r-1", *, first: int = 1, at_ms: int = START_MS) -> l
     ]
 
 
-def records(events: Sequence[Received[Any]], *, store_prompts: bool = True) -> list[Record]:
+def records(events: Sequence[Received[Any]], *, store_prompts: bool = True) -> list[RequestRecord]:
     """What audit makes of events, those that say nothing left out."""
     outcomes = [handle(event, store_prompts=store_prompts) for event in events]
     return [outcome.row for outcome in outcomes if isinstance(outcome, Recorded)]

@@ -15,8 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from contracts import bounds
-from contracts.content import keywords, pattern, plain, possible
+from contracts.content import bounds, keywords, pattern, plain, possible
 
 #: Most subschemas in one schema.
 MAX_NODES: Final = 1000

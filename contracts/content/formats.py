@@ -124,7 +124,7 @@ def _of(expression: re.Pattern[str]) -> Callable[[str], bool]:
     return takes
 
 
-class Format(msgspec.Struct, frozen=True, kw_only=True):
+class TextFormat(msgspec.Struct, frozen=True, kw_only=True):
     """One format."""
 
     #: Whether a text is of it.
@@ -151,47 +151,47 @@ _G_URI: Final = (
 )
 _G_HEX: Final = "[0-9a-f]"
 
-FORMATS: Final[dict[str, Format]] = {
-    "date": Format(takes=_date, sample="2000-01-01", grammar=_G_DATE),
-    "date-time": Format(takes=_date_time, sample="2000-01-01T00:00:00Z", grammar=f"{_G_DATE}T{_G_TIME}"),
-    "time": Format(takes=_time, sample="00:00:00Z", grammar=_G_TIME),
-    "duration": Format(
+FORMATS: Final[dict[str, TextFormat]] = {
+    "date": TextFormat(takes=_date, sample="2000-01-01", grammar=_G_DATE),
+    "date-time": TextFormat(takes=_date_time, sample="2000-01-01T00:00:00Z", grammar=f"{_G_DATE}T{_G_TIME}"),
+    "time": TextFormat(takes=_time, sample="00:00:00Z", grammar=_G_TIME),
+    "duration": TextFormat(
         takes=_duration,
         sample="PT0S",
         grammar=r"P(?:[0-9]{1,4}W|[0-9]{1,4}D(?:T[0-9]{1,4}H)?|[0-9]{1,4}Y(?:[0-9]{1,4}M)?"
         r"|T(?:[0-9]{1,4}H(?:[0-9]{1,4}M)?|[0-9]{1,4}M(?:[0-9]{1,4}S)?|[0-9]{1,4}S))",
     ),
-    "email": Format(
+    "email": TextFormat(
         takes=_email,
         sample="placeholder@example.org",
         grammar=rf"[A-Za-z0-9_+-]{{1,20}}(?:\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@{_G_HOST}",
     ),
-    "hostname": Format(takes=_host, sample="placeholder.example.org", grammar=_G_HOST),
-    "ipv4": Format(takes=_ipv4, sample="192.0.2.1", grammar=rf"{_G_OCTET}(?:\.{_G_OCTET}){{3}}"),
-    "ipv6": Format(
+    "hostname": TextFormat(takes=_host, sample="placeholder.example.org", grammar=_G_HOST),
+    "ipv4": TextFormat(takes=_ipv4, sample="192.0.2.1", grammar=rf"{_G_OCTET}(?:\.{_G_OCTET}){{3}}"),
+    "ipv6": TextFormat(
         takes=_ipv6,
         sample="2001:db8::1",
         grammar=rf"(?:{_G_HEX}{{1,4}}:){{7}}{_G_HEX}{{1,4}}|2001:db8::{_G_HEX}{{1,4}}|::1",
     ),
-    "uri": Format(takes=_of(_URI), sample="https://example.org/placeholder", grammar=_G_URI),
-    "uri-reference": Format(
+    "uri": TextFormat(takes=_of(_URI), sample="https://example.org/placeholder", grammar=_G_URI),
+    "uri-reference": TextFormat(
         takes=_of(_URI_REFERENCE), sample="/placeholder", grammar=rf"(?:{_G_URI}|{_G_PATH})"
     ),
-    "iri": Format(takes=_of(_IRI), sample="https://example.org/placeholder", grammar=_G_URI),
-    "iri-reference": Format(
+    "iri": TextFormat(takes=_of(_IRI), sample="https://example.org/placeholder", grammar=_G_URI),
+    "iri-reference": TextFormat(
         takes=_of(_IRI_REFERENCE), sample="/placeholder", grammar=rf"(?:{_G_URI}|{_G_PATH})"
     ),
-    "uuid": Format(
+    "uuid": TextFormat(
         takes=lambda text: _UUID.fullmatch(text) is not None,
         sample="00000000-0000-4000-8000-000000000000",
         grammar=rf"{_G_HEX}{{8}}-{_G_HEX}{{4}}-{_G_HEX}{{4}}-{_G_HEX}{{4}}-{_G_HEX}{{12}}",
     ),
-    "json-pointer": Format(
+    "json-pointer": TextFormat(
         takes=lambda text: _POINTER.fullmatch(text) is not None,
         sample="/placeholder",
         grammar=r"(?:/[A-Za-z0-9._-]{0,40}){0,8}",
     ),
-    "relative-json-pointer": Format(
+    "relative-json-pointer": TextFormat(
         takes=lambda text: _RELATIVE.fullmatch(text) is not None,
         sample="0",
         grammar=r"(?:0|[1-9][0-9]?)(?:#|(?:/[A-Za-z0-9._-]{0,40}){0,8})",

@@ -15,7 +15,7 @@ from contracts.content.layout import Layout
 from contracts.content.plot import Plot
 from contracts.content.scene import Scene
 from contracts.content.transition import Transition
-from contracts.ports import Verdict
+from contracts.content.verdict import Verdict
 
 CUSTOM: Final = "custom"
 

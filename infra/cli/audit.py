@@ -28,7 +28,7 @@ from infra.cli.filters import (
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from infra.settings import Settings
+    from infra.settings.settings import Settings
 
 app: Final = typer.Typer(no_args_is_help=True, help="The audit: the permanent record of every request.")
 

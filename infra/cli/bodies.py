@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from infra.cli import console
-from infra.client import compose
+from infra.client.client import compose
 
 #: Names under which a file may tell the player's choices, as the rules' conditions do.
 _CHOICES: Final = ("choices", "player_choice", "playerChoice", "player_choices", "choice")
@@ -23,7 +23,7 @@ _BESIDE: Final = ("social", "world", "workspace", "tags", "scene_from", "scene_t
 _USUAL: Final = "layout"
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
+class BodyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the options say."""
 
     prompt: str | None = None
@@ -36,7 +36,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     scenes: bool = False
 
 
-def body(parts: Parts) -> bytes:
+def body(parts: BodyOptions) -> bytes:
     """The body that the options mean; an option goes before the same field of ``--file``.
 
     Raises:
@@ -74,7 +74,7 @@ def body(parts: Parts) -> bytes:
 
 def _is_node(body: bytes) -> bool:
     """Has it no prompt, and nothing but what a node has?"""
-    from contracts.node import Node
+    from contracts.nodes.node import Node
 
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
@@ -141,7 +141,7 @@ def _whole(prompt: str | None, file: Path | None) -> bytes:
 
 def _rules(file: Path) -> str:
     """The rules, checked here already: what is wrong is told with line and column."""
-    from stages.context_build import rules as language
+    from contracts.nodes import rules as language
 
     try:
         text = _read(file, "--rules").decode("utf-8")
@@ -151,14 +151,14 @@ def _rules(file: Path) -> str:
         found = language.lint(language.parse(text))
     except language.RulesError as error:
         raise console.Usage(f"--rules {file}: {error.found}") from None
-    wrong = next((each for each in found if each.severity is language.Severity.ERROR), None)
+    wrong = next((each for each in found if each.severity is language.RuleSeverity.ERROR), None)
     if wrong is not None:
         raise console.Usage(f"--rules {file}: {wrong}; `understudy rules check` shows all")
     return text
 
 
 def _node(file: Path) -> Any:
-    from infra import node_files
+    from infra.authoring import node_files
 
     language = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}.get(file.suffix.lower())
     try:
@@ -168,7 +168,7 @@ def _node(file: Path) -> Any:
         )
     except UnicodeDecodeError as error:
         raise console.Usage(f"--node {file} is not UTF-8: byte {error.start} cannot be read") from None
-    except node_files.Unparsable as error:
+    except node_files.UnparsableFile as error:
         raise console.Usage(f"--node {file}: {error}; {error.finding.suggestion}") from None
     if len(source.nodes) != 1:
         raise console.Usage(f"--node {file} holds {len(source.nodes)} nodes; a request has one")

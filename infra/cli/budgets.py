@@ -10,8 +10,8 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from contracts.budget import Cap, Spent
-    from infra.nats.accounts import Kept
+    from contracts.policy.budget import Cap, Spent
+    from infra.nats.accounts import LiveAccount
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Budgets: what provider calls may take, and what they took."
@@ -54,8 +54,8 @@ def ls(json: Json = False) -> None:
     console.run(work())
 
 
-def _row(kept: Kept, now_ms: int) -> dict[str, Any]:
-    from contracts.purse import moment
+def _row(kept: LiveAccount, now_ms: int) -> dict[str, Any]:
+    from contracts.policy.budget_scope import moment
 
     said, account = kept.named, kept.account
     spent, reserved = _used(kept, now_ms)
@@ -72,21 +72,21 @@ def _row(kept: Kept, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _used(kept: Kept, now_ms: int) -> tuple[Spent, Spent]:
+def _used(kept: LiveAccount, now_ms: int) -> tuple[Spent, Spent]:
     """What is spent and what is reserved; a generation that was started counts as spent."""
     reserved = kept.account.reserved(now_ms)
     return (reserved, kept.account.spent) if kept.named.rate else (kept.account.spent, reserved)
 
 
 def _figures(value: Cap | Spent) -> dict[str, Any]:
-    from contracts.budget import NANOS
+    from contracts.policy.budget import NANOS
 
     cost = None if value.nanos is None else value.nanos / NANOS
     return {"tokens": value.tokens, "cost": cost, "generations": value.generations}
 
 
-def _cells(kept: Kept, now_ms: int) -> tuple[str, ...]:
-    from contracts.purse import amount, moment, per
+def _cells(kept: LiveAccount, now_ms: int) -> tuple[str, ...]:
+    from contracts.policy.budget_scope import amount, moment, per
 
     said, account = kept.named, kept.account
     capped: list[tuple[Any, int]] = [

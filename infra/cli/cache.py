@@ -14,8 +14,8 @@ from infra.cli import console
 from infra.cli.console import Json, Limit
 
 if TYPE_CHECKING:
-    from infra.nats.wire import Wire
-    from infra.stores.kept_entries import Item, Wanted
+    from infra.nats.multiplexer import RequestMultiplexer
+    from infra.stores.cache_listing import CacheFilter, ListedEntry
 
 app = typer.Typer(no_args_is_help=True, help="Inspect and purge cached results.")
 
@@ -91,10 +91,10 @@ def stats(json: Json = False) -> None:
     """Print how much is kept, and how often it answered."""
 
     async def work() -> int:
-        from infra.stores import kept_entries
+        from infra.stores import cache_listing
 
         async with _wire() as wire:
-            found = await kept_entries.statistics(wire)
+            found = await cache_listing.statistics(wire)
         if json:
             console.emit(found)
             return console.DONE
@@ -130,13 +130,13 @@ def purge(
     async def work() -> int:
         import asyncio
 
-        from infra.stores import kept_entries
+        from infra.stores import cache_listing
 
         async with _wire() as wire:
-            found = [item.key async for item in kept_entries.items(wire, wanted)]
+            found = [item.key async for item in cache_listing.items(wire, wanted)]
             left = iter(() if dry_run else found)
             while batch := list(islice(left, 256)):
-                await asyncio.gather(*(kept_entries.purge(wire, one) for one in batch))
+                await asyncio.gather(*(cache_listing.purge(wire, one) for one in batch))
         if json:
             console.emit({"removed": 0 if dry_run else len(found), "keys": found})
         else:
@@ -150,12 +150,12 @@ def purge(
 
 
 @asynccontextmanager
-async def _wire() -> AsyncGenerator[Wire]:
+async def _wire() -> AsyncGenerator[RequestMultiplexer]:
     from infra.nats.connection import close, dial
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
     client = await dial(console.settings(), name="understudy cache")
-    wire = Wire()
+    wire = RequestMultiplexer()
     try:
         await wire.open(client)
         yield wire
@@ -164,20 +164,20 @@ async def _wire() -> AsyncGenerator[Wire]:
         await close(client)
 
 
-async def _found(wanted: Wanted) -> list[Item]:
-    from infra.stores import kept_entries
+async def _found(wanted: CacheFilter) -> list[ListedEntry]:
+    from infra.stores import cache_listing
 
     async with _wire() as wire:
-        return [item async for item in kept_entries.items(wire, wanted)]
+        return [item async for item in cache_listing.items(wire, wanted)]
 
 
-def _wanted(key: str | None, prefix: str | None, node: str | None, version: int | None) -> Wanted:
-    from infra.stores.kept_entries import Wanted
+def _wanted(key: str | None, prefix: str | None, node: str | None, version: int | None) -> CacheFilter:
+    from infra.stores.cache_listing import CacheFilter
 
-    return Wanted(key=key, prefix=prefix, node=node, version=version)
+    return CacheFilter(key=key, prefix=prefix, node=node, version=version)
 
 
-def _told(item: Item) -> dict[str, Any]:
+def _told(item: ListedEntry) -> dict[str, Any]:
     kept = item.kept
     told: dict[str, Any] = {"key": item.key, "size": item.size}
     if kept is None:
@@ -197,7 +197,7 @@ def _time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _table(found: list[Item]) -> None:
+def _table(found: list[ListedEntry]) -> None:
     from infra.cli.show import aligned
 
     rows: list[tuple[str, ...]] = []

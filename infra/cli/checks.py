@@ -15,8 +15,8 @@ from infra.cli.console import Json
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from infra.nats.drift import Change
-    from infra.settings import Settings
+    from infra.nats.topology_diff import Difference
+    from infra.settings.settings import Settings
 
 samples = typer.Typer(no_args_is_help=True, help="Golden samples: what stands in when the model fails.")
 topology = typer.Typer(no_args_is_help=True, help="Streams, buckets and consumers on the broker.")
@@ -90,7 +90,7 @@ def doctor(
     settings = console.settings()
 
     async def work() -> int:
-        from infra import doctor as module
+        from infra.app import doctor as module
 
         rows = [_plain(row) for row in await module.examine(settings)]
         ok = all(row["ok"] for row in rows)
@@ -125,8 +125,8 @@ def _print_checks(rows: list[dict[str, Any]], *, everything: bool) -> None:
 
 
 async def _with_broker(
-    act: Callable[[Client, Settings], Awaitable[tuple[Change, ...]]],
-) -> tuple[Change, ...]:
+    act: Callable[[Client, Settings], Awaitable[tuple[Difference, ...]]],
+) -> tuple[Difference, ...]:
     from infra.nats.connection import close, dial
 
     settings: Settings = console.settings()
@@ -137,11 +137,11 @@ async def _with_broker(
         await close(nc)
 
 
-def _is_drift(change: Change) -> bool:
+def _is_drift(change: Difference) -> bool:
     return bool(change.drift)
 
 
-def _print_changes(changes: tuple[Change, ...], *, json: bool) -> None:
+def _print_changes(changes: tuple[Difference, ...], *, json: bool) -> None:
     if json:
         console.emit([_plain(change) for change in changes])
         return
@@ -152,7 +152,7 @@ def _print_changes(changes: tuple[Change, ...], *, json: bool) -> None:
         out.print("[green]up to date[/]")
 
 
-def _said(change: Change) -> str:
+def _said(change: Difference) -> str:
     """A difference, or what was done about it."""
     if not change.applied:
         return str(change)

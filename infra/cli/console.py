@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from infra.client import Client
-    from infra.settings import Settings
+    from infra.client.client import Client
+    from infra.settings.settings import Settings
 
 DONE: Final = 0
 #: The request or check failed.
@@ -55,7 +55,7 @@ def settings() -> Settings:
     Raises:
         SettingsError: naming the setting, its value and what is allowed.
     """
-    from infra import settings as module
+    from infra.settings import settings as module
 
     return module.load()
 
@@ -104,8 +104,8 @@ def status_of(error: Exception) -> int | None:
         return USAGE
     if not isinstance(error, UnderstudyError):
         return None
+    from infra.inspect.tail import PatternError
     from infra.nats.connection import Unreachable
-    from infra.tail import PatternError
 
     match error:
         case Unreachable() | Unavailable():
@@ -156,7 +156,7 @@ def connect(where: Settings, *, waits: bool = False) -> Client:
         where: says where the broker is.
         waits: the command waits for something: it says when the connection is lost and when it is back.
     """
-    from infra.client import Client
+    from infra.client.client import Client
 
     if not waits:
         return Client.connect(where)

@@ -15,8 +15,8 @@ from infra.cli.console import Json, Limit
 from infra.cli.filters import Code, Containing, Id, Kind, Since, Stage, Until
 
 if TYPE_CHECKING:
-    from infra.client import Client
-    from infra.nats.letters import Filter, Letter, Replay
+    from infra.client.client import Client
+    from infra.inspect.dead_letters import Filter, Letter, Replay
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no stage could use.")
 
@@ -55,9 +55,9 @@ def ls(
         found: deque[Letter] = deque(maxlen=most)
         skipped = 0
         async with _client() as client:
-            from infra.nats import letters
+            from infra.inspect import dead_letters
 
-            async for letter in letters.find(client.wire, wanted):
+            async for letter in dead_letters.find(client.wire, wanted):
                 skipped += len(found) == most
                 found.append(letter)
         if json:
@@ -223,7 +223,7 @@ def drop(
     )
 
     async def work() -> int:
-        from infra.nats import letters
+        from infra.inspect import dead_letters
 
         async with _client() as client:
             found = [each async for each in _take(client, wanted, limit)]
@@ -235,7 +235,7 @@ def drop(
                 return console.FAILED
             for each in found:
                 if not dry_run:
-                    await letters.drop(client.wire, each.sequence)
+                    await dead_letters.drop(client.wire, each.sequence)
                 outcome = "would_drop" if dry_run else "dropped"
                 if json:
                     console.emit({"letter": each.sequence, "outcome": outcome})
@@ -257,7 +257,7 @@ def read_filter(names: list[int] | None, **said: str | None) -> Filter:
     Raises:
         Usage: an unknown kind, stage or code, or no duration.
     """
-    from infra.nats.letters import Filter
+    from infra.inspect.dead_letters import Filter
 
     wanted = filters.sieve(**said)
     return Filter(
@@ -274,7 +274,7 @@ def read_filter(names: list[int] | None, **said: str | None) -> Filter:
 
 def to_json(letter: Letter) -> dict[str, Any]:
     """The object that ``dead ls --json`` has for each letter."""
-    from infra.line import timestamp
+    from infra.inspect.record import timestamp
 
     return {
         "sequence": letter.sequence,
@@ -305,10 +305,10 @@ def _meant(wanted: Filter, *, verb: str, every: bool = False) -> Filter:
 
 
 async def _take(client: Client, wanted: Filter, limit: int | None) -> AsyncIterator[Letter]:
-    from infra.nats import letters
+    from infra.inspect import dead_letters
 
     taken = 0
-    async for each in letters.find(client.wire, wanted):
+    async for each in dead_letters.find(client.wire, wanted):
         if limit is not None and taken >= limit:
             return
         taken += 1
@@ -316,20 +316,20 @@ async def _take(client: Client, wanted: Filter, limit: int | None) -> AsyncItera
 
 
 async def _replay(client: Client, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
-    from infra.client import now
-    from infra.nats import letters
+    from infra.client.client import now
+    from infra.inspect import dead_letters
     from infra.runner.trace import child_of
 
     try:
-        planned = await letters.prepare(client.wire, letter, again=again)
-    except letters.Unreplayable as error:
+        planned = await dead_letters.prepare(client.wire, letter, again=again)
+    except dead_letters.Unreplayable as error:
         return {"letter": letter.sequence, "outcome": "unreplayable", "reason": str(error)}
     said = _said(planned)
     if dry_run:
-        exists = await letters.exists(client.wire, planned)
+        exists = await dead_letters.exists(client.wire, planned)
         return said | {"outcome": "already_replayed" if exists else "would_publish"}
     origin = letter.letter.headers.get("traceparent") if letter.letter else None
-    outcome = await letters.apply(client.wire, planned, time=now(), traceparent=child_of(origin))
+    outcome = await dead_letters.apply(client.wire, planned, time=now(), traceparent=child_of(origin))
     return said | {"outcome": outcome.value}
 
 
@@ -376,7 +376,7 @@ def _payload(letter: Letter) -> Any:
     """The dead message's body: JSON values where it is JSON, else printable text."""
     import msgspec
 
-    from infra.line import preview
+    from infra.inspect.record import preview
 
     body = letter.letter.body if letter.letter else None
     if body is None:

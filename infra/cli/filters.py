@@ -11,7 +11,7 @@ from infra.cli import console
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from infra.sieve import Sieve
+    from infra.inspect.filters import Filters
 
 Id = Annotated[
     str | None, typer.Option("--id", metavar="ID", help="Only this request id; * and ? are wildcards.")
@@ -52,7 +52,7 @@ def sieve(
     since: str | None = None,
     until: str | None = None,
     text: str | None = None,
-) -> Sieve:
+) -> Filters:
     """What the options mean.
 
     Raises:
@@ -60,10 +60,10 @@ def sieve(
     """
     from contracts import result
     from contracts.errors import ErrorCode
+    from contracts.kinds import KINDS
     from contracts.pipeline import STAGES
-    from contracts.subjects import KINDS
-    from infra.sieve import PATTERN, Sieve
-    from infra.story import PENDING, RUNNING
+    from infra.inspect.filters import PATTERN, Filters
+    from infra.inspect.timeline import PENDING, RUNNING
 
     if request_id is not None and PATTERN.fullmatch(request_id) is None:
         raise console.Usage(f"--id {request_id!r} is no request id, nor a pattern of ids such as w-*")
@@ -72,7 +72,7 @@ def sieve(
     _one_of("--origin", origin, result.Origin)
     _one_of("--code", code, ErrorCode)
     _one_of("--stage", stage, STAGES)
-    return Sieve(
+    return Filters(
         request_id=request_id,
         kind=kind,
         status=status,

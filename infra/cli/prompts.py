@@ -11,7 +11,7 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from contracts.prompts import PromptVersion, Variable
+    from contracts.policy.prompts import PromptVersion, Variable
     from infra.stores.prompts import PromptStore
 
 app = typer.Typer(
@@ -103,9 +103,11 @@ def render(
     """Print the prompt as a model would get it, the request's own texts as variables too."""
     from pydantic import ValidationError
 
-    from contracts import fingerprint, request, validation
-    from contracts.node import Constraints, Node, Style
-    from contracts.prompts import OWN, PromptConfig
+    from contracts import request
+    from contracts.nodes import validation
+    from contracts.nodes.node import Constraints, Node, Style
+    from contracts.policy import fingerprint
+    from contracts.policy.prompts import OWN, PromptConfig
     from stages.context_build.prompts import render_freeform
 
     store = _store()
@@ -218,7 +220,7 @@ def _values(version: PromptVersion, given: list[str]) -> dict[str, Any]:
 def _value(name: str, variable: Variable, text: str) -> Any:
     import json
 
-    from contracts.prompts import VariableType, wrong
+    from contracts.policy.prompts import VariableType, wrong
 
     value: Any = text
     if variable.type not in (VariableType.TEXT, VariableType.CHOICE):
@@ -241,7 +243,7 @@ def _state(version: PromptVersion, store: PromptStore) -> str:
 
 
 def _need(name: str, variable: Variable) -> str:
-    from contracts.prompts import OWN
+    from contracts.policy.prompts import OWN
 
     if name in OWN:
         return "from the request"
@@ -255,7 +257,7 @@ def _need(name: str, variable: Variable) -> str:
 
 
 def _allowed(variable: Variable) -> str:
-    from contracts.prompts import VariableType
+    from contracts.policy.prompts import VariableType
 
     match variable.type:
         case VariableType.CHOICE:

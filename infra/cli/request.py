@@ -18,7 +18,7 @@ from infra.cli.result import status_of, tell
 if TYPE_CHECKING:
     from contracts.events import Result
     from contracts.request import GenerationRequest
-    from infra.client import Client, Submitted
+    from infra.client.client import Client, Submitted
 
 T = TypeVar("T")
 
@@ -75,11 +75,11 @@ def request(
 
     An id belongs to the request that used it first: the same request again gets its result, another one is refused.
     """
-    from infra import client as asking
     from infra.cli import bodies
+    from infra.client import client as asking
 
     body = bodies.body(
-        bodies.Parts(
+        bodies.BodyOptions(
             prompt=prompt,
             file=file,
             deadline_ms=deadline_ms,
@@ -206,7 +206,7 @@ async def _many(
 
 async def _when_there_is_room(ask: Callable[[], Awaitable[T]]) -> T:
     """One of many requests: it is for whenever the broker takes it."""
-    from infra.client import Busy
+    from infra.client.client import Busy
 
     until = time.perf_counter() + _BUSY_S
     while True:
@@ -254,6 +254,6 @@ def _told(submitted: Submitted) -> dict[str, str]:
 
 def _ending(told: Submitted | Result) -> str:
     from contracts.result import ResultBody
-    from infra.line import named
+    from infra.inspect.record import named
 
     return named(told) if isinstance(told, ResultBody) else "accepted"

@@ -12,8 +12,8 @@ from infra.cli.why import check_id, unknown
 
 if TYPE_CHECKING:
     from contracts.events import Result
-    from infra.client import Client
-    from infra.nats.log import Entry
+    from infra.client.client import Client
+    from infra.nats.log import LogEntry
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 _Timeout = Annotated[
@@ -109,10 +109,10 @@ async def _found(client: Client, request_id: str, seconds: float | None, *, wait
     return await client.wait(request_id, timeout_s=_patience(client, owner) if seconds is None else seconds)
 
 
-def _patience(client: Client, owner: Entry) -> float:
+def _patience(client: Client, owner: LogEntry) -> float:
     """Seconds within which a request's result should come from now on."""
     from contracts import request, subjects
-    from infra.patience import PATIENCE_S
+    from infra.authoring.timeouts import PATIENCE_S
 
     try:
         return client.patience(request.read(owner.body, subjects.parse(owner.subject).kind))

@@ -14,7 +14,7 @@ from infra.cli.console import Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stages.context_build.rules import Finding, Rules
+    from contracts.nodes.rules import RuleFinding, Rules
 
 app = typer.Typer(no_args_is_help=True, help="Rules of a node: what it asks for, by a player's choices.")
 
@@ -36,7 +36,7 @@ def format_(
     json: Json = False,
 ) -> None:
     """Print rules in canonical form, comments kept; exit status 1 if they cannot be read."""
-    from stages.context_build import rules as language
+    from contracts.nodes import rules as language
 
     if write and str(file) == "-":
         raise console.Usage("--write needs a file; standard input cannot be changed")
@@ -70,7 +70,7 @@ def compile_(
     json: Json = False,
 ) -> None:
     """Print what rules ask of a node for one player, as JSON; with --json also warnings and which rule set what."""
-    from stages.context_build import rules as language
+    from contracts.nodes import rules as language
 
     if context is not None and str(context) == str(file) == "-":
         raise console.Usage(
@@ -83,7 +83,10 @@ def compile_(
         console.end(console.FAILED)
         return
     compiled = language.compile(rules, given)
-    warnings = (*(each for each in found if each.severity == language.Severity.WARNING), *compiled.warnings)
+    warnings = (
+        *(each for each in found if each.severity == language.RuleSeverity.WARNING),
+        *compiled.warnings,
+    )
     if json:
         console.emit(
             {"ok": True, "overrides": compiled.overrides, "warnings": warnings, "trace": compiled.trace}
@@ -94,9 +97,9 @@ def compile_(
     console.emit(compiled.overrides)
 
 
-def _checked(text: str) -> tuple[Rules | None, tuple[Finding, ...]]:
+def _checked(text: str) -> tuple[Rules | None, tuple[RuleFinding, ...]]:
     """The rules of a text, unless it is none, and what is wrong with them."""
-    from stages.context_build import rules as language
+    from contracts.nodes import rules as language
 
     try:
         rules = language.parse(text)
@@ -105,11 +108,11 @@ def _checked(text: str) -> tuple[Rules | None, tuple[Finding, ...]]:
     return rules, language.lint(rules)
 
 
-def _status(found: Sequence[Finding]) -> int:
+def _status(found: Sequence[RuleFinding]) -> int:
     return console.FAILED if any(each.severity == "error" for each in found) else console.DONE
 
 
-def _tell(found: Sequence[Finding], file: Path, *, json: bool) -> None:
+def _tell(found: Sequence[RuleFinding], file: Path, *, json: bool) -> None:
     if json:
         by = {
             name: [each for each in found if each.severity == name]
@@ -124,7 +127,7 @@ def _tell(found: Sequence[Finding], file: Path, *, json: bool) -> None:
         out.print("[green]nothing is wrong[/]")
 
 
-def _line(found: Finding, file: Path) -> str:
+def _line(found: RuleFinding, file: Path) -> str:
     more = f"; {found.suggestion}" if found.suggestion else ""
     where = "" if str(file) == "-" else f"{file}:"
     return f"{where}{found.line}:{found.column}: {found.severity} {found.code}: {found.message}{more}"

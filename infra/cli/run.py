@@ -14,7 +14,7 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from infra.settings.settings import Settings
 
 
 def up(
@@ -34,11 +34,11 @@ def up(
     logging.configure(settings)
 
     async def work() -> int:
-        from infra import starting, supervisor
-        from infra.processes import SupervisorError
+        from infra.app import start_checks, supervisor
+        from infra.app.process_plan import SupervisorError
 
         # Once and before anything runs: each process would say the same again.
-        await asyncio.to_thread(starting.check, settings)
+        await asyncio.to_thread(start_checks.check, settings)
         try:
             await supervisor.up(
                 settings,
@@ -59,11 +59,11 @@ def run(
     json: Json = False,
 ) -> None:
     """Run some stages in this process, against a broker that is there already."""
-    from infra import beats
+    from infra.host import heartbeat
 
     # What it creates holds prompts: its owner's alone.
     os.umask(0o077)
-    beats_to = beats.inherited()
+    beats_to = heartbeat.inherited()
     try:
         _run(tuple(dict.fromkeys(stages)), json=json, beats_to=beats_to)
     except Exception as error:
@@ -76,8 +76,8 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
     import asyncio
 
     from contracts import pipeline
-    from infra import beats
-    from infra.settings import stage_names
+    from infra.host import heartbeat
+    from infra.settings.settings import stage_names
 
     names = stage_names(stages)
     settings = console.settings()
@@ -87,7 +87,7 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
         routing.require(settings)
 
     async def work() -> int:
-        beating = None if beats_to is None else asyncio.create_task(beats.beat(beats_to))
+        beating = None if beats_to is None else asyncio.create_task(heartbeat.beat(beats_to))
         try:
             return await live()
         finally:
@@ -95,7 +95,7 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
                 beating.cancel()
 
     async def live() -> int:
-        from infra import wiring
+        from infra.app import wiring
         from infra.nats.connection import broker_url, dial
 
         url = broker_url(settings)
@@ -125,7 +125,7 @@ def demo() -> None:
 
     With USE_LOCAL_MODEL=true a real model writes first; otherwise golden samples answer.
     """
-    from infra import demo as show
+    from infra.lab import demo as show
 
     console.run(show.play(console.people(), with_model=console.settings().use_local_model))
 
@@ -134,11 +134,11 @@ def bench(context: typer.Context) -> None:
     """Measure the pipeline on this machine."""
     from importlib.util import find_spec
 
-    if find_spec("infra.bench.cli") is None:
+    if find_spec("infra.lab.bench.cli") is None:
         raise console.Usage("this build has no benchmarks")
     from importlib import import_module
 
-    import_module("infra.bench.cli").app(args=context.args, prog_name="understudy bench")
+    import_module("infra.lab.bench.cli").app(args=context.args, prog_name="understudy bench")
 
 
 def parse_copies(texts: list[str]) -> dict[str, int]:
@@ -159,7 +159,7 @@ def parse_copies(texts: list[str]) -> dict[str, int]:
 def _say_ready(ready: dict[str, Any], *, settings: Settings) -> None:
     from urllib.parse import urlsplit
 
-    from infra.kept_broker import moved
+    from infra.app.supervised_broker import moved
     from infra.nats import embedded
 
     out = console.people()

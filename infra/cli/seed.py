@@ -13,7 +13,7 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from contracts.node import SeedSource, Strategy
+    from contracts.nodes.node import SeedSource, Strategy
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -53,7 +53,7 @@ def seed(
 
     Of a whole request (--file) also the key in the bucket, which depends on all that shapes its content.
     """
-    from contracts.node import GenerationType, SeedSource, Strategy
+    from contracts.nodes.node import GenerationType, SeedSource, Strategy
 
     told: dict[str, Any]
     kind = _known(kind, GenerationType, "--kind")
@@ -62,12 +62,13 @@ def seed(
     elif strategy is None:
         raise console.Usage("give --strategy, or a whole request with --file")
     else:
-        from contracts import layers, seeds
-        from contracts.keys import Parts
+        from contracts.nodes import layers
+        from contracts.policy import seeds
+        from contracts.policy.cache_key import CacheKeyParts
 
         chosen = _known(strategy, Strategy, "--strategy")
         origin = seeds.fitting(chosen) if source is None else _known(source, SeedSource, "--source")
-        parts = Parts(
+        parts = CacheKeyParts(
             type=kind,
             purpose=purpose if purpose is not None else layers.OF_KIND.get(kind, {}).get("purpose", ""),
             from_scene=from_scene,
@@ -102,7 +103,7 @@ def _known(said: str, words: type[Word], option: str) -> Word:
 
 
 def _owner(strategy: Strategy, playthrough: str | None, player: str | None) -> str:
-    from contracts.node import Strategy
+    from contracts.nodes.node import Strategy
 
     match strategy:
         case Strategy.PER_PLAYTHROUGH:
@@ -114,7 +115,7 @@ def _owner(strategy: Strategy, playthrough: str | None, player: str | None) -> s
 
 
 def _origin(source: SeedSource, playthrough: str | None, player: str | None) -> str:
-    from contracts.node import SeedSource
+    from contracts.nodes.node import SeedSource
 
     match source:
         case SeedSource.PLAYTHROUGH:
@@ -137,13 +138,13 @@ def _of_request(file: Path, kind: str) -> dict[str, Any]:
     import sys
 
     from contracts.outcome import Emit, Fail, Reject
-    from infra import building
+    from infra.app import context_ports
 
     try:
         body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise console.Usage(f"cannot read {file}: {error.strerror}") from None
-    outcome = building.dry_run(console.settings(), kind, body, now_ms=int(time.time() * 1000))
+    outcome = context_ports.dry_run(console.settings(), kind, body, now_ms=int(time.time() * 1000))
     match outcome:
         case Emit(events=events):
             built: Any = events[-1]

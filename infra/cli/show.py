@@ -15,18 +15,19 @@ from rich.text import Text
 
 from contracts.printable import printable
 from contracts.result import Origin, ResultBody, Status
-from infra import line as lines
 from infra.cli import console
-from infra.line import gist, named, preview
+from infra.inspect import record as lines
+from infra.inspect.record import gist, named, preview
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from contracts.events import Decided, Result
-    from contracts.result import Attempt, SceneInfo
-    from infra.line import Line
-    from infra.nats.letters import Letter
-    from infra.story import Step, Story
+    from contracts.result import SceneInfo
+    from contracts.usage import Attempt
+    from infra.inspect.dead_letters import Letter
+    from infra.inspect.record import LogRecord
+    from infra.inspect.timeline import Timeline, TimelineStep
 
 _STYLES: Final = {
     "requested": "bold cyan",
@@ -70,7 +71,7 @@ class Columns:
         self._id = 15
         self._narrow = narrow
 
-    def text(self, line: Line) -> Text:
+    def text(self, line: LogRecord) -> Text:
         """One line for a terminal."""
         self._id = max(self._id, len(line.request_id or ""))
         where = (f"{printable(line.stage or '', most=30):<15}", "dim"), f"  {line.kind or '?':<10}  "
@@ -86,7 +87,7 @@ class Columns:
         )
 
 
-def event_style(line: Line) -> str:
+def event_style(line: LogRecord) -> str:
     """The colour of an event."""
     if line.fault is not None:
         return "bold red reverse"
@@ -173,7 +174,7 @@ def endings_table(endings: Mapping[str, int], took: Sequence[float], seconds: fl
     return table
 
 
-def story(told: Story) -> RenderableType:
+def story(told: Timeline) -> RenderableType:
     """A request's whole life."""
     parts: list[RenderableType] = [_head(told), _timeline(told.steps)]
     if told.attempts:
@@ -220,7 +221,7 @@ def value(said: Any) -> str:
     return said if isinstance(said, str) else msgspec.json.encode(said).decode()
 
 
-def _head(told: Story) -> Panel:
+def _head(told: Timeline) -> Panel:
     text = Text.assemble((lines.ending(told.status, told.origin), status_style(told.status)))
     if told.stand_in is not None:
         text.append(f": {printable(told.stand_in.name)} (SHA-256 {printable(told.stand_in.hash[:12])}…)")
@@ -241,7 +242,7 @@ def _head(told: Story) -> Panel:
     return Panel(text, title=title, title_align="left", border_style=status_style(told.status))
 
 
-def _timeline(steps: Sequence[Step]) -> Table:
+def _timeline(steps: Sequence[TimelineStep]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="dim")
     table.add_column("at", justify="right", no_wrap=True)
     table.add_column("took", justify="right", no_wrap=True)
@@ -266,7 +267,7 @@ def _timeline(steps: Sequence[Step]) -> Table:
     return table
 
 
-def _what(step: Step) -> str:
+def _what(step: TimelineStep) -> str:
     body = step.line.body
     # The panel above tells a result's reason.
     return named(body) if isinstance(body, ResultBody) else gist(step.line)

@@ -14,9 +14,9 @@ from infra.cli.filters import Code, Containing, Id, Kind, Model, Origin, Provide
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.line import Line
-    from infra.sieve import Sieve
-    from infra.tail import Watched
+    from infra.inspect.filters import Filters
+    from infra.inspect.record import LogRecord
+    from infra.inspect.tail import Watched
 
 
 def tail(
@@ -46,7 +46,7 @@ def tail(
 
     --stage is the stage that published the event; --status and --origin are those of results.
     """
-    from infra.tail import watched
+    from infra.inspect.tail import watched
 
     wanted = filters.sieve(
         request_id=request_id,
@@ -76,11 +76,17 @@ def tail(
 
 
 async def _watch(
-    what: Watched, wanted: Sieve, *, said: str, from_past: bool, follow: bool, show: Callable[[Line], None]
+    what: Watched,
+    wanted: Filters,
+    *,
+    said: str,
+    from_past: bool,
+    follow: bool,
+    show: Callable[[LogRecord], None],
 ) -> None:
-    from infra import tail as tailing
+    from infra.inspect import tail as tailing
+    from infra.inspect.filters import passes
     from infra.nats import log
-    from infra.sieve import passes
 
     shown = False
     async with console.connect(console.settings(), waits=True) as client:
@@ -102,9 +108,9 @@ async def _watch(
             console.note(f"nothing in the log at {client.url} matches")
 
 
-def _shower(*, json: bool) -> Callable[[Line], None]:
+def _shower(*, json: bool) -> Callable[[LogRecord], None]:
     if json:
-        from infra.line import to_json
+        from infra.inspect.record import to_json
 
         return lambda line: console.emit(to_json(line))
     from infra.cli.show import Columns

@@ -11,7 +11,7 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from infra.stores.templates import Checked
+    from infra.stores.templates import CheckedTemplate
 
 app = typer.Typer(no_args_is_help=True, help="Node templates: reusable configurations of nodes.")
 
@@ -46,9 +46,9 @@ def show(
     template: Annotated[str, typer.Argument(metavar="ID", help="The template's id.")], json: Json = False
 ) -> None:
     """Print one template and what it comes to with the defaults."""
-    from contracts import layers
     from contracts.expansion import unknown_template
-    from contracts.node import Node
+    from contracts.nodes import layers
+    from contracts.nodes.node import Node
     from infra.stores import templates as store
 
     rows = {each.id: each for each in _checked()}
@@ -104,7 +104,7 @@ def check(
     console.end(console.DONE if ok else console.FAILED)
 
 
-def _checked(path: Path | None = None) -> list[Checked]:
+def _checked(path: Path | None = None) -> list[CheckedTemplate]:
     from infra.stores import templates as store
     from infra.stores.samples import DEFAULTS
 
@@ -118,8 +118,8 @@ def _checked(path: Path | None = None) -> list[Checked]:
     return [store.check_file(where, default_contents=known)]
 
 
-def _summary(checked: Checked) -> dict[str, Any]:
-    from contracts import layers
+def _summary(checked: CheckedTemplate) -> dict[str, Any]:
+    from contracts.nodes import layers
     from infra.stores import templates as store
 
     said = store.fields(checked.template) if checked.template and checked.ok else {}
@@ -136,7 +136,7 @@ def _summary(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _row(checked: Checked) -> dict[str, Any]:
+def _row(checked: CheckedTemplate) -> dict[str, Any]:
     return {
         "id": checked.id,
         "file": checked.file,
@@ -154,7 +154,7 @@ def _at(values: Any, path: str) -> Any:
     return values
 
 
-def _print(rows: list[Checked], *, summary: bool = False) -> None:
+def _print(rows: list[CheckedTemplate], *, summary: bool = False) -> None:
     from rich.text import Text
 
     out = console.people()

@@ -15,12 +15,12 @@ from infra.cli.console import Json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contracts.validation import Finding, Report
-    from infra.node_files import Place
+    from contracts.nodes.validation import Finding, Report
+    from infra.authoring.node_files import TextPosition
     from infra.stores.templates import TemplateStore
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How findings are printed."""
 
     PEOPLE = "people"
@@ -31,13 +31,13 @@ class Format(StrEnum):
 def validate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON or YAML; - for standard input.")],
     form: Annotated[
-        Format, typer.Option("--format", metavar="FORMAT", help="people, json, or sarif for editors.")
-    ] = Format.PEOPLE,
+        OutputFormat, typer.Option("--format", metavar="FORMAT", help="people, json, or sarif for editors.")
+    ] = OutputFormat.PEOPLE,
     json: Json = False,
 ) -> None:
     """Check a node, or a list of nodes: errors, warnings and suggestions; exit status 1 with an error."""
-    from contracts.validation import Report
-    from infra import node_files
+    from contracts.nodes.validation import Report
+    from infra.authoring import node_files
 
     text = _text(file)
     try:
@@ -46,22 +46,22 @@ def validate(
         report = node_files.examine(source, _facts(templates), templates)
         place = source.place
         count = len(source.nodes)
-    except node_files.Unparsable as error:
+    except node_files.UnparsableFile as error:
         wrong, count = error.place, 0
         report = Report(errors=(error.finding,))
 
-        def place(path: str) -> Place:
+        def place(path: str) -> TextPosition:
             del path
             return wrong
 
-    match Format.JSON if json else form:
-        case Format.JSON:
+    match OutputFormat.JSON if json else form:
+        case OutputFormat.JSON:
             console.emit(_plain(report))
-        case Format.SARIF:
-            from infra.sarif import sarif
+        case OutputFormat.SARIF:
+            from infra.authoring.sarif import sarif
 
             console.emit(sarif(report, uri=_uri(file), place=place))
-        case Format.PEOPLE:
+        case OutputFormat.PEOPLE:
             _print(report, _name(file), count, place)
     console.end(console.DONE if report.ok else console.FAILED)
 
@@ -72,7 +72,7 @@ def _text(file: Path) -> str:
     Raises:
         Usage: it cannot be read, or is no text.
     """
-    from infra.node_files import MAX_SIZE
+    from infra.authoring.node_files import MAX_SIZE
 
     try:
         if str(file) == "-":
@@ -125,7 +125,7 @@ def _templates() -> TemplateStore:
 
 def _facts(templates: TemplateStore) -> Any:
     """What is known on this machine."""
-    from contracts.validation import Facts
+    from contracts.nodes.validation import Facts
     from infra.stores.samples import DEFAULTS
 
     folder = console.settings().samples_dir / DEFAULTS
@@ -143,7 +143,7 @@ def _plain(report: Report) -> dict[str, Any]:
     }
 
 
-def _print(report: Report, name: str, count: int, place: Callable[[str], Place]) -> None:
+def _print(report: Report, name: str, count: int, place: Callable[[str], TextPosition]) -> None:
     from rich.text import Text
 
     out = console.people()
@@ -162,7 +162,7 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _line(finding: Finding, name: str, place: Place) -> Any:
+def _line(finding: Finding, name: str, place: TextPosition) -> Any:
     from rich.text import Text
 
     styles = {"error": "bold red", "warning": "yellow", "suggestion": "cyan"}

@@ -13,8 +13,8 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from infra.scenario import Wanted
-    from infra.warming import Order, Summary, Warmed
+    from infra.authoring.warmup import Order, Summary, Warmed
+    from infra.authoring.workload import WorkloadItem
 
 
 def warm(
@@ -53,7 +53,7 @@ def warm(
 
     Run it again to go on where it was: only what is missing, or what something stood in for, is asked for.
     """
-    from infra.scenario import played
+    from infra.authoring.workload import played
 
     wanted = [played(each, player=player, playthrough=playthrough) for each in _wanted(file)]
     orders = _orders(file, wanted, deadline_ms)
@@ -68,7 +68,7 @@ def warm(
     async def work() -> int:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        from infra.warming import warm as warming
+        from infra.authoring.warmup import warm as warming
 
         err = console.errors()
         columns = (TextColumn("warming"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -90,13 +90,13 @@ def warm(
     console.run(work())
 
 
-def _wanted(file: Path) -> tuple[Wanted, ...]:
-    from infra import scenario
+def _wanted(file: Path) -> tuple[WorkloadItem, ...]:
+    from infra.authoring import workload
 
     language = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}.get(file.suffix.lower())
     try:
         body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return scenario.read(
+        return workload.read(
             body.decode("utf-8"),
             language,  # pyright: ignore[reportArgumentType] - one of the two words, or none
         )
@@ -104,15 +104,15 @@ def _wanted(file: Path) -> tuple[Wanted, ...]:
         raise console.Usage(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise console.Usage(f"{file} is not UTF-8: byte {error.start} cannot be read") from None
-    except scenario.ScenarioError as error:
+    except workload.WorkloadError as error:
         raise console.Usage(f"{file}: {error}") from None
 
 
-def _orders(file: Path, wanted: list[Wanted], deadline_ms: int) -> list[Order]:
+def _orders(file: Path, wanted: list[WorkloadItem], deadline_ms: int) -> list[Order]:
     import msgspec
 
     from contracts.request import RequestError
-    from infra import warming
+    from infra.authoring import warmup
     from infra.cli import bodies
     from infra.stores import templates
 
@@ -121,14 +121,14 @@ def _orders(file: Path, wanted: list[Wanted], deadline_ms: int) -> list[Order]:
     for each in wanted:
         try:
             kind = bodies.kind(each.kind, msgspec.json.encode(each.body))
-            made.append(warming.order(each, kind, templates=library, deadline_ms=deadline_ms))
+            made.append(warmup.order(each, kind, templates=library, deadline_ms=deadline_ms))
         except (RequestError, console.Usage) as error:
             raise console.Usage(f"{file}: {each.name}: {error}") from None
     return made
 
 
 def _line(ended: Warmed) -> str:
-    from infra.line import ending
+    from infra.inspect.record import ending
 
     if ended.found:
         how = f"there already, {ended.origin}"

@@ -11,7 +11,7 @@ from infra.cli.console import Json
 
 if TYPE_CHECKING:
     from contracts.events import Result
-    from infra.client import Client
+    from infra.client.client import Client
 
 #: Seconds in which a running fallback answers a cancellation.
 _ANSWER_S = 3.0
@@ -24,24 +24,24 @@ def why(request_id: _Id, json: Json = False) -> None:
 
     async def work() -> int:
         from contracts import scenes
-        from infra import story
+        from infra.inspect import timeline
         from infra.nats import log
         from infra.nats.lookup import Lookup
-        from infra.nats.scenes import LoggedScenes
+        from infra.nats.scene_log import LoggedScenes
 
         check_id(request_id)
         async with console.connect(console.settings()) as client:
             entries = await log.of_request(client.wire, request_id)
-            plot = story.plot(entries)
+            plot = timeline.plot(entries)
             seen = None
             if plot is not None:
                 seen = await LoggedScenes(client.wire, Lookup(client.wire)).seen(scenes.ids(plot))
-            told = story.tell(request_id, entries, scenes_seen=seen)
+            told = timeline.tell(request_id, entries, scenes_seen=seen)
         if told is None:
             console.complain(unknown(request_id, client.url))
             return console.FAILED
         if json:
-            console.emit(story.to_json(told))
+            console.emit(timeline.to_json(told))
         else:
             from infra.cli import show
 
@@ -89,7 +89,7 @@ def cancel(
 
 
 async def _answer(client: Client, request_id: str) -> Result | None:
-    from infra.client import NoResult
+    from infra.client.client import NoResult
 
     try:
         return await client.wait(request_id, timeout_s=_ANSWER_S)
@@ -112,7 +112,7 @@ def check_id(request_id: str) -> None:
         Usage: naming it and what an id may be.
     """
     from contracts.subjects import REQUEST_ID
-    from infra.identity import named
+    from infra.client.identity import named
 
     # One that was rejected for its id can be explained, too.
     if not named(request_id):

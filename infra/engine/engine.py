@@ -19,15 +19,24 @@ import msgspec
 import numpy as np
 import torch
 
-from infra.engine.cache import Slots
 from infra.engine.files import Unloadable
 from infra.engine.forward import Forward
 from infra.engine.grammar import Grammars
-from infra.engine.row import Row, settle
+from infra.engine.kv_cache import KvCache
+from infra.engine.required_words import Guides
 from infra.engine.sampling import pick
-from infra.engine.task import Answer, Busy, EngineError, OnText, Overdue, Stats, Task, TooLong
+from infra.engine.sequence import ActiveSequence, settle
+from infra.engine.task import (
+    EngineBusy,
+    EngineError,
+    EngineOutput,
+    EngineTimeout,
+    OnText,
+    Stats,
+    Task,
+    TooLong,
+)
 from infra.engine.threads import Threads
-from infra.engine.wanted import Guides
 
 if TYPE_CHECKING:
     from infra.engine.load import Loaded
@@ -45,7 +54,7 @@ _CALM: Final = 256
 class _Job(msgspec.Struct, kw_only=True):
     task: Task
     on_text: OnText | None
-    future: Future[Answer]
+    future: Future[EngineOutput]
     #: Seconds on the monotonic clock.
     arrived: float
 
@@ -75,7 +84,7 @@ class Engine:
         self._most_waiting = queue
         self.grammars = Grammars(loaded.tokenizer, loaded.vocabulary)
         self._guides = Guides(loaded.tokenizer, loaded.vocabulary, loaded.ends)
-        self._rows: list[Row] = []
+        self._rows: list[ActiveSequence] = []
         self._waiting: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._closing = False
@@ -116,7 +125,7 @@ class Engine:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def submit(self, task: Task, on_text: OnText | None = None) -> Future[Answer]:
+    def submit(self, task: Task, on_text: OnText | None = None) -> Future[EngineOutput]:
         """Put a task in the queue; cancelling the future frees its row within a step.
 
         Args:
@@ -125,7 +134,7 @@ class Engine:
 
         Raises:
             TooLong: the prompt leaves no room for an answer.
-            Busy: the queue is full.
+            EngineBusy: the queue is full.
             EngineError: the engine is closed.
         """
         if len(task.prompt) >= self.max_len:
@@ -138,12 +147,12 @@ class Engine:
             if self._closing:
                 raise self._end
             if len(self._waiting) >= self._most_waiting:
-                raise Busy(f"the engine's queue is full ({self._most_waiting} wait)", retryable=True)
+                raise EngineBusy(f"the engine's queue is full ({self._most_waiting} wait)", retryable=True)
             self._waiting.append(job)
             self._wake.notify()
         return job.future
 
-    async def write(self, task: Task, on_text: OnText | None = None) -> Answer:
+    async def write(self, task: Task, on_text: OnText | None = None) -> EngineOutput:
         """Wait for a task's answer without blocking the event loop.
 
         Args:
@@ -151,7 +160,7 @@ class Engine:
             on_text: called on the event loop with each piece of text.
 
         Raises:
-            Overdue: its time was up.
+            EngineTimeout: its time was up.
             EngineError: as in :meth:`submit`, or the model failed.
         """
         loop = asyncio.get_running_loop()
@@ -198,7 +207,7 @@ class Engine:
         config: Any = self.loaded.model.config.get_text_config()
         heads = config.num_attention_heads
         try:
-            self._slots = Slots(
+            self._slots = KvCache(
                 layers=config.num_hidden_layers,
                 rows=self._most,
                 kv_heads=getattr(config, "num_key_value_heads", None) or heads,
@@ -237,7 +246,7 @@ class Engine:
                 continue
             try:
                 matcher = self.grammars.matcher(job.task.schema) if job.task.schema is not None else None
-                row = Row(
+                row = ActiveSequence(
                     job.task,
                     job.future,
                     job.on_text,
@@ -259,7 +268,7 @@ class Engine:
             if row.future.cancelled():
                 self._leave(row)
             elif now >= row.due:
-                self._fail(row, Overdue(f"not finished within {row.task.timeout_s:g} s"))
+                self._fail(row, EngineTimeout(f"not finished within {row.task.timeout_s:g} s"))
         with self._wake:
             gone = [job for job in self._waiting if job.future.cancelled()]
             late = [job for job in self._waiting if now >= job.arrived + job.task.timeout_s]
@@ -267,7 +276,7 @@ class Engine:
                 self._waiting.remove(job)
         for job in late:
             self.stats.failed += 1
-            settle(job.future, Overdue(f"waited for {job.task.timeout_s:g} s and was not begun"))
+            settle(job.future, EngineTimeout(f"waited for {job.task.timeout_s:g} s and was not begun"))
 
     def _step(self) -> None:
         self.stats.steps += 1
@@ -283,9 +292,9 @@ class Engine:
         if writing:
             self._pass(writing, 1 if self.strict else few, alone=False)
 
-    def _read_groups(self, reading: list[Row]) -> list[list[Row]]:
+    def _read_groups(self, reading: list[ActiveSequence]) -> list[list[ActiveSequence]]:
         """Who reads in this step: the shortest first, up to a bound; in strict mode each by itself."""
-        group: list[Row] = []
+        group: list[ActiveSequence] = []
         tokens = 0
         for row in sorted(reading, key=lambda row: len(row.pending)):
             tokens += min(len(row.pending), _READ)
@@ -296,7 +305,7 @@ class Engine:
             return [[row] for row in group]
         return [group] if group else []
 
-    def _pass(self, rows: list[Row], most: int, *, alone: bool) -> None:
+    def _pass(self, rows: list[ActiveSequence], most: int, *, alone: bool) -> None:
         """One forward pass over some rows, and the next token of those whose text it reached."""
         began = time.perf_counter()
         chunks = [row.pending[:most] for row in rows]
@@ -316,8 +325,8 @@ class Engine:
             else:
                 self._give_up(rows, EngineError(f"the model failed: {error!r}"))
 
-    def _took(self, rows: list[Row], chunks: list[list[int]], logits: torch.Tensor) -> None:
-        ready: list[Row] = []
+    def _took(self, rows: list[ActiveSequence], chunks: list[list[int]], logits: torch.Tensor) -> None:
+        ready: list[ActiveSequence] = []
         at: list[int] = []
         for number, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
             row.took(len(chunk))
@@ -327,12 +336,12 @@ class Engine:
         if ready:
             self._choose(ready, logits if len(ready) == len(rows) else logits[at])
 
-    def _choose(self, rows: list[Row], logits: torch.Tensor) -> None:
+    def _choose(self, rows: list[ActiveSequence], logits: torch.Tensor) -> None:
         began = time.perf_counter()
         self._guides.weigh(logits, {at: row.guide for at, row in enumerate(rows) if row.guide is not None})
         masks: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
         at: list[int] = []
-        failed: list[Row] = []
+        failed: list[ActiveSequence] = []
         for number, row in enumerate(rows):
             if row.matcher is None:
                 continue
@@ -353,7 +362,7 @@ class Engine:
             if row not in failed:
                 self._go_on(row, token)
 
-    def _go_on(self, row: Row, token: int) -> None:
+    def _go_on(self, row: ActiveSequence, token: int) -> None:
         try:
             finish = row.add(token, ends=self.loaded.ends)
         except EngineError as error:
@@ -372,7 +381,7 @@ class Engine:
         self._leave(row)
         settle(row.future, answer)
 
-    def _shrink(self, rows: list[Row], error: Exception) -> None:
+    def _shrink(self, rows: list[ActiveSequence], error: Exception) -> None:
         """Out of memory: fewer rows from now on; who was in the pass may come again."""
         self._limit = max(1, min(self._limit, len(self._rows)) // 2)
         self._calm = 0
@@ -380,17 +389,17 @@ class Engine:
             torch.cuda.empty_cache()
         self._give_up(rows, EngineError(f"out of memory with {len(rows)} rows: {error}", retryable=True))
 
-    def _give_up(self, rows: list[Row], error: EngineError) -> None:
+    def _give_up(self, rows: list[ActiveSequence], error: EngineError) -> None:
         for row in rows:
             if row in self._rows:
                 self._fail(row, error)
 
-    def _fail(self, row: Row, error: EngineError) -> None:
+    def _fail(self, row: ActiveSequence, error: EngineError) -> None:
         self.stats.failed += 1
         self._leave(row)
         settle(row.future, error)
 
-    def _leave(self, row: Row) -> None:
+    def _leave(self, row: ActiveSequence) -> None:
         """Free the row's slot; the last row takes its place."""
         slot = self._rows.index(row)
         last = self._rows.pop()

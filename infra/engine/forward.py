@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import torch
 from torch import Tensor
 
-from infra.engine.cache import Slots, View
+from infra.engine.kv_cache import KvCache, View
 from infra.engine.lean import Lean
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SAME: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class ForwardBatch:
     """What one pass reads, one entry per row, in the order of the slots."""
 
     slots: list[int]
@@ -42,7 +42,7 @@ class Pass(Protocol):
     #: Rows need not be equally long.
     ragged: bool
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: ForwardBatch) -> Tensor:
         """The logits after each row's last token, ``[rows, vocabulary]``."""
         ...
 
@@ -57,12 +57,12 @@ class Stock:
 
     ragged = False
 
-    def __init__(self, model: PreTrainedModel, slots: Slots) -> None:
+    def __init__(self, model: PreTrainedModel, slots: KvCache) -> None:
         self._model = model
         self._slots = slots
         self._columns = torch.arange(slots.max_len, device=slots.device)
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: ForwardBatch) -> Tensor:
         """The logits after each row's last token, ``[rows, vocabulary]``."""
         positions = torch.tensor(batch.places, device=self._slots.device)
         # Padding asks from position 0: what it reads and says is thrown away.
@@ -89,7 +89,7 @@ class Forward:
         strict: the same shapes whoever else is there.
     """
 
-    def __init__(self, model: PreTrainedModel, slots: Slots, *, rows: int, strict: bool) -> None:
+    def __init__(self, model: PreTrainedModel, slots: KvCache, *, rows: int, strict: bool) -> None:
         self._model = model
         self._slots = slots
         self._all = rows
@@ -148,7 +148,7 @@ class Forward:
             ]
         order = sorted(range(len(reads)), key=lambda number: reads[number][0])
         logits = self._pass(
-            Batch(
+            ForwardBatch(
                 slots=[reads[number][0] for number in order],
                 tokens=[reads[number][1] for number in order],
                 places=[reads[number][2] for number in order],

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from llguidance import LLMatcher
 
-from contracts import fingerprint
 from contracts.content import formats, keywords, pattern
 from contracts.content.possible import exact
+from contracts.policy import fingerprint
 from infra.engine.task import Unsupported
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from infra.engine.product import Product, product
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from infra.engine.cache import Slots
-    from infra.engine.forward import Batch
+    from infra.engine.forward import ForwardBatch
+    from infra.engine.kv_cache import KvCache
 
 _FAMILY: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 #: Rotations that depend on the position alone, not on how long the text is.
@@ -56,7 +56,7 @@ class Lean:
 
     ragged = True
 
-    def __init__(self, model: PreTrainedModel, slots: Slots) -> None:
+    def __init__(self, model: PreTrainedModel, slots: KvCache) -> None:
         config: Any = model.config
         decoder: Any = model.model
         self._slots = slots
@@ -100,7 +100,7 @@ class Lean:
             and all(getattr(module, "bias", None) is None for module in modules)
         )
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: ForwardBatch) -> Tensor:
         """The logits after each row's last token, ``[rows, vocabulary]``."""
         sizes = [len(each) for each in batch.tokens]
         rows, queries = len(sizes), max(sizes)

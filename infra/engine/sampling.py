@@ -22,7 +22,7 @@ _TOP: Final = 128
 _Row = np.ndarray[Any, np.dtype[np.float32]]
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class SamplingRule(msgspec.Struct, frozen=True, kw_only=True):
     """How one token is to be chosen."""
 
     temperature: float
@@ -38,7 +38,7 @@ def uniform(seed: int, index: int) -> float:
     return (int.from_bytes(drawn, "big") >> 11) / (1 << 53)
 
 
-def pick(logits: Tensor, choices: Sequence[Choice]) -> list[int]:
+def pick(logits: Tensor, choices: Sequence[SamplingRule]) -> list[int]:
     """The next token of each row.
 
     Args:
@@ -59,7 +59,7 @@ def pick(logits: Tensor, choices: Sequence[Choice]) -> list[int]:
     return chosen
 
 
-def _draw(shares: _Row, choice: Choice) -> int:
+def _draw(shares: _Row, choice: SamplingRule) -> int:
     """A token of the nucleus: the likeliest ones, up to the one that reaches ``top_p`` (Holtzman 2019)."""
     if choice.top_p >= 1:
         return _among(shares.cumsum(dtype=np.float64), choice)
@@ -70,21 +70,21 @@ def _draw(shares: _Row, choice: Choice) -> int:
     return int(tokens[_place(shares[tokens], total, choice)])
 
 
-def _place(shares: _Row, total: float, choice: Choice) -> int:
+def _place(shares: _Row, total: float, choice: SamplingRule) -> int:
     order = np.argsort(-shares, kind="stable")
     reached = shares[order].cumsum(dtype=np.float64)
     last = min(int(np.searchsorted(reached, choice.top_p * total)), len(reached) - 1)
     return int(order[_among(reached[: last + 1], choice)])
 
 
-def _among(reached: np.ndarray[Any, np.dtype[np.float64]], choice: Choice) -> int:
+def _among(reached: np.ndarray[Any, np.dtype[np.float64]], choice: SamplingRule) -> int:
     """Where the random number falls, in sums from the first share to the last."""
     last = int(np.searchsorted(reached, reached[-1]))
     luck = uniform(choice.seed, choice.index) * reached[-1]
     return min(int(np.searchsorted(reached, luck, side="right")), last)
 
 
-def _fetched(shares: Tensor, choices: Sequence[Choice]) -> list[int]:
+def _fetched(shares: Tensor, choices: Sequence[SamplingRule]) -> list[int]:
     """From a device the likeliest are fetched, and the whole row where they do not suffice."""
     totals: list[float] = shares.double().sum(dim=-1).tolist()
     values, tokens = (part.cpu() for part in shares.topk(min(_TOP, shares.shape[-1]), dim=-1))

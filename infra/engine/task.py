@@ -23,11 +23,11 @@ class EngineError(UnderstudyError):
         self.retryable = retryable
 
 
-class Overdue(EngineError):  # noqa: N818 - names the task's state
+class EngineTimeout(EngineError):  # noqa: N818 - names the task's state
     """The task's time was up, in the queue or while it was written."""
 
 
-class Busy(EngineError):  # noqa: N818 - names the engine's state
+class EngineBusy(EngineError):  # noqa: N818 - names the engine's state
     """More is asked of the engine than it can begin; it is well."""
 
 
@@ -62,7 +62,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 180.0
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
     """What was written for a task."""
 
     text: str

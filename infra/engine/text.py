@@ -21,7 +21,7 @@ _INCOMPLETE: Final = "\ufffd"
 Decode = Callable[[Sequence[int]], str]
 
 
-class Writer:
+class Detokenizer:
     """Turns tokens into text piece by piece.
 
     Holds back what may be half a character, or the beginning of a stop text.

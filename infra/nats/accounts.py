@@ -15,15 +15,16 @@ from uuid import uuid4
 
 import msgspec
 
-from contracts import budget, retry
-from contracts.budget import Account, Change, Refusal, Reserve, Settle
+from contracts import retry
 from contracts.errors import Unavailable
-from contracts.purse import Named, named
+from contracts.policy import budget
+from contracts.policy.budget import Account, Change, Refusal, Reserve, Settle
+from contracts.policy.budget_scope import AccountName, named
 from infra.nats import log
 
 if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 BUCKET: Final = "budgets"
 PREFIX: Final = f"$KV.{BUCKET}."
@@ -36,14 +37,14 @@ _REMEMBERED: Final = 64
 _CLOSE_S: Final = 5.0
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class LiveAccount(msgspec.Struct, frozen=True, kw_only=True):
     """An account whose window has not ended."""
 
-    named: Named
+    named: AccountName
     account: Account
 
 
-async def current(wire: Wire, now_ms: int) -> list[Kept]:
+async def current(wire: RequestMultiplexer, now_ms: int) -> list[LiveAccount]:
     """The accounts of the windows that are open now, by name.
 
     Args:
@@ -54,12 +55,14 @@ async def current(wire: Wire, now_ms: int) -> list[Kept]:
         StreamMissing: there is no bucket; the topology is not applied.
         Unavailable: the broker does not answer.
     """
-    found: list[tuple[str, Kept]] = []
+    found: list[tuple[str, LiveAccount]] = []
     async for entry in log.read(wire, f"KV_{BUCKET}", f"{PREFIX}>"):
         name = entry.subject.removeprefix(PREFIX)
         read = named(name)
         if read is not None and read.ends_ms > now_ms:
-            found.append((name, Kept(named=read, account=msgspec.json.decode(entry.body, type=Account))))
+            found.append(
+                (name, LiveAccount(named=read, account=msgspec.json.decode(entry.body, type=Account)))
+            )
     return [kept for _, kept in sorted(found, key=lambda each: each[0])]
 
 
@@ -85,8 +88,8 @@ class _Waiting:
             self.fail(error)
 
 
-class Accounts:
-    """Implements :class:`contracts.ports.Accounts`.
+class KvAccounts:
+    """Implements :class:`contracts.ports.KvAccounts`.
 
     Args:
         wire: calls to the broker.
@@ -94,7 +97,9 @@ class Accounts:
         clock: seconds since the epoch.
     """
 
-    def __init__(self, *, wire: Wire, lookup: Lookup, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, *, wire: RequestMultiplexer, lookup: Lookup, clock: Callable[[], float] = time.time
+    ) -> None:
         self._wire = wire
         self._lookup = lookup
         self._clock = clock

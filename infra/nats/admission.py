@@ -19,9 +19,9 @@ from contracts.errors import Unavailable
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
     from infra.runner.deadlines import Deadlines
-    from infra.settings import Admission as Bounds
+    from infra.settings.settings import AdmissionSettings as Bounds
 
 #: Seconds between two looks while requests come, and while none do.
 _TICK_S: Final = 0.1
@@ -132,7 +132,7 @@ class Admission:
     """
 
     def __init__(
-        self, *, wire: Wire, deadlines: Deadlines, bounds: Bounds, log: FilteringBoundLogger
+        self, *, wire: RequestMultiplexer, deadlines: Deadlines, bounds: Bounds, log: FilteringBoundLogger
     ) -> None:
         self._wire = wire
         self._deadlines = deadlines

@@ -18,10 +18,10 @@ from nats import errors as nats_errors
 
 from contracts import envelope
 from contracts.errors import Unavailable
-from infra.nats.wire import PubAck
+from infra.nats.multiplexer import PubAck
 
 if TYPE_CHECKING:
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 #: Messages that are worth a batch, and most of one; the broker takes 1,000.  A batch of 8 takes as long as
 #: one of 64, and so do 48 single messages.
@@ -35,7 +35,7 @@ _SINGLES: Final = 48
 _ID, _SEQUENCE, _COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 
 
-class Item:
+class PendingPublish:
     """One message that waits for its acknowledgement."""
 
     __slots__ = ("body", "future", "headers", "subject")
@@ -54,11 +54,11 @@ class Batches:
         wire: calls to the broker.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: RequestMultiplexer) -> None:
         self._wire = wire
         #: What answers a request goes before what may wait.
-        self._first: deque[Item] = deque()
-        self._second: deque[Item] = deque()
+        self._first: deque[PendingPublish] = deque()
+        self._second: deque[PendingPublish] = deque()
         #: Single publishes under way.
         self._alone = 0
         self._batching: asyncio.Task[None] | None = None
@@ -88,7 +88,7 @@ class Batches:
             finally:
                 self._alone -= 1
                 self._next()
-        item = Item(subject, body, headers)
+        item = PendingPublish(subject, body, headers)
         (self._first if urgent else self._second).append(item)
         self._next()
         return await item.future
@@ -125,7 +125,7 @@ class Batches:
             self._batching = None
             self._next()
 
-    async def _store(self, items: list[Item]) -> None:
+    async def _store(self, items: list[PendingPublish]) -> None:
         """Publish in one batch, else in two of half the size: what keeps one from being stored is soon alone."""
         if len(items) < _LEAST:
             await self._singles(items)
@@ -134,8 +134,8 @@ class Batches:
             await self._store(items[:half])
             await self._store(items[half:])
 
-    def _take(self, most: int) -> list[Item]:
-        items: list[Item] = []
+    def _take(self, most: int) -> list[PendingPublish]:
+        items: list[PendingPublish] = []
         size = 0
         #: A subject stands once in a batch: the second one's condition could not be told from the first's.
         subjects: set[str] = set()
@@ -148,7 +148,7 @@ class Batches:
                     items.append(item)
         return items
 
-    async def _batch(self, items: list[Item]) -> bool:
+    async def _batch(self, items: list[PendingPublish]) -> bool:
         """Publish all or none; false: none, as far as anybody knows."""
         name = f"{self._me}-{next(self._numbers)}"
         try:
@@ -168,18 +168,18 @@ class Batches:
                 item.future.set_result(msgspec.structs.replace(ack, seq=ack.seq - len(items) + number))
         return True
 
-    async def _singles(self, items: list[Item]) -> None:
+    async def _singles(self, items: list[PendingPublish]) -> None:
         for start in range(0, len(items), _SINGLES):
             await asyncio.gather(*(self._alone_once(item) for item in items[start : start + _SINGLES]))
 
-    async def _single(self, item: Item) -> None:
+    async def _single(self, item: PendingPublish) -> None:
         try:
             await self._alone_once(item)
         finally:
             self._alone -= 1
             self._next()
 
-    async def _alone_once(self, item: Item) -> None:
+    async def _alone_once(self, item: PendingPublish) -> None:
         try:
             ack = await self._wire.publish(item.subject, item.body, item.headers, repeat=True)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it

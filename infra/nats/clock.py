@@ -15,7 +15,7 @@ from contracts import pipeline
 from contracts.errors import Unavailable
 
 if TYPE_CHECKING:
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 #: Seconds between two comparisons.
 EVERY_S: Final = 30.0
@@ -34,7 +34,7 @@ class BrokerClock:
         wire: calls to the broker.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: RequestMultiplexer) -> None:
         self._wire = wire
         #: Seconds to add to this machine's clock.
         self.offset_s = 0.0

@@ -14,12 +14,12 @@ import nats
 from nats import errors as nats_errors
 
 from contracts.errors import UnderstudyError
-from infra import runtime
+from infra.host import runtime_file
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from infra.settings import NatsAccess, Settings
+    from infra.settings.settings import NatsAccess, Settings
 
 #: Seconds that a first connection may take: each server of the list has two.
 CONNECT_S: Final = 3.0
@@ -46,7 +46,7 @@ def broker_url(settings: Settings) -> str:
         Unreachable: none is set and none runs.
     """
     try:
-        url = runtime.find_url(settings)
+        url = runtime_file.find_url(settings)
     except UnderstudyError as error:
         raise Unreachable(str(error)) from None
     if url is None:

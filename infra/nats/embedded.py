@@ -23,7 +23,7 @@ import msgspec
 from nats import errors as nats_errors
 
 from contracts.errors import UnderstudyError
-from infra import child
+from infra.host import parent_death
 from infra.nats import health
 from infra.nats.connection import Unreachable, dial
 
@@ -344,7 +344,7 @@ class Embedded:
                     pass_fds=(lock,),
                     # What it stores is its owner's alone.
                     umask=0o077,
-                    preexec_fn=child.before_exec(),
+                    preexec_fn=parent_death.before_exec(),
                     env={**_COLLECTED_OFTEN, **os.environ},
                     # Ctrl-C in a terminal is for the supervisor: stages end before the broker.
                     process_group=0,

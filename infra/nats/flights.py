@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from contracts import envelope
 from contracts.errors import Unavailable
 from infra.nats import buckets
-from stages.context_build.flight import Lease
+from stages.context_build.single_flight import Lease
 
 if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 BUCKET: Final = "flights"
 STREAM: Final = f"KV_{BUCKET}"
@@ -29,7 +29,7 @@ _PREFIX: Final = f"$KV.{BUCKET}."
 class Flights:
     """The leases of all processes."""
 
-    def __init__(self, *, wire: Wire, lookup: Lookup) -> None:
+    def __init__(self, *, wire: RequestMultiplexer, lookup: Lookup) -> None:
         self._wire = wire
         self._lookup = lookup
 

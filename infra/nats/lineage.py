@@ -20,9 +20,9 @@ from contracts.outcome import Emit, Outcome
 
 if TYPE_CHECKING:
     from contracts.envelope import Received
-    from infra.nats.letters import Replay
+    from infra.inspect.dead_letters import Replay
     from infra.nats.lookup import Lookup
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 BUCKET: Final = "replays"
 #: Seconds that a mark is kept: as long as letters are.
@@ -48,7 +48,7 @@ def _subject(request_id: str) -> str:
     return f"$KV.{BUCKET}.{request_id}"
 
 
-async def mark(wire: Wire, replay: Replay) -> None:
+async def mark(wire: RequestMultiplexer, replay: Replay) -> None:
     """Leave the mark of a replay that is about to be published.
 
     Raises:

@@ -19,13 +19,14 @@ from nats.js import errors as js_errors
 
 from contracts import pipeline, subjects
 from contracts.errors import UnderstudyError
+from contracts.kinds import KINDS
 from infra.nats.lookup import said_nothing
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 #: Messages and bytes in one answer of the broker; it takes up to 1024 messages.
 _BATCH: Final = 256
@@ -36,7 +37,7 @@ _HEARTBEAT_S: Final = 1.0
 _AGAIN_S: Final = 0.5
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One message as a stream keeps it."""
 
     stream: str
@@ -63,8 +64,8 @@ class StreamMissing(UnderstudyError):  # noqa: N818 - names the state of the bro
 
 
 async def read(
-    wire: Wire, stream: str, subject: str, *, start: int = 1, since_ms: int | None = None
-) -> AsyncIterator[Entry]:
+    wire: RequestMultiplexer, stream: str, subject: str, *, start: int = 1, since_ms: int | None = None
+) -> AsyncIterator[LogEntry]:
     """Yield what a stream keeps on a subject now, in order.
 
     Args:
@@ -81,9 +82,9 @@ async def read(
     query: dict[str, object] = {"batch": _BATCH, "max_bytes": _BATCH_BYTES, "next_by_subj": subject}
     query |= {"seq": max(start, 1)} if since_ms is None else {"start_time": _rfc3339(since_ms)}
     while True:
-        found: list[Entry] = []
+        found: list[LogEntry] = []
 
-        def collect(msg: Msg, found: list[Entry] = found) -> bool:
+        def collect(msg: Msg, found: list[LogEntry] = found) -> bool:
             entry = _entry(msg)
             if entry is not None:
                 found.append(entry)
@@ -100,7 +101,7 @@ async def read(
         query["seq"] = found[-1].sequence + 1
 
 
-async def get(wire: Wire, stream: str, sequence: int) -> Entry | None:
+async def get(wire: RequestMultiplexer, stream: str, sequence: int) -> LogEntry | None:
     """One message by its sequence, ``None`` when the stream does not keep it (any more).
 
     Raises:
@@ -110,7 +111,7 @@ async def get(wire: Wire, stream: str, sequence: int) -> Entry | None:
     return await _one(wire, stream, {"seq": sequence})
 
 
-async def first(wire: Wire, stream: str, subject: str, *, start: int = 1) -> Entry | None:
+async def first(wire: RequestMultiplexer, stream: str, subject: str, *, start: int = 1) -> LogEntry | None:
     """The first message on a subject (wildcards allowed), ``None`` when there is none.
 
     Raises:
@@ -120,7 +121,7 @@ async def first(wire: Wire, stream: str, subject: str, *, start: int = 1) -> Ent
     return await _one(wire, stream, {"seq": start, "next_by_subj": subject})
 
 
-async def owner(wire: Wire, request_id: str) -> Entry | None:
+async def owner(wire: RequestMultiplexer, request_id: str) -> LogEntry | None:
     """The ``requested`` that owns an id: the lowest sequence, whatever its kind; ``None`` without one.
 
     Raises:
@@ -131,14 +132,14 @@ async def owner(wire: Wire, request_id: str) -> Entry | None:
         return None
     wanted = subjects.any_kind("requested", request_id)
     found = await first(wire, pipeline.REQUESTS, wanted)
-    while found is not None and found.subject.split(".")[2] not in subjects.KINDS:
+    while found is not None and found.subject.split(".")[2] not in KINDS:
         found = await first(wire, pipeline.REQUESTS, wanted, start=found.sequence + 1)
     return found
 
 
-async def of_request(wire: Wire, request_id: str) -> tuple[Entry, ...]:
+async def of_request(wire: RequestMultiplexer, request_id: str) -> tuple[LogEntry, ...]:
     """Everything the log keeps about one request, dead letters included, by time."""
-    found: list[Entry] = []
+    found: list[LogEntry] = []
     for stream, subject in (
         (pipeline.REQUESTS, subjects.whole_life(request_id)),
         (pipeline.EVENTS, subjects.whole_life(request_id)),
@@ -148,7 +149,7 @@ async def of_request(wire: Wire, request_id: str) -> tuple[Entry, ...]:
     return tuple(sorted(found, key=lambda entry: entry.time_ns))
 
 
-async def next_sequence(wire: Wire, stream: str) -> int:
+async def next_sequence(wire: RequestMultiplexer, stream: str) -> int:
     """The sequence that the stream's next message will get.
 
     Raises:
@@ -164,7 +165,7 @@ async def next_sequence(wire: Wire, stream: str) -> int:
 
 async def follow(
     client: Client, stream: str, filters: tuple[str, ...], *, start: int
-) -> AsyncIterator[Entry]:
+) -> AsyncIterator[LogEntry]:
     """Yield what a stream keeps and gets on some subjects, in order and without gaps, for ever.
 
     Args:
@@ -186,7 +187,7 @@ async def follow(
 
 async def _until_lost(
     client: Client, stream: str, filters: tuple[str, ...], start: int
-) -> AsyncIterator[Entry]:
+) -> AsyncIterator[LogEntry]:
     """Follow with one consumer until a message or a sign of life is missing."""
     inbox = client.new_inbox()
     listening = await client.subscribe(inbox)
@@ -220,7 +221,7 @@ async def _until_lost(
             if int(tokens[at + 4]) != expected:
                 return
             expected += 1
-            yield Entry(
+            yield LogEntry(
                 stream=stream,
                 sequence=int(tokens[at + 3]),
                 subject=msg.subject,
@@ -237,7 +238,7 @@ async def _until_lost(
             await listening.unsubscribe()
 
 
-async def _one(wire: Wire, stream: str, query: dict[str, object]) -> Entry | None:
+async def _one(wire: RequestMultiplexer, stream: str, query: dict[str, object]) -> LogEntry | None:
     answer = await wire.call(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(query))
     entry = _entry(answer)
     if entry is None:
@@ -252,13 +253,13 @@ def _check_end(answer: Msg, stream: str) -> None:
     said_nothing(answer)
 
 
-def _entry(msg: Msg) -> Entry | None:
+def _entry(msg: Msg) -> LogEntry | None:
     headers = dict(msg.headers or {})
     if "Nats-Sequence" not in headers:
         return None
     for added in ("Nats-Num-Pending", "Nats-Last-Sequence", "Nats-UpTo-Sequence"):
         headers.pop(added, None)
-    return Entry(
+    return LogEntry(
         stream=headers.pop("Nats-Stream"),
         sequence=int(headers.pop("Nats-Sequence")),
         subject=headers.pop("Nats-Subject"),

@@ -18,7 +18,7 @@ from contracts.ports import StoredRequest
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 #: Subjects asked for in one batch; the broker's own limit is 1024.
 _BATCH: Final = 256
@@ -87,7 +87,7 @@ def _newer(headers: dict[str, str]) -> str:
 class Lookup:
     """Reads single messages from streams; implements :class:`contracts.ports.Log`."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: RequestMultiplexer) -> None:
         self._wire = wire
         self._asked: dict[str, list[asyncio.Future[bool]]] = {}
         self._flushes: set[asyncio.Task[None]] = set()

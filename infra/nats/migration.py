@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from contracts import pipeline, subjects
+from contracts import pipeline
 from contracts.errors import Unavailable
+from contracts.kinds import KINDS
 from infra.nats.lookup import Lookup
-from infra.nats.wire import Wire
+from infra.nats.multiplexer import RequestMultiplexer
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -86,13 +87,13 @@ def _moved(had: Config, wanted: Config, *, final: bool) -> dict[str, Any]:
 
 async def _copy(nc: Client, start: int) -> int:
     """Publish the cancellations that EVENTS keeps from a sequence on once more; how many they are."""
-    wire = Wire()
+    wire = RequestMultiplexer()
     await wire.open(nc)
     try:
         lookup, copied = Lookup(wire), 0
         while (found := await lookup.first(pipeline.EVENTS, _CANCELLED, from_sequence=start)) is not None:
             start = found.sequence + 1
-            if found.subject.split(".")[2] not in subjects.KINDS:
+            if found.subject.split(".")[2] not in KINDS:
                 continue
             headers = {name: said for name, said in found.headers.items() if not name.startswith("Nats-")}
             ack = await wire.publish(found.subject, found.body, headers)

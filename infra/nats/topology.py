@@ -24,16 +24,16 @@ from nats import errors as nats_errors
 
 from contracts import pipeline
 from contracts.errors import Unavailable, UnderstudyError
-from infra.nats import drift, ledger, lineage, migration
+from infra.nats import drift_ledger, lineage, migration, topology_diff
 from infra.nats.connection import dial
-from infra.nats.drift import Change, Severity, Topology, diff
+from infra.nats.topology_diff import Difference, DifferenceSeverity, Topology, diff
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from infra.settings import Settings
+    from infra.settings.settings import Settings
 
-__all__ = ["Change", "Severity", "Topology", "diff"]
+__all__ = ["Difference", "DifferenceSeverity", "Topology", "diff"]
 
 VERSION: Final = "2"
 #: EVENTS may take this many times the bytes of REQUESTS.
@@ -44,7 +44,7 @@ BUCKETS: Final = {
     "flights": 0,
     "budgets": 0,
     "strikes": 3600,
-    ledger.BUCKET: ledger.LIFE_S,
+    drift_ledger.BUCKET: drift_ledger.LIFE_S,
     lineage.BUCKET: lineage.LIFE_S,
 }
 ASSETS: Final = "assets"
@@ -139,8 +139,10 @@ def _stream(
         "allow_direct": True,
         **fields,
     }
-    noted = {} if budget is None else {drift.BUDGET_KEY: str(budget)}
-    config["metadata"] = drift.stamp(VERSION, {field: config[field] for field in drift.LIMITS}, **noted)
+    noted = {} if budget is None else {topology_diff.BUDGET_KEY: str(budget)}
+    config["metadata"] = topology_diff.stamp(
+        VERSION, {field: config[field] for field in topology_diff.LIMITS}, **noted
+    )
     return config
 
 
@@ -158,7 +160,7 @@ def _consumer(route: pipeline.Route, settings: Settings) -> dict[str, Any]:
         "max_ack_pending": -1,
         # 0: as the stream.
         "num_replicas": 0,
-        "metadata": {drift.VERSION_KEY: VERSION},
+        "metadata": {topology_diff.VERSION_KEY: VERSION},
     }
 
 
@@ -183,9 +185,13 @@ async def actual(nc: Client, topology: Topology) -> Topology:
             if info is not None
         },
         states={
-            **{n: drift.state(info) for n, info in zip(topology.streams, streams, strict=True) if info},
             **{
-                f"{stream}/{name}": drift.state(info)
+                n: topology_diff.state(info)
+                for n, info in zip(topology.streams, streams, strict=True)
+                if info
+            },
+            **{
+                f"{stream}/{name}": topology_diff.state(info)
                 for (stream, name), info in zip(topology.consumers, consumers, strict=True)
                 if info
             },
@@ -224,13 +230,13 @@ async def account(nc: Client) -> dict[str, Any]:
     return await _call(nc, "INFO", label="to tell about the account") or {}
 
 
-async def check(nc: Client, settings: Settings) -> tuple[Change, ...]:
+async def check(nc: Client, settings: Settings) -> tuple[Difference, ...]:
     """How the broker differs; an operator's larger limits are information, not drift."""
     topology = wanted(settings)
     return diff(topology, await actual(nc, topology))
 
 
-async def apply(nc: Client, settings: Settings, *, force: bool = False) -> tuple[Change, ...]:
+async def apply(nc: Client, settings: Settings, *, force: bool = False) -> tuple[Difference, ...]:
     """Create what is missing and change what may be changed; safe to repeat, also at the same time.
 
     Args:
@@ -262,11 +268,12 @@ async def apply(nc: Client, settings: Settings, *, force: bool = False) -> tuple
         if mine:
             await _put_consumer(nc, stream, config, present.consumers.get((stream, name)), mine, force=force)
     return tuple(
-        msgspec.structs.replace(change, applied=drift.takes(change, force=force)) for change in changes
+        msgspec.structs.replace(change, applied=topology_diff.takes(change, force=force))
+        for change in changes
     )
 
 
-async def apply_at(url: str, settings: Settings, *, force: bool = False) -> tuple[Change, ...]:
+async def apply_at(url: str, settings: Settings, *, force: bool = False) -> tuple[Difference, ...]:
     """:func:`apply` over a connection of its own.
 
     Raises:
@@ -301,49 +308,52 @@ async def require(nc: Client, settings: Settings, stages: Iterable[str]) -> None
     changes = diff(topology, await actual(nc, topology))
     missing = [str(change) for change in changes if _matters(change)]
     if missing:
-        force = any(change.severity is Severity.UNSAFE for change in changes if _matters(change))
+        force = any(change.severity is DifferenceSeverity.UNSAFE for change in changes if _matters(change))
         command = "understudy topology apply --force" if force else "understudy topology apply"
         raise TopologyError(
             f"the broker is not set up for {', '.join(sorted(names))}: {'; '.join(missing)}. Run '{command}'"
         )
 
 
-def _matters(change: Change) -> bool:
-    if change.severity is Severity.CREATE:
+def _matters(change: Difference) -> bool:
+    if change.severity is DifferenceSeverity.CREATE:
         return True
     if change.what == "consumer":
         # One that is paused is an operator's wish; doctor tells it.
-        return change.field not in {"metadata", drift.PAUSED} and change.severity is not Severity.OUTSIDE
-    added = change.field == "subjects" and change.severity is Severity.UPDATE
-    return added or change.field in drift.FLAGS or drift.breaks(change)
+        return (
+            change.field not in {"metadata", topology_diff.PAUSED}
+            and change.severity is not DifferenceSeverity.OUTSIDE
+        )
+    added = change.field == "subjects" and change.severity is DifferenceSeverity.UPDATE
+    return added or change.field in topology_diff.FLAGS or topology_diff.breaks(change)
 
 
-def _of(changes: tuple[Change, ...], what: str, name: str) -> tuple[Change, ...]:
+def _of(changes: tuple[Difference, ...], what: str, name: str) -> tuple[Difference, ...]:
     return tuple(change for change in changes if change.what == what and change.name == name)
 
 
 async def _put_stream(
     nc: Client,
-    config: drift.Config,
-    present: drift.Config | None,
-    changes: tuple[Change, ...],
+    config: topology_diff.Config,
+    present: topology_diff.Config | None,
+    changes: tuple[Difference, ...],
     *,
     force: bool,
 ) -> None:
     name = config["name"]
     if present is None:
         await _must(nc, f"STREAM.CREATE.{name}", config, f"stream {name}")
-    elif any(drift.takes(change, force=force) for change in changes):
-        merged = drift.settle(config, present, changes, force=force)
+    elif any(topology_diff.takes(change, force=force) for change in changes):
+        merged = topology_diff.settle(config, present, changes, force=force)
         await _must(nc, f"STREAM.UPDATE.{name}", merged, f"stream {name}")
 
 
 async def _put_consumer(
     nc: Client,
     stream: str,
-    config: drift.Config,
-    present: drift.Config | None,
-    changes: tuple[Change, ...],
+    config: topology_diff.Config,
+    present: topology_diff.Config | None,
+    changes: tuple[Difference, ...],
     *,
     force: bool,
 ) -> None:
@@ -352,16 +362,16 @@ async def _put_consumer(
     if present is None:
         await _must(nc, subject, {"stream_name": stream, "config": config, "action": "create"}, label)
         return
-    if force and any(change.field in drift.CONSUMER_FIXED for change in changes):
+    if force and any(change.field in topology_diff.CONSUMER_FIXED for change in changes):
         info = await consumer(nc, stream, name) or {}
         await _must(nc, f"CONSUMER.DELETE.{stream}.{name}", None, label)
         start = int(info.get("ack_floor", {}).get("stream_seq", 0)) + 1
         again = {**config, "deliver_policy": "by_start_sequence", "opt_start_seq": start}
         await _must(nc, subject, {"stream_name": stream, "config": again, "action": "create"}, label)
-    elif any(drift.takes(change, force=force) for change in changes):
-        merged = drift.settle(config, present, changes, force=force)
+    elif any(topology_diff.takes(change, force=force) for change in changes):
+        merged = topology_diff.settle(config, present, changes, force=force)
         await _must(nc, subject, {"stream_name": stream, "config": merged, "action": "update"}, label)
-    if any(change.field == drift.PAUSED for change in changes):
+    if any(change.field == topology_diff.PAUSED for change in changes):
         await _must(nc, f"CONSUMER.PAUSE.{stream}.{name}", {}, label)
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from contracts.errors import ErrorCode, ProviderError, Refused
+from contracts.errors import ErrorCode
+from contracts.ports import CallRefused, ProviderError
 
 if TYPE_CHECKING:
     from contracts.events import Params
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _AVAILABILITY: Final = frozenset({ErrorCode.GEN_PROVIDER_UNAVAILABLE, ErrorCode.GEN_TIMEOUT})
 
 
-class State(StrEnum):
+class CircuitState(StrEnum):
     """What happens to the next call."""
 
     #: It is made.
@@ -37,7 +38,7 @@ class State(StrEnum):
 class Circuit(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a provider at one time."""
 
-    state: State = State.CLOSED
+    state: CircuitState = CircuitState.CLOSED
     #: In a row.
     failures: int = 0
     #: When a call may try again, on the breaker's clock.
@@ -45,25 +46,25 @@ class Circuit(msgspec.Struct, frozen=True, kw_only=True):
     #: Counts changes of state: a call that began before one says nothing about what came after it.
     epoch: int = 0
 
-    def to(self, state: State, *, failures: int, until: float = 0.0) -> Circuit:
+    def to(self, state: CircuitState, *, failures: int, until: float = 0.0) -> Circuit:
         """The circuit in another state."""
         return Circuit(state=state, failures=failures, until=until, epoch=self.epoch + 1)
 
 
 def admitted(circuit: Circuit, now: float) -> Circuit | None:
     """The circuit after a call was let through; ``None`` where it is not."""
-    if circuit.state is State.CLOSED:
+    if circuit.state is CircuitState.CLOSED:
         return circuit
-    if circuit.state is State.OPEN and now >= circuit.until:
-        return circuit.to(State.HALF_OPEN, failures=circuit.failures)
+    if circuit.state is CircuitState.OPEN and now >= circuit.until:
+        return circuit.to(CircuitState.HALF_OPEN, failures=circuit.failures)
     return None
 
 
 def succeeded(circuit: Circuit) -> Circuit:
     """The circuit after a call to which the provider answered, if only with a refusal."""
-    if circuit.state is State.CLOSED:
+    if circuit.state is CircuitState.CLOSED:
         return msgspec.structs.replace(circuit, failures=0)
-    return circuit.to(State.CLOSED, failures=0)
+    return circuit.to(CircuitState.CLOSED, failures=0)
 
 
 def failed(circuit: Circuit, now: float, *, limit: int, cooldown_s: float) -> Circuit:
@@ -76,30 +77,30 @@ def failed(circuit: Circuit, now: float, *, limit: int, cooldown_s: float) -> Ci
         cooldown_s: seconds that it stays open.
     """
     failures = circuit.failures + 1
-    if circuit.state is State.HALF_OPEN or failures >= limit:
-        return circuit.to(State.OPEN, failures=failures, until=now + cooldown_s)
+    if circuit.state is CircuitState.HALF_OPEN or failures >= limit:
+        return circuit.to(CircuitState.OPEN, failures=failures, until=now + cooldown_s)
     return msgspec.structs.replace(circuit, failures=failures)
 
 
 def given_up(circuit: Circuit, now: float) -> Circuit:
     """The circuit after a call that ended without an answer or an error: it was cancelled."""
-    if circuit.state is State.HALF_OPEN:
-        return circuit.to(State.OPEN, failures=circuit.failures, until=now)
+    if circuit.state is CircuitState.HALF_OPEN:
+        return circuit.to(CircuitState.OPEN, failures=circuit.failures, until=now)
     return circuit
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class CircuitChange(msgspec.Struct, frozen=True, kw_only=True):
     """A breaker changed its state."""
 
     provider: str
     model: str
-    was: State
-    now: State
+    was: CircuitState
+    now: CircuitState
     #: The error that opened it; empty where it closed or tries.
     why: str = ""
 
 
-OnChange = Callable[[Change], None]
+OnChange = Callable[[CircuitChange], None]
 
 
 class Breaker:
@@ -133,7 +134,7 @@ class Breaker:
         self._last = ""
 
     @property
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         """What happens to the next call, as far as earlier ones tell."""
         return self._circuit.state
 
@@ -164,7 +165,7 @@ class Breaker:
             done = await self._provider.generate(prompt, params, schema, on_token)
             after = succeeded
         except ProviderError as error:
-            if error.code not in _AVAILABILITY or isinstance(error, Refused):
+            if error.code not in _AVAILABILITY or isinstance(error, CallRefused):
                 after = succeeded
             else:
                 self._last = str(error)
@@ -186,7 +187,7 @@ class Breaker:
         left = self._circuit.until - self._clock()
         until = (
             "until the call that tries it now has ended"
-            if self._circuit.state is State.HALF_OPEN
+            if self._circuit.state is CircuitState.HALF_OPEN
             else f"for another {left:.1f} s"
         )
         return f"{said}, {until}; the last was: {self._last}"
@@ -194,6 +195,6 @@ class Breaker:
     def _become(self, circuit: Circuit) -> None:
         was, self._circuit = self._circuit.state, circuit
         if was is not circuit.state and self._on_change is not None:
-            why = self._last if circuit.state is State.OPEN else ""
-            change = Change(provider=self.name, model=self.model, was=was, now=circuit.state, why=why)
+            why = self._last if circuit.state is CircuitState.OPEN else ""
+            change = CircuitChange(provider=self.name, model=self.model, was=was, now=circuit.state, why=why)
             self._on_change(change)

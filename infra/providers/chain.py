@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from contracts.errors import ErrorCode, ProviderError
-from contracts.ports import Completion
-from contracts.result import Attempt, Tokens
+from contracts.errors import ErrorCode
+from contracts.ports import Completion, ProviderError
+from contracts.usage import Attempt, Tokens
 
 if TYPE_CHECKING:
     from contracts.events import Params

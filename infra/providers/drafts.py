@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from infra.engine.task import Answer, EngineError, Task
+from infra.engine.task import EngineError, EngineOutput, Task
 from infra.engine.text import ANNOUNCES, NUMBERED, NUMBERS
 
 _WORD: Final = re.compile(r"[^\W\d_]{2,}|\d+")
@@ -124,14 +124,14 @@ def _neighbours(text: str) -> set[tuple[str, str]]:
 
 
 async def best(
-    write: Callable[[Task], Awaitable[Answer]],
+    write: Callable[[Task], Awaitable[EngineOutput]],
     task: Task,
-    first: Answer,
+    first: EngineOutput,
     *,
     wish: str,
     drafts: int,
     within_s: float,
-) -> tuple[Answer, str]:
+) -> tuple[EngineOutput, str]:
     """The draft that lacks least of the wish: the first that has everything, else one of several.
 
     Each time as many are written as there are, at once.
@@ -149,10 +149,10 @@ async def best(
     """
     wanted = named(wish)
 
-    def lacks(draft: Answer) -> int:
+    def lacks(draft: EngineOutput) -> int:
         return len(missing(wanted, draft.text)) + miscounted(draft.text)
 
-    async def another(number: int, left_s: float) -> Answer | None:
+    async def another(number: int, left_s: float) -> EngineOutput | None:
         seed = (task.seed + number * _STRIDE) % 2**63
         # A nat more each time.
         again = msgspec.structs.replace(

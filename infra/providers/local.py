@@ -17,22 +17,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from contracts.errors import ErrorCode, ProviderError, Refused
-from contracts.ports import Completion
-from contracts.quoting import OPEN, last_quoted, quoted, well_formed
-from contracts.result import Tokens
+from contracts.errors import ErrorCode
+from contracts.policy.quoting import OPEN, last_quoted, quoted, well_formed
+from contracts.ports import CallRefused, Completion, ProviderError
+from contracts.usage import Tokens
 from infra.engine.files import Unloadable, name_of
-from infra.engine.fit import fit
-from infra.engine.task import Answer, Busy, EngineError, Overdue, Task, TooLong, Unsupported
+from infra.engine.task import EngineBusy, EngineError, EngineOutput, EngineTimeout, Task, TooLong, Unsupported
+from infra.engine.truncation import fit
 from infra.providers.drafts import best, spelled
-from infra.providers.thoughts import Thoughts
-from infra.providers.thoughts import answer as answer_of
+from infra.providers.reasoning import Thoughts
+from infra.providers.reasoning import answer as answer_of
 
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import OnToken, Prompt
     from infra.engine.engine import Engine
-    from infra.settings import Local
+    from infra.settings.settings import Local
 
 NAME: Final = "local"
 #: The model that comes along.
@@ -41,7 +41,7 @@ _HOUSE: Final = "house"
 HOUSE_DRAFTS: Final = 8
 #: The stage whose answers are prose.
 _PROSE: Final = "freeform-gen"
-_FOLDER: Final = Path(__file__).resolve().parent.parent / "house_model/weights"
+_FOLDER: Final = Path(__file__).resolve().parents[1] / "lab/house_model/weights"
 
 
 class LocalProvider:
@@ -98,10 +98,10 @@ class LocalProvider:
                 note = "; ".join(filter(None, (note, f"{sum(reasoned)} characters of reasoning{rest}")))
         except Unloadable as error:
             # Not an outage: a circuit breaker must not hide which file it is.
-            raise Refused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
-        except (Busy, Overdue) as error:
+            raise CallRefused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
+        except (EngineBusy, EngineTimeout) as error:
             # Nor is load: a breaker would turn a burst into an outage.
-            raise Refused(_code(error), str(error), retryable=error.retryable) from error
+            raise CallRefused(_code(error), str(error), retryable=error.retryable) from error
         except EngineError as error:
             raise ProviderError(_code(error), str(error), retryable=error.retryable) from error
         return Completion(
@@ -198,7 +198,9 @@ class LocalProvider:
         return tuple(tokenizer.encode(str(spoken), add_special_tokens=False))
 
 
-async def _write(engine: Engine, reasoned: list[int], task: Task, on_token: OnToken | None = None) -> Answer:
+async def _write(
+    engine: Engine, reasoned: list[int], task: Task, on_token: OnToken | None = None
+) -> EngineOutput:
     """Have a task written; the characters of reasoning before the answer are noted, and left out."""
     thoughts = Thoughts()
 
@@ -242,7 +244,7 @@ def _known_as(settings: Local) -> str | None:
 
 def _code(error: EngineError) -> ErrorCode:
     match error:
-        case Overdue():
+        case EngineTimeout():
             return ErrorCode.GEN_TIMEOUT
         case TooLong():
             return ErrorCode.GEN_CONSTRAINT_FAIL

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import httpx2
 import msgspec
 
-from contracts.errors import ErrorCode, ProviderError
-from contracts.ports import LENGTH, STOP, Completion
-from contracts.result import Attempt, Tokens
-from infra.providers import endings, faults, mapping, streaming
-from infra.providers.counted import Counted, Most, counted
-from infra.providers.faults import Answered, Broken
-from infra.providers.mapping import Concession, Dialect, Format
-from infra.providers.written import Written
+from contracts.errors import ErrorCode
+from contracts.ports import LENGTH, STOP, Completion, ProviderError
+from contracts.usage import Attempt, Tokens
+from infra.providers import finish_reasons, http_errors, request_mapping, streaming
+from infra.providers.http_errors import Broken, ErrorResponse
+from infra.providers.reported_usage import Counted, Most, counted
+from infra.providers.request_mapping import Concession, Dialect, JsonMode
+from infra.providers.streamed_answer import StreamedAnswer
 
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import OnToken, Prompt
-    from infra.settings import OpenAIServer
+    from infra.settings.settings import OpenAIServer
 
 #: Seconds to establish a connection; a host that drops packets must not take the whole time-out.
 _CONNECT_S: Final = 10.0
@@ -61,13 +61,13 @@ class OpenAIProvider:
         self.model = server.model or ""
         self._server = server
         key = key_of(server)
-        self._asked = faults.Asked(
+        self._asked = http_errors.CalledServer(
             name=name, base_url=shown(server.base_url), model=self.model, variable=variable, key=key or None
         )
         self._url = address(server.base_url, "chat/completions")
         self._client = client(server)
         self._fixed = server.mode != "auto"
-        self._dialect = Dialect(format=Format(server.mode) if self._fixed else Format.JSON_SCHEMA)
+        self._dialect = Dialect(format=JsonMode(server.mode) if self._fixed else JsonMode.JSON_SCHEMA)
 
     @property
     def dialect(self) -> Dialect:
@@ -94,30 +94,30 @@ class OpenAIProvider:
         limit = min(params.timeout_s, self._server.timeout)
         attempts: list[Attempt] = []
         dialect = self._dialect
-        written = Written()
+        written = StreamedAnswer()
         began = time.perf_counter()
         try:
             async with asyncio.timeout(limit):
                 while True:
                     began = time.perf_counter()
                     try:
-                        body = mapping.body(self.model, prompt, params, schema, dialect)
+                        body = request_mapping.body(self.model, prompt, params, schema, dialect)
                         sent = msgspec.json.encode({**body, "stream": True})
                         await self._ask(sent, limit, written, on_token)
                         break
-                    except Answered as error:
+                    except ErrorResponse as error:
                         step = self._step(error, dialect, constrained=schema is not None)
                         if step is None:
                             raise
                         dialect = step.dialect
                         if step.lasting:
                             self._dialect &= dialect
-                        refused = faults.fault(error, self._asked)
+                        refused = http_errors.fault(error, self._asked)
                         attempts.append(self._attempt(refused.code, began, f"{refused}; {step.why}"))
         except TimeoutError:
-            raise self._failed(faults.timed_out(self._asked, limit), written, attempts, began) from None
-        except (Answered, Broken, httpx2.HTTPError, httpx2.StreamError, ValueError) as error:
-            raise self._failed(faults.fault(error, self._asked), written, attempts, began) from None
+            raise self._failed(http_errors.timed_out(self._asked, limit), written, attempts, began) from None
+        except (ErrorResponse, Broken, httpx2.HTTPError, httpx2.StreamError, ValueError) as error:
+            raise self._failed(http_errors.fault(error, self._asked), written, attempts, began) from None
         fault = self._unusable(written)
         if fault is not None:
             raise self._failed(fault, written, attempts, began)
@@ -133,11 +133,13 @@ class OpenAIProvider:
             began,
         )
 
-    async def _ask(self, body: bytes, limit: float, written: Written, on_token: OnToken | None) -> None:
+    async def _ask(
+        self, body: bytes, limit: float, written: StreamedAnswer, on_token: OnToken | None
+    ) -> None:
         timeout = httpx2.Timeout(limit, connect=min(_CONNECT_S, limit))
         async with self._client.stream("POST", self._url, content=body, timeout=timeout) as response:
             if not response.is_success:
-                raise Answered(response.status_code, await streaming.whole(response), response.headers)
+                raise ErrorResponse(response.status_code, await streaming.whole(response), response.headers)
             hint = f"is {self._asked.variable}__BASE_URL right? Most end in /v1"
             async with aclosing(streaming.chunks(response, hint)) as chunks:
                 async for chunk in chunks:
@@ -152,21 +154,21 @@ class OpenAIProvider:
         if piece and on_token is not None:
             on_token(piece)
 
-    def _step(self, error: Answered, dialect: Dialect, *, constrained: bool) -> Concession | None:
+    def _step(self, error: ErrorResponse, dialect: Dialect, *, constrained: bool) -> Concession | None:
         if error.status not in _MAY_NAME:
             return None
-        return mapping.concede(
+        return request_mapping.concede(
             dialect, error.words, param=error.param, constrained=constrained, fixed=self._fixed
         )
 
-    def _unusable(self, written: Written) -> ProviderError | None:
+    def _unusable(self, written: StreamedAnswer) -> ProviderError | None:
         word = written.finish_reason
         if written.refusal:
-            return faults.refused(self._asked, written.refusal)
-        if word is not None and endings.refuses(word):
-            return faults.refused(self._asked, f"it ended the answer with {word!r}")
-        if word is not None and endings.breaks(word):
-            return faults.broke_off(self._asked, f"it ended the answer with {word!r}")
+            return http_errors.refused(self._asked, written.refusal)
+        if word is not None and finish_reasons.refuses(word):
+            return http_errors.refused(self._asked, f"it ended the answer with {word!r}")
+        if word is not None and finish_reasons.breaks(word):
+            return http_errors.broke_off(self._asked, f"it ended the answer with {word!r}")
         if word is None and written.begun:
             return ProviderError(
                 ErrorCode.GEN_PROVIDER_UNAVAILABLE,
@@ -177,7 +179,7 @@ class OpenAIProvider:
 
     def _completion(
         self,
-        written: Written,
+        written: StreamedAnswer,
         told: Counted,
         params: Params,
         schema: Mapping[str, Any] | None,
@@ -185,16 +187,16 @@ class OpenAIProvider:
         attempts: list[Attempt],
         began: float,
     ) -> Completion:
-        text = mapping.cut(written.text, params.stop)
+        text = request_mapping.cut(written.text, params.stop)
         whole = text == written.text
-        finish_reason = endings.known_as(written.finish_reason or STOP) if whole else STOP
+        finish_reason = finish_reasons.known_as(written.finish_reason or STOP) if whole else STOP
         notes: list[str] = []
         if schema is not None:
-            ignored = dialect.format is not Format.PROMPT and whole and finish_reason == STOP
+            ignored = dialect.format is not JsonMode.PROMPT and whole and finish_reason == STOP
             if ignored and text.strip() and not _is_json(text):
                 notes.append(f"the server ignored {dialect.format}")
                 if not self._fixed:
-                    self._dialect &= Dialect(format=Format.PROMPT)
+                    self._dialect &= Dialect(format=JsonMode.PROMPT)
             else:
                 notes.append(f"asked with {dialect.format}")
         notes += [f"without {name}" for name in sorted(dialect.without - {"stream_options"})]
@@ -233,7 +235,7 @@ class OpenAIProvider:
         return Attempt(provider=self.name, model=self.model, code=code, time_ms=spent, why=why)
 
     def _failed(
-        self, error: ProviderError, written: Written, attempts: list[Attempt], began: float
+        self, error: ProviderError, written: StreamedAnswer, attempts: list[Attempt], began: float
     ) -> ProviderError:
         error.attempts = (*attempts, self._attempt(error.code, began, str(error)))
         error.begun = written.wrote

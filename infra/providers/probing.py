@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import httpx2
 import msgspec
 
-from infra.providers import faults, streaming
+from infra.providers import http_errors, streaming
 from infra.providers.openai import address, client, key_of, shown
 
 if TYPE_CHECKING:
-    from infra.settings import OpenAIServer
+    from infra.settings.settings import OpenAIServer
 
 #: Seconds for all of it.
 _PATIENCE_S: Final = 4.0
@@ -22,7 +22,7 @@ _MAX_LIST: Final = 4 * 1024**2
 _MAX_NAMED: Final = 6
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a server said."""
 
     detail: str
@@ -30,7 +30,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     fix: str = ""
 
 
-async def probe(where: tuple[OpenAIServer, str]) -> Found:
+async def probe(where: tuple[OpenAIServer, str]) -> ProbeResult:
     """Ask a server for its models, for a few seconds at most; no model is asked anything.
 
     Args:
@@ -38,7 +38,7 @@ async def probe(where: tuple[OpenAIServer, str]) -> Found:
     """
     server, variable = where
     model, place = server.model or "", shown(server.base_url)
-    asked = faults.Asked(
+    asked = http_errors.CalledServer(
         name="it", base_url=place, model=model, variable=variable, key=key_of(server) or None
     )
     try:
@@ -48,26 +48,26 @@ async def probe(where: tuple[OpenAIServer, str]) -> Found:
                 status, body = response.status_code, await streaming.whole(response, _MAX_LIST)
     except (httpx2.HTTPError, TimeoutError) as error:
         why = asked.clean(str(error)) or type(error).__name__
-        return Found(
+        return ProbeResult(
             detail=f"{place} does not answer: {why}",
             fix=f"start the server, or set {variable}__BASE_URL",
         )
     if status in {401, 403}:
-        return Found(
-            detail=f"{place} answers {status}: {asked.clean(faults.words(body))}",
+        return ProbeResult(
+            detail=f"{place} answers {status}: {asked.clean(http_errors.words(body))}",
             fix=f"set {variable}__API_KEY to a key that it takes",
         )
     known = _models(body)
     if not known:
         # Not every server has the list.
-        return Found(detail=f"{place} answers; which models it has, it does not say ({status})")
+        return ProbeResult(detail=f"{place} answers; which models it has, it does not say ({status})")
     if model not in known and f"{model}:latest" not in known:
         named = ", ".join(known[:_MAX_NAMED]) + (", …" if len(known) > _MAX_NAMED else "")
-        return Found(
+        return ProbeResult(
             detail=f"{place} does not name the model {model!r} among its own: {asked.clean(named)}",
             fix=f"set {variable}__MODEL to one of them, if calls fail",
         )
-    return Found(detail=f"{place} answers and knows the model {model!r}")
+    return ProbeResult(detail=f"{place} answers and knows the model {model!r}")
 
 
 def _models(body: Any) -> list[str]:

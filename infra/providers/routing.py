@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import structlog
 
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
+from contracts.ports import ProviderError
 from contracts.result import SCRIPTED
-from infra.providers.breaker import Breaker, Change, State
-from infra.providers.budgeted import FREE, Budgeted, Tariff
-from infra.providers.cached import Cached, Memory
+from infra.providers.breaker import Breaker, CircuitChange, CircuitState
+from infra.providers.budget import FREE, Budgeted, Tariff
 from infra.providers.chain import Chain
-from infra.providers.guarded import Guarded
-from infra.settings import SettingsError
+from infra.providers.port_guard import Guarded
+from infra.providers.response_cache import CachedProvider, ResponseMemory
+from infra.settings.settings import SettingsError
 
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import Accounts, Completion, OnToken, Prompt, Provider
-    from infra.providers.ahead import Ahead
-    from infra.settings import OpenAIServer, ResponseCache, Settings
+    from infra.providers.reservation import StructuringReservations
+    from infra.settings.settings import OpenAIServer, ResponseCache, Settings
 
 LOCAL: Final = "local"
 OPENAI: Final = "openai"
@@ -76,7 +77,7 @@ def providers(
     accounts: Accounts | None = None,
     on_made: Callable[[Provider], object] | None = None,
     on_guarded: Callable[[Breaker], object] | None = None,
-    ahead: Ahead | None = None,
+    ahead: StructuringReservations | None = None,
 ) -> dict[str, Provider]:
     """Provider by kind; empty when no model is wanted.
 
@@ -265,7 +266,7 @@ def _wrapper(
     settings: Settings,
     accounts: Accounts | None,
     on_guarded: Callable[[Breaker], object] | None,
-    ahead: Ahead | None,
+    ahead: StructuringReservations | None,
 ) -> Callable[[Provider], Provider]:
     """Puts breaker, budgets and cache around a provider.
 
@@ -277,8 +278,8 @@ def _wrapper(
         _cache(settings.narrative.response_cache, log) if settings.narrative.response_cache.enabled else None
     )
 
-    def changed(change: Change) -> None:
-        write = log.warning if change.now is State.OPEN else log.info
+    def changed(change: CircuitChange) -> None:
+        write = log.warning if change.now is CircuitState.OPEN else log.info
         write(
             "circuit breaker",
             provider=change.provider,
@@ -318,14 +319,14 @@ def _wrapper(
 
 
 def _cache(cache: ResponseCache, log: Any) -> Callable[[Provider], Provider]:
-    memory = Memory(cache.entries)
+    memory = ResponseMemory(cache.entries)
     files = None
     if cache.directory is not None:
-        from infra.providers.cache_files import CacheFiles  # noqa: PLC0415 - only with a folder
+        from infra.providers.response_cache_files import CacheFiles  # noqa: PLC0415 - only with a folder
 
         files = CacheFiles(
             cache.directory,
             max_bytes=cache.max_bytes,
             on_fault=lambda what: log.warning("response cache", problem=what),
         )
-    return lambda provider: Cached(provider, memory=memory, files=files)
+    return lambda provider: CachedProvider(provider, memory=memory, files=files)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contracts import fingerprint
-from contracts.errors import ErrorCode, ProviderError, UnderstudyError
-from contracts.ports import Completion
-from contracts.result import SCRIPTED, Tokens
+from contracts.errors import ErrorCode, UnderstudyError
+from contracts.policy import fingerprint
+from contracts.ports import Completion, ProviderError
+from contracts.result import SCRIPTED
+from contracts.usage import Tokens
 from infra.providers.scripted_text import document, prose
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Match(_Part):
         )
 
 
-class Rule(_Part):
+class ScriptRule(_Part):
     """What happens to the calls that match.
 
     ``answer``: a good answer, or ``text``. ``slow``: the same, late. ``empty``: nothing.
@@ -88,7 +89,7 @@ class Rule(_Part):
 class Script(_Part):
     """Rules in order; the first that matches counts."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[ScriptRule, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Script:
@@ -150,13 +151,13 @@ class ScriptedProvider:
             time_ms=(time.perf_counter() - began) * 1000,
         )
 
-    def _rule(self, prompt: Prompt) -> Rule | None:
+    def _rule(self, prompt: Prompt) -> ScriptRule | None:
         for index, rule in enumerate(self._rules):
             if rule.match.fits(prompt) and self._has_turn(rule, (index, prompt.request_id)):
                 return rule
         return None
 
-    def _has_turn(self, rule: Rule, key: tuple[int, str]) -> bool:
+    def _has_turn(self, rule: ScriptRule, key: tuple[int, str]) -> bool:
         if rule.times is None:
             return True
         used = self._used.pop(key, 0)
@@ -166,7 +167,7 @@ class ScriptedProvider:
         return used < rule.times
 
     async def _played(
-        self, rule: Rule, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None
+        self, rule: ScriptRule, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None
     ) -> str:
         limit = params.timeout_s * 1000
         delay = rule.after_ms if rule.after_ms is not None else limit if rule.do == "timeout" else 0

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from contracts import fingerprint
 from contracts.content.registry import CONTENTS
+from contracts.policy import fingerprint
 
 _STRUCTURES: Final = ("three_act", "hero_journey", "kishotenketsu", "five_act")
 _TIMES: Final = ("dawn", "morning", "noon", "afternoon", "dusk", "night")

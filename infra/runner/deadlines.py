@@ -47,7 +47,7 @@ class Armed(msgspec.Struct, frozen=True, kw_only=True):
     due_ms: int
 
 
-class State(Enum):
+class DeadlineState(Enum):
     """What is known here of a deadline that the broker has fired."""
 
     OPEN = "open"
@@ -60,7 +60,7 @@ class State(Enum):
     UNKNOWN = "unknown"
 
 
-class Overdue:
+class OverdueDeadline:
     """A deadline that the broker has not fired, in the shape of a delivery."""
 
     stream = pipeline.EVENTS
@@ -152,18 +152,18 @@ class Deadlines:
         if len(self._ended) > _ENDED:
             self._ended.popitem(last=False)
 
-    def claim(self, request_id: str, request_seq: int) -> State:
+    def claim(self, request_id: str, request_seq: int) -> DeadlineState:
         """Take a deadline that the broker has fired; one that is open is not answered from memory meanwhile."""
         seq, stored = self._ended.get(request_id, (0, False))
         if request_seq and seq == request_seq:
-            return State.ENDED if stored else State.HEARD
+            return DeadlineState.ENDED if stored else DeadlineState.HEARD
         armed = self._open.get(request_id)
         if armed is None or armed.request_seq != request_seq:
-            return State.UNKNOWN
+            return DeadlineState.UNKNOWN
         if request_id in self._busy:
-            return State.BUSY
+            return DeadlineState.BUSY
         self._push(armed, self._clock.now_ms() + _CLAIMED_MS)
-        return State.OPEN
+        return DeadlineState.OPEN
 
     def put_off(self, armed: Armed, delay_s: float) -> None:
         """Look at one again later."""
@@ -209,13 +209,13 @@ class Deadlines:
         """
         running: set[asyncio.Task[None]] = set()
 
-        async def one(overdue: Overdue) -> None:
+        async def one(overdue: OverdueDeadline) -> None:
             await answer(overdue)  # pyright: ignore[reportArgumentType] - the same shape
 
         while True:
             await asyncio.sleep(_LOOK_S)
             for armed in self.due(_AT_ONCE - len(running)):
-                task = asyncio.create_task(one(Overdue(armed, self, self._clock.now_ms())))
+                task = asyncio.create_task(one(OverdueDeadline(armed, self, self._clock.now_ms())))
                 running.add(task)
                 task.add_done_callback(running.discard)
 

@@ -11,7 +11,7 @@ import msgspec
 from contracts import envelope, subjects
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from contracts.outcome import Ask, CallOff, Schedule
+from contracts.outcome import Cancel, Schedule, Submit
 from contracts.result import ErrorInfo, Meta, Origin, Status
 
 #: Bodies and contents above this many bytes go to the object store.
@@ -144,9 +144,9 @@ def of_schedule(schedule: Schedule, *, kind: str, request_id: str, sender: Sende
     )
 
 
-def of_order(order: Ask | CallOff, *, sender: Sender) -> Message:
+def of_order(order: Submit | Cancel, *, sender: Sender) -> Message:
     """The message that asks for another request, once, or calls it off."""
-    if isinstance(order, CallOff):
+    if isinstance(order, Cancel):
         return of_event(order.event, kind=order.kind, request_id=order.request_id, sender=sender)
     headers = envelope.headers(
         name="requested",

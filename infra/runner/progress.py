@@ -9,7 +9,7 @@ import msgspec
 
 from contracts import events as ev
 from contracts import subjects
-from contracts.quoting import within
+from contracts.policy.quoting import within
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

@@ -19,19 +19,12 @@ from nats import errors as nats_errors
 from contracts import deadline, envelope, pipeline, retry, subjects
 from contracts import events as ev
 from contracts.envelope import Received, Requested
-from contracts.errors import (
-    ErrorCode,
-    NewerVersion,
-    Unavailable,
-    UnderstudyError,
-    Unreadable,
-    Unstorable,
-)
+from contracts.errors import ErrorCode, NewerVersion, Unavailable, UnderstudyError, Unreadable, Unstorable
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Schedule, Wait
 from infra.nats.batches import batched
-from infra.nats.strikes import ALONE, POISON
-from infra.runner.consequences import Consequences
-from infra.runner.deadlines import Armed, Overdue, State
+from infra.nats.crash_counter import ALONE, POISON
+from infra.runner.deadlines import Armed, DeadlineState, OverdueDeadline
+from infra.runner.effects import Effects
 from infra.runner.pace import Pace
 
 if TYPE_CHECKING:
@@ -39,14 +32,14 @@ if TYPE_CHECKING:
 
     from infra.nats.batches import Batches
     from infra.nats.clock import BrokerClock
+    from infra.nats.crash_counter import CrashCounter
     from infra.nats.lookup import Lookup
+    from infra.nats.multiplexer import PubAck, RequestMultiplexer
     from infra.nats.pull import Delivery
-    from infra.nats.strikes import Strikes
-    from infra.nats.wire import PubAck, Wire
+    from infra.runner.cancellation import Cancellation
     from infra.runner.deadlines import Deadlines
-    from infra.runner.gate import Gate
+    from infra.runner.isolation import Isolation
     from infra.runner.messages import Message
-    from infra.runner.watch import ResultWatch
     from infra.stores.assets import Assets
 
 Handle = Callable[[Received[Any]], Outcome | Awaitable[Outcome]]
@@ -71,7 +64,7 @@ _LETTER_TRIES: Final = 3
 _BAD_REQUEST, _CONFLICT, _SERVER_ERROR = 400, 409, 500
 
 
-class Refused(UnderstudyError):  # noqa: N818 - names what the broker did
+class PublishRefused(UnderstudyError):  # noqa: N818 - names what the broker did
     """The broker will never take a message; trying again changes nothing."""
 
 
@@ -112,11 +105,11 @@ class Runner:
         *,
         stage: str,
         handle: Handle,
-        wire: Wire,
+        wire: RequestMultiplexer,
         lookup: Lookup,
-        strikes: Strikes,
-        gate: Gate,
-        watch: ResultWatch,
+        strikes: CrashCounter,
+        gate: Isolation,
+        watch: Cancellation,
         assets: Assets,
         clock: BrokerClock,
         batches: Batches,
@@ -137,7 +130,7 @@ class Runner:
         self._batches = batches
         self._deadlines = deadlines
         self._pace = Pace()
-        self._consequences = Consequences(
+        self._consequences = Effects(
             stage=stage, wire=wire, lookup=lookup, assets=assets, clock=clock, max_attempts=max_attempts
         )
         self._log = log
@@ -194,7 +187,7 @@ class Runner:
         elapsed_ms = (time.perf_counter() - began) * 1000
         try:
             await self._carry_out(delivery, outcome, elapsed_ms)
-        except Refused as error:
+        except PublishRefused as error:
             # Nothing of it can be stored, now or later: the request is told that, which is small.
             outcome = Fail(code=ErrorCode.GEN_INTERNAL, message=str(error), letter=True)
             await self._carry_out(delivery, outcome, elapsed_ms)
@@ -289,7 +282,7 @@ class Runner:
             return doomed
         looks_first = expensive and not self._fresh(received, delivery)
         if self._deadlines is not None and received.name == "deadline":
-            return await self._claim(received, self._deadlines, mine=isinstance(delivery, Overdue))
+            return await self._claim(received, self._deadlines, mine=isinstance(delivery, OverdueDeadline))
         if looks_first and await self._lookup.has_result(received.request_id):
             return Emit()
         return None
@@ -337,15 +330,17 @@ class Runner:
 
     async def _claim(self, received: Received[Any], deadlines: Deadlines, *, mine: bool) -> Outcome | None:
         """An outcome for a deadline whose request is answered, or is being answered."""
-        match State.OPEN if mine else deadlines.claim(received.request_id, received.event.request_seq):
-            case State.BUSY:
+        match (
+            DeadlineState.OPEN if mine else deadlines.claim(received.request_id, received.event.request_seq)
+        ):
+            case DeadlineState.BUSY:
                 return Wait(seconds=_BUSY_S, why="it is being answered from memory", expected=True)
-            case State.OPEN:
+            case DeadlineState.OPEN:
                 # Results are heard of, and the broker takes no second: no need to look.
                 return None
-            case State.ENDED:
+            case DeadlineState.ENDED:
                 return Emit()
-            case State.HEARD | State.UNKNOWN:
+            case DeadlineState.HEARD | DeadlineState.UNKNOWN:
                 # Heard of is not stored: a broker passes on what it then does not store.
                 return Emit() if await self._lookup.has_result(received.request_id) else None
             case _ as never:
@@ -443,7 +438,7 @@ class Runner:
         """Store a dead letter, with few tries: what people may read later must not hold up requests."""
         try:
             await self._until_acked(message, tries_max=_LETTER_TRIES)
-        except (Unavailable, Refused) as error:
+        except (Unavailable, PublishRefused) as error:
             self._log.error(
                 "dead letter not stored", stage=self.stage, subject=message.subject, problem=str(error)
             )
@@ -452,7 +447,7 @@ class Runner:
         """Publish until the broker has it; nothing that was worked out is thrown away.
 
         Raises:
-            Refused: the broker will never take it.
+            PublishRefused: the broker will never take it.
             Unavailable: ``tries_max`` tries were not enough.
         """
         tries, headers = 0, message.headers
@@ -468,7 +463,7 @@ class Runner:
             except Unavailable as error:
                 problem = str(error)
             except nats_errors.Error as error:
-                raise Refused(f"{message.subject}: {type(error).__name__}: {error}") from error
+                raise PublishRefused(f"{message.subject}: {type(error).__name__}: {error}") from error
             else:
                 if ack.error is None or (ack.refused and not nobody):
                     return ack
@@ -478,7 +473,7 @@ class Runner:
                     and _BAD_REQUEST <= ack.error.code < _SERVER_ERROR
                     and ack.error.code != _CONFLICT
                 ):
-                    raise Refused(f"the broker refuses {message.subject}: {problem}")
+                    raise PublishRefused(f"the broker refuses {message.subject}: {problem}")
             if tries == tries_max:
                 raise Unavailable(f"{problem} (given up after {tries} tries)")
             self._log.warning(

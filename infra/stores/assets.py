@@ -16,7 +16,7 @@ from infra.nats import log
 from infra.nats.lookup import Lookup
 
 if TYPE_CHECKING:
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 BUCKET: Final = "assets"
 STREAM: Final = f"OBJ_{BUCKET}"
@@ -32,7 +32,7 @@ class _Info(msgspec.Struct, frozen=True):
 class Assets:
     """The object store ``assets``; an object's name is the SHA-256 of its bytes."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: RequestMultiplexer) -> None:
         self._wire = wire
         self._lookup = Lookup(wire)
 

@@ -14,16 +14,16 @@ from contracts.errors import Unavailable, Unstorable
 from infra.stores import database, sweeper
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.rows import fold
-from stages.audit.fold import REPEATED, UNKNOWN, UNREQUESTED, Record
+from stages.audit.fold import REPEATED, UNKNOWN, UNREQUESTED, RequestRecord
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from infra.wiring import Application
+    from infra.app.wiring import Application
+    from infra.settings.settings import Settings
 
 #: Errors that speak about a record's values; any other one speaks about the database.
 _REFUSED: Final = (DataError, IntegrityError, ArithmeticError, ValueError, TypeError, msgspec.MsgspecError)
 #: A record and whoever waits for it.
-_Waiting = tuple[Record, asyncio.Future[None]]
+_Waiting = tuple[RequestRecord, asyncio.Future[None]]
 
 
 #: Seconds that a transaction waits for company; nobody waits for audit.
@@ -47,7 +47,7 @@ class AuditSink:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._migrated = False
 
-    async def add(self, row: Record) -> None:
+    async def add(self, row: RequestRecord) -> None:
         """Return when the record is committed.
 
         Raises:
@@ -102,7 +102,7 @@ class AuditSink:
         refused = Unstorable(f"the database refuses what is known about {request_id}: {_said(error)}")
         _settle(group, refused)
 
-    def _transaction(self, records: list[Record]) -> None:
+    def _transaction(self, records: list[RequestRecord]) -> None:
         if not self._migrated:
             database.migrate(self.engine)
             self._migrated = True

@@ -139,7 +139,7 @@ class DatabaseError(UnderstudyError):
     """A database that cannot be used as it is; the text says why and what to do."""
 
 
-class Busy(DatabaseError):  # noqa: N818 - names a state
+class DatabaseBusy(DatabaseError):  # noqa: N818 - names a state
     """Somebody else is at it."""
 
 
@@ -274,7 +274,7 @@ def rebuilding(engine: Engine) -> Generator[None]:
     """Keep a second rebuild out.
 
     Raises:
-        Busy: another one is running.
+        DatabaseBusy: another one is running.
     """
     with _exclusive(engine, "rebuild", _REBUILDING, wait=False):
         yield
@@ -285,7 +285,7 @@ def sweeping(engine: Engine) -> Generator[None]:
     """Keep a second sweeper out, whichever process it is in.
 
     Raises:
-        Busy: another one is at work.
+        DatabaseBusy: another one is at work.
     """
     with _exclusive(engine, "sweep", _SWEEPING, wait=False):
         yield
@@ -294,7 +294,7 @@ def sweeping(engine: Engine) -> Generator[None]:
 @contextmanager
 def _exclusive(engine: Engine, name: str, number: int, *, wait: bool) -> Generator[None]:
     """Hold a lock that all processes with this database see, and that ends with its holder."""
-    busy = Busy(f"another {name} of this database is running; wait for it to end")
+    busy = DatabaseBusy(f"another {name} of this database is running; wait for it to end")
     if engine.dialect.name == "sqlite":
         with Path(f"{engine.url.database}.{name}.lock").open("w") as file:
             try:

@@ -17,10 +17,10 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from contracts.errors import Misconfigured
-from contracts.node import Rating, SaidRating
+from contracts.nodes.node import Rating, SaidRating
+from contracts.policy.social import known_rating
 from contracts.ports import TooExplicit
-from contracts.social import known_rating
-from infra.stores import tables
+from infra.stores import toml_tables
 
 #: One word or a few in a row.
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=80)]
@@ -129,7 +129,7 @@ class _Ready(msgspec.Struct, frozen=True, kw_only=True):
         return any(set(near).isdisjoint(span) for near in self.beside.spans(sentence) for span in found)
 
 
-class Words:
+class ExplicitWords:
     """Judges documents by a word list; implements :class:`contracts.ports.Explicitness`."""
 
     def __init__(self, listed: Sequence[Rule]) -> None:
@@ -198,13 +198,13 @@ def sentences(words: Sequence[str]) -> list[list[str]]:
     return made
 
 
-def load(path: Path) -> Words:
+def load(path: Path) -> ExplicitWords:
     """Read and check a word list.
 
     Raises:
         WordListError: it cannot be used.
     """
-    return Words(tables.read(path, WordList, WordListError).rule)
+    return ExplicitWords(toml_tables.read(path, WordList, WordListError).rule)
 
 
 def _phrase(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 
-from infra.sieve import Sieve
+from infra.inspect.filters import Filters
 from infra.stores.database import GENERATIONS, reading
 from stages.audit.fold import REPEATED
 
@@ -59,7 +59,7 @@ class _Record(msgspec.Struct, frozen=True):
 _decode: Final = msgspec.json.Decoder(_Record).decode
 
 
-def ls(engine: Engine, *, where: Sieve | None = None, limit: int | None = 100) -> Listed:
+def ls(engine: Engine, *, where: Filters | None = None, limit: int | None = 100) -> Listed:
     """The latest requests that a filter asks for.
 
     Stray events make rows that nobody asked for, and repetitions of a request are none; ``show`` has them,
@@ -73,7 +73,7 @@ def ls(engine: Engine, *, where: Sieve | None = None, limit: int | None = 100) -
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
-    where = where or Sieve()
+    where = where or Filters()
     asked = GENERATIONS.c.requested_at_ms
     with reading(engine) as connection:
         sqlite = connection.dialect.name == "sqlite"
@@ -90,7 +90,7 @@ def ls(engine: Engine, *, where: Sieve | None = None, limit: int | None = 100) -
         return _sift(connection.execution_options(yield_per=_PAGE).execute, query, where, limit)
 
 
-def _sift(execute: Any, query: Select[Any], where: Sieve, limit: int | None) -> Listed:
+def _sift(execute: Any, query: Select[Any], where: Filters, limit: int | None) -> Listed:
     """Ask each record for what no column holds; databases disagree about case beyond ASCII."""
     rows: list[dict[str, Any]] = []
     cut = 0
@@ -113,7 +113,7 @@ def _holds(asked: _Asked, *, text: str | None, node: str | None) -> bool:
     return node is None or (given is not None and given.id == node)
 
 
-def _conditions(where: Sieve, *, sqlite: bool) -> list[ColumnElement[bool]]:
+def _conditions(where: Filters, *, sqlite: bool) -> list[ColumnElement[bool]]:
     found = [
         column == _clean(wanted)
         for name, column in _EQUAL.items()

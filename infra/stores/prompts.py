@@ -22,10 +22,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import ValidationError
 
 from contracts.errors import Misconfigured
-from contracts.prompts import FAMILY, PromptVersion, VariableType
-from contracts.quoting import last_quoted, quoted
+from contracts.policy.prompts import FAMILY, PromptVersion, VariableType
+from contracts.policy.quoting import last_quoted, quoted
+from infra.settings import shipped
 
-FOLDER: Final = Path(__file__).resolve().parents[2] / "stages" / "context_build" / "families"
+FOLDER: Final = shipped.PROMPTS
 #: Hashes of what was released, by version.
 RELEASED: Final = "released.json"
 #: Rendered prompts that are kept, and the longest values that are worth it, characters.
@@ -280,7 +281,7 @@ def _try(path: Path, version: PromptVersion, template: Template, release: Releas
     if release.rendered != _digest(text.encode()):
         raise PromptError(
             f"{version.id} renders otherwise than when it was released, although {name} is the same: "
-            "the change is in infra/stores/prompts.py, contracts/quoting.py or Jinja; take it back"
+            "the change is in infra/stores/prompts.py, contracts/policy/quoting.py or Jinja; take it back"
         )
 
 

@@ -28,10 +28,10 @@ from infra.nats import log as event_log
 from infra.stores import database, rows
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from stages.audit import handle as audit
-from stages.audit.fold import Record, merge
+from stages.audit.fold import RequestRecord, merge
 
 if TYPE_CHECKING:
-    from infra.nats.wire import Wire
+    from infra.nats.multiplexer import RequestMultiplexer
 
 _BATCH: Final = 2_000
 #: What is read of each stream.
@@ -53,7 +53,11 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def rebuild(
-    wire: Wire, engine: Engine, *, store_prompts: bool, progress: Callable[[int], None] = lambda _: None
+    wire: RequestMultiplexer,
+    engine: Engine,
+    *,
+    store_prompts: bool,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Rebuilt:
     """Fold the log into new tables and swap them in.
 
@@ -86,16 +90,18 @@ async def rebuild(
 class _Reader:
     """Reads the log on from where it stopped."""
 
-    def __init__(self, wire: Wire, *, store_prompts: bool, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self, wire: RequestMultiplexer, *, store_prompts: bool, progress: Callable[[int], None]
+    ) -> None:
         self._wire = wire
         self._store_prompts = store_prompts
         self._progress = progress
         self._next = dict.fromkeys(_READ, 1)
         self.events = 0
 
-    async def batches(self) -> AsyncIterator[list[Record]]:
+    async def batches(self) -> AsyncIterator[list[RequestRecord]]:
         """Yield what the log says, from the last call's end to what is there now."""
-        waiting: list[Record] = []
+        waiting: list[RequestRecord] = []
         for stream, subject in _READ.items():
             created_ms = await self._created_ms(stream)
             async for entry in event_log.read(self._wire, stream, subject, start=self._next[stream]):
@@ -122,7 +128,7 @@ class _Reader:
         return int(info.created.timestamp() * 1000) if info.created else 0
 
 
-def record_of(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -> Record | None:
+def record_of(entry: event_log.LogEntry, created_ms: int, *, store_prompts: bool) -> RequestRecord | None:
     """What one message of the log says; ``None`` where audit would learn nothing either.
 
     Args:
@@ -158,7 +164,7 @@ def record_of(entry: event_log.Entry, created_ms: int, *, store_prompts: bool) -
     return outcome.row if isinstance(outcome, Recorded) else None
 
 
-def _decode(name: str, entry: event_log.Entry) -> Any:
+def _decode(name: str, entry: event_log.LogEntry) -> Any:
     try:
         return envelope.decode(name, entry.body, entry.headers)
     except NewerVersion:
@@ -191,12 +197,12 @@ def _drop(engine: Engine, new: tuple[Table, Table]) -> None:
             table.drop(connection)
 
 
-def _fill(engine: Engine, new: tuple[Table, Table], records: list[Record]) -> None:
+def _fill(engine: Engine, new: tuple[Table, Table], records: list[RequestRecord]) -> None:
     with engine.begin() as connection:
         _fold(connection, new, records)
 
 
-def _fold(connection: Connection, new: tuple[Table, Table], records: list[Record]) -> None:
+def _fold(connection: Connection, new: tuple[Table, Table], records: list[RequestRecord]) -> None:
     rows.fold(connection, records, generations=new[0], logs=new[1])
 
 
@@ -236,7 +242,7 @@ def _swap_logs(connection: Connection, new: Table, ids: list[str]) -> None:
     rows.put_logs(connection, [found for key, found in of(new).items() if old.get(key) != found])
 
 
-def covers(fresh: Record, stored: Record) -> bool:
+def covers(fresh: RequestRecord, stored: RequestRecord) -> bool:
     """Does the log still hold the whole of the life that is stored?
 
     Requests leave the log before their events, so that a life with its request is whole.

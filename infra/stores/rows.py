@@ -13,7 +13,18 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
 from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS
-from stages.audit.fold import NO_LIFE, Anomaly, Asked, End, Record, Seen, merge, open_since_ms, seen, status
+from stages.audit.fold import (
+    NO_LIFE,
+    Anomaly,
+    End,
+    LifeView,
+    RequestFacts,
+    RequestRecord,
+    merge,
+    open_since_ms,
+    seen,
+    status,
+)
 
 #: Ids asked for in one statement; SQLite takes 32,766 values.
 CHUNK: Final = 1_000
@@ -25,10 +36,10 @@ _ANOMALY_KEY: Final = ("stream", "stream_created_ms", "sequence")
 _FILLED: Final = ("prompt", "prompt_hash", "input_hash", "latency_ms")
 _INT_MAX: Final = 2**31 - 1
 _BIGINT_MAX: Final = 2**63 - 1
-_decode: Final = msgspec.json.Decoder(Record).decode
+_decode: Final = msgspec.json.Decoder(RequestRecord).decode
 
 
-def generation_row(one: Seen) -> dict[str, Any]:
+def generation_row(one: LifeView) -> dict[str, Any]:
     """The ``generations`` row of a life."""
     record = one.shown
     result: dict[str, Any] = record.end.result if record.end else {}
@@ -70,7 +81,7 @@ def generation_row(one: Seen) -> dict[str, Any]:
     )
 
 
-def log_row(request_id: str, end: End, asked: Asked | None) -> dict[str, Any]:
+def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, Any]:
     """The ``generation_logs`` row of an end; ``asked`` is the request that it answers, if known."""
     result = end.result
     meta = result["meta"]
@@ -106,7 +117,7 @@ def log_row(request_id: str, end: End, asked: Asked | None) -> dict[str, Any]:
     )
 
 
-def anomaly_row(record: Record, anomaly: Anomaly) -> dict[str, Any]:
+def anomaly_row(record: RequestRecord, anomaly: Anomaly) -> dict[str, Any]:
     """The ``anomalies`` row of a message that contradicts itself."""
     return _fitting(
         ANOMALIES,
@@ -129,7 +140,7 @@ Life = tuple[str, int]
 
 def fold(
     connection: Connection,
-    records: Iterable[Record],
+    records: Iterable[RequestRecord],
     *,
     generations: Table = GENERATIONS,
     logs: Table = GENERATION_LOGS,
@@ -139,7 +150,7 @@ def fold(
     Two statements read and write ``generations``, one appends to ``generation_logs``, however many
     records there are; a third and a fourth where ids were used again or messages contradict themselves.
     """
-    known: dict[Life, Record] = {}
+    known: dict[Life, RequestRecord] = {}
     ends: dict[tuple[str, int, int], tuple[Life, End]] = {}
     anomalies: dict[tuple[str, int, int], dict[str, Any]] = {}
     for record in records:
@@ -169,7 +180,7 @@ def fold(
     _write(connection, insert, [anomalies[key] for key in sorted(anomalies)], key=_ANOMALY_KEY, changes=None)
 
 
-def put(connection: Connection, lives: Sequence[Record], *, generations: Table = GENERATIONS) -> None:
+def put(connection: Connection, lives: Sequence[RequestRecord], *, generations: Table = GENERATIONS) -> None:
     """Write all lives of some ids as they are, within the caller's transaction.
 
     Args:
@@ -177,7 +188,7 @@ def put(connection: Connection, lives: Sequence[Record], *, generations: Table =
         lives: every life that is known of each of these ids.
         generations: the table.
     """
-    of: dict[str, list[Record]] = {}
+    of: dict[str, list[RequestRecord]] = {}
     for one in lives:
         of.setdefault(one.request_id, []).append(one)
     values: list[dict[str, Any]] = []
@@ -212,7 +223,7 @@ def log_key(row: RowMapping) -> tuple[Any, ...]:
     return tuple(row[name] for name in _LOG_KEY)
 
 
-def stored_records(connection: Connection, ids: Sequence[str], generations: Table) -> Iterator[Record]:
+def stored_records(connection: Connection, ids: Sequence[str], generations: Table) -> Iterator[RequestRecord]:
     """Yield every stored life of these ids."""
     for start in range(0, len(ids), CHUNK):
         some = list(ids[start : start + CHUNK])

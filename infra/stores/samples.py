@@ -12,10 +12,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from contracts import fingerprint
 from contracts.content.registry import CONTENTS, MODELS
 from contracts.errors import Misconfigured
-from contracts.node import Rating
+from contracts.nodes.node import Rating
+from contracts.policy import fingerprint
 from contracts.ports import Sample
 from contracts.request import Label
 
@@ -45,7 +45,7 @@ class Sidecar(BaseModel):
     last_resort: bool = False
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
+class CheckedSample(msgspec.Struct, frozen=True, kw_only=True):
     """One file and what is wrong with it."""
 
     file: str
@@ -89,13 +89,13 @@ def load(folder: Path) -> SampleStore:
     )
 
 
-def check(folder: Path) -> list[Checked]:
+def check(folder: Path) -> list[CheckedSample]:
     """Look at every file, the broken ones included."""
     files, defaults = _files(folder)
     rows = [_check(path, folder, _read) for path in files]
     rows += [_check(path, folder, _read_default) for path in defaults]
     lonely = [
-        Checked(file=str(path.relative_to(folder)), ok=False, error=_lonely(path))
+        CheckedSample(file=str(path.relative_to(folder)), ok=False, error=_lonely(path))
         for path in _orphans(folder)
     ]
     return rows + lonely
@@ -114,13 +114,13 @@ def _lonely(path: Path) -> str:
     return f"{path.name}: there is no {path.stem}.json beside it; rename or remove it"
 
 
-def _check(path: Path, folder: Path, read: Callable[[Path], Sample]) -> Checked:
+def _check(path: Path, folder: Path, read: Callable[[Path], Sample]) -> CheckedSample:
     name = str(path.relative_to(folder))
     try:
         sample = read(path)
     except SampleError as error:
-        return Checked(file=name, ok=False, error=str(error))
-    return Checked(
+        return CheckedSample(file=name, ok=False, error=str(error))
+    return CheckedSample(
         file=name, kind=sample.kind, ok=True, rating=sample.rating, tags=sample.tags, hash=sample.hash
     )
 

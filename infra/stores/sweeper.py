@@ -27,8 +27,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from contracts import pipeline, subjects
 from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import log as event_log
-from infra.nats.drift import BUDGET_KEY
 from infra.nats.lookup import said_nothing
+from infra.nats.topology_diff import BUDGET_KEY
 from infra.stores import anomalies, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
 from stages.audit.fold import REPEATED
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from structlog.typing import FilteringBoundLogger
 
-    from infra.nats.log import Entry
-    from infra.nats.wire import Wire
-    from infra.settings import Settings
+    from infra.nats.log import LogEntry
+    from infra.nats.multiplexer import RequestMultiplexer
+    from infra.settings.settings import Settings
     from infra.stores.anomalies import Anomalies
 
 #: Share of a stream's byte limit above which the sweeper starts, and at which it stops.
@@ -109,7 +109,7 @@ class _Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def sweep_once(
-    wire: Wire, engine: Engine, *, settle_ms: int, now_ms: int, skew_ms: int = SKEW_MS
+    wire: RequestMultiplexer, engine: Engine, *, settle_ms: int, now_ms: int, skew_ms: int = SKEW_MS
 ) -> Swept:
     """Delete done requests from the log, oldest first, until there is room.
 
@@ -152,7 +152,9 @@ async def sweep_once(
     )
 
 
-async def run(wire: Wire, engine: Engine, settings: Settings, *, log: FilteringBoundLogger) -> None:
+async def run(
+    wire: RequestMultiplexer, engine: Engine, settings: Settings, *, log: FilteringBoundLogger
+) -> None:
     """Look again and again, one copy of audit at a time; a look that fails is told and repeated."""
     # A worker that lost its result to another one has noticed by then, or lost its lease.
     settle_ms = round(settings.ack_wait * 3000)
@@ -164,7 +166,7 @@ async def run(wire: Wire, engine: Engine, settings: Settings, *, log: FilteringB
             async with _alone(engine):
                 swept = await sweep_once(wire, engine, settle_ms=settle_ms, now_ms=now_ms)
                 found = await look_for_anomalies(wire, engine, now_ms=now_ms)
-        except database.Busy:
+        except database.DatabaseBusy:
             continue
         except (UnderstudyError, SQLAlchemyError) as error:
             log.warning("sweep put off", problem=f"{type(error).__name__}: {error}".splitlines()[0])
@@ -185,7 +187,7 @@ async def _alone(engine: Engine) -> AsyncGenerator[None]:
         yield
 
 
-async def look_for_anomalies(wire: Wire, engine: Engine, *, now_ms: int) -> Anomalies:
+async def look_for_anomalies(wire: RequestMultiplexer, engine: Engine, *, now_ms: int) -> Anomalies:
     """What came within the last hour and is not what it says.
 
     Raises:
@@ -206,7 +208,9 @@ async def look_for_anomalies(wire: Wire, engine: Engine, *, now_ms: int) -> Anom
 class _Look:
     """One look of the sweeper, and what it may delete."""
 
-    def __init__(self, wire: Wire, engine: Engine, *, ended_before_ms: int, skew_ms: int) -> None:
+    def __init__(
+        self, wire: RequestMultiplexer, engine: Engine, *, ended_before_ms: int, skew_ms: int
+    ) -> None:
         self._wire = wire
         self._engine = engine
         self._ended_before_ms = ended_before_ms
@@ -366,8 +370,8 @@ class _Look:
         with reading(self._engine) as connection:
             return connection.execute(query).first() is not None
 
-    async def _pages(self, name: str, floor: int) -> AsyncIterator[list[Entry]]:
-        page: list[Entry] = []
+    async def _pages(self, name: str, floor: int) -> AsyncIterator[list[LogEntry]]:
+        page: list[LogEntry] = []
         async for entry in event_log.read(self._wire, name, ">"):
             if entry.sequence > floor:
                 break
@@ -445,12 +449,12 @@ class _Look:
         return int("error" not in answer)
 
 
-def _id(entry: Entry) -> str:
+def _id(entry: LogEntry) -> str:
     # gen.<event>.<kind>.<id>, and a slot behind it for some timers.
     return entry.subject.split(".")[3]
 
 
-async def _streams(wire: Wire) -> dict[str, _Stream]:
+async def _streams(wire: RequestMultiplexer) -> dict[str, _Stream]:
     found: dict[str, _Stream] = {}
     for name in _ORDER:
         info = await _api(wire, f"STREAM.INFO.{name}")
@@ -475,7 +479,7 @@ def _fullest(streams: dict[str, _Stream]) -> float:
 
 
 async def _api(
-    wire: Wire, call: str, body: dict[str, Any] | None = None, *, unless: int | None = None
+    wire: RequestMultiplexer, call: str, body: dict[str, Any] | None = None, *, unless: int | None = None
 ) -> dict[str, Any]:
     payload = msgspec.json.encode(body) if body else b""
     answer: dict[str, Any] = msgspec.json.decode((await wire.call(f"$JS.API.{call}", payload)).data or b"{}")

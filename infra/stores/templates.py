@@ -11,15 +11,16 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from contracts import validation
 from contracts.errors import Misconfigured
-from contracts.node import Node
-from contracts.spelling import spelled
-from contracts.validation import Facts, Finding, Report
-from infra import node_files
-from infra.node_files import Place, Unparsable
+from contracts.nodes import validation
+from contracts.nodes.field_aliases import spelled
+from contracts.nodes.node import Node
+from contracts.nodes.validation import Facts, Finding, Report
+from infra.authoring import node_files
+from infra.authoring.node_files import TextPosition, UnparsableFile
+from infra.settings import shipped
 
-FOLDER: Final = Path(__file__).resolve().parents[2] / "stages" / "context_build" / "templates"
+FOLDER: Final = shipped.TEMPLATES
 #: Largest template, bytes.
 MAX_SIZE: Final = 64 * 1024
 
@@ -28,7 +29,7 @@ class TemplateError(Misconfigured):
     """A template that cannot be used; the text names the file, the place and the fix."""
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
+class CheckedTemplate(msgspec.Struct, frozen=True, kw_only=True):
     """One file, and what was found in it."""
 
     file: str
@@ -39,7 +40,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     template: Mapping[str, Any] | None = None
     report: Report = Report()
     #: Line and column of each finding.
-    places: tuple[Place, ...] = ()
+    places: tuple[TextPosition, ...] = ()
 
     @property
     def error(self) -> str:
@@ -110,7 +111,7 @@ def fields(template: Mapping[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", spelled(dict(template), Node).value)
 
 
-def check(folder: Path, *, default_contents: Container[str] | None = None) -> list[Checked]:
+def check(folder: Path, *, default_contents: Container[str] | None = None) -> list[CheckedTemplate]:
     """Look at every file, the broken ones included, in the order of their names.
 
     Args:
@@ -120,16 +121,16 @@ def check(folder: Path, *, default_contents: Container[str] | None = None) -> li
     return [check_file(path, default_contents=default_contents) for path in sorted(folder.glob("*.json"))]
 
 
-def check_file(path: Path, *, default_contents: Container[str] | None = None) -> Checked:
+def check_file(path: Path, *, default_contents: Container[str] | None = None) -> CheckedTemplate:
     """Look at one file, as :func:`check` does."""
     try:
         source = node_files.read(_text(path), "json")
         if source.listed:
             raise _unusable("holds a list", "write one object with the template's fields")
-    except Unparsable as error:
+    except UnparsableFile as error:
         # The place stands beside the finding here.
         said = error.finding.message.partition(": ")[2]
-        return Checked(
+        return CheckedTemplate(
             file=path.name,
             id=path.stem,
             ok=False,
@@ -141,7 +142,7 @@ def check_file(path: Path, *, default_contents: Container[str] | None = None) ->
     own = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     wrong = (*report.errors, *_misnamed(own, path.stem)) if own else report.errors
     report = msgspec.structs.replace(report, errors=tuple(wrong))
-    return Checked(
+    return CheckedTemplate(
         file=path.name,
         id=path.stem,
         ok=report.ok,
@@ -170,8 +171,8 @@ def _finding(path: str, message: str, suggestion: str) -> Finding:
     )
 
 
-def _unusable(message: str, suggestion: str) -> Unparsable:
-    return Unparsable("TPL003", f"the file {message}", Place(), suggestion)
+def _unusable(message: str, suggestion: str) -> UnparsableFile:
+    return UnparsableFile("TPL003", f"the file {message}", TextPosition(), suggestion)
 
 
 def _text(path: Path) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import Misconfigured
-from contracts.social import World
-from infra.stores import tables
+from contracts.policy.social import World
+from infra.stores import toml_tables
 
 #: Name of the world of requests that name none.
 DEFAULT: Final = "default"
@@ -54,4 +54,4 @@ def _read(path: Path) -> World:
         raise WorldError(
             f"{path.name}: {path.stem!r} is no world's name; use letters, digits, - and _, at most 64"
         )
-    return tables.read(path, World, WorldError, name=path.stem)
+    return toml_tables.read(path, World, WorldError, name=path.stem)

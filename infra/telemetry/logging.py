@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from infra.settings.settings import Settings
 
 #: Characters of one text in a line.
 _MAX_TEXT: Final = 4_000

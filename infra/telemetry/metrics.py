@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from infra.providers.breaker import State
+from infra.providers.breaker import CircuitState
 
 if TYPE_CHECKING:
     from infra.providers.breaker import Breaker
@@ -33,7 +33,7 @@ class Circuits(Collector):
         """The families with this moment's values."""
         states, failures = self._families()
         for each in self._breakers:
-            for state in State:
+            for state in CircuitState:
                 states.add_metric((each.name, each.model, str(state)), float(each.state is state))
             failures.add_metric((each.name, each.model), each.failures)
         yield states

@@ -31,7 +31,7 @@ REPEATED: Final = "repeated"
 NO_LIFE: Final = 0
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     """From ``requested``; of several with one id the first is the request."""
 
     sequence: int
@@ -53,7 +53,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return (-self.at_ms, -self.sequence, not self.unread)
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class StageFacts(msgspec.Struct, frozen=True, kw_only=True):
     """From any event between request and result; the furthest of the highest attempt counts."""
 
     sequence: int
@@ -158,7 +158,7 @@ class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the log says about one request."""
 
     request_id: str
@@ -167,15 +167,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     life_ms: int = NO_LIFE
     #: What is wrong with the one message that this was made of; not a part of what is known.
     anomaly: Anomaly | None = None
-    asked: Asked | None = None
-    step: Step | None = None
+    asked: RequestFacts | None = None
+    step: StageFacts | None = None
     trouble: Trouble | None = None
     evidence: Evidence | None = None
     end: End | None = None
     revision: Revision | None = None
 
 
-Section = TypeVar("Section", Asked, Step, Trouble, Evidence, End, Revision)
+Section = TypeVar("Section", RequestFacts, StageFacts, Trouble, Evidence, End, Revision)
 
 
 def _better(one: Section | None, other: Section | None) -> Section | None:
@@ -189,7 +189,7 @@ def _better(one: Section | None, other: Section | None) -> Section | None:
     return max(one, other, key=msgspec.json.encode)
 
 
-def merge(one: Record, other: Record) -> Record:
+def merge(one: RequestRecord, other: RequestRecord) -> RequestRecord:
     """What both say together.
 
     Raises:
@@ -198,7 +198,7 @@ def merge(one: Record, other: Record) -> Record:
     if (one.request_id, one.life_ms) != (other.request_id, other.life_ms):
         raise ValueError(f"records of {_name(one)} and {_name(other)} cannot be merged")
     asked = _better(one.asked, other.asked)
-    return Record(
+    return RequestRecord(
         request_id=one.request_id,
         kind=asked.kind if asked else _kind(one, other),
         life_ms=one.life_ms,
@@ -211,16 +211,16 @@ def merge(one: Record, other: Record) -> Record:
     )
 
 
-def _name(one: Record) -> str:
+def _name(one: RequestRecord) -> str:
     return f"{one.request_id!r} of {one.life_ms}"
 
 
-def _kind(one: Record, other: Record) -> str:
+def _kind(one: RequestRecord, other: RequestRecord) -> str:
     end = _better(one.end, other.end)
     return str(end.result["kind"]) if end else min(one.kind, other.kind)
 
 
-def status(record: Record, *, repeated: bool = False) -> str:
+def status(record: RequestRecord, *, repeated: bool = False) -> str:
     """The result's status; until then ``running`` once a stage has taken it up, else ``pending``.
 
     What is known from stray events alone is ``unknown``: a cancellation of an id that nobody asked
@@ -243,7 +243,7 @@ def status(record: Record, *, repeated: bool = False) -> str:
     return RUNNING if failed else PENDING
 
 
-def open_since_ms(record: Record) -> int | None:
+def open_since_ms(record: RequestRecord) -> int | None:
     """When the request came that has no result yet; ``None``: it has one, or nobody asked."""
     if record.end is not None:
         return None
@@ -252,15 +252,15 @@ def open_since_ms(record: Record) -> int | None:
     return record.step.requested_at_ms if record.step is not None else None
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class LifeView(msgspec.Struct, frozen=True, kw_only=True):
     """One life as it is shown: with what names no request and belongs to it by its time."""
 
-    record: Record
-    shown: Record
+    record: RequestRecord
+    shown: RequestRecord
     repeated: bool
 
 
-def seen(lives: Sequence[Record]) -> list[Seen]:
+def seen(lives: Sequence[RequestRecord]) -> list[LifeView]:
     """All lives of one id, in the order of their beginnings, as they are shown.
 
     A failure before there was a brief, a revision and a letter name no request: each belongs to the
@@ -275,24 +275,24 @@ def seen(lives: Sequence[Record]) -> list[Seen]:
     first = next((n for n, each in enumerate(ordered) if each.asked or each.step), len(ordered))
     again = [each for each in ordered[first + 1 :] if each.step is None and each.end is None]
     real = [each for each in ordered if each not in again]
-    found = [Seen(record=each, shown=each, repeated=True) for each in again[-1:]]
+    found = [LifeView(record=each, shown=each, repeated=True) for each in again[-1:]]
     for index, each in enumerate(real):
         began = each.life_ms if index else 0
         ended = real[index + 1].life_ms if index + 1 < len(real) else None
         shown = each if stray is None else merge(each, _within(stray, each, began, ended))
-        found.append(Seen(record=each, shown=shown, repeated=False))
+        found.append(LifeView(record=each, shown=shown, repeated=False))
     if stray is not None:
-        found.append(Seen(record=stray, shown=stray, repeated=False))
+        found.append(LifeView(record=stray, shown=stray, repeated=False))
     return sorted(found, key=lambda each: each.record.life_ms)
 
 
-def _within(stray: Record, life: Record, began_ms: int, ended_ms: int | None) -> Record:
+def _within(stray: RequestRecord, life: RequestRecord, began_ms: int, ended_ms: int | None) -> RequestRecord:
     def mine(section: Section | None) -> Section | None:
         if section is None or section.at_ms < began_ms:
             return None
         return section if ended_ms is None or section.at_ms < ended_ms else None
 
-    return Record(
+    return RequestRecord(
         request_id=life.request_id,
         kind=life.kind,
         life_ms=life.life_ms,

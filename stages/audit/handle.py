@@ -7,11 +7,22 @@ from typing import Any, Final
 import msgspec
 
 from contracts import events as ev
-from contracts import fingerprint, outcome, pipeline, request, subjects
+from contracts import outcome, pipeline, request, subjects
 from contracts.envelope import Received, Requested, Scheduled
 from contracts.errors import ErrorCode
+from contracts.kinds import KINDS
+from contracts.policy import fingerprint
 from stages.audit import trust
-from stages.audit.fold import NO_LIFE, Asked, End, Evidence, Record, Revision, Step, Trouble
+from stages.audit.fold import (
+    NO_LIFE,
+    End,
+    Evidence,
+    RequestFacts,
+    RequestRecord,
+    Revision,
+    StageFacts,
+    Trouble,
+)
 
 #: Results above this many bytes are kept without their content.
 MAX_RESULT: Final = 64 * 1024
@@ -37,7 +48,7 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
         the record to be merged; nothing for events that say nothing the result does not say again
         (``clamped``, ``plotted``, ``deadline``, ``cancelled``), and for letters that belong to no request.
     """
-    if received.kind not in subjects.KINDS or subjects.REQUEST_ID.fullmatch(received.request_id) is None:
+    if received.kind not in KINDS or subjects.REQUEST_ID.fullmatch(received.request_id) is None:
         return outcome.Emit()
     event = received.event
     changes: dict[str, Any]
@@ -88,21 +99,21 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
         case _:
             raise TypeError(f"audit does not take {received.name}")
     changes["life_ms"] = max(NO_LIFE, min(_LATEST_MS, changes.get("life_ms", NO_LIFE)))
-    record = Record(
+    record = RequestRecord(
         request_id=received.request_id, kind=received.kind, anomaly=trust.anomaly(received), **changes
     )
     return outcome.Record(row=record)
 
 
-def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> Asked:
+def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> RequestFacts:
     known: dict[str, Any] = {"sequence": received.sequence, "kind": received.kind, "at_ms": received.time_ms}
     try:
         asked = request.read(body, received.kind)
     except request.RequestError:
         prompt = _legible(body)
         input_hash = fingerprint.digest_text(body.decode("utf-8", "replace"))
-        return Asked(**known, input_hash=input_hash, prompt=_prompt(prompt, keep=store_prompts))
-    return Asked(
+        return RequestFacts(**known, input_hash=input_hash, prompt=_prompt(prompt, keep=store_prompts))
+    return RequestFacts(
         **known,
         input_hash=asked.input_hash(received.kind),
         prompt=_prompt(asked.prompt, keep=store_prompts),
@@ -134,11 +145,11 @@ def _parameters(asked: request.GenerationRequest) -> dict[str, Any]:
     return parameters
 
 
-def _unread(received: Received[Any], letter: ev.DeadLetter) -> Asked | None:
+def _unread(received: Received[Any], letter: ev.DeadLetter) -> RequestFacts | None:
     """The request that a letter is about, for the case that its body could not even be decoded."""
     if letter.stream != pipeline.REQUESTS or not letter.subject.startswith(_REQUESTED):
         return None
-    return Asked(
+    return RequestFacts(
         sequence=letter.sequence,
         kind=received.kind,
         at_ms=letter.time_ms,
@@ -147,12 +158,14 @@ def _unread(received: Received[Any], letter: ev.DeadLetter) -> Asked | None:
     )
 
 
-def _step(received: Received[Any], event: ev.ContextBuilt | ev.Drafted | ev.Structured | ev.Invalid) -> Step:
+def _step(
+    received: Received[Any], event: ev.ContextBuilt | ev.Drafted | ev.Structured | ev.Invalid
+) -> StageFacts:
     brief = event.brief
     draft = None if isinstance(event, ev.ContextBuilt) else event.draft
     document = event.document if isinstance(event, ev.Structured | ev.Invalid) else None
     last = document or draft
-    return Step(
+    return StageFacts(
         sequence=received.sequence,
         attempt=event.attempt,
         rank=_RANK[event.name],

@@ -7,15 +7,18 @@ from typing import Any
 
 import msgspec
 
-from contracts import directed, fingerprint, request, sides, wording
 from contracts import events as ev
+from contracts import request
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
-from contracts.node import Constraints, FallbackMode, Node
+from contracts.nodes import adjacent_scenes, schema_pins, wording
+from contracts.nodes.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
-from contracts.ports import Contents, Prompts, Samples, Templates, Worlds
+from contracts.policy import fingerprint
+from contracts.policy.social import Worlds
+from contracts.ports import Contents, Prompts, Samples, Templates
 from contracts.scenes import check_id
-from stages.context_build import scenes, slots, social
+from stages.context_build import cache_scope, scenes, social
 from stages.context_build.layering import Laid, TemplateLost, lay
 from stages.context_build.prompts import render_freeform
 from stages.context_build.spending import spender_of
@@ -67,7 +70,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         instruction = render_freeform(
             prompts,
             received.kind,
-            sides.told(asked.prompt, asked.scene_from, asked.scene_to),
+            adjacent_scenes.told(asked.prompt, asked.scene_from, asked.scene_to),
             node=node.model_copy(update={"constraints": constraints}),
             schema=asked.schema_,
             config=asked.prompt_config,
@@ -78,7 +81,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
     except TemplateLost as lost:
         return Fail(code=ErrorCode.GEN_INTERNAL, message=str(lost))
     input_hash = asked.input_hash(received.kind)
-    shared = slots.sharing(
+    shared = cache_scope.sharing(
         asked,
         laid,
         kind=received.kind,
@@ -111,7 +114,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         schema=asked.schema_,
         required_elements=constraints.required_elements,
         avoid_elements=constraints.avoid_elements,
-        settled=(directed.settled(node, schema) or None) if asked.schema_ is None else None,
+        settled=(schema_pins.settled(node, schema) or None) if asked.schema_ is None else None,
         rating=setting.decision.rating,
         social=setting.standing,
         tags=asked.tags,
@@ -128,14 +131,14 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
             deadline_at_ms=received.time_ms + plan.deadline_ms,
         ),
     )
-    brief = slots.placed(
+    brief = cache_scope.placed(
         brief, shared, request_id=received.request_id, route=(routes or {}).get(received.kind)
     )
     built = ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=laid.decided if laid else ())
     return Emit(events=(*setting.clamped, built))
 
 
-def _refused(laid: Laid | None, setting: social.Setting) -> tuple[ErrorCode, str] | None:
+def _refused(laid: Laid | None, setting: social.SocialSetting) -> tuple[ErrorCode, str] | None:
     """Why no model is asked, although the request is in order."""
     if laid is not None and not laid.node.enabled:
         return (

@@ -9,18 +9,19 @@ from typing import Any, Final, cast
 import msgspec
 from pydantic_core import from_json
 
-from contracts import layers
 from contracts.events import Decided
 from contracts.expansion import Expansion, context_of, template_of, unknown_template
-from contracts.node import Node
-from contracts.ports import Samples, Templates, Worlds
+from contracts.nodes import layers
+from contracts.nodes import rules as language
+from contracts.nodes.field_aliases import spelled
+from contracts.nodes.node import Node
+from contracts.nodes.rules import Compiled, RuleFinding, RuleSeverity
+from contracts.nodes.rules.effects import alike
+from contracts.policy.social import Worlds
+from contracts.ports import Samples, Templates
 from contracts.request import GenerationRequest, RequestError, refuse
-from contracts.spelling import spelled
 from stages.context_build import nodes
-from stages.context_build import rules as language
-from stages.context_build.deciding import Layered
-from stages.context_build.rules import Compiled, Finding, Severity
-from stages.context_build.rules.effects import alike
+from stages.context_build.provenance import Layered
 
 #: Lists of a node to which rules add.
 _LISTS: Final = ("required_elements", "avoid_elements", "content_rules")
@@ -139,23 +140,23 @@ def _compiled(asked: GenerationRequest) -> tuple[Compiled, tuple[str, ...]]:
         parsed, found = _linted(asked.rules)
     except language.RulesError as error:
         raise RequestError("rules", str(error.found)) from None
-    errors = [each for each in found if each.severity is Severity.ERROR]
+    errors = [each for each in found if each.severity is RuleSeverity.ERROR]
     if errors:
         more = f" | and {len(errors) - 1} more" if len(errors) > 1 else ""
         raise RequestError("rules", f"{errors[0]}{more}")
     compiled = language.compile(parsed, context_of(asked))
-    warned = [each for each in found if each.severity is Severity.WARNING]
+    warned = [each for each in found if each.severity is RuleSeverity.WARNING]
     return compiled, _told(dict.fromkeys((*warned, *compiled.warnings)))
 
 
 @lru_cache(maxsize=256)
-def _linted(text: str) -> tuple[language.Rules, tuple[Finding, ...]]:
+def _linted(text: str) -> tuple[language.Rules, tuple[RuleFinding, ...]]:
     """Rules and what is to be said about them, remembered: most requests of a node bring the same."""
     parsed = language.parse(text)
     return parsed, language.lint(parsed)
 
 
-def _told(found: Mapping[Finding, None]) -> tuple[str, ...]:
+def _told(found: Mapping[RuleFinding, None]) -> tuple[str, ...]:
     lines = [f"rules: {each}" for each in found]
     more = len(lines) - MOST_TOLD
     return (*lines[:MOST_TOLD], *([f"rules: and {more} more"] if more > 0 else []))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contracts import rating, validation
 from contracts.expansion import Expansion
-from contracts.ports import Samples, Worlds
+from contracts.nodes import validation
+from contracts.policy import rating
+from contracts.policy.social import Worlds
+from contracts.ports import Samples
 from contracts.request import GenerationRequest
 
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.node import Constraints, Duration, Node, Style
+from contracts.nodes.node import Constraints, Duration, Node, Style
+from contracts.policy.prompts import MAX_INLINE, OWN, PromptConfig, PromptVersion, Variable, wrong
 from contracts.ports import Prompts
-from contracts.prompts import MAX_INLINE, OWN, PromptConfig, PromptVersion, Variable, wrong
 from contracts.request import RequestError
 
 _PATH: Final = "prompt_config"

@@ -14,11 +14,12 @@ from typing import Any, Final
 import msgspec
 
 from contracts import events as ev
-from contracts import layers, scenes
+from contracts import scenes
 from contracts.envelope import Received
-from contracts.node import Fallback, FallbackMode
-from contracts.outcome import Ask, CallOff, Delegate, Emit, Outcome
-from contracts.ports import Clock, SceneLog, Seen
+from contracts.nodes import layers
+from contracts.nodes.node import Fallback, FallbackMode
+from contracts.outcome import Cancel, Delegate, Emit, Outcome, Submit
+from contracts.ports import Clock, RequestProgress, SceneLog
 from contracts.request import GenerationRequest
 from contracts.result import Status
 from stages.context_build.layering import Laid
@@ -90,7 +91,12 @@ async def handle(received: Received[Any], *, log: SceneLog, clock: Clock, in_fli
 
 
 def decide(
-    plotted: ev.Plotted, seen: Mapping[str, Seen], *, plotted_at_ms: int, now_ms: int, in_flight: int
+    plotted: ev.Plotted,
+    seen: Mapping[str, RequestProgress],
+    *,
+    plotted_at_ms: int,
+    now_ms: int,
+    in_flight: int,
 ) -> Outcome:
     """What comes next for a plot.
 
@@ -104,12 +110,12 @@ def decide(
     plot_id, brief = plotted.result.request_id, plotted.brief
     found = scenes.listing(plotted, seen)
     running = [each for each in found if each.status == scenes.RUNNING]
-    over = seen.get(plot_id, Seen()).ending
+    over = seen.get(plot_id, RequestProgress()).ending
     if over is not None and over.status is Status.CANCELLED:
         called_off = ev.Cancelled(reason=f"its plot {plot_id} was cancelled")
         return Delegate(
             orders=tuple(
-                CallOff(kind=scenes.KIND, request_id=each.request_id, event=called_off) for each in running
+                Cancel(kind=scenes.KIND, request_id=each.request_id, event=called_off) for each in running
             )
         )
     for_scenes = brief.deadline_at_ms - plotted_at_ms
@@ -122,7 +128,7 @@ def decide(
     share = left // ceil(len(waiting) / in_flight) if waiting else 0
     return Delegate(
         orders=tuple(
-            Ask(
+            Submit(
                 kind=scenes.KIND,
                 request_id=each.request_id,
                 body=msgspec.json.encode(body(plotted, each.beat) | {"deadline_ms": max(1, share)}),

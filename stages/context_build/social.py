@@ -6,20 +6,20 @@ from collections.abc import Iterable
 
 import msgspec
 
-from contracts import elements, rating
 from contracts import events as ev
-from contracts.node import Constraints
-from contracts.ports import Worlds
+from contracts.nodes import required_terms
+from contracts.nodes.node import Constraints
+from contracts.policy import rating
+from contracts.policy.social import IntimacyLevel, RelationshipEffect, Tier, Worlds, standing
 from contracts.request import GenerationRequest
-from contracts.social import Level, Standing, Tier, standing
 
 
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
+class SocialSetting(msgspec.Struct, frozen=True, kw_only=True):
     """What world, relationship and user add to a request."""
 
     decision: rating.Decision
     #: ``None`` where the request tells no relationship, or nothing is known about any world.
-    standing: Standing | None
+    standing: RelationshipEffect | None
     #: The node's own, with what world and user avoid.
     constraints: Constraints
     #: What the writer is told below the wish, one line each.
@@ -36,7 +36,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         return (ev.Clamped(requested=held.requested, effective=held.effective, by=self.decision.by),)
 
 
-def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) -> Setting:
+def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) -> SocialSetting:
     """Build the social context, and settle the rating.
 
     Args:
@@ -63,7 +63,7 @@ def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) ->
         f"world {asked.world or 'default'!r}": named.preferences.avoid_elements if named else (),
         "the user": social.preferences.avoid_elements if social else (),
     }
-    return Setting(
+    return SocialSetting(
         decision=decision,
         standing=stands,
         constraints=_avoiding(constraints, whose.values()),
@@ -74,22 +74,22 @@ def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) ->
                 for who, avoids in whose.items()
                 for avoided in avoids
                 for wanted in constraints.required_elements
-                if elements.includes(wanted, avoided)
+                if required_terms.includes(wanted, avoided)
             ),
             None,
         ),
     )
 
 
-def _said(of: Tier | Level) -> str:
+def _said(of: Tier | IntimacyLevel) -> str:
     return f" ({of.says})" if of.says else ""
 
 
 def _avoiding(constraints: Constraints, more: Iterable[tuple[str, ...]]) -> Constraints:
-    known = {elements.words(each) for each in constraints.avoid_elements}
+    known = {required_terms.words(each) for each in constraints.avoid_elements}
     added: dict[str, str] = {}
     for avoided in (each for some in more for each in some):
-        words = elements.words(avoided)
+        words = required_terms.words(avoided)
         if words not in known:
             added.setdefault(words, avoided)
     if not added:

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.budget import Cap
 from contracts.events import Params
-from contracts.node import Node, NodeBudget, Strategy
-from contracts.purse import Spender
+from contracts.nodes.node import Node, NodeBudget, Strategy
+from contracts.policy.budget import Cap
+from contracts.policy.budget_scope import BillingContext
 from contracts.request import GenerationRequest
-from contracts.result import Tokens
+from contracts.usage import Tokens
 
 #: Bytes of the structuring prompt beside schema and draft.
 _INSTRUCTION: Final = 400
@@ -28,7 +28,7 @@ def spender_of(
     writing: Params,
     structuring: Params,
     deadline_at_ms: int,
-) -> Spender:
+) -> BillingContext:
     """Who pays for a request.
 
     Args:
@@ -41,7 +41,7 @@ def spender_of(
     """
     own = (node.budget if node else None) or NodeBudget()
     quoted = len(msgspec.json.encode(schema)) + _INSTRUCTION
-    return Spender(
+    return BillingContext(
         workspace=asked.workspace,
         node=(node.id or node.template_id) if node else None,
         cap=Cap.of(own.tokens, own.cost),

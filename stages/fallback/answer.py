@@ -7,14 +7,16 @@ from typing import Any, assert_never
 import msgspec
 
 from contracts import events as ev
-from contracts import fingerprint, request
+from contracts import request
 from contracts.errors import ErrorCode
-from contracts.node import FallbackMode, Rating
+from contracts.nodes.node import FallbackMode, Rating
+from contracts.policy import fingerprint
+from contracts.policy.rating import RatingInfo
 from contracts.ports import Contents, Sample, Samples
-from contracts.result import Cost, ErrorInfo, Meta, Origin, RatingInfo, StandIn, Status
+from contracts.result import Cost, ErrorInfo, Meta, Origin, StandIn, Status
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
+class FailedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request that did not get the model's own content, and why."""
 
     request_id: str
@@ -56,7 +58,7 @@ def choose(
 
 
 async def answer(  # noqa: PLR0911 - one way out per mode
-    ending: Ending, *, samples: Samples, contents: Contents
+    ending: FailedRequest, *, samples: Samples, contents: Contents
 ) -> ev.Result:
     """The result that the request's fallback mode leads to."""
     code = ending.error.code
@@ -87,7 +89,7 @@ async def answer(  # noqa: PLR0911 - one way out per mode
             assert_never(never)
 
 
-async def _golden(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
+async def _golden(ending: FailedRequest, why: str, samples: Samples, contents: Contents) -> ev.Result:
     asked = ending.asked
     tags = (*asked.tags, *(each.casefold() for each in asked.moods.values())) if asked else ()
     found = choose(
@@ -101,7 +103,7 @@ async def _golden(ending: Ending, why: str, samples: Samples, contents: Contents
     return _stand_in(ending, Origin.GOLDEN_SAMPLE, f"{why}; golden sample {found.name} stood in", found)
 
 
-async def _default(ending: Ending, why: str, samples: Samples, contents: Contents) -> ev.Result:
+async def _default(ending: FailedRequest, why: str, samples: Samples, contents: Contents) -> ev.Result:
     wanted = ending.plan.default_content_id or ""
     found = samples.default_content(wanted)
     if found is None:
@@ -113,7 +115,7 @@ async def _default(ending: Ending, why: str, samples: Samples, contents: Content
     return _stand_in(ending, Origin.DEFAULT_CONTENT, f"{why}; default content {wanted} stood in", found)
 
 
-def _stand_in(ending: Ending, origin: Origin, reason: str, sample: Sample) -> ev.Result:
+def _stand_in(ending: FailedRequest, origin: Origin, reason: str, sample: Sample) -> ev.Result:
     disabled = ending.error.code is ErrorCode.GEN_PROVIDER_DISABLED
     return _result(
         ending,
@@ -126,7 +128,7 @@ def _stand_in(ending: Ending, origin: Origin, reason: str, sample: Sample) -> ev
     )
 
 
-async def _placeholder(ending: Ending, why: str, contents: Contents) -> ev.Result:
+async def _placeholder(ending: FailedRequest, why: str, contents: Contents) -> ev.Result:
     schema = ending.asked.schema_ if ending.asked else None
     document = await contents.placeholder(ending.kind, schema)
     if not document:
@@ -141,12 +143,12 @@ async def _placeholder(ending: Ending, why: str, contents: Contents) -> ev.Resul
     )
 
 
-def _without_scenes(ending: Ending) -> tuple[str, ...]:
+def _without_scenes(ending: FailedRequest) -> tuple[str, ...]:
     asked = ending.asked is not None and ending.asked.scenes
     return ("no scenes were asked for: there is no plot of the model's own",) if asked else ()
 
 
-def _result(ending: Ending, status: Status, origin: Origin, reason: str, **content: Any) -> ev.Result:
+def _result(ending: FailedRequest, status: Status, origin: Origin, reason: str, **content: Any) -> ev.Result:
     brief, trail = ending.brief, ending.trail
     last = trail.attempts[-1] if trail.attempts else None
     return ev.Result(

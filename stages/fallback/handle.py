@@ -10,11 +10,11 @@ from contracts import events as ev
 from contracts import request, scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
-from contracts.node import FallbackMode
+from contracts.nodes.node import FallbackMode
 from contracts.outcome import Emit, Outcome, Schedule
 from contracts.ports import Contents, Log, Samples, SceneLog, StoredRequest
 from contracts.result import ErrorInfo
-from stages.fallback.answer import Ending, answer
+from stages.fallback.answer import FailedRequest, answer
 from stages.fallback.plan import Planned, PlanOf
 
 #: After these another attempt would end the same way.
@@ -112,7 +112,7 @@ async def _respond(
             raise TypeError(f"fallback does not take {received.name}")
     if planned.asked is None and error.code is not ErrorCode.GEN_CANCELLED and not owner.newer:
         error = ErrorInfo(code=ErrorCode.GEN_INVALID_REQUEST, stage="fallback", message=planned.fault)
-    ending = Ending(
+    ending = FailedRequest(
         request_id=owner.request_id,
         kind=owner.kind,
         error=error,

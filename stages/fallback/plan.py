@@ -10,7 +10,8 @@ import msgspec
 
 from contracts import deadline, request
 from contracts.expansion import expand
-from contracts.ports import Overrides, Templates, Worlds
+from contracts.policy.social import Worlds
+from contracts.ports import Overrides, Templates
 
 #: Bytes of a body whose plan is remembered, and how many are: more than there may be open requests.
 _SMALL: Final = 4096

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from contracts import elements
 from contracts import events as ev
 from contracts.envelope import Received
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
+from contracts.nodes import required_terms
 from contracts.outcome import Emit, Fail, Outcome, Retry
-from contracts.ports import LENGTH, Announce, Completion, Prompt, Provider
-from contracts.quoting import well_formed, within
-from contracts.result import Attempt
+from contracts.policy.quoting import well_formed, within
+from contracts.ports import LENGTH, Announce, Completion, Prompt, Provider, ProviderError
+from contracts.usage import Attempt
 
 STAGE = "freeform-gen"
 #: Characters of a draft that are kept; more is no answer to a bounded request.
@@ -80,7 +80,7 @@ async def handle(
                 return Fail(code=ErrorCode.GEN_EMPTY_OUTPUT, message=said, trail=trail)
             params, why = _colder(params), "again, colder and shorter"
             continue
-        unmet = elements.faults(done.text, required=brief.required_elements, avoid=brief.avoid_elements)
+        unmet = required_terms.faults(done.text, required=brief.required_elements, avoid=brief.avoid_elements)
         if not unmet:
             return _drafted(event, params, done, _account(trail, done, None, why or "wrote the draft"))
         trail = _account(trail, done, ErrorCode.GEN_CONSTRAINT_FAIL, why or "wrote a draft")

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from contracts import directed
 from contracts import events as ev
 from contracts.envelope import Received
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
+from contracts.nodes import schema_pins
 from contracts.outcome import Emit, Fail, Outcome, Retry
-from contracts.ports import LENGTH, Announce, Contents, Prompt, Provider
-from contracts.quoting import well_formed, within
-from contracts.result import Attempt
+from contracts.policy.quoting import well_formed, within
+from contracts.ports import LENGTH, Announce, Contents, Prompt, Provider, ProviderError
+from contracts.usage import Attempt
 from stages.structuring import prompts
 
 STAGE = "structuring"
@@ -54,7 +54,7 @@ async def handle(
         return Fail(
             code=ErrorCode.GEN_PROVIDER_DISABLED, message="model calls are turned off (USE_LOCAL_MODEL=false)"
         )
-    schema = directed.narrowed(contents.schema(received.kind, event.brief.schema), event.brief.settled)
+    schema = schema_pins.narrowed(contents.schema(received.kind, event.brief.schema), event.brief.settled)
     prompt = Prompt(
         text=prompts.structuring_prompt(
             received.kind, event.draft.text, msgspec.json.encode(schema).decode(), errors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.quoting import quoted
+from contracts.policy.quoting import quoted
 
 
 def structuring_prompt(kind: str, draft: str, schema: str, errors: tuple[str, ...] = ()) -> str:

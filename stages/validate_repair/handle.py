@@ -6,16 +6,18 @@ from typing import Any
 
 import msgspec
 
-from contracts import directed, elements, fingerprint, scenes
 from contracts import events as ev
+from contracts import scenes
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
+from contracts.nodes import required_terms, schema_pins
 from contracts.outcome import Emit, Fail, Outcome
+from contracts.policy import fingerprint
+from contracts.policy.quoting import last_quoted
 from contracts.ports import GRAMMAR, Contents, Explicitness
-from contracts.quoting import last_quoted
-from contracts.result import SCRIPTED, Cost, Level, Meta, Origin, Receipt, Status
-from stages.validate_repair import mend, quality
-from stages.validate_repair.parse import MAX_TOLD, Parsed, Unparsable, parse
+from contracts.result import SCRIPTED, Cost, Meta, Origin, Receipt, RepairLevel, Status
+from stages.validate_repair import quality, repair
+from stages.validate_repair.parse import MAX_TOLD, Parsed, UnparsableText, parse
 
 #: Faults that are told to the model and to people.
 MAX_FAULTS = 12
@@ -86,7 +88,7 @@ async def _read(
         return nothing, invalid, ("the document was cut off at max_tokens",)
     try:
         found = parse(event.document.text)
-    except Unparsable as error:
+    except UnparsableText as error:
         empty = not event.document.text.strip()
         return nothing, ErrorCode.GEN_EMPTY_OUTPUT if empty else invalid, (str(error),)
     judged = [await _judged(each, event, kind, contents, accept_filled=accept_filled) for each in found]
@@ -129,8 +131,8 @@ def _one_of(
 def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[ErrorCode, tuple[str, ...]]:
     """Why a valid document is not what was asked for; the rating's code goes before the elements'."""
     explicit = _too_explicit(document, brief, explicitness)
-    unmet = elements.faults(
-        elements.texts(document), required=brief.required_elements, avoid=brief.avoid_elements
+    unmet = required_terms.faults(
+        required_terms.texts(document), required=brief.required_elements, avoid=brief.avoid_elements
     )
     code = ErrorCode.GEN_RATING_VIOLATION if explicit else ErrorCode.GEN_CONSTRAINT_FAIL
     return code, (*explicit, *unmet)
@@ -150,7 +152,7 @@ async def _mended(
     parsed: Parsed, faults: tuple[str, ...], kind: str, event: ev.Structured, contents: Contents
 ) -> tuple[Parsed, tuple[str, ...]]:
     """The document as mended, if that was all that was wrong with it."""
-    document, changes = mend.mended(parsed.document)
+    document, changes = repair.mended(parsed.document)
     if not changes or await contents.faults(kind, document, event.brief.schema):
         return parsed, faults
     told = (*parsed.changes, *changes)[:MAX_TOLD]
@@ -195,7 +197,7 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
             warnings=(
                 *trail.warnings,
                 *((_MENDED,) if parsed.repaired else ()),
-                *directed.deviations(document, brief.settled),
+                *schema_pins.deviations(document, brief.settled),
             ),
             replay_of=brief.replay_of,
             input_hash=brief.input_hash,
@@ -207,9 +209,9 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
 
 def _receipt(event: ev.Structured, parsed: Parsed) -> Receipt:
     if event.reask:
-        level = Level.RE_ASKED
+        level = RepairLevel.RE_ASKED
     elif parsed.repaired:
-        level = Level.REPAIRED
+        level = RepairLevel.REPAIRED
     else:
-        level = Level.CONSTRAINED if event.document.finish_reason == GRAMMAR else Level.PARSED
+        level = RepairLevel.CONSTRAINED if event.document.finish_reason == GRAMMAR else RepairLevel.PARSED
     return Receipt(level=level, reasks=event.reask, changes=parsed.changes, filled=parsed.filled)

@@ -15,8 +15,8 @@ from typing import Any, Final, cast
 import msgspec
 
 from stages.validate_repair import tokens
-from stages.validate_repair.read import MAX_DEPTH, Reader
-from stages.validate_repair.tokens import Unparsable, shown
+from stages.validate_repair.reader import MAX_DEPTH, Reader
+from stages.validate_repair.tokens import UnparsableText, shown
 
 #: Longest text that is looked at, characters.
 MAX_TEXT: Final = 200_000
@@ -58,18 +58,18 @@ def parse(text: str) -> tuple[Parsed, ...]:
     """Every whole document of a text, at least one, in its order; time is linear in the text's length.
 
     Raises:
-        Unparsable: there is none, one is broken or not written to its end, or what stands around them looks
+        UnparsableText: there is none, one is broken or not written to its end, or what stands around them looks
             like a part of one.
     """
     if len(text) > MAX_TEXT:
-        raise Unparsable(
+        raise UnparsableText(
             f"document: the text has {len(text)} characters, at most {MAX_TEXT} are read; write less"
         )
     try:
         return (Parsed(document=_strict(text)),)
     except (ValueError, RecursionError):
         if len(text) > MAX_MENDED:
-            raise Unparsable(
+            raise UnparsableText(
                 f"document: the text is no strict JSON, and with {len(text)} characters too long to be mended "
                 f"(at most {MAX_MENDED}); write strict JSON, or less"
             ) from None
@@ -123,19 +123,19 @@ def _mended(text: str) -> tuple[Parsed, ...]:
     found: list[Reader] = []
     around: list[str] = []
     told, at = _after_reasoning(text)
-    last, why = at, Unparsable("document: the text holds no JSON object; answer with one, from { to }")
+    last, why = at, UnparsableText("document: the text holds no JSON object; answer with one, from { to }")
     while bracket := _BRACKET.search(text, at):
         reader = Reader(text)
         try:
             end = reader.read(bracket.start())
-        except Unparsable as error:
+        except UnparsableText as error:
             words = _WORDS.match(text, bracket.start())
             if words is None:
                 raise
             why, at = error, words.end()
             continue
         if len(found) == MAX_DOCUMENTS:
-            raise Unparsable(f"document: the text holds more than {MAX_DOCUMENTS} documents; write one")
+            raise UnparsableText(f"document: the text holds more than {MAX_DOCUMENTS} documents; write one")
         around.append(text[last : bracket.start()])
         found.append(reader)
         at = last = end
@@ -160,7 +160,7 @@ def _after_reasoning(text: str) -> tuple[list[str], int]:
         return [], 0
     closing = re.compile(rf"</{mark[1]}>", re.IGNORECASE).search(text, mark.end())
     if closing is None:
-        raise Unparsable(
+        raise UnparsableText(
             f"document: the text is reasoning from <{mark[1]}> to its end; write the document after it"
         )
     return [f"left out {closing.end()} characters of reasoning"], closing.end()
@@ -170,7 +170,7 @@ def _beside(before: list[str], after: str) -> list[str]:
     """What is told about the text beside the documents.
 
     Raises:
-        Unparsable: it looks like a part of a document.
+        UnparsableText: it looks like a part of a document.
     """
     told: dict[str, None] = {}
     pieces = [*before, after]
@@ -182,7 +182,7 @@ def _beside(before: list[str], after: str) -> list[str]:
                 told["left out a bracket too many after the document"] = None
         bare = _WORDS.sub("", rest)
         if _FIELD.search(bare) or "}" in bare or "]" in bare or (index and _GOES_ON.match(bare)):
-            raise Unparsable(
+            raise UnparsableText(
                 f"document: {shown(rest.strip())!r} stands outside of the brackets; write one object, from {{ to }}"
             )
         if not rest.strip():

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from contracts import elements
-from contracts.result import Level
+from contracts.nodes import required_terms
+from contracts.result import RepairLevel
 
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 #: Words of a wish that are about the wish.
@@ -21,12 +21,17 @@ _EMPTY: Final = frozenset(
         "there they this want with without would write your"
     )
 )
-_WORTH: Final = {Level.CONSTRAINED: 1.0, Level.PARSED: 1.0, Level.REPAIRED: 0.9, Level.RE_ASKED: 0.8}
+_WORTH: Final = {
+    RepairLevel.CONSTRAINED: 1.0,
+    RepairLevel.PARSED: 1.0,
+    RepairLevel.REPAIRED: 0.9,
+    RepairLevel.RE_ASKED: 0.8,
+}
 
 
-def score(document: Any, *, wish: str, draft: str, level: Level) -> float:
+def score(document: Any, *, wish: str, draft: str, level: RepairLevel) -> float:
     """The score, 0 to 1, to three digits."""
-    said = _words(elements.texts(document).replace("_", " "))
+    said = _words(required_terms.texts(document).replace("_", " "))
     kept = _share(_words(wish) - _EMPTY, said)
     true = _share(said, _words(draft))
     return round(_WORTH[level] * (kept + true) / 2, 3)

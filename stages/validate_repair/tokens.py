@@ -47,7 +47,7 @@ _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 _ELISION: Final = re.compile(r"\.\.\.|…")
 
 
-class Unparsable(ValueError):  # noqa: N818 - names the text's state
+class UnparsableText(ValueError):  # noqa: N818 - names the text's state
     """The text holds no document that can be trusted; the message says where, what was found, what to write."""
 
 
@@ -77,7 +77,7 @@ def text_of(source: str) -> tuple[str, tuple[str, ...]]:
     """What a text in quotes says, and what had to be mended about its spelling.
 
     Raises:
-        Unparsable: an escape that JSON does not know: whether a backslash was meant cannot be told.
+        UnparsableText: an escape that JSON does not know: whether a backslash was meant cannot be told.
     """
     slips: dict[str, None] = {}
     if source[0] == "'":
@@ -97,7 +97,7 @@ def text_of(source: str) -> tuple[str, tuple[str, ...]]:
             case _ if piece[1] in '"\\/bfnrtu':
                 return piece
             case _:
-                raise Unparsable(
+                raise UnparsableText(
                     rf"has the escape {piece!r:.10}, which JSON does not know; write a backslash as \\"
                 )
 
@@ -105,9 +105,9 @@ def text_of(source: str) -> tuple[str, tuple[str, ...]]:
     try:
         said: str = json.loads(f'"{body}"')
     except ValueError:
-        raise Unparsable(r"has a \u without four hex digits after it; write a backslash as \\") from None
+        raise UnparsableText(r"has a \u without four hex digits after it; write a backslash as \\") from None
     if _HALF_PAIR.search(said):
-        raise Unparsable("has half a surrogate pair; write the character itself")
+        raise UnparsableText("has half a surrogate pair; write the character itself")
     return said, tuple(slips)
 
 
@@ -115,7 +115,7 @@ def value_of(source: str) -> tuple[Any, tuple[str, ...]]:
     """The number or literal that a word is, and what had to be mended about its spelling.
 
     Raises:
-        Unparsable: for every other word, and for a number that would not keep its digits.
+        UnparsableText: for every other word, and for a number that would not keep its digits.
     """
     if _NUMBER.fullmatch(source):
         return number(source), ()
@@ -130,10 +130,10 @@ def value_of(source: str) -> tuple[Any, tuple[str, ...]]:
     if _NUMBER.fullmatch(proper):
         return number(proper), (f"was spelled {shown(source)}, is {shown(proper)}",)
     if source.lower() in _NO_NUMBERS:
-        raise Unparsable(f"{source} is no JSON; write a number or null")
+        raise UnparsableText(f"{source} is no JSON; write a number or null")
     if _ELISION.search(source):
-        raise Unparsable(f"{shown(source)} stands for something that was left out; write it all")
-    raise Unparsable(
+        raise UnparsableText(f"{shown(source)} stands for something that was left out; write it all")
+    raise UnparsableText(
         f"{shown(source)} is no value; write a text in double quotes, a number, true, false or null"
     )
 
@@ -142,19 +142,19 @@ def number(source: str) -> int | float:
     """The number that a JSON number spells.
 
     Raises:
-        Unparsable: the number cannot be kept as it is spelled.
+        UnparsableText: the number cannot be kept as it is spelled.
     """
     if len(source) > MAX_NUMBER:
-        raise Unparsable(f"has a number of {len(source)} characters; write at most 17 digits")
+        raise UnparsableText(f"has a number of {len(source)} characters; write at most 17 digits")
     if _INTEGER.fullmatch(source):
         return int(source)
     value = float(source)
     if value in (float("inf"), float("-inf")):
-        raise Unparsable(f"{shown(source)} is a number too large for JSON; write at most 1e308")
+        raise UnparsableText(f"{shown(source)} is a number too large for JSON; write at most 1e308")
     digits = source.lower().partition("e")[0]
     is_zero = not digits.strip("-0.")
     if (value == 0) != is_zero or (not is_zero and Decimal(source) != Decimal(repr(value))):
-        raise Unparsable(f"{shown(source)} would not keep its value; write at most 17 digits")
+        raise UnparsableText(f"{shown(source)} would not keep its value; write at most 17 digits")
     return value
 
 

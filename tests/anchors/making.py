@@ -15,11 +15,11 @@ from contracts import pipeline, request
 from contracts.content.registry import Registry
 from contracts.envelope import Received, Requested
 from contracts.expansion import expand
+from contracts.kinds import KINDS
 from contracts.outcome import Emit, Fail, Outcome, Reject
-from contracts.subjects import KINDS
-from infra import building
-from infra.schema_checks import CheckedContents
-from infra.settings import Settings
+from infra.app import context_ports
+from infra.app.schema_checks import CheckedContents
+from infra.settings.settings import Settings
 from infra.stores import prompts, samples, templates, worlds
 from stages.context_build import handle as context_build
 from stages.context_build.layering import lay, overrides
@@ -189,7 +189,7 @@ def _said(value: Any) -> Any:
 @cache
 def _ports(settings: str) -> dict[str, Any]:
     told = _Fixed(**json.loads(settings))
-    return building.context_ports(
+    return context_ports.context_ports(
         told,
         contents=CheckedContents(Registry()),
         samples=samples.load(told.samples_dir),

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from contracts.node import FILM_RATINGS, FallbackMode, Node, Rating, SeedSource, Strategy
+from contracts.kinds import KINDS
+from contracts.nodes.field_aliases import part_of
+from contracts.nodes.node import FILM_RATINGS, FallbackMode, Node, Rating, SeedSource, Strategy
 from contracts.request import GenerationRequest, RequestError, read
-from contracts.spelling import part_of
-from contracts.subjects import KINDS
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from stages.context_build.handle import handle
 from tests.anchors import keeping, making
 from tests.anchors.__main__ import main

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 
 from infra.nats import topology
 from infra.nats.embedded import Embedded
-from infra.settings import Settings, load
+from infra.settings.settings import Settings, load
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -12,15 +12,15 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
-from contracts.budget import Account, Cap, Hold, Refusal, Reserve, Settle, Spent
 from contracts.errors import Unavailable
+from contracts.policy.budget import Account, Cap, Refusal, Reservation, Reserve, Settle, Spent
 from infra.nats import accounts as module
 from infra.nats import topology
-from infra.nats.accounts import Accounts
+from infra.nats.accounts import KvAccounts
 from infra.nats.embedded import Embedded
 from infra.nats.lookup import Lookup
-from infra.nats.wire import PubAck, Wire
-from infra.settings import Settings
+from infra.nats.multiplexer import PubAck, RequestMultiplexer
+from infra.settings.settings import Settings
 from tests.providers.doubles import ManualClock
 
 DAY = 86_400_000
@@ -33,13 +33,13 @@ class Process:
 
     def __init__(self, client: Client, clock: ManualClock) -> None:
         self.client = client
-        self.wire = Wire(timeout_s=1.0)
-        self.accounts = Accounts(wire=self.wire, lookup=Lookup(self.wire), clock=clock)
+        self.wire = RequestMultiplexer(timeout_s=1.0)
+        self.accounts = KvAccounts(wire=self.wire, lookup=Lookup(self.wire), clock=clock)
 
     async def reserve(
         self, key: str, tokens: int, *, run: str = "a", until_s: float = 160.0
     ) -> Refusal | None:
-        hold = Hold(most=Spent(tokens=tokens), until_ms=int(until_s * 1000), run=run)
+        hold = Reservation(most=Spent(tokens=tokens), until_ms=int(until_s * 1000), run=run)
         return await self.accounts.change(NAME, Reserve(key=key, hold=hold, cap=CAP), ends_ms=DAY)
 
     def settle(self, key: str, tokens: int, *, run: str = "a") -> Awaitable[Any]:

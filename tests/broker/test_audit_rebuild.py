@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from contracts import pipeline, subjects
 from infra.nats import log as event_log
-from infra.nats.wire import Wire
+from infra.nats.multiplexer import RequestMultiplexer
 from infra.stores import audit, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.rebuild import Rebuilt, rebuild, record_of
@@ -25,14 +25,14 @@ __all__ = ["database_url", "engine", "postgres"]
 
 
 @pytest_asyncio.fixture
-async def wire(nats_url: str, nc: Client) -> AsyncIterator[Wire]:
-    opened = Wire()
+async def wire(nats_url: str, nc: Client) -> AsyncIterator[RequestMultiplexer]:
+    opened = RequestMultiplexer()
     await opened.open(nc)
     yield opened
     await opened.close()
 
 
-async def _publish(wire: Wire, events: list[Any]) -> None:
+async def _publish(wire: RequestMultiplexer, events: list[Any]) -> None:
     for event in events:
         subject = subjects.gen(event.name, event.kind, event.request_id)
         if event.name == "dead":
@@ -41,7 +41,7 @@ async def _publish(wire: Wire, events: list[Any]) -> None:
         assert ack.error is None
 
 
-async def _live(wire: Wire, *request_ids: str, events: int = 8) -> None:
+async def _live(wire: RequestMultiplexer, *request_ids: str, events: int = 8) -> None:
     """Let requests arrive and go through their lives, by the broker's own clock."""
     for request_id in request_ids:
         asked = life(request_id)[0]
@@ -51,7 +51,7 @@ async def _live(wire: Wire, *request_ids: str, events: int = 8) -> None:
         await _publish(wire, life(request_id, at_ms=entry.time_ms)[1 : events + 1])
 
 
-async def _fold_log(wire: Wire, engine: Engine) -> None:
+async def _fold_log(wire: RequestMultiplexer, engine: Engine) -> None:
     """What the audit stage does, without its consumers."""
     sink = audit.AuditSink(engine, batch=500)
     for stream, subject in ((pipeline.EVENTS, ">"), (pipeline.DEAD, "dead.>"), (pipeline.REQUESTS, ">")):
@@ -66,11 +66,11 @@ async def _fold_log(wire: Wire, engine: Engine) -> None:
     await sink.close()
 
 
-async def _rebuild(wire: Wire, engine: Engine) -> Rebuilt:
+async def _rebuild(wire: RequestMultiplexer, engine: Engine) -> Rebuilt:
     return await rebuild(wire, engine, store_prompts=True)
 
 
-async def test_what_the_log_covers_comes_out_the_same(wire: Wire, engine: Engine) -> None:
+async def test_what_the_log_covers_comes_out_the_same(wire: RequestMultiplexer, engine: Engine) -> None:
     await _live(wire, *(f"r-{n}" for n in range(20)))
     await _live(wire, "unfinished", events=3)
     junk = letter("gen.requested.layout.junk", stream="REQUESTS", sequence=99, body=b"\xff")
@@ -82,7 +82,7 @@ async def test_what_the_log_covers_comes_out_the_same(wire: Wire, engine: Engine
     assert (done.requests, done.changed, done.kept) == (22, 0, 0)
 
 
-async def test_lost_and_damaged_rows_come_back(wire: Wire, engine: Engine) -> None:
+async def test_lost_and_damaged_rows_come_back(wire: RequestMultiplexer, engine: Engine) -> None:
     await _live(wire, *(f"r-{n}" for n in range(5)))
     await _fold_log(wire, engine)
     before = everything(engine)
@@ -97,7 +97,7 @@ async def test_lost_and_damaged_rows_come_back(wire: Wire, engine: Engine) -> No
     assert {row["prompt"] for row in rows_of(engine, GENERATION_LOGS)} == {"a forest with three coins"}
 
 
-async def test_a_rebuild_fills_an_empty_database(wire: Wire, database_url: str) -> None:
+async def test_a_rebuild_fills_an_empty_database(wire: RequestMultiplexer, database_url: str) -> None:
     await _live(wire, "r-1")
     engine = database.engine_of(database_url)
     done = await _rebuild(wire, engine)
@@ -106,7 +106,7 @@ async def test_a_rebuild_fills_an_empty_database(wire: Wire, database_url: str) 
     engine.dispose()
 
 
-async def test_rows_that_the_log_has_forgotten_are_kept(wire: Wire, engine: Engine) -> None:
+async def test_rows_that_the_log_has_forgotten_are_kept(wire: RequestMultiplexer, engine: Engine) -> None:
     await _live(wire, "old", "new")
     await _fold_log(wire, engine)
     before = everything(engine)
@@ -118,7 +118,7 @@ async def test_rows_that_the_log_has_forgotten_are_kept(wire: Wire, engine: Engi
 
 
 @pytest.mark.parametrize("left", [pipeline.REQUESTS, pipeline.EVENTS])
-async def test_half_a_life_takes_nothing_away(wire: Wire, engine: Engine, left: str) -> None:
+async def test_half_a_life_takes_nothing_away(wire: RequestMultiplexer, engine: Engine, left: str) -> None:
     await _live(wire, "half")
     await _fold_log(wire, engine)
     before = everything(engine)
@@ -128,7 +128,9 @@ async def test_half_a_life_takes_nothing_away(wire: Wire, engine: Engine, left: 
     assert everything(engine) == before
 
 
-async def test_a_swept_id_that_was_used_again_keeps_its_first_life(wire: Wire, engine: Engine) -> None:
+async def test_a_swept_id_that_was_used_again_keeps_its_first_life(
+    wire: RequestMultiplexer, engine: Engine
+) -> None:
     for _ in range(2):
         await _live(wire, "again")
         await _fold_log(wire, engine)
@@ -145,7 +147,7 @@ async def test_a_swept_id_that_was_used_again_keeps_its_first_life(wire: Wire, e
     assert len(after["generation_logs"]) == 3
 
 
-async def test_audit_may_go_on_meanwhile(wire: Wire, engine: Engine, database_url: str) -> None:
+async def test_audit_may_go_on_meanwhile(wire: RequestMultiplexer, engine: Engine, database_url: str) -> None:
     await _live(wire, *(f"r-{n}" for n in range(300)))
     await _fold_log(wire, engine)
     others = database.engine_of(database_url)
@@ -170,7 +172,7 @@ async def test_audit_may_go_on_meanwhile(wire: Wire, engine: Engine, database_ur
     others.dispose()
 
 
-async def test_a_rebuild_that_fails_changes_nothing(wire: Wire, engine: Engine) -> None:
+async def test_a_rebuild_that_fails_changes_nothing(wire: RequestMultiplexer, engine: Engine) -> None:
     await _live(wire, "r-1")
     await _fold_log(wire, engine)
     before = everything(engine)
@@ -180,5 +182,5 @@ async def test_a_rebuild_that_fails_changes_nothing(wire: Wire, engine: Engine) 
     assert everything(engine) == before
 
 
-async def _purge(wire: Wire, stream: str, subject: str) -> None:
+async def _purge(wire: RequestMultiplexer, stream: str, subject: str) -> None:
     await wire.call(f"$JS.API.STREAM.PURGE.{stream}", msgspec.json.encode({"filter": subject}))

@@ -13,12 +13,12 @@ from sqlalchemy import Engine
 
 from contracts import events as ev
 from contracts.errors import ErrorCode, Unavailable, Unstorable
-from infra.settings import load
-from infra.sieve import Sieve
+from infra.inspect.filters import Filters
+from infra.settings.settings import load
 from infra.stores import audit, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.listing import ls
-from stages.audit.fold import Record
+from stages.audit.fold import RequestRecord
 from tests.broker.audit_fixtures import (
     BACKENDS,
     LEFT_OUT,
@@ -34,7 +34,7 @@ from tests.lives import BODY, START_MS, brief, letter, life, received, records, 
 __all__ = ["database_url", "engine", "postgres"]
 
 
-async def _add(engine: Engine, rows: list[Record], *, batch: int = 500) -> None:
+async def _add(engine: Engine, rows: list[RequestRecord], *, batch: int = 500) -> None:
     sink = audit.AuditSink(engine, batch=batch)
     try:
         await asyncio.gather(*(sink.add(row) for row in rows))
@@ -203,7 +203,7 @@ async def test_no_text_of_a_client_costs_a_record(engine: Engine) -> None:
     assert told == {"w\ufffds"}
     (log,) = rows_of(engine, GENERATION_LOGS)
     assert (log["prompt"], log["model"]) == ("w\ufffds", "w\ufffds")
-    assert ls(engine, where=Sieve(workspace=NUL)).rows == [row]
+    assert ls(engine, where=Filters(workspace=NUL)).rows == [row]
 
 
 async def test_a_record_that_cannot_be_written_takes_no_neighbour_down(engine: Engine) -> None:
@@ -224,7 +224,7 @@ async def test_two_processes_may_fold_the_same_requests(database_url: str) -> No
     engines = [database.engine_of(database_url) for _ in halves]
     sinks = [audit.AuditSink(each, batch=3) for each in engines]
 
-    async def insist(sink: audit.AuditSink, row: Record) -> None:
+    async def insist(sink: audit.AuditSink, row: RequestRecord) -> None:
         while True:
             try:
                 return await sink.add(row)
@@ -301,40 +301,40 @@ async def test_lists_are_newest_first_and_tell_what_they_leave_out(engine: Engin
     assert ([row["request_id"] for row in listed.rows], listed.cut) == (["r-9", "r-3", "r-2"], 2)
     everything_ = ls(engine, limit=None)
     assert (len(everything_.rows), everything_.cut) == (5, 0)
-    searched = ls(engine, where=Sieve(text="FOREST"), limit=1)
+    searched = ls(engine, where=Filters(text="FOREST"), limit=1)
     assert ([row["request_id"] for row in searched.rows], searched.cut) == (["r-9"], 4)
 
 
 @pytest.mark.parametrize(
     ("where", "found"),
     [
-        (Sieve(request_id="r-1"), ["r-1"]),
-        (Sieve(request_id="R-1"), []),
-        (Sieve(request_id="r-?"), ["r-2", "r-1"]),
-        (Sieve(request_id="*1"), ["r_1", "r-1"]),
-        (Sieve(request_id="R*"), []),
-        (Sieve(request_id="r_*"), ["r_1"]),
-        (Sieve(request_id="[r]*"), []),
-        (Sieve(kind="plot"), ["r-2"]),
-        (Sieve(status="success"), ["r-1"]),
-        (Sieve(origin="golden_sample"), ["r-2"]),
-        (Sieve(code="GEN_TIMEOUT"), ["r-2"]),
-        (Sieve(stage="freeform-gen"), ["r-2"]),
-        (Sieve(provider="scripted"), ["r-1"]),
-        (Sieve(model="a-1"), ["r-2"]),
-        (Sieve(workspace="ws"), ["r_1"]),
-        (Sieve(workspace="w\x00s"), []),
-        (Sieve(node="bridge"), ["r_1"]),
-        (Sieve(since_ms=START_MS + 1), ["r_1", "r-2"]),
-        (Sieve(until_ms=START_MS + 1), ["r-1"]),
-        (Sieve(text="ÜBER"), ["r_1"]),
-        (Sieve(text="100%"), ["r_1"]),
-        (Sieve(text="_"), []),
-        (Sieve(text="forest", kind="plot"), []),
-        (Sieve(text="forest"), ["r-1"]),
+        (Filters(request_id="r-1"), ["r-1"]),
+        (Filters(request_id="R-1"), []),
+        (Filters(request_id="r-?"), ["r-2", "r-1"]),
+        (Filters(request_id="*1"), ["r_1", "r-1"]),
+        (Filters(request_id="R*"), []),
+        (Filters(request_id="r_*"), ["r_1"]),
+        (Filters(request_id="[r]*"), []),
+        (Filters(kind="plot"), ["r-2"]),
+        (Filters(status="success"), ["r-1"]),
+        (Filters(origin="golden_sample"), ["r-2"]),
+        (Filters(code="GEN_TIMEOUT"), ["r-2"]),
+        (Filters(stage="freeform-gen"), ["r-2"]),
+        (Filters(provider="scripted"), ["r-1"]),
+        (Filters(model="a-1"), ["r-2"]),
+        (Filters(workspace="ws"), ["r_1"]),
+        (Filters(workspace="w\x00s"), []),
+        (Filters(node="bridge"), ["r_1"]),
+        (Filters(since_ms=START_MS + 1), ["r_1", "r-2"]),
+        (Filters(until_ms=START_MS + 1), ["r-1"]),
+        (Filters(text="ÜBER"), ["r_1"]),
+        (Filters(text="100%"), ["r_1"]),
+        (Filters(text="_"), []),
+        (Filters(text="forest", kind="plot"), []),
+        (Filters(text="forest"), ["r-1"]),
     ],
 )
-async def test_a_list_can_be_filtered(engine: Engine, where: Sieve, found: list[str]) -> None:
+async def test_a_list_can_be_filtered(engine: Engine, where: Filters, found: list[str]) -> None:
     body = '{"prompt": "100% über den Fluss", "workspace": "ws", "node": {"id": "bridge"}}'.encode()
     ended = stand_in("r-2", ErrorCode.GEN_TIMEOUT, requested_at_ms=START_MS + 1)
     failed = msgspec.structs.replace(ended, kind="plot")

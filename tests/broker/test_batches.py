@@ -11,15 +11,15 @@ from nats.aio.client import Client
 
 from contracts import envelope, subjects
 from infra.nats.batches import Batches
-from infra.nats.wire import PubAck, Wire
-from infra.settings import Settings
+from infra.nats.multiplexer import PubAck, RequestMultiplexer
+from infra.settings.settings import Settings
 
 MANY = 400
 
 
 @pytest_asyncio.fixture
 async def batches(nc: Client, nats_url: str, settings: Settings) -> AsyncIterator[Batches]:
-    wire = Wire()
+    wire = RequestMultiplexer()
     await wire.open(nc)
     yield Batches(wire)
     await wire.close()

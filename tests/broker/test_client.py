@@ -16,11 +16,11 @@ from contracts.content.layout import Layout
 from contracts.errors import UnderstudyError, Unreadable
 from contracts.request import RequestError
 from contracts.result import Meta, Origin, Status
-from infra.client import BrokerLost, Client, IdTaken, NoResult
+from infra.client.client import BrokerLost, Client, IdTaken, NoResult
 from infra.nats import log, topology
 from infra.nats.connection import Unreachable
 from infra.nats.embedded import Embedded
-from infra.settings import Settings, load
+from infra.settings.settings import Settings, load
 from infra.stores.assets import Assets
 
 _LAYOUT = {"scene_name": "Wood", "entities": [{"id": "p", "type": "player", "x": 1, "y": 2}]}

@@ -14,7 +14,7 @@ import pytest_asyncio
 from infra.nats import connection
 from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
-from infra.settings import load
+from infra.settings.settings import load
 
 
 @pytest_asyncio.fixture

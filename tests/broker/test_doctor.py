@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from infra import doctor
+from infra.app import doctor
 from infra.nats import embedded, topology
 from infra.nats.embedded import Embedded
-from infra.settings import Settings, load
+from infra.settings.settings import Settings, load
 from infra.stores import audit, database
 from tests.broker.audit_fixtures import Postgres, postgres
 from tests.broker.conftest import connect
@@ -23,7 +23,7 @@ from tests.lives import received, records, success
 __all__ = ["postgres"]
 
 
-def _by_check(rows: tuple[doctor.Row, ...]) -> Mapping[str, doctor.Row]:
+def _by_check(rows: tuple[doctor.DoctorCheck, ...]) -> Mapping[str, doctor.DoctorCheck]:
     return {row.check: row for row in rows}
 
 

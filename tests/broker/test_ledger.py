@@ -7,13 +7,13 @@ import asyncio
 import structlog
 from nats.aio.client import Client
 
-from infra.nats.ledger import Ledger
-from stages.validate_repair.drift import Claim, Output
+from infra.nats.drift_ledger import KvDriftLedger
+from stages.validate_repair.seed_drift import Claim, Output
 from tests.broker.test_results import Cache, caching
 
 
-def ledger(cache: Cache) -> Ledger:
-    return Ledger(wire=cache.wire, lookup=cache.lookup, hits=cache.hits, log=structlog.get_logger())
+def ledger(cache: Cache) -> KvDriftLedger:
+    return KvDriftLedger(wire=cache.wire, lookup=cache.lookup, hits=cache.hits, log=structlog.get_logger())
 
 
 def claim(number: int, key: str = "scene.f1") -> Claim:

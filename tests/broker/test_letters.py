@@ -12,20 +12,21 @@ from nats.js.api import ConsumerConfig
 
 from contracts.errors import ErrorCode
 from contracts.events import DeadLetter
-from infra.nats import letters, log
+from infra.inspect import dead_letters
+from infra.inspect.dead_letters import Applied, Filter, Letter, NoLetter
+from infra.nats import log
 from infra.nats.connection import dial
-from infra.nats.letters import Applied, Filter, Letter, NoLetter
-from infra.nats.wire import Wire
+from infra.nats.multiplexer import RequestMultiplexer
 
 _TIME = "2026-01-01T00:00:00Z"
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest_asyncio.fixture
-async def wire(nats_url: str) -> AsyncIterator[Wire]:
+async def wire(nats_url: str) -> AsyncIterator[RequestMultiplexer]:
     """Calls to the shared broker, which has its topology."""
     client = await dial(nats_url, name="test")
-    found = Wire()
+    found = RequestMultiplexer()
     await found.open(client)
     yield found
     await found.close()
@@ -33,7 +34,7 @@ async def wire(nats_url: str) -> AsyncIterator[Wire]:
 
 
 async def _die(
-    wire: Wire, request_id: str, *, stage: str = "context-build", code: str = "GEN_POISON"
+    wire: RequestMultiplexer, request_id: str, *, stage: str = "context-build", code: str = "GEN_POISON"
 ) -> None:
     """A request and its dead letter, as a stage would leave them."""
     body = b'{"prompt": "a forest"}'
@@ -52,16 +53,16 @@ async def _die(
     await wire.publish(f"dead.{stage}.layout.{request_id}", msgspec.json.encode(letter))
 
 
-async def _find(wire: Wire, **wanted: object) -> list[Letter]:
-    return [letter async for letter in letters.find(wire, Filter(**wanted))]  # type: ignore[arg-type]
+async def _find(wire: RequestMultiplexer, **wanted: object) -> list[Letter]:
+    return [letter async for letter in dead_letters.find(wire, Filter(**wanted))]  # type: ignore[arg-type]
 
 
-async def _replay(wire: Wire, letter: Letter, *, again: bool = False) -> tuple[str, Applied]:
-    planned = await letters.prepare(wire, letter, again=again)
-    return planned.request_id, await letters.apply(wire, planned, time=_TIME, traceparent=_TRACE)
+async def _replay(wire: RequestMultiplexer, letter: Letter, *, again: bool = False) -> tuple[str, Applied]:
+    planned = await dead_letters.prepare(wire, letter, again=again)
+    return planned.request_id, await dead_letters.apply(wire, planned, time=_TIME, traceparent=_TRACE)
 
 
-async def test_letters_are_found_by_every_filter(wire: Wire) -> None:
+async def test_letters_are_found_by_every_filter(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
     await _die(wire, "b", stage="fallback")
     await _die(wire, "c", code="GEN_INTERNAL")
@@ -74,16 +75,16 @@ async def test_letters_are_found_by_every_filter(wire: Wire) -> None:
     assert await _find(wire, since_ms=first.time_ms + 3_600_000) == []
 
 
-async def test_an_unknown_letter_is_told(wire: Wire) -> None:
+async def test_an_unknown_letter_is_told(wire: RequestMultiplexer) -> None:
     with pytest.raises(NoLetter, match="dead ls"):
-        await letters.get(wire, 1)
+        await dead_letters.get(wire, 1)
     with pytest.raises(NoLetter):
-        await letters.drop(wire, 1)
+        await dead_letters.drop(wire, 1)
 
 
-async def test_a_replay_is_a_new_request_with_lineage(wire: Wire) -> None:
+async def test_a_replay_is_a_new_request_with_lineage(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
-    name, applied = await _replay(wire, await letters.get(wire, 1))
+    name, applied = await _replay(wire, await dead_letters.get(wire, 1))
     found = await log.owner(wire, name)
     assert (name, applied) == ("rp-1-1", Applied.PUBLISHED)
     assert found is not None
@@ -92,12 +93,12 @@ async def test_a_replay_is_a_new_request_with_lineage(wire: Wire) -> None:
     assert found.headers["traceparent"] == _TRACE
 
 
-async def test_a_second_replay_is_refused_by_the_broker(wire: Wire) -> None:
+async def test_a_second_replay_is_refused_by_the_broker(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
-    letter = await letters.get(wire, 1)
-    planned = await letters.prepare(wire, letter)
+    letter = await dead_letters.get(wire, 1)
+    planned = await dead_letters.prepare(wire, letter)
     applied = await asyncio.gather(
-        *(letters.apply(wire, planned, time=_TIME, traceparent=_TRACE) for _ in range(10))
+        *(dead_letters.apply(wire, planned, time=_TIME, traceparent=_TRACE) for _ in range(10))
     )
     assert sorted(applied) == [Applied.ALREADY] * 9 + [Applied.PUBLISHED]
     assert [entry.subject async for entry in log.read(wire, "REQUESTS", "gen.requested.*.rp-1-1")] == [
@@ -105,15 +106,15 @@ async def test_a_second_replay_is_refused_by_the_broker(wire: Wire) -> None:
     ]
 
 
-async def test_a_second_replay_is_refused_under_another_kind_too(wire: Wire) -> None:
+async def test_a_second_replay_is_refused_under_another_kind_too(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
     await wire.publish("gen.requested.plot.rp-1-1", b'{"prompt": "taken"}')
-    assert await _replay(wire, await letters.get(wire, 1)) == ("rp-1-1", Applied.ALREADY)
+    assert await _replay(wire, await dead_letters.get(wire, 1)) == ("rp-1-1", Applied.ALREADY)
 
 
-async def test_again_takes_the_next_number(wire: Wire) -> None:
+async def test_again_takes_the_next_number(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
-    letter = await letters.get(wire, 1)
+    letter = await dead_letters.get(wire, 1)
     assert [await _replay(wire, letter), await _replay(wire, letter, again=True)] == [
         ("rp-1-1", Applied.PUBLISHED),
         ("rp-1-2", Applied.PUBLISHED),
@@ -121,16 +122,16 @@ async def test_again_takes_the_next_number(wire: Wire) -> None:
     assert await _replay(wire, letter) == ("rp-1-1", Applied.ALREADY)
 
 
-async def test_a_dropped_letter_is_gone_and_the_others_stay(wire: Wire) -> None:
+async def test_a_dropped_letter_is_gone_and_the_others_stay(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
     await _die(wire, "b")
-    await letters.drop(wire, 1)
+    await dead_letters.drop(wire, 1)
     assert [each.request_id for each in await _find(wire)] == ["b"]
     with pytest.raises(NoLetter):
-        await letters.drop(wire, 1)
+        await dead_letters.drop(wire, 1)
 
 
-async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire: Wire) -> None:
+async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire: RequestMultiplexer) -> None:
     js = wire.client.jetstream()
     await js.add_consumer(
         "REQUESTS",
@@ -151,8 +152,8 @@ async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire:
     assert await _replay(wire, letter) == ("rp-1-1", Applied.PUBLISHED)
 
 
-async def _first_letter(wire: Wire) -> Letter:
+async def _first_letter(wire: RequestMultiplexer) -> Letter:
     async with asyncio.timeout(20):
         async for entry in log.follow(wire.client, "DEAD", (">",), start=1):
-            return letters.read(entry)
+            return dead_letters.read(entry)
     raise AssertionError

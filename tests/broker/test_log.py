@@ -11,34 +11,34 @@ import pytest_asyncio
 from nats.aio.client import Client as Connection
 
 from contracts.errors import UnderstudyError
-from infra import tail
+from infra.inspect import tail
 from infra.nats import log, topology
 from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
-from infra.nats.log import Entry, StreamMissing
-from infra.nats.wire import Wire
-from infra.settings import Settings
+from infra.nats.log import LogEntry, StreamMissing
+from infra.nats.multiplexer import RequestMultiplexer
+from infra.settings.settings import Settings
 
 
 @pytest_asyncio.fixture
-async def wire(nats_url: str) -> AsyncIterator[Wire]:
+async def wire(nats_url: str) -> AsyncIterator[RequestMultiplexer]:
     """Calls to the shared broker, which has its topology."""
     client = await dial(nats_url, name="test")
-    found = Wire()
+    found = RequestMultiplexer()
     await found.open(client)
     yield found
     await found.close()
     await client.close()
 
 
-async def _publish(wire: Wire, *messages: tuple[str, bytes]) -> None:
+async def _publish(wire: RequestMultiplexer, *messages: tuple[str, bytes]) -> None:
     for subject, body in messages:
         ack = await wire.publish(subject, body, {"ce-source": "understudy/test"})
         assert ack.error is None
 
 
-async def _take(entries: AsyncIterator[Entry], count: int) -> list[Entry]:
-    found: list[Entry] = []
+async def _take(entries: AsyncIterator[LogEntry], count: int) -> list[LogEntry]:
+    found: list[LogEntry] = []
     async with asyncio.timeout(20):
         async for entry in entries:
             found.append(entry)
@@ -47,7 +47,7 @@ async def _take(entries: AsyncIterator[Entry], count: int) -> list[Entry]:
     return found
 
 
-async def test_reading_yields_every_match_with_body_headers_and_time(wire: Wire) -> None:
+async def test_reading_yields_every_match_with_body_headers_and_time(wire: RequestMultiplexer) -> None:
     await _publish(
         wire, ("gen.failed.layout.a", b"1"), ("gen.failed.plot.b", b"2"), ("gen.drafted.plot.a", b"3")
     )
@@ -60,7 +60,7 @@ async def test_reading_yields_every_match_with_body_headers_and_time(wire: Wire)
     assert found[0].time_ns < found[1].time_ns
 
 
-async def test_reading_goes_on_past_one_batch(wire: Wire) -> None:
+async def test_reading_goes_on_past_one_batch(wire: RequestMultiplexer) -> None:
     total = 700
     await asyncio.gather(*(_publish(wire, (f"gen.failed.layout.r{n}", b"{}")) for n in range(total)))
     sequences = [entry.sequence async for entry in log.read(wire, "EVENTS", "gen.failed.>")]
@@ -69,14 +69,14 @@ async def test_reading_goes_on_past_one_batch(wire: Wire) -> None:
     assert later == list(range(600, total + 1))
 
 
-async def test_reading_large_bodies_goes_on_past_the_byte_limit(wire: Wire) -> None:
+async def test_reading_large_bodies_goes_on_past_the_byte_limit(wire: RequestMultiplexer) -> None:
     body = b"x" * 900_000
     for number in range(12):
         await _publish(wire, (f"gen.failed.layout.r{number}", body))
     assert [len(entry.body) async for entry in log.read(wire, "EVENTS", "gen.>")] == [len(body)] * 12
 
 
-async def test_reading_since_a_time_starts_there(wire: Wire) -> None:
+async def test_reading_since_a_time_starts_there(wire: RequestMultiplexer) -> None:
     await _publish(wire, ("gen.failed.layout.a", b"1"), ("gen.failed.layout.b", b"2"))
     first, second = [entry async for entry in log.read(wire, "EVENTS", ">")]
     since = second.time_ms if second.time_ms > first.time_ms else second.time_ms + 1
@@ -86,7 +86,7 @@ async def test_reading_since_a_time_starts_there(wire: Wire) -> None:
 
 
 async def test_a_missing_stream_says_what_to_do(nc: Connection) -> None:
-    wire = Wire()
+    wire = RequestMultiplexer()
     await wire.open(nc)
     with pytest.raises(StreamMissing, match="topology apply"):
         await log.get(wire, "EVENTS", 1)
@@ -94,7 +94,7 @@ async def test_a_missing_stream_says_what_to_do(nc: Connection) -> None:
         await log.next_sequence(wire, "EVENTS")
 
 
-async def test_one_message_by_sequence_or_subject(wire: Wire) -> None:
+async def test_one_message_by_sequence_or_subject(wire: RequestMultiplexer) -> None:
     await _publish(wire, ("gen.failed.layout.a", b"1"), ("gen.failed.plot.a", b"2"))
     got, missing = await log.get(wire, "EVENTS", 2), await log.get(wire, "EVENTS", 3)
     first = await log.first(wire, "EVENTS", "gen.failed.*.a")
@@ -102,7 +102,7 @@ async def test_one_message_by_sequence_or_subject(wire: Wire) -> None:
     assert await log.next_sequence(wire, "EVENTS") == 3
 
 
-async def test_the_owner_of_an_id_is_its_first_request_whatever_its_kind(wire: Wire) -> None:
+async def test_the_owner_of_an_id_is_its_first_request_whatever_its_kind(wire: RequestMultiplexer) -> None:
     await _publish(
         wire,
         ("gen.requested.plot.b", b"1"),
@@ -116,7 +116,7 @@ async def test_the_owner_of_an_id_is_its_first_request_whatever_its_kind(wire: W
     assert await log.owner(wire, "not.an.id") is None
 
 
-async def test_everything_about_a_request_comes_from_all_streams_by_time(wire: Wire) -> None:
+async def test_everything_about_a_request_comes_from_all_streams_by_time(wire: RequestMultiplexer) -> None:
     await _publish(
         wire,
         ("gen.requested.layout.a", b"{}"),
@@ -132,7 +132,7 @@ async def test_everything_about_a_request_comes_from_all_streams_by_time(wire: W
     ]
 
 
-async def test_following_yields_what_is_there_and_what_comes(wire: Wire) -> None:
+async def test_following_yields_what_is_there_and_what_comes(wire: RequestMultiplexer) -> None:
     await _publish(wire, ("gen.failed.layout.a", b"1"), ("gen.result.layout.a", b"2"))
     coming = log.follow(wire.client, "EVENTS", ("gen.failed.>", "gen.result.>"), start=1)
     async with aclosing(coming):
@@ -145,7 +145,7 @@ async def test_following_yields_what_is_there_and_what_comes(wire: Wire) -> None
 async def test_following_has_no_gap_over_a_killed_broker(broker: Embedded, settings: Settings) -> None:
     await topology.apply_at(broker.url, settings)
     client = await dial(broker.url, name="test")
-    wire = Wire()
+    wire = RequestMultiplexer()
     await wire.open(client)
     coming = log.follow(client, "EVENTS", ("gen.failed.>",), start=1)
     async with aclosing(coming):
@@ -168,7 +168,7 @@ async def test_following_a_missing_stream_says_what_to_do(nc: Connection) -> Non
         await _take(coming, 1)
 
 
-async def test_the_past_is_merged_over_streams_by_time(wire: Wire) -> None:
+async def test_the_past_is_merged_over_streams_by_time(wire: RequestMultiplexer) -> None:
     await _publish(
         wire,
         ("gen.requested.layout.a", b'{"prompt": "x"}'),
@@ -186,7 +186,7 @@ async def test_the_past_is_merged_over_streams_by_time(wire: Wire) -> None:
     assert [line.event async for line in tail.past(wire, narrow)] == ["requested", "failed"]
 
 
-async def test_live_lines_come_in_order_with_text_that_is_never_stored(wire: Wire) -> None:
+async def test_live_lines_come_in_order_with_text_that_is_never_stored(wire: RequestMultiplexer) -> None:
     what = tail.watched(None, "a")
     start = {stream: await log.next_sequence(wire, stream) for stream in what.streams}
     coming = tail.live(wire.client, what, start=start)

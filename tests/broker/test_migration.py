@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from contracts import pipeline
 from infra.nats import topology
-from infra.settings import Settings
+from infra.settings.settings import Settings
 
 
 async def _api(nc: Client, subject: str, body: Any = None) -> dict[str, Any]:

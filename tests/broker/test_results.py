@@ -16,35 +16,35 @@ import pytest
 import structlog
 from nats.aio.client import Client
 
-from contracts import fingerprint
-from contracts.kept import Kept
-from contracts.keys import Slot
+from contracts.cache_entry import CacheEntry
+from contracts.policy import fingerprint
+from contracts.policy.cache_key import CacheKey
 from infra.nats import buckets
 from infra.nats.flights import Flights
 from infra.nats.lookup import Lookup, Stored
-from infra.nats.wire import Wire
-from infra.stores import kept_entries
+from infra.nats.multiplexer import RequestMultiplexer
+from infra.stores import cache_listing
 from infra.stores.assets import Assets
-from infra.stores.hits import Hits
-from infra.stores.kept_entries import Wanted
-from infra.stores.results import Layer, Memory, Results
+from infra.stores.cache_listing import CacheFilter
+from infra.stores.cache_stats import CacheStats
+from infra.stores.cache_store import CacheLayer, CacheMemory, CacheStore
 from tests.broker.conftest import connect
 
 _ROOT = Path(__file__).parents[2]
-SLOT = Slot(key="scene.ambient.=.=.once.=.1.f1", ttl_s=3600, node="n1")
+SLOT = CacheKey(key="scene.ambient.=.=.once.=.1.f1", ttl_s=3600, node="n1")
 _WAIT_S = 60.0
 
 
 class Cache:
     """The layers of one process."""
 
-    def __init__(self, wire: Wire, *, entries: int = 8) -> None:
+    def __init__(self, wire: RequestMultiplexer, *, entries: int = 8) -> None:
         self.wire = wire
         self.lookup = Lookup(wire)
         self.assets = Assets(wire)
-        self.memory = Memory(entries=entries, max_bytes=1 << 20)
-        self.hits = Hits(wire=wire, instance="test")
-        self.results = Results(
+        self.memory = CacheMemory(entries=entries, max_bytes=1 << 20)
+        self.hits = CacheStats(wire=wire, instance="test")
+        self.results = CacheStore(
             wire=wire,
             lookup=self.lookup,
             assets=self.assets,
@@ -54,11 +54,11 @@ class Cache:
         )
 
     async def keys(self) -> list[str]:
-        return [item.key async for item in kept_entries.items(self.wire, Wanted())]
+        return [item.key async for item in cache_listing.items(self.wire, CacheFilter())]
 
 
-def entry(content: Any, request_id: str = "r1") -> Kept:
-    return Kept(
+def entry(content: Any, request_id: str = "r1") -> CacheEntry:
+    return CacheEntry(
         request_id=request_id,
         kind="custom",
         content=content,
@@ -70,7 +70,7 @@ def entry(content: Any, request_id: str = "r1") -> Kept:
 @asynccontextmanager
 async def caching(url: str) -> AsyncGenerator[Cache]:
     nc = await connect(url)
-    wire = Wire()
+    wire = RequestMultiplexer()
     await wire.open(nc)
     cache = Cache(wire)
     await cache.results.open()
@@ -84,15 +84,15 @@ async def test_another_process_finds_it_and_then_has_it_in_memory(nats_url: str)
     async with caching(nats_url) as one, caching(nats_url) as other:
         await one.results.put(SLOT, entry({"a": 1}))
         found = [await other.results.get(SLOT), await other.results.get(SLOT), await one.results.get(SLOT)]
-        missed = await one.results.get(Slot(key="scene.ambient.=.=.once.=.1.f2", ttl_s=1))
+        missed = await one.results.get(CacheKey(key="scene.ambient.=.=.once.=.1.f2", ttl_s=1))
 
-    assert [each[1] for each in found if each] == [Layer.SHARED, Layer.MEMORY, Layer.MEMORY]
+    assert [each[1] for each in found if each] == [CacheLayer.SHARED, CacheLayer.MEMORY, CacheLayer.MEMORY]
     assert {msgspec.json.encode(each[0].content) for each in found if each} == {b'{"a":1}'}
     assert missed is None
 
 
 async def test_an_entry_dies_with_its_time_in_memory_and_in_the_bucket(nats_url: str) -> None:
-    over = Slot(key="scene.over", ttl_s=0)
+    over = CacheKey(key="scene.over", ttl_s=0)
     async with caching(nats_url) as cache:
         await cache.results.put(SLOT, entry({"a": 1}))
         await cache.results.put(over, entry({"a": 1}))
@@ -109,7 +109,7 @@ async def test_a_purge_reaches_every_memory(nats_url: str) -> None:
     async with caching(nats_url) as one, caching(nats_url) as other:
         await one.results.put(SLOT, entry({"a": 1}))
         await other.results.get(SLOT)
-        await kept_entries.purge(one.wire, SLOT.key)
+        await cache_listing.purge(one.wire, SLOT.key)
         await asyncio.gather(one.wire.client.flush(), other.wire.client.flush())
         assert [await one.results.get(SLOT), await other.results.get(SLOT)] == [None, None]
         assert await one.keys() == []
@@ -124,7 +124,7 @@ async def test_what_was_read_before_a_purge_is_not_remembered_after_it(
 
         async def slowly(stream: str, subject: str) -> Stored | None:
             found = await read(stream, subject)
-            await kept_entries.purge(one.wire, SLOT.key)
+            await cache_listing.purge(one.wire, SLOT.key)
             await other.wire.client.flush()
             return found
 
@@ -152,10 +152,10 @@ async def test_large_content_is_in_the_object_store_and_an_entry_without_it_is_n
 
 async def test_an_entry_of_the_last_release_is_found_and_moves(nats_url: str, nc: Client) -> None:
     older = "v0.custom"
-    moved = Slot(key=SLOT.key, older=(older,), ttl_s=SLOT.ttl_s)
+    moved = CacheKey(key=SLOT.key, older=(older,), ttl_s=SLOT.ttl_s)
     # As a release with other keys left it, without the fields that came later.
     async with caching(nats_url) as cache:
-        await cache.results.put(Slot(key=older, ttl_s=900), entry({"a": 1}, "long-ago"))
+        await cache.results.put(CacheKey(key=older, ttl_s=900), entry({"a": 1}, "long-ago"))
         stored = await cache.lookup.last("KV_cache", f"$KV.cache.{older}")
         assert stored is not None
         body = msgspec.json.decode(stored.body)
@@ -168,7 +168,7 @@ async def test_an_entry_of_the_last_release_is_found_and_moves(nats_url: str, nc
         first, second = await one.results.get(moved), await other.results.get(moved)
         assert first is not None
         assert second is not None
-        assert (first[1], second[1]) == (Layer.OLDER, Layer.SHARED)
+        assert (first[1], second[1]) == (CacheLayer.OLDER, CacheLayer.SHARED)
         assert first[0].request_id == second[0].request_id == "long-ago"
         # For the rest of its life, not for a new one.
         assert second[0].expires_at_ms == body["expires_at_ms"]
@@ -182,7 +182,7 @@ async def test_what_cannot_be_read_is_a_miss(nats_url: str, nc: Client) -> None:
 
 
 async def test_memory_is_bounded_and_forgets_what_was_unused_for_longest() -> None:
-    memory = Memory(entries=2, max_bytes=10)
+    memory = CacheMemory(entries=2, max_bytes=10)
     for key, body in (("a", b"1"), ("b", b"2")):
         memory.put(key, body)
     memory.get("a")
@@ -227,7 +227,7 @@ async def test_a_lease_is_taken_once_and_taken_over_by_one(nats_url: str) -> Non
 async def test_a_writer_killed_in_the_middle_leaves_no_half_entry(nats_url: str) -> None:
     writer = textwrap.dedent("""
         import asyncio, sys
-        from contracts.keys import Slot
+        from contracts.policy.cache_key import Slot
         from tests.broker.test_results import caching, entry
 
         async def main():
@@ -260,7 +260,7 @@ async def test_a_writer_killed_in_the_middle_leaves_no_half_entry(nats_url: str)
         await process.wait()
         async with caching(nats_url) as cache:
             for key in await cache.keys():
-                found = await cache.results.get(Slot(key=key, ttl_s=1))
+                found = await cache.results.get(CacheKey(key=key, ttl_s=1))
                 assert found is not None
                 assert found[0].content_ref is not None
                 content = msgspec.json.decode(await cache.assets.get(found[0].content_ref))

@@ -18,8 +18,8 @@ from contracts import events as ev
 from contracts import pipeline, subjects
 from infra.nats import log as event_log
 from infra.nats import topology
-from infra.nats.wire import Wire
-from infra.settings import Settings, load
+from infra.nats.multiplexer import RequestMultiplexer
+from infra.settings.settings import Settings, load
 from infra.stores import audit, database, sweeper
 from infra.stores.database import GENERATION_LOGS
 from infra.stores.rebuild import record_of
@@ -33,9 +33,9 @@ MANY = 50
 
 
 @pytest_asyncio.fixture
-async def wire(bare_url: str, small: Settings, nc: Client) -> AsyncIterator[Wire]:
+async def wire(bare_url: str, small: Settings, nc: Client) -> AsyncIterator[RequestMultiplexer]:
     await topology.apply_at(bare_url, small)
-    opened = Wire()
+    opened = RequestMultiplexer()
     await opened.open(nc)
     yield opened
     await opened.close()
@@ -54,24 +54,24 @@ async def engine(small: Settings) -> AsyncIterator[Engine]:
     opened.dispose()
 
 
-async def _ask(wire: Wire, request_id: str) -> bool:
+async def _ask(wire: RequestMultiplexer, request_id: str) -> bool:
     """Publish a request; whether the broker takes it."""
     return (await wire.publish(subjects.gen("requested", "layout", request_id), BODY)).error is None
 
 
-async def _event(wire: Wire, request_id: str, event: ev.Event) -> None:
+async def _event(wire: RequestMultiplexer, request_id: str, event: ev.Event) -> None:
     ack = await wire.publish(subjects.gen(event.name, "layout", request_id), msgspec.json.encode(event))
     assert ack.error is None
 
 
-async def _finish(wire: Wire, request_id: str, *, size: int = 10) -> None:
+async def _finish(wire: RequestMultiplexer, request_id: str, *, size: int = 10) -> None:
     owner = await event_log.owner(wire, request_id)
     assert owner is not None
     await _event(wire, request_id, ev.ContextBuilt(attempt=1, brief=brief(owner.time_ms, prompt="x" * size)))
     await _event(wire, request_id, success(request_id, owner.time_ms))
 
 
-async def _audit(wire: Wire, engine: Engine, *, ack: bool = True) -> None:
+async def _audit(wire: RequestMultiplexer, engine: Engine, *, ack: bool = True) -> None:
     """Fold the log as audit does, and acknowledge it for every stage that the sweeper looks at."""
     sink = audit.AuditSink(engine, batch=500)
     for stream in (pipeline.REQUESTS, pipeline.EVENTS):
@@ -89,7 +89,7 @@ async def _audit(wire: Wire, engine: Engine, *, ack: bool = True) -> None:
             await _drain(wire, stream, stage)
 
 
-async def _drain(wire: Wire, stream: str, stage: str) -> None:
+async def _drain(wire: RequestMultiplexer, stream: str, stage: str) -> None:
     pull = await wire.client.jetstream().pull_subscribe_bind(durable=stage, stream=stream)
     while (await pull.consumer_info()).num_pending:
         try:
@@ -100,17 +100,17 @@ async def _drain(wire: Wire, stream: str, stage: str) -> None:
     await pull.unsubscribe()
 
 
-async def _sweep(wire: Wire, engine: Engine, **changes: Any) -> sweeper.Swept:
+async def _sweep(wire: RequestMultiplexer, engine: Engine, **changes: Any) -> sweeper.Swept:
     options = {"settle_ms": 0, "now_ms": 2**50, "skew_ms": 0, **changes}
     return await sweeper.sweep_once(wire, engine, **options)
 
 
-async def _left(wire: Wire, stream: str) -> list[str]:
+async def _left(wire: RequestMultiplexer, stream: str) -> list[str]:
     return [entry.subject.rpartition(".")[2] async for entry in event_log.read(wire, stream, ">")]
 
 
 async def test_a_stream_full_of_finished_work_takes_new_work_after_a_sweep(
-    wire: Wire, engine: Engine
+    wire: RequestMultiplexer, engine: Engine
 ) -> None:
     asked = 0
     while await _ask(wire, f"r-{asked:03}"):
@@ -129,7 +129,7 @@ async def test_a_stream_full_of_finished_work_takes_new_work_after_a_sweep(
     assert len(rows_of(engine, GENERATION_LOGS)) == asked
 
 
-async def test_below_the_limit_nothing_goes(wire: Wire, engine: Engine) -> None:
+async def test_below_the_limit_nothing_goes(wire: RequestMultiplexer, engine: Engine) -> None:
     for n in range(20):
         await _ask(wire, f"r-{n}")
         await _finish(wire, f"r-{n}")
@@ -140,7 +140,7 @@ async def test_below_the_limit_nothing_goes(wire: Wire, engine: Engine) -> None:
 
 
 async def test_an_unfinished_request_at_the_head_stays_and_those_behind_it_go(
-    wire: Wire, engine: Engine
+    wire: RequestMultiplexer, engine: Engine
 ) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n:03}")
@@ -156,7 +156,7 @@ async def test_an_unfinished_request_at_the_head_stays_and_those_behind_it_go(
     assert (await _left(wire, pipeline.EVENTS))[0] == "r-000"
 
 
-async def test_unfinished_work_is_never_deleted(wire: Wire, engine: Engine) -> None:
+async def test_unfinished_work_is_never_deleted(wire: RequestMultiplexer, engine: Engine) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n}")
     await _audit(wire, engine)
@@ -165,7 +165,7 @@ async def test_unfinished_work_is_never_deleted(wire: Wire, engine: Engine) -> N
     assert len(await _left(wire, pipeline.REQUESTS)) == MANY
 
 
-async def test_what_audit_has_not_acknowledged_stays(wire: Wire, engine: Engine) -> None:
+async def test_what_audit_has_not_acknowledged_stays(wire: RequestMultiplexer, engine: Engine) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n}")
         await _finish(wire, f"r-{n}")
@@ -173,7 +173,7 @@ async def test_what_audit_has_not_acknowledged_stays(wire: Wire, engine: Engine)
     assert (await _sweep(wire, engine)).messages == 0
 
 
-async def test_what_audit_knows_no_result_of_stays(wire: Wire, engine: Engine) -> None:
+async def test_what_audit_knows_no_result_of_stays(wire: RequestMultiplexer, engine: Engine) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n}")
     await _audit(wire, engine)
@@ -184,7 +184,7 @@ async def test_what_audit_knows_no_result_of_stays(wire: Wire, engine: Engine) -
 
 
 async def test_a_database_that_was_set_up_later_lets_nothing_go_that_it_does_not_know(
-    wire: Wire, engine: Engine, tmp_path: Path
+    wire: RequestMultiplexer, engine: Engine, tmp_path: Path
 ) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n}")
@@ -196,7 +196,7 @@ async def test_a_database_that_was_set_up_later_lets_nothing_go_that_it_does_not
 
 
 async def test_messages_that_belong_to_no_request_go_with_their_neighbours(
-    wire: Wire, engine: Engine
+    wire: RequestMultiplexer, engine: Engine
 ) -> None:
     await wire.publish("gen.requested.layout.x!1", BODY)
     for n in range(MANY):
@@ -207,7 +207,7 @@ async def test_messages_that_belong_to_no_request_go_with_their_neighbours(
     assert "x!1" not in await _left(wire, pipeline.REQUESTS)
 
 
-async def test_what_ended_just_now_stays(wire: Wire, engine: Engine) -> None:
+async def test_what_ended_just_now_stays(wire: RequestMultiplexer, engine: Engine) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n}")
         await _finish(wire, f"r-{n}")
@@ -217,7 +217,7 @@ async def test_what_ended_just_now_stays(wire: Wire, engine: Engine) -> None:
     assert (await _sweep(wire, engine, now_ms=ended + 60_000, settle_ms=60_000)).messages > 0
 
 
-async def test_events_have_a_budget_too(wire: Wire, engine: Engine) -> None:
+async def test_events_have_a_budget_too(wire: RequestMultiplexer, engine: Engine) -> None:
     for n in range(30):
         assert await _ask(wire, f"r-{n:03}")
         await _finish(wire, f"r-{n:03}", size=24_000)
@@ -230,7 +230,7 @@ async def test_events_have_a_budget_too(wire: Wire, engine: Engine) -> None:
     assert set(requests) == set(events), "a request goes whole"
 
 
-async def _swept_and_asked_again(wire: Wire, engine: Engine) -> None:
+async def _swept_and_asked_again(wire: RequestMultiplexer, engine: Engine) -> None:
     """Sweep r-000 away, let it be asked for again, and fill the streams once more."""
     for n in range(MANY):
         assert await _ask(wire, f"r-{n:03}")
@@ -246,7 +246,9 @@ async def _swept_and_asked_again(wire: Wire, engine: Engine) -> None:
         await _finish(wire, f"s-{n:03}")
 
 
-async def test_a_swept_id_is_free_again_and_its_new_request_is_as_safe(wire: Wire, engine: Engine) -> None:
+async def test_a_swept_id_is_free_again_and_its_new_request_is_as_safe(
+    wire: RequestMultiplexer, engine: Engine
+) -> None:
     await _swept_and_asked_again(wire, engine)
     await _audit(wire, engine)
     swept = await _sweep(wire, engine)
@@ -254,7 +256,9 @@ async def test_a_swept_id_is_free_again_and_its_new_request_is_as_safe(wire: Wir
     assert (await _left(wire, pipeline.REQUESTS))[0] == "r-000"
 
 
-async def test_a_swept_id_that_was_answered_again_goes_again(wire: Wire, engine: Engine) -> None:
+async def test_a_swept_id_that_was_answered_again_goes_again(
+    wire: RequestMultiplexer, engine: Engine
+) -> None:
     await _swept_and_asked_again(wire, engine)
     await _finish(wire, "r-000")
     await _audit(wire, engine)
@@ -264,7 +268,7 @@ async def test_a_swept_id_that_was_answered_again_goes_again(wire: Wire, engine:
     assert [row["request_id"] for row in rows_of(engine, GENERATION_LOGS)].count("r-000") == 2
 
 
-async def test_a_late_duplicate_keeps_nothing_in_the_log(wire: Wire, engine: Engine) -> None:
+async def test_a_late_duplicate_keeps_nothing_in_the_log(wire: RequestMultiplexer, engine: Engine) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n:03}")
         await _finish(wire, f"r-{n:03}")
@@ -276,14 +280,14 @@ async def test_a_late_duplicate_keeps_nothing_in_the_log(wire: Wire, engine: Eng
     assert "r-000" not in await _left(wire, pipeline.REQUESTS)
 
 
-async def _everything(wire: Wire, request_id: str) -> list[str]:
+async def _everything(wire: RequestMultiplexer, request_id: str) -> list[str]:
     """The events that the log has of a request."""
     found = await event_log.of_request(wire, request_id)
     return [entry.subject.split(".")[1] for entry in found]
 
 
 async def test_what_is_swept_leaves_nothing_that_keeps_its_id_from_being_used(
-    wire: Wire, engine: Engine
+    wire: RequestMultiplexer, engine: Engine
 ) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n:03}")
@@ -305,7 +309,7 @@ async def test_what_is_swept_leaves_nothing_that_keeps_its_id_from_being_used(
         assert {"requested", "result"} <= set(await _everything(wire, request_id))
 
 
-async def test_a_repetition_goes_with_its_request(wire: Wire, engine: Engine) -> None:
+async def test_a_repetition_goes_with_its_request(wire: RequestMultiplexer, engine: Engine) -> None:
     for n in range(MANY):
         assert await _ask(wire, f"r-{n:03}")
         await _finish(wire, f"r-{n:03}")
@@ -315,7 +319,9 @@ async def test_a_repetition_goes_with_its_request(wire: Wire, engine: Engine) ->
     assert await event_log.owner(wire, "r-000") is None
 
 
-async def test_an_id_that_is_asked_for_while_it_is_swept_is_kept(wire: Wire, engine: Engine) -> None:
+async def test_an_id_that_is_asked_for_while_it_is_swept_is_kept(
+    wire: RequestMultiplexer, engine: Engine
+) -> None:
     for name in ("r-1", "r-2"):
         assert await _ask(wire, name)
         await _finish(wire, name)
@@ -330,7 +336,7 @@ async def test_an_id_that_is_asked_for_while_it_is_swept_is_kept(wire: Wire, eng
 async def test_one_copy_sweeps_at_a_time(engine: Engine) -> None:
     with (
         database.sweeping(engine),
-        pytest.raises(database.Busy, match="another sweep"),
+        pytest.raises(database.DatabaseBusy, match="another sweep"),
         database.sweeping(engine),
     ):
         pass

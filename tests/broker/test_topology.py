@@ -18,8 +18,8 @@ from contracts import envelope, pipeline
 from infra.nats import topology
 from infra.nats.connection import Unreachable
 from infra.nats.embedded import Embedded
-from infra.nats.topology import Severity, TopologyError
-from infra.settings import Settings, load
+from infra.nats.topology import DifferenceSeverity, TopologyError
+from infra.settings.settings import Settings, load
 from tests.broker.conftest import connect
 
 _DAY = 86_400
@@ -47,7 +47,7 @@ async def test_apply_creates_everything_once(nc: Client, settings: Settings) -> 
         *wanted.streams,
         *(f"{stream}/{name}" for stream, name in wanted.consumers),
     }
-    assert all(change.severity is Severity.CREATE and change.applied for change in first)
+    assert all(change.severity is DifferenceSeverity.CREATE and change.applied for change in first)
     assert second == ()
     assert await topology.check(nc, settings) == ()
 
@@ -71,8 +71,8 @@ async def test_an_operators_limits_stay(nc: Client, nats_url: str, settings: Set
     config = await _config(nc, "REQUESTS")
     assert (config["max_age"], config["max_bytes"]) == (30 * _DAY * _NS, 10**6)
     assert {(change.field, change.severity) for change in changes} == {
-        ("max_age", Severity.INFO),
-        ("max_bytes", Severity.UNSAFE),
+        ("max_age", DifferenceSeverity.INFO),
+        ("max_bytes", DifferenceSeverity.UNSAFE),
     }
     assert {change.field for change in changes if change.drift} == {"max_bytes"}
     await topology.require(nc, settings, ("context-build",))
@@ -143,7 +143,7 @@ async def test_force_takes_the_limits_back(nc: Client, nats_url: str, settings: 
 async def test_our_own_limit_grows_with_the_setting(nc: Client, nats_url: str, settings: Settings) -> None:
     larger = load(data_dir=settings.data_dir, broker={"requests_max_bytes": 2**29})
     change, budget = await topology.apply(nc, larger)
-    assert (change.field, change.severity, change.applied) == ("max_bytes", Severity.UPDATE, True)
+    assert (change.field, change.severity, change.applied) == ("max_bytes", DifferenceSeverity.UPDATE, True)
     assert (budget.name, budget.field) == ("EVENTS", "metadata")
     assert (await _config(nc, "REQUESTS"))["max_bytes"] == 2**29
     assert (await _config(nc, "EVENTS"))["metadata"]["understudy.budget"] == str(12 * 2**29)
@@ -153,7 +153,7 @@ async def test_our_own_limit_grows_with_the_setting(nc: Client, nats_url: str, s
 async def test_our_own_limit_shrinks_only_by_force(nc: Client, nats_url: str, settings: Settings) -> None:
     smaller = load(data_dir=settings.data_dir, broker={"requests_max_bytes": 2**20})
     change, _ = await topology.apply(nc, smaller)
-    assert (change.severity, change.applied, change.drift) == (Severity.UNSAFE, False, True)
+    assert (change.severity, change.applied, change.drift) == (DifferenceSeverity.UNSAFE, False, True)
     assert (await _config(nc, "REQUESTS"))["max_bytes"] == settings.broker.requests_max_bytes
     await topology.apply(nc, smaller, force=True)
     assert (await _config(nc, "REQUESTS"))["max_bytes"] == 2**20
@@ -179,7 +179,7 @@ async def test_an_update_keeps_what_it_does_not_know(nc: Client, nats_url: str, 
 async def test_an_operators_subject_stays(nc: Client, nats_url: str, settings: Settings) -> None:
     await _edit(nc, "DEAD", subjects=[*pipeline.stream_subjects("DEAD"), "graveyard.>"])
     (change,) = await topology.apply(nc, settings)
-    assert change.severity is Severity.UNSAFE
+    assert change.severity is DifferenceSeverity.UNSAFE
     assert "graveyard.>" in (await _config(nc, "DEAD"))["subjects"]
 
 

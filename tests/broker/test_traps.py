@@ -24,7 +24,7 @@ from nats.aio.msg import Msg
 from contracts import pipeline
 from infra.nats import topology
 from infra.nats.embedded import Embedded
-from infra.settings import Settings, load
+from infra.settings.settings import Settings, load
 from tests.broker.conftest import connect
 from tests.broker.trapped import STAGE, WORKERS, Trapped
 

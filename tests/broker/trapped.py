@@ -23,8 +23,8 @@ from contracts import events as ev
 from contracts import pipeline
 from contracts.envelope import Received
 from contracts.outcome import Emit
-from infra.settings import Settings, load
-from infra.wiring import Application
+from infra.app.wiring import Application
+from infra.settings.settings import Settings, load
 from tests import lives
 
 STAGE = "context-build"

@@ -21,8 +21,8 @@ import pytest
 import pytest_asyncio
 
 from contracts import events as ev
-from contracts import fingerprint
 from contracts.content.registry import Registry
+from contracts.policy import fingerprint
 from tests.docs.pages import ROOT, Fence, fences
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import config_file
-from infra.config_file import SettingsError
-from infra.docgen.__main__ import PAGES, main, stale, write
-from infra.docgen.settings import every
-from infra.settings import Settings, load
+from infra.lab.docgen.__main__ import PAGES, main, stale, write
+from infra.lab.docgen.settings import every
+from infra.settings import config_file
+from infra.settings.config_file import SettingsError
+from infra.settings.settings import Settings, load
 from tests.docs.pages import ROOT
 
 
@@ -51,7 +51,7 @@ def test_pages_do_not_depend_on_the_environment() -> None:
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "infra.docgen", "--check"],
+        [sys.executable, "-m", "infra.lab.docgen", "--check"],
         env=env,
         capture_output=True,
         text=True,

@@ -59,7 +59,7 @@ def _faults(what: str) -> list[str]:
 
 def test_there_are_such_lines_in_pages_and_in_messages() -> None:
     places = {place.split(":")[0] for place, _ in _lines()}
-    assert {"README.md", "docs/models.md", "infra/doctor.py", "infra/providers/local.py"} <= places
+    assert {"README.md", "docs/models.md", "infra/app/doctor.py", "infra/providers/local.py"} <= places
 
 
 @pytest.mark.parametrize(("place", "what"), _lines(), ids=lambda each: each[:40])

@@ -7,11 +7,12 @@ import tomllib
 
 import pytest
 
-from contracts import pipeline, subjects
+from contracts import pipeline
 from contracts.errors import ErrorCode
-from contracts.node import FallbackMode
+from contracts.kinds import KINDS
+from contracts.nodes.node import FallbackMode
 from contracts.result import ORIGINS_OF, Origin, Status
-from infra.docgen import commands, settings
+from infra.lab.docgen import commands, settings
 from tests.docs.pages import PAGES, ROOT, anchors, everything, fences, links
 
 _README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,7 +45,7 @@ def test_every_command_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize("setting", settings.every(), ids=lambda setting: setting.variable)
-def test_every_setting_is_explained(setting: settings.Setting) -> None:
+def test_every_setting_is_explained(setting: settings.SettingDoc) -> None:
     assert f"`{setting.variable}`" in (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     common = setting.path.startswith(("concurrency.", "narrative.providers."))
     assert setting.meaning or common, "write a `#:` line above it"
@@ -55,7 +56,7 @@ def test_every_error_code_says_what_to_do(code: ErrorCode) -> None:
     assert re.search(rf"^\|[^|]*`{code}`[^|]*\|", _OPERATIONS, re.MULTILINE)
 
 
-@pytest.mark.parametrize("word", [*Status, *Origin, *FallbackMode, *subjects.KINDS])
+@pytest.mark.parametrize("word", [*Status, *Origin, *FallbackMode, *KINDS])
 def test_the_readme_explains_every_status_origin_mode_and_kind(word: str) -> None:
     assert f"`{word}`" in _README or f'"{word}"' in _README
 

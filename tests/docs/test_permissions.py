@@ -15,13 +15,13 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from contracts import pipeline
 from contracts.result import Status
-from infra.client import Client
+from infra.app.wiring import Application
+from infra.client.client import Client
 from infra.nats import embedded, topology
 from infra.nats.connection import dial
-from infra.nats.wire import Wire
-from infra.settings import Settings, load
+from infra.nats.multiplexer import RequestMultiplexer
+from infra.settings.settings import Settings, load
 from infra.stores.assets import Assets
-from infra.wiring import Application
 from tests.docs.pages import fences
 
 _WAIT_S = 20.0
@@ -107,7 +107,7 @@ async def test_a_client_cannot_publish_what_stages_publish(server: Server, event
 async def test_a_client_reads_large_content(server: Server, settings: Settings) -> None:
     body = b'"' + b"x" * 700_000 + b'"'
     stages = await dial(settings.nats_url or "", name="test")
-    wire = Wire()
+    wire = RequestMultiplexer()
     await wire.open(stages)
     reference = await Assets(wire).put(body)
     async with Client.connect(server.client) as client:

@@ -10,10 +10,10 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.outcome import Emit, Fail
 from contracts.result import Origin
+from infra.app.schema_checks import CheckedContents
 from infra.providers.local import LocalProvider
-from infra.schema_checks import CheckedContents
-from infra.settings import Local
-from infra.stores.explicitness import Words
+from infra.settings.settings import Local
+from infra.stores.explicitness import ExplicitWords
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
 from tests import lives
@@ -73,7 +73,7 @@ async def test_a_live_document_is_valid_or_there_is_none(provider, prose, kind) 
     checked: Any = await validate_repair.handle(
         lives.received(structured, sequence=2, kind=kind),
         contents=CONTENTS,
-        explicitness=Words(()),
+        explicitness=ExplicitWords(()),
         max_reasks=0,
         accept_filled=False,
     )

@@ -8,16 +8,16 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from infra.bench import engine as bench
-from infra.bench import gguf, random_models, steady
-from infra.bench.cli import app
-from infra.bench.writers import Generate, Llama
 from infra.engine.load import load
+from infra.lab.bench import engine as bench
+from infra.lab.bench import gguf, random_models, steady
+from infra.lab.bench.cli import app
+from infra.lab.bench.writers import Generate, Llama
 
 TINY = random_models.Size(
     kind="llama", vocabulary=600, width=64, inner=128, layers=2, heads=4, kv_heads=2, tied=True
 )
-PLAN = bench.Plan(tokens=8, rounds=1, at=(1, 3))
+PLAN = bench.EnginePlan(tokens=8, rounds=1, at=(1, 3))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_house_model_without_weights_is_left_out(tmp_path, monkeypatch) -> Non
     monkeypatch.setattr(bench, "WEIGHTS", tmp_path / "none")
     told: list[str] = []
     figures = bench.run(models=["house"], tokens=8, rounds=1, say=told.append)
-    assert "infra.house_model build" in figures["models"]["house"]["skipped"]
+    assert "infra.lab.house_model build" in figures["models"]["house"]["skipped"]
     assert told == [f"house: {figures['models']['house']['skipped']}"]
 
 

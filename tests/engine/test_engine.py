@@ -14,7 +14,7 @@ import torch
 from infra.engine import engine as engine_module
 from infra.engine.engine import Engine
 from infra.engine.load import Loaded, load
-from infra.engine.task import Answer, Busy, EngineError, Overdue, Task, TooLong
+from infra.engine.task import EngineBusy, EngineError, EngineOutput, EngineTimeout, Task, TooLong
 from tests.engine.asking import Slow, asked, many, texts
 
 
@@ -143,7 +143,7 @@ def test_a_cancelled_request_frees_its_row_within_a_step(single: Engine) -> None
 
 def test_an_overdue_request_frees_its_row(single: Engine) -> None:
     endless = single.submit(asked(single.loaded, max_tokens=200, timeout_s=0.05))
-    with pytest.raises(Overdue, match=r"within 0\.05 s"):
+    with pytest.raises(EngineTimeout, match=r"within 0\.05 s"):
         endless.result(30)
     assert single.submit(asked(single.loaded, max_tokens=2)).result(30).completion_tokens == 2
 
@@ -154,7 +154,7 @@ def test_time_in_the_queue_counts(single: Engine) -> None:
     slow.go(1)
     late = single.submit(asked(single.loaded, timeout_s=0.0))
     slow.run_free()
-    with pytest.raises(Overdue, match="was not begun"):
+    with pytest.raises(EngineTimeout, match="was not begun"):
         late.result(30)
     assert first.result(30).completion_tokens == 4
 
@@ -164,7 +164,7 @@ def test_a_full_queue_says_so_and_may_be_tried_again(single: Engine) -> None:
     running = [single.submit(asked(single.loaded, max_tokens=2))]
     slow.go(1)
     running += [single.submit(asked(single.loaded, max_tokens=2)) for _ in range(2)]
-    with pytest.raises(Busy, match="queue is full") as told:
+    with pytest.raises(EngineBusy, match="queue is full") as told:
         single.submit(asked(single.loaded))
     assert told.value.retryable
     slow.run_free()
@@ -233,7 +233,7 @@ async def test_the_event_loop_goes_on_while_the_model_writes(engine: Engine) -> 
     ticking = asyncio.create_task(tick())
     answer = await engine.write(asked(engine.loaded, max_tokens=60), pieces.append)
     ticking.cancel()
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, EngineOutput)
     assert "".join(pieces) == answer.text
     assert ticks > 60
 

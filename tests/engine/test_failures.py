@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from infra.engine import engine as engine_module
 from infra.engine.engine import Engine
 from infra.engine.load import Loaded
-from infra.engine.task import EngineError, Overdue, Unsupported
+from infra.engine.task import EngineError, EngineTimeout, Unsupported
 from tests.engine.asking import Slow, asked, texts
 
 
@@ -20,7 +20,7 @@ def test_a_failing_request_does_not_hurt_its_neighbours(engine: Engine) -> None:
     late = engine.submit(asked(engine.loaded, timeout_s=0.0))
     with pytest.raises(EngineError, match='Unimplemented keys: \\["not"\\]'):
         bad.result(60)
-    with pytest.raises(Overdue):
+    with pytest.raises(EngineTimeout):
         late.result(60)
     assert good.result(60).text == alone[0]
 

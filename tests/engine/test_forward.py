@@ -10,10 +10,10 @@ import transformers
 from transformers import PreTrainedModel
 
 from infra.engine import product
-from infra.engine.cache import Slots
 from infra.engine.engine import Engine
 from infra.engine.files import Unloadable
 from infra.engine.forward import Forward, Stock
+from infra.engine.kv_cache import KvCache
 from infra.engine.lean import Lean
 from infra.engine.load import Loaded, load
 
@@ -57,10 +57,10 @@ def built(name: str, **more) -> PreTrainedModel:
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def slots_for(model: PreTrainedModel) -> Slots:
+def slots_for(model: PreTrainedModel) -> KvCache:
     config = model.config
     heads = config.num_attention_heads
-    return Slots(
+    return KvCache(
         layers=config.num_hidden_layers,
         rows=4,
         kv_heads=getattr(config, "num_key_value_heads", heads),

@@ -9,13 +9,14 @@ import weakref
 
 import pytest
 
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
+from contracts.ports import ProviderError
 from infra.engine import load as loading
 from infra.engine.engine import Engine
 from infra.engine.task import EngineError
 from infra.providers import local
 from infra.providers.local import LocalProvider
-from infra.settings import Local
+from infra.settings.settings import Local
 from tests.engine.test_local import PARAMS, PROMPT
 
 

@@ -13,15 +13,15 @@ import pytest
 from msgspec.structs import replace
 
 from contracts.content.registry import Registry
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
 from contracts.events import Params
-from contracts.ports import Prompt
-from contracts.purse import Spender
-from contracts.quoting import quoted
-from infra import doctor
-from infra.providers.breaker import Breaker, State
+from contracts.policy.budget_scope import BillingContext
+from contracts.policy.quoting import quoted
+from contracts.ports import Prompt, ProviderError
+from infra.app import doctor
+from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.local import LocalProvider
-from infra.settings import Local, load
+from infra.settings.settings import Local, load
 from tests.engine.test_grammar import own
 
 PARAMS = Params(temperature=0.8, top_p=0.9, max_tokens=20, seed=3, timeout_s=60)
@@ -63,7 +63,7 @@ async def test_as_many_drafts_are_written_as_there_is_room_for(folders, paid, wr
 async def test_drafts_leave_a_request_time_for_its_document(folders, left_s, written) -> None:
     made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=4, max_len=512, drafts=4))
     engine = await made.ready()
-    spender = Spender(deadline_at_ms=int((time.time() + left_s) * 1000))
+    spender = BillingContext(deadline_at_ms=int((time.time() + left_s) * 1000))
     await made.generate(replace(PROMPT, text=quoted("a quince"), spender=spender), PARAMS)
     engine.close()
     assert engine.stats.answered == written
@@ -132,7 +132,7 @@ async def test_more_work_than_it_can_begin_is_no_outage(folders) -> None:
     refused = [each for each in answers if isinstance(each, ProviderError)]
     assert any("queue is full" in str(each) and each.retryable for each in refused)
     assert len(refused) < len(answers)
-    assert guarded.state is State.CLOSED
+    assert guarded.state is CircuitState.CLOSED
     (await made.ready()).close()
 
 
@@ -201,7 +201,7 @@ async def test_the_models_own_template_gets_kind_and_stage(folders) -> None:
 @pytest.mark.parametrize("wanted", ["false", "true"])
 def test_torch_is_imported_only_where_a_model_writes(wanted, tmp_path: Path) -> None:
     code = (
-        "import sys; from infra.settings import load; from infra.wiring import Application\n"
+        "import sys; from infra.settings.settings import load; from infra.app.wiring import Application\n"
         "from contracts import pipeline; Application(load(), pipeline.STAGES)\n"
         "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     )

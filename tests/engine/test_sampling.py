@@ -7,11 +7,13 @@ from collections import Counter
 import pytest
 import torch
 
-from infra.engine.sampling import Choice, _fetched, pick, uniform
+from infra.engine.sampling import SamplingRule, _fetched, pick, uniform
 
 
 def drawn(logits: torch.Tensor, count: int, *, temperature: float = 1.0, top_p: float = 1.0) -> Counter[int]:
-    choices = [Choice(temperature=temperature, top_p=top_p, seed=7, index=index) for index in range(count)]
+    choices = [
+        SamplingRule(temperature=temperature, top_p=top_p, seed=7, index=index) for index in range(count)
+    ]
     return Counter(pick(logits.expand(count, -1), choices))
 
 
@@ -54,7 +56,7 @@ def test_a_row_is_chosen_as_if_it_were_alone() -> None:
     torch.manual_seed(1)
     logits = torch.randn(8, 500)
     choices = [
-        Choice(temperature=[0.0, 0.7, 1.3][row % 3], top_p=[1.0, 0.9][row % 2], seed=row, index=row)
+        SamplingRule(temperature=[0.0, 0.7, 1.3][row % 3], top_p=[1.0, 0.9][row % 2], seed=row, index=row)
         for row in range(8)
     ]
     assert pick(logits, choices) == [pick(logits[row : row + 1], [choices[row]])[0] for row in range(8)]
@@ -64,7 +66,7 @@ def test_a_row_is_chosen_as_if_it_were_alone() -> None:
 def test_a_row_on_a_device_is_drawn_as_one_in_memory(spread) -> None:
     torch.manual_seed(2)
     shares = (torch.randn(6, 700) * spread).softmax(-1)
-    choices = [Choice(temperature=1.0, top_p=0.9, seed=row, index=row) for row in range(6)]
+    choices = [SamplingRule(temperature=1.0, top_p=0.9, seed=row, index=row) for row in range(6)]
     assert _fetched(shares, choices) == pick(shares.log(), choices)
 
 
@@ -77,4 +79,4 @@ def test_the_nucleus_is_what_sorting_everything_finds() -> None:
         last = int((reached < 0.8).sum())
         luck = uniform(seed, 0) * reached[last]
         wanted = shares.indices[int((reached <= luck).sum())]
-        assert pick(logits, [Choice(temperature=1.0, top_p=0.8, seed=seed, index=0)]) == [wanted]
+        assert pick(logits, [SamplingRule(temperature=1.0, top_p=0.8, seed=seed, index=0)]) == [wanted]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.engine.text import Writer
+from infra.engine.text import Detokenizer
 
 TEXTS = st.text(st.sampled_from("aжü雪😀 \n"), max_size=30)
 
@@ -17,7 +17,7 @@ def decode(tokens) -> str:
 
 @given(TEXTS, st.integers(1, 5))
 def test_pieces_are_the_text_and_no_piece_has_half_a_character(text, size) -> None:
-    writer = Writer(decode)
+    writer = Detokenizer(decode)
     tokens = list(text.encode())
     pieces = [writer.add(tokens[at : at + size]) for at in range(0, len(tokens), size)]
     pieces.append(writer.end())
@@ -28,7 +28,7 @@ def test_pieces_are_the_text_and_no_piece_has_half_a_character(text, size) -> No
 @given(TEXTS, st.text(st.sampled_from("aжü雪"), min_size=1, max_size=3), TEXTS, st.integers(1, 5))
 def test_nothing_of_a_stop_text_or_behind_it_is_told(before, stop, after, size) -> None:
     whole = before + stop + after
-    writer = Writer(decode, (stop,))
+    writer = Detokenizer(decode, (stop,))
     tokens = list(whole.encode())
     pieces = []
     for at in range(0, len(tokens), size):
@@ -41,6 +41,6 @@ def test_nothing_of_a_stop_text_or_behind_it_is_told(before, stop, after, size) 
 
 
 def test_bytes_that_are_no_text_are_told_at_the_end() -> None:
-    writer = Writer(decode)
+    writer = Detokenizer(decode)
     assert writer.add([0xC3]) == ""
     assert writer.end() == "\ufffd"

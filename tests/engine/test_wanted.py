@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from infra.engine.engine import Engine
-from infra.engine.wanted import Guide, Guides
-from infra.house_model.files import WEIGHTS
+from infra.engine.required_words import Guide, Guides
+from infra.lab.house_model.files import WEIGHTS
 from tests.engine.asking import many, texts
 
 WORDS = (("lantern",), ("4", "four"), ("Quavelmoth", "quavelmoth"))

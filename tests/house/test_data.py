@@ -6,11 +6,11 @@ import json
 import pytest
 
 from contracts.content.registry import CONTENTS, CUSTOM, MODELS
-from infra.house_model.clues import What
-from infra.house_model.evaluate import HANDMADE, leaves, says, true_to
-from infra.house_model.generate import GRAMMARS, example
-from infra.house_model.wishes import STYLES
-from infra.house_model.words import HAZARDS, NAMES, NOUNS, held_out
+from infra.lab.house_model.clues import What
+from infra.lab.house_model.evaluate import HANDMADE, leaves, says, true_to
+from infra.lab.house_model.generate import GRAMMARS, example
+from infra.lab.house_model.wishes import STYLES
+from infra.lab.house_model.words import HAZARDS, NAMES, NOUNS, held_out
 
 
 def some(kind, count, *, unseen=False):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra.house_model.generate import GRAMMARS, example
-from infra.house_model.tokens import END, load_tokenizer, prompt, save_tokenizer, train_tokenizer
+from infra.lab.house_model.generate import GRAMMARS, example
+from infra.lab.house_model.tokens import END, load_tokenizer, prompt, save_tokenizer, train_tokenizer
 from infra.stores import prompts as prompt_store
 from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt

@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from infra.house_model.batches import IGNORED, Place, copying, documents
-from infra.house_model.train import Plan, Training, loss_of, rate, tokenizer_of, train
+from infra.lab.house_model.batches import IGNORED, BatchPosition, copying, documents
+from infra.lab.house_model.train import Training, TrainingPlan, loss_of, rate, tokenizer_of, train
 
-TINY = Plan(
+TINY = TrainingPlan(
     seed=1,
     cycles=(24,),
     warm_up=2,
@@ -25,8 +25,8 @@ TINY = Plan(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, monkeymodule):
     folder = tmp_path_factory.mktemp("training")
-    monkeymodule.setattr("infra.house_model.train._TOKENIZER_DOCUMENTS", 120)
-    monkeymodule.setattr("infra.house_model.batches.TOKENS", 400)
+    monkeymodule.setattr("infra.lab.house_model.train._TOKENIZER_DOCUMENTS", 120)
+    monkeymodule.setattr("infra.lab.house_model.batches.TOKENS", 400)
     tokenizer_of(TINY, folder)
     return folder
 
@@ -39,7 +39,7 @@ def monkeymodule():
 
 def test_the_loss_falls(folder, tmp_path):
     training = Training(TINY, tokenizer_of(TINY, folder))
-    batch, _ = next(documents(TINY.seed + 2, training.tokenizer, Place()))
+    batch, _ = next(documents(TINY.seed + 2, training.tokenizer, BatchPosition()))
     before = loss_of(training.model, batch).item()
     for _ in range(TINY.steps):
         training.advance()
@@ -63,7 +63,7 @@ def test_training_goes_on_where_it_stopped(folder, tmp_path):
 def test_a_checkpoint_of_another_plan_is_refused(folder, tmp_path):
     Training(TINY, tokenizer_of(TINY, folder)).save(tmp_path)
     other = Training(
-        Plan(**{**{name: getattr(TINY, name) for name in TINY.__struct_fields__}, "cycles": (25,)}),
+        TrainingPlan(**{**{name: getattr(TINY, name) for name in TINY.__struct_fields__}, "cycles": (25,)}),
         tokenizer_of(TINY, folder),
     )
     with pytest.raises(ValueError, match="belongs to the plan"):
@@ -73,7 +73,7 @@ def test_a_checkpoint_of_another_plan_is_refused(folder, tmp_path):
 def test_train_says_how_far_it_is(folder):
     said = []
     finished = train(
-        Plan(**{**{name: getattr(TINY, name) for name in TINY.__struct_fields__}, "cycles": (2,)}),
+        TrainingPlan(**{**{name: getattr(TINY, name) for name in TINY.__struct_fields__}, "cycles": (2,)}),
         folder,
         threads=1,
         say=said.append,
@@ -85,7 +85,7 @@ def test_train_says_how_far_it_is(folder):
 
 def test_what_the_wish_names_counts_more(folder):
     tokenizer = tokenizer_of(TINY, folder)
-    batches = documents(1, tokenizer, Place())
+    batches = documents(1, tokenizer, BatchPosition())
     weights = {
         weight
         for _ in range(10)
@@ -99,8 +99,8 @@ def test_what_the_wish_names_counts_more(folder):
 
 def test_only_answers_are_learnt(folder):
     tokenizer = tokenizer_of(TINY, folder)
-    batch, after = next(documents(1, tokenizer, Place()))
-    assert after != Place()
+    batch, after = next(documents(1, tokenizer, BatchPosition()))
+    assert after != BatchPosition()
     to = tokenizer.convert_tokens_to_ids("<|to|>")
     for ids, labels in zip(batch.ids, batch.labels, strict=True):
         start = ids.index(to) + 1
@@ -129,14 +129,14 @@ def test_what_is_learnt_of_a_list_stood_there_before(step):
 
 
 def test_the_learning_rate_rises_stays_and_falls():
-    plan = Plan(cycles=(1000,))
+    plan = TrainingPlan(cycles=(1000,))
     assert rate(plan, 0) < rate(plan, 30) < rate(plan, 100) == rate(plan, 599) == 1
     assert rate(plan, 700) < 1
     assert rate(plan, 999) == pytest.approx(0.02, abs=1e-3)
 
 
 def test_each_cycle_has_a_schedule_of_its_own():
-    plan = Plan(cycles=(1000, 500))
+    plan = TrainingPlan(cycles=(1000, 500))
     assert plan.steps == 1500
     assert rate(plan, 999) < 0.03 < rate(plan, 1060) == 1
     assert rate(plan, 1499) == pytest.approx(0.02, abs=1e-3)

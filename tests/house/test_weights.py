@@ -3,10 +3,10 @@
 import pytest
 
 from contracts.content.registry import CONTENTS
-from infra.house_model.evaluate import following, held, parsed, says, structured
-from infra.house_model.files import WEIGHTS, load
-from infra.house_model.sampling import answers, provided
-from infra.house_model.tokens import prompt
+from infra.lab.house_model.evaluate import following, held, parsed, says, structured
+from infra.lab.house_model.files import WEIGHTS, load
+from infra.lab.house_model.sampling import answers, provided
+from infra.lab.house_model.tokens import prompt
 
 
 @pytest.fixture(scope="module")

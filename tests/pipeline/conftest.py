@@ -22,11 +22,12 @@ from nats.aio.msg import Msg
 
 from contracts import events as ev
 from contracts import pipeline, subjects
+from contracts.kinds import KINDS
+from infra.app.wiring import Application
 from infra.nats import topology
 from infra.nats.embedded import Embedded
-from infra.settings import Settings, load
+from infra.settings.settings import Settings, load
 from infra.stores import audit, database
-from infra.wiring import Application
 
 FOREST: Final = b'{"prompt":"a forest with three coins"}'
 #: Seconds within which anything that is waited for must have happened on a busy machine.
@@ -228,7 +229,7 @@ def configure(_server: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             script.write_text(json.dumps({"rules": rules}), encoding="utf-8")
             monkeypatch.setenv("USE_LOCAL_MODEL", "true")
             monkeypatch.setenv("UNDERSTUDY_SCRIPT", str(script))
-            for kind in subjects.KINDS:
+            for kind in KINDS:
                 monkeypatch.setenv(f"UNDERSTUDY_NARRATIVE__PROVIDERS__{kind.upper()}", "scripted")
         for name, value in variables.items():
             monkeypatch.setenv(f"UNDERSTUDY_{name}", value)

@@ -15,13 +15,13 @@ import msgspec
 import pytest
 
 from contracts import events as ev
-from contracts.budget import Account
 from contracts.errors import ErrorCode
+from contracts.policy.budget import Account
 from contracts.result import Origin, Status
 from infra.cli import console
 from infra.nats.accounts import PREFIX
 from infra.providers.scripted import KILLED
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start
 
 _ROOT = Path(__file__).parents[2]

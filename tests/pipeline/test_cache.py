@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from contracts import events as ev
 from contracts.result import Origin, Status
 from infra.cli.app import app
-from infra.client import Client
+from infra.client.client import Client
 from infra.nats import topology
 from infra.nats.embedded import Embedded
-from infra.nats.wire import Wire
-from infra.settings import load
-from infra.stores import kept_entries
-from infra.stores.kept_entries import Item, Wanted
+from infra.nats.multiplexer import RequestMultiplexer
+from infra.settings.settings import load
+from infra.stores import cache_listing
+from infra.stores.cache_listing import CacheFilter, ListedEntry
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start, running
 from tests.pipeline.replays import letter_about
 from tests.pipeline.replays import replay as replayed
@@ -46,11 +46,11 @@ async def ask(
     return await client.ask(request_id, "transition", node=node, player_context=player or PLAYER, **fields)
 
 
-async def entries(client: Observer, wanted: Wanted | None = None) -> list[Item]:
-    wire = Wire()
+async def entries(client: Observer, wanted: CacheFilter | None = None) -> list[ListedEntry]:
+    wire = RequestMultiplexer()
     await wire.open(client.nc)
     try:
-        return [item async for item in kept_entries.items(wire, wanted or Wanted())]
+        return [item async for item in cache_listing.items(wire, wanted or CacheFilter())]
     finally:
         await wire.close()
 

@@ -18,10 +18,10 @@ import nats
 import pytest
 import pytest_asyncio
 
-from contracts.subjects import KINDS
+from contracts.kinds import KINDS
 from infra.nats import topology
 from infra.nats.embedded import Embedded
-from infra.settings import load
+from infra.settings.settings import load
 
 _ROOT = Path(__file__).parents[2]
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

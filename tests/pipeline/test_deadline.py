@@ -11,7 +11,7 @@ from nats.js.errors import APIError
 
 from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
-from infra.nats.wire import PubAck, Wire
+from infra.nats.multiplexer import PubAck, RequestMultiplexer
 from tests.pipeline.conftest import Configure, Observer, Start
 
 
@@ -135,15 +135,15 @@ async def test_an_answer_that_is_refused_for_one_that_is_never_stored_is_tried_a
     error: dict[str, object],
 ) -> None:
     """A cluster refuses so while another publish is under way, which a change of its leader can undo."""
-    publish, refused = Wire.publish, list[str]()
+    publish, refused = RequestMultiplexer.publish, list[str]()
 
-    async def refuse_first(wire: Wire, subject: str, *args: Any, **named: Any) -> PubAck:
+    async def refuse_first(wire: RequestMultiplexer, subject: str, *args: Any, **named: Any) -> PubAck:
         if subject.startswith(f"gen.{event}.") and not refused:
             refused.append(subject)
             return msgspec.convert({"stream": "EVENTS", "seq": 0, "error": error}, PubAck)
         return await publish(wire, subject, *args, **named)
 
-    monkeypatch.setattr(Wire, "publish", refuse_first)
+    monkeypatch.setattr(RequestMultiplexer, "publish", refuse_first)
     async with start(configure(rules=[]), ("context-build", "fallback")):
         result = await client.ask("refused-1", deadline_ms=300)
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from infra import wiring
+from infra.app import wiring
 from infra.nats import topology
 from infra.runner.watchdog import FROZEN
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from infra.telemetry import logging
 from tests.pipeline.conftest import Configure, Observer
 

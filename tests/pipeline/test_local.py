@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
-from contracts.result import Level, Origin, Status
+from contracts.result import Origin, RepairLevel, Status
 from infra.runner import progress
 from tests.engine.conftest import save
 from tests.pipeline.conftest import Configure, Observer, Start
@@ -46,7 +46,7 @@ async def test_a_constrained_document_is_live_with_its_receipt(
     assert (result.status, result.origin, result.reason) == (Status.SUCCESS, Origin.LIVE, None)
     assert Registry().faults("custom", result.content, SCHEMA) == ()
     assert result.meta.receipt is not None
-    assert result.meta.receipt.level is Level.CONSTRAINED
+    assert result.meta.receipt.level is RepairLevel.CONSTRAINED
     assert (result.meta.provider, result.meta.deterministic) == ("local", False)
     assert result.meta.model is not None
     assert result.meta.model.startswith(f"{folder.name}@")

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
-from contracts.result import Origin, Status, Tokens
+from contracts.result import Origin, Status
+from contracts.usage import Tokens
 from infra.providers.scripted_text import document
 from tests.pipeline.conftest import Configure, Observer, Start
 from tests.providers.openai_server import Asked, FakeServer, Reply, Said, answer, refusal

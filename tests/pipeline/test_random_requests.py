@@ -14,9 +14,10 @@ from contracts import events as ev
 from contracts import subjects
 from contracts.content.registry import CONTENTS, MODELS
 from contracts.errors import ErrorCode
+from contracts.kinds import KINDS
 from contracts.result import ErrorInfo, Meta, Origin, Status
-from infra.bench import live, schemas
 from infra.engine.grammar import unsupported
+from infra.lab.bench import live, schemas
 from tests.engine.conftest import save
 from tests.pipeline.conftest import Configure, Observer, Start
 
@@ -26,7 +27,7 @@ LOCAL = {
     "NARRATIVE__DEFAULTS__FREEFORM": '{"temperature": 0.8, "max_tokens": 20, "timeout": 90}',
     "NARRATIVE__DEFAULTS__STRUCTURING": '{"temperature": 0.6, "max_tokens": 700, "timeout": 90}',
     "NARRATIVE__RESPONSE_CACHE__ENABLED": "false",
-    **{f"NARRATIVE__PROVIDERS__{kind.upper()}": "local" for kind in subjects.KINDS},
+    **{f"NARRATIVE__PROVIDERS__{kind.upper()}": "local" for kind in KINDS},
 }
 
 
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def given(one: live.Asked, **fields: Any) -> live.Given:
+def given(one: live.RandomRequest, **fields: Any) -> live.Given:
     said: dict[str, Any] = {
         "status": Status.SUCCESS,
         "origin": Origin.LIVE,
@@ -48,7 +49,7 @@ def given(one: live.Asked, **fields: Any) -> live.Given:
     return live.Given(result=result, content=result.content)
 
 
-def judged(requests: list[live.Asked], *results: live.Given) -> live.Found:
+def judged(requests: list[live.RandomRequest], *results: live.Given) -> live.LiveReport:
     answers: dict[str, list[live.Given]] = {}
     for each in results:
         answers.setdefault(each.result.request_id, []).append(each)

@@ -9,8 +9,9 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from contracts.errors import ErrorCode
-from contracts.node import Rating
-from contracts.result import Origin, RatingInfo, Status
+from contracts.nodes.node import Rating
+from contracts.policy.rating import RatingInfo
+from contracts.result import Origin, Status
 from infra.stores import samples
 from infra.stores.database import GENERATIONS
 from tests.pipeline.conftest import Configure, Observer, Start, rows

@@ -8,9 +8,10 @@ from sqlalchemy import select
 
 from contracts import events as ev
 from contracts.result import Origin, Status
-from infra.nats import letters, lineage
-from infra.nats.letters import Applied
-from infra.nats.wire import Wire
+from infra.inspect import dead_letters
+from infra.inspect.dead_letters import Applied
+from infra.nats import lineage
+from infra.nats.multiplexer import RequestMultiplexer
 from infra.stores.database import GENERATIONS
 from tests.pipeline.conftest import Configure, Observer, Start, rows
 from tests.pipeline.replays import TRACE, letter_about, replay
@@ -68,18 +69,18 @@ async def test_nobody_revises_a_strangers_request(
         _, letter = await fail(client, "orig-1")
         forged = f"rp-{letter}-1"
         if claimed == "of-another":
-            wire = Wire()
+            wire = RequestMultiplexer()
             await wire.open(client.nc)
-            await lineage.mark(wire, await letters.prepare(wire, await letters.get(wire, letter)))
+            await lineage.mark(wire, await dead_letters.prepare(wire, await dead_letters.get(wire, letter)))
             await wire.close()
         result = await client.ask(
             forged if claimed != "without" else "rp-x", "scene", prompt="a lie", replay_of="orig-1"
         )
         if claimed == "first":
-            wire = Wire()
+            wire = RequestMultiplexer()
             await wire.open(client.nc)
-            planned = await letters.prepare(wire, await letters.get(wire, letter))
-            said = await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE)
+            planned = await dead_letters.prepare(wire, await dead_letters.get(wire, letter))
+            said = await dead_letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE)
             await wire.close()
             assert said is Applied.ALREADY
         await client.settled()

@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from contracts import fingerprint
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
+from contracts.kinds import KINDS
+from contracts.policy import fingerprint
 from contracts.result import Origin, Status
-from contracts.subjects import KINDS
 from infra.stores.assets import Assets
 from tests.pipeline.conftest import Configure, Observer, Start
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.bench import soak
+from infra.lab.bench import soak
 
 
 @pytest.mark.soak

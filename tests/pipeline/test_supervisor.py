@@ -20,14 +20,15 @@ from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from contracts.pipeline import STAGES
-from infra import runtime, supervisor
-from infra.kept import Patience
+from infra.app import supervisor
+from infra.app.process_plan import BROKER, Running, SupervisorError, all_ready, environment, plan
+from infra.app.supervised import StartPatience
+from infra.app.supervisor import Supervisor, up
+from infra.host import runtime_file
 from infra.nats import embedded
 from infra.nats.embedded import BrokerHeld, Embedded, PortTaken
 from infra.nats.health import Health
-from infra.processes import BROKER, Running, SupervisorError, all_ready, environment, plan
-from infra.settings import Settings, SettingsError, load
-from infra.supervisor import Supervisor, up
+from infra.settings.settings import Settings, SettingsError, load
 from tests.ending import gone
 
 _STAND_IN = Path(__file__).parent / "understudied.py"
@@ -35,8 +36,8 @@ _STAND_IN = Path(__file__).parent / "understudied.py"
 _SUPERVISED = """
 import asyncio, json, sys
 from pathlib import Path
-from infra.settings import load
-from infra.supervisor import up
+from infra.settings.settings import load
+from infra.app.supervisor import up
 from infra.telemetry import logging
 
 folder, program, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -51,7 +52,7 @@ asyncio.run(up(
 
 Start = Callable[..., Supervisor]
 
-_SHORT = Patience(step_s=0.05, silent_s=1.0, starting_s=1.0)
+_SHORT = StartPatience(step_s=0.05, silent_s=1.0, starting_s=1.0)
 
 
 def _free_port() -> int:
@@ -151,8 +152,8 @@ async def test_everything_is_up_when_start_returns(make: Start, settings: Settin
         found = supervised.processes
         assert [each.name for each in found] == [BROKER, *STAGES, "fallback#2"]
         assert all(each.ready and each.restarts == 0 for each in found)
-        assert runtime.find_url(settings) == supervised.nats_url
-        written = runtime.read(settings)
+        assert runtime_file.find_url(settings) == supervised.nats_url
+        written = runtime_file.read(settings)
         assert written is not None
         assert written.pids == supervised.pids
 
@@ -209,7 +210,7 @@ async def test_a_stage_with_wrong_settings_ends_the_start(
         await make().start()
     async with Embedded(settings.data_dir, sync_interval="2m", patience_s=0) as free:
         assert free.running
-    assert runtime.read(settings) is None
+    assert runtime_file.read(settings) is None
 
 
 async def test_a_stage_that_never_gets_ready_ends_the_start(make: Start, tmp_path: Path) -> None:
@@ -318,18 +319,18 @@ async def test_a_program_that_is_not_there_ends_the_start(settings: Settings) ->
 async def test_a_full_disk_under_runtime_json_ends_nothing(
     make: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, refusals = runtime.write, iter(range(6))
+    write, refusals = runtime_file.write, iter(range(6))
 
     def refuse(*args: Any, **options: Any) -> Any:
         for _ in refusals:
             raise OSError(28, "No space left on device")
         return write(*args, **options)
 
-    monkeypatch.setattr(runtime, "write", refuse)
+    monkeypatch.setattr(runtime_file, "write", refuse)
     with capture_logs() as logs:
         async with make(patience=_SHORT) as supervised:
             async with asyncio.timeout(10):
-                while (found := runtime.read(settings)) is None:
+                while (found := runtime_file.read(settings)) is None:
                     await asyncio.sleep(0.02)
             assert found.pids == supervised.pids
     told = [each for each in logs if each["event"].startswith("not written")]
@@ -453,7 +454,7 @@ async def test_stages_stop_before_the_broker(make: Start, tmp_path: Path, settin
         await gone(pid)
     notes = list(tmp_path.glob("stopped-*"))
     assert [note.read_text() for note in notes] == ["broker up"] * len(STAGES)
-    assert runtime.read(settings) is None
+    assert runtime_file.read(settings) is None
 
 
 async def test_a_stage_that_does_not_stop_is_killed(
@@ -517,5 +518,5 @@ async def test_a_killed_supervisor_leaves_nobody_behind(tmp_path: Path) -> None:
     for pid in ready["pids"].values():
         await gone(pid)
     settings = load(data_dir=tmp_path / "data")
-    with pytest.raises(runtime.StaleRuntimeError, match=str(parent.pid)):
-        runtime.find_url(settings)
+    with pytest.raises(runtime_file.StaleRuntimeError, match=str(parent.pid)):
+        runtime_file.find_url(settings)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from contracts.result import Origin, Status
-from infra import story
-from infra.client import Client
+from infra.client.client import Client
+from infra.inspect import timeline
 from infra.nats import log
 from infra.stores import templates
 from tests.pipeline.conftest import Configure, Observer, Start
@@ -52,7 +52,7 @@ async def test_the_first_template_and_the_rule_example_run_to_a_result_that_hono
         await client.settled()
 
         async with Client.connect(settings) as reader:
-            told = story.tell("good-1", await log.of_request(reader.wire, "good-1"))
+            told = timeline.tell("good-1", await log.of_request(reader.wire, "good-1"))
 
     assert (good.status, good.origin, good.content["mood_to"]) == (
         Status.SUCCESS,

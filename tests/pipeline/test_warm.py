@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from contracts.result import Origin, Status
-from infra import scenario, warming
-from infra.client import Client
+from infra.authoring import warmup, workload
+from infra.client.client import Client
 from infra.nats import topology
 from infra.nats.embedded import Embedded
 from infra.stores import templates
@@ -23,10 +23,8 @@ from tests.pipeline.conftest import Configure, Observer, Start, running
 _ROOT = Path(__file__).parents[2]
 PROSE = "From one scene to the next: a phone ring, and they run."
 WRITES: list[dict[str, Any]] = [{"match": {"stage": "freeform-gen"}, "do": "answer", "text": PROSE}]
-WANTED = scenario.read(scenario.THREE_SCENES.read_text(encoding="utf-8"))
-ORDERS = [
-    warming.order(each, "transition", templates=templates.load(), deadline_ms=30_000) for each in WANTED
-]
+WANTED = workload.read(workload.THREE_SCENES.read_text(encoding="utf-8"))
+ORDERS = [warmup.order(each, "transition", templates=templates.load(), deadline_ms=30_000) for each in WANTED]
 #: The second of the two, at its first attempt.
 SECOND = ORDERS[1].request_id(1)
 #: How much is asked for, in the log.
@@ -37,13 +35,13 @@ async def test_a_second_run_finds_what_the_first_has_warmed(
     client: Observer, configure: Configure, start: Start
 ) -> None:
     settings = configure(rules=WRITES)
-    told: list[warming.Warmed] = []
+    told: list[warmup.Warmed] = []
     async with start(settings), Client.connect(settings) as asking:
-        first = await warming.warm(asking, [*ORDERS, ORDERS[0]], in_flight=1, tell=told.append)
-        again = await warming.warm(asking, ORDERS)
+        first = await warmup.warm(asking, [*ORDERS, ORDERS[0]], in_flight=1, tell=told.append)
+        again = await warmup.warm(asking, ORDERS)
         await client.settled()
         asked = len(client.events(ASKED))
-        fresh = await warming.warm(asking, ORDERS, fresh=True)
+        fresh = await warmup.warm(asking, ORDERS, fresh=True)
         await client.settled()
 
     assert (first.scripted, first.found, first.all_warm) == (2, 0, True)
@@ -64,8 +62,8 @@ async def test_a_stand_in_is_asked_for_again_and_nothing_else_is(
 ) -> None:
     settings = configure(rules=[{"match": {"request_id": SECOND}, "do": "refuse"}, *WRITES])
     async with start(settings), Client.connect(settings) as asking:
-        first = await warming.warm(asking, ORDERS)
-        again = await warming.warm(asking, ORDERS)
+        first = await warmup.warm(asking, ORDERS)
+        again = await warmup.warm(asking, ORDERS)
         await client.settled()
 
     assert (first.scripted, first.fallback, first.failed, first.all_warm) == (1, 1, 0, False)
@@ -83,10 +81,10 @@ async def test_what_is_no_content_does_not_count(
 ) -> None:
     settings = configure(rules=[{"match": {}, "do": "refuse"}])
     body = {**WANTED[0].body, "fallback": {"mode": fallback}}
-    wanted = scenario.Wanted(name="x", kind="transition", body=body)
-    order = warming.order(wanted, "transition", templates=templates.load(), deadline_ms=30_000)
+    wanted = workload.WorkloadItem(name="x", kind="transition", body=body)
+    order = warmup.order(wanted, "transition", templates=templates.load(), deadline_ms=30_000)
     async with start(settings), Client.connect(settings) as asking:
-        ended = await warming.warm(asking, [order])
+        ended = await warmup.warm(asking, [order])
         await client.settled()
     assert (ended.fallback, ended.failed) == counted
     assert not ended.all_warm
@@ -103,7 +101,7 @@ async def test_killed_in_the_middle_it_goes_on_where_it_was(
     client: Observer, configure: Configure, start: Start, tmp_path: Path
 ) -> None:
     settings = configure(rules=WRITES)
-    file = str(scenario.THREE_SCENES)
+    file = str(workload.THREE_SCENES)
     # Nobody works yet: the first run waits for what it has asked for, and is killed.
     await topology.apply(client.nc, settings)
     await client.watch()
@@ -175,7 +173,7 @@ async def test_a_wrong_file_is_refused_before_anything_is_asked_for(
 
 async def test_a_dry_run_prints_what_a_game_will_ask_for(tmp_path: Path, configure: Configure) -> None:
     configure()
-    run = await _warm(tmp_path, str(scenario.THREE_SCENES), "--dry-run", "--playthrough", "pt-9")
+    run = await _warm(tmp_path, str(workload.THREE_SCENES), "--dry-run", "--playthrough", "pt-9")
     out, err = await run.communicate()
     assert run.returncode == 0, err.decode()
     lines = [json.loads(line) for line in out.decode().splitlines()]
@@ -189,7 +187,7 @@ async def test_it_outlives_a_restart_of_the_broker(tmp_path: Path, configure: Co
         await topology.apply_at(broker.url, settings)
         async with Client.connect(broker.url) as asking, asyncio.timeout(90):
             await broker.stop()
-            going = asyncio.create_task(warming.warm(asking, ORDERS))
+            going = asyncio.create_task(warmup.warm(asking, ORDERS))
             await broker.start()
             async with running(settings):
                 ended = await going

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
 from contracts.events import Params
-from contracts.ports import Completion, OnToken, Prompt
-from contracts.result import Tokens
+from contracts.ports import Completion, OnToken, Prompt, ProviderError
+from contracts.usage import Tokens
 
 Turn = str | Completion | ProviderError
 

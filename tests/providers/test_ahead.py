@@ -7,15 +7,15 @@ import asyncio
 import msgspec
 import pytest
 
-from contracts.budget import Spent
-from contracts.errors import ErrorCode, ProviderError
-from contracts.ports import Prompt
-from contracts.purse import Cap as Most
-from contracts.purse import Limits
-from infra.providers.ahead import Ahead
-from infra.providers.budgeted import Budgeted
-from infra.providers.cached import Cached
-from infra.providers.cached import Memory as Answers
+from contracts.errors import ErrorCode
+from contracts.policy.budget import Spent
+from contracts.policy.budget_scope import Cap as Most
+from contracts.policy.budget_scope import Limits
+from contracts.ports import Prompt, ProviderError
+from infra.providers.budget import Budgeted
+from infra.providers.reservation import StructuringReservations
+from infra.providers.response_cache import CachedProvider
+from infra.providers.response_cache import ResponseMemory as Answers
 from tests.providers.doubles import ManualClock, Playing
 from tests.providers.openai_server import params
 from tests.providers.test_budgeted import DAY, SPENDER, Memo
@@ -51,7 +51,7 @@ class Till:
         self.clock = ManualClock()
         self.accounts = Memo(self.clock)
         self.results = Results()
-        self.ahead = Ahead(self.results.within, clock=self.clock)
+        self.ahead = StructuringReservations(self.results.within, clock=self.clock)
         limits = Limits(window_ms=DAY, total=Most(tokens=cap))
         self.provider = Budgeted(
             Playing(*turns), accounts=self.accounts, limits=limits, clock=self.clock, ahead=self.ahead
@@ -164,7 +164,7 @@ async def test_a_stopping_process_leaves_it_to_whoever_is_next() -> None:
 
 async def test_an_answer_from_the_cache_needs_nothing_and_the_watch_ends_with_the_deadline() -> None:
     till = Till("prose")
-    kept = Cached(till.provider, memory=Answers(8))
+    kept = CachedProvider(till.provider, memory=Answers(8))
     prompt = Prompt(text="x", kind="layout", stage="s", request_id="r1", spender=SPENDER)
     await kept.generate(prompt, SMALL)
     await kept.generate(msgspec.structs.replace(prompt, request_id="r2"), SMALL)

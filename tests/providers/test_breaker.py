@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import ErrorCode, ProviderError, Refused
+from contracts.errors import ErrorCode
+from contracts.ports import CallRefused, ProviderError
 from infra.providers import breaker as module
-from infra.providers.breaker import Breaker, Change, Circuit, State
+from infra.providers.breaker import Breaker, Circuit, CircuitChange, CircuitState
 from tests.providers.doubles import ManualClock, Playing, away
 from tests.providers.openai_server import ask, params
 
@@ -30,16 +31,16 @@ async def test_a_provider_that_answers_is_asked_and_named() -> None:
     made = guarded(Playing("text"))
     done = await made.generate(ask(), params())
     assert done.text == "text"
-    assert (made.name, made.model, made.state) == ("a", "a-1", State.CLOSED)
+    assert (made.name, made.model, made.state) == ("a", "a-1", CircuitState.CLOSED)
 
 
 async def test_failures_in_a_row_open_it_and_nobody_is_asked() -> None:
     inner, clock = Playing(away("connection refused", retryable=True)), ManualClock()
     made = guarded(inner, clock)
     await fail(made, 2)
-    assert made.state is State.CLOSED
+    assert made.state is CircuitState.CLOSED
     await fail(made)
-    assert made.state is State.OPEN
+    assert made.state is CircuitState.OPEN
     clock.after(12.5)
     error = await fail(made)
     assert inner.calls == 3
@@ -54,15 +55,15 @@ async def test_a_success_in_between_starts_the_count_again() -> None:
     await fail(made, 2)
     await made.generate(ask(), params())
     await fail(made, 2)
-    assert made.state is State.CLOSED
+    assert made.state is CircuitState.CLOSED
     await fail(made)
-    assert made.state is State.OPEN
+    assert made.state is CircuitState.OPEN
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        Refused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, "context is too long"),
+        CallRefused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, "context is too long"),
         ProviderError(ErrorCode.GEN_BUDGET_EXCEEDED, "no money"),
     ],
     ids=["refused", "budget"],
@@ -71,13 +72,13 @@ async def test_what_says_nothing_about_the_provider_does_not_count(error) -> Non
     inner = Playing(error)
     made = guarded(inner)
     await fail(made, 10)
-    assert (made.state, inner.calls) == (State.CLOSED, 10)
+    assert (made.state, inner.calls) == (CircuitState.CLOSED, 10)
 
 
 async def test_time_outs_count() -> None:
     made = guarded(Playing(ProviderError(ErrorCode.GEN_TIMEOUT, "too late")))
     await fail(made, 3)
-    assert made.state is State.OPEN
+    assert made.state is CircuitState.OPEN
 
 
 async def test_after_the_cooldown_one_call_tries_and_closes_it() -> None:
@@ -90,13 +91,13 @@ async def test_after_the_cooldown_one_call_tries_and_closes_it() -> None:
     probe = asyncio.create_task(made.generate(ask(), params()))
     async with asyncio.timeout(10):
         await inner.waiting.wait()
-        assert made.state is State.HALF_OPEN
+        assert made.state is CircuitState.HALF_OPEN
         error = await fail(made)
         inner.gate.set()
         assert (await probe).text == "back"
     assert "until the call that tries it now has ended" in str(error)
     assert inner.calls == 4
-    assert made.state is State.CLOSED
+    assert made.state is CircuitState.CLOSED
 
 
 async def test_a_trial_that_fails_opens_it_for_another_cooldown() -> None:
@@ -105,7 +106,7 @@ async def test_a_trial_that_fails_opens_it_for_another_cooldown() -> None:
     await fail(made, 3)
     clock.after(30.0)
     await fail(made)
-    assert (made.state, inner.calls) == (State.OPEN, 4)
+    assert (made.state, inner.calls) == (CircuitState.OPEN, 4)
     clock.after(29.9)
     await fail(made)
     assert inner.calls == 4
@@ -126,7 +127,7 @@ async def test_a_cancelled_trial_leaves_the_place_to_the_next() -> None:
             await probe
     inner.gate.set()
     assert (await made.generate(ask(), params())).text == "back"
-    assert made.state is State.CLOSED
+    assert made.state is CircuitState.CLOSED
 
 
 async def test_a_failure_of_a_call_from_before_does_not_prolong_the_cooldown() -> None:
@@ -138,23 +139,23 @@ async def test_a_failure_of_a_call_from_before_does_not_prolong_the_cooldown() -
         await late.waiting.wait()
         late.gate.set()
         await asyncio.gather(*old, return_exceptions=True)
-    assert made.state is State.OPEN
+    assert made.state is CircuitState.OPEN
     clock.after(29.0)
     error = await fail(made)
     assert "for another 1.0 s" in str(error)
 
 
 async def test_every_change_is_told_with_its_cause() -> None:
-    changes: list[Change] = []
+    changes: list[CircuitChange] = []
     clock = ManualClock()
     made = guarded(Playing(away("gone"), "back"), clock, failures=1, on_change=changes.append)
     await fail(made)
     clock.after(30.0)
     await made.generate(ask(), params())
     assert [(one.was, one.now, one.why) for one in changes] == [
-        (State.CLOSED, State.OPEN, "gone"),
-        (State.OPEN, State.HALF_OPEN, ""),
-        (State.HALF_OPEN, State.CLOSED, ""),
+        (CircuitState.CLOSED, CircuitState.OPEN, "gone"),
+        (CircuitState.OPEN, CircuitState.HALF_OPEN, ""),
+        (CircuitState.HALF_OPEN, CircuitState.CLOSED, ""),
     ]
     assert {(one.provider, one.model) for one in changes} == {("a", "a-1")}
 
@@ -168,18 +169,18 @@ def test_it_is_open_only_after_enough_failures_and_never_for_ever(steps, limit) 
             continue
         let = module.admitted(circuit, now)
         if let is None:
-            assert circuit.state is State.OPEN
+            assert circuit.state is CircuitState.OPEN
             assert row >= limit
             assert now < circuit.until <= now + 10.0
             continue
-        assert let.state in {State.CLOSED, State.HALF_OPEN}
+        assert let.state in {CircuitState.CLOSED, CircuitState.HALF_OPEN}
         match step:
             case "ok":
                 circuit, row = module.succeeded(let), 0
-                assert (circuit.state, circuit.failures) == (State.CLOSED, 0)
+                assert (circuit.state, circuit.failures) == (CircuitState.CLOSED, 0)
             case "fail":
                 circuit, row = module.failed(let, now, limit=limit, cooldown_s=10.0), row + 1
-                assert (circuit.state is State.OPEN) == (row >= limit)
+                assert (circuit.state is CircuitState.OPEN) == (row >= limit)
             case _:
                 circuit = module.given_up(let, now)
-                assert circuit.state is not State.HALF_OPEN
+                assert circuit.state is not CircuitState.HALF_OPEN

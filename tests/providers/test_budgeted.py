@@ -10,22 +10,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts import budget
-from contracts.budget import NANOS, Account, Cap, Refusal, Reserve, Settle, Spent
-from contracts.errors import ErrorCode, ProviderError, Refused, Unavailable
+from contracts.errors import ErrorCode, Unavailable
 from contracts.events import Params
-from contracts.ports import Completion, Prompt
-from contracts.purse import Limits, Spender
-from contracts.result import Tokens
-from infra.providers.budgeted import FREE, Budgeted, Tariff
-from infra.providers.cached import Cached, Memory
+from contracts.policy import budget
+from contracts.policy.budget import NANOS, Account, Cap, Refusal, Reserve, Settle, Spent
+from contracts.policy.budget_scope import BillingContext, Limits
+from contracts.ports import CallRefused, Completion, Prompt, ProviderError
+from contracts.usage import Tokens
+from infra.providers.budget import FREE, Budgeted, Tariff
 from infra.providers.chain import Chain
-from infra.settings import OpenAIServer
+from infra.providers.response_cache import CachedProvider, ResponseMemory
+from infra.settings.settings import OpenAIServer
 from tests.providers.doubles import ManualClock, Playing, away, done
 from tests.providers.openai_server import params
 
 DEADLINE_MS = 160_000
-SPENDER = Spender(
+SPENDER = BillingContext(
     workspace="w", node="n", deadline_at_ms=DEADLINE_MS, ahead=Tokens(prompt=300, completion=200)
 )
 DAY = 86_400_000
@@ -77,7 +77,7 @@ class Till:
         )
 
     async def ask(
-        self, request_id: str = "r1", *, spender: Spender | None = SPENDER, **more: Any
+        self, request_id: str = "r1", *, spender: BillingContext | None = SPENDER, **more: Any
     ) -> Completion:
         prompt = Prompt(
             text="x" * 36, kind="layout", stage="freeform-gen", request_id=request_id, spender=spender
@@ -120,7 +120,7 @@ async def test_a_budget_without_room_for_all_drafts_pays_for_fewer(cap: int, dra
 
 async def test_a_budget_without_room_for_one_draft_pays_for_none() -> None:
     till = Till(Playing("fine"), msgspec.structs.replace(FREE, drafts=8), total=Cap(tokens=699))
-    with pytest.raises(Refused) as found:
+    with pytest.raises(CallRefused) as found:
         await till.ask()
     assert found.value.code is ErrorCode.GEN_BUDGET_EXCEEDED
     assert till.accounts.kept == {}
@@ -190,7 +190,7 @@ async def test_what_is_only_reserved_is_waited_for_while_there_is_time(
     till = Till(inner)
     till.accounts.kept[TOTAL] = Account(spent=Spent(tokens=spent))
     if not spent:
-        hold = budget.Hold(most=Spent(tokens=9_500), until_ms=200_000, run="other")
+        hold = budget.Reservation(most=Spent(tokens=9_500), until_ms=200_000, run="other")
         till.accounts.kept[TOTAL] = Account(held={"other:1": hold})
     till.clock.after(60 - seconds_left)
     with pytest.raises(ProviderError) as caught:
@@ -267,7 +267,7 @@ async def test_when_the_money_is_gone_a_chain_goes_on_to_the_free_provider() -> 
 
 async def test_an_answer_from_the_response_cache_costs_nothing() -> None:
     till = Till(Playing("twelve chars"))
-    kept = Cached(till.provider, memory=Memory(8))
+    kept = CachedProvider(till.provider, memory=ResponseMemory(8))
     prompt = Prompt(text="x", kind="layout", stage="structuring", request_id="r1")
     await kept.generate(prompt, _params())
     again = await kept.generate(msgspec.structs.replace(prompt, request_id="r2"), _params())

@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import ProviderError
-from contracts.result import Tokens
-from infra.providers.cache_files import CacheFiles
-from infra.providers.cached import Cached, Entry, Memory, key_v1
+from contracts.ports import ProviderError
+from contracts.usage import Tokens
+from infra.providers.response_cache import CachedProvider, CachedResponse, ResponseMemory, key_v1
+from infra.providers.response_cache_files import CacheFiles
 from tests.providers.doubles import Playing, away, done
 from tests.providers.openai_server import ask, params
 
-ENTRY = Entry(text="kept", model="m", finish_reason="stop")
+ENTRY = CachedResponse(text="kept", model="m", finish_reason="stop")
 
 
-def cached(inner, *, entries=8, **more) -> Cached:
-    return Cached(inner, memory=Memory(entries), **more)
+def cached(inner, *, entries=8, **more) -> CachedProvider:
+    return CachedProvider(inner, memory=ResponseMemory(entries), **more)
 
 
-async def twice(made: Cached, prompt=None, wanted=None, schema=None):
+async def twice(made: CachedProvider, prompt=None, wanted=None, schema=None):
     call = (prompt or ask(), wanted or params(), schema)
     return await made.generate(*call), await made.generate(*call)
 
@@ -184,12 +184,12 @@ async def test_answers_under_the_old_scheme_are_still_read_and_move_to_the_new_o
     def key_v2(provider, model, text, wanted, schema):
         return key_v1(provider, model, text, wanted, schema).replace("v1:", "v2:", 1)
 
-    memory = Memory(8)
-    await Cached(Playing("old answer"), memory=memory).generate(ask(), params())
+    memory = ResponseMemory(8)
+    await CachedProvider(Playing("old answer"), memory=memory).generate(ask(), params())
     inner = Playing("new answer")
-    made = Cached(inner, memory=memory, schemes=(key_v2, key_v1))
+    made = CachedProvider(inner, memory=memory, schemes=(key_v2, key_v1))
     assert (await made.generate(ask(), params())).text == "old answer"
-    later = Cached(inner, memory=memory, schemes=(key_v2,))
+    later = CachedProvider(inner, memory=memory, schemes=(key_v2,))
     assert (await later.generate(ask(), params())).text == "old answer"
     assert inner.calls == 0
 
@@ -221,7 +221,7 @@ async def test_an_answer_outlives_the_process(files, faults) -> None:
 @given(text=st.text(), model=st.text(), reason=st.sampled_from(["stop", "grammar"]), key=st.text())
 def test_what_was_kept_comes_back(tmp_path_factory, text, model, reason, key) -> None:
     store = CacheFiles(tmp_path_factory.mktemp("c"), max_bytes=1_000_000, on_fault=pytest.fail)
-    entry = Entry(text=text, model=model, finish_reason=reason)
+    entry = CachedResponse(text=text, model=model, finish_reason=reason)
     store.put(key, entry)
     assert store.get(key) == entry
 

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from contracts.errors import ErrorCode, ProviderError
-from contracts.result import Attempt, Tokens
+from contracts.errors import ErrorCode
+from contracts.ports import ProviderError
+from contracts.usage import Attempt, Tokens
 from infra.providers.chain import Chain
 from tests.providers.doubles import ManualClock, Playing, away, done
 from tests.providers.openai_server import ask, params

@@ -11,10 +11,10 @@ from typing import Final
 import pytest
 
 from contracts.events import Params
+from contracts.policy.quoting import quoted
 from contracts.ports import Completion, Prompt
-from contracts.quoting import quoted
 from infra.providers.local import LocalProvider, model_folder
-from infra.settings import Local
+from infra.settings.settings import Local
 from tests.engine.conftest import save
 
 HOUSE: Final = "house"

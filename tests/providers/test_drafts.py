@@ -5,15 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from infra.engine.task import Answer, Busy, Overdue, Task
+from infra.engine.task import EngineBusy, EngineOutput, EngineTimeout, Task
 from infra.providers.drafts import MOST_SPELLED, best, miscounted, missing, named, spelled
 
 WISH = "a frozen lake with 2 platforms and a lantern, without fog"
 TASK = Task(prompt=(1,), max_tokens=9, temperature=0.8, seed=5, timeout_s=10)
 
 
-def answer(text: str, **changes) -> Answer:
-    told = Answer(
+def answer(text: str, **changes) -> EngineOutput:
+    told = EngineOutput(
         text=text,
         finish_reason="stop",
         prompt_tokens=10,
@@ -29,11 +29,11 @@ def answer(text: str, **changes) -> Answer:
 class Writer:
     """Writes what it is told, and remembers what it was asked."""
 
-    def __init__(self, *answers: Answer | Exception) -> None:
+    def __init__(self, *answers: EngineOutput | Exception) -> None:
         self.answers = list(answers)
         self.asked: list[Task] = []
 
-    async def __call__(self, task: Task) -> Answer:
+    async def __call__(self, task: Task) -> EngineOutput:
         self.asked.append(task)
         found = self.answers[len(self.asked) - 1]
         if isinstance(found, Exception):
@@ -155,7 +155,7 @@ async def test_a_draft_that_was_cut_off_is_the_last_choice() -> None:
 
 
 async def test_what_fails_leaves_the_first_draft_and_no_promise_to_repeat_it() -> None:
-    writer = Writer(Busy("full"), Overdue("late"))
+    writer = Writer(EngineBusy("full"), EngineTimeout("late"))
     chosen, how = await best(writer, TASK, answer("A lake."), wish=WISH, drafts=3, within_s=10)
     assert (chosen.text, chosen.strict) == ("A lake.", False)
     assert how == "best of 1: 1 of 5 words of the wish"

@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 import pytest
 
-from infra.providers.faults import Answered, Asked, retry_after
+from infra.providers.http_errors import CalledServer, ErrorResponse, retry_after
 from infra.providers.openai import shown
 
 NOW = 1_795_773_600.0  # 2026-11-27T10:00:00Z
@@ -50,7 +50,7 @@ def test_the_wait_that_a_server_asks_for_is_read_and_bounded(headers, seconds) -
     ],
 )
 def test_a_servers_words_are_found_whatever_their_shape(body, words) -> None:
-    assert Answered(400, body, {}).words == words
+    assert ErrorResponse(400, body, {}).words == words
 
 
 def test_an_address_is_shown_without_the_secrets_in_it() -> None:
@@ -58,6 +58,6 @@ def test_an_address_is_shown_without_the_secrets_in_it() -> None:
 
 
 def test_what_is_passed_on_is_one_line_that_every_store_takes_without_the_key() -> None:
-    asked = Asked(name="a", base_url="u", model="m", variable="v", key="sk-1")
+    asked = CalledServer(name="a", base_url="u", model="m", variable="v", key="sk-1")
     assert asked.clean("a\x00b\n\ud800 sk-1 \x1b[31m") == "a b ? *** [31m"
     assert len(asked.clean("x" * 10**6)) == 401

@@ -2,8 +2,9 @@
 
 import pytest
 
-from contracts.errors import ErrorCode, Refused
-from infra.providers.mapping import Format
+from contracts.errors import ErrorCode
+from contracts.ports import CallRefused
+from infra.providers.request_mapping import JsonMode
 from tests.providers.openai_server import (
     FakeServer,
     Said,
@@ -43,9 +44,9 @@ async def test_a_schema_is_sent_as_json_schema() -> None:
 @pytest.mark.parametrize(
     ("refused", "found", "calls"),
     [
-        (("json_schema",), Format.JSON_OBJECT_SCHEMA, 2),
-        (("json_schema", "json_object+schema"), Format.JSON_OBJECT, 3),
-        (("json_schema", "json_object+schema", "json_object"), Format.PROMPT, 4),
+        (("json_schema",), JsonMode.JSON_OBJECT_SCHEMA, 2),
+        (("json_schema", "json_object+schema"), JsonMode.JSON_OBJECT, 3),
+        (("json_schema", "json_object+schema", "json_object"), JsonMode.PROMPT, 4),
     ],
 )
 async def test_a_refused_format_is_stepped_down_once_and_remembered(refused, found, calls) -> None:
@@ -90,12 +91,12 @@ async def test_one_schema_that_cannot_be_compiled_says_nothing_about_the_next() 
         second = await made.generate(ask(), params(), SCHEMA)
     assert (first.note, second.note) == ("asked with json_object", "asked with json_schema")
     assert len(first.attempts) == 2
-    assert made.dialect.format is Format.JSON_SCHEMA
+    assert made.dialect.format is JsonMode.JSON_SCHEMA
 
 
 async def test_a_format_that_was_set_is_not_given_up() -> None:
     async with FakeServer(picky("json_schema")) as server:
-        with pytest.raises(Refused):
+        with pytest.raises(CallRefused):
             await provider(server, mode="json_schema").generate(ask(), params(), SCHEMA)
         done = await provider(server, mode="prompt").generate(ask(), params(), SCHEMA)
     assert len(server.asked) == 2

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from contracts.errors import ProviderError
+from contracts.ports import ProviderError
 from infra.providers.breaker import Breaker
 from infra.telemetry.metrics import Exporter, exporter
 from tests.providers.doubles import ManualClock, Playing, away

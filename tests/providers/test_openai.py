@@ -5,10 +5,11 @@ import logging
 
 import pytest
 
-from contracts.errors import ErrorCode, ProviderError, Refused
-from contracts.result import Tokens
+from contracts.errors import ErrorCode
+from contracts.ports import CallRefused, ProviderError
+from contracts.usage import Tokens
 from infra.providers.openai import OpenAIProvider
-from infra.settings import OpenAIServer
+from infra.settings.settings import OpenAIServer
 from tests.providers.openai_server import (
     FakeServer,
     Said,
@@ -177,7 +178,7 @@ async def test_a_web_page_is_no_stream() -> None:
 async def test_a_content_filter_refuses_this_one_request() -> None:
     async with FakeServer(lambda _: answer("The ", finish="content_filter")) as server:
         error = await failure(server)
-    assert isinstance(error, Refused)
+    assert isinstance(error, CallRefused)
     assert not error.retryable
 
 
@@ -222,14 +223,14 @@ async def test_a_wrong_setting_is_final_and_named(status: int, hint: str) -> Non
         error = await failure(server)
     assert (error.code, error.retryable) == (ErrorCode.GEN_PROVIDER_UNAVAILABLE, False)
     assert hint in str(error)
-    assert not isinstance(error, Refused)
+    assert not isinstance(error, CallRefused)
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_a_request_that_is_at_fault_is_final(status: int) -> None:
     async with FakeServer(lambda _: refusal("context is too long", status=status)) as server:
         error = await failure(server)
-    assert isinstance(error, Refused)
+    assert isinstance(error, CallRefused)
     assert not error.retryable
     assert "context is too long" in str(error)
 

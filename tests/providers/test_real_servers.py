@@ -24,14 +24,16 @@ import pytest_asyncio
 
 from contracts import events as ev
 from contracts.content.registry import Registry
-from contracts.errors import ErrorCode, ProviderError, Refused
+from contracts.errors import ErrorCode
 from contracts.outcome import Emit
-from contracts.result import Origin, Status, Tokens
-from infra.providers.mapping import Format
+from contracts.ports import CallRefused, ProviderError
+from contracts.result import Origin, Status
+from contracts.usage import Tokens
+from infra.app.schema_checks import CheckedContents
 from infra.providers.openai import OpenAIProvider
-from infra.schema_checks import CheckedContents
-from infra.settings import OpenAIServer
-from infra.stores.explicitness import Words
+from infra.providers.request_mapping import JsonMode
+from infra.settings.settings import OpenAIServer
+from infra.stores.explicitness import ExplicitWords
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
@@ -209,12 +211,12 @@ async def test_transformers_ignores_the_response_format_and_is_found_out(
             break
     assert done.finish_reason == "stop", "none of the texts came to an end by itself"
     assert done.note == "the server ignored json_schema"
-    assert transformers.dialect.format is Format.PROMPT
+    assert transformers.dialect.format is JsonMode.PROMPT
 
 
 async def test_transformers_refuses_another_model(transformers_server: Running) -> None:
     other = OpenAIProvider(OpenAIServer(base_url=transformers_server.url, model="another"))
-    with pytest.raises(Refused, match="pinned"):
+    with pytest.raises(CallRefused, match="pinned"):
         await other.generate(ask(), params())
     await other.close()
 
@@ -234,7 +236,7 @@ async def test_llama_cpp_constrains_in_its_own_form_found_by_asking(llama: OpenA
         assert done.finish_reason == "stop"
         assert set(json.loads(done.text)) == {"mood", "loud"}
         assert Registry().faults("custom", json.loads(done.text), SCHEMA) == ()
-    assert llama.dialect.format is Format.JSON_OBJECT_SCHEMA
+    assert llama.dialect.format is JsonMode.JSON_OBJECT_SCHEMA
     (refused,) = first.attempts
     assert refused.why.endswith("asked again with json_object_schema for json_schema")
     assert (second.attempts, second.note) == ((), "asked with json_object_schema")
@@ -274,7 +276,7 @@ async def test_llama_cpp_writes_a_live_result_through_the_stages(llama: OpenAIPr
     ended = await validate_repair.handle(
         received(structured.events[0], sequence=3, kind="custom"),
         contents=CheckedContents(Registry()),
-        explicitness=Words(()),
+        explicitness=ExplicitWords(()),
         max_reasks=0,
         accept_filled=False,
     )

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from contracts.errors import ErrorCode, ProviderError
-from contracts.subjects import KINDS
-from infra.processes import environment
-from infra.providers.breaker import Breaker, State
-from infra.providers.cached import Cached
+from contracts.errors import ErrorCode
+from contracts.kinds import KINDS
+from contracts.ports import ProviderError
+from infra.app.process_plan import environment
+from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.chain import Chain
+from infra.providers.response_cache import CachedProvider
 from infra.providers.routing import Missing, check, providers, require, routes
 from infra.providers.scripted import ScriptedProvider
-from infra.settings import SettingsError, load
+from infra.settings.settings import SettingsError, load
 from tests.providers.openai_server import FakeServer, answer, ask, params, refusal
 
 
@@ -38,7 +39,7 @@ def test_without_a_model_there_are_none() -> None:
 def test_a_server_gets_a_breaker_and_the_cache_and_is_made_once() -> None:
     made = routed({"providers": {"plot": "openai", "scene": "openai"}, "openai": {"model": "m"}})
     assert set(made) == set(KINDS)
-    assert isinstance(made["plot"], Cached)
+    assert isinstance(made["plot"], CachedProvider)
     assert made["plot"] is made["scene"]
     assert (made["plot"].name, made["plot"].model) == ("openai", "m")
 
@@ -160,7 +161,7 @@ async def test_without_the_client_the_extra_is_named(monkeypatch) -> None:
 
 def test_the_client_is_imported_only_when_routed() -> None:
     code = (
-        "import sys; from infra.settings import load; from infra.providers.routing import providers; "
+        "import sys; from infra.settings.settings import load; from infra.providers.routing import providers; "
         "providers(load(use_local_model=True)); print('httpx2' in sys.modules)"
     )
     done = subprocess.run(
@@ -189,9 +190,9 @@ async def test_an_open_breaker_is_told_and_the_next_link_answers() -> None:
     assert len(down.asked) == 2
     assert "left alone after 2 failures in a row" in answers[-1].attempts[0].why
     assert {one.name: one.state for one in breakers} == {
-        "local": State.CLOSED,
-        "openai": State.OPEN,
-        "big": State.CLOSED,
+        "local": CircuitState.CLOSED,
+        "openai": CircuitState.OPEN,
+        "big": CircuitState.CLOSED,
     }
 
 

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from contracts import events as ev
 from contracts.content.registry import Registry
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail, Retry
-from contracts.result import Tokens
+from contracts.ports import ProviderError
+from contracts.usage import Tokens
 from infra.providers.breaker import Breaker
 from infra.providers.chain import Chain
-from infra.providers.counted import MARGIN, Most, counted
-from infra.providers.guarded import Guarded
-from infra.providers.written import Written
+from infra.providers.port_guard import Guarded
+from infra.providers.reported_usage import MARGIN, Most, counted
+from infra.providers.streamed_answer import StreamedAnswer
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
 from tests.lives import brief, received
@@ -130,7 +131,7 @@ JSON = st.recursive(
 
 @given(path=st.sampled_from(list(places(WHOLE))), value=JSON)
 def test_an_answer_takes_any_chunk_or_says_that_it_cannot(path, value) -> None:
-    written = Written()
+    written = StreamedAnswer()
     try:
         written.add(put(path, value))
         written.end()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.providers.thoughts import Thoughts, answer
+from infra.providers.reasoning import Thoughts, answer
 
 HARMONY = (
     "<|channel|>analysis<|message|>No dragon.<|end|><|start|>assistant<|channel|>final<|message|>"

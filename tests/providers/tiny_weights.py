@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from infra.bench import gguf
+from infra.lab.bench import gguf
 
 #: Tokens of its context window.
 CONTEXT: Final = 4096

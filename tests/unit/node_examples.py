@@ -7,8 +7,16 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from contracts.node import FILM_RATINGS, FallbackMode, Pacing, Rating, SeedSource, Strategy, TransitionType
-from contracts.subjects import KINDS
+from contracts.kinds import KINDS
+from contracts.nodes.node import (
+    FILM_RATINGS,
+    FallbackMode,
+    Pacing,
+    Rating,
+    SeedSource,
+    Strategy,
+    TransitionType,
+)
 
 TEMPLATE: Final = json.loads("""
 {"id": "romantic_to_action_transition_v1", "generationType": "transition",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from infra.nats import admission as module
 from infra.nats.admission import Admission, Measured, Room
-from infra.settings import load
+from infra.settings.settings import load
 
 
 def look(room: Room, **fields: float) -> int:

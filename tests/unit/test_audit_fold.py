@@ -11,13 +11,22 @@ from hypothesis import strategies as st
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from stages.audit.fold import REPEATED, UNREQUESTED, Record, Seen, merge, open_since_ms, seen, status
+from stages.audit.fold import (
+    REPEATED,
+    UNREQUESTED,
+    LifeView,
+    RequestRecord,
+    merge,
+    open_since_ms,
+    seen,
+    status,
+)
 from tests.lives import BODY, START_MS, brief, letter, life, prose, received, records, stand_in, success
 
 OTHER = b'{"prompt":"another prompt under the same id"}'
 
 
-def _many() -> list[Record]:
+def _many() -> list[RequestRecord]:
     """One request that everything happens to: duplicates, two attempts, letters, a late success."""
     again = brief()
     events = [
@@ -56,20 +65,20 @@ def _fields(result: ev.Result) -> dict[str, object]:
     return {name: getattr(result, name) for name in result.__struct_fields__}
 
 
-def _lives(pieces: Iterable[Record]) -> list[Record]:
+def _lives(pieces: Iterable[RequestRecord]) -> list[RequestRecord]:
     """Pieces of one id, merged life by life."""
-    lives: dict[int, Record] = {}
+    lives: dict[int, RequestRecord] = {}
     for piece in pieces:
         lives[piece.life_ms] = merge(lives[piece.life_ms], piece) if piece.life_ms in lives else piece
     return list(lives.values())
 
 
-def _states(pieces: Iterable[Record]) -> list[tuple[int, str]]:
+def _states(pieces: Iterable[RequestRecord]) -> list[tuple[int, str]]:
     """When each life began after the first one, and how far it is."""
     return [(each.record.life_ms - START_MS, _status(each)) for each in seen(_lives(pieces))]
 
 
-def _status(one: Seen) -> str:
+def _status(one: LifeView) -> str:
     return status(one.shown, repeated=one.repeated)
 
 
@@ -80,17 +89,17 @@ MERGED = st.lists(PIECES, min_size=1, max_size=4).map(lambda pieces: reduce(merg
 
 
 @given(MERGED, MERGED, MERGED)
-def test_merging_is_associative(a: Record, b: Record, c: Record) -> None:
+def test_merging_is_associative(a: RequestRecord, b: RequestRecord, c: RequestRecord) -> None:
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
 
 
 @given(MERGED, MERGED)
-def test_merging_is_commutative(a: Record, b: Record) -> None:
+def test_merging_is_commutative(a: RequestRecord, b: RequestRecord) -> None:
     assert merge(a, b) == merge(b, a)
 
 
 @given(MERGED, MERGED)
-def test_merging_again_changes_nothing(a: Record, b: Record) -> None:
+def test_merging_again_changes_nothing(a: RequestRecord, b: RequestRecord) -> None:
     both = merge(a, b)
     assert merge(both, a) == merge(both, both) == both
 
@@ -98,7 +107,7 @@ def test_merging_again_changes_nothing(a: Record, b: Record) -> None:
 @settings(max_examples=50)
 @given(st.permutations(MANY), st.lists(PIECES))
 def test_any_order_and_repetition_gives_the_same_lives(
-    shuffled: list[Record], repeated: list[Record]
+    shuffled: list[RequestRecord], repeated: list[RequestRecord]
 ) -> None:
     assert seen(_lives([*shuffled, *repeated])) == seen(_lives(MANY))
 

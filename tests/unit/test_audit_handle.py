@@ -10,11 +10,11 @@ from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit
 from stages.audit import handle as audit
-from stages.audit.fold import Record
+from stages.audit.fold import RequestRecord
 from tests.lives import ASKED, BODY, brief, letter, life, prose, received, records, success
 
 
-def _one(event: object, **more: object) -> Record:
+def _one(event: object, **more: object) -> RequestRecord:
     (record,) = records([received(event, **{"sequence": 3, **more})])  # type: ignore[arg-type]
     return record
 

@@ -8,8 +8,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from infra import background
-from infra.background import Background
+from infra.app import background
+from infra.app.background import Background
 
 
 async def test_needed_work_that_fails_ends_the_process_and_is_told() -> None:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from infra import beats, child
-from infra.beats import Silence
+from infra.host import heartbeat, parent_death
+from infra.host.heartbeat import Silence
 
 
 def test_turns_without_a_sign_add_up() -> None:
@@ -43,33 +43,33 @@ def test_waiting_for_a_processor_is_excused_but_not_for_ever() -> None:
 
 def test_who_was_supervised_once_is_not_supervised_by_what_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
-    monkeypatch.setenv(beats.VARIABLE, str(writing))
-    assert beats.inherited() == writing
-    assert beats.VARIABLE not in os.environ
+    monkeypatch.setenv(heartbeat.VARIABLE, str(writing))
+    assert heartbeat.inherited() == writing
+    assert heartbeat.VARIABLE not in os.environ
     assert not os.get_inheritable(writing)
     assert not os.get_blocking(writing)
-    assert beats.inherited() is None
+    assert heartbeat.inherited() is None
     os.close(reading)
     os.close(writing)
 
 
 def test_a_number_that_is_no_pipe_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(beats.VARIABLE, "99999")
-    assert beats.inherited() is None
+    monkeypatch.setenv(heartbeat.VARIABLE, "99999")
+    assert heartbeat.inherited() is None
 
 
 async def test_beats_are_heard_until_nobody_listens() -> None:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
-    assert not beats.heard(reading)
+    assert not heartbeat.heard(reading)
     os.write(writing, b"...")
-    assert beats.heard(reading)
-    assert not beats.heard(reading)
+    assert heartbeat.heard(reading)
+    assert not heartbeat.heard(reading)
     os.close(reading)
-    await beats.beat(writing)
+    await heartbeat.beat(writing)
     os.close(writing)
 
 
 def test_a_process_tells_how_long_it_waited_for_a_processor() -> None:
-    assert child.queued_s(os.getpid()) >= 0
-    assert child.queued_s(2**30) == 0
+    assert parent_death.queued_s(os.getpid()) >= 0
+    assert parent_death.queued_s(2**30) == 0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.bench.outcomes import Answered, overdue_ms, percentile, spread, tally
-from infra.bench.publisher import SILENT, TAKEN, UNSENT, Plan, Published, moments
+from infra.lab.bench.outcomes import StoredAnswer, overdue_ms, percentile, spread, tally
+from infra.lab.bench.publisher import SILENT, TAKEN, UNSENT, Published, PublishPlan, moments
 
 FULL = 10077
 T0 = 1_700_000_000_000.0
@@ -27,8 +27,8 @@ def _published(*codes: int, deadline_ms: int = 2000, sent_ms: float = T0) -> Pub
     )
 
 
-def _answered(after_ms: float, *, status: str = "success", code: str = "none") -> Answered:
-    return Answered(time_ms=T0 + after_ms, status=status, origin="scripted", code=code, reason="")
+def _answered(after_ms: float, *, status: str = "success", code: str = "none") -> StoredAnswer:
+    return StoredAnswer(time_ms=T0 + after_ms, status=status, origin="scripted", code=code, reason="")
 
 
 def _asked(*numbers: int) -> dict[str, float]:
@@ -134,7 +134,7 @@ def test_endings_are_shares_of_the_accepted_ones() -> None:
 
 @pytest.mark.parametrize("poisson", [False, True])
 def test_arrivals_come_at_the_rate(poisson) -> None:
-    plan = Plan(url="", prefix="", requests=5000, rate=100, poisson=poisson)
+    plan = PublishPlan(url="", prefix="", requests=5000, rate=100, poisson=poisson)
     times = list(moments(plan))
     assert len(times) == 5000
     assert times == sorted(times)
@@ -142,4 +142,4 @@ def test_arrivals_come_at_the_rate(poisson) -> None:
 
 
 def test_without_a_rate_everything_is_sent_at_once() -> None:
-    assert set(moments(Plan(url="", prefix="", requests=5, rate=None))) == {0.0}
+    assert set(moments(PublishPlan(url="", prefix="", requests=5, rate=None))) == {0.0}

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from infra.bench.sampler import Sampler, children, resident
-from infra.processes import Running
+from infra.app.process_plan import Running
+from infra.lab.bench.sampler import Sampler, children, resident
 
 
 def _running(pid: int | None) -> Running:

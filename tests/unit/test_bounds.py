@@ -11,10 +11,10 @@ import pytest
 from contracts import request
 from contracts.content.registry import Registry
 from contracts.expansion import expand
+from contracts.nodes.rules import parser
 from contracts.outcome import Emit, Fail, Reject
-from infra.schema_checks import CheckedContents
+from infra.app.schema_checks import CheckedContents
 from stages.context_build.layering import overrides
-from stages.context_build.rules import parser
 from tests import lives
 from tests.unit.test_context_build import TEMPLATES, WORLDS, handled
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import budget
-from contracts.budget import Account, Cap, Hold, Refusal, Reserve, Settle, Spent
-from contracts.purse import Limits, Spender, escaped, named, purses, told, unescaped
+from contracts.policy import budget
+from contracts.policy.budget import Account, Cap, Refusal, Reservation, Reserve, Settle, Spent
+from contracts.policy.budget_scope import BillingContext, Limits, escaped, named, purses, told, unescaped
 
 NOW = 1_763_683_200_000
 DAY = 86_400_000
@@ -16,7 +16,7 @@ CAP = Cap(tokens=100, nanos=50)
 
 
 def asking(key: str, tokens: int, *, run: str = "a", until_ms: int = NOW + 1000, cap: Cap = CAP) -> Reserve:
-    return Reserve(key=key, hold=Hold(most=Spent(tokens=tokens), until_ms=until_ms, run=run), cap=cap)
+    return Reserve(key=key, hold=Reservation(most=Spent(tokens=tokens), until_ms=until_ms, run=run), cap=cap)
 
 
 def reserved(account: Account, asked: Reserve, now_ms: int = NOW) -> Account:
@@ -46,7 +46,7 @@ def test_no_order_of_steps_passes_the_cap(steps) -> None:
         key = f"r{which}:1"
         if what == "reserve":
             run += 1
-            hold = Hold(most=most, until_ms=now + ms, run=str(run))
+            hold = Reservation(most=most, until_ms=now + ms, run=str(run))
             after = budget.reserve(account, Reserve(key=key, hold=hold, cap=CAP), now)
             if isinstance(after, Account):
                 account = after
@@ -123,7 +123,7 @@ def test_a_call_is_paid_from_the_narrowest_budget_first() -> None:
         always_workspace=Cap(generations=2),
         always_node=Cap(generations=1),
     )
-    spender = Spender(workspace="the docks", node="storm", cap=Cap(tokens=5), always=True)
+    spender = BillingContext(workspace="the docks", node="storm", cap=Cap(tokens=5), always=True)
     paid = purses(limits, spender, NOW + 61_000)
     day, minute = f"{DAY}.{NOW // DAY}", f"60000.{NOW // 60_000 + 1}"
     assert [purse.name for purse in paid] == [
@@ -135,8 +135,8 @@ def test_a_call_is_paid_from_the_narrowest_budget_first() -> None:
     ]
     assert paid[0].cap == Cap(tokens=5, nanos=3)
     assert {purse.ends_ms for purse in paid} == {NOW + DAY, NOW + 120_000}
-    assert purses(Limits(window_ms=DAY), Spender(workspace="w", node="n", always=True), NOW) == ()
-    own = purses(Limits(window_ms=DAY), Spender(node="n", cap=Cap(tokens=1)), NOW)
+    assert purses(Limits(window_ms=DAY), BillingContext(workspace="w", node="n", always=True), NOW) == ()
+    own = purses(Limits(window_ms=DAY), BillingContext(node="n", cap=Cap(tokens=1)), NOW)
     assert [purse.name for purse in own] == [f"{day}.node.=.n"]
 
 
@@ -150,13 +150,13 @@ def test_a_name_is_one_token_and_can_be_read_again(name: str) -> None:
 @pytest.mark.parametrize(
     ("spender", "owner"),
     [
-        (Spender(workspace="a.b", node="n"), "node 'n' of workspace 'a.b'"),
-        (Spender(node="n"), "node 'n' without a workspace"),
-        (Spender(workspace="a.b"), "workspace 'a.b'"),
-        (Spender(), "the requests without a workspace"),
+        (BillingContext(workspace="a.b", node="n"), "node 'n' of workspace 'a.b'"),
+        (BillingContext(node="n"), "node 'n' without a workspace"),
+        (BillingContext(workspace="a.b"), "workspace 'a.b'"),
+        (BillingContext(), "the requests without a workspace"),
     ],
 )
-def test_an_accounts_name_says_whose_it_is(spender: Spender, owner: str) -> None:
+def test_an_accounts_name_says_whose_it_is(spender: BillingContext, owner: str) -> None:
     cap = Cap(tokens=1)
     (purse, *_) = purses(Limits(window_ms=DAY, node=cap, workspace=cap), spender, NOW)
     said = named(purse.name)
@@ -170,19 +170,19 @@ def test_what_is_no_accounts_name_is_none(name: str) -> None:
 
 
 def test_a_refusal_names_the_cap_whose_it_is_and_when_it_opens_again() -> None:
-    (purse,) = purses(Limits(window_ms=DAY, node=Cap(tokens=10_000)), Spender(node="storm"), NOW)
+    (purse,) = purses(Limits(window_ms=DAY, node=Cap(tokens=10_000)), BillingContext(node="storm"), NOW)
     why = Refusal(unit="tokens", cap=10_000, spent=9000, reserved=700, need=800)
     assert told(purse, why) == (
         "the budget of node 'storm' without a workspace has no room: its cap is 10,000 tokens a day, "
         "9,000 tokens spent and 700 tokens reserved, and this call may take 800 tokens; "
         "it opens again at 2025-11-22T00:00:00Z"
     )
-    (purse,) = purses(Limits(window_ms=DAY, total=Cap.of(None, 2.5)), Spender(), NOW)
+    (purse,) = purses(Limits(window_ms=DAY, total=Cap.of(None, 2.5)), BillingContext(), NOW)
     why = Refusal(unit="nanos", cap=2_500_000_000, spent=0, reserved=0, need=3_000_000_000)
     assert "its cap is 2.5 units of money a day" in told(purse, why)
     assert told(purse, why).endswith("it never has room for that: raise the cap, or lower max_tokens")
     limits = Limits(window_ms=DAY, always_node=Cap(generations=3))
-    (purse,) = purses(limits, Spender(workspace="w", node="n", always=True), NOW)
+    (purse,) = purses(limits, BillingContext(workspace="w", node="n", always=True), NOW)
     why = Refusal(unit="generations", cap=3, spent=0, reserved=3, need=1)
     assert told(purse, why) == (
         "3 generations with strategy 'always' were started this minute for node 'n' of workspace 'w', "

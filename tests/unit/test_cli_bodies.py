@@ -10,7 +10,7 @@ import pytest
 
 from contracts.request import read
 from infra.cli import bodies
-from infra.cli.bodies import Parts
+from infra.cli.bodies import BodyOptions
 from infra.cli.console import Usage
 
 FIRST = "romantic_to_action_transition_v1"
@@ -29,7 +29,7 @@ def file(name: str, content: Any) -> Path:
 
 def test_all_options_make_one_request() -> None:
     made = bodies.body(
-        Parts(
+        BodyOptions(
             prompt="a roof",
             deadline_ms=500,
             template=FIRST,
@@ -59,13 +59,13 @@ def test_all_options_make_one_request() -> None:
     ],
 )
 def test_a_context_may_be_told_in_any_of_its_forms(context: dict[str, Any]) -> None:
-    made = json.loads(bodies.body(Parts(prompt="x", context=file("c", context))))
+    made = json.loads(bodies.body(BodyOptions(prompt="x", context=file("c", context))))
     assert made["player_context"] == {"choices": {"brave": 1}, "playthrough_id": "t"}
 
 
 def test_an_option_goes_before_the_same_field_of_the_file() -> None:
     whole = file("b", {"prompt": "x", "templateId": "other", "playerContext": {}, "seed": 3})
-    made = bodies.body(Parts(file=whole, template=FIRST, context=file("c", {"choices": {"a": 1}})))
+    made = bodies.body(BodyOptions(file=whole, template=FIRST, context=file("c", {"choices": {"a": 1}})))
     assert json.loads(made) == {
         "prompt": "x",
         "seed": 3,
@@ -116,19 +116,19 @@ def test_an_unknown_template_names_the_field_and_the_nearest() -> None:
 )
 def test_a_wrong_file_is_told(name: str, content: str, says: str) -> None:
     with pytest.raises(Usage) as told:
-        bodies.body(Parts(prompt="x", **{name: file("f", content)}))
+        bodies.body(BodyOptions(prompt="x", **{name: file("f", content)}))
     assert says in str(told.value)
 
 
 def test_a_file_that_is_not_there_and_standard_input_twice_are_told() -> None:
     with pytest.raises(Usage, match="--rules nowhere cannot be read"):
-        bodies.body(Parts(prompt="x", rules=Path("nowhere")))
+        bodies.body(BodyOptions(prompt="x", rules=Path("nowhere")))
     with pytest.raises(Usage, match="standard input can be one of"):
-        bodies.body(Parts(prompt="x", rules=Path("-"), node=Path("-")))
+        bodies.body(BodyOptions(prompt="x", rules=Path("-"), node=Path("-")))
 
 
 def test_scenes_are_those_of_a_plot() -> None:
-    made = bodies.body(Parts(prompt="a heist", scenes=True))
+    made = bodies.body(BodyOptions(prompt="a heist", scenes=True))
     assert json.loads(made) == {"prompt": "a heist", "scenes": True}
     assert bodies.kind(None, made) == "plot"
     assert bodies.kind("scene", made) == "scene"

@@ -10,9 +10,9 @@ import pytest
 from contracts import request
 from contracts.errors import ErrorCode
 from contracts.events import DeadLetter
-from infra.nats import letters
-from infra.nats.letters import Filter, Letter, Unreplayable
-from infra.nats.log import Entry
+from infra.inspect import dead_letters
+from infra.inspect.dead_letters import Filter, Letter, Unreplayable
+from infra.nats.log import LogEntry
 
 _BODY = b'{"prompt": "a forest", "seed": 7}'
 
@@ -36,22 +36,22 @@ def _letter(
     entry = _entry(
         f"dead.context-build.{kind}.{request_id}", msgspec.json.encode(dead), sequence=12, stream="DEAD"
     )
-    return letters.read(entry)
+    return dead_letters.read(entry)
 
 
-def _entry(subject: str, body: bytes, *, sequence: int = 5, stream: str = "REQUESTS") -> Entry:
-    return Entry(
+def _entry(subject: str, body: bytes, *, sequence: int = 5, stream: str = "REQUESTS") -> LogEntry:
+    return LogEntry(
         stream=stream, sequence=sequence, subject=subject, time_ns=2_000_000_000, headers={}, body=body
     )
 
 
-def _body(replay: letters.Replay) -> dict[str, Any]:
+def _body(replay: dead_letters.Replay) -> dict[str, Any]:
     return msgspec.json.decode(replay.body)
 
 
 def test_a_letter_of_a_request_repeats_its_body_with_lineage() -> None:
     subject = "gen.requested.layout.hello"
-    replay = letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
+    replay = dead_letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
     assert (replay.request_id, replay.subject) == ("rp-12-1", "gen.requested.layout.rp-12-1")
     assert _body(replay) == {"prompt": "a forest", "seed": 7, "replay_of": "hello"}
     assert request.read(replay.body, "layout").replay_of == "hello"
@@ -59,27 +59,27 @@ def test_a_letter_of_a_request_repeats_its_body_with_lineage() -> None:
 
 def test_a_letter_of_a_later_stage_repeats_the_original_request() -> None:
     letter = _letter("gen.drafted.layout.hello", b"\x00torn", stream="EVENTS")
-    replay = letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY), number=3)
+    replay = dead_letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY), number=3)
     assert replay.request_id == "rp-12-3"
     assert _body(replay)["prompt"] == "a forest"
 
 
 def test_a_later_request_under_a_used_id_never_was_that_request() -> None:
     letter = _letter("gen.requested.layout.hello", b'{"prompt": "another"}', sequence=9)
-    replay = letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY, sequence=5))
+    replay = dead_letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY, sequence=5))
     assert (replay.replay_of, _body(replay)) == (None, {"prompt": "another"})
 
 
 def test_a_replay_of_a_replay_keeps_the_first_request() -> None:
     subject = "gen.requested.layout.rp-3-1"
     body = b'{"prompt": "a forest", "replayOf": "hello"}'
-    replay = letters.plan(_letter(subject, body), None, _entry(subject, body))
+    replay = dead_letters.plan(_letter(subject, body), None, _entry(subject, body))
     assert _body(replay) == {"prompt": "a forest", "replay_of": "hello"}
 
 
 def test_the_longest_id_still_makes_a_valid_request() -> None:
     subject = f"gen.requested.layout.{'x' * 64}"
-    replay = letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
+    replay = dead_letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
     assert len(replay.request_id) <= 64
     assert request.read(replay.body, "layout").replay_of == "x" * 64
 
@@ -95,15 +95,15 @@ def test_the_longest_id_still_makes_a_valid_request() -> None:
         (_letter("gen.drafted.layout.a", b"{}", stream="EVENTS"), None, "no longer in the log"),
     ],
 )
-def test_what_cannot_become_a_request_says_why(letter: Letter, original: Entry | None, says: str) -> None:
+def test_what_cannot_become_a_request_says_why(letter: Letter, original: LogEntry | None, says: str) -> None:
     with pytest.raises(Unreplayable, match=says):
-        letters.plan(letter, None, original)
+        dead_letters.plan(letter, None, original)
 
 
 def _advisory(name: str, **fields: Any) -> Letter:
     body = {"stream": "REQUESTS", "consumer": "context-build", "stream_seq": 5, "deliveries": 3, **fields}
     subject = f"$JS.EVENT.ADVISORY.CONSUMER.{name}.REQUESTS.context-build"
-    return letters.read(_entry(subject, msgspec.json.encode(body), sequence=7, stream="DEAD"))
+    return dead_letters.read(_entry(subject, msgspec.json.encode(body), sequence=7, stream="DEAD"))
 
 
 def test_an_advisory_reads_as_a_letter() -> None:
@@ -120,13 +120,13 @@ def test_a_terminated_advisory_says_why() -> None:
 
 def test_an_advisory_is_replayed_from_the_message_it_is_about() -> None:
     cause = _entry("gen.requested.layout.hello", _BODY)
-    replay = letters.plan(_advisory("MAX_DELIVERIES"), cause, cause)
+    replay = dead_letters.plan(_advisory("MAX_DELIVERIES"), cause, cause)
     assert (replay.request_id, replay.replay_of) == ("rp-7-1", "hello")
 
 
 def test_an_advisory_about_a_lost_message_cannot_be_replayed() -> None:
     with pytest.raises(Unreplayable, match="no longer"):
-        letters.plan(_advisory("MAX_DELIVERIES"), None, None)
+        dead_letters.plan(_advisory("MAX_DELIVERIES"), None, None)
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_an_advisory_about_a_lost_message_cannot_be_replayed() -> None:
     ],
 )
 def test_filters_mean_what_they_say(wanted: Filter, *, meant: bool) -> None:
-    assert letters.matches(_letter("gen.requested.layout.a", _BODY), wanted) is meant
+    assert dead_letters.matches(_letter("gen.requested.layout.a", _BODY), wanted) is meant

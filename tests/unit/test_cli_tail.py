@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import pipeline
-from infra.tail import PatternError, meet, watched
+from infra.inspect.tail import PatternError, meet, watched
 
 _TOKEN = st.sampled_from(["gen", "dead", "failed", "result", "layout", "r1"])
 _SUBJECT = st.lists(_TOKEN, min_size=1, max_size=5)

@@ -142,13 +142,13 @@ def test_copies() -> None:
 def test_a_file_is_published_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "body.json"
     file.write_bytes(b'{"prompt":  "x"}')
-    assert bodies.body(bodies.Parts(file=file)) == b'{"prompt":  "x"}'
+    assert bodies.body(bodies.BodyOptions(file=file)) == b'{"prompt":  "x"}'
 
 
 def test_a_deadline_on_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "body.json"
     file.write_bytes(b'{"prompt": "x", "deadlineMs": 9}')
-    assert json.loads(bodies.body(bodies.Parts(file=file, deadline_ms=500))) == {
+    assert json.loads(bodies.body(bodies.BodyOptions(file=file, deadline_ms=500))) == {
         "prompt": "x",
         "deadline_ms": 500,
     }
@@ -169,7 +169,7 @@ def test_a_file_that_is_a_node_is_told_to_be_one(tmp_path: Path) -> None:
     file = tmp_path / "node.json"
     file.write_bytes(b'{"generationType": "layout", "style": {"pacing": "slow"}}')
     with pytest.raises(console.Usage, match="--node"):
-        bodies.body(bodies.Parts(file=file))
+        bodies.body(bodies.BodyOptions(file=file))
 
 
 def test_nothing_said_prints_the_help_and_version_and_help_are_commands() -> None:

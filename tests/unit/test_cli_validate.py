@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from contracts.validation.check import SOUND
+from contracts.nodes.validation.check import SOUND
 from infra.cli import console
 from infra.cli.app import app
 from tests.unit.node_examples import TEMPLATE

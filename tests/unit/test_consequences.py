@@ -14,7 +14,7 @@ from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail, Outcome
 from contracts.ports import StoredRequest
 from contracts.result import Status
-from infra.runner.consequences import Consequences
+from infra.runner.effects import Effects
 from infra.runner.messages import Message
 
 SAMPLES = Path(__file__).parent / "event_samples"
@@ -36,7 +36,7 @@ def delivery(name: str, body: type[ev.Event], **changes: Any) -> Any:
 
 
 async def messages(stage: str, given: Any, outcome: Outcome) -> list[Message]:
-    made = Consequences(
+    made = Effects(
         stage=stage,
         wire=SimpleNamespace(client=SimpleNamespace(max_payload=ROOM)),  # type: ignore[arg-type]
         lookup=Lookup(),  # type: ignore[arg-type]

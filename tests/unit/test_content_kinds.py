@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.content.registry import CONTENTS, MODELS, UnknownKindError
-from contracts.subjects import KINDS
+from contracts.kinds import KINDS
 
 SAMPLES = Path(__file__).parents[2] / "golden_samples"
 ANY_JSON = st.recursive(

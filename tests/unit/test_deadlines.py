@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from infra.runner.deadlines import _CLAIMED_MS, GRACE_MS, Armed, Deadlines, Overdue, State
+from infra.runner.deadlines import _CLAIMED_MS, GRACE_MS, Armed, Deadlines, DeadlineState, OverdueDeadline
 
 
 class Clock:
@@ -56,10 +56,10 @@ def test_one_that_is_being_answered_waits_and_comes_again(deadlines: Deadlines, 
 def test_the_same_request_is_not_answered_from_two_sides(deadlines: Deadlines, clock: Clock) -> None:
     deadlines.armed(armed("memory"))
     deadlines.armed(armed("broker"))
-    assert deadlines.claim("broker", 1) is State.OPEN
+    assert deadlines.claim("broker", 1) is DeadlineState.OPEN
     clock.ms = 1_001_500
     assert [each.request_id for each in deadlines.due(10)] == ["memory"]
-    assert deadlines.claim("memory", 1) is State.BUSY
+    assert deadlines.claim("memory", 1) is DeadlineState.BUSY
     clock.ms += _CLAIMED_MS
     assert len(deadlines.due(10)) == 2
 
@@ -69,24 +69,24 @@ def test_what_has_ended_is_not_due_and_its_timer_costs_nothing(deadlines: Deadli
     deadlines.ended("r-1", stored=True)
     clock.ms = 1_009_000
     assert deadlines.due(10) == []
-    assert deadlines.claim("r-1", 1) is State.ENDED
-    assert deadlines.claim("r-1", 2) is State.UNKNOWN
+    assert deadlines.claim("r-1", 1) is DeadlineState.ENDED
+    assert deadlines.claim("r-1", 2) is DeadlineState.UNKNOWN
     assert deadlines.open == 0
 
 
 def test_what_was_only_heard_of_is_looked_for(deadlines: Deadlines) -> None:
     deadlines.armed(armed())
     deadlines.ended("r-1", stored=False)
-    assert deadlines.claim("r-1", 1) is State.HEARD
+    assert deadlines.claim("r-1", 1) is DeadlineState.HEARD
     deadlines.ended("r-1", stored=True)
-    assert deadlines.claim("r-1", 1) is State.ENDED
+    assert deadlines.claim("r-1", 1) is DeadlineState.ENDED
 
 
 def test_an_answer_may_be_heard_before_the_timer_is_stored(deadlines: Deadlines, clock: Clock) -> None:
     deadlines.ended("r-1", stored=True)
     deadlines.armed(armed())
     assert deadlines.open == 0
-    assert deadlines.claim("r-1", 1) is State.ENDED
+    assert deadlines.claim("r-1", 1) is DeadlineState.ENDED
 
 
 def test_a_second_life_of_an_id_is_another_deadline(deadlines: Deadlines, clock: Clock) -> None:
@@ -94,7 +94,7 @@ def test_a_second_life_of_an_id_is_another_deadline(deadlines: Deadlines, clock:
     deadlines.ended("r-1", stored=True)
     deadlines.armed(armed(seq=9))
     assert deadlines.open == 1
-    assert deadlines.claim("r-1", 9) is State.OPEN
+    assert deadlines.claim("r-1", 9) is DeadlineState.OPEN
     clock.ms = 1_009_000
     assert [each.request_seq for each in deadlines.due(10)] == [9]
 
@@ -141,7 +141,7 @@ async def test_an_overdue_one_that_nobody_could_answer_comes_again(
     deadlines.armed(armed())
     clock.ms = 1_001_500
     (found,) = deadlines.due(1)
-    await Overdue(found, deadlines, clock.ms).nak(0.5)
+    await OverdueDeadline(found, deadlines, clock.ms).nak(0.5)
     clock.ms += 500 + GRACE_MS
     assert deadlines.due(1) == [found]
 
@@ -150,7 +150,7 @@ async def test_the_watch_answers_each_and_stops_with_its_task(deadlines: Deadlin
     answered: list[str] = []
     all_in = asyncio.Event()
 
-    async def answer(delivery: Overdue) -> None:
+    async def answer(delivery: OverdueDeadline) -> None:
         answered.append(delivery.msg.subject)
         await delivery.ack()
         if len(answered) == 3:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contracts.content.registry import Registry
-from contracts.directed import deviations, narrowed, settled
-from contracts.node import Node
+from contracts.nodes.node import Node
+from contracts.nodes.schema_pins import deviations, narrowed, settled
 
 CONTENTS = Registry()
 STYLE = {"moodFrom": "romantic", "moodTo": "determined", "pacing": "fast", "transitionType": "abrupt"}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from infra import doctor
+from infra.app import doctor
 from infra.cli import checks
-from infra.nats import drift, topology
-from infra.nats.drift import Topology
-from infra.settings import load
+from infra.nats import topology, topology_diff
+from infra.nats.topology_diff import Topology
+from infra.settings.settings import load
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_old_python_is_an_error() -> None:
 
 def test_missing_streams_are_errors_with_the_command() -> None:
     wanted = topology.wanted(load())
-    rows = doctor.differences(drift.diff(wanted, Topology(streams={}, consumers={})))
+    rows = doctor.differences(topology_diff.diff(wanted, Topology(streams={}, consumers={})))
     assert all(row.severity == "error" and "topology apply" in row.fix for row in rows)
     (fine,) = doctor.differences(())
     assert fine.ok

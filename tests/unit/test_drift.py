@@ -11,12 +11,12 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit
-from contracts.result import Attempt
-from infra.schema_checks import CheckedContents
-from infra.stores.explicitness import Words
-from stages.validate_repair import drift
-from stages.validate_repair.drift import Claim, Output
+from contracts.usage import Attempt
+from infra.app.schema_checks import CheckedContents
+from infra.stores.explicitness import ExplicitWords
+from stages.validate_repair import seed_drift
 from stages.validate_repair.handle import handle
+from stages.validate_repair.seed_drift import Claim, Output
 from tests import lives
 
 DOCUMENT = '{"mood_from": "calm", "mood_to": "tense", "text": "The phone rings.", "duration": 20}'
@@ -47,12 +47,12 @@ def claimed(request_id: str = "r-1", *, form: str = "f", **changes: Any) -> Clai
         handle(
             received,
             contents=CheckedContents(Registry()),
-            explicitness=Words(()),
+            explicitness=ExplicitWords(()),
             max_reasks=2,
             accept_filled=True,
         )
     )
-    return drift.claim(received, outcome, form=form)
+    return seed_drift.claim(received, outcome, form=form)
 
 
 def key(**changes: Any) -> str:
@@ -133,12 +133,12 @@ def test_a_claim_is_taken_back_in_the_result_and_in_the_revision() -> None:
         handle(
             received,
             contents=CheckedContents(Registry()),
-            explicitness=Words(()),
+            explicitness=ExplicitWords(()),
             max_reasks=2,
             accept_filled=True,
         )
     )
-    marked = drift.taken_back(outcome, Output(content_hash="e" * 64, request_id="r-0"))
+    marked = seed_drift.taken_back(outcome, Output(content_hash="e" * 64, request_id="r-0"))
     assert isinstance(marked, Emit)
     assert [event.name for event in marked.events] == ["result", "revised"]
     for event in marked.events:

@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import UnderstudyError, said
-from infra import demo
 from infra.cli import console
-from infra.demo import fallback, live, scene
-from infra.demo.scene import DemoError, Stage
+from infra.lab import demo
+from infra.lab.demo import fallback, live, scene
+from infra.lab.demo.scene import DemoError, Stage
 
 ROOT = Path(__file__).parents[2]
 

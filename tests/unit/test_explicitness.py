@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.node import Rating
-from infra.settings import load
+from contracts.nodes.node import Rating
+from infra.settings.settings import load
 from infra.stores import explicitness, samples
-from infra.stores.explicitness import Rule, WordListError, Words
+from infra.stores.explicitness import ExplicitWords, Rule, WordListError
 
 SHIPPED = explicitness.load(load().rating_words)
 SAMPLES = samples.load(load().samples_dir)
@@ -132,7 +132,9 @@ def test_a_rule_may_be_any(tmp_path) -> None:
     assert judge.above({"a": "a hex code"}, Rating.SFW) == ()
     (found,) = judge.above({"a": "a hex"}, Rating.SFW)
     assert (found.what, found.needs) == ("magic", Rating.ROMANTIC)
-    assert Words([Rule(what="x", needs="R", words=("hex",))]).above("hex", Rating.MATURE_IMPLIED) == ()
+    assert (
+        ExplicitWords([Rule(what="x", needs="R", words=("hex",))]).above("hex", Rating.MATURE_IMPLIED) == ()
+    )
 
 
 @pytest.mark.parametrize(

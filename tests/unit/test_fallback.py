@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import events as ev
-from contracts import fingerprint, subjects
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
-from contracts.node import FallbackMode, Rating
+from contracts.kinds import KINDS
+from contracts.nodes.node import FallbackMode, Rating
 from contracts.outcome import Emit, Schedule
-from contracts.ports import Ending, Sample, Seen, StoredRequest
+from contracts.policy import fingerprint
+from contracts.ports import Ending, RequestProgress, Sample, StoredRequest
 from contracts.result import Origin, Status
-from infra.schema_checks import CheckedContents
-from infra.settings import load
+from infra.app.schema_checks import CheckedContents
+from infra.settings.settings import load
 from infra.stores import samples, templates, worlds
 from stages.context_build.layering import overrides
 from stages.fallback.answer import choose
@@ -49,12 +50,14 @@ class Log:
 class Scenes:
     """Holds a plot that waits for its scenes, or none."""
 
-    def __init__(self, plotted: ev.Plotted | None = None, seen: dict[str, Seen] | None = None) -> None:
+    def __init__(
+        self, plotted: ev.Plotted | None = None, seen: dict[str, RequestProgress] | None = None
+    ) -> None:
         self.found = plotted
         self.known = seen or {}
 
     async def seen(self, request_ids: Any) -> Any:
-        return {each: self.known.get(each, Seen()) for each in request_ids}
+        return {each: self.known.get(each, RequestProgress()) for each in request_ids}
 
     async def plotted(self, request_id: str) -> Any:  # noqa: ARG002
         return self.found
@@ -209,7 +212,7 @@ async def test_a_template_that_is_lost_is_a_golden_sample_and_says_so() -> None:
     assert f"template {FIRST!r} cannot be used: its line 3; golden sample" in result.reason
 
 
-@pytest.mark.parametrize("kind", [kind for kind in subjects.KINDS if kind != "custom"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "custom"])
 async def test_a_golden_sample_is_the_file_named_in_the_reason(kind) -> None:
     result = await ended(failure(), body(), kind)
     sample = next(each for each in SHIPPED.of_kind(kind) if each.name == result.stand_in.name)
@@ -255,7 +258,7 @@ async def test_mode_retry_schedules_the_next_attempt_after_its_wait() -> None:
     assert outcome.event.trail.warnings == ("attempt 1 failed: GEN_TIMEOUT",)
 
 
-@given(st.sampled_from(ErrorCode), st.sampled_from(FallbackMode), st.sampled_from(subjects.KINDS))
+@given(st.sampled_from(ErrorCode), st.sampled_from(FallbackMode), st.sampled_from(KINDS))
 async def test_no_failure_ends_without_a_reason_or_as_the_models_own(code, mode, kind) -> None:
     fallback = {"mode": mode, "default_content_id": "transition_01"}
     asked = body(fallback, **({"schema": SCHEMA} if kind == "custom" else {}))
@@ -316,7 +319,7 @@ PLOT = {"beats": [{"name": "Opening"}, {"name": "Ending"}]}
 PLOTTED = ev.Plotted(
     attempt=1, brief=lives.brief(scenes={}), result=lives.success("r-1", kind="plot", content=PLOT)
 )
-ENDED = Seen(ending=Ending(status=Status.SUCCESS, origin=Origin.LIVE))
+ENDED = RequestProgress(ending=Ending(status=Status.SUCCESS, origin=Origin.LIVE))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import json
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contracts import fingerprint
+from contracts.policy import fingerprint
 from contracts.request import read
 from tests.docs.pages import fences
 

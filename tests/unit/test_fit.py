@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.engine.fit import fit
+from infra.engine.truncation import fit
 
 STORY = (
     "Mara guards the lighthouse. The weather is nice. The lighthouse keeper lost the lighthouse key. "

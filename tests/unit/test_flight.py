@@ -7,19 +7,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from contracts import cache_entry
 from contracts import events as ev
-from contracts import kept
 from contracts.errors import ErrorCode
-from contracts.keys import Slot
 from contracts.outcome import Emit, Fail, Reject, Wait
+from contracts.policy.cache_key import CacheKey
 from contracts.result import Origin, Status
-from stages.context_build.flight import Ended, Lead, Lease, Standing, decide, wants
+from stages.context_build.single_flight import Ended, FlightState, Lead, Lease, decide, wants
 from tests import lives
 
 NOW = lives.START_MS + 1000
 BUILT = ev.ContextBuilt(
     attempt=1,
-    brief=lives.brief(cache_key="k", slot=Slot(key="a.b", ttl_s=60)),
+    brief=lives.brief(cache_key="k", slot=CacheKey(key="a.b", ttl_s=60)),
     trail=ev.Trail(warnings=("node: careful",)),
 )
 CLAMPED = ev.Clamped(requested="mature_implied", effective="sfw")  # type: ignore[arg-type]
@@ -29,7 +29,7 @@ FAILED = lives.stand_in("leader", ErrorCode.GEN_TIMEOUT)
 
 
 def decided(**standing: Any) -> Any:
-    return decide(BUILT, OUTCOME, Standing(**standing), request_id="me", now_ms=NOW)
+    return decide(BUILT, OUTCOME, FlightState(**standing), request_id="me", now_ms=NOW)
 
 
 def after(result: ev.Result, *, turn: int = 1, at_ms: int = NOW) -> Any:
@@ -37,7 +37,7 @@ def after(result: ev.Result, *, turn: int = 1, at_ms: int = NOW) -> Any:
 
 
 def test_what_is_kept_answers_and_a_lowered_rating_is_still_told() -> None:
-    entry = kept.of_result(REAL, request_id="leader")
+    entry = cache_entry.of_result(REAL, request_id="leader")
     clamped, result = decided(kept=entry).events
     assert clamped is CLAMPED
     assert (result.status, result.origin, result.request_id) == (Status.CACHED, Origin.CACHE, "me")
@@ -59,7 +59,7 @@ def test_a_leader_that_is_delivered_again_goes_on() -> None:
 def test_a_follower_waits_a_little_longer_each_time() -> None:
     lease = Lease(leader="leader", turn=1)
     waits = [
-        decide(BUILT, OUTCOME, Standing(lease=lease), request_id="me", now_ms=lives.START_MS + waited)
+        decide(BUILT, OUTCOME, FlightState(lease=lease), request_id="me", now_ms=lives.START_MS + waited)
         for waited in (-5, 0, 5_000, 60_000)
     ]
     assert all(isinstance(each, Wait) and each.expected for each in waits)
@@ -76,9 +76,9 @@ def test_a_leaders_real_content_answers() -> None:
 
 
 def test_who_generated_first_is_told_through_a_leader_that_was_answered_from_the_cache() -> None:
-    entry = kept.of_result(REAL, request_id="origin")
+    entry = cache_entry.of_result(REAL, request_id="origin")
     assert entry is not None
-    second = kept.answer(entry, request_id="leader", brief=BUILT.brief, trail=BUILT.trail)
+    second = cache_entry.answer(entry, request_id="leader", brief=BUILT.brief, trail=BUILT.trail)
     (_, result) = after(second).events
     assert result.meta.generated_for == "origin"
 
@@ -123,7 +123,7 @@ def test_only_what_a_model_wrote_is_kept(status: Status) -> None:
         cached = msgspec.structs.replace(REAL, status=Status.CACHED, origin=Origin.CACHE)
         result = cached if status is Status.CACHED else _unchecked(status)
     real = status in (Status.SUCCESS, Status.CACHED)
-    assert (kept.of_result(result, request_id="r") is not None) == real
+    assert (cache_entry.of_result(result, request_id="r") is not None) == real
 
 
 def _unchecked(status: Status) -> Any:

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from contracts.errors import Unavailable
-from infra.stores import hits
-from infra.stores.hits import Hits
+from infra.stores import cache_stats
+from infra.stores.cache_stats import CacheStats
 
 
 class _Wire:
@@ -34,12 +34,12 @@ class _Wire:
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> _Wire:
-    monkeypatch.setattr(hits, "_DELAY_S", 0.0)
+    monkeypatch.setattr(cache_stats, "_DELAY_S", 0.0)
     return _Wire()
 
 
-def _hits(wire: Any) -> Hits:
-    return Hits(wire=wire, instance="one")
+def _hits(wire: Any) -> CacheStats:
+    return CacheStats(wire=wire, instance="one")
 
 
 async def test_a_count_that_comes_while_others_are_written_is_written_too(wire: _Wire) -> None:

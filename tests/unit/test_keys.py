@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import keys
-from contracts.fingerprint import canonical
-from contracts.keys import LIFETIMES, Parts, escape, key_v1, matches, slot
-from contracts.node import Strategy
+from contracts.nodes.node import Strategy
+from contracts.policy import cache_key
+from contracts.policy.cache_key import LIFETIMES, CacheKeyParts, escape, key_v1, matches, slot
+from contracts.policy.fingerprint import canonical
 from tests.docs.pages import fences
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 #: Long enough to be cut.
 LONG = st.builds(lambda text, times: text * times, TEXT, st.integers(1, 12))
 PARTS = st.builds(
-    Parts,
+    CacheKeyParts,
     type=st.sampled_from(["transition", "scene"]),
     purpose=LONG,
     from_scene=TEXT,
@@ -37,12 +37,12 @@ JSON = st.recursive(
 SHAPING = st.dictionaries(TEXT, JSON, max_size=2)
 #: What NATS allows in a key of a bucket, and no empty token.
 ALLOWED = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
-SOME = Parts(type="transition", purpose="gap_fill", strategy=Strategy.PER_PLAYTHROUGH, owner="p-1")
+SOME = CacheKeyParts(type="transition", purpose="gap_fill", strategy=Strategy.PER_PLAYTHROUGH, owner="p-1")
 
 
 @given(PARTS, SHAPING, PARTS, SHAPING)
 def test_different_requests_have_different_keys(
-    one: Parts, its: dict[str, Any], other: Parts, its_own: dict[str, Any]
+    one: CacheKeyParts, its: dict[str, Any], other: CacheKeyParts, its_own: dict[str, Any]
 ) -> None:
     same = one.tokens == other.tokens and canonical(its) == canonical(its_own)
     assert (key_v1(one, its) == key_v1(other, its_own)) == same
@@ -54,25 +54,27 @@ def test_different_parts_have_different_tokens(one: str, other: str) -> None:
 
 
 @given(PARTS, SHAPING)
-def test_keys_are_what_the_broker_takes_and_short(parts: Parts, shaping: dict[str, Any]) -> None:
+def test_keys_are_what_the_broker_takes_and_short(parts: CacheKeyParts, shaping: dict[str, Any]) -> None:
     key = key_v1(parts, shaping)
     assert ALLOWED.fullmatch(key)
-    assert len(key.split(".")) == len(keys.TOKENS)
+    assert len(key.split(".")) == len(cache_key.TOKENS)
     assert len(key) < 8 * 121
 
 
 @given(PARTS, SHAPING)
-def test_the_order_of_keys_does_not_matter(parts: Parts, shaping: dict[str, Any]) -> None:
+def test_the_order_of_keys_does_not_matter(parts: CacheKeyParts, shaping: dict[str, Any]) -> None:
     assert key_v1(parts, shaping) == key_v1(parts, dict(reversed(shaping.items())))
 
 
 @given(PARTS, PARTS)
-def test_b4s_form_tells_different_parts_apart(one: Parts, other: Parts) -> None:
+def test_b4s_form_tells_different_parts_apart(one: CacheKeyParts, other: CacheKeyParts) -> None:
     assert (str(one) == str(other)) == (one.tokens == other.tokens)
 
 
 @given(PARTS, SHAPING)
-def test_a_key_is_found_by_its_b4_form_its_own_and_its_first_parts(parts: Parts, its: dict[str, Any]) -> None:
+def test_a_key_is_found_by_its_b4_form_its_own_and_its_first_parts(
+    parts: CacheKeyParts, its: dict[str, Any]
+) -> None:
     key = key_v1(parts, its)
     assert matches(key, str(parts))
     assert matches(key, key)
@@ -91,7 +93,7 @@ def test_a_purge_by_parts_takes_whole_parts() -> None:
 
 
 def test_once_has_no_seed_part() -> None:
-    parts = Parts(
+    parts = CacheKeyParts(
         type="scene", purpose="ambient", from_scene="a", strategy=Strategy.ONCE, owner="x", version=3
     )
     assert str(parts) == "scene|ambient|a||once|3"
@@ -99,7 +101,7 @@ def test_once_has_no_seed_part() -> None:
 
 def test_a_strategy_that_keeps_nothing_has_no_slot() -> None:
     with pytest.raises(KeyError):
-        slot(Parts(type="scene", strategy=Strategy.ALWAYS), {}, node=None)
+        slot(CacheKeyParts(type="scene", strategy=Strategy.ALWAYS), {}, node=None)
 
 
 def test_lifetimes_are_those_of_the_page() -> None:
@@ -115,6 +117,6 @@ def test_the_keys_on_the_page_hold() -> None:
     vectors = json.loads(fence.text)
     assert len(vectors) >= 4
     for each in vectors:
-        parts = Parts(**each["parts"] | {"strategy": Strategy(each["parts"]["strategy"])})
+        parts = CacheKeyParts(**each["parts"] | {"strategy": Strategy(each["parts"]["strategy"])})
         assert str(parts) == each["cache_key"]
         assert key_v1(parts, each["shaping"]) == each["key"]

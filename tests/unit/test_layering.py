@@ -13,13 +13,21 @@ from hypothesis import strategies as st
 from contracts import events as ev
 from contracts import request
 from contracts.errors import ErrorCode
-from contracts.node import FILM_RATINGS, FallbackMode, Pacing, Rating, SeedSource, Strategy, TransitionType
+from contracts.nodes.node import (
+    FILM_RATINGS,
+    FallbackMode,
+    Pacing,
+    Rating,
+    SeedSource,
+    Strategy,
+    TransitionType,
+)
+from contracts.nodes.rules import fields, limits
 from contracts.outcome import Emit, Fail, Reject
-from contracts.quoting import last_quoted
+from contracts.policy.quoting import last_quoted
 from contracts.request import read
 from infra.stores import templates
 from stages.context_build.layering import lay
-from stages.context_build.rules import fields, limits
 from tests import lives
 from tests.unit.rules.written import EXAMPLE as RULES
 from tests.unit.test_context_build import SAMPLES, TEMPLATES, WORLDS, built

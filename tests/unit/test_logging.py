@@ -9,7 +9,7 @@ import time
 import pytest
 import structlog
 
-from infra.settings import load
+from infra.settings.settings import load
 from infra.telemetry import logging
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.validation import Facts, Report, Severity
-from contracts.validation.check import SOUND
-from contracts.validation.validate import CHECKS
-from infra import node_files
-from infra.node_files import FileCheck, Place, Unparsable, examine, read
-from infra.sarif import sarif
+from contracts.nodes.validation import Facts, Report, Severity
+from contracts.nodes.validation.check import SOUND
+from contracts.nodes.validation.validate import CHECKS
+from infra.authoring import node_files
+from infra.authoring.node_files import FileCheck, TextPosition, UnparsableFile, examine, read
+from infra.authoring.sarif import sarif
 from tests.unit.node_examples import JSON, TEMPLATE
 
 YAML = """\
@@ -29,8 +29,8 @@ strategy: per_playthrough
 """
 
 
-def refused(text: str, language: Any = None) -> Unparsable:
-    with pytest.raises(Unparsable) as told:
+def refused(text: str, language: Any = None) -> UnparsableFile:
+    with pytest.raises(UnparsableFile) as told:
         read(text, language)
     return told.value
 
@@ -167,7 +167,7 @@ def test_json_is_read_as_python_reads_it(value: Any) -> None:
 def test_no_text_breaks_the_reader(text: str) -> None:
     try:
         source = read(text)
-    except Unparsable as error:
+    except UnparsableFile as error:
         report = Report(errors=(error.finding,))
     else:
         report = examine(source, Facts())
@@ -197,5 +197,5 @@ def test_sarif_names_rule_level_and_place() -> None:
 
 
 def test_sarif_of_nothing_has_a_run_without_results() -> None:
-    log = sarif(Report(), uri="x.json", place=lambda _: Place())
+    log = sarif(Report(), uri="x.json", place=lambda _: TextPosition())
     assert log["runs"][0]["results"] == []

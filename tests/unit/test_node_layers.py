@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import layers
-from contracts.layers import ORDER, merge
-from contracts.node import GenerationType, Node
-from contracts.spelling import spelled
-from contracts.subjects import KINDS
-from infra.docgen.nodes import EXAMPLE
+from contracts.kinds import KINDS
+from contracts.nodes import layers
+from contracts.nodes.field_aliases import spelled
+from contracts.nodes.layers import ORDER, merge
+from contracts.nodes.node import GenerationType, Node
+from infra.lab.docgen.nodes import EXAMPLE
 
 _LEAVES = st.none() | st.booleans() | st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2)
 _FIELDS = st.recursive(

@@ -16,11 +16,10 @@ from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.printable import printable
 from contracts.request import RequestError, read
-from infra import line
 from infra.cli import console, show
-from infra.nats import letters
+from infra.inspect import dead_letters, record
 from infra.nats.connection import shown
-from infra.nats.log import Entry
+from infra.nats.log import LogEntry
 
 #: Colours, a window title, the C1 form of both, a line that is written over, text that runs backwards, and what
 #: nobody sees.
@@ -102,7 +101,7 @@ def test_lines_letters_and_reasons_are_safe(trick: str) -> None:
         size=3,
     )
     subject = f"dead.{trick}.layout.{trick}"
-    entry = Entry(
+    entry = LogEntry(
         stream="DEAD",
         sequence=1,
         subject=subject,
@@ -110,10 +109,10 @@ def test_lines_letters_and_reasons_are_safe(trick: str) -> None:
         headers={"ce-source": f"understudy/{trick}"},
         body=msgspec.json.encode(dead),
     )
-    told = line.of(entry)
-    assert line.gist(told).isprintable()
+    told = record.of(entry)
+    assert record.gist(told).isprintable()
     assert show.Columns().text(told).plain.isprintable()
-    letter = letters.read(entry)
+    letter = dead_letters.read(entry)
     lines = [each.plain for each in show.letter_lines([letter])]
     assert [each for each in lines if not each.isprintable()] == []
 

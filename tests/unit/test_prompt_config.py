@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import request
-from contracts.prompts import OWN, PromptConfig
-from contracts.quoting import last_quoted
+from contracts.policy.prompts import OWN, PromptConfig
+from contracts.policy.quoting import last_quoted
 from contracts.request import RequestError
 from infra.stores import prompts as store
 from stages.context_build.prompts import Rendered, render_freeform, select

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import fingerprint
-from contracts.node import Constraints, Duration, Node
-from contracts.prompts import PromptConfig, VariableType
-from contracts.quoting import last_quoted
-from contracts.subjects import KINDS
+from contracts.kinds import KINDS
+from contracts.nodes.node import Constraints, Duration, Node
+from contracts.policy import fingerprint
+from contracts.policy.prompts import PromptConfig, VariableType
+from contracts.policy.quoting import last_quoted
 from infra.stores import prompts as store
 from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.quoting import last_quoted, quoted
+from contracts.policy.quoting import last_quoted, quoted
 
 HOSTILE = st.lists(st.sampled_from(["<", ">", "\n", "a"]), max_size=30).map("".join)
 

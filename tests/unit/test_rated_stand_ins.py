@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
-from contracts.node import FILM_RATINGS, FallbackMode, Rating, canonical_rating
+from contracts.nodes.node import FILM_RATINGS, FallbackMode, Rating, canonical_rating
 from contracts.outcome import Emit, Fail, Reject
+from contracts.policy.rating import RatingInfo
+from contracts.policy.social import World
 from contracts.ports import Sample, StoredRequest
-from contracts.result import Origin, RatingInfo, Status
-from contracts.social import World
-from infra.schema_checks import CheckedContents
+from contracts.result import Origin, Status
+from infra.app.schema_checks import CheckedContents
 from infra.stores import prompts, templates
 from infra.stores.samples import SampleStore
 from infra.stores.templates import TemplateStore

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.validate_repair.parse import MAX_MENDED, MAX_TEXT, Parsed, parse
-from stages.validate_repair.read import Reader
-from stages.validate_repair.tokens import Unparsable
+from stages.validate_repair.reader import Reader
+from stages.validate_repair.tokens import UnparsableText
 
 
 def mended(text: str) -> Any:
@@ -30,7 +30,7 @@ def read_or_refused(text: str) -> tuple[Parsed, ...] | str:
     """The documents of a text, or why there is none."""
     try:
         return parse(text)
-    except Unparsable as error:
+    except UnparsableText as error:
         return str(error)
 
 
@@ -191,7 +191,7 @@ def test_a_slip_with_one_meaning_is_mended(text, document) -> None:
     ],
 )
 def test_what_has_no_one_meaning_is_refused_with_its_place(text, said) -> None:
-    with pytest.raises(Unparsable) as refused:
+    with pytest.raises(UnparsableText) as refused:
         parse(text)
     assert said in str(refused.value)
 
@@ -386,7 +386,7 @@ def test_no_text_becomes_a_document_of_other_tokens(text) -> None:
         reader = Reader(text)
         try:
             at = reader.read(start)
-        except Unparsable:
+        except UnparsableText:
             continue
         places.append((start, at))
     for (start, end), parsed in zip(places, found, strict=True):
@@ -413,7 +413,7 @@ def test_strict_json_is_what_it_says(document, ascii_only, indent) -> None:
 @settings(deadline=None)
 def test_a_text_that_is_cut_is_never_a_document(document, data) -> None:
     text = json.dumps(document)
-    with pytest.raises(Unparsable):
+    with pytest.raises(UnparsableText):
         parse(text[: data.draw(st.integers(0, len(text) - 1))])
 
 
@@ -425,5 +425,5 @@ def test_any_text_is_read_or_refused(text) -> None:
 def test_strict_json_may_be_longer_than_what_is_mended() -> None:
     text = json.dumps({"a": "x" * MAX_MENDED})
     assert parse(text)[0].document == json.loads(text)
-    with pytest.raises(Unparsable, match="too long to be mended"):
+    with pytest.raises(UnparsableText, match="too long to be mended"):
         parse(text[:-1] + ",}")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import request
-from contracts.node import FallbackMode, Rating
+from contracts.nodes.node import FallbackMode, Rating
 from contracts.request import FallbackPlan, RequestError, plan_fallback, read
 
 FULL = {

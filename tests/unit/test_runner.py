@@ -18,11 +18,11 @@ from contracts.errors import Unavailable
 from contracts.outcome import Emit
 from contracts.ports import StoredRequest
 from infra.nats.lookup import Stored
-from infra.nats.wire import PubAck, _AckError
+from infra.nats.multiplexer import PubAck, _AckError
 from infra.runner import runner as module
-from infra.runner.gate import Gate
+from infra.runner.cancellation import Cancellation
+from infra.runner.isolation import Isolation
 from infra.runner.runner import Runner
-from infra.runner.watch import ResultWatch
 
 SAMPLES = Path(__file__).parent / "event_samples"
 OK = PubAck(stream="EVENTS", seq=1)
@@ -91,7 +91,7 @@ def runner(broker: Broker, handle: Any = None) -> Runner:
         wire=parts,
         lookup=parts,
         strikes=parts,
-        gate=Gate(),
+        gate=Isolation(),
         watch=parts,
         assets=parts,
         clock=SimpleNamespace(now=lambda: 1_700_000_000.0, now_ms=lambda: 0),  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ async def test_an_acknowledgement_that_cannot_be_sent_is_no_failure_of_the_reque
 
 
 async def test_a_look_up_without_a_broker_does_not_stop_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.runner.watch.PATIENCE_S", 0.01)
+    monkeypatch.setattr("infra.runner.cancellation.PATIENCE_S", 0.01)
     asked = asyncio.Event()
 
     class Away(Broker):
@@ -204,7 +204,7 @@ async def test_a_look_up_without_a_broker_does_not_stop_what_runs(monkeypatch: p
         await asked.wait()
         return Emit()
 
-    watch = ResultWatch(wire=broker, lookup=broker)
+    watch = Cancellation(wire=broker, lookup=broker)
     received: Any = SimpleNamespace(request_id="r-1")
     assert await asyncio.wait_for(watch.run(received, work()), 10) == Emit()
 
@@ -212,8 +212,8 @@ async def test_a_look_up_without_a_broker_does_not_stop_what_runs(monkeypatch: p
 async def test_a_result_that_was_heard_and_refused_does_not_stop_what_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("infra.runner.watch.PATIENCE_S", 0.01)
-    monkeypatch.setattr("infra.runner.watch._LOOK_S", 0.01)
+    monkeypatch.setattr("infra.runner.cancellation.PATIENCE_S", 0.01)
+    monkeypatch.setattr("infra.runner.cancellation._LOOK_S", 0.01)
     heard: list[Any] = []
     looked = asyncio.Event()
     stored = False
@@ -238,7 +238,7 @@ async def test_a_result_that_was_heard_and_refused_does_not_stop_what_runs(
         await release.wait()
         return result()
 
-    watch = ResultWatch(wire=broker, lookup=broker)
+    watch = Cancellation(wire=broker, lookup=broker)
     received: Any = SimpleNamespace(request_id="r-1")
     running = asyncio.create_task(watch.run(received, work()))
     await looked.wait()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import runtime
-from infra.settings import Settings, load
+from infra.host import runtime_file
+from infra.settings.settings import Settings, load
 
 
 @pytest.fixture
@@ -17,27 +17,28 @@ def settings(tmp_path: Path) -> Settings:
     return load(data_dir=tmp_path / "data", nats_url=None)
 
 
-def _write(settings: Settings) -> runtime.Runtime:
-    return runtime.write(
+def _write(settings: Settings) -> runtime_file.Runtime:
+    return runtime_file.write(
         settings, nats_url="nats://127.0.0.1:1", pids={"broker": 2}, started="2026-01-01T00:00:00+00:00"
     )
 
 
 def test_what_is_written_is_found(settings: Settings) -> None:
     written = _write(settings)
-    assert runtime.read(settings) == written
-    assert runtime.find_url(settings) == "nats://127.0.0.1:1"
-    assert [file.name for file in settings.data_dir.iterdir()] == [runtime.FILE]
+    assert runtime_file.read(settings) == written
+    assert runtime_file.find_url(settings) == "nats://127.0.0.1:1"
+    assert [file.name for file in settings.data_dir.iterdir()] == [runtime_file.FILE]
 
 
 def test_nothing_running_is_none(settings: Settings) -> None:
-    assert runtime.find_url(settings) is None
+    assert runtime_file.find_url(settings) is None
 
 
 def test_the_setting_wins(settings: Settings) -> None:
     _write(settings)
     assert (
-        runtime.find_url(settings.model_copy(update={"nats_url": "nats://other:4222"})) == "nats://other:4222"
+        runtime_file.find_url(settings.model_copy(update={"nats_url": "nats://other:4222"}))
+        == "nats://other:4222"
     )
 
 
@@ -45,34 +46,36 @@ def test_a_dead_process_is_told(settings: Settings) -> None:
     _write(settings)
     child = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(child, 0)
-    file = runtime.path(settings)
+    file = runtime_file.path(settings)
     file.write_text(file.read_text().replace(str(os.getpid()), str(child)))
-    with pytest.raises(runtime.StaleRuntimeError, match=rf"process {child}, which is gone; .*understudy up"):
-        runtime.find_url(settings)
+    with pytest.raises(
+        runtime_file.StaleRuntimeError, match=rf"process {child}, which is gone; .*understudy up"
+    ):
+        runtime_file.find_url(settings)
 
 
 def test_garbage_is_told(settings: Settings) -> None:
     settings.data_dir.mkdir()
-    runtime.path(settings).write_text("{")
-    with pytest.raises(runtime.StaleRuntimeError, match="cannot be read"):
-        runtime.find_url(settings)
+    runtime_file.path(settings).write_text("{")
+    with pytest.raises(runtime_file.StaleRuntimeError, match="cannot be read"):
+        runtime_file.find_url(settings)
 
 
 def test_clear_removes_only_what_this_process_wrote(settings: Settings) -> None:
     _write(settings)
-    file = runtime.path(settings)
+    file = runtime_file.path(settings)
     other = file.read_text().replace(str(os.getpid()), "1")
     file.write_text(other)
-    runtime.clear(settings)
+    runtime_file.clear(settings)
     assert file.read_text() == other
     _write(settings)
-    runtime.clear(settings)
+    runtime_file.clear(settings)
     assert not file.exists()
 
 
 def test_a_new_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "data"
-    assert runtime.keep_private(folder) == ()
+    assert runtime_file.keep_private(folder) == ()
     assert _mode(folder) == 0o700
 
 
@@ -83,11 +86,11 @@ def test_a_folder_of_an_older_version_is_closed_and_that_is_told(settings: Setti
         (folder / name).touch()
     for entry in (folder, *folder.iterdir()):
         entry.chmod(0o755 if entry.is_dir() else 0o644)
-    said = runtime.keep_private(folder)
+    said = runtime_file.keep_private(folder)
     assert {_mode(each) & 0o077 for each in (folder, *folder.iterdir())} == {0}
     assert said[0] == f"{folder} was open to others (0755); now only its owner reads it"
     assert len(said) == 4
-    assert runtime.keep_private(folder) == ()
+    assert runtime_file.keep_private(folder) == ()
 
 
 def test_what_is_not_ours_stays_as_it_is(tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_what_is_not_ours_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "understudy.db").touch()
     (tmp_path / "understudy.db").chmod(0o644)
     tmp_path.chmod(0o755)
-    runtime.keep_private(tmp_path)
+    runtime_file.keep_private(tmp_path)
     assert [_mode(tmp_path), _mode(tmp_path / "understudy.db")] == [0o755, 0o600]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts import fingerprint
 from contracts.content.registry import MODELS
-from contracts.node import Rating
+from contracts.nodes.node import Rating
+from contracts.policy import fingerprint
 from infra.stores import samples
 from infra.stores.samples import SampleError
 from stages.fallback.answer import choose

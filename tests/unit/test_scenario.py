@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.outcome import Emit
-from infra import scenario, warming
-from infra.scenario import ScenarioError, Wanted, read
+from infra.authoring import warmup, workload
+from infra.authoring.workload import WorkloadError, WorkloadItem, read
 from tests.unit.test_context_build import TEMPLATES, built
 
-SHIPPED = scenario.THREE_SCENES.read_text(encoding="utf-8")
+SHIPPED = workload.THREE_SCENES.read_text(encoding="utf-8")
 GRAPH = """\
 scenes:
   - {id: a, mood: calm}
@@ -29,8 +29,8 @@ transitions:
 """
 
 
-def order(wanted: Wanted, **more: int) -> warming.Order:
-    return warming.order(wanted, wanted.kind or "layout", templates=TEMPLATES, **more)
+def order(wanted: WorkloadItem, **more: int) -> warmup.Order:
+    return warmup.order(wanted, wanted.kind or "layout", templates=TEMPLATES, **more)
 
 
 def test_three_scenes_are_bridged_by_one_node() -> None:
@@ -76,8 +76,8 @@ LIST = [{"kind": "plot", "prompt": "a heist"}, {"prompt": "a forest", "templateI
 )
 def test_a_list_is_json_yaml_or_json_lines(text: str) -> None:
     assert read(text) == (
-        Wanted(name="request 1", kind="plot", body={"prompt": "a heist"}),
-        Wanted(name="request 2", kind=None, body={"prompt": "a forest", "template_id": "x"}),
+        WorkloadItem(name="request 1", kind="plot", body={"prompt": "a heist"}),
+        WorkloadItem(name="request 2", kind=None, body={"prompt": "a forest", "template_id": "x"}),
     )
 
 
@@ -103,26 +103,26 @@ def test_one_request_is_a_list_of_one() -> None:
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_told_with_its_place(text: str, said: str) -> None:
-    with pytest.raises(ScenarioError) as caught:
+    with pytest.raises(WorkloadError) as caught:
         read(text)
     assert said in str(caught.value)
 
 
 @given(st.text(max_size=80) | st.text(alphabet='{}[]:,-\n "abc', max_size=60))
 def test_no_text_does_worse_than_being_refused(text: str) -> None:
-    with suppress(ScenarioError):
+    with suppress(WorkloadError):
         assert read(text)
 
 
 def test_a_player_is_named_for_all_whatever_the_file_says() -> None:
     (given_,) = read('[{"prompt": "x", "playerContext": {"playerId": "p-1", "choices": {"a": 1}}}]')
-    made = scenario.played(given_, player=None, playthrough="pt-9")
+    made = workload.played(given_, player=None, playthrough="pt-9")
     assert made.body["player_context"] == {
         "player_id": "p-1",
         "choices": {"a": 1},
         "playthrough_id": "pt-9",
     }
-    assert scenario.played(given_, player=None, playthrough=None) is given_
+    assert workload.played(given_, player=None, playthrough=None) is given_
 
 
 def test_an_id_follows_from_what_is_asked_for() -> None:
@@ -153,4 +153,4 @@ def test_it_is_known_what_no_cache_keeps(fields: dict[str, object], kept: bool) 
     fields = {"prompt": "x", **fields}
     if "node" in fields:
         fields["node"] = {"generationType": "scene", "purpose": "original", **fields["node"]}
-    assert order(Wanted(name="x", kind="scene", body=fields)).kept is kept
+    assert order(WorkloadItem(name="x", kind="scene", body=fields)).kept is kept

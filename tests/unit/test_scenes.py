@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from contracts import events as ev
 from contracts import request, scenes
 from contracts.content.plot import Plot
-from contracts.outcome import Ask, CallOff, Delegate, Emit
-from contracts.ports import Ending, Seen, StoredRequest
+from contracts.outcome import Cancel, Delegate, Emit, Submit
+from contracts.ports import Ending, RequestProgress, StoredRequest
 from contracts.result import Origin, Status
 from stages.context_build.scenes import body, decide, wish
 from tests import lives
@@ -47,13 +47,13 @@ def stored(request_id: str, body: bytes | None = None, kind: str = "scene") -> S
     )
 
 
-def running(beat: int) -> dict[str, Seen]:
+def running(beat: int) -> dict[str, RequestProgress]:
     request_id = scenes.scene_id(PLOT_ID, beat)
-    return {request_id: Seen(owner=stored(request_id))}
+    return {request_id: RequestProgress(owner=stored(request_id))}
 
 
 def decided(
-    plot: ev.Plotted, seen: dict[str, Seen], *, after_ms: int = 0, in_flight: int = 2
+    plot: ev.Plotted, seen: dict[str, RequestProgress], *, after_ms: int = 0, in_flight: int = 2
 ) -> Emit | Delegate:
     outcome = decide(
         plot,
@@ -199,14 +199,14 @@ def test_the_first_scenes_are_asked_for_at_once_and_the_next_when_one_has_ended(
     plot = plotted(5)
     assert asked(decided(plot, {})) == ["p-1-s1", "p-1-s2"]
     assert asked(decided(plot, running(1) | running(2))) == []
-    assert asked(decided(plot, {"p-1-s2": Seen(ending=ENDED)} | running(1))) == ["p-1-s3"]
+    assert asked(decided(plot, {"p-1-s2": RequestProgress(ending=ENDED)} | running(1))) == ["p-1-s3"]
 
 
 def test_each_gets_a_fair_share_of_the_time() -> None:
     plot = plotted(5)
     first = decided(plot, {}, in_flight=2)
     assert isinstance(first, Delegate)
-    shares = [json.loads(each.body)["deadline_ms"] for each in first.orders if isinstance(each, Ask)]
+    shares = [json.loads(each.body)["deadline_ms"] for each in first.orders if isinstance(each, Submit)]
     # Three rounds of two at most, and a second for the plot's own result.
     assert shares == [59_000 // 3] * 2
 
@@ -219,7 +219,7 @@ def test_without_time_no_scene_is_asked_for() -> None:
 
 
 def test_a_plot_ends_when_all_its_scenes_have() -> None:
-    seen = {scenes.scene_id(PLOT_ID, beat): Seen(ending=ENDED) for beat in (1, 2, 3)}
+    seen = {scenes.scene_id(PLOT_ID, beat): RequestProgress(ending=ENDED) for beat in (1, 2, 3)}
     outcome = decided(plotted(), seen)
     assert isinstance(outcome, Emit)
     (result,) = outcome.events
@@ -232,7 +232,7 @@ def test_a_replayed_plot_is_told_to_the_originals_subscribers() -> None:
     plot = msgspec.structs.replace(
         plot, result=msgspec.structs.replace(plot.result, request_id="rp-3-1", content=document(1))
     )
-    seen = {"rp-3-1-s1": Seen(ending=ENDED)}
+    seen = {"rp-3-1-s1": RequestProgress(ending=ENDED)}
     outcome = decided(plot, seen)
     assert isinstance(outcome, Emit)
     result, revised = outcome.events
@@ -242,11 +242,11 @@ def test_a_replayed_plot_is_told_to_the_originals_subscribers() -> None:
 
 
 def test_a_cancelled_plot_calls_off_what_runs() -> None:
-    over = Seen(ending=Ending(status=Status.CANCELLED, origin=Origin.NONE, reason="no"))
+    over = RequestProgress(ending=Ending(status=Status.CANCELLED, origin=Origin.NONE, reason="no"))
     outcome = decided(plotted(4), {PLOT_ID: over} | running(2))
     assert outcome == Delegate(
         orders=(
-            CallOff(
+            Cancel(
                 kind="scene",
                 request_id="p-1-s2",
                 event=ev.Cancelled(reason="its plot p-1 was cancelled"),
@@ -267,7 +267,7 @@ def test_a_cancelled_plot_calls_off_what_runs() -> None:
 )
 @pytest.mark.parametrize("ending", [None, ENDED])
 def test_what_belongs_to_somebody_else_is_no_scene(owner: StoredRequest, ending: Ending | None) -> None:
-    seen = {"p-1-s1": Seen(owner=owner, ending=ending)}
+    seen = {"p-1-s1": RequestProgress(owner=owner, ending=ending)}
     assert asked(decided(plotted(2), seen)) == ["p-1-s2"]
     assert scenes.listing(plotted(2), seen)[0].status == "rejected"
 
@@ -282,13 +282,13 @@ def test_whoever_looks_and_however_late_the_bound_holds_and_all_are_asked_for(
 ) -> None:
     """Workers act on what they saw some steps ago, and die between two requests; the broker takes each once."""
     plot = plotted(beats)
-    log: dict[str, Seen] = {}
+    log: dict[str, RequestProgress] = {}
     past = [dict(log)]
 
-    def act(seen: dict[str, Seen], dies_after: int = 99) -> Emit | Delegate:
+    def act(seen: dict[str, RequestProgress], dies_after: int = 99) -> Emit | Delegate:
         outcome = decided(plot, seen, in_flight=in_flight)
         for request_id in asked(outcome)[:dies_after]:
-            log.setdefault(request_id, Seen(owner=stored(request_id)))
+            log.setdefault(request_id, RequestProgress(owner=stored(request_id)))
         assert sum(each.ending is None for each in log.values()) <= in_flight
         return outcome
 
@@ -296,7 +296,7 @@ def test_whoever_looks_and_however_late_the_bound_holds_and_all_are_asked_for(
         open_ = [name for name, each in log.items() if each.ending is None]
         if open_:
             name = open_[which % len(open_)]
-            log[name] = Seen(owner=log[name].owner, ending=ENDED)
+            log[name] = RequestProgress(owner=log[name].owner, ending=ENDED)
             past.append(dict(log))
 
     for age, dies_after, which in moves:

@@ -14,9 +14,9 @@ import pytest
 
 from contracts.content.registry import Registry
 from contracts.errors import Unavailable
-from infra.child import alive
-from infra.schema_checks import CheckedContents, SchemaWorker
-from infra.schema_worker import Job, answer
+from infra.app.schema_checks import CheckedContents, SchemaWorker
+from infra.app.schema_worker import Job, answer
+from infra.host.parent_death import alive
 
 
 def large(name: str, fields: int = 60) -> dict[str, Any]:
@@ -143,7 +143,7 @@ async def test_a_folder_of_the_same_name_is_not_taken_for_ours(worker, tmp_path,
 
 def test_the_server_ends_with_its_parent() -> None:
     program = (
-        "import time; from infra.schema_checks import SchemaWorker\n"
+        "import time; from infra.app.schema_checks import SchemaWorker\n"
         "worker = SchemaWorker(); worker.start(); print(worker.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:

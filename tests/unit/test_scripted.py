@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.content.registry import CONTENTS, MODELS
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
 from contracts.events import Params
-from contracts.ports import Prompt
+from contracts.kinds import KINDS
+from contracts.ports import Prompt, ProviderError
 from contracts.result import SCRIPTED
-from contracts.subjects import KINDS
-from infra.providers.scripted import KILLED, Match, Rule, Script, ScriptedProvider, ScriptError
+from infra.providers.scripted import KILLED, Match, Script, ScriptedProvider, ScriptError, ScriptRule
 from infra.stores import prompts as prompt_store
 from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt
 from stages.validate_repair.parse import parse
-from stages.validate_repair.tokens import Unparsable
+from stages.validate_repair.tokens import UnparsableText
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = prompt_store.load()
@@ -51,7 +51,7 @@ def params(seed=7, timeout_s=5.0):
 
 def provider(*rules, **more):
     return ScriptedProvider(
-        Script(rules=tuple(Rule.model_validate(rule, strict=False) for rule in rules)), **more
+        Script(rules=tuple(ScriptRule.model_validate(rule, strict=False) for rule in rules)), **more
     )
 
 
@@ -179,7 +179,7 @@ async def test_empty_is_empty():
 def is_mendable(text: str) -> bool:
     try:
         (parsed,) = parse(text)
-    except Unparsable:
+    except UnparsableText:
         return False
     return CONTENTS.faults("plot", parsed.document, None) == ()
 
@@ -321,4 +321,4 @@ def test_the_script_of_the_documentation_can_be_read(tmp_path):
     assert [rule.do for rule in Script.load(path).rules] == ["slow", "malformed", "refuse"]
     told = page.partition("\n## Making generation fail on purpose\n")[2].partition("\n## ")[0]
     listed = set(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE))
-    assert listed - {"do"} == {*get_args(Rule.model_fields["do"].annotation), *Match.model_fields}
+    assert listed - {"do"} == {*get_args(ScriptRule.model_fields["do"].annotation), *Match.model_fields}

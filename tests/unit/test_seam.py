@@ -10,9 +10,9 @@ from pathlib import Path
 from faststream.nats.subscriber.usecases import PullStreamSubscriber
 
 from contracts import pipeline
-from infra import settings
+from infra.app.wiring import Application
 from infra.runner.subscriber import CreditSubscriber
-from infra.wiring import Application
+from infra.settings import settings
 
 
 def test_the_installed_version_is_the_pinned_one() -> None:

@@ -13,15 +13,15 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.keys import Parts
-from contracts.node import SeedSource, Strategy
-from contracts.seeds import BELOW, derive, fitting
+from contracts.nodes.node import SeedSource, Strategy
+from contracts.policy.cache_key import CacheKeyParts
+from contracts.policy.seeds import BELOW, derive, fitting
 from tests.docs.pages import ROOT, fences
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 SOURCES = st.sampled_from(SeedSource)
 PARTS = st.builds(
-    Parts,
+    CacheKeyParts,
     type=TEXT,
     purpose=TEXT,
     from_scene=TEXT,
@@ -38,7 +38,7 @@ def vectors() -> list[dict[str, Any]]:
 
 
 def derived(vector: dict[str, Any]) -> int:
-    parts = Parts(**vector["parts"] | {"strategy": Strategy(vector["parts"]["strategy"])})
+    parts = CacheKeyParts(**vector["parts"] | {"strategy": Strategy(vector["parts"]["strategy"])})
     return derive(parts, SeedSource(vector["source"]), vector["owner"])
 
 
@@ -51,8 +51,8 @@ def test_the_seeds_on_the_page_hold() -> None:
 
 def test_seeds_do_not_depend_on_the_process() -> None:
     code = (
-        "from contracts.keys import Parts; from contracts.node import *; from contracts.seeds import derive;"
-        "print(derive(Parts(type='scene', strategy=Strategy.ONCE), SeedSource.FIXED, ''))"
+        "from contracts.policy.cache_key import CacheKeyParts; from contracts.nodes.node import *; from contracts.policy.seeds import derive;"
+        "print(derive(CacheKeyParts(type='scene', strategy=Strategy.ONCE), SeedSource.FIXED, ''))"
     )
     said = {
         subprocess.run(
@@ -64,7 +64,7 @@ def test_seeds_do_not_depend_on_the_process() -> None:
         ).stdout
         for seed in ("0", "1")
     }
-    assert said == {f"{derive(Parts(type='scene', strategy=Strategy.ONCE), SeedSource.FIXED, '')}\n"}
+    assert said == {f"{derive(CacheKeyParts(type='scene', strategy=Strategy.ONCE), SeedSource.FIXED, '')}\n"}
 
 
 def test_the_page_says_enough_to_write_it_again() -> None:
@@ -89,9 +89,14 @@ def test_the_page_says_enough_to_write_it_again() -> None:
 
 @given(PARTS, SOURCES, TEXT, PARTS, SOURCES, TEXT)
 def test_seeds_differ_when_what_they_are_made_from_does(
-    one: Parts, source: SeedSource, owner: str, other: Parts, its_source: SeedSource, its_owner: str
+    one: CacheKeyParts,
+    source: SeedSource,
+    owner: str,
+    other: CacheKeyParts,
+    its_source: SeedSource,
+    its_owner: str,
 ) -> None:
-    def made_from(parts: Parts, of: SeedSource, by: str) -> Any:
+    def made_from(parts: CacheKeyParts, of: SeedSource, by: str) -> Any:
         return msgspec.structs.replace(parts, owner=""), of, "" if of is SeedSource.FIXED else by
 
     same = made_from(one, source, owner) == made_from(other, its_source, its_owner)
@@ -99,7 +104,7 @@ def test_seeds_differ_when_what_they_are_made_from_does(
 
 
 @given(PARTS, SOURCES, TEXT)
-def test_every_json_reader_takes_a_seed(parts: Parts, source: SeedSource, owner: str) -> None:
+def test_every_json_reader_takes_a_seed(parts: CacheKeyParts, source: SeedSource, owner: str) -> None:
     assert 0 <= derive(parts, source, owner) < BELOW
 
 

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from contracts import pipeline
-from infra.docgen import settings as documented
-from infra.processes import environment
-from infra.settings import SettingsError, load, stage_names
+from infra.app.process_plan import environment
+from infra.lab.docgen import settings as documented
+from infra.settings.settings import SettingsError, load, stage_names
 
 Environ = Callable[..., None]
 SETTINGS = documented.every()

@@ -8,7 +8,7 @@ import pytest
 
 from contracts import events as ev
 from contracts.outcome import Emit, Reject
-from contracts.quoting import last_quoted
+from contracts.policy.quoting import last_quoted
 from contracts.request import GenerationRequest, RequestError, read
 from tests.unit.test_context_build import brief, built
 

@@ -9,15 +9,15 @@ import pytest
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from infra import line
-from infra.line import Line
-from infra.nats.log import Entry
-from infra.sieve import Sieve, passes
+from infra.inspect import record
+from infra.inspect.filters import Filters, passes
+from infra.inspect.record import LogRecord
+from infra.nats.log import LogEntry
 from tests import lives
 
 
-def _line(name: str, body: Any, request_id: str, *, kind: str = "layout", stage: str = "audit") -> Line:
-    entry = Entry(
+def _line(name: str, body: Any, request_id: str, *, kind: str = "layout", stage: str = "audit") -> LogRecord:
+    entry = LogEntry(
         stream="EVENTS",
         sequence=1,
         subject=f"gen.{name}.{kind}.{request_id}",
@@ -25,7 +25,7 @@ def _line(name: str, body: Any, request_id: str, *, kind: str = "layout", stage:
         headers={"ce-source": f"understudy/{stage}"},
         body=body if isinstance(body, bytes) else msgspec.json.encode(body),
     )
-    return line.of(entry)
+    return record.of(entry)
 
 
 _FAILED = ev.Failed(attempt=1, code=ErrorCode.GEN_TIMEOUT, stage="freeform-gen", message="too slow")
@@ -60,10 +60,10 @@ _LINES = {
     ],
 )
 def test_each_word_of_the_vocabulary(wanted: dict[str, Any], found: set[str]) -> None:
-    assert {name for name, each in _LINES.items() if passes(each, Sieve(**wanted))} == found
+    assert {name for name, each in _LINES.items() if passes(each, Filters(**wanted))} == found
 
 
 def test_one_id_is_no_pattern() -> None:
-    assert Sieve(request_id="a").one_id == "a"
-    assert Sieve(request_id="a*").one_id is None
-    assert Sieve().empty
+    assert Filters(request_id="a").one_id == "a"
+    assert Filters(request_id="a*").one_id is None
+    assert Filters().empty

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from contracts import events as ev
-from contracts import keys
-from contracts.keys import Parts
-from contracts.node import Rating, Strategy
-from contracts.result import RatingInfo
-from contracts.social import Band, Standing
-from stages.context_build.slots import NOT_SHAPING, Sharing, placed, shaping
+from contracts.nodes.node import Rating, Strategy
+from contracts.policy import cache_key
+from contracts.policy.cache_key import CacheKeyParts
+from contracts.policy.rating import RatingInfo
+from contracts.policy.social import Band, RelationshipEffect
+from stages.context_build.cache_scope import NOT_SHAPING, CacheScope, placed, shaping
 from tests import lives
 from tests.unit.test_context_build import PARAMS, handled
 
@@ -38,7 +38,7 @@ OTHER: dict[str, Any] = {
     "workspace": "w",
     "world": "w",
     "settled": {"pacing": {"const": "fast"}},
-    "social": Standing(world="w", tier="friends", level="none", band=Band.NONE, rating=Rating.SFW),
+    "social": RelationshipEffect(world="w", tier="friends", level="none", band=Band.NONE, rating=Rating.SFW),
 }
 
 
@@ -63,14 +63,14 @@ def key(*args: Any, **fields: Any) -> str:
 
 @pytest.mark.parametrize("field", sorted(set(ev.Brief.__struct_fields__) - NOT_SHAPING))
 def test_every_field_of_a_brief_shapes_the_key_unless_it_is_listed(field: str) -> None:
-    shared = Sharing(seed=1, parts=Parts(type="dialogue", strategy=Strategy.ONCE))
+    shared = CacheScope(seed=1, parts=CacheKeyParts(type="dialogue", strategy=Strategy.ONCE))
     made = lives.brief()
     other = msgspec.structs.replace(made, **{field: OTHER[field]})
     assert shaping(made, shared, "r") != shaping(other, shared, "r")
 
 
 def test_a_restricted_result_never_reaches_an_sfw_player() -> None:
-    shared = Sharing(seed=1, parts=Parts(type="dialogue", strategy=Strategy.ONCE))
+    shared = CacheScope(seed=1, parts=CacheKeyParts(type="dialogue", strategy=Strategy.ONCE))
     mild, strong = (
         placed(
             lives.brief(rating=RatingInfo(requested=Rating.RESTRICTED, effective=rating)),
@@ -215,11 +215,11 @@ def test_a_scene_is_named_by_its_id_given_alone_or_with_more() -> None:
 
 
 def test_keys_of_the_last_release_are_looked_for_too() -> None:
-    def key_v0(parts: Parts, shaping: Any) -> str:
-        return f"v0.{len(shaping)}.{keys.escape(str(parts))}"
+    def key_v0(parts: CacheKeyParts, shaping: Any) -> str:
+        return f"v0.{len(shaping)}.{cache_key.escape(str(parts))}"
 
-    shared = Sharing(seed=1, parts=Parts(type="dialogue", strategy=Strategy.ONCE))
-    made = placed(lives.brief(), shared, request_id="r", route="r", schemes=(keys.key_v1, key_v0))
+    shared = CacheScope(seed=1, parts=CacheKeyParts(type="dialogue", strategy=Strategy.ONCE))
+    made = placed(lives.brief(), shared, request_id="r", route="r", schemes=(cache_key.key_v1, key_v0))
     assert made.slot is not None
     (older,) = made.slot.older
     assert older.startswith("v0.")

@@ -8,11 +8,11 @@ import pytest
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from contracts.node import Rating
+from contracts.nodes.node import Rating
 from contracts.outcome import Emit, Fail, Reject
-from contracts.quoting import last_quoted
-from contracts.result import RatingInfo
-from contracts.social import Band
+from contracts.policy.quoting import last_quoted
+from contracts.policy.rating import RatingInfo
+from contracts.policy.social import Band
 from tests.unit.test_context_build import brief, built
 
 LOVERS = {"affinity": 70, "trust": 60, "chemistry": 70}

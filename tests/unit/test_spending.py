@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from contracts import request
-from contracts.budget import Cap
 from contracts.content.registry import Registry
 from contracts.events import Params
-from contracts.purse import Spender
-from contracts.result import Tokens
+from contracts.policy.budget import Cap
+from contracts.policy.budget_scope import BillingContext
+from contracts.usage import Tokens
 from stages.context_build.spending import spender_of
 
 PARAMS = Params(temperature=0, top_p=1, max_tokens=100, seed=1, timeout_s=1)
@@ -23,7 +23,7 @@ def asked(**fields: Any) -> request.GenerationRequest:
     return request.read(msgspec.json.encode({"prompt": "a storm", **fields}), "dialogue")
 
 
-def spender(**fields: Any) -> Spender:
+def spender(**fields: Any) -> BillingContext:
     made = asked(**fields)
     return spender_of(
         made,

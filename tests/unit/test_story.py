@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from contracts.ports import Ending, Seen, StoredRequest
-from contracts.result import Attempt, ErrorInfo, Meta, Origin, SceneInfo, StandIn, Status
-from infra import line, story
+from contracts.ports import Ending, RequestProgress, StoredRequest
+from contracts.result import ErrorInfo, Meta, Origin, SceneInfo, StandIn, Status
+from contracts.usage import Attempt
 from infra.cli import show
-from infra.nats.log import Entry
+from infra.inspect import record as line
+from infra.inspect import timeline
+from infra.nats.log import LogEntry
 from tests import lives
 
 _MS = 1_000_000
@@ -30,8 +32,8 @@ _ATTEMPT = Attempt(
 
 def _entry(
     name: str, body: object, *, ms: float, stage: str | None = None, seq: int = 0, request_id: str = "r1"
-) -> Entry:
-    return Entry(
+) -> LogEntry:
+    return LogEntry(
         stream="REQUESTS" if name == "requested" else "EVENTS",
         sequence=seq or int(ms) + 1,
         subject=f"gen.{name}.layout.{request_id}",
@@ -41,7 +43,7 @@ def _entry(
     )
 
 
-def _failed_request() -> list[Entry]:
+def _failed_request() -> list[LogEntry]:
     failed = ev.Failed(
         attempt=1,
         code=ErrorCode.GEN_TIMEOUT,
@@ -68,14 +70,14 @@ def _failed_request() -> list[Entry]:
     ]
 
 
-def _told(entries: Sequence[Entry]) -> story.Story:
-    told = story.tell("r1", entries)
+def _told(entries: Sequence[LogEntry]) -> timeline.Timeline:
+    told = timeline.tell("r1", entries)
     assert told is not None
     return told
 
 
 def test_nothing_is_no_story() -> None:
-    assert story.tell("r1", []) is None
+    assert timeline.tell("r1", []) is None
 
 
 def test_the_ending_is_the_results() -> None:
@@ -88,7 +90,7 @@ def test_the_ending_is_the_results() -> None:
 
 
 @given(st.permutations(_failed_request()))
-def test_the_order_of_the_messages_does_not_matter(entries: list[Entry]) -> None:
+def test_the_order_of_the_messages_does_not_matter(entries: list[LogEntry]) -> None:
     assert _told(entries) == _told(_failed_request())
 
 
@@ -178,7 +180,7 @@ def test_a_dead_letter_is_measured_from_its_message() -> None:
         deliveries=4,
         body=b"{}",
     )
-    dead = Entry(
+    dead = LogEntry(
         stream="DEAD",
         sequence=1,
         subject="dead.freeform-gen.layout.r1",
@@ -208,7 +210,7 @@ def test_a_revision_names_its_replay() -> None:
 
 
 def test_json_has_the_documented_fields() -> None:
-    told = story.to_json(_told(_failed_request()))
+    told = timeline.to_json(_told(_failed_request()))
     assert {"request_id", "kind", "status", "origin", "reason", "events", "attempts", "error"} <= set(told)
     assert [event["event"] for event in told["events"]] == ["requested", "failed", "result"]
     assert {"seq", "time", "subject", "kind", "request_id", "stage", "data"} <= set(told["events"][0])
@@ -221,7 +223,7 @@ def test_json_has_the_documented_fields() -> None:
     st.sampled_from(["gen.failed.layout.x", "gen.x", "dead.a", "$JS.EVENT.ADVISORY.X", "q"]),
 )
 def test_no_bytes_on_any_subject_break_a_line(body: bytes, subject: str) -> None:
-    entry = Entry(stream="EVENTS", sequence=1, subject=subject, time_ns=0, headers={}, body=body)
+    entry = LogEntry(stream="EVENTS", sequence=1, subject=subject, time_ns=0, headers={}, body=body)
     told = line.of(entry)
     assert msgspec.json.encode(line.to_json(told))
     assert line.gist(told).isprintable() or told.fault is None
@@ -240,12 +242,12 @@ def test_a_story_tells_which_layer_decided_what_and_an_older_one_tells_nothing()
         ),
     )
     built = ev.ContextBuilt(attempt=1, brief=lives.brief(), decided=decided)
-    told = story.tell(
+    told = timeline.tell(
         "r1", [_entry("requested", {"prompt": "x"}, ms=0), _entry("context_built", built, ms=1)]
     )
     assert told is not None
     assert told.decided == decided
-    assert story.to_json(told)["decided"][1] == {
+    assert timeline.to_json(told)["decided"][1] == {
         "field": "style.mood_to",
         "value": "calm",
         "by": "rules",
@@ -272,12 +274,12 @@ def test_a_plot_shows_its_scenes_as_far_as_they_are_now() -> None:
         kind="scene", request_id="r1-s2", body=b'{"scene_of":"r1"}', sequence=1, time_ms=lives.START_MS
     )
     failed = Ending(status=Status.FAIL_FALLBACK, origin=Origin.GOLDEN_SAMPLE, reason=_REASON)
-    seen = {"r1-s1": Seen(ending=failed), "r1-s2": Seen(owner=asked)}
-    told = story.tell("r1", entries, scenes_seen=seen)
+    seen = {"r1-s1": RequestProgress(ending=failed), "r1-s2": RequestProgress(owner=asked)}
+    told = timeline.tell("r1", entries, scenes_seen=seen)
     assert told is not None
-    assert story.plot(entries) == plotted
+    assert timeline.plot(entries) == plotted
     assert (told.status, told.waiting_for, told.scene_of) == ("running", "context-build", "r0")
-    assert [(each["request_id"], each["status"]) for each in story.to_json(told)["scenes"]] == [
+    assert [(each["request_id"], each["status"]) for each in timeline.to_json(told)["scenes"]] == [
         ("r1-s1", "fail_fallback"),
         ("r1-s2", "running"),
         ("r1-s3", "pending"),
@@ -285,7 +287,7 @@ def test_a_plot_shows_its_scenes_as_far_as_they_are_now() -> None:
     ended = msgspec.structs.replace(
         result, scenes=(SceneInfo(request_id="r1-s3", beat=3, name="Ending", status="success"),)
     )
-    swept = story.tell("r1", [*entries, _entry("result", ended, ms=20)], scenes_seen=seen)
+    swept = timeline.tell("r1", [*entries, _entry("result", ended, ms=20)], scenes_seen=seen)
     assert swept is not None
     assert [each.status for each in swept.scenes] == ["fail_fallback", "running", "success"]
     assert [line.plain.split("  ")[0] for line in show.scenes(told.scenes)[1:]] == [

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from contracts import subjects
-from contracts.validation import Severity
-from infra.settings import load
+from contracts.kinds import KINDS
+from contracts.nodes.validation import Severity
+from infra.settings.settings import load
 from infra.stores import templates
 from infra.stores.templates import TemplateError
 from tests.unit.node_examples import TEMPLATE
@@ -25,7 +25,7 @@ SHIPPED = templates.check(templates.FOLDER, default_contents=DEFAULT_CONTENTS)
 
 
 @pytest.mark.parametrize("checked", SHIPPED, ids=lambda each: each.id)
-def test_every_shipped_template_is_sound_to_the_validator(checked: templates.Checked) -> None:
+def test_every_shipped_template_is_sound_to_the_validator(checked: templates.CheckedTemplate) -> None:
     assert [str(each) for each in checked.report.errors + checked.report.warnings] == []
 
 
@@ -33,7 +33,7 @@ def test_the_library_has_at_least_nine_templates_over_all_kinds() -> None:
     library = templates.load()
     assert len(library.ids()) >= 9
     kinds = {library.find(each)["generation_type"] for each in library.ids()}  # pyright: ignore[reportOptionalSubscript]
-    assert kinds == set(subjects.KINDS)
+    assert kinds == set(KINDS)
 
 
 def test_the_first_template_is_the_one_that_was_asked_for() -> None:

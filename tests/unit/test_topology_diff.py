@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import pipeline
-from infra.nats import drift, topology
-from infra.nats.drift import Severity, Topology
-from infra.settings import load
+from infra.nats import topology, topology_diff
+from infra.nats.topology_diff import DifferenceSeverity, Topology
+from infra.settings.settings import load
 
 _SETTINGS = load()
 _WANTED = topology.wanted(_SETTINGS)
@@ -48,93 +48,97 @@ def test_a_stream_with_a_byte_limit_never_drops_to_make_room() -> None:
 def test_events_may_take_twelve_times_the_bytes_of_requests() -> None:
     budgets = topology.byte_budgets(_SETTINGS)
     assert budgets["EVENTS"] == 12 * budgets["REQUESTS"]
-    assert _WANTED.streams["EVENTS"]["metadata"][drift.BUDGET_KEY] == str(budgets["EVENTS"])
+    assert _WANTED.streams["EVENTS"]["metadata"][topology_diff.BUDGET_KEY] == str(budgets["EVENTS"])
 
 
 def test_equal_topologies_do_not_differ() -> None:
-    assert drift.diff(_WANTED, _WANTED) == ()
+    assert topology_diff.diff(_WANTED, _WANTED) == ()
 
 
 def test_what_is_missing_is_created() -> None:
-    changes = drift.diff(_WANTED, Topology(streams={}, consumers={}))
-    assert {change.severity for change in changes} == {Severity.CREATE}
+    changes = topology_diff.diff(_WANTED, Topology(streams={}, consumers={}))
+    assert {change.severity for change in changes} == {DifferenceSeverity.CREATE}
     assert len(changes) == len(_WANTED.streams) + len(_WANTED.consumers)
 
 
 def test_what_others_have_beside_ours_is_nobodys_business() -> None:
     more = Topology(streams={**_WANTED.streams, "THEIRS": {"name": "THEIRS"}}, consumers=_WANTED.consumers)
-    assert drift.diff(_WANTED, more) == ()
+    assert topology_diff.diff(_WANTED, more) == ()
 
 
-_FOREIGN = {"metadata": {drift.VERSION_KEY: topology.VERSION}}
+_FOREIGN = {"metadata": {topology_diff.VERSION_KEY: topology.VERSION}}
 
 
 @pytest.mark.parametrize(
     ("fields", "severity"),
     [
-        pytest.param({"max_age": 30 * 86_400 * 10**9}, Severity.INFO, id="operator-longer"),
-        pytest.param({"max_age": 0}, Severity.INFO, id="operator-unlimited"),
-        pytest.param({"max_age": 3600 * 10**9}, Severity.UNSAFE, id="operator-stricter"),
-        pytest.param({"max_msgs_per_subject": 5}, Severity.UNSAFE, id="operator-count"),
-        pytest.param({"max_age": 3600 * 10**9, **_FOREIGN}, Severity.UNSAFE, id="not-made-by-us"),
-        pytest.param({"storage": "memory"}, Severity.UNSAFE, id="storage"),
-        pytest.param({"retention": "workqueue"}, Severity.UNSAFE, id="retention"),
-        pytest.param({"discard": "old"}, Severity.UNSAFE, id="discard"),
-        pytest.param({"deny_purge": True}, Severity.UNSAFE, id="deny-purge"),
-        pytest.param({"sealed": True}, Severity.UNSAFE, id="sealed"),
-        pytest.param({"mirror": {"name": "OTHER"}}, Severity.UNSAFE, id="mirror"),
-        pytest.param({"sources": [{"name": "OTHER"}]}, Severity.UNSAFE, id="sources"),
-        pytest.param({"no_ack": True}, Severity.UNSAFE, id="no-ack"),
-        pytest.param({"subject_transform": {"src": ">", "dest": "x.>"}}, Severity.UNSAFE, id="transform"),
-        pytest.param({"persist_mode": "async"}, Severity.UNSAFE, id="persist-mode"),
-        pytest.param({"allow_direct": False}, Severity.UPDATE, id="ability-off"),
-        pytest.param({"subjects": []}, Severity.UPDATE, id="subject-missing"),
+        pytest.param({"max_age": 30 * 86_400 * 10**9}, DifferenceSeverity.INFO, id="operator-longer"),
+        pytest.param({"max_age": 0}, DifferenceSeverity.INFO, id="operator-unlimited"),
+        pytest.param({"max_age": 3600 * 10**9}, DifferenceSeverity.UNSAFE, id="operator-stricter"),
+        pytest.param({"max_msgs_per_subject": 5}, DifferenceSeverity.UNSAFE, id="operator-count"),
+        pytest.param({"max_age": 3600 * 10**9, **_FOREIGN}, DifferenceSeverity.UNSAFE, id="not-made-by-us"),
+        pytest.param({"storage": "memory"}, DifferenceSeverity.UNSAFE, id="storage"),
+        pytest.param({"retention": "workqueue"}, DifferenceSeverity.UNSAFE, id="retention"),
+        pytest.param({"discard": "old"}, DifferenceSeverity.UNSAFE, id="discard"),
+        pytest.param({"deny_purge": True}, DifferenceSeverity.UNSAFE, id="deny-purge"),
+        pytest.param({"sealed": True}, DifferenceSeverity.UNSAFE, id="sealed"),
+        pytest.param({"mirror": {"name": "OTHER"}}, DifferenceSeverity.UNSAFE, id="mirror"),
+        pytest.param({"sources": [{"name": "OTHER"}]}, DifferenceSeverity.UNSAFE, id="sources"),
+        pytest.param({"no_ack": True}, DifferenceSeverity.UNSAFE, id="no-ack"),
         pytest.param(
-            {"subjects": [*pipeline.stream_subjects(_STREAM), "x"]}, Severity.UNSAFE, id="subject-extra"
+            {"subject_transform": {"src": ">", "dest": "x.>"}}, DifferenceSeverity.UNSAFE, id="transform"
         ),
-        pytest.param({"num_replicas": 3}, Severity.INFO, id="more-replicas"),
+        pytest.param({"persist_mode": "async"}, DifferenceSeverity.UNSAFE, id="persist-mode"),
+        pytest.param({"allow_direct": False}, DifferenceSeverity.UPDATE, id="ability-off"),
+        pytest.param({"subjects": []}, DifferenceSeverity.UPDATE, id="subject-missing"),
+        pytest.param(
+            {"subjects": [*pipeline.stream_subjects(_STREAM), "x"]},
+            DifferenceSeverity.UNSAFE,
+            id="subject-extra",
+        ),
+        pytest.param({"num_replicas": 3}, DifferenceSeverity.INFO, id="more-replicas"),
     ],
 )
-def test_a_stream_that_differs(fields: dict[str, Any], severity: Severity) -> None:
-    (change,) = drift.diff(_WANTED, _with(**fields))
+def test_a_stream_that_differs(fields: dict[str, Any], severity: DifferenceSeverity) -> None:
+    (change,) = topology_diff.diff(_WANTED, _with(**fields))
     assert (change.name, change.severity) == (_STREAM, severity)
-    assert change.drift == (severity is not Severity.INFO)
+    assert change.drift == (severity is not DifferenceSeverity.INFO)
 
 
 def test_our_own_limit_may_grow_and_not_shrink() -> None:
     larger = topology.wanted(load(broker={"requests_max_bytes": 2**30}))
-    grown, _ = drift.diff(larger, _WANTED)
-    shrunk, _ = drift.diff(_WANTED, larger)
-    assert (grown.severity, shrunk.severity) == (Severity.UPDATE, Severity.UNSAFE)
+    grown, _ = topology_diff.diff(larger, _WANTED)
+    shrunk, _ = topology_diff.diff(_WANTED, larger)
+    assert (grown.severity, shrunk.severity) == (DifferenceSeverity.UPDATE, DifferenceSeverity.UNSAFE)
 
 
 @pytest.mark.parametrize(
     ("fields", "severity"),
     [
-        ({"ack_wait": 30 * 10**9}, Severity.UPDATE),
-        ({"max_deliver": 3}, Severity.UPDATE),
-        ({"max_ack_pending": 1000}, Severity.UPDATE),
-        ({"backoff": [10**9]}, Severity.UPDATE),
-        ({"inactive_threshold": 10**9}, Severity.UPDATE),
-        ({"filter_subjects": ["gen.result.>"]}, Severity.UPDATE),
-        ({"rate_limit_bps": 1000}, Severity.UPDATE),
-        ({"max_batch": 1}, Severity.UPDATE),
-        ({"mem_storage": True}, Severity.UNSAFE),
-        ({"replay_policy": "original"}, Severity.UNSAFE),
-        ({"ack_policy": "none"}, Severity.UNSAFE),
-        ({"deliver_subject": "push"}, Severity.UNSAFE),
+        ({"ack_wait": 30 * 10**9}, DifferenceSeverity.UPDATE),
+        ({"max_deliver": 3}, DifferenceSeverity.UPDATE),
+        ({"max_ack_pending": 1000}, DifferenceSeverity.UPDATE),
+        ({"backoff": [10**9]}, DifferenceSeverity.UPDATE),
+        ({"inactive_threshold": 10**9}, DifferenceSeverity.UPDATE),
+        ({"filter_subjects": ["gen.result.>"]}, DifferenceSeverity.UPDATE),
+        ({"rate_limit_bps": 1000}, DifferenceSeverity.UPDATE),
+        ({"max_batch": 1}, DifferenceSeverity.UPDATE),
+        ({"mem_storage": True}, DifferenceSeverity.UNSAFE),
+        ({"replay_policy": "original"}, DifferenceSeverity.UNSAFE),
+        ({"ack_policy": "none"}, DifferenceSeverity.UNSAFE),
+        ({"deliver_subject": "push"}, DifferenceSeverity.UNSAFE),
     ],
 )
-def test_a_consumer_that_differs(fields: dict[str, Any], severity: Severity) -> None:
-    (change,) = drift.diff(_WANTED, _with_consumer(**fields))
+def test_a_consumer_that_differs(fields: dict[str, Any], severity: DifferenceSeverity) -> None:
+    (change,) = topology_diff.diff(_WANTED, _with_consumer(**fields))
     assert (change.name, change.severity) == ("EVENTS/audit", severity)
 
 
 @pytest.mark.parametrize("count", [1, 5000])
 def test_the_count_of_open_requests_is_the_pipelines_own_to_set(count: int) -> None:
     actual = _with(max_msgs=count)
-    assert drift.diff(_WANTED, actual) == ()
-    kept = drift.settle(_WANTED.streams[_STREAM], actual.streams[_STREAM], (), force=True)
+    assert topology_diff.diff(_WANTED, actual) == ()
+    kept = topology_diff.settle(_WANTED.streams[_STREAM], actual.streams[_STREAM], (), force=True)
     assert kept["max_msgs"] == count
 
 
@@ -153,8 +157,8 @@ def test_the_count_of_open_requests_is_the_pipelines_own_to_set(count: int) -> N
     ],
 )
 def test_a_state_that_no_setting_shows_is_a_difference(info: dict[str, Any], says: str) -> None:
-    states = {"EVENTS/fallback": drift.state(info)}
-    (change,) = drift.diff(_WANTED, msgspec.structs.replace(_WANTED, states=states))
+    states = {"EVENTS/fallback": topology_diff.state(info)}
+    (change,) = topology_diff.diff(_WANTED, msgspec.structs.replace(_WANTED, states=states))
     assert change.drift
     assert str(change).startswith(says)
 
@@ -180,8 +184,8 @@ def test_a_state_that_no_setting_shows_is_a_difference(info: dict[str, Any], say
 def test_limits_that_lose_accepted_requests_are_told_from_others(
     stream: str, fields: dict[str, Any], *, broken: bool
 ) -> None:
-    (change,) = drift.diff(_WANTED, _with(stream, **fields))
-    assert drift.breaks(change) == broken
+    (change,) = topology_diff.diff(_WANTED, _with(stream, **fields))
+    assert topology_diff.breaks(change) == broken
 
 
 def test_a_single_filter_counts_as_a_list_of_one() -> None:
@@ -190,11 +194,11 @@ def test_a_single_filter_counts_as_a_list_of_one() -> None:
     actual = Topology(
         streams=_WANTED.streams, consumers={**_WANTED.consumers, key: {**config, "filter_subject": "dead.>"}}
     )
-    assert drift.diff(_WANTED, actual) == ()
+    assert topology_diff.diff(_WANTED, actual) == ()
 
 
 def test_a_difference_reads_well() -> None:
-    (change,) = drift.diff(_WANTED, _with(max_age=3600 * 10**9))
+    (change,) = topology_diff.diff(_WANTED, _with(max_age=3600 * 10**9))
     assert str(change) == (
         "stream REQUESTS: max_age is 1 h, wanted 7 d (an operator's stricter limit; kept without --force)"
     )
@@ -222,23 +226,25 @@ def test_settling_removes_what_it_says(
         description="ours",
         subjects=sorted(subjects),
         allow_direct=direct,
-        metadata=drift.stamp(topology.VERSION, noted),
+        metadata=topology_diff.stamp(topology.VERSION, noted),
         theirs="kept",
     )
-    changes = drift.diff(_WANTED, actual)
+    changes = topology_diff.diff(_WANTED, actual)
 
     def settled(*, force: bool) -> Topology:
-        return _with(**drift.settle(_WANTED.streams[_STREAM], actual.streams[_STREAM], changes, force=force))
+        return _with(
+            **topology_diff.settle(_WANTED.streams[_STREAM], actual.streams[_STREAM], changes, force=force)
+        )
 
     gentle, forced = settled(force=False), settled(force=True)
-    left = drift.diff(_WANTED, gentle)
+    left = topology_diff.diff(_WANTED, gentle)
     assert {(c.field, c.severity) for c in left} == {
-        (c.field, c.severity) for c in changes if not drift.takes(c, force=False)
+        (c.field, c.severity) for c in changes if not topology_diff.takes(c, force=False)
     }
-    assert drift.diff(_WANTED, forced) == ()
+    assert topology_diff.diff(_WANTED, forced) == ()
     assert gentle.streams[_STREAM]["theirs"] == "kept"
     for field, before in limits.items():
-        if (_STREAM, field) in drift.RUN_TIME:
+        if (_STREAM, field) in topology_diff.RUN_TIME:
             assert forced.streams[_STREAM][field] == before
         kept = gentle.streams[_STREAM][field]
         assert kept == before or kept in {0, -1} or kept >= before

@@ -13,9 +13,9 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail
-from contracts.result import Level, Origin, Receipt, Status
-from infra.schema_checks import CheckedContents
-from infra.settings import load
+from contracts.result import Origin, Receipt, RepairLevel, Status
+from infra.app.schema_checks import CheckedContents
+from infra.settings.settings import load
 from infra.stores import explicitness
 from stages.validate_repair import quality
 from stages.validate_repair.handle import handle
@@ -71,7 +71,7 @@ def test_a_good_document_is_a_live_result() -> None:
     (result,) = judged(json.dumps(GOOD)).events
     assert (result.status, result.origin, result.content) == (Status.SUCCESS, Origin.LIVE, GOOD)
     assert result.meta.warnings == ()
-    assert result.meta.receipt == Receipt(level=Level.PARSED)
+    assert result.meta.receipt == Receipt(level=RepairLevel.PARSED)
 
 
 def test_a_scripted_document_never_claims_to_be_live() -> None:
@@ -86,7 +86,7 @@ def test_what_had_to_be_mended_says_so() -> None:
     assert result.meta.warnings == (
         "the model's document had to be mended; its receipt says what was changed",
     )
-    assert result.meta.receipt.level is Level.REPAIRED
+    assert result.meta.receipt.level is RepairLevel.REPAIRED
     assert result.meta.receipt.changes == (
         "took the document out of a code fence",
         "document: had a comma after its last entry",
@@ -96,7 +96,11 @@ def test_what_had_to_be_mended_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("finish_reason", "reask", "level"),
-    [("grammar", 0, Level.CONSTRAINED), ("stop", 0, Level.PARSED), ("grammar", 1, Level.RE_ASKED)],
+    [
+        ("grammar", 0, RepairLevel.CONSTRAINED),
+        ("stop", 0, RepairLevel.PARSED),
+        ("grammar", 1, RepairLevel.RE_ASKED),
+    ],
 )
 def test_a_receipt_says_how_the_document_became_valid(finish_reason, reask, level) -> None:
     (result,) = judged(json.dumps(GOOD), finish_reason=finish_reason, reask=reask).events
@@ -125,7 +129,7 @@ def test_of_several_documents_the_one_that_is_valid_is_taken_and_the_receipt_say
     other = {**GOOD, "scene_name": 5}
     (result,) = judged(f"Here it is: {json.dumps(GOOD)} A bad answer would be: {json.dumps(other)}").events
     assert result.content == GOOD
-    assert result.meta.receipt.level is Level.REPAIRED
+    assert result.meta.receipt.level is RepairLevel.REPAIRED
     assert result.meta.receipt.changes[0] == (
         "the text holds 2 documents, took number 1; number 2: scene_name: should be a valid string, not 5"
     )
@@ -175,7 +179,7 @@ def test_ids_that_are_used_twice_are_told_apart_and_the_receipt_says_so() -> Non
     (result,) = judged(json.dumps(TWINS)).events
     assert [each["id"] for each in result.content["entities"]] == ["spike", "spike_2", "spike_3"]
     assert result.meta.receipt == Receipt(
-        level=Level.REPAIRED, changes=("entities.2.id: 'spike' was used before, now 'spike_3'",)
+        level=RepairLevel.REPAIRED, changes=("entities.2.id: 'spike' was used before, now 'spike_3'",)
     )
 
 
@@ -203,7 +207,7 @@ def test_people_who_are_listed_twice_stay_once_and_the_receipt_says_so() -> None
     (result,) = judged(json.dumps(document), kind="dialogue").events
     assert result.content["speakers"] == [{"name": "Mara", "wants": "peace"}, {"name": "Jonas"}]
     assert result.meta.receipt == Receipt(
-        level=Level.REPAIRED, changes=("speakers.2: 'Mara' was listed before, now left out",)
+        level=RepairLevel.REPAIRED, changes=("speakers.2: 'Mara' was listed before, now left out",)
     )
 
 
@@ -221,7 +225,7 @@ def test_who_speaks_and_is_not_listed_is_listed_and_the_receipt_says_so() -> Non
     (result,) = judged(json.dumps(document), kind="dialogue").events
     assert result.content["speakers"] == [{"name": "Mara"}, {"name": "Jonas"}]
     assert result.meta.receipt == Receipt(
-        level=Level.REPAIRED, changes=("lines.1.speaker: 'Jonas' was not listed in speakers, now is",)
+        level=RepairLevel.REPAIRED, changes=("lines.1.speaker: 'Jonas' was not listed in speakers, now is",)
     )
 
 
@@ -235,14 +239,14 @@ def test_quality_falls_with_what_is_left_out_made_up_or_mended() -> None:
     wish, draft = "a frozen lake with lanterns", "A frozen lake. Lanterns glow."
     full = {"scene_name": "Frozen lake", "note": "Lanterns glow"}
 
-    def score(document: Any, level: Level = Level.PARSED) -> float:
+    def score(document: Any, level: RepairLevel = RepairLevel.PARSED) -> float:
         return quality.score(document, wish=wish, draft=draft, level=level)
 
     assert score(full) == 1.0
     assert score({"scene_name": "Frozen lake"}) < 1.0
     assert score({**full, "more": "dragons everywhere"}) < 1.0
-    assert score(full, Level.REPAIRED) == 0.9
-    assert score(full, Level.RE_ASKED) == 0.8
+    assert score(full, RepairLevel.REPAIRED) == 0.9
+    assert score(full, RepairLevel.RE_ASKED) == 0.8
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from contracts.node import FILM_RATINGS, Node, Rating
-from contracts.validation import Facts, Finding, Report, Severity, examine, validate
-from contracts.validation.check import SOUND, SOUND_TRANSITION, Check, but
-from contracts.validation.limits import complexity
-from contracts.validation.validate import CHECKS
-from infra.docgen.nodes import schema
+from contracts.nodes.node import FILM_RATINGS, Node, Rating
+from contracts.nodes.validation import Facts, Finding, Report, Severity, examine, validate
+from contracts.nodes.validation.check import SOUND, SOUND_TRANSITION, Check, but
+from contracts.nodes.validation.limits import complexity
+from contracts.nodes.validation.validate import CHECKS
+from infra.lab.docgen.nodes import schema
 from tests.unit.node_examples import JSON, NODES, TEMPLATE
 
 SCHEMA = json.loads(schema())

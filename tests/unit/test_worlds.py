@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.node import Rating
-from contracts.social import VALUES, Band, Social, World, standing
-from infra.settings import load
+from contracts.nodes.node import Rating
+from contracts.policy.social import VALUES, Band, Social, World, standing
+from infra.settings.settings import load
 from infra.stores import worlds
 
 SHIPPED = worlds.load(load().worlds_dir)

@@ -9,10 +9,10 @@ import pytest
 
 from contracts import events as ev
 from contracts.content.registry import Registry
-from contracts.errors import ErrorCode, ProviderError
+from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail, Retry
-from contracts.ports import Completion
-from contracts.result import Attempt, Tokens
+from contracts.ports import Completion, ProviderError
+from contracts.usage import Attempt, Tokens
 from stages.freeform_gen import handle as freeform
 from stages.structuring import handle as structuring
 from stages.structuring.prompts import structuring_prompt

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from stages.context_build import rules as language
-from stages.context_build.rules import tree
+from contracts.nodes import rules as language
+from contracts.nodes.rules import tree
 from tests.unit.rules.written import EXAMPLE, RULES, TEXTS
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from contracts.node import Rating
-from stages.context_build import rules as language
-from stages.context_build.rules.finding import Code
+from contracts.nodes import rules as language
+from contracts.nodes.node import Rating
+from contracts.nodes.rules.finding import Code
 from tests.unit.rules.written import EXAMPLE
 
 _ALWAYS = {

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stages.context_build import rules as language
-from stages.context_build.rules import limits
+from contracts.nodes import rules as language
+from contracts.nodes.rules import limits
 from tests.unit.rules.written import RULES, mutated
 
 # A slow machine says nothing about rules.

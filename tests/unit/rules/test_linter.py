@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stages.context_build import rules as language
-from stages.context_build.rules.finding import Code
+from contracts.nodes import rules as language
+from contracts.nodes.rules.finding import Code
 from tests.unit.rules.written import EXAMPLE
 
 

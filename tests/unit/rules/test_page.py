@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from stages.context_build import rules as language
-from stages.context_build.rules import fields
-from stages.context_build.rules.finding import Code
+from contracts.nodes import rules as language
+from contracts.nodes.rules import fields
+from contracts.nodes.rules.finding import Code
 from tests.docs.pages import ROOT
 from tests.unit.rules.written import EXAMPLE
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stages.context_build import rules as language
-from stages.context_build.rules import limits, tree
-from stages.context_build.rules.finding import Code, RulesError
+from contracts.nodes import rules as language
+from contracts.nodes.rules import limits, tree
+from contracts.nodes.rules.finding import Code, RulesError
 from tests.unit.rules.written import EXAMPLE
 
 
@@ -16,7 +16,7 @@ def _says(text: str) -> str:
 
 def test_the_example_has_four_rules_where_they_stand() -> None:
     choice, include, duration, constraint = language.parse(EXAMPLE).statements
-    assert isinstance(choice, tree.Choice)
+    assert isinstance(choice, tree.Conditional)
     assert [branch.at.line for branch in choice.branches] == [1, 3]
     (mood,) = choice.branches[0].body
     assert isinstance(mood, tree.Set)
@@ -26,7 +26,7 @@ def test_the_example_has_four_rules_where_they_stand() -> None:
     ]
     assert isinstance(include, tree.Include)
     assert include.items[0].arguments == ("kiss",)
-    assert isinstance(duration, tree.Duration)
+    assert isinstance(duration, tree.DurationClause)
     assert (duration.low, duration.high, duration.target) == (20, 40, 30)
     assert isinstance(constraint, tree.Constraint)
     assert (constraint.pairs[0].value, constraint.avoid[0].text) == ("PG-13", "violence")
@@ -96,7 +96,7 @@ def test_conditions_have_the_usual_precedence(text: str, means: str) -> None:
 )
 def test_durations_are_in_seconds(text: str, seconds: tuple[float | None, ...]) -> None:
     (duration,) = language.parse(f"DURATION {text}").statements
-    assert isinstance(duration, tree.Duration)
+    assert isinstance(duration, tree.DurationClause)
     assert (duration.low, duration.high, duration.target) == seconds
 
 

@@ -6,7 +6,7 @@ import re
 
 from hypothesis import strategies as st
 
-from stages.context_build.rules import tree
+from contracts.nodes.rules import tree
 
 #: The example of docs/rules.md.
 EXAMPLE = """\
@@ -82,15 +82,15 @@ CONDITIONS = st.recursive(
 )
 
 _PAIRS = _made(tree.Pair, name=_NAMES, value=_SCALARS, value_at=_AT)
-_ITEMS = _made(tree.Item, text=_QUOTED | _WORDS) | _made(tree.Item, text=_WORDS, arguments=_some(_SCALARS, 0))
+_ITEMS = _made(tree.Term, text=_QUOTED | _WORDS) | _made(tree.Term, text=_WORDS, arguments=_some(_SCALARS, 0))
 _SAID = {"until": _AT, "comments": _some(_COMMENT, 0), "remark": st.none() | _COMMENT}
-_DURATIONS = _made(tree.Duration, low=_SECONDS, high=_SECONDS, target=st.none() | _SECONDS, **_SAID) | _made(
-    tree.Duration, target=_SECONDS, **_SAID
-)
+_DURATIONS = _made(
+    tree.DurationClause, low=_SECONDS, high=_SECONDS, target=st.none() | _SECONDS, **_SAID
+) | _made(tree.DurationClause, target=_SECONDS, **_SAID)
 _SIMPLE = (
     _made(tree.Set, pairs=_some(_PAIRS), **_SAID)
     | _made(tree.Constraint, pairs=_some(_PAIRS), avoid=_some(_ITEMS, 0), **_SAID)
-    | st.sampled_from([tree.Include, tree.Avoid, tree.Rule]).flatmap(
+    | st.sampled_from([tree.Include, tree.Avoid, tree.RuleClause]).flatmap(
         lambda kind: _made(kind, items=_some(_ITEMS), **_SAID)
     )
     | _DURATIONS
@@ -102,7 +102,7 @@ def _choices(inner):
     tested = _made(tree.Branch, condition=CONDITIONS, **body)
     rest = st.just(()) | st.tuples(_made(tree.Branch, condition=st.none(), **body))
     branches = st.builds(lambda some, last: (*some, *last), _some(tested), rest)
-    return _made(tree.Choice, branches=branches, until=_AT)
+    return _made(tree.Conditional, branches=branches, until=_AT)
 
 
 RULES = st.builds(

@@ -1,0 +1,1 @@
+"""Node configuration: what a designer may ask of a generation node."""

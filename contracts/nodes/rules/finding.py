@@ -1,0 +1,123 @@
+"""What can be wrong with rules, and where?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from contracts.errors import UnderstudyError
+
+
+class RuleSeverity(StrEnum):
+    """What a finding means."""
+
+    #: The rules are refused.
+    ERROR = "error"
+    #: They work, hardly as meant.
+    WARNING = "warning"
+    #: They could be simpler.
+    SUGGESTION = "suggestion"
+
+
+class Code(StrEnum):
+    """Each way to be wrong; a code never changes its meaning."""
+
+    #: The text does not follow the grammar.
+    SYNTAX = "RUL001"
+    #: A character or a number that cannot be read, or a text in quotes that is not closed.
+    UNREADABLE = "RUL002"
+    #: A line begins where no open block does.
+    INDENTATION = "RUL003"
+    #: Too long, too deep, too many.
+    TOO_LARGE = "RUL004"
+
+    #: No such field, or none that rules can set.
+    UNKNOWN_FIELD = "RUL101"
+    #: The field knows other values.
+    UNKNOWN_VALUE = "RUL102"
+    #: A value of the wrong type, or out of its bounds.
+    WRONG_VALUE = "RUL103"
+    #: The rating is on neither scale.
+    UNKNOWN_RATING = "RUL104"
+    #: Negative, empty or with its target outside.
+    BROKEN_DURATION = "RUL105"
+    #: One element is both included and avoided.
+    CONTRADICTION = "RUL106"
+    #: No such function after INCLUDE.
+    UNKNOWN_FUNCTION = "RUL107"
+
+    #: A branch that is never taken.
+    UNREACHABLE = "RUL201"
+    #: Said twice; one of them has no effect.
+    DUPLICATE = "RUL202"
+    #: One element may be both included and avoided, for some players.
+    POSSIBLE_CONTRADICTION = "RUL203"
+    #: A condition asks for something that nobody has.
+    UNKNOWN_NAME = "RUL204"
+    #: A comparison that is never true.
+    NEVER_TRUE = "RUL205"
+
+    #: For this player: the context lacks a name of a condition.
+    MISSING_NAME = "RUL301"
+    #: For this player: a condition compares values of unlike types.
+    UNLIKE_TYPES = "RUL302"
+    #: For this player: two conditions hold, and their rules set a field to different values.
+    OVERRIDDEN = "RUL303"
+    #: For this player: the rules' outcomes do not go together.
+    COMBINATION = "RUL304"
+
+    #: ELSE with nothing but an IF in it.
+    ELSE_IF = "RUL401"
+
+
+_SEVERITY = {
+    "0": RuleSeverity.ERROR,
+    "1": RuleSeverity.ERROR,
+    "2": RuleSeverity.WARNING,
+    "3": RuleSeverity.WARNING,
+    "4": RuleSeverity.SUGGESTION,
+}
+
+
+class RuleFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, and what to do about it."""
+
+    code: Code
+    severity: RuleSeverity
+    #: Line and column, from 1.
+    line: int
+    column: int
+    message: str
+    #: What to write instead; empty where nothing fits.
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        more = f"; {self.suggestion}" if self.suggestion else ""
+        return f"line {self.line}, column {self.column}: {self.message}{more} ({self.code})"
+
+
+def finding(code: Code, line: int, column: int, message: str, suggestion: str = "") -> RuleFinding:
+    """A finding of the severity that its code has."""
+    return RuleFinding(
+        code=code,
+        severity=_SEVERITY[code[3]],
+        line=line,
+        column=column,
+        message=message,
+        suggestion=suggestion,
+    )
+
+
+class RulesError(UnderstudyError):
+    """A text that is no rules.
+
+    Args:
+        found: what is wrong with it, and where.
+        expected: what could have stood there, in words; empty where the grammar is not the matter.
+    """
+
+    def __init__(self, found: RuleFinding, *, expected: tuple[str, ...] = ()) -> None:
+        super().__init__(str(found))
+        self.found = found
+        self.expected = expected

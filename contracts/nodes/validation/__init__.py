@@ -1,0 +1,6 @@
+"""Is a node's configuration in order, and if not, where and why?"""
+
+from contracts.nodes.validation.check import Facts, Finding, Report, Severity
+from contracts.nodes.validation.validate import Examined, examine, validate
+
+__all__ = ["Examined", "Facts", "Finding", "Report", "Severity", "examine", "validate"]

@@ -1,6 +1,0 @@
-"""Is a node's configuration in order, and if not, where and why?"""
-
-from contracts.validation.check import Facts, Finding, Report, Severity
-from contracts.validation.validate import Examined, examine, validate
-
-__all__ = ["Examined", "Facts", "Finding", "Report", "Severity", "examine", "validate"]

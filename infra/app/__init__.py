@@ -1,0 +1,1 @@
+"""The running application: composition root, processes and their supervisor, doctor."""

@@ -1,0 +1,156 @@
+"""Which processes make up the pipeline, and what do they get from their supervisor?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from pydantic import AliasChoices, BaseModel, SecretStr
+
+from contracts.errors import UnderstudyError
+from contracts.pipeline import EXPENSIVE, STAGES
+from infra.settings.settings import Settings, stage_names
+
+#: Name of the embedded broker among the processes.
+BROKER: Final = "broker"
+#: In processes of their own: nothing that others do may delay a deadline's answer (rule 14), and what
+#: audit does for the database delays no answer (docs/adr/0006).
+_ALONE: Final = ("fallback", "audit")
+#: How readily a stage gives the processor away: on a small machine answers go first.
+_NICE: Final = {
+    "context-build": 2,
+    "validate-repair": 2,
+    "freeform-gen": 5,
+    "structuring": 5,
+    "fallback": 0,
+    "audit": 10,
+}
+
+
+class SupervisorError(UnderstudyError):
+    """The pipeline cannot be started; the text says which process and why.
+
+    Args:
+        text: for people.
+        status: what ``understudy up`` exits with.
+    """
+
+    def __init__(self, text: str, *, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of stages, wanted."""
+
+    name: str
+    stages: tuple[str, ...]
+
+    @property
+    def nice(self) -> int:
+        """How much more readily than the broker it gives the processor away, 0 to 19."""
+        return min(_NICE[stage] for stage in self.stages)
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """One process as it is now."""
+
+    name: str
+    #: ``None`` while it is down.
+    pid: int | None
+    #: Empty for the broker.
+    stages: tuple[str, ...]
+    restarts: int
+    ready: bool
+
+
+def all_ready(processes: Sequence[Running]) -> bool:
+    """Is every process up, with its stages bound?"""
+    return all(each.ready for each in processes)
+
+
+def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tuple[Member, ...]:
+    """The processes to run: model stages; what checks before and after them; fallback; audit.  Or each alone.
+
+    Args:
+        split: one process per stage.
+        copies: how often a stage runs in all; every copy beyond the first is a process of its own.
+
+    Raises:
+        SettingsError: an unknown stage.
+        SupervisorError: fewer than one copy.
+    """
+    wanted = dict(copies or {})
+    stage_names(tuple(wanted))
+    for stage, count in wanted.items():
+        if count < 1:
+            raise SupervisorError(f"--copies {stage}={count}: a stage needs at least one copy")
+    groups = (
+        tuple((stage,) for stage in STAGES)
+        if split
+        else (
+            tuple(stage for stage in STAGES if stage in EXPENSIVE),
+            tuple(stage for stage in STAGES if stage not in EXPENSIVE and stage not in _ALONE),
+            *((stage,) for stage in _ALONE),
+        )
+    )
+    first = [Member(name="+".join(stages), stages=stages) for stages in groups]
+    more = [
+        Member(name=f"{stage}#{number}", stages=(stage,))
+        for stage in STAGES
+        for number in range(2, wanted.get(stage, 1) + 1)
+    ]
+    return (*first, *more)
+
+
+def stage_command(stages: Sequence[str]) -> tuple[str, ...]:
+    """The command that runs stages in a process; it prints ``{"ready": true}`` once they are bound."""
+    return (sys.executable, "-m", "infra.cli", "run", *stages, "--json")
+
+
+def environment(settings: Settings, nats_url: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment that gives a child exactly these settings and this broker."""
+    ours = _variables(settings.model_copy(update={"data_dir": settings.data_dir.absolute()}), "UNDERSTUDY_")
+    ours["UNDERSTUDY_NATS_URL"] = nats_url
+    sections = {f"UNDERSTUDY_{name.upper()}" for name in type(settings).model_fields}
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name.upper().partition("__")[0] not in sections and name.upper() not in ours
+    }
+    # A folder `infra` where somebody happens to stand is not ours; holds for what a child starts, too.
+    return {**kept, **ours, "PYTHONSAFEPATH": "1"}
+
+
+def _variables(model: BaseModel, prefix: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        alias = field.validation_alias
+        variable = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{prefix}{name.upper()}"
+        match value:
+            case None:
+                continue
+            case BaseModel():
+                found |= _variables(value, f"{variable}__")
+            case SecretStr():
+                found[variable] = value.get_secret_value()
+            case bool() | dict() | list() | tuple():
+                found[variable] = json.dumps(value, default=_plain)
+            case _:
+                found[variable] = str(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for, inside a list or a mapping of settings."""
+    match value:
+        case BaseModel():
+            return {name: getattr(value, name) for name in type(value).model_fields}
+        case SecretStr():
+            return value.get_secret_value()
+        case _:
+            return str(value)

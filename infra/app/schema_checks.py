@@ -1,0 +1,375 @@
+"""Work on strangers' schemas within limits: what is plainly little at once, the rest in a process that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import subprocess
+import sys
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from contracts.content import conformance, custom
+from contracts.content.conformance import Budget, TooMuchWork
+from contracts.content.registry import CUSTOM, Registry
+from contracts.content.verdict import Verdict
+from contracts.errors import Unavailable
+from infra.app.schema_worker import DEFECT, MEMORY, STARTED, Job, WorkerReply
+
+T = TypeVar("T")
+
+#: Seconds of computing for one job: a first, short try, so that many large ones do not keep a small one waiting.
+_SHORT_S: Final = 0.1
+_LONG_S: Final = 1.0
+#: Jobs that wait for each of the two, at most; and seconds that one waits, at most.
+_WAITING: Final = 32
+_WAIT_S: Final = 5.0
+#: Seconds in which a server has to start, on a busy machine.
+_START_S: Final = 30.0
+#: Results that are kept.
+_KEPT: Final = 512
+#: Seconds that somebody waits who needs a stand-in now.
+_STAND_IN_S: Final = 1.0
+#: What is worked out at once: so many steps, for a document of so many bytes; and for a grammar, a schema of so many.
+_SMALL_GRAMMAR: Final = 4096
+_SMALL_DOCUMENT: Final = 16_384
+_SMALL_STEPS: Final = 1500
+_SMALL_CHECKS: Final = 100
+_SMALL_PATTERNS: Final = 2000
+#: Keywords whose work nobody counts: the library's own, and what a grammar joins.
+_HEAVY: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
+_HEAVY_GRAMMAR: Final = frozenset({"allOf", "patternProperties", "oneOf", "multipleOf"})
+_TOO_MUCH: Final = (
+    f"schema: takes more than {_LONG_S:g} s or {MEMORY // 2**20} MB to check; make it simpler: fewer regular "
+    "expressions, alternatives and listed values"
+)
+
+
+class _Ended(Exception):  # noqa: N818 - a state of a job
+    """The kernel ended the child: too much time, or too much memory."""
+
+
+class _Lane:
+    """One job at a time, and a bounded queue before it."""
+
+    def __init__(self, cpu_s: float) -> None:
+        self.cpu_s = cpu_s
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def run(self, work: Callable[[float], Awaitable[T]], *, wait_s: float) -> T:
+        """Wait for the turn, and work.
+
+        Raises:
+            Unavailable: too many wait, or it took too long.
+        """
+        if self._waiting >= _WAITING:
+            raise Unavailable(f"{_WAITING} schemas wait to be checked")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise Unavailable(f"a schema waited {wait_s:g} s to be checked") from None
+        finally:
+            self._waiting -= 1
+        try:
+            return await work(self.cpu_s)
+        finally:
+            self._turn.release()
+
+
+class SchemaWorker:
+    """A server of killable children; it starts with its first job, and again when it is lost.
+
+    Args:
+        short_s: seconds of computing that a job has at first.
+        long_s: seconds of computing that it has when those did not do.
+        memory: bytes that it may take.
+    """
+
+    def __init__(self, *, short_s: float = _SHORT_S, long_s: float = _LONG_S, memory: int = MEMORY) -> None:
+        self._server: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._lanes = (_Lane(short_s), _Lane(long_s))
+        self._memory = memory
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server; ``None`` where none was needed yet."""
+        return None if self._server is None else self._server.pid
+
+    def start(self) -> None:
+        """Start the server, if there is none: the first job need not wait for it."""
+        if self._server is not None and self._server.poll() is None:
+            return
+        self.close()
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._server = subprocess.Popen(  # noqa: S603 - our own module
+                # -P: a folder `infra` where the user happens to stand is not ours.
+                (sys.executable, "-P", "-m", "infra.app.schema_worker", str(theirs.fileno())),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+
+    async def run(self, job: Job, *, wait_s: float = _WAIT_S) -> WorkerReply | None:
+        """Do a job; ``None``: it takes too much time or memory.
+
+        Args:
+            job: what to do; its limits are set here.
+            wait_s: seconds to wait for a turn.
+
+        Raises:
+            Unavailable: too many jobs wait, or no child could be started.
+        """
+        for lane in self._lanes:
+            try:
+                return await lane.run(partial(self._child, job), wait_s=wait_s)
+            except _Ended:
+                continue
+        return None
+
+    def close(self) -> None:
+        """End the server."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+
+    async def _child(self, job: Job, cpu_s: float) -> WorkerReply:
+        job = msgspec.structs.replace(job, cpu_s=cpu_s, memory=self._memory)
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._send(theirs)
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+        except OSError as error:
+            ours.close()
+            raise Unavailable(f"no worker for schemas: {error}") from error
+        try:
+            return await self._talk(reader, writer, job)
+        except OSError:
+            raise _Ended from None
+        finally:
+            writer.close()
+
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, job: Job
+    ) -> WorkerReply:
+        try:
+            async with asyncio.timeout(_START_S):
+                started = await reader.read(1) == STARTED
+        except TimeoutError:
+            started = False
+        if not started:
+            self.close()
+            raise Unavailable("the worker for schemas did not start")
+        writer.write(msgspec.json.encode(job))
+        writer.write_eof()
+        said = await reader.read(-1)
+        if not said:
+            raise _Ended
+        if said.startswith(DEFECT):
+            raise RuntimeError(f"the worker for schemas: {said[1:].decode('utf-8', 'replace')}")
+        return msgspec.json.decode(said, type=WorkerReply)
+
+    def _send(self, handle: socket.socket) -> None:
+        """Give a child's end of its line to the server."""
+        self.start()
+        control = self._control
+        if control is None:
+            raise OSError("it was closed")
+        socket.send_fds(control, [b"j"], [handle.fileno()])
+
+
+class CheckedContents:
+    """Knows every kind; implements :class:`contracts.ports.Contents`.
+
+    Built-in kinds and plainly small schemas are worked out at once, in less than 20 ms; other schemas in a worker,
+    each with a bound on its time and memory.  What was found is kept, so that neither a redelivery nor a repeat
+    works it out again.
+
+    Args:
+        registry: the kinds.
+        worker: for what may take long; none: everything is worked out here, within bounds of steps alone.
+        grammar: whether schemas have to be held by a grammar; ``registry`` then refuses those that are not.
+        wait_s: seconds to wait for the worker's turn.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        worker: SchemaWorker | None = None,
+        *,
+        grammar: bool = False,
+        wait_s: float = _WAIT_S,
+    ) -> None:
+        self._registry = registry
+        self._worker = worker
+        self._grammar = grammar
+        self._wait_s = wait_s
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._doing: dict[str, asyncio.Task[Any]] = {}
+
+    def schema(self, kind: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The JSON Schema of a kind, or the request's own."""
+        return self._registry.schema(kind, own)
+
+    async def verdict(self, own: Mapping[str, Any]) -> Verdict:
+        """Whether a request's own JSON Schema can be used.
+
+        Raises:
+            Unavailable: too many others wait.
+        """
+        worker = self._worker
+        if worker is None:
+            return self._registry.verdict(own)
+        try:
+            schema = custom.usable(own)
+        except custom.Unusable as error:
+            return Verdict(refusal=str(error))
+
+        async def work() -> Verdict:
+            found = await worker.run(
+                Job(do="verdict", schema=schema.encoded, grammar=self._grammar),
+                wait_s=self._wait_s,
+            )
+            return Verdict(refusal=_TOO_MUCH) if found is None else found.verdict
+
+        small = _small(schema)
+        if self._grammar:
+            small = (
+                small
+                and not schema.nested_values
+                and not _HEAVY_GRAMMAR & schema.words
+                and len(schema.encoded) <= _SMALL_GRAMMAR
+            )
+        return await self._found(
+            "verdict",
+            schema,
+            b"",
+            at_once=(lambda budget: self._registry.verdict(own, budget)) if small else None,
+            work=work,
+        )
+
+    async def faults(self, kind: str, document: Any, own: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Why the document is not valid, one line per fault with its path; empty when it is.
+
+        Raises:
+            Unavailable: too many others wait.
+        """
+        beyond = conformance.unsound(document)
+        if beyond is not None:
+            return (beyond,)
+        worker = self._worker
+        if kind != CUSTOM or own is None or worker is None:
+            return self._registry.faults(kind, document, own)
+        try:
+            schema = custom.usable(own)
+        except custom.Unusable as error:
+            return (f"schema: cannot be used: {error}",)
+        encoded = msgspec.json.encode(document)
+
+        async def work() -> tuple[str, ...]:
+            found = await worker.run(
+                Job(do="faults", schema=schema.encoded, document=encoded),
+                wait_s=self._wait_s,
+            )
+            return (_TOO_MUCH,) if found is None else found.faults
+
+        small = _small(schema) and len(encoded) <= _SMALL_DOCUMENT
+        return await self._found(
+            "faults",
+            schema,
+            encoded,
+            at_once=(lambda budget: self._registry.faults(kind, document, own, budget)) if small else None,
+            work=work,
+        )
+
+    async def placeholder(self, kind: str, own: Mapping[str, Any] | None) -> Any | None:
+        """A valid, labelled placeholder document; ``None`` where none can be built in time."""
+        worker = self._worker
+        if kind != CUSTOM or own is None or worker is None:
+            return self._registry.placeholder(kind, own)
+        try:
+            schema = custom.usable(own)
+        except custom.Unusable:
+            return None
+
+        async def work() -> Any | None:
+            found = await worker.run(Job(do="placeholder", schema=schema.encoded), wait_s=self._wait_s)
+            return None if found is None else found.placeholder
+
+        try:
+            async with asyncio.timeout(_STAND_IN_S):
+                return await self._found(
+                    "placeholder",
+                    schema,
+                    b"",
+                    at_once=(lambda budget: self._registry.placeholder(kind, own, budget))
+                    if _small(schema)
+                    else None,
+                    work=work,
+                )
+        except (TimeoutError, Unavailable):
+            # Whoever asks for a stand-in waits for nobody.
+            return None
+
+    async def _found(
+        self,
+        what: str,
+        schema: custom.Usable,
+        document: bytes,
+        *,
+        at_once: Callable[[Budget], T] | None,
+        work: Callable[[], Awaitable[T]],
+    ) -> T:
+        """What was found before, else at once, else by the worker; equal questions are asked once."""
+        key = f"{what} {hashlib.sha256(schema.encoded + b' ' + document).hexdigest()}"
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        if at_once is not None:
+            try:
+                return self._keep(key, at_once(Budget(_SMALL_STEPS)))
+            except TooMuchWork:
+                pass
+        doing = self._doing.get(key)
+        if doing is None:
+            doing = asyncio.ensure_future(self._work(key, work()))
+            self._doing[key] = doing
+            doing.add_done_callback(partial(self._done, key))
+        return await asyncio.shield(doing)
+
+    async def _work(self, key: str, work: Awaitable[T]) -> T:
+        return self._keep(key, await work)
+
+    def _done(self, key: str, doing: asyncio.Task[Any]) -> None:
+        del self._doing[key]
+        if not doing.cancelled():
+            doing.exception()  # heard by whoever waits; nobody may
+
+    def _keep(self, key: str, found: T) -> T:
+        self._kept[key] = found
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+
+def _small(schema: custom.Usable) -> bool:
+    """Whether its work is little, but for the steps, which are counted."""
+    return (
+        schema.checks <= _SMALL_CHECKS
+        and schema.pattern_weight <= _SMALL_PATTERNS
+        and not _HEAVY & schema.words
+    )

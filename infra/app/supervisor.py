@@ -1,0 +1,364 @@
+"""What happens when a process of the pipeline ends?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import structlog
+
+from contracts.errors import UnderstudyError
+from infra.app.child_process import ChildProcess, StartError
+from infra.app.process_plan import (
+    BROKER,
+    Running,
+    SupervisorError,
+    all_ready,
+    environment,
+    plan,
+    stage_command,
+)
+from infra.app.supervised import STEADY_S, StartPatience, SupervisedMember, pause
+from infra.app.supervised_broker import SupervisedBroker
+from infra.host import runtime_file
+from infra.nats import topology
+from infra.nats.connection import shown
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from structlog.typing import FilteringBoundLogger
+
+    from infra.settings.settings import Settings
+
+#: Seconds beyond ``settings.grace`` that a stopping stage gets before SIGKILL.
+STOP_S: Final = 5.0
+#: Name of the task that looks for silence.
+_WATCH: Final = "watch"
+
+
+class Supervisor:
+    """Broker, topology and stages, kept running.
+
+    A process counts as alive while its event loop beats, the broker while it answers; what is silent
+    for too long is killed and started again.
+
+    Args:
+        settings: handed to every stage through its environment.
+        split: one process per stage.
+        copies: how often a stage runs in all.
+        command: what runs stages; for tests.
+        patience: how long to wait for whom; for tests.
+
+    Raises:
+        SettingsError: an unknown stage in ``copies``.
+        SupervisorError: fewer than one copy.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        split: bool = False,
+        copies: Mapping[str, int] | None = None,
+        command: Callable[[Sequence[str]], Sequence[str]] = stage_command,
+        patience: StartPatience | None = None,
+    ) -> None:
+        self._settings = settings
+        self._command = command
+        self._patience = patience or StartPatience()
+        self._changed = asyncio.Event()
+        self._children = [
+            SupervisedMember(member, patience=self._patience, changed=self._changed.set)
+            for member in plan(split=split, copies=copies)
+        ]
+        self._broker: SupervisedBroker | None = None
+        self._unwritten = False
+        self._url = settings.nats_url
+        self._stopping = asyncio.Event()
+        self._applying = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._started = datetime.now(UTC).isoformat()
+        self._log: FilteringBoundLogger = structlog.get_logger(component="supervisor")
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def nats_url(self) -> str:
+        """The broker's URL."""
+        if self._url is None:
+            raise SupervisorError("the broker is not started yet")
+        return self._url
+
+    @property
+    def processes(self) -> tuple[Running, ...]:
+        """Every process as it is now, an embedded broker first."""
+        stages = tuple(
+            Running(
+                name=each.member.name,
+                pid=each.pid,
+                stages=each.member.stages,
+                restarts=each.restarts,
+                ready=each.ready and each.pid is not None,
+            )
+            for each in self._children
+        )
+        return stages if self._broker is None else (self._broker.running, *stages)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by name, of what is up."""
+        return {each.name: each.pid for each in self.processes if each.pid is not None}
+
+    async def start(self) -> None:
+        """Start everything and return when every stage is bound; on failure nothing is left.
+
+        Raises:
+            BrokerError: the embedded broker does not start.
+            TopologyError: the broker refuses the topology.
+            Unreachable: no broker at ``UNDERSTUDY_NATS_URL``.
+            SupervisorError: a stage ends again and again before it is ready, or is not ready in time.
+        """
+        try:
+            self._keep_private()
+            if self._settings.nats_url is None:
+                self._broker = SupervisedBroker(
+                    self._settings,
+                    patience=self._patience,
+                    stopping=self._stopping,
+                    changed=self._broker_changed,
+                )
+                await self._broker.start()
+                self._url = self._broker.url
+                self._watch(self._broker.keep(), BROKER)
+                self._watch(self._broker.ask(), BROKER)
+            await self._apply()
+            for each in self._children:
+                self._watch(self._keep(each), each.member.name)
+            self._watch(self._look(), _WATCH)
+            await self.until(all_ready)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def wait(self) -> None:
+        """Run until :meth:`stop`; raises what ended the supervision of a process, if anything does."""
+        await self.until(lambda _: False)
+
+    async def until(self, holds: Callable[[tuple[Running, ...]], bool]) -> None:
+        """Wait until something holds of the processes, or the supervisor stops.
+
+        Raises:
+            UnderstudyError: what ended the supervision of a process.
+        """
+        while True:
+            # Cleared before the look and with no await in between: no change can be missed.
+            self._changed.clear()
+            for task in self._tasks:
+                if task.done() and not task.cancelled():
+                    task.result()
+            if self._stopping.is_set() or holds(self.processes):
+                return
+            await self._changed.wait()
+
+    async def stop(self) -> None:
+        """Stop the stages, then the broker; what does not end in time is killed."""
+        self._stopping.set()
+        self._changed.set()
+        self._send(signal.SIGTERM)
+        keepers = [task for task in self._tasks if task.get_name() not in {BROKER, _WATCH}]
+        if keepers and (await asyncio.wait(keepers, timeout=self._settings.grace + STOP_S))[1]:
+            for each in self._children:
+                if each.life is not None and each.pid is not None:
+                    self._log.warning(
+                        "killed: it did not stop in time", stages=each.member.name, pid=each.pid
+                    )
+                    each.life.kill()
+            await asyncio.wait(keepers, timeout=STOP_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._broker is not None:
+            await self._broker.stop()
+        with suppress(OSError):
+            runtime_file.clear(self._settings)
+
+    def _keep_private(self) -> None:
+        try:
+            for sentence in runtime_file.keep_private(self._settings.data_dir):
+                self._log.warning(sentence)
+        except OSError as error:
+            raise SupervisorError(f"the data folder cannot be used: {error}") from error
+
+    def _watch(self, keeping: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(keeping, name=name)
+        task.add_done_callback(lambda _: self._changed.set())
+        self._tasks.append(task)
+
+    def _send(self, number: signal.Signals) -> None:
+        """Signal every stage process."""
+        for each in self._children:
+            if each.life is not None:
+                each.life.send(number)
+
+    def _write_runtime(self) -> None:
+        """Say where the pipeline runs; what cannot be written is written at a later look."""
+        if self._stopping.is_set():
+            return
+        try:
+            runtime_file.write(self._settings, nats_url=self.nats_url, pids=self.pids, started=self._started)
+        except OSError as error:
+            if not self._unwritten:
+                self._log.error("not written, trying again", file=runtime_file.FILE, problem=str(error))
+            self._unwritten = True
+        else:
+            self._unwritten = False
+
+    def _broker_changed(self) -> None:
+        self._write_runtime()
+        self._changed.set()
+
+    async def _apply(self) -> None:
+        async with self._applying:
+            for change in await topology.apply_at(self.nats_url, self._settings):
+                if change.drift:
+                    self._log.warning("topology differs", change=str(change))
+                else:
+                    self._log.debug("topology applied", change=str(change))
+        self._write_runtime()
+
+    async def _look(self) -> None:
+        """Look again and again for what is silent."""
+        loop = asyncio.get_running_loop()
+        # Monotonic: no change of the clock and no sleep of the machine is a silence.
+        last = loop.time()
+        while True:
+            await asyncio.sleep(self._patience.step_s)
+            seconds, last = loop.time() - last, loop.time()
+            for each in self._children:
+                each.look(seconds)
+            if self._broker is not None:
+                self._broker.look(seconds)
+            if self._unwritten:
+                self._write_runtime()
+
+    async def _keep(self, each: SupervisedMember) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            since = asyncio.get_running_loop().time()
+            try:
+                status = await self._run(each)
+            except StartError as error:
+                failures += 1
+                self._refused(each, error)
+            else:
+                if self._stopping.is_set():
+                    return
+                failures = 1 if asyncio.get_running_loop().time() - since >= STEADY_S else failures + 1
+                self._log.error(
+                    "stages ended, starting them again",
+                    stages=each.member.name,
+                    status=status,
+                    **({"problem": each.problem} if each.problem else {}),
+                )
+                each.give_up_on(status, failures)
+                if status == topology.EXIT_STATUS:
+                    await self._apply_again(each)
+            await pause(self._stopping, failures, each.member.name)
+            each.restarts += 1
+
+    async def _run(self, each: SupervisedMember) -> int:
+        """One life of a process; its exit status."""
+        each.begin()
+        life = each.life = await ChildProcess.start(
+            self._command(each.member.stages),
+            env=environment(self._settings, self.nats_url, os.environ),
+            nice=each.member.nice,
+            told=each.hear,
+        )
+        if self._stopping.is_set():
+            life.send(signal.SIGTERM)
+        self._write_runtime()
+        status = await life.wait()
+        each.ended(status)
+        self._changed.set()
+        return status
+
+    def _refused(self, each: SupervisedMember, error: StartError) -> None:
+        """The system does not start a process: it may have no memory or no process left just now."""
+        each.doing = f"cannot be started: {error}"
+        if not (error.passing or each.ever_ready):
+            raise SupervisorError(f"stages {each.stages} cannot be started: {error}") from error
+        self._log.error("stages cannot be started, trying again", stages=each.member.name, problem=str(error))
+
+    async def _apply_again(self, each: SupervisedMember) -> None:
+        try:
+            await self._apply()
+        except (UnderstudyError, OSError) as error:
+            self._log.error("topology not applied", stages=each.member.name, error=str(error))
+
+
+async def up(
+    settings: Settings,
+    *,
+    split: bool = False,
+    copies: Mapping[str, int] | None = None,
+    on_ready: Callable[[dict[str, Any]], None] | None = None,
+    command: Callable[[Sequence[str]], Sequence[str]] = stage_command,
+) -> None:
+    """Run the pipeline until SIGTERM, SIGINT or SIGHUP; in the main thread.
+
+    Args:
+        settings: handed to every stage through its environment.
+        split: one process per stage.
+        copies: how often a stage runs in all.
+        on_ready: gets ``{"ready": true, "nats_url": ..., "pids": {name: pid}}`` once all are bound.
+        command: what runs stages; for tests.
+
+    Raises:
+        UnderstudyError: as :meth:`Supervisor.start`.
+    """
+    supervisor = Supervisor(settings, split=split, copies=copies, command=command)
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, asked.set)
+
+    async def life() -> None:
+        await supervisor.start()
+        if on_ready is not None:
+            ready = {"ready": True, "nats_url": shown(supervisor.nats_url), "pids": supervisor.pids}
+            try:
+                on_ready(ready)
+            except OSError as error:
+                # A full disk behind standard output is no reason to stop answering.
+                structlog.get_logger(component="supervisor").error(
+                    "the ready line cannot be written", problem=str(error)
+                )
+        await supervisor.wait()
+
+    living, asking = asyncio.create_task(life()), asyncio.create_task(asked.wait())
+    try:
+        await asyncio.wait((living, asking), return_when=asyncio.FIRST_COMPLETED)
+        if living.done():
+            living.result()
+    finally:
+        for task in (living, asking):
+            task.cancel()
+        await asyncio.gather(living, asking, return_exceptions=True)
+        await supervisor.stop()
+        for number in signals:
+            loop.remove_signal_handler(number)

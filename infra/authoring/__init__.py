@@ -1,0 +1,1 @@
+"""Files that designers write: nodes, workloads, warm-up."""

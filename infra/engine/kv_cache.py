@@ -1,0 +1,82 @@
+"""Where are the keys and values of every row, and how does a forward pass reach them?
+
+Rows are slices of one tensor per layer, allocated once.  A view of some rows is what the models of
+transformers get as ``past_key_values``: all they ask of it is ``update``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class KvCache:
+    """Keys and values, per layer one tensor of shape ``[rows, 2 * kv_heads, max_len + 1, head_dim]``.
+
+    The first half of the heads are keys.  The last position of a row is scratch: padding is written
+    there and never read.
+
+    Args:
+        layers: of the model.
+        rows: requests at once.
+        kv_heads: key/value heads per layer.
+        max_len: positions of a row.
+        head_dim: width of a head.
+        dtype: of keys and values.
+        device: where they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        rows: int,
+        kv_heads: int,
+        max_len: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.max_len = max_len
+        self.kv_heads = kv_heads
+        self.device = device
+        shape = (rows, 2 * kv_heads, max_len + 1, head_dim)
+        self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the first ``length`` positions of one row over another."""
+        for layer in self.layers:
+            layer[target, :, :length] = layer[source, :, :length]
+
+    def reading(self, rows: list[int]) -> slice | Tensor:
+        """The index of some rows, in order; what lies together is read without a copy."""
+        if rows == list(range(rows[0], rows[-1] + 1)):
+            return slice(rows[0], rows[-1] + 1)
+        return torch.tensor(rows, device=self.device)
+
+
+class View:
+    """Some rows of the slots during one forward pass.
+
+    Args:
+        slots: all rows.
+        rows: indices of those taken part, one per row of the batch.
+        positions: where each query of each row is written, ``[batch, queries]``.
+        width: positions that are read.
+    """
+
+    def __init__(self, slots: KvCache, rows: list[int], positions: Tensor, width: int) -> None:
+        self._slots = slots
+        self._rows = torch.tensor(rows, device=slots.device)[:, None]
+        self._positions = positions
+        self._width = width
+        self._read = slots.reading(rows)
+
+    def update(
+        self, keys: Tensor, values: Tensor, layer_idx: int, *_: object, **__: object
+    ) -> tuple[Tensor, Tensor]:
+        """Write ``[batch, kv_heads, queries, head_dim]``; read everything up to the width."""
+        layer = self._slots.layers[layer_idx]
+        layer[self._rows, :, self._positions] = torch.cat([keys, values], dim=1).transpose(1, 2)
+        both = layer[self._read, :, : self._width]
+        return both[:, : self._slots.kv_heads], both[:, self._slots.kv_heads :]

@@ -1,0 +1,149 @@
+"""Where does one request stand while it is being written?"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from infra.engine.sampling import SamplingRule
+from infra.engine.task import EngineError, EngineOutput
+from infra.engine.text import Detokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from transformers import PreTrainedTokenizerFast
+
+    from infra.engine.grammar import Matcher
+    from infra.engine.required_words import Guide
+    from infra.engine.task import OnText, Task
+
+
+class ActiveSequence:
+    """One request in the engine's cache.
+
+    Args:
+        task: what to write.
+        future: of the answer.
+        on_text: takes the text as it is written.
+        arrived: seconds on the monotonic clock.
+        tokenizer: of the model.
+        matcher: of the task's grammar.
+        guide: to the words that the task wants.
+        room: positions left for the answer.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        future: Future[EngineOutput],
+        on_text: OnText | None,
+        *,
+        arrived: float,
+        tokenizer: PreTrainedTokenizerFast,
+        matcher: Matcher | None,
+        guide: Guide | None,
+        room: int,
+    ) -> None:
+        self.task = task
+        self.future = future
+        self.matcher = matcher
+        self.guide = guide
+        self.due = arrived + task.timeout_s
+        #: Tokens whose keys and values are in the cache.
+        self.length = 0
+        #: Tokens that the model has to read before it can choose the next.
+        self.pending = list(task.prompt)
+        self._on_text = on_text
+        self._arrived = arrived
+        self._room = min(task.max_tokens, room)
+        self._written = 0
+        self._forced = 0
+        #: There was no room for what the grammar says must follow.
+        self._cut = False
+        self._first: float | None = None
+
+        def decode(tokens: Sequence[int]) -> str:
+            return tokenizer.backend_tokenizer.decode(list(tokens), skip_special_tokens=True)
+
+        self._writer = Detokenizer(decode, task.stop)
+        if matcher is not None:
+            self._force(matcher.start())
+
+    @property
+    def choice(self) -> SamplingRule:
+        """How the next token is to be chosen."""
+        return SamplingRule(
+            temperature=self.task.temperature,
+            top_p=self.task.top_p,
+            seed=self.task.seed,
+            index=self._written,
+        )
+
+    def took(self, tokens: int) -> None:
+        """The model has read so many of the pending tokens."""
+        self.length += tokens
+        del self.pending[:tokens]
+
+    def add(self, token: int, *, ends: frozenset[int]) -> str | None:
+        """Take the chosen token, and what the grammar says must follow; why the answer ends, if it does."""
+        if self._first is None:
+            self._first = time.monotonic()
+        if token in ends and not self._cut:
+            return self._finish("stop" if self.matcher is None else "grammar")
+        if self._cut or self._written >= self._room:
+            return self._finish("length")
+        self._write([token])
+        if self.matcher is not None:
+            self._force(self.matcher.take(token))
+            if self.matcher.complete and not self._cut:
+                return self._finish("grammar")
+        if self._writer.stopped:
+            return "stop"
+        return self._finish("length") if self._cut or self._written >= self._room else None
+
+    def _force(self, tokens: list[int]) -> None:
+        fit = tokens[: self._room - self._written]
+        self._cut = len(fit) < len(tokens)
+        self._forced += len(fit)
+        self._write(fit)
+
+    def _write(self, tokens: list[int]) -> None:
+        self._written += len(tokens)
+        self.pending.extend(tokens)
+        if self.guide is not None:
+            self.guide.take(tokens)
+        self._tell(self._writer.add(tokens))
+
+    def _finish(self, reason: str) -> str:
+        self._tell(self._writer.end())
+        return reason
+
+    def _tell(self, text: str) -> None:
+        if text and self._on_text is not None:
+            self._on_text(text)
+
+    def answer(self, finish_reason: str, *, strict: bool) -> EngineOutput:
+        """The answer, as far as it was written."""
+        now = time.monotonic()
+        return EngineOutput(
+            text=self._writer.text,
+            finish_reason=finish_reason,
+            prompt_tokens=len(self.task.prompt),
+            completion_tokens=self._written,
+            forced_tokens=self._forced,
+            first_token_s=(self._first or now) - self._arrived,
+            total_s=now - self._arrived,
+            strict=strict,
+        )
+
+
+def settle(future: Future[EngineOutput], outcome: EngineOutput | EngineError) -> None:
+    """End a future that its owner may have cancelled at this very moment."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, EngineError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

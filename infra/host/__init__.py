@@ -1,0 +1,1 @@
+"""This machine: runtime file, heartbeats, death of the parent process."""

@@ -1,0 +1,141 @@
+"""Where does the pipeline of this data folder run?
+
+``<data_dir>/runtime.json``, written by ``understudy up``, read by every command that has no
+``UNDERSTUDY_NATS_URL``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from contracts.errors import UnderstudyError
+from infra.host import parent_death
+
+if TYPE_CHECKING:
+    from infra.settings.settings import Settings
+
+FILE: Final = "runtime.json"
+
+
+#: How the names of what we keep in a data folder begin.
+_OURS: Final = ("broker", "understudy.db", FILE, f".{FILE}.")
+_OTHERS: Final = 0o077
+
+
+class StaleRuntimeError(UnderstudyError):
+    """The runtime file cannot be believed: its process is gone, or it cannot be read."""
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """A running pipeline."""
+
+    nats_url: str
+    #: The supervisor's process id.
+    pid: int
+    #: Process ids by name; the embedded broker is ``broker``.
+    pids: dict[str, int]
+    #: RFC 3339 with zone.
+    started: str
+
+
+def path(settings: Settings) -> Path:
+    """Where the runtime file of a data folder is."""
+    return settings.data_dir / FILE
+
+
+def write(settings: Settings, *, nats_url: str, pids: Mapping[str, int], started: str) -> Runtime:
+    """Say where this process' pipeline runs; readers see the old file or the new one, whole."""
+    runtime = Runtime(nats_url=nats_url, pid=os.getpid(), pids=dict(pids), started=started)
+    target = path(settings)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{FILE}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(runtime)) + b"\n")
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return runtime
+
+
+def keep_private(folder: Path) -> tuple[str, ...]:
+    """See to it that only its owner reads a data folder: it holds prompts, and the broker's password.
+
+    A folder that keeps other things too stays as it is, but what is ours in it is closed.
+
+    Returns:
+        what was open to others, as sentences.
+
+    Raises:
+        OSError: the folder can be neither made nor read.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entries = list(folder.iterdir())
+    ours = [entry for entry in entries if entry.name.startswith(_OURS) and not entry.is_symlink()]
+    alone = len(ours) == len(entries) and not folder.stat().st_mode & stat.S_ISVTX
+    return tuple(said for each in ([folder, *ours] if alone else ours) if (said := _close(each)))
+
+
+def _close(entry: Path) -> str | None:
+    try:
+        mode = stat.S_IMODE(entry.stat().st_mode)
+        if not mode & _OTHERS:
+            return None
+        entry.chmod(mode & ~_OTHERS)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{entry} is open to others and cannot be closed: {error.strerror}"
+    return f"{entry} was open to others ({mode:04o}); now only its owner reads it"
+
+
+def read(settings: Settings) -> Runtime | None:
+    """What the file says, believed or not; ``None`` where there is none.
+
+    Raises:
+        StaleRuntimeError: the file is not what :func:`write` writes.
+    """
+    file = path(settings)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Runtime)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise StaleRuntimeError(f"{file} cannot be read ({error}); delete it") from None
+
+
+def clear(settings: Settings) -> None:
+    """Remove the file if this process wrote it."""
+    try:
+        found = read(settings)
+    except StaleRuntimeError:
+        return
+    if found is not None and found.pid == os.getpid():
+        path(settings).unlink(missing_ok=True)
+
+
+def find_url(settings: Settings) -> str | None:
+    """The broker's URL: the setting, else the running pipeline's; ``None`` if none was started.
+
+    Raises:
+        StaleRuntimeError: the file names a supervisor that is gone.
+    """
+    if settings.nats_url is not None:
+        return settings.nats_url
+    found = read(settings)
+    if found is None:
+        return None
+    if not parent_death.alive(found.pid):
+        raise StaleRuntimeError(
+            f"{path(settings)} names process {found.pid}, which is gone; "
+            "start the pipeline with 'understudy up', or set UNDERSTUDY_NATS_URL"
+        )
+    return found.nats_url

@@ -1,0 +1,282 @@
+"""What does one message of the log say, to a program and to a person?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import msgspec
+
+from contracts import envelope, pipeline
+from contracts import events as ev
+from contracts.errors import NewerVersion, Unreadable
+from contracts.kinds import KINDS
+from contracts.printable import printable
+from contracts.result import Origin, ResultBody, Status
+from infra.nats.log import LogEntry
+
+#: Event names of what stands in DEAD.
+DEAD: Final = "dead"
+ADVISORY: Final = "advisory"
+
+_ADVISORY_PREFIX: Final = "$JS.EVENT.ADVISORY."
+#: Characters of an unreadable body that are shown.
+_PREVIEW: Final = 200
+_NANOSECONDS: Final = 1_000_000_000
+
+_letter: Final = msgspec.json.Decoder(ev.DeadLetter)
+
+
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One message, decoded as far as it can be."""
+
+    stream: str | None
+    #: Sequence in its stream; ``None`` for core NATS.
+    seq: int | None
+    #: Broker's timestamp, nanoseconds since the epoch.
+    time_ns: int
+    subject: str
+    event: str
+    kind: str | None
+    request_id: str | None
+    #: Who published it, as far as the message says.
+    stage: str | None
+    #: The body as plain JSON values.
+    data: Any
+    headers: dict[str, str] = {}
+    #: The body as our types have it; ``None`` where there is none or it cannot be read.
+    body: ev.Event | ev.DeadLetter | None = None
+    #: Why the message cannot be read; ``None`` when it can.
+    fault: str | None = None
+
+
+def of(entry: LogEntry) -> LogRecord:
+    """Decode one message; never raises, what cannot be read is said in ``fault``."""
+    if entry.subject.startswith(_ADVISORY_PREFIX):
+        return _advisory(entry)
+    if entry.subject.startswith("dead."):
+        return _dead(entry)
+    return _event(entry)
+
+
+def progress(subject: str, payload: bytes, headers: dict[str, str], *, time_ns: int) -> LogRecord:
+    """Decode one ``progress`` message from core NATS; never raises."""
+    entry = LogEntry(stream="", sequence=0, subject=subject, time_ns=time_ns, headers=headers, body=payload)
+    line = _event(entry)
+    return msgspec.structs.replace(line, stream=None, seq=None)
+
+
+def to_json(line: LogRecord) -> dict[str, Any]:
+    """The object that ``tail --json`` prints."""
+    return {
+        "seq": line.seq,
+        "time": timestamp(line.time_ns),
+        "subject": line.subject,
+        "event": line.event,
+        "kind": line.kind,
+        "request_id": line.request_id,
+        "stage": line.stage,
+        "data": line.data,
+    }
+
+
+def timestamp(time_ns: int) -> str:
+    """RFC 3339 in UTC with microseconds."""
+    seconds, rest = divmod(time_ns, _NANOSECONDS)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _event(entry: LogEntry) -> LogRecord:
+    tokens = entry.subject.split(".")
+    name = tokens[1] if len(tokens) > 1 else "?"
+    kind: str | None = None
+    request_id: str | None = None
+    fault: str | None = None
+    body: ev.Event | None = None
+    try:
+        address = envelope.address(entry.subject)
+        kind, request_id = address.kind, address.request_id
+        body = _decode(name, entry)
+    except (Unreadable, NewerVersion) as error:
+        fault = str(error)
+    return LogRecord(
+        stream=entry.stream,
+        seq=entry.sequence,
+        time_ns=entry.time_ns,
+        subject=entry.subject,
+        event=name,
+        kind=kind,
+        request_id=request_id,
+        stage=_publisher(name, entry.headers, body),
+        data=_plain(entry.body, fault),
+        headers=entry.headers,
+        body=body,
+        fault=fault,
+    )
+
+
+def _decode(name: str, entry: LogEntry) -> ev.Event | None:
+    """The body as an event; ``None`` for a request, whose body is checked elsewhere."""
+    decoded = envelope.decode(name, entry.body, entry.headers)
+    if isinstance(decoded, envelope.Scheduled):
+        # What the broker will publish later, on the subject that the schedule names.
+        target = entry.headers.get(envelope.SCHEDULE_TARGET, "")
+        decoded = envelope.decode(envelope.address(target).event, entry.body, {})
+    return decoded if isinstance(decoded, ev.Event) else None
+
+
+def _publisher(name: str, headers: dict[str, str], body: ev.Event | None) -> str | None:
+    row = pipeline.ROW_OF.get(name)
+    if row is not None and row.published_by == (pipeline.BROKER,):
+        # Its headers are those of the schedule, which name the stage that armed it.
+        return pipeline.BROKER
+    source, _, stage = headers.get("ce-source", "").partition("/")
+    if source == envelope.SOURCE and stage:
+        return stage
+    if isinstance(body, ev.Failed | ev.Progress):
+        return body.stage
+    return row.published_by[0] if row is not None and len(row.published_by) == 1 else None
+
+
+def _dead(entry: LogEntry) -> LogRecord:
+    stage, kind, request_id = (*entry.subject.split(".")[1:4], "?", "?", "?")[:3]
+    known = kind in KINDS
+    letter: ev.DeadLetter | None = None
+    fault: str | None = None
+    try:
+        letter = _letter.decode(entry.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        fault = f"this is not a dead letter of ours: {error}"
+    return LogRecord(
+        stream=entry.stream,
+        seq=entry.sequence,
+        time_ns=entry.time_ns,
+        subject=entry.subject,
+        event=DEAD,
+        kind=kind if known else None,
+        request_id=request_id if known else None,
+        stage=stage,
+        data=_plain(entry.body, fault),
+        headers=entry.headers,
+        body=letter,
+        fault=fault,
+    )
+
+
+def _advisory(entry: LogEntry) -> LogRecord:
+    data = _plain(entry.body, None)
+    told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    return LogRecord(
+        stream=entry.stream,
+        seq=entry.sequence,
+        time_ns=entry.time_ns,
+        subject=entry.subject,
+        event=ADVISORY,
+        kind=None,
+        request_id=None,
+        stage=consumer if isinstance(consumer := told.get("consumer"), str) else None,
+        data=data,
+        headers=entry.headers,
+        fault=None if told else "this is not an advisory of the broker",
+    )
+
+
+def _plain(body: bytes, fault: str | None) -> Any:
+    """The body as JSON values, or what can be shown of it."""
+    if fault is None:
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            fault = str(error)
+    return {"malformed": fault, "size": len(body), "preview": preview(body)}
+
+
+def preview(body: bytes, characters: int = _PREVIEW) -> str:
+    """The start of any bytes as printable text; what is no printable text is escaped."""
+    return printable(body[: characters * 4].decode("utf-8", "backslashreplace"), most=characters)
+
+
+def gist(line: LogRecord) -> str:
+    """The few words that a person wants to read first, on one line and safe for a terminal."""
+    return printable(_gist(line).replace("\n", " "))
+
+
+def _gist(line: LogRecord) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per event
+    if line.fault is not None:
+        return f"unreadable: {line.fault}"
+    match line.body:
+        case ev.ContextBuilt(attempt=attempt, brief=brief):
+            rating = f", rating {brief.rating.effective}" if brief.rating.clamped else ""
+            return f"prompt {brief.prompt_version}{rating}{_again(attempt)}"
+        case ev.Clamped(requested=requested, effective=effective, by=by):
+            return f"{requested} → {effective}{f' by {by}' if by else ''}"
+        case ev.Drafted(draft=draft, attempt=attempt):
+            return f"{len(draft.text):,} characters by {draft.provider}/{draft.model}{_again(attempt)}"
+        case ev.Structured(document=document, reask=reask):
+            asked = f", re-asked {reask} times" if reask else ""
+            return f"{len(document.text):,} characters by {document.provider}/{document.model}{asked}"
+        case ev.Plotted(result=result):
+            return f"{named(result)}, its scenes are still to come"
+        case ev.Invalid(errors=errors):
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            return f"{errors[0] if errors else 'no reason given'}{more}"
+        case ev.Failed(code=code, message=message):
+            return f"{code}: {message}"
+        case ev.Deadline(deadline_ms=deadline_ms):
+            return f"after {deadline_ms / 1000:g} s"
+        case ev.Cancelled(reason=reason):
+            return reason
+        case ev.Result() as result:
+            return _ending(result)
+        case ev.Revised(revised_by=revised_by) as revised:
+            return f"{_ending(revised)}, by {revised_by}"
+        case ev.Progress(text=text):
+            return text
+        case ev.DeadLetter(code=code, reason=reason):
+            return f"{code}: {reason}"
+        case _:
+            return _gist_of_data(line)
+
+
+def _again(attempt: int) -> str:
+    return f", attempt {attempt}" if attempt > 1 else ""
+
+
+def _ending(result: ev.Result | ev.Revised) -> str:
+    # A reason names its stand-in.
+    reason = f": {result.reason}" if result.reason else ""
+    return f"{named(result)}{reason}"
+
+
+def named(result: ResultBody) -> str:
+    """Status and origin of a result in words: ``success (live)``."""
+    return ending(result.status, result.origin)
+
+
+def ending(status: str, origin: str | None) -> str:
+    """The same of a status and an origin; an origin that its status says already is left out."""
+    # `cached` is from the cache, a `placeholder` is one.
+    plain = origin in (None, Origin.NONE, status) or (status, origin) == (Status.CACHED, Origin.CACHE)
+    return status if plain else f"{status} ({origin})"
+
+
+def _gist_of_data(line: LogRecord) -> str:
+    data = cast("dict[str, Any]", line.data) if isinstance(line.data, dict) else {}
+    if line.event == ADVISORY:
+        return advisory_reason(data)
+    prompt = data.get("prompt")
+    if isinstance(prompt, str):
+        replay = f", a replay of {data['replay_of']}" if data.get("replay_of") else ""
+        return f"“{preview(prompt.encode('utf-8', 'replace'), 80)}”{replay}"
+    return preview(msgspec.json.encode(line.data), 80)
+
+
+def advisory_reason(data: dict[str, Any]) -> str:
+    """Why the broker gave up on a message, in words."""
+    where = f"{data.get('stream', '?')} sequence {data.get('stream_seq', '?')}"
+    tries = f"after {data.get('deliveries', '?')} deliveries"
+    if str(data.get("type", "")).endswith("max_deliver"):
+        return f"the broker gave up on {where} {tries}"
+    because = f": {data['reason']}" if data.get("reason") else ""
+    return f"{where} was terminated {tries}{because}"

@@ -1,0 +1,243 @@
+"""What passes on the subjects, past and present, and how is it shown?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from nats import errors as nats_errors
+
+from contracts import pipeline, subjects
+from contracts.errors import UnderstudyError
+from infra.inspect import record
+from infra.inspect.record import LogRecord
+from infra.nats import log
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from infra.nats.log import LogEntry
+    from infra.nats.multiplexer import RequestMultiplexer
+
+#: Where text is announced while it is being written; core NATS.
+_PROGRESS: Final = "gen.progress.>"
+#: Seconds a live message waits for an earlier one from another stream.
+_SETTLE_S: Final = 0.05
+
+
+class PatternError(UnderstudyError):
+    """A pattern that cannot match anything; the text says why."""
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pattern and an id mean."""
+
+    #: Filters by stream; they do not overlap.
+    streams: dict[str, tuple[str, ...]]
+    #: Filter for live text; ``None`` when it is not wanted.
+    progress: str | None
+
+
+def meet(one: str, other: str) -> str | None:
+    """The subject pattern that matches what both patterns match; ``None`` where that is nothing."""
+    left, right = one.split("."), other.split(".")
+    met: list[str] = []
+    while left and right:
+        if left == [">"]:
+            return ".".join([*met, *right])
+        if right == [">"]:
+            return ".".join([*met, *left])
+        mine, yours = left.pop(0), right.pop(0)
+        if mine in ("*", yours):
+            met.append(yours)
+        elif yours == "*":
+            met.append(mine)
+        else:
+            return None
+    return None if left or right else ".".join(met)
+
+
+def watched(pattern: str | None, request_id: str | None, *, progress: bool = False) -> Watched:
+    """Resolve what is to be watched.
+
+    Text is announced in many pieces while it is written, which drown everything else: it is watched where one
+    request is, or where it is asked for.
+
+    Args:
+        pattern: a NATS subject, wildcards allowed; none: everything.
+        request_id: only this request.
+        progress: also text while it is being written.
+
+    Raises:
+        PatternError: it is no subject, or no subject of the pipeline matches it.
+    """
+    pattern = _checked(pattern or ">")
+    wanted: tuple[str, ...] = (pattern,)
+    if request_id is not None:
+        if subjects.REQUEST_ID.fullmatch(request_id) is None:
+            raise PatternError(f"request id {request_id!r} must match {subjects.REQUEST_ID.pattern}")
+        lives = (subjects.whole_life(request_id), subjects.dead("*", "*", request_id))
+        wanted = _met((pattern,), lives)
+    streams: dict[str, tuple[str, ...]] = {}
+    for stream in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD):
+        kept = pipeline.stream_subjects(stream)
+        found = _met(wanted, kept)
+        if found:
+            streams[stream] = found
+    progress = progress or request_id is not None or pattern.startswith("gen.progress.")
+    written = next(iter(_met(wanted, (_PROGRESS,))), None) if progress else None
+    if not streams and written is None:
+        raise PatternError(
+            f"no subject of the pipeline matches {pattern!r}; they are gen.<event>.<kind>.<request_id> and "
+            "dead.<stage>.<kind>.<request_id>, for instance gen.failed.> or gen.*.layout.*"
+        )
+    return Watched(streams=streams, progress=written)
+
+
+def _met(ones: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    pairs = (meet(one, other) for one in ones for other in others)
+    return tuple(met for met in pairs if met is not None)
+
+
+def _checked(pattern: str) -> str:
+    tokens = pattern.split(".")
+    whole = all(token and not any(char.isspace() for char in token) for token in tokens)
+    wild = all(token in ("*", ">") or not set(token) & {"*", ">"} for token in tokens)
+    if not whole or not wild or ">" in tokens[:-1]:
+        raise PatternError(
+            f"{pattern!r} is not a NATS subject: tokens are separated by dots and not empty, "
+            "* stands for one token, > for the rest, at the end; for a part of an id use --id 'w-*'"
+        )
+    return pattern
+
+
+async def past(
+    wire: RequestMultiplexer,
+    what: Watched,
+    *,
+    since_ms: int | None = None,
+    until: Mapping[str, int] | None = None,
+) -> AsyncIterator[LogRecord]:
+    """Yield what the log keeps, merged by time.
+
+    Args:
+        wire: an open wire.
+        what: as :func:`watched` resolved it.
+        since_ms: first broker timestamp, ms since the epoch; none: from the start.
+        until: sequence by stream at which to stop, itself excluded.
+
+    Raises:
+        StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
+    """
+    sources = [
+        _before(log.read(wire, stream, subject, since_ms=since_ms), (until or {}).get(stream))
+        for stream, filters in what.streams.items()
+        for subject in _widest(filters)
+    ]
+    heads: list[tuple[int, int, LogEntry]] = []
+    for index, source in enumerate(sources):
+        await _push(heads, source, index)
+    while heads:
+        _, index, entry = heapq.heappop(heads)
+        told = record.of(entry)
+        if _wanted(told.subject, what):
+            yield told
+        await _push(heads, sources[index], index)
+
+
+async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> AsyncGenerator[LogRecord, None]:
+    """Yield what is being stored from now on, and the text that is being written; never ends.
+
+    Messages of different streams are put in order of time where they come within some 50 ms.
+
+    Args:
+        client: a connected client.
+        what: as :func:`watched` resolved it.
+        start: first sequence by stream.
+
+    Raises:
+        StreamMissing: a stream does not exist (any more).
+    """
+    arrived: asyncio.Queue[LogRecord | UnderstudyError] = asyncio.Queue()
+
+    async def read(stream: str, filters: tuple[str, ...]) -> None:
+        try:
+            async for entry in log.follow(client, stream, filters, start=start[stream]):
+                arrived.put_nowait(record.of(entry))
+        except UnderstudyError as error:
+            arrived.put_nowait(error)
+
+    async def written(msg: Msg) -> None:
+        now = time.time_ns()
+        arrived.put_nowait(record.progress(msg.subject, msg.data, dict(msg.headers or {}), time_ns=now))
+
+    listening = None
+    readers = [asyncio.create_task(read(stream, filters)) for stream, filters in what.streams.items()]
+    try:
+        if what.progress is not None:
+            listening = await client.subscribe(what.progress, cb=written)
+        async for told in _settled(arrived):
+            yield told
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        if listening is not None and not client.is_closed:
+            with contextlib.suppress(nats_errors.Error):
+                await listening.unsubscribe()
+
+
+async def _settled(arrived: asyncio.Queue[LogRecord | UnderstudyError]) -> AsyncIterator[LogRecord]:
+    """Hold each line for a moment, so that earlier ones from other streams can overtake it."""
+    loop = asyncio.get_running_loop()
+    held: list[tuple[int, int, float, LogRecord]] = []
+    count = 0
+    while True:
+        wait = None if not held else max(0.0, min(due for _, _, due, _ in held) - loop.time())
+        try:
+            came = await asyncio.wait_for(arrived.get(), wait)
+        except TimeoutError:
+            now = loop.time()
+            # Everything up to the latest line whose time is up, in the order of the log.
+            last = max((key[:2] for key in held if key[2] <= now), default=None)
+            while held and last is not None and held[0][:2] <= last:
+                yield heapq.heappop(held)[3]
+            continue
+        if isinstance(came, UnderstudyError):
+            raise came
+        count += 1
+        heapq.heappush(held, (came.time_ns, count, loop.time() + _SETTLE_S, came))
+
+
+async def _before(entries: AsyncIterator[LogEntry], end: int | None) -> AsyncIterator[LogEntry]:
+    async for entry in entries:
+        if end is not None and entry.sequence >= end:
+            return
+        yield entry
+
+
+async def _push(heads: list[tuple[int, int, LogEntry]], source: AsyncIterator[LogEntry], index: int) -> None:
+    entry = await anext(source, None)
+    if entry is not None:
+        heapq.heappush(heads, (entry.time_ns, index, entry))
+
+
+def _widest(filters: tuple[str, ...]) -> tuple[str, ...]:
+    """What to read: one filter as it is, several in one pass over the stream."""
+    if len(filters) == 1:
+        return filters
+    # One read instead of eleven; what is too much is left out afterwards.
+    tokens = [subject.split(".") for subject in filters]
+    if len({len(each) for each in tokens}) > 1 or any(">" in each for each in tokens):
+        return (">",)
+    return (".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*tokens, strict=True)),)
+
+
+def _wanted(subject: str, what: Watched) -> bool:
+    return any(meet(subject, one) is not None for filters in what.streams.values() for one in filters)

@@ -1,0 +1,245 @@
+"""Why did a request end as it did?
+
+Told from the event log alone: no database, no other memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from contracts import events as ev
+from contracts import pipeline, scenes
+from contracts.ports import RequestProgress
+from contracts.result import ErrorInfo, Origin, SceneInfo, StandIn, Status
+from contracts.usage import Attempt
+from infra.inspect import record as line
+from infra.inspect.record import LogRecord
+from infra.nats.log import LogEntry
+
+#: A record's states before its result.
+PENDING: Final = "pending"
+RUNNING: Final = "running"
+#: Nothing about it can be read; its dead letter has a name of its own.
+UNREADABLE: Final = "unreadable"
+
+_NS_PER_MS: Final = 1_000_000
+#: Events that do not move a request on.
+_ASIDE: Final = frozenset({"timer", "clamped", "revised", line.DEAD, line.ADVISORY})
+
+
+class TimelineStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a request."""
+
+    line: LogRecord
+    #: Milliseconds since the request was stored.
+    offset_ms: float
+    #: Milliseconds since the event that this one answers; ``None`` where nothing was answered.
+    latency_ms: float | None
+    attempt: int | None
+    #: What a reader should know about its effect; empty for the usual course.
+    note: str = ""
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """One request from its publication to its end."""
+
+    request_id: str
+    kind: str | None
+    #: A :class:`~contracts.result.Status`, or ``pending``, ``running`` or ``unreadable``.
+    status: str
+    origin: Origin | None = None
+    #: Why the content is not the model's own.
+    reason: str | None = None
+    error: ErrorInfo | None = None
+    attempts: tuple[Attempt, ...] = ()
+    stand_in: StandIn | None = None
+    replay_of: str | None = None
+    #: The plot that asked for it.
+    scene_of: str | None = None
+    #: The scenes that it asked for, each as far as it is now.
+    scenes: tuple[SceneInfo, ...] = ()
+    #: The replay that brought real content later.
+    revised_by: str | None = None
+    #: Which layer decided what about its node: template, node, rules with their line, request.
+    decided: tuple[ev.Decided, ...] = ()
+    #: The stage that has to act next; ``None`` after the result.
+    waiting_for: str | None = None
+    steps: tuple[TimelineStep, ...] = ()
+
+
+def plot(entries: Iterable[LogEntry]) -> ev.Plotted | None:
+    """The plot that asks for its scenes, if the request is one."""
+    bodies = (line.of(each).body for each in entries if each.subject.startswith("gen.plotted."))
+    return next((each for each in bodies if isinstance(each, ev.Plotted)), None)
+
+
+def tell(
+    request_id: str, entries: Iterable[LogEntry], *, scenes_seen: Mapping[str, RequestProgress] | None = None
+) -> Timeline | None:
+    """Put one request's messages into a story; ``None`` when there are none.
+
+    Args:
+        request_id: whose story.
+        entries: its messages from all streams, in any order.
+        scenes_seen: how far the scenes of its :func:`plot` are, by id.
+    """
+    ordered = sorted(entries, key=lambda entry: (entry.time_ns, entry.stream, entry.sequence))
+    lines = tuple(line.of(entry) for entry in ordered)
+    if not lines:
+        return None
+    request = min((one for one in lines if _is_request(one)), key=lambda one: one.seq or 0, default=None)
+    ending = next((one for one in lines if one.event == "result" and one.fault is None), None)
+    steps = tuple(_step(index, lines, request, ending) for index in range(len(lines)))
+    result = ending.body if ending is not None and isinstance(ending.body, ev.Result) else None
+    revised = [one.body.revised_by for one in lines if isinstance(one.body, ev.Revised)]
+    known = request or next((one for one in lines if one.kind is not None), lines[0])
+    return Timeline(
+        request_id=request_id,
+        kind=known.kind,
+        status=_status(lines, result),
+        origin=result.origin if result else None,
+        reason=result.reason if result else None,
+        error=result.error if result else _last_error(lines),
+        attempts=result.attempts if result else _attempts(lines),
+        stand_in=result.stand_in if result else None,
+        replay_of=_replay_of(request, result),
+        scene_of=_said(request, "scene_of", "sceneOf"),
+        scenes=_scenes(lines, result, scenes_seen),
+        revised_by=revised[-1] if revised else None,
+        decided=_decided(lines),
+        waiting_for=None if result else _waiting_for(lines),
+        steps=steps,
+    )
+
+
+def to_json(story: Timeline) -> dict[str, Any]:
+    """The object that ``why --json`` prints."""
+    events = [
+        line.to_json(step.line)
+        | {
+            "stream": step.line.stream,
+            "offset_ms": step.offset_ms,
+            "latency_ms": step.latency_ms,
+            "attempt": step.attempt,
+            "note": step.note,
+        }
+        for step in story.steps
+    ]
+    told: dict[str, Any] = msgspec.to_builtins(story)
+    del told["steps"]
+    return told | {"events": events}
+
+
+def _is_request(one: LogRecord) -> bool:
+    return one.event == "requested" and one.kind is not None
+
+
+def _step(
+    index: int, lines: tuple[LogRecord, ...], request: LogRecord | None, ending: LogRecord | None
+) -> TimelineStep:
+    this = lines[index]
+    start = request or lines[0]
+    return TimelineStep(
+        line=this,
+        offset_ms=_ms(this.time_ns - start.time_ns),
+        latency_ms=_latency(this, lines[:index]),
+        attempt=_attempt(this),
+        note=_note(this, request, ending),
+    )
+
+
+def _latency(this: LogRecord, earlier: tuple[LogRecord, ...]) -> float | None:
+    """Milliseconds that the publishing stage took, waiting in its queue included."""
+    if isinstance(this.body, ev.DeadLetter):
+        return _ms(this.time_ns - this.body.time_ms * _NS_PER_MS)
+    if this.stage not in pipeline.STAGES:
+        return None
+    answered = {row.event for row in pipeline.ROWS if this.stage in row.consumed_by} - {this.event}
+    cause = next((one for one in reversed(earlier) if one.event in answered), None)
+    return None if cause is None else _ms(this.time_ns - cause.time_ns)
+
+
+def _attempt(this: LogRecord) -> int | None:
+    if this.body is None or isinstance(this.body, ev.DeadLetter | ev.Result | ev.Revised):
+        return None
+    return getattr(this.body, "attempt", None)
+
+
+def _note(this: LogRecord, request: LogRecord | None, ending: LogRecord | None) -> str:
+    if this.fault is not None:
+        return ""
+    if _is_request(this) and request is not None and this is not request:
+        same = (this.kind, this.data) == (request.kind, request.data)
+        return "published again: no effect" if same else "the id is already used: refused"
+    late = ending is not None and this is not ending and this.time_ns > ending.time_ns
+    if late and this.event not in ("revised", line.DEAD, line.ADVISORY):
+        return "after the result: no effect"
+    return ""
+
+
+def _status(lines: tuple[LogRecord, ...], result: ev.Result | None) -> str:
+    if result is not None:
+        return Status(result.status).value
+    if all(one.fault is not None and one.kind is None for one in lines):
+        return UNREADABLE
+    worked = any(one.event not in ("requested", "timer") and one.event not in _ASIDE for one in lines)
+    return RUNNING if worked else PENDING
+
+
+def _last_error(lines: tuple[LogRecord, ...]) -> ErrorInfo | None:
+    for one in reversed(lines):
+        match one.body:
+            case ev.Failed(code=code, stage=stage, message=message):
+                return ErrorInfo(code=code, stage=stage, message=message)
+            case ev.DeadLetter(code=code, stage=stage, reason=reason):
+                return ErrorInfo(code=code, stage=stage, message=reason)
+            case _:
+                continue
+    return None
+
+
+def _attempts(lines: tuple[LogRecord, ...]) -> tuple[Attempt, ...]:
+    trails = [getattr(one.body, "trail", None) for one in lines]
+    return max((trail.attempts for trail in trails if isinstance(trail, ev.Trail)), key=len, default=())
+
+
+def _decided(lines: tuple[LogRecord, ...]) -> tuple[ev.Decided, ...]:
+    bodies = [one.body for one in lines if isinstance(one.body, ev.ContextBuilt)]
+    return next((each.decided for each in bodies if each.decided), ())
+
+
+def _waiting_for(lines: tuple[LogRecord, ...]) -> str | None:
+    moved = [one for one in lines if one.event not in _ASIDE and one.kind is not None]
+    row = pipeline.ROW_OF.get(moved[-1].event) if moved else None
+    return row.consumed_by[0] if row is not None else None
+
+
+def _replay_of(request: LogRecord | None, result: ev.Result | None) -> str | None:
+    if result is not None and result.meta.replay_of is not None:
+        return result.meta.replay_of
+    return _said(request, "replay_of", "replayOf")
+
+
+def _said(request: LogRecord | None, *names: str) -> str | None:
+    """A text of the request's body, by any of its names."""
+    data = cast("dict[str, Any]", request.data) if request and isinstance(request.data, dict) else {}
+    return next((each for each in map(data.get, names) if isinstance(each, str)), None)
+
+
+def _scenes(
+    lines: tuple[LogRecord, ...], result: ev.Result | None, seen: Mapping[str, RequestProgress] | None
+) -> tuple[SceneInfo, ...]:
+    plotted = next((one.body for one in lines if isinstance(one.body, ev.Plotted)), None)
+    if plotted is None or seen is None:
+        return result.scenes if result else ()
+    # What the log has swept since, the result still tells.
+    told = {each.request_id: each for each in result.scenes} if result else {}
+    now = scenes.listing(plotted, seen, over=result is not None)
+    return tuple(told.get(each.request_id, each) if each.status == PENDING else each for each in now)
+
+
+def _ms(nanoseconds: int) -> float:
+    return round(nanoseconds / _NS_PER_MS, 3)

@@ -1,0 +1,1 @@
+"""Laboratory: training of the house model, benchmarks, generated docs, demo."""

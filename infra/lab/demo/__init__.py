@@ -1,0 +1,72 @@
+"""What does Understudy do, shown once from a request to a replayed dead letter?
+
+Self-contained: a data folder and a broker of its own, both gone when it ends.  Everything it says
+is read back from the broker or the audit and checked; one false word and it exits 1.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nats import errors as nats_errors
+from rich.markup import escape
+from rich.panel import Panel
+
+from contracts.errors import UnderstudyError, said
+from infra.lab.demo import fallback, live
+from infra.lab.demo.scene import Stage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+async def play(out: Console, *, with_model: bool) -> int:
+    """Play the demo; the exit status.
+
+    Args:
+        out: where to.
+        with_model: the local model writes first; otherwise golden samples answer.
+    """
+    began = time.perf_counter()
+    stage = Stage(out)
+    out.print(
+        Panel(
+            "A request in, exactly one labelled result out: stages on a real nats-server, in a folder of their "
+            "own. A [green]✓[/] is something that was checked.",
+            title="Understudy",
+            title_align="left",
+        )
+    )
+    folder = Path(tempfile.mkdtemp(prefix="understudy-demo-"))
+    try:
+        await (live if with_model else fallback).play(stage, folder)
+    except (UnderstudyError, TimeoutError, OSError, nats_errors.Error) as error:
+        seconds = time.perf_counter() - began
+        stage.claim(escape(f"{stage.step}: failed after {seconds:.0f} s: {said(error)}"), holds=False)
+    out.print()
+    if stage.failed:
+        out.print(f"[bold red]{len(stage.failed)} of {stage.checked} checks failed[/]")
+        logs = _logs(folder)
+        out.print(
+            f"What the stages say stands above; the broker's log: {', '.join(map(str, logs))}"
+            if logs
+            else "What the stages say stands above; the broker has no log yet.",
+            soft_wrap=True,
+        )
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    seconds = time.perf_counter() - began
+    up = "USE_LOCAL_MODEL=true understudy up" if with_model else "understudy up"
+    out.print(
+        f"[bold green]All {stage.checked} checks passed[/], in {seconds:.1f} s. Now yours: [bold]{up}[/], and in "
+        'another terminal [bold]understudy request "a forest with three coins" --kind layout --wait[/]'
+    )
+    return 0
+
+
+def _logs(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.log"))

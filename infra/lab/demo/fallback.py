@@ -1,0 +1,223 @@
+"""What does Understudy do without a model, and when one fails?"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich.syntax import Syntax
+from rich.text import Text
+
+from contracts import events as ev
+from contracts import pipeline, subjects
+from contracts.content.registry import Registry
+from contracts.errors import ErrorCode, UnderstudyError
+from contracts.result import SCRIPTED, Origin, Status
+from infra.cli import show
+from infra.client.client import Client, now
+from infra.inspect import dead_letters, timeline
+from infra.inspect import tail as tailing
+from infra.lab.demo.scene import PATIENCE_S, ShowSettings, Stage, ask, books, free_port, pipeline_of, stored
+from infra.nats import log
+from infra.runner.trace import child_of
+from infra.settings.settings import Broker, Narrative, Providers, Settings
+
+_CUSTOM_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "price": {"type": "integer", "minimum": 1}},
+    "required": ["name", "price"],
+}
+#: One request per kind.
+REQUESTS: Final[dict[str, dict[str, Any]]] = {
+    "layout": {"prompt": "a forest with three coins"},
+    "plot": {"prompt": "a lighthouse keeper who stops answering"},
+    "scene": {"prompt": "two strangers on a rooftop at dawn"},
+    "dialogue": {"prompt": "two guards who disagree about a door"},
+    "transition": {"prompt": "from a kiss to a chase"},
+    "custom": {"prompt": "one thing that a shop sells", "schema": _CUSTOM_SCHEMA},
+}
+REFUSED: Final = "demo-refused"
+TORN: Final = "demo-torn"
+WRITTEN: Final = "demo-written"
+_SCRIPT: Final = {
+    "rules": [
+        {"match": {"request_id": REFUSED}, "do": "refuse"},
+        {"match": {"request_id": TORN, "stage": "structuring"}, "do": "answer", "text": "no document at all"},
+    ]
+}
+#: Columns of a terminal below which the tail leaves out stage and kind.
+_NARROW: Final = 120
+
+
+async def play(stage: Stage, home: Path) -> None:
+    """Golden samples, a failure, a dead letter and its replay, the books."""
+    async with pipeline_of(stage, _without_model(home)) as client:
+        await _golden(stage, client)
+    async with pipeline_of(stage, _scripted(home)) as client:
+        await _failure(stage, client)
+        await _dead_letter(stage, client)
+        await books(stage, client, _scripted(home), "4  The totals")
+
+
+async def _golden(stage: Stage, client: Client) -> None:
+    stage.scene("1  Without a model: one request per kind")
+    stage.say("A client needs nothing but nats-py. This function runs once for each kind, all at once:\n")
+    stage.out.print(Syntax(inspect.getsource(ask), "python", background_color="default"))
+    url = client.connection.connected_url
+    address = f"nats://{url.netloc}" if url is not None else ""
+    answers = await asyncio.gather(*(ask(address, kind, _id(kind), body) for kind, body in REQUESTS.items()))
+    await stored(client, *map(_id, REQUESTS))
+    stage.say("[dim]$ understudy tail --no-follow[/]")
+    columns = show.Columns(narrow=stage.out.width < _NARROW)
+    async for line in tailing.past(client.wire, tailing.watched("gen.>", None)):
+        if line.event != "timer":
+            stage.line(columns.text(line))
+    stage.say("\nThe results, as the client got them:\n")
+    results = [msgspec.convert(answer, ev.Result) for answer in answers]
+    rows = [
+        (
+            Text(result.kind, style="bold"),
+            Text(result.status, style=show.status_style(result.status)),
+            result.origin,
+            result.stand_in.name if result.stand_in else "",
+        )
+        for result in results
+    ]
+    for text in show.aligned(("kind", "status", "origin", "stand-in"), rows):
+        stage.line(text)
+    first = results[0]
+    stage.say(f"\nThe reason that the first one gives: [italic]{first.reason}[/]\n")
+    builtin = [result for result in results if result.kind != "custom"]
+    (custom,) = [result for result in results if result.kind == "custom"]
+    stage.claim(
+        "every built-in kind is answered by a golden sample that says so, with its reason and its name",
+        all(
+            (result.status, result.origin) == (Status.CACHED_FALLBACK, Origin.GOLDEN_SAMPLE)
+            and result.reason
+            and result.stand_in
+            for result in builtin
+        ),
+    )
+    stage.claim(
+        "a custom schema has no sample: its placeholder fits the schema and is not called a sample",
+        (custom.status, custom.origin) == (Status.PLACEHOLDER, Origin.PLACEHOLDER),
+    )
+    contents = Registry()
+    stage.claim(
+        "every content fits the model of its kind",
+        not any(
+            contents.faults(each.kind, each.content, _CUSTOM_SCHEMA if each.kind == "custom" else None)
+            for each in results
+        ),
+    )
+    again = await ask(address, "layout", _id("layout-again"), REQUESTS["layout"])
+    stage.claim(
+        "the same request under another id gets the same stand-in",
+        again["stand_in"] == msgspec.to_builtins(first.stand_in),
+    )
+
+
+async def _failure(stage: Stage, client: Client) -> None:
+    stage.scene("2  With a model that fails")
+    stage.say(
+        "The pipeline starts again on the same data, now with a provider: the scripted one, which is made for "
+        "tests. Its results are labelled [bold]scripted[/], never live. It is told to refuse one request.\n"
+    )
+    good = (await client.generate("scene", prompt="a ferry frozen in", request_id=WRITTEN)).result
+    stage.claim(
+        f"{WRITTEN}: {good.status} from {good.origin}, by {good.meta.provider}/{good.meta.model}",
+        (good.status, good.origin, good.meta.provider) == (Status.SUCCESS, Origin.SCRIPTED, SCRIPTED),
+    )
+    bad = (await client.generate("scene", prompt="a storm on the pier", request_id=REFUSED)).result
+    stage.claim(
+        f"{REFUSED}: {bad.status} from {bad.origin}, error {bad.error.code if bad.error else None}",
+        (bad.status, bad.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
+        and bad.error is not None
+        and bad.error.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE,
+    )
+    stage.say(f"\n[dim]$ understudy why {REFUSED}[/]")
+    await stored(client, REFUSED)
+    told = timeline.tell(REFUSED, await log.of_request(client.wire, REFUSED))
+    if told is not None:
+        stage.out.print(show.story(told))
+    stage.claim(
+        "the story, told from the event log alone, has the same ending and the failed attempt",
+        told is not None
+        and (told.status, told.reason, told.error) == (bad.status, bad.reason, bad.error)
+        and any(attempt.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE for attempt in told.attempts),
+    )
+
+
+async def _dead_letter(stage: Stage, client: Client) -> None:
+    stage.scene("3  A dead letter, and its replay")
+    stage.say(f"For {TORN} the provider answers with no document at all, also when it is asked again.\n")
+    torn = (await client.generate("dialogue", prompt="a quarrel over a map", request_id=TORN)).result
+    stage.claim(
+        f"{TORN}: {torn.status} from {torn.origin}, error {torn.error.code if torn.error else None}",
+        (torn.status, torn.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
+    )
+    stage.say("\n[dim]$ understudy dead ls[/]")
+    wanted = dead_letters.Filter(request_id=TORN)
+    found = [each async for each in dead_letters.find(client.wire, wanted)]
+    for text in show.letter_lines(found):
+        stage.line(text)
+    stage.claim("it left one dead letter", len(found) == 1)
+    if len(found) != 1:
+        return
+    (letter,) = found
+    stage.say(f"\n[dim]$ understudy dead show {letter.sequence}[/]")
+    stage.out.print(show.letter_summary(letter))
+    stage.say(f"\n[dim]$ understudy dead replay {letter.sequence}[/]")
+    planned = await dead_letters.prepare(client.wire, letter)
+    revised = asyncio.create_task(_revision(client, TORN, "dialogue"))
+    applied = await dead_letters.apply(client.wire, planned, time=now(), traceparent=child_of(None))
+    result = await client.wait(planned.request_id, timeout_s=PATIENCE_S)
+    stage.claim(
+        f"replayed as {planned.request_id}: {result.status} from {result.origin}",
+        applied is dead_letters.Applied.PUBLISHED and result.status is Status.SUCCESS,
+    )
+    twice = await dead_letters.apply(client.wire, planned, time=now(), traceparent=child_of(None))
+    stage.claim(
+        "the same replay a second time is refused by the broker", twice is dead_letters.Applied.ALREADY
+    )
+    revision = await revised
+    stage.claim(
+        f"whoever asked for {TORN} is told: gen.revised.dialogue.{TORN} brings that content",
+        revision.revised_by == planned.request_id and revision.content_hash == result.content_hash,
+    )
+
+
+async def _revision(client: Client, request_id: str, kind: str) -> ev.Revised:
+    """The first revision of a request, as a subscriber of the log sees it."""
+    subject = subjects.gen("revised", kind, request_id)
+    coming = log.follow(client.connection, pipeline.EVENTS, (subject,), start=1)
+    async with asyncio.timeout(PATIENCE_S):
+        async for entry in coming:
+            return msgspec.json.decode(entry.body, type=ev.Revised)
+    raise UnderstudyError(f"no {subject} came")
+
+
+def _without_model(home: Path) -> Settings:
+    return ShowSettings(data_dir=home, broker=Broker(port=free_port()), log_level="error")
+
+
+def _scripted(home: Path) -> Settings:
+    script = home / "script.json"
+    script.write_text(json.dumps(_SCRIPT))
+    providers = Providers(**dict.fromkeys(Providers.model_fields, SCRIPTED))
+    return ShowSettings(
+        data_dir=home,
+        broker=Broker(port=free_port()),
+        use_local_model=True,
+        script=script,
+        narrative=Narrative(providers=providers),
+        log_level="error",
+    )
+
+
+def _id(name: str) -> str:
+    return f"demo-{name}"

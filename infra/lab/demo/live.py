@@ -1,0 +1,180 @@
+"""What does a real model write, and who stands in when it is gone?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from rich.syntax import Syntax
+from rich.text import Text
+
+from contracts import events as ev
+from contracts.content.registry import Registry
+from contracts.nodes import required_terms
+from contracts.result import Origin, Status
+from infra.authoring import warmup, workload
+from infra.cli import show
+from infra.inspect import timeline
+from infra.lab.demo.scene import PATIENCE_S, ShowSettings, Stage, books, free_port, pipeline_of, stored
+from infra.nats import log
+from infra.settings.settings import Broker, Local
+from infra.stores import templates
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from infra.client.client import Client
+
+_WATCHED: Final = "live-lake"
+#: Request, kind, wish, and what has to be in the content: its required elements.
+WISHES: Final = (
+    (_WATCHED, "layout", "a frozen lake with two platforms and a coin", ("frozen lake", "coin")),
+    ("live-forest", "layout", "a dark forest with three coins and an enemy", ("dark forest", "coin")),
+    ("live-key", "dialogue", "Mara and the ferryman talk about a lost key", ("Mara", "ferryman", "lost key")),
+    ("live-storm", "scene", "a storm over the harbour at night with Jonas", ("storm", "harbour", "Jonas")),
+)
+_ORPHANED: Final = "live-no-weights"
+#: Seconds that loading the model and one request may take on a slow machine.
+_SLOW_S: Final = 90.0
+
+
+async def play(stage: Stage, home: Path) -> None:
+    """Live results with their tokens and their story; bridges between scenes; then no weights; the books."""
+    async with pipeline_of(stage, _settings(home, Local())) as client:
+        await _written(stage, client)
+        await _bridged(stage, client)
+    gone = home / "no-weights"
+    gone.mkdir()
+    async with pipeline_of(stage, _settings(home, Local(model=str(gone)))) as client:
+        await _stand_in(stage, client, gone)
+        await books(stage, client, _settings(home, Local()), "4  The totals")
+
+
+async def _written(stage: Stage, client: Client) -> None:
+    stage.scene("1  With a model: written here, on this machine's processor")
+    stage.say(
+        "The house model comes with the repository: nothing is downloaded, nothing leaves this machine. "
+        "Each request names elements that it must have; a draft without them is drawn again. What the model "
+        f"writes for [bold]{_WATCHED}[/], as it writes it ([dim]understudy tail --id {_WATCHED}[/]):\n"
+    )
+    watching = asyncio.create_task(_watch(stage, client))
+    results = await asyncio.gather(*(_ask(client, *wish) for wish in WISHES))
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    stage.say("\n")
+    for (_, _, wish, _), result in zip(WISHES, results, strict=True):
+        stage.line(Text(f"{result.kind}: {wish}", style="bold"))
+        stage.out.print(Syntax(_short(result.content), "json", background_color="default", word_wrap=True))
+    first = results[0]
+    tokens = sum(each.meta.cost.tokens.completion or 0 for each in results)
+    stage.claim(
+        f"{len(results)} results are live, by {first.meta.provider}/{first.meta.model}, {tokens} tokens",
+        all((each.status, each.origin) == (Status.SUCCESS, Origin.LIVE) for each in results),
+    )
+    contents = Registry()
+    levels = Counter(each.meta.receipt.level for each in results if each.meta.receipt is not None)
+    stage.claim(
+        "every content fits the model of its kind; their receipts: "
+        + ", ".join(f"{count} {level}" for level, count in levels.items()),
+        not any(contents.faults(each.kind, each.content, None) for each in results)
+        and levels.total() == len(results),
+    )
+    stage.claim(
+        "other wishes, other contents",
+        len({each.content_hash for each in results}) == len(results),
+    )
+    for (ident, _, _, named), result in zip(WISHES, results, strict=True):
+        said = required_terms.texts(result.content)
+        stage.claim(
+            f"{ident} has what it must have: {', '.join(named)}",
+            all(required_terms.names(said, each) for each in named),
+        )
+    stage.say(f"\n[dim]$ understudy why {_WATCHED}[/]")
+    await stored(client, _WATCHED)
+    told = timeline.tell(_WATCHED, await log.of_request(client.wire, _WATCHED))
+    if told is not None:
+        stage.out.print(show.story(told))
+
+
+async def _bridged(stage: Stage, client: Client) -> None:
+    stage.scene("2  Three scenes, one transition node")
+    stage.say("[dim]$ understudy warm library/scenarios/three_scenes.yaml[/], before anybody plays:\n")
+    wanted = workload.read(workload.THREE_SCENES.read_text(encoding="utf-8"))
+    library = templates.load()
+    deadline_ms = int(_SLOW_S * 1000)
+    orders = [warmup.order(each, "transition", templates=library, deadline_ms=deadline_ms) for each in wanted]
+    ended = await warmup.warm(client, orders)
+    for each in ended.requests:
+        result = await client.wait(each.request_id, timeout_s=PATIENCE_S)
+        stage.line(Text(each.name, style="bold"))
+        stage.out.print(Syntax(_short(result.content), "json", background_color="default", word_wrap=True))
+    again = await warmup.warm(client, orders)
+    stage.claim(
+        f"both bridges are live, {ended.live} of {len(wanted)}; warmed once more, {again.found} were there already",
+        (ended.live, ended.all_warm, again.found) == (len(wanted), True, len(wanted)),
+    )
+
+
+async def _stand_in(stage: Stage, client: Client, gone: Path) -> None:
+    stage.scene("3  The weights are gone: an understudy goes on stage")
+    result = await _ask(client, _ORPHANED, *WISHES[0][1:])
+    stage.claim(
+        f"{_ORPHANED}: {result.status} from {result.origin}, {result.stand_in.name if result.stand_in else ''}",
+        (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
+    )
+    stage.claim("its reason names the folder that holds no model", str(gone) in (result.reason or ""))
+    stage.say(f"  [italic]{result.reason}[/]")
+
+
+async def _ask(client: Client, ident: str, kind: str, wish: str, named: tuple[str, ...]) -> ev.Result:
+    answer = await client.generate(
+        kind,
+        prompt=wish,
+        request_id=ident,
+        deadline_ms=int(_SLOW_S * 1000),
+        seed=7,
+        node={"constraints": {"required_elements": named}},
+        timeout_s=_SLOW_S,
+    )
+    return answer.result
+
+
+async def _watch(stage: Stage, client: Client) -> None:
+    """Print a request's text as it is told."""
+    pieces: asyncio.Queue[ev.Progress] = asyncio.Queue()
+
+    async def heard(msg: Msg) -> None:
+        pieces.put_nowait(msgspec.json.decode(msg.data, type=ev.Progress))
+
+    subscription = await client.connection.subscribe(f"gen.progress.*.{_WATCHED}", cb=heard)
+    writer = ""
+    try:
+        while True:
+            piece = await pieces.get()
+            if piece.stage != writer:
+                writer = piece.stage
+                stage.out.print(f"\n[dim]{writer}[/]")
+            stage.out.print(Text(piece.text), end="")
+    finally:
+        await subscription.unsubscribe()
+
+
+def _short(content: Any) -> str:
+    text = json.dumps(content, ensure_ascii=False)
+    return text if len(text) < 700 else f"{text[:700]} …"  # noqa: PLR2004 - what an eye takes in
+
+
+def _settings(home: Path, local: Local) -> ShowSettings:
+    return ShowSettings(
+        data_dir=home,
+        broker=Broker(port=free_port()),
+        use_local_model=True,
+        local=local,
+        log_level="error",
+    )

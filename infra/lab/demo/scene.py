@@ -1,0 +1,220 @@
+"""What do all shows need: a stage to speak on, a pipeline of their own, and the books at the end?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import nats
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from rich.rule import Rule
+from rich.text import Text
+
+from contracts import pipeline, subjects
+from contracts.errors import UnderstudyError
+from infra.app.process_plan import BROKER
+from infra.app.supervisor import Supervisor
+from infra.client.client import Client
+from infra.nats import log
+from infra.settings.settings import Settings
+from infra.telemetry import logging
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Seconds that an answer may take before it counts as missing.
+PATIENCE_S: Final = 30.0
+#: Seconds in which starting processes must do something: use a processor, or become ready.
+_STILL_S: Final = 60.0
+#: Seconds between two looks at them.
+_LOOK_S: Final = 0.2
+
+
+class DemoError(UnderstudyError):
+    """The demo cannot go on; the text says what it waited for."""
+
+
+async def ask(url: str, kind: str, ident: str, body: dict[str, Any]) -> Any:
+    """Publish a request and wait for its result."""
+    nc = await nats.connect(url)
+    results = await nc.subscribe(f"gen.result.{kind}.{ident}")
+    subject = f"gen.requested.{kind}.{ident}"
+    await nc.jetstream().publish(subject, json.dumps(body).encode())
+    result = await results.next_msg(timeout=30)
+    await nc.close()
+    return json.loads(result.data)
+
+
+class ShowSettings(Settings):
+    """Settings from nowhere else: neither environment nor file reach the demo."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the demo says, and the defaults."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+class Stage:
+    """Where the demo speaks, and what it has claimed."""
+
+    def __init__(self, out: Console) -> None:
+        self.out = out
+        self.failed: list[str] = []
+        self.checked = 0
+        #: What is being done, for whoever has to say that it failed.
+        self.step = "the beginning"
+
+    def scene(self, title: str) -> None:
+        """Open a part."""
+        self.step = title
+        self.out.print()
+        self.out.print(Rule(Text(title, style="bold"), align="left", style="dim"))
+
+    def say(self, text: str) -> None:
+        """Say one thing; markup is Rich's."""
+        self.out.print(text)
+
+    def line(self, text: Text) -> None:
+        """One line, cut where the terminal ends."""
+        self.out.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+
+    def claim(self, text: str, holds: object) -> None:
+        """Say something that was checked."""
+        self.checked += 1
+        mark = "[bold green]✓[/]" if holds else "[bold red]✗[/]"
+        self.out.print(f"{mark} {text}")
+        if not holds:
+            self.failed.append(text)
+
+
+async def books(stage: Stage, client: Client, settings: Settings, title: str) -> None:
+    """Every request has one result, and one row in the audit."""
+    stage.scene(title)
+    requests: set[str] = set()
+    async for entry in log.read(client.wire, pipeline.REQUESTS, "gen.requested.>"):
+        requests.add(subjects.parse(entry.subject).request_id)
+    await stored(client, *requests)
+    counted: Counter[str] = Counter()
+    async for entry in log.read(client.wire, pipeline.EVENTS, "gen.result.>"):
+        counted[subjects.parse(entry.subject).request_id] += 1
+    stage.claim(
+        f"{len(requests)} requests, {counted.total()} results: exactly one each",
+        requests == set(counted) and set(counted.values()) == {1},
+    )
+    rows = await _rows(settings, len(requests))
+    stage.claim(
+        f"the audit database has one row for each of them: {len(rows)} rows in generation_logs",
+        sorted(rows) == sorted(requests),
+    )
+
+
+async def _rows(settings: Settings, wanted: int) -> list[str]:
+    """Request ids in ``generation_logs``, once there are enough or time is up."""
+    from sqlalchemy import select  # noqa: PLC0415 - beside its use
+
+    from infra.stores import database  # noqa: PLC0415 - as above
+
+    engine = database.engine_of(settings.database)
+
+    def ids() -> list[str]:
+        with engine.connect() as connection:
+            return list(connection.execute(select(database.GENERATION_LOGS.c.request_id)).scalars())
+
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while len(rows := await asyncio.to_thread(ids)) < wanted and time.monotonic() < until:  # noqa: ASYNC110 - see below
+            await asyncio.sleep(0.05)  # another process writes: there is no event to wait for
+    finally:
+        engine.dispose()
+    return rows
+
+
+async def stored(client: Client, *request_ids: str) -> None:
+    """Wait until the log has these results: a subscriber hears of a message before it is stored."""
+    await asyncio.gather(*(client.wait(each, timeout_s=PATIENCE_S) for each in request_ids))
+
+
+@asynccontextmanager
+async def pipeline_of(stage: Stage, settings: Settings) -> AsyncGenerator[Client, None]:
+    """The whole pipeline under these settings, and a client of it."""
+    logging.configure(settings)
+    began = time.perf_counter()
+    model = f", loading {settings.local.model}" if settings.use_local_model else ""
+    stage.step = f"starting broker and stages{model}"
+    with stage.out.status(stage.step) as status:
+        supervisor = Supervisor(settings)
+        await _started(supervisor, say=lambda text: status.update(f"{stage.step}: {text}"))
+    try:
+        names = ", ".join(each.name for each in supervisor.processes if each.name != BROKER)
+        seconds = time.perf_counter() - began
+        stage.say(f"\n[dim]broker at {supervisor.nats_url}, processes {names}: up in {seconds:.1f} s[/]")
+        async with Client.connect(supervisor.nats_url) as client:
+            yield client
+    finally:
+        with stage.out.status("stopping"):
+            await supervisor.stop()
+
+
+async def _started(supervisor: Supervisor, *, say: Callable[[str], None]) -> None:
+    """Start everything, however long it takes, as long as it gets on.
+
+    A slow disk and a busy processor make loading a model take minutes; only standing still is a fault.
+
+    Raises:
+        DemoError: nothing has happened for a while; the text says who is waited for.
+        UnderstudyError: as :meth:`infra.app.supervisor.Supervisor.start`.
+    """
+    starting = asyncio.create_task(supervisor.start())
+    began = moved = time.monotonic()
+    before: object = None
+    try:
+        while not (await asyncio.wait((starting,), timeout=_LOOK_S))[0]:
+            waited_for = [each.name for each in supervisor.processes if not each.ready]
+            done = (waited_for, _processor_time(tuple(supervisor.pids.values())))
+            now = time.monotonic()
+            if done != before:
+                before, moved = done, now
+            names = ", ".join(waited_for) or "the broker"
+            say(f"{names}, {now - began:.0f} s")
+            if now - moved > _STILL_S:
+                raise DemoError(f"{names} did nothing for {_STILL_S:.0f} s and is not ready")
+        await starting
+    finally:
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+
+
+def _processor_time(pids: tuple[int, ...]) -> int | float:
+    """What processes have used so far, in ticks; where nobody tells, the time goes on."""
+    if not Path("/proc/self/stat").exists():
+        return time.monotonic()
+    used = 0
+    for pid in pids:
+        with suppress(OSError):
+            # Behind the name, which may hold anything: utime and stime are the 14th and 15th, proc(5).
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            used += int(fields[11]) + int(fields[12])
+    return used
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,254 @@
+"""How are many requests to the broker kept in flight over one inbox?
+
+nats-py's own request and JetStream publish cost several times as much per call, and give up on a
+lost connection with errors that differ by moment; here every unanswered call ends as
+:class:`~contracts.errors.Unavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from nats import errors as nats_errors
+
+from contracts import envelope
+from contracts.errors import Unavailable, said
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+#: Seconds after which an unanswered call is given up (rule 11).
+TIMEOUT_S: Final = 5.0
+
+#: JetStream error: the subject's last sequence is not the expected one.
+WRONG_LAST_SEQUENCE: Final = 10071
+
+_UNSENT: Final = (
+    nats_errors.ConnectionClosedError,
+    nats_errors.ConnectionDrainingError,
+    nats_errors.ConnectionReconnectingError,
+    nats_errors.OutboundBufferLimitError,
+)
+
+
+class _AckError(msgspec.Struct, frozen=True):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class PubAck(msgspec.Struct, frozen=True):
+    """The broker's answer to a publish."""
+
+    stream: str = ""
+    seq: int = 0
+    duplicate: bool = False
+    error: _AckError | None = None
+
+    @property
+    def refused(self) -> bool:
+        """The expected last sequence did not hold: somebody else was first."""
+        return self.error is not None and self.error.err_code == WRONG_LAST_SEQUENCE
+
+
+_decode_ack: Final = msgspec.json.Decoder(PubAck).decode
+
+#: Takes one answer; true when the call is complete.
+_Collector = Callable[["Msg"], bool]
+
+
+class _Call:
+    __slots__ = ("collect", "due", "future", "headers", "lost", "payload", "repeat", "sent", "subject")
+
+    def __init__(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str] | None,
+        *,
+        due: float,
+        collect: _Collector | None,
+        repeat: bool,
+    ) -> None:
+        self.subject = subject
+        self.payload = payload
+        self.headers = headers
+        self.future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self.due = due
+        self.collect = collect
+        self.repeat = repeat
+        self.sent = False
+        #: Went out over a connection that is gone.
+        self.lost = False
+
+
+class RequestMultiplexer:
+    """Calls to the broker and their answers.
+
+    Args:
+        timeout_s: seconds until an unanswered call raises ``Unavailable``.
+    """
+
+    def __init__(self, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout = timeout_s
+        self._calls: dict[str, _Call] = {}
+        self._next = 0
+        self._nc: Client | None = None
+        self._inbox = ""
+        self._subscription: Subscription | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        #: Set while calls can be sent.
+        self._up = asyncio.Event()
+        self._repeats: set[asyncio.Task[None]] = set()
+
+    async def open(self, nc: Client) -> None:
+        """Listen for answers on a connected client."""
+        self._nc = nc
+        self._inbox = nc.new_inbox()
+        self._subscription = await nc.subscribe(
+            f"{self._inbox}.*", cb=self._answered, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        self._up.set()
+
+    async def close(self) -> None:
+        """Stop listening; calls still open raise ``Unavailable``."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._give_up(float("inf"))
+        if self._subscription is not None and self._nc is not None and not self._nc.is_closed:
+            await self._subscription.unsubscribe()
+        self._subscription = None
+
+    @property
+    def client(self) -> Client:
+        """The connected client."""
+        if self._nc is None:
+            raise Unavailable("not connected to the broker yet")
+        return self._nc
+
+    async def call(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        collect: _Collector | None = None,
+        repeat: bool = True,
+    ) -> Msg:
+        """Send one message and wait for its answer.
+
+        While the connection is lost the call waits for it; one that was under way is sent again at once.
+
+        Args:
+            subject: where to.
+            payload: bytes.
+            headers: NATS headers.
+            collect: for calls with several answers: takes each one, true on the last.
+            repeat: it may be sent again after a lost connection; else ``Unavailable`` is raised then.
+
+        Raises:
+            Unavailable: no answer in time, or no connection.
+            nats.errors.MaxPayloadError: the payload is larger than the broker takes.
+        """
+        loop = asyncio.get_running_loop()
+        self._next += 1
+        token = str(self._next)
+        due = loop.time() + self._timeout
+        call = self._calls[token] = _Call(subject, payload, headers, due=due, collect=collect, repeat=repeat)
+        if self._sweep is None:
+            self._sweep = loop.call_later(self._timeout / 5, self._overdue)
+        try:
+            if self._up.is_set():
+                await self._send(token, call)
+            else:
+                call.lost = True
+            return await call.future
+        except _UNSENT as error:
+            raise Unavailable(f"the broker cannot be reached: {said(error)}") from error
+        finally:
+            self._calls.pop(token, None)
+
+    async def _send(self, token: str, call: _Call) -> None:
+        call.sent = True
+        await self.client.publish(
+            call.subject, call.payload, reply=f"{self._inbox}.{token}", headers=call.headers
+        )
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        repeat: bool | None = None,
+    ) -> PubAck:
+        """Publish to JetStream and wait for the acknowledgement.
+
+        Args:
+            subject: where to.
+            payload: bytes.
+            headers: NATS headers.
+            repeat: as in :meth:`call`; by default what has no condition: the broker refuses the second of two
+                equal conditional publishes, also to the one who sent both.
+
+        Raises:
+            Unavailable: no acknowledgement in time, or no stream listens on the subject.
+        """
+        if repeat is None:
+            repeat = headers is None or envelope.EXPECTED_LAST not in headers
+        answer = await self.call(subject, payload, headers, repeat=repeat)
+        if not answer.data:
+            raise Unavailable(f"no stream takes {subject}; is the topology applied?")
+        return _decode_ack(answer.data)
+
+    def suspend(self) -> None:
+        """The connection is lost: what is under way will not be answered over it."""
+        self._up.clear()
+        for call in self._calls.values():
+            call.lost = True
+
+    def renew(self) -> None:
+        """There is a connection again: send once more what had no answer (rule 16)."""
+        self._up.set()
+        task = asyncio.get_running_loop().create_task(self._repeat())
+        self._repeats.add(task)
+        task.add_done_callback(self._repeats.discard)
+
+    async def _repeat(self) -> None:
+        for token, call in list(self._calls.items()):
+            if not call.lost or call.future.done():
+                continue
+            if call.sent and not call.repeat:
+                call.future.set_exception(Unavailable("the connection was lost before the broker answered"))
+                continue
+            call.lost = False
+            try:
+                await self._send(token, call)
+            except (*_UNSENT, OSError) as error:
+                if not call.future.done():
+                    call.future.set_exception(Unavailable(f"the broker cannot be reached: {said(error)}"))
+
+    async def _answered(self, msg: Msg) -> None:
+        call = self._calls.get(msg.subject[len(self._inbox) + 1 :])
+        if call is None or call.future.done():
+            return
+        if call.collect is None or call.collect(msg):
+            call.future.set_result(msg)
+
+    def _overdue(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._give_up(loop.time())
+        self._sweep = loop.call_later(self._timeout / 5, self._overdue) if self._calls else None
+
+    def _give_up(self, now: float) -> None:
+        for call in self._calls.values():
+            if call.due <= now and not call.future.done():
+                call.future.set_exception(
+                    Unavailable(f"the broker did not answer within {self._timeout:g} s")
+                )

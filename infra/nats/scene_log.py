@@ -1,0 +1,87 @@
+"""How far are the scenes of a plot, by the log?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from contracts import envelope, pipeline, subjects
+from contracts.errors import NewerVersion, Unreadable
+from contracts.events import Plotted
+from contracts.ports import Ending, RequestProgress
+from contracts.result import Origin, Status
+from infra.nats.lookup import said_nothing
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from infra.nats.lookup import Lookup
+    from infra.nats.multiplexer import RequestMultiplexer
+
+_decode = msgspec.json.Decoder(Ending).decode
+
+
+class LoggedScenes:
+    """Reads plots and their scenes; implements :class:`contracts.ports.SceneLog`."""
+
+    def __init__(self, wire: RequestMultiplexer, lookup: Lookup) -> None:
+        self._wire = wire
+        self._lookup = lookup
+
+    async def seen(self, request_ids: Sequence[str]) -> Mapping[str, RequestProgress]:
+        """How far each of the requests is.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        endings, owners = await asyncio.gather(
+            self._endings(request_ids),
+            asyncio.gather(*(self._lookup.first_request(each) for each in request_ids)),
+        )
+        return {
+            each: RequestProgress(owner=owner, ending=endings.get(each))
+            for each, owner in zip(request_ids, owners, strict=True)
+        }
+
+    async def plotted(self, request_id: str) -> Plotted | None:
+        """The plot that waits for its scenes; ``None``: there is none, or nobody here can read it.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        found = await self._lookup.first(pipeline.EVENTS, subjects.any_kind("plotted", request_id))
+        if found is None:
+            return None
+        try:
+            event = envelope.decode("plotted", found.body, found.headers)
+        except (Unreadable, NewerVersion):
+            return None
+        return event if isinstance(event, Plotted) else None
+
+    async def _endings(self, request_ids: Sequence[str]) -> dict[str, Ending]:
+        found: dict[str, Ending] = {}
+
+        def collect(msg: Msg) -> bool:
+            headers = msg.headers or {}
+            if "Nats-Subject" not in headers:
+                return True
+            found[headers["Nats-Subject"].rpartition(".")[2]] = _ending(msg.data)
+            return False
+
+        query = {"multi_last": [subjects.any_kind("result", each) for each in request_ids]}
+        end = await self._wire.call(
+            f"$JS.API.DIRECT.GET.{pipeline.EVENTS}", msgspec.json.encode(query), collect=collect
+        )
+        said_nothing(end)
+        return found
+
+
+def _ending(body: bytes) -> Ending:
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        # It stands where the result has to stand: there will be no other.
+        return Ending(status=Status.FAILED, origin=Origin.NONE, reason=f"its result cannot be read: {error}")

@@ -1,0 +1,144 @@
+"""What does the result cache hold, how often did it help, and how is some of it removed?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from contracts.cache_entry import CacheEntry
+from contracts.errors import UnderstudyError
+from contracts.policy.cache_key import TOKENS, matches
+from infra.nats import buckets, log
+from infra.stores import cache_stats, cache_store
+
+if TYPE_CHECKING:
+    from infra.nats.log import LogEntry
+    from infra.nats.multiplexer import RequestMultiplexer
+
+_STRATEGY: Final = TOKENS.index("strategy")
+_VERSION: Final = TOKENS.index("version")
+
+
+class PurgeRefusedError(UnderstudyError):
+    """The broker does not take a purge."""
+
+
+class CacheFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries are meant; what is ``None`` means all."""
+
+    #: A key in the bucket, or B4's form of one.
+    key: str | None = None
+    #: The first parts of either, whole parts.
+    prefix: str | None = None
+    #: A node's own name.
+    node: str | None = None
+    version: int | None = None
+
+    def __contains__(self, item: ListedEntry) -> bool:
+        return (
+            (self.key is None or matches(item.key, self.key, whole=True))
+            and (self.prefix is None or matches(item.key, self.prefix))
+            and (self.node is None or (item.kept is not None and item.kept.node == self.node))
+            and (self.version is None or item.part(_VERSION) == str(self.version))
+        )
+
+
+class ListedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the bucket."""
+
+    key: str
+    #: Bytes in the bucket and, for large content, in the object store.
+    size: int
+    #: ``None``: it cannot be read.
+    kept: CacheEntry | None
+
+    def part(self, index: int) -> str:
+        """A token of the key, escaped as it stands there; empty where there is none."""
+        tokens = self.key.split(".")
+        return tokens[index] if index < len(tokens) else ""
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of the result cache."""
+
+    entries: int
+    #: Bytes.
+    size: int
+    by_strategy: dict[str, int]
+    #: Requests by where their content came from, over all processes of the last 30 days.
+    counts: dict[str, int]
+    #: Share of requests that were answered without a generation; ``None`` before the first.
+    hit_rate: float | None
+
+
+async def items(wire: RequestMultiplexer, wanted: CacheFilter) -> AsyncIterator[ListedEntry]:
+    """Yield the entries that are meant, oldest first.
+
+    Raises:
+        StreamMissing: the topology is not applied.
+        Unavailable: the broker does not answer.
+    """
+    async for entry in log.read(wire, cache_store.STREAM, f"$KV.{cache_store.BUCKET}.>"):
+        if buckets.OPERATION in entry.headers or _key(entry).startswith(cache_stats.PREFIX):
+            continue
+        item = _item(entry)
+        if item in wanted:
+            yield item
+
+
+async def purge(wire: RequestMultiplexer, key: str) -> None:
+    """Remove one entry; processes that hold it in memory hear of it at once.
+
+    Raises:
+        PurgeRefusedError: naming the broker's reason.
+        Unavailable: the broker does not answer.
+    """
+    ack = await wire.publish(f"$KV.{cache_store.BUCKET}.{key}", b"", buckets.PURGE)
+    if ack.error is not None:
+        raise PurgeRefusedError(f"the broker refuses to remove {key}: {ack.error.description}")
+
+
+async def statistics(wire: RequestMultiplexer) -> Statistics:
+    """Count everything.
+
+    Raises:
+        StreamMissing: the topology is not applied.
+        Unavailable: the broker does not answer.
+    """
+    counts: Counter[str] = Counter()
+    by_strategy: Counter[str] = Counter()
+    entries = size = 0
+    async for entry in log.read(wire, cache_store.STREAM, f"$KV.{cache_store.BUCKET}.>"):
+        if buckets.OPERATION in entry.headers:
+            continue
+        if _key(entry).startswith(cache_stats.PREFIX):
+            counts.update(msgspec.json.decode(entry.body, type=dict[str, int]))
+            continue
+        item = _item(entry)
+        entries, size = entries + 1, size + item.size
+        by_strategy[item.part(_STRATEGY)] += 1
+    found = sum(counts[name] for name in cache_stats.FOUND)
+    asked = found + counts["led"] + counts["taken_over"]
+    return Statistics(
+        entries=entries,
+        size=size,
+        by_strategy=dict(sorted(by_strategy.items())),
+        counts={name: counts[name] for name in cache_stats.COUNTS},
+        hit_rate=found / asked if asked else None,
+    )
+
+
+def _key(entry: LogEntry) -> str:
+    return entry.subject.removeprefix(f"$KV.{cache_store.BUCKET}.")
+
+
+def _item(entry: LogEntry) -> ListedEntry:
+    try:
+        kept = msgspec.json.decode(entry.body, type=CacheEntry)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        kept = None
+    large = kept.content_ref.size if kept is not None and kept.content_ref is not None else 0
+    return ListedEntry(key=_key(entry), size=len(entry.body) + large, kept=kept)
