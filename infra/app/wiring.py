@@ -31,13 +31,10 @@ from infra.app.sharing import SingleFlight
 from infra.engine.task import EngineError
 from infra.nats import connection, topology
 from infra.nats.accounts import KvAccounts
-from infra.nats.admission import Admission
 from infra.nats.batches import Batches
 from infra.nats.clock import EVERY_S, BrokerClock
 from infra.nats.crash_counter import CrashCounter
-from infra.nats.drift_ledger import KvDriftLedger
 from infra.nats.flights import Flights
-from infra.nats.lineage import Lineage, revises
 from infra.nats.lookup import Lookup
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.nats.pull import EXPIRES_S, SHORT_S
@@ -45,6 +42,8 @@ from infra.nats.result_wait import ResultWait
 from infra.nats.scene_log import LoggedScenes
 from infra.providers.reservation import StructuringReservations
 from infra.providers.routing import Loading, providers, refused_schemas
+from infra.replay.lineage import Lineage, revises
+from infra.runner.admission import Admission
 from infra.runner.cancellation import Cancellation
 from infra.runner.deadlines import Deadlines
 from infra.runner.isolation import Isolation
@@ -60,6 +59,7 @@ from infra.stores import worlds as world_store
 from infra.stores.assets import Assets
 from infra.stores.cache_stats import CacheStats
 from infra.stores.cache_store import CacheMemory, CacheStore
+from infra.stores.drift_ledger import KvDriftLedger
 from infra.telemetry import logging as telemetry_logging
 from stages.audit import handle as audit
 from stages.context_build import handle as context_build

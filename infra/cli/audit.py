@@ -57,7 +57,7 @@ def ls(
 
     --stage is the stage that failed; --text is searched in prompts.
     """
-    from infra.stores import listing
+    from infra.inspect import audit_listing
 
     wanted = filters.sieve(
         request_id=request_id,
@@ -75,7 +75,7 @@ def ls(
         text=text,
     )
     most = limit if json or limit is not None else console.ROWS
-    found = _read(lambda engine: listing.ls(engine, where=wanted, limit=most))
+    found = _read(lambda engine: audit_listing.ls(engine, where=wanted, limit=most))
     rows = found.rows
     if json:
         console.emit(rows)

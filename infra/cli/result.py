@@ -112,7 +112,7 @@ async def _found(client: Client, request_id: str, seconds: float | None, *, wait
 def _patience(client: Client, owner: LogEntry) -> float:
     """Seconds within which a request's result should come from now on."""
     from contracts import request, subjects
-    from infra.authoring.timeouts import PATIENCE_S
+    from infra.app.timeouts import PATIENCE_S
 
     try:
         return client.patience(request.read(owner.body, subjects.parse(owner.subject).kind))

@@ -13,7 +13,7 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from infra.authoring.warmup import Order, Summary, Warmed
+    from infra.app.warmup import Order, Summary, Warmed
     from infra.authoring.workload import WorkloadItem
 
 
@@ -68,7 +68,7 @@ def warm(
     async def work() -> int:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        from infra.authoring.warmup import warm as warming
+        from infra.app.warmup import warm as warming
 
         err = console.errors()
         columns = (TextColumn("warming"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -112,7 +112,7 @@ def _orders(file: Path, wanted: list[WorkloadItem], deadline_ms: int) -> list[Or
     import msgspec
 
     from contracts.request import RequestError
-    from infra.authoring import warmup
+    from infra.app import warmup
     from infra.cli import bodies
     from infra.stores import templates
 

@@ -25,7 +25,7 @@ from contracts.content import registry
 from contracts.errors import Unavailable, UnderstudyError, Unreadable
 from contracts.kinds import KINDS
 from contracts.request import RequestError
-from infra.authoring import timeouts as waiting
+from infra.app import timeouts as waiting
 from infra.client import identity
 from infra.client.identity import IdTaken, RequestIdentity, Submitted
 from infra.nats import log

@@ -16,8 +16,9 @@ from contracts import envelope, pipeline, request, subjects
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.events import DeadLetter
 from infra.inspect import filters, record
-from infra.nats import lineage, log
+from infra.nats import log
 from infra.nats.log import LogEntry
+from infra.replay import lineage
 
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer

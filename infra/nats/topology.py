@@ -24,9 +24,11 @@ from nats import errors as nats_errors
 
 from contracts import pipeline
 from contracts.errors import Unavailable, UnderstudyError
-from infra.nats import drift_ledger, lineage, migration, topology_diff
+from infra.nats import migration, topology_diff
 from infra.nats.connection import dial
 from infra.nats.topology_diff import Difference, DifferenceSeverity, Topology, diff
+from infra.replay import lineage
+from infra.stores import drift_ledger
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

@@ -13,11 +13,11 @@ from sqlalchemy import Engine
 
 from contracts import events as ev
 from contracts.errors import ErrorCode, Unavailable, Unstorable
+from infra.inspect.audit_listing import ls
 from infra.inspect.filters import Filters
 from infra.settings.settings import load
 from infra.stores import audit, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
-from infra.stores.listing import ls
 from stages.audit.fold import RequestRecord
 from tests.broker.audit_fixtures import (
     BACKENDS,

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 from nats.aio.client import Client
 
-from infra.nats.drift_ledger import KvDriftLedger
+from infra.stores.drift_ledger import KvDriftLedger
 from stages.validate_repair.seed_drift import Claim, Output
 from tests.broker.test_results import Cache, caching
 

@@ -10,8 +10,8 @@ from contracts import events as ev
 from contracts.result import Origin, Status
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import Applied
-from infra.nats import lineage
 from infra.nats.multiplexer import RequestMultiplexer
+from infra.replay import lineage
 from infra.stores.database import GENERATIONS
 from tests.pipeline.conftest import Configure, Observer, Start, rows
 from tests.pipeline.replays import TRACE, letter_about, replay

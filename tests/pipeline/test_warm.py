@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from contracts.result import Origin, Status
-from infra.authoring import warmup, workload
+from infra.app import warmup
+from infra.authoring import workload
 from infra.client.client import Client
 from infra.nats import topology
 from infra.nats.embedded import Embedded

@@ -11,8 +11,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.nats import admission as module
-from infra.nats.admission import Admission, Measured, Room
+from infra.runner import admission as module
+from infra.runner.admission import Admission, Measured, Room
 from infra.settings.settings import load
 
 

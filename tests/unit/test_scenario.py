@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.outcome import Emit
-from infra.authoring import warmup, workload
+from infra.app import warmup
+from infra.authoring import workload
 from infra.authoring.workload import WorkloadError, WorkloadItem, read
 from tests.unit.test_context_build import TEMPLATES, built
 

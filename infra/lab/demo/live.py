@@ -17,7 +17,8 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.nodes import required_terms
 from contracts.result import Origin, Status
-from infra.authoring import warmup, workload
+from infra.app import warmup
+from infra.authoring import workload
 from infra.cli import show
 from infra.inspect import timeline
 from infra.lab.demo.scene import PATIENCE_S, ShowSettings, Stage, books, free_port, pipeline_of, stored

@@ -51,7 +51,7 @@ A node is one of five layers. The later layer wins, field by field, however deep
 3. **node**: what the designer wrote.
 4. **rules**: what the request's [rules](rules.md) come to for its player. What they add to a list stands behind what
    the list has: rules never take an element away.
-5. **request**: its `fallback`; its kind where no layer names a type, and the moods of its [scenes](scenarios/README.md)
+5. **request**: its `fallback`; its kind where no layer names a type, and the moods of its [scenes](../library/scenarios/README.md)
    where none names them.
 
 For instance, with these layers:

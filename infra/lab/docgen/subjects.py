@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from contracts import envelope, errors, pipeline, request, result
+from contracts import envelope, errors, pipeline, request, result, usage
 from contracts import events as ev
 from contracts.kinds import KINDS
 from contracts.nodes import adjacent_scenes, node
-from contracts.policy import budget, budget_scope, cache_key, prompts, social
+from contracts.policy import budget, budget_scope, cache_key, prompts, rating, social
 from contracts.subjects import REQUEST_ID
 from infra.lab.docgen import bodies, comments, markdown, schemas
 from infra.lab.docgen.markdown import code, codes, table
@@ -26,7 +26,19 @@ _SOURCES: Final = "contracts/pipeline.py, contracts/events.py, contracts/request
 def page() -> str:
     """The page."""
     said = comments.of(
-        ev, result, errors, cache_key, node, prompts, request, adjacent_scenes, social, budget, budget_scope
+        ev,
+        result,
+        errors,
+        cache_key,
+        node,
+        prompts,
+        request,
+        adjacent_scenes,
+        social,
+        budget,
+        budget_scope,
+        rating,
+        usage,
     )
     own = [row.body for row in pipeline.ROWS if row.body is not None]
     structs, enums = bodies.parts([*own, ev.DeadLetter])

@@ -21,7 +21,7 @@ from contracts.policy import fingerprint
 from contracts.ports import Templates
 from contracts.request import GenerationRequest, PlayerContext
 from contracts.result import Origin, Status
-from infra.authoring.timeouts import PATIENCE_S
+from infra.app.timeouts import PATIENCE_S
 from infra.authoring.workload import WorkloadItem
 from infra.client import client as asking
 from infra.client.client import Busy, Client

@@ -1,0 +1,1 @@
+"""Replays: requests made again from dead letters."""
