@@ -234,7 +234,7 @@ async def test_a_writer_killed_in_the_middle_leaves_no_half_entry(nats_url: str)
             async with caching(sys.argv[1]) as cache:
                 for number in range(10_000):
                     content = {"text": f"{sys.argv[2]}-{number} " + "x" * 3_000_000}
-                    slot = Slot(key=f"custom.{sys.argv[2]}.{number}", ttl_s=3600)
+                    slot = CacheKey(key=f"custom.{sys.argv[2]}.{number}", ttl_s=3600)
                     await cache.results.put(slot, entry(content, f"{sys.argv[2]}-{number}"))
 
         asyncio.run(main())
