@@ -12,7 +12,6 @@ Source: ECMA-262, section 22.2.1, and its annex B where it only lets more litera
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NoReturn
 
@@ -25,19 +24,16 @@ MAX_PATTERN: Final = 1000
 MAX_WEIGHT: Final = 30_000
 #: Deepest groups in groups.
 _MAX_DEPTH: Final = 40
-_MAX_EXAMPLE: Final = 4000
 #: States of a class with characters beyond ASCII, and of a Unicode property.
 _WIDE: Final = 8
 _PROPERTY: Final = 200
 _SPACE: Final = (
     r"\t\n\x0b\x0c\r\x20\xa0\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}"
 )
-#: What is in a class escape, and a character of it.
-_SETS: Final = {"d": ("0-9", "7"), "w": ("0-9A-Za-z_", "x"), "s": (_SPACE, " ")}
+#: What is in a class escape.
+_SETS: Final = {"d": "0-9", "w": "0-9A-Za-z_", "s": _SPACE}
 _CONTROLS: Final = {"t": "\t", "n": "\n", "r": "\r", "v": "\v", "f": "\f"}
 _NO_LINE: Final = r"[^\n\r\u{2028}\u{2029}]"
-#: Tried in turn where only the engine knows what a class holds.
-_CANDIDATES: Final = "x7 -A_~é雪\n"
 _HINTS: Final = {
     "A": "write ^ for the beginning",
     "z": "write $ for the end",
@@ -58,8 +54,8 @@ class Expression(msgspec.Struct, frozen=True):
     rust: str
     #: About the states of its automaton.
     weight: int
-    #: Writes a short text that it takes.
-    shortest: Callable[[], str]
+    #: Characters of the shortest text that it takes.
+    least: int
 
 
 class _Refused(Exception):  # noqa: N818 - says why an expression cannot be used, seen in this module alone
@@ -121,37 +117,9 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def least(pattern: str) -> int | None:
-    """Characters of about the shortest text that it takes; ``None`` where that is not known."""
+    """Characters of the shortest text that the expression takes; ``None`` for one that cannot be used."""
     found = read(pattern)
-    try:
-        return None if isinstance(found, str) else len(found.shortest())
-    except _Refused:
-        return None
-
-
-def example(pattern: str, fits: Callable[[str], bool]) -> str | None:
-    """A text that matches; ``None`` where no short one is found.
-
-    Args:
-        pattern: a usable regular expression.
-        fits: what else the text must meet, its length for instance.
-    """
-    found = read(pattern)
-    if isinstance(found, str):
-        return None
-    try:
-        text = found.shortest()
-    except _Refused:
-        return None
-    fillers = ("", "x", "a", "0", "A", "7", "-", "_", " ")
-    for filler in fillers:
-        for size in range(0 if not filler else 1, 65):
-            longer = text + filler * size
-            if fits(longer) and matches(pattern, longer):
-                return longer
-            if not filler:
-                break
-    return None
+    return None if isinstance(found, str) else found.least
 
 
 class _Reader:
@@ -191,7 +159,7 @@ class _Reader:
         return Expression(
             "|".join(each.rust for each in branches),
             sum(each.weight for each in branches) + len(branches),
-            branches[0].shortest,
+            min(each.least for each in branches),
         )
 
     def sequence(self) -> Expression:
@@ -201,7 +169,7 @@ class _Reader:
         return Expression(
             "".join(each.rust for each in parts),
             sum(each.weight for each in parts),
-            lambda: _short("".join(each.shortest() for each in parts)),
+            sum(each.least for each in parts),
         )
 
     def repeated(self) -> Expression:
@@ -216,7 +184,7 @@ class _Reader:
                 f"has nothing to repeat at {self.source[self.at :]!r:.20}; put the part before it in (?:…)"
             )
         times = max(least + 1, most or 0, 1)
-        return Expression(f"{atom.rust}{sign}", atom.weight * times, lambda: _times(atom.shortest, least))
+        return Expression(f"{atom.rust}{sign}", atom.weight * times, atom.least * least)
 
     def count(self) -> tuple[int, int | None, str]:
         """How often at least and at most, and the sign for it; no sign: once."""
@@ -240,13 +208,13 @@ class _Reader:
         sign = self.char()
         match sign:
             case "^" | "$":
-                return Expression(sign, 1, str), False
+                return Expression(sign, 1, 0), False
             case "(":
                 return self.group(), True
             case "[":
                 return self.one_of(), True
             case ".":
-                return Expression(_NO_LINE, _WIDE, lambda: "x"), True
+                return Expression(_NO_LINE, _WIDE, 1), True
             case "\\":
                 return self.escaped()
             case "*" | "+" | "?":
@@ -267,7 +235,7 @@ class _Reader:
             _refuse("has a ( that is not closed; write \\( or close it")
         self.depth -= 1
         # Nobody asks what a group took.
-        return Expression(f"(?:{inner.rust})", inner.weight, inner.shortest)
+        return Expression(f"(?:{inner.rust})", inner.weight, inner.least)
 
     def group_kind(self) -> None:
         if self.takes(":"):
@@ -285,13 +253,13 @@ class _Reader:
 
     def escaped(self) -> tuple[Expression, bool]:
         if self.takes("b"):
-            return Expression(r"(?-u:\b)", 1, str), False
+            return Expression(r"(?-u:\b)", 1, 0), False
         if self.takes("B"):
-            return Expression(r"(?-u:\B)", 1, str), False
+            return Expression(r"(?-u:\B)", 1, 0), False
         found = self.escape()
         if isinstance(found, int):
             return _one(found), True
-        return _class(found, negated=False, sample=""), True
+        return _class(found, negated=False), True
 
     def escape(self) -> int | str:
         """What follows a backslash: a character, or what is in a class."""
@@ -299,7 +267,7 @@ class _Reader:
         if sign in _CONTROLS:
             return ord(_CONTROLS[sign])
         if sign.lower() in _SETS:
-            inside = _SETS[sign.lower()][0]
+            inside = _SETS[sign.lower()]
             return inside if sign.islower() else f"[^{inside}]"
         match sign:
             case "p" | "P":
@@ -355,7 +323,6 @@ class _Reader:
     def one_of(self) -> Expression:
         negated = self.takes("^")
         parts: list[str] = []
-        sample = ""
         while not self.takes("]"):
             if self.at >= len(self.source):
                 _refuse("has a [ that is not closed; write \\[ or close it")
@@ -367,17 +334,15 @@ class _Reader:
                     if first > last:
                         _refuse(f"has the range {chr(first)}-{chr(last)}, which ends before it begins")
                     parts.append(f"{_literal(first)}-{_literal(last)}")
-                    sample = sample or chr(first)
                     continue
                 parts += [_member(first), _literal(ord("-"))]
                 first = last
             parts.append(_member(first))
-            sample = sample or (chr(first) if isinstance(first, int) else "")
         if not parts:
             if negated:
-                return Expression("(?s:.)", _WIDE, lambda: "x")
+                return Expression("(?s:.)", _WIDE, 1)
             _refuse("[] takes no character at all")
-        return _class("".join(parts), negated=negated, sample="" if negated else sample)
+        return _class("".join(parts), negated=negated)
 
     def member(self) -> int | str:
         sign = self.char()
@@ -388,26 +353,15 @@ class _Reader:
 
 
 def _one(code: int) -> Expression:
-    return Expression(_literal(code), 1 + (code > 127), lambda: chr(code))  # noqa: PLR2004 - ASCII
+    return Expression(_literal(code), 1 + (code > 127), 1)  # noqa: PLR2004 - ASCII
 
 
-def _class(inside: str, *, negated: bool, sample: str) -> Expression:
+def _class(inside: str, *, negated: bool) -> Expression:
     text = f"[{'^' if negated else ''}{inside}]"
     size = _PROPERTY * len(re.findall(r"\\[pP]", inside)) + _WIDE * (
         negated or "u{" in inside or "^" in inside
     )
-    return Expression(text, max(size, 1), lambda: sample or _of_class(text))
-
-
-def _of_class(text: str) -> str:
-    try:
-        takes = SchemaValidator(core_schema.str_schema(pattern=f"^{text}$", strict=True)).isinstance_python
-    except SchemaError:
-        raise _Refused("a class that the engine does not know") from None
-    for sign in _CANDIDATES:
-        if takes(sign):
-            return sign
-    raise _Refused("a class of rare characters")
+    return Expression(text, max(size, 1), 1)
 
 
 def _member(found: int | str) -> str:
@@ -419,13 +373,3 @@ def _literal(code: int) -> str:
         sign = chr(code)
         return sign if sign.isalnum() or sign == "_" else f"\\x{code:02x}"
     return f"\\u{{{code:x}}}"
-
-
-def _times(write: Callable[[], str], least: int) -> str:
-    return _short(write() * least) if least else ""
-
-
-def _short(text: str) -> str:
-    if len(text) > _MAX_EXAMPLE:
-        raise _Refused("its shortest text is long")
-    return text

@@ -1,4 +1,4 @@
-"""Do regular expressions mean what ECMA-262 says, and is what they cannot say refused with the true reason?"""
+"""Regular expressions: they mean what ECMA-262 says; what they cannot say is refused with the reason."""
 
 from __future__ import annotations
 
@@ -92,5 +92,21 @@ def test_any_expression_is_judged_and_what_is_taken_is_no_defect_of_ours(express
         or {"\\p", "\\P", "\\B"} & {expression[index : index + 2] for index in range(len(expression))}
     )
     assert pattern.matches(expression, text) in (True, False)
-    made = pattern.example(expression, bool)
-    assert made is None or pattern.matches(expression, made)
+    if pattern.matches(expression, text):
+        assert len(text) >= (pattern.least(expression) or 0)
+
+
+@pytest.mark.parametrize(
+    ("expression", "least"),
+    [
+        (r"^[A-Z]{3}-\d{4}$", 8),
+        ("^(red|green|)$", 0),
+        (r"^\d+(\.\d{2})?$", 1),
+        ("(?:ab){2,3}", 4),
+        (r"\bw\B.", 2),
+        ("^[a-z]{100,}$", 100),
+        ("(", None),
+    ],
+)
+def test_the_shortest_text_is_counted(expression, least) -> None:
+    assert pattern.least(expression) == least
