@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from jsonschema import Draft202012Validator, ValidationError, exceptions, validators
 from referencing import Registry
@@ -64,10 +64,15 @@ def faults(schema: Usable, document: Any, budget: Budget | None = None) -> tuple
     beyond = unsound(document)
     if beyond is not None:
         return (beyond,)
+    work = _WORK.set(_Work(budget or Budget(), schema.targets))
     try:
-        errors = _validator(_Frozen(schema)).errors(document, budget or Budget())
+        # An empty registry: what is not in the schema does not exist, whatever its address.
+        check = _VALIDATOR(schema.root, registry=Registry[Any]())
+        errors: list[Any] = list(islice(check.iter_errors(document), MAX_FAULTS))
     except RecursionError:
         raise TooMuchWork from None
+    finally:
+        _WORK.reset(work)
     lines = (line for error in errors for line in _explain(error))
     return tuple(dict.fromkeys(lines))[:MAX_FAULTS]
 
@@ -78,53 +83,29 @@ def unsound(document: Any) -> str | None:
     return None if beyond is None else f"{beyond[0] or 'document'}: {beyond[1]}"
 
 
-class _Frozen:
-    """A schema that a cache can keep: equal to another one of the same JSON."""
+class _Work(NamedTuple):
+    """What the keywords of the schema at hand share."""
 
-    def __init__(self, schema: Usable) -> None:
-        self.schema = schema
-
-    def __hash__(self) -> int:
-        return hash(self.schema.encoded)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frozen) and self.schema.encoded == other.schema.encoded
+    budget: Budget
+    #: The subschema of every reference.
+    targets: Mapping[str, Any]
 
 
-class _Validator:
-    """A schema's keywords, ready to be held against documents."""
-
-    def __init__(self, schema: Usable) -> None:
-        self.budget = Budget()
-        self.targets = schema.targets
-        own: dict[str, Callable[..., Any]] = {
-            **Draft202012Validator.VALIDATORS,
-            **_OWN,
-            **dict.fromkeys(REFS, self.reference),
-        }
-        made = _extend(Draft202012Validator, {name: self.counted(each) for name, each in own.items()})
-        # An empty registry: what is not in the schema does not exist, whatever its address.
-        self.check = made(schema.root, registry=Registry[Any]())
-
-    def errors(self, document: Any, budget: Budget) -> list[Any]:
-        self.budget = budget
-        return list(islice(self.check.iter_errors(document), MAX_FAULTS))
-
-    def counted(self, keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
-        def evaluate(check: Any, value: Any, instance: Any, around: Any) -> Iterator[ValidationError]:
-            self.budget.spend()
-            yield from keyword(check, value, instance, around) or ()
-
-        return evaluate
-
-    def reference(self, check: Any, name: str, instance: Any, _around: Any) -> Iterator[ValidationError]:
-        # The schema is one resource: a dynamic reference means what a plain one does.
-        yield from check.descend(instance, self.targets[name])
+#: Set while one document is held against its schema; the validator class is the same for all schemas.
+_WORK: Final[ContextVar[_Work]] = ContextVar("_WORK")
 
 
-@lru_cache(maxsize=64)
-def _validator(frozen: _Frozen) -> _Validator:
-    return _Validator(frozen.schema)
+def _counted(keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+    def evaluate(check: Any, value: Any, instance: Any, around: Any) -> Iterator[ValidationError]:
+        _WORK.get().budget.spend()
+        yield from keyword(check, value, instance, around) or ()
+
+    return evaluate
+
+
+def _reference(check: Any, name: str, instance: Any, _around: Any) -> Iterator[ValidationError]:
+    # The schema is one resource: a dynamic reference means what a plain one does.
+    yield from check.descend(instance, _WORK.get().targets[name])
 
 
 def _pattern(_check: Any, expression: str, instance: Any, _around: Any) -> Iterator[ValidationError]:
@@ -271,7 +252,12 @@ _OWN: Final[dict[str, Callable[..., Any]]] = {
     "enum": _enum,
     "const": _const,
     "uniqueItems": _unique,
+    **dict.fromkeys(REFS, _reference),
 }
+_VALIDATOR: Final[Any] = _extend(
+    Draft202012Validator,
+    {word: _counted(each) for word, each in {**Draft202012Validator.VALIDATORS, **_OWN}.items()},
+)
 
 
 def _explain(error: Any) -> list[str]:
