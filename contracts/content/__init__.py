@@ -1,1 +1,1 @@
-"""What does a valid document of each kind look like?"""
+"""Content kinds, their documents, and documents under a request's own JSON Schema."""

@@ -1,4 +1,4 @@
-"""Bounds of a request's body, told before anything is made of it: any request costs every stage little."""
+"""Bounds of a request's body, checked before any other work: no request costs a stage much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents held against the JSON Schema that a request brought."""
+"""Checks of documents against a request's own JSON Schema."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TooMuchWork(Exception):  # noqa: N818 - names the validation's state
 
 
 class Budget:
-    """Steps that are left; whoever works takes from it.
+    """Steps that are left for one piece of work.
 
     Args:
         steps: evaluations of a keyword, about 5 µs each.

@@ -1,4 +1,4 @@
-"""The JSON Schema of a request: what of it can be used, and why the rest cannot.
+"""A request's own JSON Schema: what of it is usable, and why the rest is not.
 
 It comes from a stranger: nothing is fetched, every walk is bounded, every keyword is enforced, known to ask
 nothing, or refused with its path (:mod:`contracts.content.keywords`), and regular expressions run on a
@@ -7,7 +7,7 @@ linear-time engine (:mod:`contracts.content.pattern`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final, cast
@@ -16,17 +16,13 @@ from urllib.parse import unquote
 import msgspec
 
 from contracts.content import bounds, keywords, pattern, plain, possible
+from contracts.content.subschemas import Subschema, Unusable, inner, walk
 
-#: Most subschemas in one schema.
-MAX_NODES: Final = 1000
-#: Deepest nesting of subschemas.
-MAX_DEPTH: Final = 64
 #: Largest as JSON, bytes; and all that ``enum`` and ``const`` hold, bytes.
 MAX_BYTES: Final = 256 * 1024
 MAX_VALUES_BYTES: Final = 32 * 1024
-#: Regular expressions in one schema, for the names of one object's fields, and for one text.
+#: Regular expressions in one schema, and for one text.
 MAX_PATTERNS: Final = 200
-MAX_NAME_PATTERNS: Final = 16
 MAX_TEXT_PATTERNS: Final = 4
 #: Weight of all its regular expressions, see :func:`contracts.content.pattern.weight`.
 MAX_PATTERN_WEIGHT: Final = 100_000
@@ -42,12 +38,8 @@ _IN_PLACE: Final = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if"
 REFS: Final = ("$ref", "$dynamicRef")
 
 
-class Unusable(ValueError):  # noqa: N818 - names the schema's state
-    """A request's schema that cannot be used; the text begins with the path of the keyword."""
-
-
 class Usable(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's schema that was looked through."""
+    """A request's schema that passed every check."""
 
     #: As it came, in JSON.
     encoded: bytes
@@ -67,27 +59,8 @@ class Usable(msgspec.Struct, frozen=True, kw_only=True):
     nested_values: bool = False
 
 
-class _Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A subschema and where it stands."""
-
-    path: str
-    schema: Any
-    depth: int
-
-    @property
-    def keywords(self) -> dict[str, Any]:
-        """Its keywords; none for ``true`` and ``false``."""
-        has_any = isinstance(self.schema, dict)
-        return cast("dict[str, Any]", self.schema) if has_any else {}
-
-    def at(self, keyword: str) -> str:
-        """The path of one of its keywords."""
-        shown = plain.name(keyword)
-        return f"{self.path}.{shown}" if self.path else shown
-
-
 def usable(own: Mapping[str, Any]) -> Usable:
-    """Look a request's schema through.
+    """Check a request's schema.
 
     Raises:
         Unusable: with the path of the keyword at fault and what to do.
@@ -134,7 +107,7 @@ def _look_through(encoded: bytes) -> Usable:
     address = root.pop("$id", "")
     if not isinstance(address, str):
         raise Unusable(f"$id: {keywords.show(address)} is no address; leave it out")
-    places = _places(root)
+    places = walk(root)
     words = frozenset(word for place in places for word in place.keywords)
     if {"unevaluatedProperties", "patternProperties"} <= words:
         raise Unusable(
@@ -179,58 +152,7 @@ def _old_draft(dialect: Any) -> str | None:
     raise Unusable(f"$schema: {keywords.show(dialect)} is not supported; write for {DIALECT}")
 
 
-def _places(root: dict[str, Any]) -> list[_Place]:
-    """Every subschema, the root first; breadth-first, so that the path told is the shortest."""
-    places = [_Place(path="", schema=root, depth=0)]
-    for place in places:
-        _check_place(place)
-        for keyword, inner in _inner(place, keywords.ONE | keywords.LIST | keywords.MAP):
-            if place.depth == MAX_DEPTH:
-                raise Unusable(f"schema: is nested more than {MAX_DEPTH} levels deep; make it flatter")
-            if len(places) == MAX_NODES:
-                raise Unusable(f"schema: has more than {MAX_NODES} subschemas; make it smaller")
-            path = f"{place.path}.{keyword}" if place.path else keyword
-            places.append(_Place(path=path, schema=inner, depth=place.depth + 1))
-    return places
-
-
-def _inner(place: _Place, among: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    for keyword, value in place.keywords.items():
-        if keyword not in among:
-            continue
-        if keyword in keywords.ONE:
-            yield keyword, value
-        elif keyword in keywords.LIST:
-            for index, item in enumerate(cast("list[Any]", value)):
-                yield f"{keyword}.{index}", item
-        else:
-            for name, item in cast("dict[str, Any]", value).items():
-                yield f"{keyword}.{plain.name(name)}", item
-
-
-def _check_place(place: _Place) -> None:
-    """Refuse keywords that are none, and values that are not theirs; write 2.0 as 2 where it counts."""
-    own = place.keywords
-    for word, value in own.items():
-        if word not in keywords.KNOWN:
-            if not keywords.note(word):
-                raise Unusable(f"{place.at(word)}: {keywords.advice(word, own)}")
-            continue
-        if word in ("$schema", "$id") and place.path:
-            raise Unusable(f"{place.at(word)}: is supported at the root alone; leave it out")
-        why = keywords.shape(word, value)
-        if why is not None:
-            raise Unusable(f"{place.at(word)}: {why}")
-        own[word] = keywords.whole(word, value)
-    expressions: dict[str, Any] = own.get("patternProperties", {})
-    if len(expressions) > MAX_NAME_PATTERNS:
-        raise Unusable(
-            f"{place.at('patternProperties')}: has {len(expressions)} regular expressions, and at most "
-            f"{MAX_NAME_PATTERNS} are accepted; join some with |"
-        )
-
-
-def _pattern_weight(places: list[_Place]) -> int:
+def _pattern_weight(places: list[Subschema]) -> int:
     weight = count = 0
     for place in places:
         own = place.keywords
@@ -251,7 +173,7 @@ def _pattern_weight(places: list[_Place]) -> int:
     return weight
 
 
-def _require_small_values(places: list[_Place]) -> None:
+def _require_small_values(places: list[Subschema]) -> None:
     size = 0
     for place in places:
         for keyword in ("enum", "const"):
@@ -264,7 +186,7 @@ def _require_small_values(places: list[_Place]) -> None:
                     )
 
 
-def _targets(root: dict[str, Any], places: list[_Place], *, alone: str | None) -> dict[str, Any]:
+def _targets(root: dict[str, Any], places: list[Subschema], *, alone: str | None) -> dict[str, Any]:
     known = {id(place.schema) for place in places}
     anchors = _anchors(places)
     targets: dict[str, Any] = {}
@@ -277,7 +199,7 @@ def _targets(root: dict[str, Any], places: list[_Place], *, alone: str | None) -
             beside = next((word for word in place.keywords if word != keyword and word in _asks()), None)
             if alone is not None and beside is not None:
                 raise Unusable(
-                    f"{shown} stands beside {beside!r}, which {alone} does not read; put it into an allOf"
+                    f"{shown} is beside {beside!r}, which {alone} does not read; put it into an allOf"
                 )
             if not reference.startswith("#"):
                 raise Unusable(f"{shown} is outside of this schema, and nothing is fetched; copy it to $defs")
@@ -291,7 +213,7 @@ def _targets(root: dict[str, Any], places: list[_Place], *, alone: str | None) -
     return targets
 
 
-def _anchors(places: list[_Place]) -> dict[str, Any]:
+def _anchors(places: list[Subschema]) -> dict[str, Any]:
     anchors: dict[str, Any] = {}
     for place in places:
         for keyword in ("$dynamicAnchor", "$anchor"):
@@ -342,7 +264,7 @@ def _index(key: str) -> int:
     return int(key) if key.isascii() and key.isdecimal() and len(key) < 8 else MAX_BYTES  # noqa: PLR2004 - digits
 
 
-def _checks(places: list[_Place], targets: dict[str, Any]) -> int:
+def _checks(places: list[Subschema], targets: dict[str, Any]) -> int:
     """How many subschemas one value is held against at most.
 
     Raises:
@@ -351,7 +273,7 @@ def _checks(places: list[_Place], targets: dict[str, Any]) -> int:
     place_of = {id(place.schema): place for place in places if place.keywords}
     graph: dict[int, list[int]] = {}
     for ident, place in place_of.items():
-        steps = [inner for _, inner in _inner(place, _IN_PLACE)]
+        steps = [below for _, below in inner(place, _IN_PLACE)]
         steps += [targets[place.keywords[keyword]] for keyword in REFS if keyword in place.keywords]
         graph[ident] = [id(step) for step in steps if id(step) in place_of]
     try:
@@ -380,7 +302,7 @@ def _checks(places: list[_Place], targets: dict[str, Any]) -> int:
     return max(checks.values(), default=1)
 
 
-def _warnings(places: list[_Place]) -> tuple[str, ...]:
+def _warnings(places: list[Subschema]) -> tuple[str, ...]:
     found = dict.fromkeys(word for place in places for word in place.keywords if keywords.warned(word))
     return tuple(f"schema: {word} is a note for editors; it asks nothing of a document" for word in found)
 

@@ -1,4 +1,4 @@
-"""What is a valid dialogue: who says what, in which tone, and what can the player answer?"""
+"""Dialogues: lines with speaker and tone, and the player's choices."""
 
 from __future__ import annotations
 

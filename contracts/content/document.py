@@ -1,4 +1,4 @@
-"""What do the documents of all kinds have in common: strictness, bounds, and unique ids?"""
+"""Base of all kinds' documents: strictness, bounds and unique ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why is a document not valid for a built-in kind, in one line per fault?"""
+"""Faults of documents of the built-in kinds, one line each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from contracts.content.document import Document
 
-#: Most faults told about one document.
+#: Most faults listed for one document.
 MAX_FAULTS: Final = 20
 _MAX_VALUE: Final = 80
 #: What is said instead of pydantic's words, which speak of Python.

@@ -160,7 +160,7 @@ def advice(word: str, schema: Mapping[str, Any]) -> str:
 
     Args:
         word: not in :data:`KNOWN`.
-        schema: the subschema that it stands in.
+        schema: the subschema that holds it.
     """
     if word == "nullable":
         named = schema.get("type")

@@ -1,4 +1,4 @@
-"""What is a valid level layout: which entities exist, and how are they arranged?
+"""Level layouts: entities and their arrangement.
 
 The format of the first three golden samples: entities in one list, or in layers that are drawn in
 the order of their ``z_index``.  Coordinates are pixels, y grows downwards.

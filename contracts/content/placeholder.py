@@ -1,4 +1,4 @@
-"""What stands in for content of a kind when nothing prepared fits, and says so in every line?"""
+"""Placeholder documents of the built-in kinds, labelled in every visible text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is a valid plot: which shape does the story have, and what does each beat do to it?"""
+"""Plots: the shape of a story and its beats."""
 
 from __future__ import annotations
 

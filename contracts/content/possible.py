@@ -47,7 +47,7 @@ class _Search:
             if id(self.root) in self.good:
                 return None
             if len(left) == len(pending):
-                return self.told()
+                return self.reason()
             pending = left
         return None
 
@@ -71,7 +71,7 @@ class _Search:
         found.reverse()
         return found
 
-    def told(self) -> str:
+    def reason(self) -> str:
         """The reason, from the root down to where it is."""
         schema: Any = self.root
         seen: set[int] = set()
@@ -90,7 +90,7 @@ class _Search:
         return schema is True or id(schema) in self.good
 
     def block(self, schema: dict[str, Any]) -> Any | None:
-        """What stands in the way: a subschema, or keyword and reason; ``None``: nothing."""
+        """What makes a subschema impossible: one of its own subschemas, or keyword and reason; ``None``: nothing."""
         needed: list[Any] = [self.targets[schema[ref]] for ref in _REFS if ref in schema]
         needed += schema.get("allOf", [])
         for each in needed:

@@ -40,7 +40,7 @@ class Registry:
     Where a method takes a budget, it raises ``TooMuchWork`` past it; without one it says so as a fault.
 
     Args:
-        refuses: why whoever writes the documents cannot follow a request's schema, if that is so.
+        refuses: why the model that writes the documents cannot follow a request's schema; ``None``: it can.
     """
 
     def __init__(self, refuses: Callable[[Mapping[str, Any]], str | None] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What is a valid scene: where does it happen, who wants what, and what has changed at its end?"""
+"""Scenes: setting, characters, moments and outcome."""
 
 from __future__ import annotations
 

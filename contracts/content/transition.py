@@ -1,4 +1,4 @@
-"""What is a valid transition: how does one scene's mood become the next one's, and how long does it take?"""
+"""Transitions: from one scene's mood to the next one's, with pacing and duration."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from contracts.content import custom, keywords
+from contracts.content import custom, keywords, subschemas
 from contracts.content.formats import FORMATS, NUMBERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "custom.md").read_text(encoding="utf-8")
@@ -18,5 +18,5 @@ def test_every_checked_format_is_in_the_table() -> None:
 
 
 def test_the_bounds_are_those_of_the_code() -> None:
-    for bound in (custom.MAX_NODES, keywords.MAX_VALUES, keywords.MAX_LENGTH, custom.MAX_CHECKS):
+    for bound in (subschemas.MAX_NODES, keywords.MAX_VALUES, keywords.MAX_LENGTH, custom.MAX_CHECKS):
         assert f"{bound:,}" in PAGE

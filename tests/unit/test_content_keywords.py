@@ -116,7 +116,7 @@ def refusal(schema: dict[str, Any]) -> str:
                 "minProperties": 1,
                 "$defs": {"a": {}},
             },
-            "$ref: '#/$defs/a' stands beside 'minProperties', which draft-07 does not read",
+            "$ref: '#/$defs/a' is beside 'minProperties', which draft-07 does not read",
         ),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
