@@ -70,10 +70,14 @@ def pipeline(
     *,
     json_: Json = False,
 ) -> None:
-    """Throughput, latency and fallback time, beside a hand-written nats-py loop in the same run."""
+    """Throughput, latency, CPU time and fallback time, beside a hand-written nats-py loop in the same run."""
     from infra.lab.bench import pipeline as measured  # noqa: PLC0415 - only what is asked for
 
-    _show(asyncio.run(measured.run(requests=requests, rounds=rounds, say=_say)), as_json=json_)
+    figures = asyncio.run(measured.run(requests=requests, rounds=rounds, say=_say))
+    if json_:
+        _show(figures, as_json=True)
+    else:
+        sys.stdout.write(measured.table(figures))
 
 
 @app.command()

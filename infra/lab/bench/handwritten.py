@@ -1,8 +1,8 @@
-"""What would one write oneself: plain nats-py, batch fetch, publish awaited, then ack?
+"""Hand-written counterpart of the pipeline: plain nats-py, batch fetch, publish awaited, then ack.
 
 The same durable work as the pipeline: the same streams, consumers, events with their headers, the
-deadline's timer, a result that only the first writer publishes, and audit rows.  None of the rest:
-no leases beyond ``ack_wait``, no identity, no strikes, no letters, no stop in the middle.
+deadline's timer, a result that only the first writer publishes, and audit rows.  None of the
+rest: no leases beyond ``ack_wait``, no identity, no crash counts, no dead letters, no cancellation.
 """
 
 from __future__ import annotations

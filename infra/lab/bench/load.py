@@ -1,4 +1,4 @@
-"""How is load put on a pipeline, and when is every request answered?"""
+"""Load on a pipeline: requests published in bursts or one by one, and the times of their results."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Load:
     """Publishes requests of kind ``layout`` and takes the time of their results.
 
     Args:
-        url: the broker.
-        deadline_ms: of every request; long by default, so that a loaded machine is not taken for a failure.
+        url: of the broker.
+        deadline_ms: of every request; long by default, so that a loaded machine causes no failures.
     """
 
     def __init__(self, url: str, *, deadline_ms: int = 600_000) -> None:
@@ -51,6 +51,13 @@ class Load:
         await self._wire.close()
         if self.client is not None:
             await self.client.close()
+
+    @property
+    def connected(self) -> Client:
+        """The connected client."""
+        if self.client is None:
+            raise Unavailable("not connected to the broker yet")
+        return self.client
 
     async def _result(self, msg: Msg) -> None:
         self.answered.setdefault(msg.subject.rpartition(".")[2], time.monotonic())

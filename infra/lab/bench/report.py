@@ -1,4 +1,4 @@
-"""How are the steps of a bench shown to people?"""
+"""Tables of a bench's steps, for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from infra.lab.bench.outcomes import PROMISED_S, Tally
 from infra.lab.bench.trial import LoadStep
 
-#: What stands before a step's figures: the names of its pipeline's mode, for instance.
+#: First columns of a step's row: the names of its pipeline's mode, for instance.
 Labels = tuple[str, ...]
 
 #: How a request ends that its model answered.
