@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests import profiles
 from tests.broker import audit_fixtures
+
+profiles.register()
 
 _OURS = ("UNDERSTUDY_", "USE_LOCAL_MODEL")
 _TESTS_OWN = "UNDERSTUDY_TEST_"

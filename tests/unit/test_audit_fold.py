@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import reduce
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import events as ev
@@ -22,6 +22,7 @@ from stages.audit.fold import (
     status,
 )
 from tests.lives import BODY, START_MS, brief, letter, life, prose, received, records, stand_in, success
+from tests.profiles import examples
 
 OTHER = b'{"prompt":"another prompt under the same id"}'
 
@@ -104,7 +105,7 @@ def test_merging_again_changes_nothing(a: RequestRecord, b: RequestRecord) -> No
     assert merge(both, a) == merge(both, both) == both
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.permutations(MANY), st.lists(PIECES))
 def test_any_order_and_repetition_gives_the_same_lives(
     shuffled: list[RequestRecord], repeated: list[RequestRecord]

@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from contracts.content.pattern import fault, matches
 from contracts.content.registry import CONTENTS
+from tests.profiles import examples
 
 
 def an_object(**more):
@@ -262,7 +263,7 @@ SCHEMA = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(schema=SCHEMA, document=JSON_VALUE)
 def test_any_schema_and_document_are_judged_as_the_standard_has_it(schema, document):
     refused = CONTENTS.check_schema(schema)
@@ -276,7 +277,7 @@ def test_any_schema_and_document_are_judged_as_the_standard_has_it(schema, docum
         assert Draft202012Validator(schema).is_valid(placeholder)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(fields=st.dictionaries(st.text("abcde", min_size=1, max_size=3), LEAF, min_size=1, max_size=4))
 def test_a_flat_object_always_gets_a_placeholder(fields):
     schema = an_object(properties=fields, required=sorted(fields), additionalProperties=False)
@@ -284,7 +285,7 @@ def test_a_flat_object_always_gets_a_placeholder(fields):
     assert sorted(CONTENTS.placeholder("custom", schema)) == sorted(fields)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(own=st.dictionaries(st.text(max_size=12), JSON_VALUE, max_size=4))
 def test_any_json_object_is_judged_as_a_schema_and_never_crashes(own):
     assert CONTENTS.check_schema(own) is None or ": " in CONTENTS.check_schema(own)

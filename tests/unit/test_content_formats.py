@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.content import pattern
 from contracts.content.formats import FORMATS, follows
+from tests.profiles import examples
 
 GOOD = {
     "date": ["2024-02-29", "2000-02-29", "0000-01-01"],
@@ -70,7 +71,7 @@ def test_a_format_takes_what_its_standard_has_and_nothing_else(name) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data())
 def test_a_text_of_the_grammar_is_of_the_format_and_bounded(name, data) -> None:
     text = data.draw(st.from_regex(re.compile(FORMATS[name].grammar, re.ASCII), fullmatch=True))
@@ -84,7 +85,7 @@ def test_a_grammar_is_an_expression_of_the_linear_engine(name) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(text=st.text(st.sampled_from('a0:/.@-TZPWD[]%#?\n"~é'), max_size=40))
 def test_any_text_is_judged(name, text) -> None:
     assert follows(name, text) in (True, False)

@@ -7,13 +7,14 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from contracts.content import keywords
 from contracts.content.conformance import MAX_STEPS
 from contracts.content.registry import CONTENTS
+from tests.profiles import examples
 
 
 def of(**fields: Any) -> dict[str, Any]:
@@ -227,7 +228,7 @@ _VALUE = st.recursive(
 _DOCUMENTS: list[Any] = [{"a": 1}, {"a": "x", "b": [1, 1]}, [1, {"a": 2}], {"a": {"a": 19.99}}, {"b": None}]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(keyword=st.sampled_from(sorted(keywords.KNOWN)), value=_VALUE, deep=st.booleans(), also=_VALUE)
 def test_every_keyword_with_every_value_is_taken_or_refused_with_a_path(keyword, value, deep, also) -> None:
     schema: dict[str, Any] = {keyword: value}

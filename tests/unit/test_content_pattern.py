@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.content import pattern
+from tests.profiles import examples
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_what_the_engine_cannot_do_is_refused_with_the_true_reason(expression, w
     assert not pattern.matches(expression, "a")
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     expression=st.text(st.sampled_from("ab01()[]{}|*+?^$.\\-,:<>=!pLwdsDWSbBux& é"), max_size=25),
     text=st.text(max_size=5),

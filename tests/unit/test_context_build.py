@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from contracts import events as ev
 from contracts.content.registry import Registry
@@ -24,6 +23,7 @@ from infra.stores import prompts, samples, templates, worlds
 from stages.context_build.handle import handle
 from stages.context_build.prompts import render_freeform
 from tests import lives
+from tests.profiles import examples
 from tests.unit.node_examples import NODES
 
 PARAMS = ev.Params(temperature=0.8, top_p=0.95, max_tokens=1500, seed=0, timeout_s=180)
@@ -196,13 +196,8 @@ def test_a_nodes_fallback_sets_the_deadline_below_the_requests_own() -> None:
     assert brief(node=node, deadline_ms=50).deadline_at_ms == lives.START_MS + 50
 
 
-#: Random nodes; ``UNDERSTUDY_TEST_EXAMPLES`` takes fewer while something is being written.
-_EXAMPLES = int(os.environ.get("UNDERSTUDY_TEST_EXAMPLES", "10000"))
-
-
-@pytest.mark.timeout(600)
 @given(node=NODES)
-@settings(max_examples=_EXAMPLES, deadline=None)
+@examples(500)
 def test_every_node_in_order_gets_a_brief_and_every_other_one_a_reason(node: dict[str, Any]) -> None:
     named = node.get("templateId")
     report = validate(

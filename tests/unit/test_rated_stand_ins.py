@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import events as ev
@@ -29,6 +27,7 @@ from stages.context_build.layering import overrides
 from stages.fallback.handle import handle as fallback
 from stages.fallback.plan import planner
 from tests import lives
+from tests.profiles import examples
 from tests.unit.test_fallback import Log, Scenes
 
 CONTENTS = CheckedContents(Registry())
@@ -36,7 +35,6 @@ PROMPTS = prompts.load()
 TEMPLATES = templates.load()
 PARAMS = ev.Params(temperature=0.8, top_p=0.95, max_tokens=1500, seed=0, timeout_s=180)
 PLOT = {"a": "a document of any kind"}
-_EXAMPLES = int(os.environ.get("UNDERSTUDY_TEST_EXAMPLES", "3000"))
 
 
 def _world(name: str, most: Rating, ladder: tuple[Rating, ...]) -> World:
@@ -119,8 +117,7 @@ class _Owner(Log):
         assert isinstance(self.owner, StoredRequest)
 
 
-@pytest.mark.timeout(600)
-@settings(max_examples=_EXAMPLES, deadline=None)
+@examples(300)
 @given(
     offered=_SAMPLES,
     default=_RATINGS,

@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.validate_repair.parse import MAX_MENDED, MAX_TEXT, Parsed, parse
 from stages.validate_repair.reader import Reader
 from stages.validate_repair.tokens import UnparsableText
+from tests.profiles import examples
 
 
 def mended(text: str) -> Any:
@@ -373,7 +374,7 @@ def same(said: Any, value: Any) -> bool:
 
 
 @given(injured())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_no_text_becomes_a_document_of_other_tokens(text) -> None:
     found = read_or_refused(text)
     if isinstance(found, str) or not found[0].repaired:
@@ -398,7 +399,6 @@ def test_no_text_becomes_a_document_of_other_tokens(text) -> None:
 
 
 @given(st.one_of(DOCUMENTS, VALUES), st.booleans(), st.sampled_from([None, 2]))
-@settings(deadline=None)
 def test_strict_json_is_what_it_says(document, ascii_only, indent) -> None:
     text = json.dumps(document, ensure_ascii=ascii_only, indent=indent)
     assert parse(text) == (Parsed(document=json.loads(text)),)
@@ -410,7 +410,6 @@ def test_strict_json_is_what_it_says(document, ascii_only, indent) -> None:
 
 
 @given(DOCUMENTS, st.data())
-@settings(deadline=None)
 def test_a_text_that_is_cut_is_never_a_document(document, data) -> None:
     text = json.dumps(document)
     with pytest.raises(UnparsableText):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import request
 from contracts.nodes.node import FallbackMode, Rating
 from contracts.request import FallbackPlan, RequestError, plan_fallback, read
+from tests.profiles import examples
 
 FULL = {
     "prompt": "a forest with three coins",
@@ -248,7 +249,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     st.dictionaries(st.sampled_from([*request.GenerationRequest.model_fields, "x"]), JSON_VALUES, max_size=6)
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.content.registry import CONTENTS, MODELS
@@ -25,6 +25,7 @@ from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt
 from stages.validate_repair.parse import parse
 from stages.validate_repair.tokens import UnparsableText
+from tests.profiles import examples
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = prompt_store.load()
@@ -102,7 +103,7 @@ async def test_three_coins_are_three():
     assert sum(entity["type"] == "collectible" for entity in document["entities"]) == 3
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(kind=st.sampled_from(sorted(MODELS)), wish=st.text(max_size=300), seed=st.integers(0, 2**63 - 1))
 def test_any_prompt_gets_a_valid_document(kind, wish, seed):
     text = asyncio.run(answer(provider(), structuring(kind, wish), params(seed)))

@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.duplicate_names import MOST, given_twice
+from tests.profiles import examples
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -19,13 +20,13 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(VALUES)
 def test_a_text_that_gives_each_name_once_is_left_alone(value: Any) -> None:
     assert given_twice(json.dumps(value).encode()) == ()
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(VALUES, VALUES, st.text(max_size=3), st.lists(st.text(max_size=3) | st.just(0), max_size=4))
 def test_a_name_given_twice_is_found_at_any_depth(one: Any, other: Any, name: str, at: list[Any]) -> None:
     text = f"{{{json.dumps(name)}: {json.dumps(one)}, {json.dumps(name)}: {json.dumps(other)}}}"

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from contracts.nodes.node import FILM_RATINGS, Node, Rating
 from contracts.nodes.validation import Facts, Finding, Report, Severity, examine, validate
@@ -17,6 +17,7 @@ from contracts.nodes.validation.check import SOUND, SOUND_TRANSITION, Check, but
 from contracts.nodes.validation.limits import complexity
 from contracts.nodes.validation.validate import CHECKS
 from infra.lab.docgen.nodes import schema
+from tests.profiles import examples
 from tests.unit.node_examples import JSON, NODES, TEMPLATE
 
 SCHEMA = json.loads(schema())
@@ -275,7 +276,7 @@ def test_no_json_value_breaks_the_checks(value: Any) -> None:
 
 
 @given(NODES, NODES)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_no_layers_break_the_checks(node: dict[str, Any], template: dict[str, Any]) -> None:
     examined = examine(node, template=template, rules=node, request=template)
     assert isinstance(examined.node, Node)
@@ -283,7 +284,7 @@ def test_no_layers_break_the_checks(node: dict[str, Any], template: dict[str, An
 
 
 @given(NODES)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_node_that_may_run_reads_the_same_again(node: dict[str, Any]) -> None:
     examined = examine(node)
     if examined.report.ok:

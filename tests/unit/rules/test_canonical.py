@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from contracts.nodes import rules as language
 from contracts.nodes.rules import tree
 from tests.unit.rules.written import EXAMPLE, RULES, TEXTS
 
 
-# A slow machine says nothing about rules.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RULES)
 def test_what_is_written_reads_as_what_it_was(rules: tree.Rules) -> None:
     text = language.format(rules)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.nodes import rules as language
 from contracts.nodes.rules import limits
 from tests.unit.rules.written import RULES, mutated
-
-# A slow machine says nothing about rules.
-_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -39,7 +36,6 @@ def _use(rules: language.Rules, context: dict[str, Any]) -> None:
     assert msgspec.json.encode((findings, compiled))
 
 
-@_PATIENT
 @given(st.text(max_size=200) | mutated(), _CONTEXTS)
 @example("IF a == 1", {})
 @example("\ud800", {})
@@ -60,7 +56,6 @@ def test_any_text_is_rules_or_an_error_with_its_place(text: str, context: dict[s
     _use(rules, context)
 
 
-@_PATIENT
 @given(RULES, _CONTEXTS)
 def test_any_rules_can_be_checked_and_compiled(rules: language.Rules, context: dict[str, Any]) -> None:
     _use(rules, context)
