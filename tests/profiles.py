@@ -30,4 +30,4 @@ def examples(in_ci: int) -> settings:
     Args:
         in_ci: fewer where each is expensive, more where the space is large.
     """
-    return settings(max_examples=in_ci * settings.default.max_examples // USUAL)
+    return settings(max_examples=in_ci * settings().max_examples // USUAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from infra.engine.engine import Engine
 from infra.engine.load import Loaded
@@ -26,6 +27,18 @@ def many(loaded: Loaded, count: int = 16, **fields) -> list[Task]:
 def texts(engine: Engine, tasks: list[Task]) -> list[str]:
     """All at once: more than there are rows."""
     return [future.result(60).text for future in [engine.submit(task) for task in tasks]]
+
+
+class Clock:
+    """The engine's time, which passes when a test says so; stands in for the module ``time``."""
+
+    perf_counter = staticmethod(time.perf_counter)
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 class Slow:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -47,7 +49,7 @@ def test_ratios_are_ours_to_each(found) -> None:
     for who in ("generate", "padded"):
         for at, ratio in found["ratios"][who].items():
             speeds = found["tokens_per_s"]
-            assert ratio == pytest.approx(speeds["ours"][at] / speeds[who][at], rel=0.05)
+            assert ratio == pytest.approx(speeds["ours"][at] / speeds[who][at], rel=0.05, abs=0.01)
 
 
 def test_shares_of_time_add_up(found) -> None:
@@ -58,9 +60,10 @@ def test_shares_of_time_add_up(found) -> None:
 
 def test_whoever_is_late_comes_into_a_full_batch(found) -> None:
     late = found["late_arrival"]
-    assert (late["writing_at_first"], late["writing_at_last"]) == (2, 2)
-    assert late["alone_ms"] > 0
-    assert late["late_ms"] > 0
+    # How many of the others still write at the end depends on the machine; the figure is there to say so.
+    assert late["writing_at_last"] <= late["writing_at_first"] == PLAN.at[-1] - 1
+    assert 0 < late["late_ms"] <= late["late_worst_ms"]
+    assert late["ratio"] == pytest.approx(late["late_ms"] / late["alone_ms"], rel=0.05, abs=0.01)
 
 
 def test_layouts_follow_their_grammar(found) -> None:
@@ -111,14 +114,40 @@ def test_an_unknown_model_is_refused_with_those_that_there_are() -> None:
 def test_an_engine_at_full_load_is_watched(tiny, monkeypatch) -> None:
     monkeypatch.setattr(steady, "_POINTS", 5)
     monkeypatch.setattr(steady, "_FULL", 20)
+    # A second passes from one request to the next.
+    seconds = itertools.count()
+    monkeypatch.setattr(steady, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
     told: list[str] = []
-    found = steady.run(source=tiny, minutes=0.05, seed=1, say=told.append)
+    found = steady.run(source=tiny, minutes=2, seed=1, say=told.append)
     assert found.answered > 16
     assert found.cancelled > 0
     assert found.failed == {}
     assert len(told) == len(found.resident_mib) == 5
     assert found.growth == pytest.approx(found.resident_mib[4] / found.resident_mib[1], abs=0.001)
-    assert found.passed is (found.growth <= steady.MOST_GROWTH)
+
+
+@pytest.mark.parametrize(
+    ("changes", "passed"),
+    [
+        ({}, True),
+        ({"growth": steady.MOST_GROWTH + 0.001}, False),
+        ({"failed": {"the model failed": 1}}, False),
+        ({"answered": 0}, False),
+    ],
+)
+def test_a_flat_memory_and_no_failure_pass(changes, passed) -> None:
+    report = steady.SteadyReport(
+        minutes=1,
+        answered=100,
+        cancelled=5,
+        overdue=5,
+        failed={},
+        tokens=1000,
+        tokens_per_s=10.0,
+        resident_mib=(100.0,) * 5,
+        growth=steady.MOST_GROWTH,
+    )
+    assert replace(report, **changes).passed is passed
 
 
 @pytest.mark.parametrize(("name", "millions"), [("15m", 15.7), ("125m", 123.6)])
