@@ -47,8 +47,8 @@ async def test_a_silent_server_is_left_for_another(
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        await asyncio.wait_for(lost.wait(), 10)
-        await asyncio.wait_for(back.wait(), 10)
+        await asyncio.wait_for(lost.wait(), 30)
+        await asyncio.wait_for(back.wait(), 30)
     finally:
         os.kill(pid, signal.SIGCONT)
     assert client.connected_url is not None

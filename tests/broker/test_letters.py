@@ -139,7 +139,7 @@ async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire:
     )
     consumer = await js.pull_subscribe_bind("frail", "REQUESTS")
     await wire.publish("gen.requested.layout.a", b'{"prompt": "a forest"}')
-    (message,) = await consumer.fetch(1, timeout=5)
+    (message,) = await consumer.fetch(1, timeout=30)
     await message.term()
     letter = await _first_letter(wire)
     assert (letter.advisory, letter.stage, letter.stream, letter.stream_sequence) == (

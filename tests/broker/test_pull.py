@@ -112,13 +112,13 @@ async def test_no_more_is_fetched_than_can_be_worked_on(nc: Client) -> None:
 
 
 async def test_work_that_outlasts_its_lease_keeps_it(nc: Client) -> None:
-    await _stream(nc, ack_wait=1)
+    await _stream(nc, ack_wait=2)
     await _publish(nc, 1)
     hands = Hands()
     signs = await nc.subscribe(f"$JS.ACK.{_STREAM}.>")
     async with _pulling(nc, hands, credits=2, heartbeat_s=0.3):
-        for _ in range(8):
-            assert (await signs.next_msg(timeout=5)).data == b"+WPI"
+        for _ in range(10):
+            assert (await signs.next_msg(timeout=30)).data == b"+WPI"
         hands.free.set()
         await hands.until(lambda: hands.done == 1)
     info = await nc.jetstream().consumer_info(_STREAM, _DURABLE)

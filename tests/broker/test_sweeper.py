@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeoutError
 from sqlalchemy import Engine
 
 from contracts import events as ev
@@ -92,11 +91,8 @@ async def _audit(wire: RequestMultiplexer, engine: Engine, *, ack: bool = True) 
 async def _drain(wire: RequestMultiplexer, stream: str, stage: str) -> None:
     pull = await wire.client.jetstream().pull_subscribe_bind(durable=stage, stream=stream)
     while (await pull.consumer_info()).num_pending:
-        try:
-            for msg in await pull.fetch(256, timeout=5):
-                await msg.ack_sync()
-        except NatsTimeoutError:
-            break
+        for msg in await pull.fetch(256, timeout=30):
+            await msg.ack_sync()
     await pull.unsubscribe()
 
 

@@ -122,12 +122,12 @@ async def stock(
 @asynccontextmanager
 async def _alive(app: FastStream, ready: Awaitable[Any]) -> AsyncIterator[None]:
     life = asyncio.create_task(app.run(log_level=logging.CRITICAL))
-    await asyncio.wait_for(ready, 10)
+    await asyncio.wait_for(ready, 30)
     try:
         yield
     finally:
         app.exit()
-        await asyncio.wait({life}, timeout=10)
+        await asyncio.wait({life}, timeout=30)
         if not life.done():
             life.cancel()
             raise AssertionError("the worker does not stop")

@@ -194,11 +194,11 @@ async def test_junk_in_the_name_of_a_request_ends_it_once(
 async def test_a_newer_version_waits_without_a_failure(
     client: Observer, configure: Configure, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_PARKED_S", 0.3)
+    monkeypatch.setattr(runner, "_PARKED_S", 0.1)
     headers = {"ce-type": "dev.understudy.gen.drafted.v9"}
     rule = {"match": {"request_id": "new-*"}, "do": "slow", "after_ms": 60_000}
     async with start(configure(rules=[rule])):
-        await client.publish("gen.requested.layout.new-1", b'{"prompt":"a forest","deadline_ms":1500}')
+        await client.publish("gen.requested.layout.new-1", b'{"prompt":"a forest","deadline_ms":4000}')
         await client.until(lambda: bool(client.events("context_built", "new-1")))
         parked = await client.publish("gen.drafted.layout.new-1", b'{"shape":"of the future"}', headers)
         for stage in ("structuring", "audit"):

@@ -102,7 +102,7 @@ async def test_a_log_that_cannot_be_read_is_not_taken_for_an_unknown_request(
 ) -> None:
     rule = {"match": {"stage": "freeform-gen"}, "do": "slow", "after_ms": 60_000}
     async with start(configure(rules=[rule])):
-        await client.publish("gen.requested.layout.late-1", b'{"prompt": "a forest", "deadline_ms": 600}')
+        await client.publish("gen.requested.layout.late-1", b'{"prompt": "a forest", "deadline_ms": 3000}')
         await client.until(lambda: bool(client.events("context_built", "late-1")))
         await _edit(client, pipeline.REQUESTS, allow_direct=False)
         await client.until(lambda: bool(client.events("deadline", "late-1")))

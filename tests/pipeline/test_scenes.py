@@ -188,8 +188,10 @@ async def test_every_scene_gets_its_share_of_the_time(
     assert result.status is Status.SUCCESS
     assert [each.status for each in result.scenes] == [Status.FAIL_FALLBACK] * BEATS
     assert all("GEN_TIMEOUT" in (each.reason or "") for each in result.scenes)
-    (asked,), (answered,) = client.events("requested", "p-1"), client.events("result", "p-1")
-    assert answered.time_ms - asked.time_ms < 8000
+    (answered,) = client.events("result", "p-1")
+    ended = [each.sequence for one in ids("p-1") for each in client.events("result", one)]
+    assert len(ended) == BEATS
+    assert max(ended) < answered.sequence
     assert most_at_once(client, "p-1") == 4
 
 
@@ -200,7 +202,7 @@ async def test_the_fallback_alone_answers_with_what_there_is(
     async with start(settings, _OTHERS):
         async with running(settings, ("context-build",)):
             await client.publish(
-                "gen.requested.plot.p-1", b'{"prompt":"a heist","scenes":true,"deadline_ms":3000}'
+                "gen.requested.plot.p-1", b'{"prompt":"a heist","scenes":true,"deadline_ms":5000}'
             )
             await client.until(lambda: len(client.events("context_built")) == 3)
         result = await client.result("p-1")
@@ -211,7 +213,7 @@ async def test_the_fallback_alone_answers_with_what_there_is(
     assert result.scenes[-1].reason == "not asked for before the plot ended"
     assert any("before all of its scenes" in line for line in result.meta.warnings)
     (asked,), (answered,) = client.events("requested", "p-1"), client.events("result", "p-1")
-    assert answered.time_ms - asked.time_ms < 5000
+    assert answered.time_ms - asked.time_ms >= 5000
 
 
 async def test_a_cancelled_plot_cancels_its_scenes(
