@@ -37,6 +37,11 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         return f"gen.{self.event}.{self.kind}.{self.request_id}"
 
 
+def addressable(request_id: str) -> bool:
+    """Whether an id can be a token of a subject, accepted or not."""
+    return _ANSWERABLE.fullmatch(request_id) is not None
+
+
 def parse(subject: str) -> Subject:
     """Read ``gen.<event>.<kind>.<request_id>``, also with an id that is not acceptable but can be answered.
 
@@ -51,7 +56,7 @@ def parse(subject: str) -> Subject:
     _, event, kind, request_id = tokens
     if kind not in KINDS:
         raise SubjectError(f"kind {kind!r} in the subject is unknown; use one of {', '.join(KINDS)}")
-    if not _ANSWERABLE.fullmatch(request_id):
+    if not addressable(request_id):
         raise SubjectError(f"request id {request_id!r} in the subject must match {REQUEST_ID.pattern}")
     return Subject(event=event, kind=kind, request_id=request_id)
 

@@ -228,7 +228,7 @@ class Application:
             if expensive
             else {}
         )
-        scene_log = LoggedScenes(self.wire, self.lookup)
+        scene_log = LoggedScenes(self.lookup)
         build = partial(
             self._build,
             **context_ports(

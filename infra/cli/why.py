@@ -35,7 +35,7 @@ def why(request_id: _Id, json: Json = False) -> None:
             plot = timeline.plot(entries)
             seen = None
             if plot is not None:
-                seen = await LoggedScenes(client.wire, Lookup(client.wire)).seen(scenes.ids(plot))
+                seen = await LoggedScenes(Lookup(client.wire)).seen(scenes.ids(plot))
             told = timeline.tell(request_id, entries, scenes_seen=seen)
         if told is None:
             console.complain(unknown(request_id, client.url))

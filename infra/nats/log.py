@@ -1,14 +1,14 @@
-"""What stands in the log, and what is being added to it?
+"""Reads of streams: direct gets for what is stored, an ordered consumer for what comes.
 
-The past is read with batched direct gets (ADR-31 of NATS), which need no consumer; what comes is
-followed with a short-lived ordered consumer that starts anew wherever it lost its place.
+Direct gets (ADR-31 of NATS) are answered by the stream itself, without a consumer.  The ordered consumer is
+short-lived and starts again where it lost its place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -18,9 +18,8 @@ from nats.js import api
 from nats.js import errors as js_errors
 
 from contracts import pipeline, subjects
-from contracts.errors import UnderstudyError
+from contracts.errors import Unavailable, UnderstudyError
 from contracts.kinds import KINDS
-from infra.nats.lookup import said_nothing
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 #: Messages and bytes in one answer of the broker; it takes up to 1024 messages.
 _BATCH: Final = 256
 _BATCH_BYTES: Final = 8 * 1024**2
+#: What a direct get answers for "there is none", and at the end of several.
+_NONE: Final = frozenset({"404", "204"})
 #: Seconds between two signs of life of a consumer that has nothing to say.
 _HEARTBEAT_S: Final = 1.0
 #: Seconds before a lost consumer is tried again.
@@ -82,20 +83,10 @@ async def read(
     query: dict[str, object] = {"batch": _BATCH, "max_bytes": _BATCH_BYTES, "next_by_subj": subject}
     query |= {"seq": max(start, 1)} if since_ms is None else {"start_time": _rfc3339(since_ms)}
     while True:
-        found: list[LogEntry] = []
-
-        def collect(msg: Msg, found: list[LogEntry] = found) -> bool:
-            entry = _entry(msg)
-            if entry is not None:
-                found.append(entry)
-            return entry is None
-
-        end = await wire.call(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(query), collect=collect)
-        _check_end(end, stream)
-        headers = end.headers or {}
+        found, pending = await _several(wire, stream, query)
         for entry in found:
             yield entry
-        if not found or int(headers.get("Nats-Num-Pending", "0")) == 0:
+        if not found or pending == 0:
             return
         query.pop("start_time", None)
         query["seq"] = found[-1].sequence + 1
@@ -121,6 +112,36 @@ async def first(wire: RequestMultiplexer, stream: str, subject: str, *, start: i
     return await _one(wire, stream, {"seq": start, "next_by_subj": subject})
 
 
+async def last(wire: RequestMultiplexer, stream: str, subject: str) -> LogEntry | None:
+    """The last message on a subject, ``None`` when there is none.
+
+    Raises:
+        StreamMissing: the stream does not exist, or does not allow direct gets.
+        Unavailable: the broker does not answer.
+    """
+    return await _one(wire, stream, {"last_by_subj": subject})
+
+
+async def last_of_each(
+    wire: RequestMultiplexer, stream: str, wanted: Sequence[str], *, up_to: int | None = None
+) -> list[LogEntry]:
+    """The last message of every subject that matches one of several, at most 1024 of them.
+
+    Args:
+        wire: an open wire.
+        stream: the stream's name.
+        wanted: subjects, wildcards allowed.
+        up_to: last sequence to look at; none: all.
+
+    Raises:
+        StreamMissing: the stream does not exist, or does not allow direct gets.
+        Unavailable: the broker does not answer.
+    """
+    query: dict[str, object] = {"multi_last": wanted}
+    query |= {} if up_to is None else {"up_to_seq": up_to}
+    return (await _several(wire, stream, query))[0]
+
+
 async def owner(wire: RequestMultiplexer, request_id: str) -> LogEntry | None:
     """The ``requested`` that owns an id: the lowest sequence, whatever its kind; ``None`` without one.
 
@@ -128,7 +149,7 @@ async def owner(wire: RequestMultiplexer, request_id: str) -> LogEntry | None:
         StreamMissing: the stream does not exist, or does not allow direct gets.
         Unavailable: the broker does not answer.
     """
-    if subjects.REQUEST_ID.fullmatch(request_id) is None:
+    if not subjects.addressable(request_id):
         return None
     wanted = subjects.any_kind("requested", request_id)
     found = await first(wire, pipeline.REQUESTS, wanted)
@@ -210,8 +231,8 @@ async def _until_lost(
             msg = await listening.next_msg(timeout=3 * _HEARTBEAT_S)
             headers = dict(msg.headers or {})
             if not msg.reply.startswith("$JS.ACK"):
-                told = headers.get("Nats-Last-Consumer")
-                if headers.get("Status") != "100" or (told is not None and int(told) != expected - 1):
+                latest = headers.get("Nats-Last-Consumer")
+                if headers.get("Status") != "100" or (latest is not None and int(latest) != expected - 1):
                     return
                 continue
             # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or
@@ -246,11 +267,37 @@ async def _one(wire: RequestMultiplexer, stream: str, query: dict[str, object]) 
     return entry
 
 
+async def _several(
+    wire: RequestMultiplexer, stream: str, query: dict[str, object]
+) -> tuple[list[LogEntry], int]:
+    """The messages of one answer, and how many more there are."""
+    found: list[LogEntry] = []
+
+    def collect(msg: Msg) -> bool:
+        entry = _entry(msg)
+        if entry is not None:
+            found.append(entry)
+        return entry is None
+
+    end = await wire.call(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(query), collect=collect)
+    _check_end(end, stream)
+    return found, int((end.headers or {}).get("Nats-Num-Pending", "0"))
+
+
 def _check_end(answer: Msg, stream: str) -> None:
-    """What is no entry must be an end: a stranger's message may have a header ``Status`` too."""
-    if (answer.headers or {}).get("Status") == "503":
+    """What is no entry must be an end: a stranger's message may have a header ``Status`` too.
+
+    Raises:
+        StreamMissing: no stream answers.
+        Unavailable: no leader answers, or the broker refuses.
+    """
+    headers = answer.headers or {}
+    status = headers.get("Status", "none")
+    if status == "503":
         raise StreamMissing(stream)
-    said_nothing(answer)
+    if status not in _NONE:
+        why = headers.get("Description", "")
+        raise Unavailable(f"the log cannot be read: status {status} {why}".rstrip())
 
 
 def _entry(msg: Msg) -> LogEntry | None:

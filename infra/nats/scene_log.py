@@ -1,4 +1,4 @@
-"""How far are the scenes of a plot, by the log?"""
+"""Progress of a plot's scenes, read from the event log."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ from contracts.errors import NewerVersion, Unreadable
 from contracts.events import Plotted
 from contracts.ports import Ending, RequestProgress
 from contracts.result import Origin, Status
-from infra.nats.lookup import said_nothing
 
 if TYPE_CHECKING:
-    from nats.aio.msg import Msg
-
     from infra.nats.lookup import Lookup
-    from infra.nats.multiplexer import RequestMultiplexer
 
 _decode = msgspec.json.Decoder(Ending).decode
 
@@ -27,8 +23,7 @@ _decode = msgspec.json.Decoder(Ending).decode
 class LoggedScenes:
     """Reads plots and their scenes; implements :class:`contracts.ports.SceneLog`."""
 
-    def __init__(self, wire: RequestMultiplexer, lookup: Lookup) -> None:
-        self._wire = wire
+    def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
     async def seen(self, request_ids: Sequence[str]) -> Mapping[str, RequestProgress]:
@@ -62,26 +57,14 @@ class LoggedScenes:
         return event if isinstance(event, Plotted) else None
 
     async def _endings(self, request_ids: Sequence[str]) -> dict[str, Ending]:
-        found: dict[str, Ending] = {}
-
-        def collect(msg: Msg) -> bool:
-            headers = msg.headers or {}
-            if "Nats-Subject" not in headers:
-                return True
-            found[headers["Nats-Subject"].rpartition(".")[2]] = _ending(msg.data)
-            return False
-
-        query = {"multi_last": [subjects.any_kind("result", each) for each in request_ids]}
-        end = await self._wire.call(
-            f"$JS.API.DIRECT.GET.{pipeline.EVENTS}", msgspec.json.encode(query), collect=collect
-        )
-        said_nothing(end)
-        return found
+        wanted = [subjects.any_kind("result", each) for each in request_ids]
+        found = await self._lookup.last_of_each(pipeline.EVENTS, wanted)
+        return {entry.subject.rpartition(".")[2]: _ending(entry.body) for entry in found}
 
 
 def _ending(body: bytes) -> Ending:
     try:
         return _decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        # It stands where the result has to stand: there will be no other.
+        # It has the result's place in the stream: there will be no other.
         return Ending(status=Status.FAILED, origin=Origin.NONE, reason=f"its result cannot be read: {error}")

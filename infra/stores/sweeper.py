@@ -27,14 +27,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from contracts import pipeline, subjects
 from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import log as event_log
-from infra.nats.lookup import said_nothing
 from infra.nats.topology_diff import BUDGET_KEY
 from infra.stores import anomalies, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
 from stages.audit.fold import REPEATED
 
 if TYPE_CHECKING:
-    from nats.aio.msg import Msg
     from structlog.typing import FilteringBoundLogger
 
     from infra.nats.log import LogEntry
@@ -328,24 +326,15 @@ class _Look:
         gone = 0
         wanted = [subject for one in ids for subject in (subjects.whole_life(one), f"gen.timer.*.{one}.*")]
         while True:
-            found: list[int] = []
-
-            def collect(msg: Msg, found: list[int] = found) -> bool:
-                headers = msg.headers or {}
-                if "Nats-Sequence" not in headers:
-                    return True
-                found.append(int(headers["Nats-Sequence"]))
-                return False
-
             # The last message of each subject: what was asked twice comes up in the next round.
-            query = msgspec.json.encode({"multi_last": wanted, "up_to_seq": stream.last})
-            end = await self._wire.call(f"$JS.API.DIRECT.GET.{stream.name}", query, collect=collect)
-            said_nothing(end)
+            found = await event_log.last_of_each(self._wire, stream.name, wanted, up_to=stream.last)
             if not found:
                 return gone
             for start in range(0, len(found), _AT_ONCE):
                 some = found[start : start + _AT_ONCE]
-                gone += sum(await asyncio.gather(*(self._delete(stream.name, each) for each in some)))
+                gone += sum(
+                    await asyncio.gather(*(self._delete(stream.name, each.sequence) for each in some))
+                )
 
     async def _heads(self) -> AsyncIterator[int]:
         for name in _ORDER:

@@ -21,7 +21,8 @@ from contracts.policy import fingerprint
 from contracts.policy.cache_key import CacheKey
 from infra.nats import buckets
 from infra.nats.flights import Flights
-from infra.nats.lookup import Lookup, Stored
+from infra.nats.log import LogEntry
+from infra.nats.lookup import Lookup
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.stores import cache_listing
 from infra.stores.assets import Assets
@@ -122,7 +123,7 @@ async def test_what_was_read_before_a_purge_is_not_remembered_after_it(
         await one.results.put(SLOT, entry({"a": 1}))
         read = other.lookup.last
 
-        async def slowly(stream: str, subject: str) -> Stored | None:
+        async def slowly(stream: str, subject: str) -> LogEntry | None:
             found = await read(stream, subject)
             await cache_listing.purge(one.wire, SLOT.key)
             await other.wire.client.flush()
@@ -227,15 +228,15 @@ async def test_a_lease_is_taken_once_and_taken_over_by_one(nats_url: str) -> Non
 async def test_a_writer_killed_in_the_middle_leaves_no_half_entry(nats_url: str) -> None:
     writer = textwrap.dedent("""
         import asyncio, sys
-        from contracts.policy.cache_key import Slot
+        from contracts.policy.cache_key import CacheKey
         from tests.broker.test_results import caching, entry
 
         async def main():
             async with caching(sys.argv[1]) as cache:
                 for number in range(10_000):
                     content = {"text": f"{sys.argv[2]}-{number} " + "x" * 3_000_000}
-                    slot = CacheKey(key=f"custom.{sys.argv[2]}.{number}", ttl_s=3600)
-                    await cache.results.put(slot, entry(content, f"{sys.argv[2]}-{number}"))
+                    key = CacheKey(key=f"custom.{sys.argv[2]}.{number}", ttl_s=3600)
+                    await cache.results.put(key, entry(content, f"{sys.argv[2]}-{number}"))
 
         asyncio.run(main())
     """)

@@ -17,7 +17,7 @@ from contracts import events as ev
 from contracts.errors import Unavailable
 from contracts.outcome import Emit
 from contracts.ports import StoredRequest
-from infra.nats.lookup import Stored
+from infra.nats.log import LogEntry
 from infra.nats.multiplexer import PubAck, _AckError
 from infra.runner import runner as module
 from infra.runner.cancellation import Cancellation
@@ -37,7 +37,7 @@ class Broker:
         self.client = SimpleNamespace(max_payload=1 << 20)
         self.answers: dict[str, list[PubAck]] = {}
         self.published: list[tuple[str, dict[str, str]]] = []
-        self.stored: Stored | None = None
+        self.stored: LogEntry | None = None
 
     async def publish(self, subject: str, _: bytes, headers: dict[str, str], **__: Any) -> PubAck:
         self.published.append((subject, headers))
@@ -53,7 +53,7 @@ class Broker:
     async def has_result(self, _: str) -> bool:
         return False
 
-    async def at(self, _: str, __: int) -> Stored | None:
+    async def at(self, _: str, __: int) -> LogEntry | None:
         return self.stored
 
 
@@ -144,7 +144,9 @@ async def test_a_letter_that_is_not_taken_keeps_nobody_waiting(monkeypatch: pyte
 async def test_a_strangers_message_id_does_not_stand_for_a_result() -> None:
     broker = Broker()
     broker.answers["result"] = [PubAck(stream="EVENTS", seq=4, duplicate=True)]
-    broker.stored = Stored(subject="gen.clamped.plot.x", sequence=4, time_ms=0, body=b"", headers={})
+    broker.stored = LogEntry(
+        stream="EVENTS", subject="gen.clamped.plot.x", sequence=4, time_ns=0, body=b"", headers={}
+    )
     given = await take(broker)
     first, second = (headers for _, headers in broker.published)
     assert envelope.MSG_ID in first
@@ -158,8 +160,13 @@ async def test_a_duplicate_of_ones_own_is_success() -> None:
     given = Delivery()
     seq = json.loads(given.msg.data)["brief"]["request_seq"]
     ident = envelope.message_id("r-1", seq, "validate-repair", "result", 1)
-    broker.stored = Stored(
-        subject="gen.result.plot.r-1", sequence=4, time_ms=0, body=b"", headers={"ce-id": ident}
+    broker.stored = LogEntry(
+        stream="EVENTS",
+        subject="gen.result.plot.r-1",
+        sequence=4,
+        time_ns=0,
+        body=b"",
+        headers={"ce-id": ident},
     )
     await runner(broker)(given)  # type: ignore[arg-type]
     assert broker.subjects() == ["gen.result.plot.r-1"]
