@@ -13,6 +13,7 @@ from contracts.events import Params, Plotted
 from contracts.nodes.node import Rating
 from contracts.policy.budget import Change, Refusal
 from contracts.policy.budget_scope import BillingContext
+from contracts.policy.explicitness import TooExplicit
 from contracts.policy.prompts import PromptVersion
 from contracts.result import Origin, Status
 from contracts.usage import Attempt, Tokens
@@ -233,17 +234,6 @@ class Samples(Protocol):
     def default_content(self, content_id: str) -> Sample | None:
         """The named default content, or ``None``."""
         ...
-
-
-class TooExplicit(msgspec.Struct, frozen=True, kw_only=True):
-    """A text that needs a higher rating than its content may have; what it says is not repeated."""
-
-    #: Where it stands in the document, dotted; empty for the document as a whole.
-    path: str
-    #: What it is, such as ``nudity``.
-    what: str
-    #: The least rating that allows it.
-    needs: Rating
 
 
 class Explicitness(Protocol):

@@ -15,10 +15,10 @@ from contracts.kinds import KINDS
 from contracts.policy import fingerprint
 from infra.app.schema_checks import CheckedContents
 from infra.providers.routing import refused_schemas, routes
-from infra.stores import explicitness as word_store
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
+from infra.stores import word_lists
 from infra.stores import worlds as world_store
 from stages.context_build import handle as context_build
 from stages.structuring.prompts import structuring_prompt
@@ -91,7 +91,7 @@ def _routes(settings: Settings, contents: Contents) -> dict[str, str]:
     if not settings.result_cache.enabled:
         return {}
     # The rules as Python shows them: the name of their class is part of every cache key.
-    words = fingerprint.digest_text(str(word_store.load(settings.rating_words).rules))
+    words = fingerprint.digest_text(str(word_lists.load(settings.rating_words).rules))
     form = forms(contents)
     return {kind: f"{route} {words} {form[kind]}" for kind, route in routes(settings).items()}
 

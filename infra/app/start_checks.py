@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from contracts.errors import Misconfigured
-from infra.stores import explicitness, prompts, samples, templates, worlds
+from infra.stores import prompts, samples, templates, word_lists, worlds
 
 if TYPE_CHECKING:
     from infra.settings.settings import Settings
@@ -63,7 +63,7 @@ def _samples(settings: Settings) -> str:
 
 
 def _words(path: Path) -> str:
-    explicitness.load(path)
+    word_lists.load(path)
     return str(path)
 
 

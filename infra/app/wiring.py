@@ -24,6 +24,7 @@ from contracts import pipeline
 from contracts.content.registry import Registry
 from contracts.envelope import Received
 from contracts.outcome import Emit
+from contracts.policy.explicitness import ExplicitWords
 from infra.app.background import Background
 from infra.app.context_ports import context_ports, forms
 from infra.app.schema_checks import CheckedContents, SchemaWorker
@@ -51,10 +52,10 @@ from infra.runner.progress import Announcer
 from infra.runner.runner import Handle, Runner, Sink
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watchdog import FROZEN, Watchdog
-from infra.stores import explicitness as word_store
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
+from infra.stores import word_lists
 from infra.stores import worlds as world_store
 from infra.stores.assets import Assets
 from infra.stores.cache_stats import CacheStats
@@ -212,9 +213,7 @@ class Application:
         )
         worlds = self._worlds()
         explicitness: Explicitness = (
-            word_store.load(settings.rating_words)
-            if "validate-repair" in self.stages
-            else word_store.ExplicitWords(())
+            word_lists.load(settings.rating_words) if "validate-repair" in self.stages else ExplicitWords(())
         )
         expensive = pipeline.EXPENSIVE & set(self.stages)
         routed = (

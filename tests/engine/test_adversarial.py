@@ -9,11 +9,11 @@ import pytest
 from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.outcome import Emit, Fail
+from contracts.policy.explicitness import ExplicitWords
 from contracts.result import Origin
 from infra.app.schema_checks import CheckedContents
 from infra.providers.local import LocalProvider
 from infra.settings.settings import Local
-from infra.stores.explicitness import ExplicitWords
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
 from tests import lives

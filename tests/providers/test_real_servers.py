@@ -26,6 +26,7 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit
+from contracts.policy.explicitness import ExplicitWords
 from contracts.ports import CallRefused, ProviderError
 from contracts.result import Origin, Status
 from contracts.usage import Tokens
@@ -33,7 +34,6 @@ from infra.app.schema_checks import CheckedContents
 from infra.providers.openai import OpenAIProvider
 from infra.providers.request_mapping import JsonMode
 from infra.settings.settings import OpenAIServer
-from infra.stores.explicitness import ExplicitWords
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair

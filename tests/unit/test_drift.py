@@ -11,9 +11,9 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit
+from contracts.policy.explicitness import ExplicitWords
 from contracts.usage import Attempt
 from infra.app.schema_checks import CheckedContents
-from infra.stores.explicitness import ExplicitWords
 from stages.validate_repair import seed_drift
 from stages.validate_repair.handle import handle
 from stages.validate_repair.seed_drift import Claim, Output

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.nodes.node import Rating
+from contracts.policy.explicitness import ExplicitWords, Rule
 from infra.settings.settings import load
-from infra.stores import explicitness, samples
-from infra.stores.explicitness import ExplicitWords, Rule, WordListError
+from infra.stores import samples, word_lists
+from infra.stores.word_lists import WordListError
 
-SHIPPED = explicitness.load(load().rating_words)
+SHIPPED = word_lists.load(load().rating_words)
 SAMPLES = samples.load(load().samples_dir)
 _WORDS = [word for rule in SHIPPED.rules for word in rule.words if not rule.beside]
 
@@ -128,7 +129,7 @@ def test_what_stands_in_keeps_to_its_own_rating(sample) -> None:
 def test_a_rule_may_be_any(tmp_path) -> None:
     file = tmp_path / "words.toml"
     file.write_text('[[rule]]\nwhat = "magic"\nneeds = "PG-13"\nwords = ["hex"]\nexcept = ["hex code"]\n')
-    judge = explicitness.load(file)
+    judge = word_lists.load(file)
     assert judge.above({"a": "a hex code"}, Rating.SFW) == ()
     (found,) = judge.above({"a": "a hex"}, Rating.SFW)
     assert (found.what, found.needs) == ("magic", Rating.ROMANTIC)
@@ -145,10 +146,10 @@ def test_a_rule_may_be_any(tmp_path) -> None:
             '[[rule]]\nwhat = "x"\nneeds = "hot"\nwords = ["a"]\n',
             "rule.0.needs: 'hot' is no rating; use one of",
         ),
-        ('[[rule]]\nwhat = "x"\nneeds = "G"\nwords = ["a"]\n', "rule.0.needs: 'sfw' allows all that is not"),
+        ('[[rule]]\nwhat = "x"\nneeds = "G"\nwords = ["a"]\n', "rule.0.needs: 'sfw' allows every word that is not"),
         (
             '[[rule]]\nwhat = "x"\nneeds = "R"\nwords = ["--"]\n',
-            "rule.0.words: '--' has no letters; take it out",
+            "rule.0.words: '--' has no letters; remove it",
         ),
         ('[[rule]]\nwhat = "x"\nneeds = "R"\nwords = []\n', "rule.0.words: [] cannot stand here"),
         ('[[rule]]\nwhat = "x"\nneeds = "R"\nwords = ["a"]\nnear = []\n', "rule.0.near: unknown field"),
@@ -157,11 +158,11 @@ def test_a_rule_may_be_any(tmp_path) -> None:
 def test_a_list_that_cannot_be_used_is_refused_with_file_field_and_fix(tmp_path, text, says) -> None:
     (tmp_path / "words.toml").write_text(text)
     with pytest.raises(WordListError) as error:
-        explicitness.load(tmp_path / "words.toml")
+        word_lists.load(tmp_path / "words.toml")
     assert str(error.value).startswith("words.toml: ")
     assert says in str(error.value)
 
 
 def test_a_list_that_is_not_there_is_told(tmp_path) -> None:
     with pytest.raises(WordListError, match=r"words\.toml: cannot be read"):
-        explicitness.load(tmp_path / "words.toml")
+        word_lists.load(tmp_path / "words.toml")

@@ -16,7 +16,7 @@ from contracts.outcome import Emit, Fail
 from contracts.result import Origin, Receipt, RepairLevel, Status
 from infra.app.schema_checks import CheckedContents
 from infra.settings.settings import load
-from infra.stores import explicitness
+from infra.stores import word_lists
 from stages.validate_repair import quality
 from stages.validate_repair.handle import handle
 from stages.validate_repair.parse import MAX_TEXT
@@ -24,7 +24,7 @@ from tests import lives
 
 GOOD = {"scene_name": "Forest", "entities": [{"id": "p", "type": "player", "x": 1, "y": 2}]}
 CONTENTS = CheckedContents(Registry())
-EXPLICITNESS = explicitness.load(load().rating_words)
+EXPLICITNESS = word_lists.load(load().rating_words)
 #: What models write around, into and instead of a document.
 FRAGMENTS = st.sampled_from(
     [

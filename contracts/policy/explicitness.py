@@ -1,8 +1,8 @@
-"""Which words of a document need a higher rating than it may have?
+"""Explicitness check: words of a document that need a higher rating than the document may have.
 
-A list of rules, each with words that need a rating.  A word counts as a whole word, in any case; what a
-rule's exceptions cover does not count.  No part of a longer word is ever looked at.  docs/ratings.md says
-how it is decided, and what this cannot see.
+A word list has rules; each rule names words and the rating that they need.  A word matches as a whole word,
+in any case.  Words that a rule's exceptions cover do not match.  docs/ratings.md describes the decision and
+its limits.
 """
 
 from __future__ import annotations
@@ -10,48 +10,54 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from contracts.errors import Misconfigured
 from contracts.nodes.node import Rating, SaidRating
 from contracts.policy.social import known_rating
-from contracts.ports import TooExplicit
-from infra.stores import toml_tables
 
-#: One word or a few in a row.
+#: One word, or several in a row.
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=80)]
-#: Findings of one document; more say nothing new.
+#: Findings reported per document.
 MOST: Final = 12
-#: A word; the end of a sentence; another mark, which ends a phrase but no sentence.
+#: A word, the end of a sentence, or another mark, which ends a phrase but not the sentence.
 _TOKEN: Final = re.compile(r"[^\W_]+|[.!?…\n]|[,;:()\"“”«»\u2013\u2014]")
 _ENDS: Final = frozenset(".!?…\n")
-#: Characters that nobody sees: soft hyphens, joiners, direction marks.
+#: Invisible characters: soft hyphens, joiners, direction marks.
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
-class WordListError(Misconfigured):
-    """A word list that cannot be used; the text names the file, the field and the fix."""
+class TooExplicit(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that needs a higher rating than the document may have."""
+
+    #: Dotted path of the text in the document; empty where the document itself is a text.
+    path: str
+    #: What kind of words the text contains; the words themselves are not repeated.
+    what: str
+    #: The lowest rating that allows the text.
+    needs: Rating
 
 
 class Rule(BaseModel):
-    """Words that need a rating."""
+    """Words that need a rating.
+
+    The class name and the field names are part of every cache key, through ``repr``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    #: What they are; told instead of them.
+    #: What the words are; findings show this label instead of the words.
     what: Annotated[str, StringConstraints(min_length=1, max_length=80)]
-    #: The least rating that allows them, on either scale.
+    #: The lowest rating that allows them, on either scale.
     needs: SaidRating
     words: tuple[Phrase, ...] = Field(min_length=1, max_length=500)
-    #: They count only beside one of these, in the same sentence.
+    #: They match only beside one of these, in the same sentence.
     beside: tuple[Phrase, ...] = Field(default=(), max_length=500)
-    #: They do not count as a part of one of these.
+    #: They do not match as part of one of these.
     inside: tuple[Phrase, ...] = Field(default=(), max_length=500, alias="except")
-    #: They do not count beside one of these, in the same sentence.
+    #: They do not match beside one of these, in the same sentence.
     unless: tuple[Phrase, ...] = Field(default=(), max_length=500)
 
     @field_validator("needs", mode="before")
@@ -63,7 +69,9 @@ class Rule(BaseModel):
     @classmethod
     def _above(cls, needs: Rating) -> Rating:
         if needs is Rating.SFW:
-            raise ValueError("'sfw' allows all that is not listed; leave the rule out, or raise it")
+            raise ValueError(
+                "'sfw' allows every word that is not listed; remove the rule or raise its rating"
+            )
         return needs
 
     @field_validator("words", "beside", "inside", "unless")
@@ -71,7 +79,7 @@ class Rule(BaseModel):
     def _say_something(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         for each in given:
             if not _phrase(each):
-                raise ValueError(f"{each!r} has no letters; take it out")
+                raise ValueError(f"{each!r} has no letters; remove it")
         return given
 
 
@@ -84,7 +92,7 @@ class WordList(BaseModel):
 
 
 class Phrases:
-    """Some phrases, found by their first words."""
+    """A set of phrases, indexed by first word."""
 
     def __init__(self, phrases: Sequence[str]) -> None:
         self._by_first: dict[str, list[tuple[str, ...]]] = {}
@@ -96,11 +104,11 @@ class Phrases:
 
     @property
     def firsts(self) -> frozenset[str]:
-        """First words of all of them."""
+        """The first words of all phrases."""
         return frozenset(self._by_first)
 
     def spans(self, sentence: Sequence[str]) -> list[range]:
-        """Where in a sentence they stand."""
+        """Positions of the phrases in a sentence, as ranges of token indexes."""
         return [
             range(start, start + len(words))
             for start, token in enumerate(sentence)
@@ -109,7 +117,7 @@ class Phrases:
         ]
 
 
-class _Ready(msgspec.Struct, frozen=True, kw_only=True):
+class _CompiledRule(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     needs: Rating
     words: Phrases
@@ -117,7 +125,7 @@ class _Ready(msgspec.Struct, frozen=True, kw_only=True):
     inside: Phrases
     unless: Phrases
 
-    def hits(self, sentence: Sequence[str]) -> bool:
+    def matches(self, sentence: Sequence[str]) -> bool:
         found = self.words.spans(sentence)
         if not found or self.unless.spans(sentence):
             return False
@@ -134,8 +142,8 @@ class ExplicitWords:
 
     def __init__(self, listed: Sequence[Rule]) -> None:
         self.rules = tuple(listed)
-        made = [
-            _Ready(
+        compiled = [
+            _CompiledRule(
                 what=each.what,
                 needs=each.needs,
                 words=Phrases(each.words),
@@ -145,10 +153,10 @@ class ExplicitWords:
             )
             for each in listed
         ]
-        # The gravest first: one finding for each text is enough.
-        made.sort(key=lambda each: -each.needs.rank)
+        # Highest rating first: one finding per text is enough.
+        compiled.sort(key=lambda each: -each.needs.rank)
         self._rules = {
-            allowed: tuple(each for each in made if each.needs.rank > allowed.rank) for allowed in Rating
+            allowed: tuple(each for each in compiled if each.needs.rank > allowed.rank) for allowed in Rating
         }
         self._firsts = {
             allowed: frozenset(word for each in rules for word in each.words.firsts)
@@ -156,23 +164,23 @@ class ExplicitWords:
         }
 
     def above(self, document: Any, allowed: Rating) -> tuple[TooExplicit, ...]:
-        """What a document says that the rating does not allow: the gravest of each text.
+        """Texts of a document that the rating does not allow, with the highest rating that each needs.
 
         Args:
-            document: a JSON value; its strings are looked at, names of fields are not.
-            allowed: the rating that holds.
+            document: a JSON value; string values are checked, field names are not.
+            allowed: the effective rating.
         """
         rules, firsts = self._rules[allowed], self._firsts[allowed]
         found: list[TooExplicit] = []
         if not rules:
             return ()
         for path, text in _texts(document, ""):
-            words = tokens(text)
-            # Most texts have no such word: a set says so faster than any rule.
+            words = tokenize(text)
+            # Most texts contain no listed word; a set lookup is faster than any rule.
             if firsts.isdisjoint(words):
                 continue
-            said = [each for each in sentences(words) if not firsts.isdisjoint(each)]
-            hit = next((rule for rule in rules if any(map(rule.hits, said))), None)
+            candidates = [each for each in split_sentences(words) if not firsts.isdisjoint(each)]
+            hit = next((rule for rule in rules if any(map(rule.matches, candidates))), None)
             if hit is not None:
                 found.append(TooExplicit(path=path, what=hit.what, needs=hit.needs))
                 if len(found) == MOST:
@@ -180,35 +188,26 @@ class ExplicitWords:
         return tuple(found)
 
 
-def tokens(text: str) -> list[str]:
-    """Words and marks of a text, in a form that neither case nor invisible characters change."""
+def tokenize(text: str) -> list[str]:
+    """Words and marks of a text, case-folded and without invisible characters."""
     if not text.isascii():
         text = _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
     return _TOKEN.findall(text.casefold())
 
 
-def sentences(words: Sequence[str]) -> list[list[str]]:
-    """The same, sentence by sentence."""
-    made: list[list[str]] = [[]]
+def split_sentences(words: Sequence[str]) -> list[list[str]]:
+    """Tokens grouped by sentence."""
+    grouped: list[list[str]] = [[]]
     for word in words:
         if word in _ENDS:
-            made.append([])
+            grouped.append([])
         else:
-            made[-1].append(word)
-    return made
-
-
-def load(path: Path) -> ExplicitWords:
-    """Read and check a word list.
-
-    Raises:
-        WordListError: it cannot be used.
-    """
-    return ExplicitWords(toml_tables.read(path, WordList, WordListError).rule)
+            grouped[-1].append(word)
+    return grouped
 
 
 def _phrase(text: str) -> tuple[str, ...]:
-    return tuple(token for token in tokens(text) if token[0].isalnum())
+    return tuple(token for token in tokenize(text) if token[0].isalnum())
 
 
 def _texts(value: Any, path: str) -> list[tuple[str, str]]:
