@@ -1,12 +1,12 @@
-"""Who publishes which event, who consumes it, and where is it kept?
+"""The pipeline as tables: stages, events, buckets; who publishes what, who consumes it, where it is kept.
 
-This table is what everything is built from: routes, consumers, topology, permissions and
-docs/subjects.md.
+Everything is built from them: routes, consumers, topology, permissions and docs/subjects.md.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from enum import StrEnum
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,20 +15,92 @@ from contracts.kinds import KINDS
 
 CLIENT: Final = "client"
 BROKER: Final = "broker"
+#: Whoever runs the pipeline's commands: warm-up, purges, replays.
+OPERATOR: Final = "operator"
 
-#: Stage names as used on the command line, in dead-letter subjects and as consumer names.
-STAGES: Final = (
-    "context-build",
-    "freeform-gen",
-    "structuring",
-    "validate-repair",
-    "fallback",
-    "audit",
+
+class Guard(StrEnum):
+    """What the runner checks before it calls a stage's handler."""
+
+    #: A request: is there time for it, is its id acceptable, does it own the id?
+    INTAKE = "intake"
+    #: Is there time for a model call (rule 15), and no result yet (rule 7)?
+    WORTH_A_CALL = "worth_a_call"
+    #: A deadline: is its request unanswered, and nobody answering it just now?
+    OPEN_DEADLINE = "open_deadline"
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage: what the runner and the process plan do differently for it."""
+
+    #: As on the command line, in dead-letter subjects and as the consumers' name.
+    name: str
+    #: What is checked before its handler is called.
+    guards: tuple[Guard, ...] = ()
+    #: Events whose unreadable messages it makes dead letters of; one stage for each stored event.
+    writes_letters_for: tuple[str, ...] = ()
+    #: It calls a provider: its work stops when the request gets a result, and its usual duration is known.
+    expensive: bool = False
+    #: It never emits ``failed`` (rule 13), and heeds requests of every version.
+    unfailing: bool = False
+    #: It has nobody to hand over to: what would be ``failed`` elsewhere is a ``failed`` result here.
+    answers: bool = False
+    #: It arms deadlines, and keeps them in memory beside the broker's timers.
+    arms_deadlines: bool = False
+    #: It writes rows to the database, and also of requests that have their result.
+    records: bool = False
+    #: A process of its own (rule 14, docs/adr/0006).
+    apart: bool = False
+    #: Short leases and short pulls: a frozen copy attracts little, and a killed one costs little (rule 14).
+    short_leases: bool = False
+
+
+STAGE_ROWS: Final = (
+    Stage(
+        name="context-build",
+        guards=(Guard.INTAKE,),
+        writes_letters_for=("requested", "plotted"),
+    ),
+    Stage(
+        name="freeform-gen",
+        guards=(Guard.WORTH_A_CALL,),
+        writes_letters_for=("context_built",),
+        expensive=True,
+    ),
+    Stage(
+        name="structuring",
+        guards=(Guard.WORTH_A_CALL,),
+        writes_letters_for=("drafted", "invalid"),
+        expensive=True,
+    ),
+    Stage(
+        name="validate-repair",
+        writes_letters_for=("structured",),
+    ),
+    Stage(
+        name="fallback",
+        guards=(Guard.OPEN_DEADLINE,),
+        writes_letters_for=("failed", "deadline", "cancelled"),
+        unfailing=True,
+        answers=True,
+        arms_deadlines=True,
+        apart=True,
+        short_leases=True,
+    ),
+    Stage(
+        name="audit",
+        writes_letters_for=("timer", "clamped", "result", "revised"),
+        unfailing=True,
+        records=True,
+        apart=True,
+    ),
 )
-#: Stages that call a provider: they look for a result before they start, and stop when one comes.
-EXPENSIVE: Final = frozenset({"freeform-gen", "structuring"})
-#: Stages that never emit ``failed`` themselves (rule 13).
-UNFAILING: Final = frozenset({"fallback", "audit"})
+
+STAGE_OF: Final = {row.name: row for row in STAGE_ROWS}
+#: Stage names in the order of the pipeline.
+STAGES: Final = tuple(STAGE_OF)
+#: Stages that call a provider.
+EXPENSIVE: Final = frozenset(row.name for row in STAGE_ROWS if row.expensive)
 
 REQUESTS: Final = "REQUESTS"
 EVENTS: Final = "EVENTS"
@@ -47,7 +119,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     #: Second token of the subject.
     event: str
     published_by: tuple[str, ...]
-    #: Consuming stages; the first one writes the dead letter of a message nobody can read.
+    #: Consuming stages and parties.
     consumed_by: tuple[str, ...]
     #: Stream that keeps it; ``None`` for core NATS.
     stream: str | None
@@ -178,6 +250,85 @@ ROWS: Final = (
 ROW_OF: Final = {row.event: row for row in ROWS}
 
 
+_DAY_S: Final = 86_400
+
+
+class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+    """One bucket: state that may be lost, since the log is the record."""
+
+    name: str
+    store: Literal["KV", "OBJ"] = "KV"
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+    #: Seconds that an entry is kept; 0: as long as the entry itself says, in an object store for ever.
+    life_s: int = 0
+    #: One line for the generated documentation.
+    says: str
+
+    @property
+    def stream(self) -> str:
+        """The stream that keeps it."""
+        return f"{self.store}_{self.name}"
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subjects of its stream (ADR-8 and ADR-20 of NATS)."""
+        if self.store == "KV":
+            return (f"$KV.{self.name}.>",)
+        return (f"$O.{self.name}.C.>", f"$O.{self.name}.M.>")
+
+
+CACHE: Final = Bucket(
+    name="cache",
+    written_by=("context-build", "validate-repair", OPERATOR),
+    read_by=("context-build", "validate-repair", OPERATOR),
+    says="result-cache entries, and how often they were hit",
+)
+FLIGHTS: Final = Bucket(
+    name="flights",
+    written_by=("context-build",),
+    read_by=("context-build",),
+    says="single-flight leases: who generates what others wait for",
+)
+BUDGETS: Final = Bucket(
+    name="budgets",
+    written_by=("freeform-gen", "structuring"),
+    read_by=("freeform-gen", "structuring", OPERATOR),
+    says="reservations and totals of budgets",
+)
+STRIKES: Final = Bucket(
+    name="strikes",
+    # The operator: doctor tries whether it may write.
+    written_by=(*STAGES, OPERATOR),
+    read_by=STAGES,
+    life_s=3600,
+    says="starts of redelivered messages that have not ended (rule 5)",
+)
+LEDGER: Final = Bucket(
+    name="ledger",
+    written_by=("validate-repair",),
+    read_by=("validate-repair",),
+    life_s=30 * _DAY_S,
+    says="the first output of each seed, by which drift is found",
+)
+REPLAYS: Final = Bucket(
+    name="replays",
+    written_by=(OPERATOR,),
+    read_by=("context-build", "validate-repair", "fallback"),
+    # As long as letters are kept.
+    life_s=30 * _DAY_S,
+    says="marks of the replays that the command line has published",
+)
+ASSETS: Final = Bucket(
+    name="assets",
+    store="OBJ",
+    written_by=(*STAGES, OPERATOR),
+    read_by=(CLIENT, "context-build", OPERATOR),
+    says="contents and dead bodies that are too large for a message",
+)
+BUCKETS: Final = (CACHE, FLIGHTS, BUDGETS, STRIKES, LEDGER, REPLAYS, ASSETS)
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One durable consumer: what a stage reads from one stream."""
 
@@ -201,7 +352,7 @@ def routes() -> tuple[Route, ...]:
             )
             if subjects:
                 found.append(Route(stage=stage, stream=stream, subjects=subjects))
-    found.append(Route(stage="audit", stream=DEAD, subjects=("dead.>",)))
+    found += (Route(stage=row.name, stream=DEAD, subjects=("dead.>",)) for row in STAGE_ROWS if row.records)
     return tuple(found)
 
 
@@ -217,7 +368,7 @@ def stream_subjects(stream: str) -> tuple[str, ...]:
 
 def letter_writer(event: str) -> str | None:
     """The stage that writes the dead letter of an unreadable message of this event."""
-    row = ROW_OF.get(event)
-    if row is None:
-        return None
-    return next((name for name in row.consumed_by if name in STAGES), None)
+    return _LETTER_WRITERS.get(event)
+
+
+_LETTER_WRITERS: Final = {event: row.name for row in STAGE_ROWS for event in row.writes_letters_for}

@@ -55,8 +55,8 @@ _LITTLE_DISK: Final = 200 * 1024**2
 _FILLING: Final = 0.8
 _FULL: Final = 0.95
 #: Where a publish is tried: nobody reads that key.
-_TRIED_IN: Final = "KV_strikes"
-_TRIED_ON: Final = "$KV.strikes.doctor"
+_TRIED_IN: Final = pipeline.STRIKES.stream
+_TRIED_ON: Final = f"$KV.{pipeline.STRIKES.name}.doctor"
 #: Seconds that the try may take.
 _PATIENCE_S: Final = 3.0
 #: What to do about files that cannot be used, by what they are.

@@ -11,14 +11,11 @@ import msgspec
 from pydantic import AliasChoices, BaseModel, SecretStr
 
 from contracts.errors import UnderstudyError
-from contracts.pipeline import EXPENSIVE, STAGES
+from contracts.pipeline import EXPENSIVE, STAGE_ROWS, STAGES
 from infra.settings.settings import Settings, stage_names
 
 #: Name of the embedded broker among the processes.
 BROKER: Final = "broker"
-#: In processes of their own: nothing that others do may delay a deadline's answer (rule 14), and what
-#: audit does for the database delays no answer (docs/adr/0006).
-_ALONE: Final = ("fallback", "audit")
 #: How readily a stage gives the processor away: on a small machine answers go first.
 _NICE: Final = {
     "context-build": 2,
@@ -93,8 +90,8 @@ def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tup
         if split
         else (
             tuple(stage for stage in STAGES if stage in EXPENSIVE),
-            tuple(stage for stage in STAGES if stage not in EXPENSIVE and stage not in _ALONE),
-            *((stage,) for stage in _ALONE),
+            tuple(row.name for row in STAGE_ROWS if not row.expensive and not row.apart),
+            *((row.name,) for row in STAGE_ROWS if row.apart),
         )
     )
     first = [Member(name="+".join(stages), stages=stages) for stages in groups]

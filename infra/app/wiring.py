@@ -34,7 +34,6 @@ from infra.nats import connection, topology
 from infra.nats.accounts import KvAccounts
 from infra.nats.batches import Batches
 from infra.nats.clock import EVERY_S, BrokerClock
-from infra.nats.crash_counter import CrashCounter
 from infra.nats.flights import Flights
 from infra.nats.lookup import Lookup
 from infra.nats.multiplexer import RequestMultiplexer
@@ -47,9 +46,10 @@ from infra.replay.lineage import Lineage, revises
 from infra.runner.admission import Admission
 from infra.runner.cancellation import Cancellation
 from infra.runner.deadlines import Deadlines
+from infra.runner.execution import Handle, Runner, Sink
 from infra.runner.isolation import Isolation
+from infra.runner.ports import RunnerPorts
 from infra.runner.progress import Announcer
-from infra.runner.runner import Handle, Runner, Sink
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watchdog import FROZEN, Watchdog
 from infra.stores import prompts as prompt_store
@@ -153,26 +153,21 @@ class Application:
             **connection.options(settings.nats),
         )
         handles = self._handles()
-        gate = Isolation()
+        ports = RunnerPorts(
+            wire=self.wire,
+            lookup=self.lookup,
+            assets=self.assets,
+            clock=self.clock,
+            batches=self.batches,
+            isolation=Isolation(),
+            cancellation=Cancellation(wire=self.wire, lookup=self.lookup),
+            deadlines=self.deadlines,
+            max_attempts=settings.max_attempts,
+            log=self.log,
+        )
         self.subscribers: list[CreditSubscriber] = []
         runners = self._runners = {
-            stage: Runner(
-                stage=stage,
-                handle=handles[stage],
-                wire=self.wire,
-                lookup=self.lookup,
-                strikes=CrashCounter(wire=self.wire, lookup=self.lookup, stage=stage),
-                gate=gate,
-                watch=Cancellation(wire=self.wire, lookup=self.lookup),
-                assets=self.assets,
-                clock=self.clock,
-                batches=self.batches,
-                deadlines=self.deadlines if stage == "fallback" else None,
-                sink=sink if stage == "audit" else None,
-                max_attempts=settings.max_attempts,
-                log=self.log,
-            )
-            for stage in stages
+            stage: Runner(stage=stage, handle=handles[stage], ports=ports, sink=sink) for stage in stages
         }
         for route in pipeline.routes():
             if route.stage in runners:
@@ -185,7 +180,7 @@ class Application:
                         heartbeat_s=settings.ack_wait_of(route.stage) / 3,
                         grace_s=settings.grace,
                         lost=self._lost,
-                        expires_s=SHORT_S if route.stage == "fallback" else EXPIRES_S,
+                        expires_s=SHORT_S if pipeline.STAGE_OF[route.stage].short_leases else EXPIRES_S,
                     )
                 )
         self.app = FastStream(

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import msgspec
 
-from contracts import retry
+from contracts import pipeline, retry
 from contracts.errors import Unavailable
 from contracts.policy import budget
 from contracts.policy.budget import Account, Change, Refusal, Reserve, Settle
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
 
-BUCKET: Final = "budgets"
+BUCKET: Final = pipeline.BUDGETS.name
 PREFIX: Final = f"$KV.{BUCKET}."
 #: Seconds that an account is kept after its window and its last reservation have ended.
 _KEPT_S: Final = 60
@@ -56,7 +56,7 @@ async def current(wire: RequestMultiplexer, now_ms: int) -> list[LiveAccount]:
         Unavailable: the broker does not answer.
     """
     found: list[tuple[str, LiveAccount]] = []
-    async for entry in log.read(wire, f"KV_{BUCKET}", f"{PREFIX}>"):
+    async for entry in log.read(wire, pipeline.BUDGETS.stream, f"{PREFIX}>"):
         name = entry.subject.removeprefix(PREFIX)
         read = named(name)
         if read is not None and read.ends_ms > now_ms:
@@ -166,7 +166,7 @@ class KvAccounts:
                 one.answer(refusal)
 
     async def _read(self, name: str) -> tuple[Account, int]:
-        found = await self._lookup.last(f"KV_{BUCKET}", PREFIX + name)
+        found = await self._lookup.last(pipeline.BUDGETS.stream, PREFIX + name)
         if found is None:
             return Account(), 0
         return msgspec.json.decode(found.body, type=Account), found.sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from contracts import envelope
+from contracts import envelope, pipeline
 from contracts.errors import Unavailable
 from infra.nats import buckets
 from stages.context_build.single_flight import Lease
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
 
-BUCKET: Final = "flights"
-STREAM: Final = f"KV_{BUCKET}"
+BUCKET: Final = pipeline.FLIGHTS.name
+STREAM: Final = pipeline.FLIGHTS.stream
 #: Header that tells how many leaders a flight has had.
 TURN: Final = "Understudy-Turn"
 #: Seconds that a lease outlives its leader's deadline.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from nats.js import errors as js_errors
@@ -41,7 +41,6 @@ class Delivery:
     __slots__ = (
         "_client",
         "deliveries",
-        "event",
         "msg",
         "reply",
         "sequence",
@@ -56,8 +55,6 @@ class Delivery:
         tokens = msg.reply.split(".")
         at = 2 if len(tokens) == 9 else 4  # noqa: PLR2004 - the two forms above
         self._client = client
-        #: The body once it is decoded, so that nobody decodes it twice.
-        self.event: Any = None
         self.msg = msg
         self.reply = msg.reply
         self.since = since

@@ -1,4 +1,4 @@
-"""Which streams, buckets and consumers does the pipeline need, and does the broker have them?
+"""Topology: streams, buckets and consumers as the pipeline needs them, compared with the broker and applied.
 
 Two decisions that the broker forces, both tried on nats-server 2.15.1:
 
@@ -27,8 +27,6 @@ from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import migration, topology_diff
 from infra.nats.connection import dial
 from infra.nats.topology_diff import Difference, DifferenceSeverity, Topology, diff
-from infra.replay import lineage
-from infra.stores import drift_ledger
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -40,16 +38,6 @@ __all__ = ["Difference", "DifferenceSeverity", "Topology", "diff"]
 VERSION: Final = "2"
 #: EVENTS may take this many times the bytes of REQUESTS.
 EVENTS_FACTOR: Final = 12
-#: KV buckets and how long their keys live at most, in seconds; 0: as long as each key says.
-BUCKETS: Final = {
-    "cache": 0,
-    "flights": 0,
-    "budgets": 0,
-    "strikes": 3600,
-    drift_ledger.BUCKET: drift_ledger.LIFE_S,
-    lineage.BUCKET: lineage.LIFE_S,
-}
-ASSETS: Final = "assets"
 #: Exit status of a stage that cannot bind (``EX_CONFIG`` of sysexits.h).
 EXIT_STATUS: Final = 78
 
@@ -100,24 +88,26 @@ def wanted(settings: Settings) -> Topology:
             allow_rollup_hdrs=True,
         ),
         _stream(pipeline.DEAD, pipeline.stream_subjects(pipeline.DEAD), replicas, max_age=30 * _DAY),
-        *(
-            _stream(
-                f"KV_{bucket}",
-                (f"$KV.{bucket}.>",),
-                replicas,
-                max_age=ttl * _NS,
-                max_msgs_per_subject=1,
-                allow_rollup_hdrs=True,
-                allow_msg_ttl=True,
-                deny_delete=True,
-            )
-            for bucket, ttl in BUCKETS.items()
-        ),
-        _stream(f"OBJ_{ASSETS}", (f"$O.{ASSETS}.C.>", f"$O.{ASSETS}.M.>"), replicas, allow_rollup_hdrs=True),
+        *(_bucket(bucket, replicas) for bucket in pipeline.BUCKETS),
     ]
     return Topology(
         streams={config["name"]: config for config in streams},
         consumers={(route.stream, route.durable): _consumer(route, settings) for route in pipeline.routes()},
+    )
+
+
+def _bucket(bucket: pipeline.Bucket, replicas: int) -> dict[str, Any]:
+    if bucket.store == "OBJ":
+        return _stream(bucket.stream, bucket.subjects, replicas, allow_rollup_hdrs=True)
+    return _stream(
+        bucket.stream,
+        bucket.subjects,
+        replicas,
+        max_age=bucket.life_s * _NS,
+        max_msgs_per_subject=1,
+        allow_rollup_hdrs=True,
+        allow_msg_ttl=True,
+        deny_delete=True,
     )
 
 

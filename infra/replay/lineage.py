@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
 
-BUCKET: Final = "replays"
-#: Seconds that a mark is kept: as long as letters are.
-LIFE_S: Final = 30 * 86_400
 UNKNOWN: Final = "replay_of is what the request says of itself: no replay of a dead letter is known by its id"
 
 
@@ -45,7 +42,7 @@ _decode: Final = msgspec.json.Decoder(Mark).decode
 
 
 def _subject(request_id: str) -> str:
-    return f"$KV.{BUCKET}.{request_id}"
+    return f"$KV.{pipeline.REPLAYS.name}.{request_id}"
 
 
 async def mark(wire: RequestMultiplexer, replay: Replay) -> None:
@@ -124,7 +121,7 @@ class Lineage:
         return earlier is not None and earlier.replay_of == replay_of
 
     async def _mark(self, request_id: str) -> Mark | None:
-        found = await self._lookup.last(f"KV_{BUCKET}", _subject(request_id))
+        found = await self._lookup.last(pipeline.REPLAYS.stream, _subject(request_id))
         try:
             return None if found is None else _decode(found.body)
         except (msgspec.MsgspecError, UnicodeDecodeError):

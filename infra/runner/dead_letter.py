@@ -1,4 +1,4 @@
-"""What is kept of a message that no stage could use?"""
+"""Dead letters: what is kept of a message that no stage could use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 
 from contracts import events as ev
 from infra.runner.messages import INLINE_MAX
+from infra.stores.assets import reference
 
 if TYPE_CHECKING:
     from contracts.outcome import Fail, Reject
     from infra.nats.pull import Delivery
-    from infra.stores.assets import Assets
 
 #: Characters of a reason or of evidence that a letter keeps.
 _TEXT_MAX = 16_000
@@ -21,18 +21,14 @@ _TEXT_MAX = 16_000
 _HEADERS_MAX = 64_000
 
 
-async def letter_of(
-    delivery: Delivery, outcome: Fail | Reject, *, stage: str, assets: Assets
-) -> ev.DeadLetter:
-    """The dead letter of a message: its bytes as they came, and why nobody could use it.
-
-    Raises:
-        Unavailable: a large body could not be stored.
-    """
+def letter_of(
+    delivery: Delivery, outcome: Fail | Reject, *, stage: str
+) -> tuple[ev.DeadLetter, tuple[bytes, ...]]:
+    """The dead letter of a message, and what it refers to: its bytes as they came, and why nobody could use it."""
     body = delivery.msg.data
     large = len(body) > INLINE_MAX
     evidence: str | None = getattr(outcome, "evidence", None)
-    return ev.DeadLetter(
+    letter = ev.DeadLetter(
         code=outcome.code,
         reason=outcome.message[:_TEXT_MAX],
         stage=stage,
@@ -43,11 +39,12 @@ async def letter_of(
         deliveries=delivery.deliveries,
         headers=_bounded(delivery.msg.headers or {}),
         body=None if large else body,
-        body_ref=msgspec.to_builtins(await assets.put(body)) if large else None,
+        body_ref=msgspec.to_builtins(reference(body)) if large else None,
         size=len(body),
         sha256=hashlib.sha256(body).hexdigest(),
         evidence=evidence[:_TEXT_MAX] if evidence else None,
     )
+    return letter, (body,) if large else ()
 
 
 def _bounded(headers: dict[str, str]) -> dict[str, str]:

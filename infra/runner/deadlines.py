@@ -70,12 +70,12 @@ class OverdueDeadline:
     def __init__(self, armed: Armed, deadlines: Deadlines, now_ms: int) -> None:
         self._armed = armed
         self._deadlines = deadlines
-        self.event = ev.Deadline(request_seq=armed.request_seq, deadline_ms=armed.deadline_ms)
+        event = ev.Deadline(request_seq=armed.request_seq, deadline_ms=armed.deadline_ms)
         self.time_ms = now_ms
         self.msg = Msg(
             _client=None,  # pyright: ignore[reportArgumentType] - it is settled here, not there
             subject=subjects.gen("deadline", armed.kind, armed.request_id),
-            data=msgspec.json.encode(self.event),
+            data=msgspec.json.encode(event),
         )
 
     async def ack(self) -> None:

@@ -1,278 +1,318 @@
-"""What follows from an outcome, for everybody else?"""
+"""Effects of an outcome: the messages and large objects that follow from it, as values.
+
+Nothing here waits, looks up or reads a clock: what a decision needs comes in as a :class:`Situation`, and
+``publishing`` carries out what comes out.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import msgspec
 
-from contracts import envelope, pipeline, retry, subjects
 from contracts import events as ev
+from contracts import pipeline, retry, subjects
 from contracts.envelope import Requested
-from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable
+from contracts.errors import ErrorCode, Unavailable
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
 from contracts.result import Meta, Status
 from infra.runner import messages
 from infra.runner.dead_letter import letter_of
-from infra.runner.messages import Message, Sender
-from infra.runner.trace import child_of
+from infra.runner.messages import INLINE_MAX, Message, Sender
+from infra.stores.assets import reference
 
 if TYPE_CHECKING:
-    from infra.nats.clock import BrokerClock
-    from infra.nats.lookup import Lookup
-    from infra.nats.multiplexer import RequestMultiplexer
+    from contracts.envelope import Received
+    from contracts.pipeline import Stage
+    from contracts.ports import StoredRequest
+    from contracts.subjects import Subject
     from infra.nats.pull import Delivery
-    from infra.stores.assets import Assets
+
+#: Room that a message's headers need beside its body, bytes.
+_HEADERS_BYTES: Final = 4096
 
 
-class Effects:
-    """Turns what a stage decided into the messages that have to be published.
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known when an outcome is turned into messages."""
 
-    Args:
-        stage: the stage's name.
-        wire: tells how large a message may be.
-        lookup: reads from the event log.
-        assets: takes what is too large for a message.
-        clock: the broker's time.
-        max_attempts: tries of a retryable error before the request fails.
-    """
+    #: The stage whose outcome it is.
+    stage: Stage
+    #: The message that the outcome is for.
+    delivery: Delivery
+    #: Its subject; ``None``: it is not one of the pipeline's.
+    address: Subject | None
+    #: Its event; ``None``: it cannot be read.
+    received: Received[Any] | None
+    #: The request that owns the id, where :func:`needs_owner` says so and the log has it.
+    owner: StoredRequest | None = None
+    #: The broker's time, seconds since the epoch.
+    now: float
+    #: W3C trace context of what is published.
+    traceparent: str
+    #: Milliseconds that the stage worked on the message.
+    elapsed_ms: float
+    #: Tries of a retryable error before the request fails.
+    max_attempts: int
+    #: Bytes that the broker takes in one message.
+    max_bytes: int
 
-    def __init__(
-        self,
-        *,
-        stage: str,
-        wire: RequestMultiplexer,
-        lookup: Lookup,
-        assets: Assets,
-        clock: BrokerClock,
-        max_attempts: int,
-    ) -> None:
-        self._stage = stage
-        self._clock = clock
-        self._wire = wire
-        self._lookup = lookup
-        self._assets = assets
-        self._max_attempts = max_attempts
-
-    async def messages(  # noqa: C901 - one case per outcome
-        self, delivery: Delivery, outcome: Outcome, elapsed_ms: float
-    ) -> list[Message]:
-        """What goes out, in order.
-
-        Args:
-            delivery: the message that the outcome is for.
-            outcome: what was decided about it; anything but a record and what is delegated.
-            elapsed_ms: milliseconds that the stage worked on it.
-
-        Raises:
-            Unavailable: a look-up or a large content met no broker.
-        """
-        try:
-            address = envelope.address(delivery.msg.subject)
-        except Unreadable:
-            return await self._letters(delivery, outcome, None, self._sender(delivery))
-        sender = self._sender(delivery, await self._request_seq(delivery, address))
-        out: list[Message] = []
-
-        def add(event: ev.Event) -> None:
-            event = messages.timed(event, self._stage, elapsed_ms)
-            out.append(
-                messages.of_event(event, kind=address.kind, request_id=address.request_id, sender=sender)
-            )
-
-        match outcome:
-            case Emit(events=events):
-                for event in events:
-                    add(await self._fitting(event))
-            case Schedule():
-                out.append(
-                    messages.of_schedule(
-                        outcome, kind=address.kind, request_id=address.request_id, sender=sender
-                    )
-                )
-            case Retry():
-                out.append(self._retried(delivery, outcome, address, sender))
-            case Fail() | Reject():
-                for event in outcome.events if isinstance(outcome, Fail) else ():
-                    add(event)
-                # First what the request waits for: a full DEAD must not keep its answer back.
-                ending = await self._ending(delivery, outcome, address)
-                if ending is not None:
-                    add(ending)
-                out += await self._letters(delivery, outcome, address, sender)
-            case Record() | Wait() | Delegate():
-                raise TypeError(f"{type(outcome).__name__} is no message of the request at hand")
-            case _ as never:
-                assert_never(never)
-        limit = self._wire.client.max_payload
-        for message in out:
-            if len(message.body) + 4096 > limit:
-                what = (
-                    f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({limit})"
-                )
-                return await self._too_large(delivery, address, sender, what)
-        return out
-
-    async def _too_large(
-        self, delivery: Delivery, address: subjects.Subject, sender: Sender, message: str
-    ) -> list[Message]:
-        """What the request is told instead of an event that no broker takes."""
-        code = ErrorCode.GEN_INTERNAL
-        if self._stage == "fallback":
-            owner = await self._lookup.first_request(address.request_id)
-            bare = messages.bare_result(
-                kind=address.kind,
-                request_id=address.request_id,
-                status=Status.FAILED,
-                code=code,
-                stage=self._stage,
-                message=message,
-                meta=Meta(requested_at_ms=delivery.time_ms if owner is None else owner.time_ms),
-            )
-            return [messages.of_event(bare, kind=address.kind, request_id=address.request_id, sender=sender)]
-        event = self._event(delivery, address)
-        # Without the trail and the brief: they may be what is too large.
-        attempt = getattr(event, "attempt", 1)
-        told = ev.Failed(attempt=attempt, code=code, stage=self._stage, message=message)
-        return [messages.of_event(told, kind=address.kind, request_id=address.request_id, sender=sender)]
-
-    async def _request_seq(self, delivery: Delivery, address: subjects.Subject) -> int:
-        """Sequence of the request that a message belongs to; 0: the log does not know it."""
-        if address.event == "requested":
-            return delivery.sequence
-        event = self._event(delivery, address)
-        match event:
-            case ev.Deadline():
-                return event.request_seq
-            case ev.Event(brief=ev.Brief(request_seq=sequence)):
-                return sequence
-            case _:
-                owner = await self._lookup.first_request(address.request_id)
-                return 0 if owner is None else owner.sequence
-
-    @staticmethod
-    def _event(delivery: Delivery, address: subjects.Subject) -> ev.Event | None:
-        """The event of a message; ``None``: it cannot be read, or it is a request or a timer."""
-        event = delivery.event
-        if event is None:
-            try:
-                event = envelope.decode(address.event, delivery.msg.data, delivery.msg.headers or {})
-            except (Unreadable, NewerVersion):
-                return None
+    @property
+    def event(self) -> ev.Event | None:
+        """The event; ``None`` where it cannot be read, and for a request or a timer."""
+        event = None if self.received is None else self.received.event
         return event if isinstance(event, ev.Event) else None
 
-    def orders(self, delivery: Delivery, outcome: Delegate) -> list[Message]:
-        """The messages to other requests, in order."""
-        sender = self._sender(delivery)
-        return [messages.of_order(order, sender=sender) for order in outcome.orders]
 
-    def _sender(self, delivery: Delivery, request_seq: int = 0) -> Sender:
-        return Sender(
-            stage=self._stage,
-            now=self._clock.now(),
-            traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
-            request_seq=request_seq,
-        )
+class Effects(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from an outcome."""
 
-    async def _fitting(self, event: ev.Event) -> ev.Event:
-        """A result whose content is too large for a message refers to the object store instead."""
-        if not isinstance(event, ev.Result | ev.Revised) or event.content is None:
-            return event
-        body = msgspec.json.encode(event.content)
-        if len(body) <= messages.INLINE_MAX:
-            return event
-        return msgspec.structs.replace(event, content=None, content_ref=await self._assets.put(body))
+    #: To be published in this order.
+    messages: tuple[Message, ...] = ()
+    #: Bodies that messages refer to; they are stored first.
+    uploads: tuple[bytes, ...] = ()
 
-    def _retried(
-        self, delivery: Delivery, outcome: Retry, address: subjects.Subject, sender: Sender
-    ) -> Message:
-        """The same event again as its next attempt, after a back-off kept by the broker."""
-        event: Any = envelope.decode(address.event, delivery.msg.data, {})
-        if isinstance(event, Requested):
-            # Its wait is the delivery's own: there is no attempt to count yet.
-            raise Unavailable(outcome.message)
-        trail = outcome.trail if outcome.trail is not None else event.trail
-        if event.attempt >= self._max_attempts:
-            given_up = ev.Failed(
-                attempt=event.attempt,
-                code=outcome.code,
-                stage=self._stage,
-                message=f"{outcome.message} (given up after {event.attempt} attempts)",
-                brief=event.brief,
-                trail=trail,
+    def __add__(self, other: Effects) -> Effects:
+        return Effects(messages=self.messages + other.messages, uploads=self.uploads + other.uploads)
+
+
+def needs_owner(
+    stage: Stage, address: Subject | None, received: Received[Any] | None, outcome: Outcome
+) -> bool:
+    """Whether the effects depend on which request owns the id."""
+    if address is None:
+        return False
+    if address.event == "requested":
+        return isinstance(outcome, Fail | Reject)
+    if stage.answers and _poisoned(outcome):
+        return True
+    # The sequence of the request goes into every message id (rule 2).
+    return _known_sequence(None if received is None else received.event) is None
+
+
+def decide(outcome: Outcome, at: Situation) -> Effects:
+    """What goes out for an outcome.
+
+    Raises:
+        Unavailable: a request is tried again, which is its delivery's own matter: there is no attempt to count.
+    """
+    if at.address is None:
+        return _letter(outcome, at, _sender(at, 0))
+    effects = _effects(outcome, at, at.address)
+    for message in effects.messages:
+        if len(message.body) + _HEADERS_BYTES > at.max_bytes:
+            return _too_large(message, at, at.address)
+    return effects
+
+
+def orders(outcome: Delegate, *, stage: Stage, now: float, traceparent: str) -> tuple[Message, ...]:
+    """The messages to other requests, in order.
+
+    Args:
+        outcome: which requests are asked for or cancelled.
+        stage: who asks.
+        now: the broker's time, seconds since the epoch.
+        traceparent: W3C trace context of what is published.
+    """
+    sender = Sender(stage=stage.name, now=now, traceparent=traceparent)
+    return tuple(messages.of_order(order, sender=sender) for order in outcome.orders)
+
+
+def _effects(outcome: Outcome, at: Situation, address: Subject) -> Effects:
+    sender = _sender(at, _request_seq(at, address))
+    match outcome:
+        case Emit(events=events):
+            effects = Effects()
+            for event in events:
+                effects += _event(event, at, address, sender)
+            return effects
+        case Schedule():
+            timer = messages.of_schedule(
+                outcome, kind=address.kind, request_id=address.request_id, sender=sender
             )
-            return messages.of_event(
-                given_up, kind=address.kind, request_id=address.request_id, sender=sender
-            )
-        again = msgspec.structs.replace(event, attempt=event.attempt + 1, trail=trail)
-        wait = max(retry.backoff(event.attempt, key=address.request_id), outcome.after_s)
-        schedule = Schedule(
-            event=again, at_ms=int((sender.now + wait) * 1000), slot=f"{self._stage}-{again.attempt}"
-        )
-        return messages.of_schedule(schedule, kind=address.kind, request_id=address.request_id, sender=sender)
+            return Effects(messages=(timer,))
+        case Retry():
+            return _retry(outcome, at, address, sender)
+        case Fail(events=events):
+            effects = Effects()
+            for event in events:
+                effects += _event(event, at, address, sender)
+            return effects + _ending(outcome, at, address, sender) + _letter(outcome, at, sender)
+        case Reject():
+            return _ending(outcome, at, address, sender) + _letter(outcome, at, sender)
+        case Record() | Wait() | Delegate():
+            raise TypeError(f"{type(outcome).__name__} is no message of the request at hand")
+        case _ as never:
+            assert_never(never)
 
-    async def _letters(
-        self, delivery: Delivery, outcome: Outcome, address: subjects.Subject | None, sender: Sender
-    ) -> list[Message]:
-        if not isinstance(outcome, Fail | Reject) or delivery.stream == pipeline.DEAD:
-            return []
-        if isinstance(outcome, Fail) and not outcome.letter:
-            return []
-        if isinstance(outcome, Reject):
-            event = delivery.msg.subject.split(".")[1] if delivery.msg.subject.startswith("gen.") else ""
-            if pipeline.letter_writer(event) != self._stage:
-                return []
-        letter = await letter_of(delivery, outcome, stage=self._stage, assets=self._assets)
-        known = address is not None and address.acceptable
-        kind, request_id = (
-            (address.kind, address.request_id) if known and address else (subjects.UNKNOWN_KIND, "")
-        )
-        return [messages.of_letter(letter, kind=kind, request_id=request_id, sender=sender)]
 
-    async def _ending(  # noqa: PLR0911 - one way out per case
-        self, delivery: Delivery, outcome: Fail | Reject, address: subjects.Subject
-    ) -> ev.Event | None:
-        """What the rest of the pipeline is told about a message that this stage could not use."""
-        if not address.acceptable and address.event != "requested":
-            # No request has this id.
+def _sender(at: Situation, request_seq: int) -> Sender:
+    return Sender(stage=at.stage.name, now=at.now, traceparent=at.traceparent, request_seq=request_seq)
+
+
+def _request_seq(at: Situation, address: Subject) -> int:
+    """Sequence of the request that a message belongs to; 0: the log does not know it."""
+    if address.event == "requested":
+        return at.delivery.sequence
+    known = _known_sequence(at.event)
+    if known is not None:
+        return known
+    return 0 if at.owner is None else at.owner.sequence
+
+
+def _known_sequence(event: Any) -> int | None:
+    match event:
+        case ev.Deadline(request_seq=sequence):
+            return sequence
+        case ev.Event(brief=ev.Brief(request_seq=sequence)):  # pyright: ignore[reportAttributeAccessIssue] - most have one
+            return sequence
+        case _:
             return None
-        poisoned = outcome.code is ErrorCode.GEN_POISON or (isinstance(outcome, Fail) and outcome.letter)
-        owner = None
-        if address.event == "requested" or (self._stage == "fallback" and poisoned):
-            owner = await self._lookup.first_request(address.request_id)
-        if isinstance(outcome, Reject) and address.event == "requested":
-            mine = owner is None or owner.sequence == delivery.sequence
-            if self._stage != pipeline.letter_writer("requested") or not mine:
-                return None
-            return self._bare(Status.REJECTED, outcome, address, delivery.time_ms)
-        if self._stage == "fallback":
-            # The last stage has nobody to hand over to; a letter about junk must not end a request.
-            if not poisoned or owner is None:
-                return None
-            return self._bare(Status.FAILED, outcome, address, owner.time_ms)
-        if self._stage in pipeline.UNFAILING or pipeline.letter_writer(address.event) not in {
-            self._stage,
-            None,
-        }:
-            return None
-        more: dict[str, Any] = {}
-        if isinstance(outcome, Fail):
-            more["evidence"] = outcome.evidence
-            if outcome.trail is not None:
-                more["trail"] = outcome.trail
-        code = outcome.code if isinstance(outcome, Fail) else ErrorCode.GEN_INTERNAL
-        event = self._event(delivery, address)
-        return messages.failed(event, stage=self._stage, code=code, message=outcome.message, **more)
 
-    def _bare(
-        self, status: Status, outcome: Fail | Reject, address: subjects.Subject, requested_at_ms: int
-    ) -> ev.Result:
-        return messages.bare_result(
-            kind=address.kind,
-            request_id=address.request_id,
-            status=status,
+
+def _event(event: ev.Event, at: Situation, address: Subject, sender: Sender) -> Effects:
+    """One event; a content that is too large for a message is stored, and referred to."""
+    event = messages.timed(event, at.stage.name, at.elapsed_ms)
+    message = messages.of_event(event, kind=address.kind, request_id=address.request_id, sender=sender)
+    if len(message.body) <= INLINE_MAX or not isinstance(event, ev.Result | ev.Revised):
+        return Effects(messages=(message,))
+    content = msgspec.json.encode(event.content)
+    if event.content is None or len(content) <= INLINE_MAX:
+        return Effects(messages=(message,))
+    event = msgspec.structs.replace(event, content=None, content_ref=reference(content))
+    message = messages.of_event(event, kind=address.kind, request_id=address.request_id, sender=sender)
+    return Effects(messages=(message,), uploads=(content,))
+
+
+def _retry(outcome: Retry, at: Situation, address: Subject, sender: Sender) -> Effects:
+    """The same event again as its next attempt, after a back-off kept by the broker; or the end of trying."""
+    event: Any = None if at.received is None else at.received.event
+    if isinstance(event, Requested):
+        raise Unavailable(outcome.message)
+    trail = outcome.trail if outcome.trail is not None else event.trail
+    if event.attempt >= at.max_attempts:
+        failed = ev.Failed(
+            attempt=event.attempt,
             code=outcome.code,
-            stage=self._stage,
-            message=outcome.message,
-            meta=Meta(requested_at_ms=requested_at_ms),
+            stage=at.stage.name,
+            message=f"{outcome.message} (given up after {event.attempt} attempts)",
+            brief=event.brief,
+            trail=trail,
         )
+        message = messages.of_event(failed, kind=address.kind, request_id=address.request_id, sender=sender)
+        return Effects(messages=(message,))
+    again = msgspec.structs.replace(event, attempt=event.attempt + 1, trail=trail)
+    wait = max(retry.backoff(event.attempt, key=address.request_id), outcome.after_s)
+    schedule = Schedule(
+        event=again, at_ms=int((at.now + wait) * 1000), slot=f"{at.stage.name}-{again.attempt}"
+    )
+    timer = messages.of_schedule(schedule, kind=address.kind, request_id=address.request_id, sender=sender)
+    return Effects(messages=(timer,))
+
+
+def _ending(outcome: Fail | Reject, at: Situation, address: Subject, sender: Sender) -> Effects:
+    """What the rest of the pipeline gets for a message that this stage could not use.
+
+    It goes before the letter: a full DEAD must not keep an answer back.
+    """
+    event = _ending_event(outcome, at, address)
+    return Effects() if event is None else _event(event, at, address, sender)
+
+
+def _ending_event(outcome: Fail | Reject, at: Situation, address: Subject) -> ev.Event | None:
+    requested = address.event == "requested"
+    if not address.acceptable and not requested:
+        # No request has this id.
+        return None
+    if isinstance(outcome, Reject) and requested:
+        first = at.owner is None or at.owner.sequence == at.delivery.sequence
+        mine = pipeline.letter_writer("requested") == at.stage.name
+        return _bare(Status.REJECTED, outcome, at, address, at.delivery.time_ms) if mine and first else None
+    if at.stage.answers:
+        # The last stage has nobody to hand over to; a letter about junk must not end a request.
+        if at.owner is None or not _poisoned(outcome):
+            return None
+        return _bare(Status.FAILED, outcome, at, address, at.owner.time_ms)
+    if at.stage.unfailing or pipeline.letter_writer(address.event) not in {at.stage.name, None}:
+        return None
+    return _failed(outcome, at)
+
+
+def _failed(outcome: Fail | Reject, at: Situation) -> ev.Failed:
+    if isinstance(outcome, Reject):
+        return messages.failed(
+            at.event, stage=at.stage.name, code=ErrorCode.GEN_INTERNAL, message=outcome.message
+        )
+    more: dict[str, Any] = {} if outcome.trail is None else {"trail": outcome.trail}
+    return messages.failed(
+        at.event,
+        stage=at.stage.name,
+        code=outcome.code,
+        message=outcome.message,
+        evidence=outcome.evidence,
+        **more,
+    )
+
+
+def _letter(outcome: Outcome, at: Situation, sender: Sender) -> Effects:
+    """The dead letter of a message that nobody could use; letters have none of their own."""
+    if at.delivery.stream == pipeline.DEAD:
+        return Effects()
+    match outcome:
+        case Fail(letter=True):
+            pass
+        case Reject():
+            subject = at.delivery.msg.subject
+            event = subject.split(".")[1] if subject.startswith("gen.") else ""
+            if pipeline.letter_writer(event) != at.stage.name:
+                return Effects()
+        case _:
+            return Effects()
+    letter, uploads = letter_of(at.delivery, outcome, stage=at.stage.name)
+    known = at.address if at.address is not None and at.address.acceptable else None
+    kind, request_id = (known.kind, known.request_id) if known else (subjects.UNKNOWN_KIND, "")
+    message = messages.of_letter(letter, kind=kind, request_id=request_id, sender=sender)
+    return Effects(messages=(message,), uploads=uploads)
+
+
+def _too_large(message: Message, at: Situation, address: Subject) -> Effects:
+    """What the request gets instead of an event that no broker takes."""
+    sender = _sender(at, _request_seq(at, address))
+    why = Fail(
+        code=ErrorCode.GEN_INTERNAL,
+        message=f"{message.subject} has {len(message.body)} bytes, more than the broker takes ({at.max_bytes})",
+    )
+    if at.stage.answers:
+        event = message.event
+        requested_at_ms = event.meta.requested_at_ms if isinstance(event, ev.Result) else None
+        bare: ev.Event = _bare(Status.FAILED, why, at, address, requested_at_ms or at.delivery.time_ms)
+    else:
+        # Without the trail and the brief: they may be what is too large.
+        attempt = getattr(at.event, "attempt", 1)
+        bare = ev.Failed(attempt=attempt, code=why.code, stage=at.stage.name, message=why.message)
+    return Effects(
+        messages=(messages.of_event(bare, kind=address.kind, request_id=address.request_id, sender=sender),)
+    )
+
+
+def _poisoned(outcome: Outcome) -> bool:
+    match outcome:
+        case Fail(code=code, letter=letter):
+            return letter or code is ErrorCode.GEN_POISON
+        case Reject(code=code):
+            return code is ErrorCode.GEN_POISON
+        case _:
+            return False
+
+
+def _bare(
+    status: Status, outcome: Fail | Reject, at: Situation, address: Subject, requested_at_ms: int
+) -> ev.Result:
+    return messages.bare_result(
+        kind=address.kind,
+        request_id=address.request_id,
+        status=status,
+        code=outcome.code,
+        stage=at.stage.name,
+        message=outcome.message,
+        meta=Meta(requested_at_ms=requested_at_ms),
+    )

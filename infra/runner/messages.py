@@ -1,4 +1,4 @@
-"""What exactly goes out for what a handler decided?"""
+"""Messages as they go out: subject, body and headers of events, timers, orders and dead letters."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     #: The first writer wins: a refusal is no error, and what was to follow is dropped.
     once: bool = False
-    #: A dead letter: what is told to people beside what the request is told.
+    #: A dead letter: for people, beside what the request gets.
     letter: bool = False
+    #: What the body says; ``None`` for timers, orders and letters.
+    event: ev.Event | None = None
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +121,7 @@ def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> 
         body=encoded(event),
         headers=headers,
         once=once,
+        event=event,
     )
 
 

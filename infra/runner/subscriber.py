@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from contracts.pipeline import Route
     from infra.nats.pull import ConsumerMissing
-    from infra.runner.runner import Runner
+    from infra.runner.execution import Runner
 
 
 class _Specification(NatsSubscriberSpecification):

@@ -29,7 +29,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as NoJson
 
-from contracts.pipeline import STAGES
+from contracts.pipeline import STAGE_OF, STAGES
 from contracts.request import DEFAULT_DEADLINE_MS
 from infra.settings import config_file, shipped
 from infra.settings import names as setting_names
@@ -356,7 +356,7 @@ class Settings(BaseSettings):
 
     def ack_wait_of(self, stage: str) -> float:
         """Seconds after which a stage's message goes to another worker; short where answers wait for it."""
-        return min(self.ack_wait, FALLBACK_ACK_WAIT_S) if stage == "fallback" else self.ack_wait
+        return min(self.ack_wait, FALLBACK_ACK_WAIT_S) if STAGE_OF[stage].short_leases else self.ack_wait
 
     @property
     def database(self) -> str:

@@ -1,4 +1,4 @@
-"""Where does what is too large for a message go?"""
+"""Object store ``assets``: what is too large for a message."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from nats import errors as nats_errors
 from nats.js import errors as js_errors
 
+from contracts import pipeline
 from contracts.errors import Unavailable
 from contracts.result import ContentRef
 from infra.nats import log
@@ -18,8 +19,14 @@ from infra.nats.lookup import Lookup
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
-BUCKET: Final = "assets"
-STREAM: Final = f"OBJ_{BUCKET}"
+BUCKET: Final = pipeline.ASSETS.name
+STREAM: Final = pipeline.ASSETS.stream
+
+
+def reference(body: bytes) -> ContentRef:
+    """What a message says instead of bytes that it is too small for."""
+    digest = hashlib.sha256(body).hexdigest()
+    return ContentRef(object=digest, sha256=digest, size=len(body))
 
 
 class _Info(msgspec.Struct, frozen=True):
@@ -42,16 +49,16 @@ class Assets:
         Raises:
             Unavailable: the broker does not take it now.
         """
-        digest = hashlib.sha256(body).hexdigest()
+        ref = reference(body)
         try:
             store = await self._wire.client.jetstream(timeout=10).object_store(BUCKET)
             try:
-                await store.get_info(digest)
+                await store.get_info(ref.object)
             except js_errors.ObjectNotFoundError:
-                await store.put(digest, body)
+                await store.put(ref.object, body)
         except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
-            raise Unavailable(f"object {digest} is not stored: {error}") from error
-        return ContentRef(object=digest, sha256=digest, size=len(body))
+            raise Unavailable(f"object {ref.object} is not stored: {error}") from error
+        return ref
 
     async def has(self, ref: ContentRef) -> bool:
         """Whether the bytes of a reference are there.

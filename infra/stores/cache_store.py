@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from contracts import pipeline
 from contracts.cache_entry import CacheEntry
 from infra.nats import buckets
 from infra.runner.messages import INLINE_MAX, encoded
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from infra.stores.assets import Assets
     from infra.stores.cache_stats import CacheStats
 
-BUCKET: Final = "cache"
-STREAM: Final = f"KV_{BUCKET}"
+BUCKET: Final = pipeline.CACHE.name
+STREAM: Final = pipeline.CACHE.stream
 _PREFIX: Final = f"$KV.{BUCKET}."
 _decode: Final = msgspec.json.Decoder(CacheEntry).decode
 

@@ -1,4 +1,4 @@
-"""What did a generation come to when it was made first?
+"""Drift ledger: the first output of every seed, in a bucket.
 
 KV bucket ``ledger``: the first who writes a key wins, and the broker forgets it after the bucket's life.
 """
@@ -12,6 +12,7 @@ import msgspec
 from contracts import envelope
 from contracts.envelope import Received
 from contracts.outcome import Outcome
+from contracts.pipeline import LEDGER
 from stages.validate_repair import seed_drift
 from stages.validate_repair.seed_drift import Claim, Output
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
     from infra.stores.cache_stats import CacheStats
 
-BUCKET: Final = "ledger"
-#: Seconds that an output is remembered.
-LIFE_S: Final = 30 * 86_400
 _decode: Final = msgspec.json.Decoder(Output).decode
 
 
@@ -80,12 +78,12 @@ class KvDriftLedger:
         Raises:
             Unavailable: the broker does not answer.
         """
-        subject = f"$KV.{BUCKET}.{claim.key}"
+        subject = f"$KV.{LEDGER.name}.{claim.key}"
         ack = await self._wire.publish(
             subject, msgspec.json.encode(claim.output), {envelope.EXPECTED_LAST: "0"}
         )
         if ack.refused:
-            found = await self._lookup.last(f"KV_{BUCKET}", subject)
+            found = await self._lookup.last(LEDGER.stream, subject)
             return claim.output if found is None else self._read(found.body, claim)
         if ack.error is not None:
             # The ledger may be lost: the request's result must not be.

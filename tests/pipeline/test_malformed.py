@@ -14,7 +14,7 @@ from contracts import pipeline, request
 from contracts.errors import ErrorCode
 from contracts.result import Status
 from infra.nats.embedded import MAX_PAYLOAD
-from infra.runner import runner
+from infra.runner import execution
 from infra.stores.assets import Assets
 from tests.pipeline.conftest import Configure, Observer, Start
 
@@ -194,7 +194,7 @@ async def test_junk_in_the_name_of_a_request_ends_it_once(
 async def test_a_newer_version_waits_without_a_failure(
     client: Observer, configure: Configure, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_PARKED_S", 0.1)
+    monkeypatch.setattr(execution, "_PARKED_S", 0.1)
     headers = {"ce-type": "dev.understudy.gen.drafted.v9"}
     rule = {"match": {"request_id": "new-*"}, "do": "slow", "after_ms": 60_000}
     async with start(configure(rules=[rule])):

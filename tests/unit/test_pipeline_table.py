@@ -1,4 +1,4 @@
-"""Does the table hang together, and do the folders under stages/ agree with it?"""
+"""Tables of the pipeline: they agree with each other, with the folders under stages/, and with the topology."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 import stages
 from contracts import pipeline
 from contracts.kinds import KINDS
+from contracts.pipeline import Guard
+from infra.nats import topology
+from infra.settings.settings import Settings
 
 PARTIES = {*pipeline.STAGES, pipeline.CLIENT, pipeline.BROKER}
 
@@ -44,11 +47,55 @@ def test_only_stages_publish_results() -> None:
 
 
 def test_what_never_fails_publishes_no_failure() -> None:
-    assert not pipeline.UNFAILING & set(pipeline.ROW_OF["failed"].published_by)
+    unfailing = {stage.name for stage in pipeline.STAGE_ROWS if stage.unfailing}
+    assert not unfailing & set(pipeline.ROW_OF["failed"].published_by)
 
 
 def test_audit_reads_every_stored_event() -> None:
     assert all("audit" in row.consumed_by for row in pipeline.ROWS if row.stream)
+
+
+def test_one_consumer_of_every_stored_event_writes_its_letters() -> None:
+    written = [event for stage in pipeline.STAGE_ROWS for event in stage.writes_letters_for]
+    assert sorted(written) == sorted(row.event for row in pipeline.ROWS if row.stream)
+    for stage in pipeline.STAGE_ROWS:
+        assert all(stage.name in pipeline.ROW_OF[event].consumed_by for event in stage.writes_letters_for)
+
+
+def test_what_a_guard_looks_at_is_what_its_stage_gets() -> None:
+    needs = {Guard.INTAKE: "requested", Guard.OPEN_DEADLINE: "deadline"}
+    for stage in pipeline.STAGE_ROWS:
+        for guard in stage.guards:
+            if guard in needs:
+                assert stage.name in pipeline.ROW_OF[needs[guard]].consumed_by
+            else:
+                assert stage.expensive
+    assert all(Guard.WORTH_A_CALL in stage.guards for stage in pipeline.STAGE_ROWS if stage.expensive)
+
+
+def test_what_answers_publishes_results_and_never_fails() -> None:
+    for stage in pipeline.STAGE_ROWS:
+        if stage.answers:
+            assert stage.unfailing
+            assert stage.name in pipeline.ROW_OF["result"].published_by
+
+
+def test_every_bucket_is_used_by_known_parties_and_is_in_the_topology() -> None:
+    parties = {*pipeline.STAGES, pipeline.CLIENT, pipeline.OPERATOR}
+    streams = topology.wanted(Settings.model_construct()).streams
+    for bucket in pipeline.BUCKETS:
+        assert bucket.written_by
+        assert bucket.read_by
+        assert {*bucket.written_by, *bucket.read_by} <= parties
+        assert tuple(streams[bucket.stream]["subjects"]) == bucket.subjects
+        assert streams[bucket.stream]["max_age"] == bucket.life_s * 10**9
+    assert {name for name in streams if name.startswith(("KV_", "OBJ_"))} == {
+        bucket.stream for bucket in pipeline.BUCKETS
+    }
+
+
+def test_clients_write_to_no_bucket() -> None:
+    assert all(pipeline.CLIENT not in bucket.written_by for bucket in pipeline.BUCKETS)
 
 
 def test_every_stored_event_has_somebody_to_write_its_letter() -> None:

@@ -19,10 +19,11 @@ from contracts.outcome import Emit
 from contracts.ports import StoredRequest
 from infra.nats.log import LogEntry
 from infra.nats.multiplexer import PubAck, _AckError
-from infra.runner import runner as module
+from infra.runner import publishing as module
 from infra.runner.cancellation import Cancellation
+from infra.runner.execution import Runner
 from infra.runner.isolation import Isolation
-from infra.runner.runner import Runner
+from infra.runner.ports import RunnerPorts
 
 SAMPLES = Path(__file__).parent / "event_samples"
 OK = PubAck(stream="EVENTS", seq=1)
@@ -65,7 +66,6 @@ class Delivery:
     def __init__(self, ack: Exception | None = None) -> None:
         body = (SAMPLES / "structured.v1.json").read_bytes()
         self.msg = SimpleNamespace(subject="gen.structured.plot.r-1", data=body, headers={})
-        self.event: Any = None
         self.settled: list[str] = []
         self._ack = ack
 
@@ -88,18 +88,18 @@ def runner(broker: Broker, handle: Any = None) -> Runner:
     return Runner(
         stage="validate-repair",
         handle=handle or (lambda _: result()),
-        wire=parts,
-        lookup=parts,
-        strikes=parts,
-        gate=Isolation(),
-        watch=parts,
-        assets=parts,
-        clock=SimpleNamespace(now=lambda: 1_700_000_000.0, now_ms=lambda: 0),  # type: ignore[arg-type]
-        batches=parts,
-        deadlines=None,
-        sink=None,
-        max_attempts=5,
-        log=structlog.get_logger(),
+        ports=RunnerPorts(
+            wire=parts,
+            lookup=parts,
+            isolation=Isolation(),
+            cancellation=parts,
+            assets=parts,
+            clock=SimpleNamespace(now=lambda: 1_700_000_000.0, now_ms=lambda: 0),  # type: ignore[arg-type]
+            batches=parts,
+            deadlines=parts,
+            max_attempts=5,
+            log=structlog.get_logger(),
+        ),
     )
 
 

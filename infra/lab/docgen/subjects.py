@@ -1,4 +1,4 @@
-"""What does docs/subjects.md say? Everything that a message on the wire can be."""
+"""docs/subjects.md: everything that a message on the wire can be, and where it is kept."""
 
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ def page() -> str:
         "## Streams and buckets",
         "Defaults of `understudy topology apply`; an operator's larger limits stay.",
         _streams(),
+        "What the buckets are for, and who needs them. All of it may be lost: the log is the record.",
+        _buckets(),
         "## Consumers",
         "One durable pull consumer per stage and stream, bound by name, never declared by a stage.",
         _consumers(),
@@ -153,6 +155,27 @@ def _streams() -> str:
             )
         )
     return table(("stream", "subjects", "max age", "max bytes", "discard", "abilities"), rows)
+
+
+def _buckets() -> str:
+    rows = [
+        (
+            code(bucket.name),
+            "key-value" if bucket.store == "KV" else "objects",
+            ", ".join(bucket.written_by),
+            ", ".join(bucket.read_by),
+            _life(bucket),
+            bucket.says,
+        )
+        for bucket in pipeline.BUCKETS
+    ]
+    return table(("bucket", "store", "written by", "read by", "kept for", "meaning"), rows)
+
+
+def _life(bucket: pipeline.Bucket) -> str:
+    if bucket.life_s:
+        return topology_diff.show("max_age", bucket.life_s * 10**9)
+    return "as each entry says" if bucket.store == "KV" else "ever"
 
 
 def _consumers() -> str:

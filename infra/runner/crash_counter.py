@@ -1,7 +1,7 @@
-"""How often was a message started without an end?
+"""Crash counter: starts of redelivered messages that have not ended.
 
-Counted in KV bucket ``strikes`` before a redelivered message runs, cleared when it ends in any way
-(rule 5).  One worker at a time holds a message, so plain writes are enough.
+They are counted in KV bucket ``strikes`` before a message runs, and cleared when it ends in any way (rule 5).  One worker at a time holds a
+message, so plain writes are enough.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from contracts.errors import Unavailable
+from contracts.pipeline import STRIKES
 
 if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
 
-BUCKET: Final = "strikes"
 #: Counted starts without an end that make a message poison.
 POISON: Final = 3
 #: Counted starts from which on a message runs alone in its worker.
@@ -30,11 +30,11 @@ class CrashCounter:
         self._stage = stage
 
     def _subject(self, stream: str, sequence: int) -> str:
-        return f"$KV.{BUCKET}.{self._stage}.{stream}-{sequence}"
+        return f"$KV.{STRIKES.name}.{self._stage}.{stream}-{sequence}"
 
     async def count(self, stream: str, sequence: int) -> int:
         """Starts of this message that have been counted and not cleared."""
-        found = await self._lookup.last(f"KV_{BUCKET}", self._subject(stream, sequence))
+        found = await self._lookup.last(STRIKES.stream, self._subject(stream, sequence))
         if found is None or "KV-Operation" in found.headers:
             return 0
         return int(found.body)

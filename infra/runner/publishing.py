@@ -1,0 +1,227 @@
+"""Publishing: carries out the effects of an outcome, until the broker has acknowledged every message."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from nats import errors as nats_errors
+
+from contracts import envelope, retry
+from contracts import events as ev
+from contracts.errors import Unavailable, UnderstudyError
+from contracts.outcome import Delegate, Emit, Outcome, Schedule, Wait
+from infra.nats.batches import batched
+from infra.runner import effects
+from infra.runner.deadlines import Armed
+from infra.runner.effects import Situation
+from infra.runner.trace import child_of
+
+if TYPE_CHECKING:
+    from contracts.envelope import Received
+    from contracts.pipeline import Stage
+    from contracts.subjects import Subject
+    from infra.nats.multiplexer import PubAck
+    from infra.nats.pull import Delivery
+    from infra.runner.deadlines import Deadlines
+    from infra.runner.messages import Message
+    from infra.runner.ports import RunnerPorts
+
+#: Tries of a dead letter: a full DEAD keeps nobody's answer back.
+_LETTER_TRIES: Final = 3
+#: Status codes of the broker that say: never.
+_BAD_REQUEST, _CONFLICT, _SERVER_ERROR = 400, 409, 500
+
+
+class PublishRefused(UnderstudyError):  # noqa: N818 - names what the broker did
+    """The broker will never take a message; trying again changes nothing."""
+
+
+class Publisher:
+    """Publishes what follows from the outcomes of one stage.
+
+    Args:
+        stage: the stage's row.
+        ports: what the runners of this process share.
+    """
+
+    def __init__(self, *, stage: Stage, ports: RunnerPorts) -> None:
+        self._stage = stage
+        self._wire = ports.wire
+        self._lookup = ports.lookup
+        self._assets = ports.assets
+        self._clock = ports.clock
+        self._batches = ports.batches
+        self._deadlines = ports.deadlines if stage.arms_deadlines else None
+        self._max_attempts = ports.max_attempts
+        self._log = ports.log
+
+    async def carry_out(
+        self,
+        outcome: Outcome,
+        delivery: Delivery,
+        address: Subject | None,
+        received: Received[Any] | None,
+        *,
+        elapsed_ms: float,
+    ) -> None:
+        """Publish what follows, in order; behind a refused condition nothing but letters goes out.
+
+        Args:
+            outcome: anything but ``Wait``, ``Delegate`` and ``Record``.
+            delivery: the message that it is for.
+            address: its subject; ``None``: it is not one of the pipeline's.
+            received: its event; ``None``: it cannot be read.
+            elapsed_ms: milliseconds that the stage worked on it.
+
+        Raises:
+            PublishRefused: the broker will never take one of the messages.
+            Unavailable: a look-up or an upload met no broker.
+        """
+        owner = None
+        if address is not None and effects.needs_owner(self._stage, address, received, outcome):
+            owner = await self._lookup.first_request(address.request_id)
+        decided = effects.decide(
+            outcome,
+            Situation(
+                stage=self._stage,
+                delivery=delivery,
+                address=address,
+                received=received,
+                owner=owner,
+                now=self._clock.now(),
+                traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
+                elapsed_ms=elapsed_ms,
+                max_attempts=self._max_attempts,
+                max_bytes=self._wire.client.max_payload,
+            ),
+        )
+        for body in decided.uploads:
+            await self._assets.put(body)
+        await self._publish_all(decided.messages)
+        if self._deadlines is not None and isinstance(outcome, Schedule) and address is not None:
+            _remember(outcome, address, self._deadlines)
+
+    async def _publish_all(self, messages: tuple[Message, ...]) -> None:
+        over = False
+        for message in messages:
+            if message.letter:
+                await self._write_letter(message)
+            elif not over:
+                ack = await self._until_acked(message)
+                over = message.once and ack.refused
+                if self._deadlines is not None and isinstance(message.event, ev.Result):
+                    self._deadlines.ended(message.subject.rpartition(".")[2], stored=True)
+
+    async def delegate(self, outcome: Delegate, delivery: Delivery) -> Outcome:
+        """Publish to other requests; what the broker does not take now is decided anew later.
+
+        Returns:
+            what becomes of the message itself.
+
+        Raises:
+            Unavailable: the broker did not take everything.
+        """
+        traceparent = child_of((delivery.msg.headers or {}).get("traceparent"))
+        for message in effects.orders(
+            outcome, stage=self._stage, now=self._clock.now(), traceparent=traceparent
+        ):
+            try:
+                ack = await self._wire.publish(message.subject, message.body, message.headers, repeat=True)
+            except nats_errors.Error as error:
+                raise Unavailable(f"{message.subject}: {type(error).__name__}: {error}") from error
+            if ack.refused and not await self._lost_to_another(message, ack):
+                raise Unavailable(f"{message.subject}: refused for a message that is not stored")
+            if ack.error is not None and not ack.refused:
+                raise Unavailable(f"the broker refuses {message.subject}: {ack.error.description}")
+        if outcome.again_s is None:
+            return Emit()
+        return Wait(seconds=outcome.again_s, why="its scenes are being generated", expected=True)
+
+    async def _write_letter(self, message: Message) -> None:
+        """Store a dead letter, with few tries: what people may read later must not hold up requests."""
+        try:
+            await self._until_acked(message, tries_max=_LETTER_TRIES)
+        except (Unavailable, PublishRefused) as error:
+            self._log.error(
+                "dead letter not stored", stage=self._stage.name, subject=message.subject, problem=str(error)
+            )
+
+    async def _until_acked(self, message: Message, *, tries_max: int | None = None) -> PubAck:
+        """Publish until the broker has it; nothing that was worked out is thrown away.
+
+        Raises:
+            PublishRefused: the broker will never take it.
+            Unavailable: ``tries_max`` tries were not enough.
+        """
+        tries, headers = 0, message.headers
+        while True:
+            tries += 1
+            try:
+                ack = await self._publish(message, headers)
+                if ack.duplicate and not await self._is_there(message, ack):
+                    # Somebody else used its id: the message is not stored, and goes without one.
+                    headers = {name: said for name, said in headers.items() if name != envelope.MSG_ID}
+                    continue
+                nobody = ack.refused and not await self._lost_to_another(message, ack)
+            except Unavailable as error:
+                problem = str(error)
+            except nats_errors.Error as error:
+                raise PublishRefused(f"{message.subject}: {type(error).__name__}: {error}") from error
+            else:
+                if ack.error is None or (ack.refused and not nobody):
+                    return ack
+                problem = ack.error.description
+                if not nobody and _is_final(ack.error.code):
+                    raise PublishRefused(f"the broker refuses {message.subject}: {problem}")
+            if tries == tries_max:
+                raise Unavailable(f"{problem} (given up after {tries} tries)")
+            self._log.warning(
+                "publish put off",
+                stage=self._stage.name,
+                subject=message.subject,
+                problem=problem,
+                tries=tries,
+            )
+            await asyncio.sleep(retry.backoff(tries, base_s=0.1, cap_s=2.0, key=message.subject))
+
+    async def _publish(self, message: Message, headers: dict[str, str]) -> PubAck:
+        if not batched(message.subject, headers):
+            return await self._wire.publish(message.subject, message.body, headers, repeat=True)
+        urgent = isinstance(message.event, ev.Result)
+        return await self._batches.publish(message.subject, message.body, headers, urgent=urgent)
+
+    async def _is_there(self, message: Message, ack: PubAck) -> bool:
+        """Whether what the broker took for a duplicate is this very message."""
+        found = await self._lookup.at(ack.stream, ack.seq)
+        if found is None:
+            return False
+        return found.subject == message.subject and found.headers.get("ce-id") == message.headers.get("ce-id")
+
+    async def _lost_to_another(self, message: Message, ack: PubAck) -> bool:
+        """Whether there is a message that keeps this one out.
+
+        A cluster also refuses for one that it has not stored yet, this very one tried again included; after a
+        change of its leader that one is never stored.
+        """
+        subject = message.headers.get(envelope.EXPECTED_LAST_SUBJECT, message.subject)
+        return await self._lookup.first(ack.stream, subject) is not None
+
+
+def _is_final(code: int) -> bool:
+    """Whether a refusal will not change when the same message is published again."""
+    return _BAD_REQUEST <= code < _SERVER_ERROR and code != _CONFLICT
+
+
+def _remember(outcome: Schedule, address: Subject, deadlines: Deadlines) -> None:
+    event = outcome.event
+    if isinstance(event, ev.Deadline):
+        deadlines.armed(
+            Armed(
+                request_id=address.request_id,
+                kind=address.kind,
+                request_seq=event.request_seq,
+                deadline_ms=event.deadline_ms,
+                due_ms=outcome.at_ms,
+            )
+        )
