@@ -253,7 +253,6 @@ async def test_a_writer_killed_in_the_middle_leaves_no_half_entry(nats_url: str)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", writer, nats_url, str(turn)),
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
-            stderr=asyncio.subprocess.DEVNULL,
         )
         for _ in range(pieces):
             await asyncio.wait_for(chunks.get(), _WAIT_S)

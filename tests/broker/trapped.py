@@ -1,4 +1,4 @@
-"""Which two workers step into the traps of FIELD_NOTES, A?  Ours, and FastStream's as its docs show it.
+"""Two workers for the traps of FIELD_NOTES, A: the one that ships, and FastStream's as its docs show it.
 
 Both take ``requested``, do some work, and publish ``context_built``.  Run as a program
 (``python -m tests.broker.trapped NAME URL``), one prints a tick ten times a second and every request
@@ -28,6 +28,9 @@ from infra.settings.settings import Settings, load
 from tests import lives
 
 STAGE = "context-build"
+
+#: The versions whose traps `just test-traps` has shown.
+TRIED = {"faststream": "0.7.8", "nats-py": "2.16.0"}
 
 #: What is done with a request, by its id.
 Work = Callable[[str], Awaitable[None]]
