@@ -5,33 +5,62 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Any, Final
 
 from contracts.content import conformance, custom, fault, instance, keywords, placeholder
 from contracts.content.conformance import Budget, TooMuchWork
 from contracts.content.dialogue import Dialogue
 from contracts.content.document import Document, json_schema
+from contracts.content.kind import ContentKind
 from contracts.content.layout import Layout
 from contracts.content.plot import Plot
 from contracts.content.scene import Scene
 from contracts.content.transition import Transition
 from contracts.content.verdict import Verdict
+from contracts.kinds import BUILT_IN, KINDS
 
 CUSTOM: Final = "custom"
 
-#: The built-in kinds.  A new one: a module beside this one, a line here, one in
-#: ``contracts/subjects.py``, and its placeholder.
-MODELS: Final[Mapping[str, type[Document]]] = {
+_models: Final[dict[str, type[Document]]] = {
     "layout": Layout,
     "plot": Plot,
     "scene": Scene,
     "dialogue": Dialogue,
     "transition": Transition,
 }
+_installed: Final[dict[str, ContentKind]] = {}
+
+#: Model of each kind but ``custom``.  A new built-in kind needs a line here, one in ``contracts/kinds.py`` and a
+#: placeholder.
+MODELS: Final[Mapping[str, type[Document]]] = MappingProxyType(_models)
+#: The kinds that extensions brought, by name.
+INSTALLED: Final[Mapping[str, ContentKind]] = MappingProxyType(_installed)
 
 
 class UnknownKindError(ValueError):
     """A kind without a model."""
+
+
+def register(name: str, kind: ContentKind) -> None:
+    """Add the kind of an extension to this process.
+
+    Infra calls it when it reads the settings, before anything is built from the kinds; the same kind once more
+    has no effect, and a kind is never removed.
+
+    Raises:
+        ValueError: the name is taken or unfit, or the kind's own placeholder is not valid.
+    """
+    if _installed.get(name) == kind:
+        return
+    if name in BUILT_IN or name in _installed:
+        raise ValueError(f"there is a kind {name!r} already")
+    faults = fault.faults(kind.model, kind.placeholder)
+    if faults:
+        raise ValueError(f"its placeholder is not valid: {faults[0]}")
+    KINDS.add(name)
+    _models[name] = kind.model
+    _installed[name] = kind
 
 
 class Registry:
@@ -47,7 +76,7 @@ class Registry:
         self._refuses = refuses
 
     def model(self, kind: str) -> type[Document]:
-        """The class of a built-in kind's documents.
+        """The class of a kind's documents.
 
         Raises:
             UnknownKindError: for ``custom`` too, which has no class.
@@ -57,7 +86,7 @@ class Registry:
         return MODELS[kind]
 
     def kinds_of(self, document: Any) -> tuple[str, ...]:
-        """The built-in kinds that accept the document."""
+        """The kinds with a model that accept the document."""
         return tuple(kind for kind in MODELS if not self.faults(kind, document, None))
 
     def schema(self, kind: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -129,7 +158,9 @@ class Registry:
         """
         if kind != CUSTOM:
             self.model(kind)
-            return copy.deepcopy(placeholder.DOCUMENTS[kind])
+            known = INSTALLED.get(kind)
+            document = placeholder.DOCUMENTS[kind] if known is None else known.placeholder
+            return copy.deepcopy(dict(document))
         return self.build(_given(own), placeholder.Placeholders(), budget=budget)
 
     def build(
@@ -178,6 +209,6 @@ def _judge_of(own: Mapping[str, Any], budget: Budget | None) -> Callable[[Any], 
     return judge
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _schema(model: type[Document]) -> dict[str, Any]:
     return json_schema(model)

@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from contracts.kinds import KindName
+
 #: What a name, a label or a mood is made of: no control characters (C0, DEL, C1), no line separators, no
 #: marks that turn the direction of writing.  Databases refuse some of them, and terminals obey others.
 PLAIN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$"
@@ -70,17 +72,6 @@ SaidRating = Annotated[
     BeforeValidator(canonical_rating),
     WithJsonSchema({"type": "string", "enum": [*map(str, Rating), *FILM_RATINGS]}),
 ]
-
-
-class GenerationType(StrEnum):
-    """What is generated: the content kinds."""
-
-    LAYOUT = "layout"
-    PLOT = "plot"
-    SCENE = "scene"
-    DIALOGUE = "dialogue"
-    TRANSITION = "transition"
-    CUSTOM = "custom"
 
 
 class Pacing(StrEnum):
@@ -260,7 +251,7 @@ class Node(NodePart):
     #: The node's own name.
     id: ContentId | None = None
     #: What is generated: a content kind.
-    generation_type: GenerationType | None = None
+    generation_type: KindName | None = None
     #: What it is for: `gap_fill`, `variation`, `adaptive`, `ambient`, `original`, or a word of your own.
     purpose: Words | None = None
     #: What it should feel like.

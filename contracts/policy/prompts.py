@@ -212,7 +212,7 @@ class PromptVersion(BaseModel):
     @classmethod
     def _known(cls, kind: str) -> str:
         if kind not in KINDS:
-            raise ValueError(f"{kind!r} is no content kind; use one of {_listed(KINDS)}")
+            raise ValueError(f"{kind!r} is no content kind; use one of {_listed(tuple(KINDS))}")
         return kind
 
     @field_validator("variables")

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from contracts.outcome import Outcome
     from contracts.policy.social import Worlds
     from contracts.ports import Contents, Prompts, Samples, Templates
-    from infra.settings.settings import ModelDefaults, Settings
+    from infra.settings.narrative import ModelDefaults
+    from infra.settings.settings import Settings
 
 
 def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outcome:
@@ -45,8 +46,8 @@ def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outco
     ports = context_ports(
         settings,
         contents=CheckedContents(Registry(refuses=refused_schemas(settings))),
-        samples=sample_store.load(settings.samples_dir),
-        prompts=prompt_store.load(),
+        samples=sample_store.load(*settings.sample_folders),
+        prompts=prompt_store.load(*settings.prompt_folders),
         templates=template_store.load(settings.templates_dir),
         worlds=world_store.load(settings.worlds_dir),
     )

@@ -440,7 +440,9 @@ def _files(settings: Settings) -> tuple[DoctorCheck, ...]:
     from infra.app import start_checks  # noqa: PLC0415 - jsonschema and the content kinds, for these rows alone
 
     return tuple(
-        _row(each.part, "ok" if each.ok else "error", each.detail, "" if each.ok else _FIXES[each.part])
+        _row(
+            each.part, "ok" if each.ok else "error", each.detail, "" if each.ok else _FIXES.get(each.part, "")
+        )
         for each in start_checks.look(settings)
     )
 

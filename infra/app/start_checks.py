@@ -1,17 +1,21 @@
-"""Can the pipeline start with the files that people wrote?
+"""Checks before a start: the files that people wrote, and the extensions that are installed.
 
-The same look for `up` before anything runs, for `doctor`, and in part for each process of stages.
+`up` runs them before anything else, and `doctor` lists them; each process of stages reads its own part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from contracts.errors import Misconfigured
+from contracts.kinds import KINDS
+from infra.extensions.entry_points import Extension, ExtensionError
+from infra.providers import table
 from infra.stores import prompts, samples, templates, word_lists, worlds
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ class StartCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(settings: Settings) -> None:
-    """Look at everything that can be known before a request comes.
+    """Check everything that can be known before a request comes.
 
     Raises:
         Misconfigured: naming every part that cannot be used, its file and the fix.
@@ -40,12 +44,16 @@ def check(settings: Settings) -> None:
 
 def look(settings: Settings) -> tuple[StartCheck, ...]:
     """Every part, the broken ones included."""
+    problems = dict(settings.extensions.problems) | table.extension_problems(settings)
     parts: dict[str, Callable[[], str]] = {
         "golden samples": lambda: _samples(settings),
         "templates": lambda: _named(templates.load(settings.templates_dir).ids(), settings.templates_dir),
         "worlds": lambda: _named(worlds.load(settings.worlds_dir).names(), settings.worlds_dir),
         "rating words": lambda: _words(settings.rating_words),
-        "prompts": lambda: ", ".join(prompts.load().families()),
+        "prompts": lambda: _prompts(settings),
+    }
+    parts |= {
+        f"extension: {each.title}": partial(_extension, each, problems) for each in settings.extensions.found
     }
     return tuple(_found(part, read) for part, read in parts.items())
 
@@ -57,9 +65,29 @@ def _found(part: str, read: Callable[[], str]) -> StartCheck:
         return StartCheck(part=part, detail=str(error), ok=False)
 
 
+def _extension(extension: Extension, problems: Mapping[Extension, str]) -> str:
+    if extension in problems:
+        raise ExtensionError(problems[extension])
+    return extension.source
+
+
+def _prompts(settings: Settings) -> str:
+    store = prompts.load(*settings.prompt_folders)
+    for kind in KINDS:
+        if not any(each.kind == kind and each.released for each in store.versions(kind)):
+            raise prompts.PromptError(
+                f"kind {kind!r} has no released version of a family {kind!r}; add {kind}/1.md to a folder of "
+                "prompt families, docs/prompts.md"
+            )
+    return ", ".join(store.families())
+
+
 def _samples(settings: Settings) -> str:
-    store = samples.load(settings.samples_dir)
-    return f"{sum(len(store.of_kind(kind)) for kind in samples.MODELS)} in {settings.samples_dir}"
+    store = samples.load(*settings.sample_folders)
+    return (
+        f"{sum(len(store.of_kind(kind)) for kind in samples.MODELS)} in "
+        f"{', '.join(map(str, settings.sample_folders))}"
+    )
 
 
 def _words(path: Path) -> str:

@@ -197,10 +197,12 @@ class Application:
         contents: Contents = CheckedContents(
             Registry(refuses=refuses), self._schema_worker, grammar=refuses is not None
         )
-        samples: Samples = sample_store.load(settings.samples_dir)
+        samples: Samples = sample_store.load(*settings.sample_folders)
         # A prompt that cannot be used stops nobody who does not need it, the fallback least of all.
         prompts: Prompts = (
-            prompt_store.load() if "context-build" in self.stages else prompt_store.PromptStore((), {})
+            prompt_store.load(*settings.prompt_folders)
+            if "context-build" in self.stages
+            else prompt_store.PromptStore((), {})
         )
         # The same for templates: one that the fallback cannot read, it says.
         templates: Templates = template_store.load(

@@ -1,4 +1,4 @@
-"""How do findings look to editors and code scanners?
+"""SARIF log of findings, for editors and code scanners.
 
 SARIF 2.1.0: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 """
@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from contracts.nodes.validation import Finding, Report, Severity
-from contracts.nodes.validation.validate import CHECKS
+from contracts.nodes.validation.validate import all_checks
 from infra.authoring import node_files
 from infra.authoring.node_files import TextPosition
 
@@ -36,13 +36,13 @@ def sarif(report: Report, *, uri: str, place: Callable[[str], TextPosition]) -> 
 
 def _version() -> dict[str, str]:
     try:
-        return {"version": version("understudy")}
+        return {"version": version("understudy-pipeline")}
     except PackageNotFoundError:
         return {}
 
 
 def _rules() -> list[dict[str, Any]]:
-    checks = [(check.code, check.title, check.why, check.severity) for check in CHECKS]
+    checks = [(check.code, check.title, check.why, check.severity) for check in all_checks()]
     checks += [(check.code, check.title, check.why, Severity.ERROR) for check in node_files.CHECKS]
     return [
         {

@@ -67,6 +67,11 @@ def _every(
     del version
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+        return
+    from infra.extensions.installed import install
+
+    # Options may name the content kinds of extensions.
+    install()
 
 
 def help_(

@@ -35,15 +35,16 @@ def samples_check(
     """Check every sample against its kind."""
     from infra.stores import samples as store
 
-    where = folder or console.settings().samples_dir
-    if not where.is_dir():
-        raise console.Usage(f"{where} is not a folder; give the one with the sample_*.json files")
-    rows = [_plain(row) for row in store.check(where)]
+    folders = (folder,) if folder else console.settings().sample_folders
+    for where in folders:
+        if not where.is_dir():
+            raise console.Usage(f"{where} is not a folder; give the one with the sample_*.json files")
+    rows = [_plain(row) for where in folders for row in store.check(where)]
     ok = bool(rows) and all(row.get("ok") for row in rows)
     if json:
         console.emit(rows)
     else:
-        _print_samples(rows, where)
+        _print_samples(rows, folders[0])
     console.end(console.DONE if ok else console.FAILED)
 
 

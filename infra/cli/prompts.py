@@ -179,7 +179,7 @@ def _duration(text: Any) -> dict[str, float]:
 def _store() -> PromptStore:
     from infra.stores import prompts
 
-    return prompts.load()
+    return prompts.load(*console.settings().prompt_folders)
 
 
 def _number(text: str, whole: str) -> int:

@@ -81,6 +81,7 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
 
     names = stage_names(stages)
     settings = console.settings()
+    settings.extensions.require()
     if pipeline.EXPENSIVE & set(names):
         from infra.providers import routing
 

@@ -53,12 +53,14 @@ def seed(
 
     Of a whole request (--file) also the key in the bucket, which depends on all that shapes its content.
     """
-    from contracts.nodes.node import GenerationType, SeedSource, Strategy
+    from contracts.kinds import KINDS
+    from contracts.nodes.node import SeedSource, Strategy
 
     told: dict[str, Any]
-    kind = _known(kind, GenerationType, "--kind")
+    if kind not in KINDS:
+        raise console.Usage(f"--kind {kind!r} is unknown; it is one of {', '.join(KINDS)}")
     if file is not None:
-        told = _of_request(file, str(kind))
+        told = _of_request(file, kind)
     elif strategy is None:
         raise console.Usage("give --strategy, or a whole request with --file")
     else:

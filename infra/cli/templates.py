@@ -106,10 +106,10 @@ def check(
 
 def _checked(path: Path | None = None) -> list[CheckedTemplate]:
     from infra.stores import templates as store
-    from infra.stores.samples import DEFAULTS
+    from infra.stores.samples import default_ids
 
     settings = console.settings()
-    known = frozenset(each.stem for each in (settings.samples_dir / DEFAULTS).glob("*.json"))
+    known = default_ids(settings.sample_folders)
     where = path or settings.templates_dir
     if where.is_dir():
         return store.check(where, default_contents=known)

@@ -126,12 +126,11 @@ def _templates() -> TemplateStore:
 def _facts(templates: TemplateStore) -> Any:
     """What is known on this machine."""
     from contracts.nodes.validation import Facts
-    from infra.stores.samples import DEFAULTS
+    from infra.stores.samples import default_ids
 
-    folder = console.settings().samples_dir / DEFAULTS
-    return Facts(
-        default_contents=frozenset(path.stem for path in folder.glob("*.json")), templates=templates.ids()
-    )
+    settings = console.settings()
+    settings.extensions.require()
+    return Facts(default_contents=default_ids(settings.sample_folders), templates=templates.ids())
 
 
 def _plain(report: Report) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contracts.policy.budget_scope import BudgetScope, Limits
     from contracts.ports import Accounts, Completion, OnToken, Prompt, Provider
     from infra.providers.reservation import StructuringReservations
-    from infra.settings.settings import OpenAIServer
+    from infra.settings.narrative import OpenAIServer
 
 #: Tokens that a chat template or a server adds around a prompt.
 _AROUND: Final = 64

@@ -1,6 +1,6 @@
-"""How does a model on this machine answer a stage?
+"""Local provider: a model on this machine, in the process of the model stages.
 
-One engine per process, whoever asks first loads it; stages that run together share it.
+A process has one engine.  The first call loads it; the stages of the process share it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,15 +25,18 @@ from contracts.usage import Tokens
 from infra.engine.files import Unloadable, name_of
 from infra.engine.task import EngineBusy, EngineError, EngineOutput, EngineTimeout, Task, TooLong, Unsupported
 from infra.engine.truncation import fit
+from infra.providers.budget import Tariff
 from infra.providers.drafts import best, spelled
 from infra.providers.reasoning import Thoughts
 from infra.providers.reasoning import answer as answer_of
+from infra.providers.spec import ProviderSpec, SchemaLimit
 
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import OnToken, Prompt
     from infra.engine.engine import Engine
-    from infra.settings.settings import Local
+    from infra.settings.narrative import Local
+    from infra.settings.settings import Settings
 
 NAME: Final = "local"
 #: The model that comes along.
@@ -315,3 +319,34 @@ def _load(settings: Local) -> Engine:
     # A thread that is inside torch when the interpreter goes away takes the process with it.
     atexit.register(engine.close)
     return engine
+
+
+def _make(settings: Settings, name: str) -> LocalProvider:
+    del name
+    return LocalProvider(settings.local)
+
+
+def _tariff(settings: Settings, name: str) -> Tariff:
+    del name
+    return Tariff(drafts=drafts_of(settings.local))
+
+
+def _identity(settings: Settings, name: str) -> str:
+    return f"{name}:{model_name(settings.local)}"
+
+
+def _schema_limit(settings: Settings, name: str) -> SchemaLimit | None:
+    """A grammar keeps this model to a schema, and a schema that no grammar can express is refused at intake."""
+    del settings, name
+    if find_spec("llguidance") is None:
+        return None
+    from infra.engine.grammar import unsupported  # noqa: PLC0415 - needs the extra
+
+    def limit(schema: Mapping[str, Any]) -> str | None:
+        why = unsupported(schema)
+        return None if why is None else f"the local model cannot be held to it: {why}"
+
+    return limit
+
+
+SPEC: Final = ProviderSpec(make=_make, tariff=_tariff, identity=_identity, schema_limit=_schema_limit)

@@ -27,7 +27,7 @@ from infra.providers.streamed_answer import StreamedAnswer
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import OnToken, Prompt
-    from infra.settings.settings import OpenAIServer
+    from infra.settings.narrative import OpenAIServer
 
 #: Seconds to establish a connection; a host that drops packets must not take the whole time-out.
 _CONNECT_S: Final = 10.0

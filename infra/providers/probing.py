@@ -12,7 +12,7 @@ from infra.providers import http_errors, streaming
 from infra.providers.openai import address, client, key_of, shown
 
 if TYPE_CHECKING:
-    from infra.settings.settings import OpenAIServer
+    from infra.settings.narrative import OpenAIServer
 
 #: Seconds for all of it.
 _PATIENCE_S: Final = 4.0

@@ -1,6 +1,6 @@
-"""Which provider does exactly what a test wants?
+"""Scripted provider: a deterministic test double that follows the rules of a script.
 
-Deterministic, ships in the package, and is never a default: its results say ``origin: scripted``.
+It ships in the package and is never a default: its results say ``origin: scripted``.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import ErrorCode, UnderstudyError
+from contracts.kinds import KindName
 from contracts.policy import fingerprint
 from contracts.ports import Completion, ProviderError
 from contracts.result import SCRIPTED
 from contracts.usage import Tokens
 from infra.providers.scripted_text import document, prose
+from infra.providers.spec import ProviderSpec
 
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import OnToken, Prompt
+    from infra.settings.settings import Settings
 
 #: Exit status of a process that a script told to die.
 KILLED: Final = 9
@@ -48,7 +51,7 @@ class _Part(BaseModel):
 class Match(_Part):
     """Which calls a rule is for; what is left out matches all."""
 
-    kind: Literal["layout", "plot", "scene", "dialogue", "transition", "custom"] | None = None
+    kind: KindName | None = None
     stage: Literal["freeform-gen", "structuring"] | None = None
     #: Shell pattern, such as ``slow-*``.
     request_id: str | None = None
@@ -199,6 +202,19 @@ class ScriptedProvider:
                 os._exit(KILLED)
             case _ as never:
                 assert_never(never)
+
+
+def _make(settings: Settings, name: str) -> ScriptedProvider:
+    del name
+    return ScriptedProvider(Script.load(settings.script) if settings.script else Script())
+
+
+def _identity(settings: Settings, name: str) -> str:
+    del settings
+    return name
+
+
+SPEC: Final = ProviderSpec(make=_make, identity=_identity, double=True)
 
 
 def _key(prompt: Prompt, params: Params) -> str:

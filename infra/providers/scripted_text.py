@@ -1,4 +1,4 @@
-"""What does the scripted provider say when nothing goes wrong?"""
+"""Answers of the scripted provider: prose and valid documents about what is asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from contracts.content.registry import CONTENTS
+from contracts.content.kind import ContentKind
+from contracts.content.registry import CONTENTS, INSTALLED
 from contracts.policy import fingerprint
 
 _STRUCTURES: Final = ("three_act", "hero_journey", "kishotenketsu", "five_act")
@@ -52,7 +53,8 @@ def document(kind: str, text: str, key: str, schema: Mapping[str, Any] | None) -
         key: decides what the prompt leaves open.
         schema: JSON Schema; of a kind's own only what it settles about single fields counts.
     """
-    made = _document(kind, text, key, schema)
+    installed = INSTALLED.get(kind)
+    made = _document(kind, text, key, schema) if installed is None else _installed(installed, kind, text, key)
     for name, field in (schema or {}).get("properties", {}).items() if kind != "custom" else ():
         if "const" in field:
             made[name] = field["const"]
@@ -104,6 +106,12 @@ def _document(kind: str, text: str, key: str, schema: Mapping[str, Any] | None) 
             }
         case _:
             return CONTENTS.build(schema or {}, _Wish(line, key), full=True) or {}
+
+
+def _installed(kind: ContentKind, name: str, text: str, key: str) -> Any:
+    if kind.scripted is None:
+        return CONTENTS.placeholder(name, None)
+    return dict(kind.scripted(wish(text), fingerprint.pick(10, key)))
 
 
 def _layout(line: str, number: int) -> dict[str, Any]:

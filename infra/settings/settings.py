@@ -1,4 +1,4 @@
-"""Which settings exist, what are their defaults, and what did this process get?
+"""Settings: their names, types and defaults, and how a process reads them.
 
 ``config.yaml`` in the working directory (or the file that ``UNDERSTUDY_CONFIG`` names), overridden
 by ``UNDERSTUDY_*`` variables (nested with ``__``), plus the plain ``USE_LOCAL_MODEL``.
@@ -10,16 +10,15 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, cast
+from typing import Any, ClassVar, Final, Literal, cast
 
 from pydantic import (
     AliasChoices,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
+    create_model,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -31,10 +30,12 @@ from pydantic_settings import SettingsError as NoJson
 
 from contracts.pipeline import STAGE_OF, STAGES
 from contracts.request import DEFAULT_DEADLINE_MS
+from infra.extensions.installed import Extensions, install
 from infra.settings import config_file, shipped
 from infra.settings import names as setting_names
 from infra.settings.budgets import Budgets
 from infra.settings.config_file import ConfigFile, SettingsError
+from infra.settings.narrative import Local, Narrative, narrative_with
 
 #: Unknown names that are told at once.
 _MOST: Final = 10
@@ -50,99 +51,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ModelDefaults(_Part):
-    """How a stage asks its provider when the request does not say."""
-
-    #: 0 always takes the likeliest word.
-    temperature: float = Field(ge=0, le=2)
-    #: Share of the likeliest words that are drawn from.
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    #: Longest answer.
-    max_tokens: int = Field(ge=1, le=32_000)
-    #: Seconds for one provider call.
-    timeout: float = Field(gt=0, le=3600)
-
-
-class Defaults(_Part):
-    """Defaults of the two model stages."""
-
-    freeform: ModelDefaults = ModelDefaults(temperature=0.8, top_p=0.95, max_tokens=1500, timeout=180)
-    structuring: ModelDefaults = ModelDefaults(temperature=0.0, max_tokens=4000, timeout=180)
-
-
-def _route(value: Any) -> Any:
-    """A name, or a chain that names every link once.
-
-    Raises:
-        ValueError: for anything else, an empty chain, and one that asks a provider twice.
-    """
-    if isinstance(value, str):
-        return value
-    # Before pydantic tries either type: it would name the two as if they were settings.
-    chain = tuple(cast("list[Any]", value)) if isinstance(value, list | tuple) else ()
-    if not chain or not all(isinstance(name, str) for name in chain) or len(set(chain)) < len(chain):
-        raise ValueError(
-            "write a provider's name, or a chain that names at least one provider, and each of them once"
-        )
-    return chain
-
-
-#: A provider's name, or a chain of names that are asked in turn.
-Route = Annotated[str | tuple[str, ...], BeforeValidator(_route)]
-
-
-class Providers(_Part):
-    """Which provider writes which kind: local, openai, scripted, one of the servers, or a chain ``[a, b]``."""
-
-    layout: Route = "local"
-    plot: Route = "local"
-    scene: Route = "local"
-    dialogue: Route = "local"
-    transition: Route = "local"
-    custom: Route = "local"
-
-
-class OpenAIServer(_Part):
-    """A server that speaks the OpenAI protocol: llama.cpp, Ollama, vLLM, a hosted one."""
-
-    #: Address of its API; most end in ``/v1``.
-    base_url: str = Field(default="http://127.0.0.1:8080/v1", pattern=r"^https?://")
-    #: API key sent to the server; none: no key is sent.
-    api_key: SecretStr | None = None
-    #: The model's name on that server; a server without it is not asked.
-    model: str | None = None
-    #: Seconds for one call, where the call itself allows more.
-    timeout: float = Field(default=180.0, gt=0, le=3600)
-    #: Structured output: ``auto`` starts with ``json_schema`` and steps down to what the server takes.
-    mode: Literal["auto", "json_schema", "json_object_schema", "json_object", "prompt"] = "auto"
-    #: Money for 1,000 prompt tokens, used where the server's answer names no cost.
-    price_prompt: float | None = Field(default=None, ge=0)
-    #: Money for 1,000 tokens of the answer.
-    price_completion: float | None = Field(default=None, ge=0)
-
-
-class BreakerSettings(_Part):
-    """When a provider that keeps failing is left alone; each one has a breaker of its own."""
-
-    #: Failures in a row (no connection, no answer in time, an error of the server) that open it.
-    failures: int = Field(default=5, ge=1, le=1000)
-    #: Seconds that it stays open before one call tries again.
-    cooldown: float = Field(default=30.0, gt=0, le=3600)
-
-
-class ResponseCache(_Part):
-    """Answers of providers that are used again for the same prompt, parameters and seed."""
-
-    #: Off: every request asks a provider.
-    enabled: bool = True
-    #: Answers kept in the process.
-    entries: int = Field(default=256, ge=1, le=100_000)
-    #: Folder of a second layer that outlives the process; none: no such layer.
-    directory: Path | None = None
-    #: Bytes that the folder may take; the longest unused are removed first.
-    max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
-
-
 class ResultCache(_Part):
     """Real content that is kept for requests whose node shares it."""
 
@@ -152,44 +60,6 @@ class ResultCache(_Part):
     entries: int = Field(default=1024, ge=1, le=1_000_000)
     #: Bytes that those may take.
     max_bytes: int = Field(default=64 * 1024**2, ge=64 * 1024)
-
-
-class Narrative(_Part):
-    """Routing and defaults of generation."""
-
-    #: More servers like ``narrative.openai``, by the name that routes use.
-    servers: dict[str, OpenAIServer] = {}
-    providers: Providers = Providers()
-    openai: OpenAIServer = OpenAIServer()
-    breaker: BreakerSettings = BreakerSettings()
-    response_cache: ResponseCache = ResponseCache()
-    defaults: Defaults = Defaults()
-
-
-class Local(_Part):
-    """The model on this machine."""
-
-    #: ``house`` (the one that comes along), a folder with safetensors, or a hub id.
-    model: str = "house"
-    #: ``auto``: a GPU if there is one; else ``cpu``, ``cuda`` or ``cuda:N``.
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    #: ``auto``: bfloat16 where the device multiplies it, else float32.
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    #: Requests that are written at once.
-    rows: int = Field(default=16, ge=1, le=512)
-    #: Tokens of prompt and answer together; at most the model's own window.
-    max_len: int = Field(default=2048, ge=16, le=1_000_000)
-    #: Requests that may wait beside those.
-    queue: int = Field(default=256, ge=1, le=100_000)
-    #: The same bits whatever else is being written; costs nearly half under load, 70 % when alone.
-    strict: bool = False
-    #: Drafts of prose that are written at most, until one has every word that the wish names; the best is
-    #: taken.  None: 8 by the house model, 1 by others.
-    drafts: int | None = Field(default=None, ge=1, le=16)
-    #: Words that the wish names weigh more in prose while they are missing.  None: with the house model.
-    guided: bool | None = None
-    #: Threads of torch; none: what torch chooses.
-    threads: int | None = Field(default=None, ge=1, le=1024)
 
 
 class Broker(_Part):
@@ -288,6 +158,7 @@ class Settings(BaseSettings):
         frozen=True,
     )
     of_file: ClassVar[ConfigFile] = ConfigFile()
+    extensions: ClassVar[Extensions] = Extensions()
 
     #: Broker to use, or several of one cluster with commas; none: the embedded one, found through
     #: ``<data_dir>/runtime.json``.
@@ -306,6 +177,8 @@ class Settings(BaseSettings):
     samples_dir: Path = shipped.SAMPLES
     #: Node templates: one JSON file for each, named for its id.
     templates_dir: Path = shipped.TEMPLATES
+    #: Prompt families beside those that ship: ``<family>/<version>.md`` and ``released.json``.
+    prompts_dir: Path | None = None
     #: Worlds: tiers, levels of intimacy, greatest ratings.
     worlds_dir: Path = shipped.WORLDS
     #: Words that need a rating above `sfw` (TOML file).
@@ -359,6 +232,18 @@ class Settings(BaseSettings):
         return min(self.ack_wait, FALLBACK_ACK_WAIT_S) if STAGE_OF[stage].short_leases else self.ack_wait
 
     @property
+    def sample_folders(self) -> tuple[Path, ...]:
+        """Where golden samples are: ``samples_dir``, then the folders of extensions."""
+        brought = (kind.samples for kind in self.extensions.kinds.values())
+        return (self.samples_dir, *(folder for folder in brought if folder))
+
+    @property
+    def prompt_folders(self) -> tuple[Path, ...]:
+        """Where prompt families are: those that ship, the folders of extensions, then ``prompts_dir``."""
+        brought = (kind.prompts for kind in self.extensions.kinds.values())
+        return (shipped.PROMPTS, *(folder for folder in (*brought, self.prompts_dir) if folder))
+
+    @property
     def database(self) -> str:
         """The database's SQLAlchemy URL."""
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'understudy.db'}"
@@ -376,23 +261,26 @@ def load(**overrides: Any) -> Settings:
     if found is None and "UNDERSTUDY_CONFIG" in os.environ:
         raise SettingsError(f"UNDERSTUDY_CONFIG names {config}, which is not a file")
     said = config_file.read(found)
+    extensions = install()
+    model = _with_kinds(extensions)
     # First of all: pydantic-settings passes over variables that it does not know, and a cap that nobody
     # applies is worse than none.
     unknown = [
         *(
             f"{said.place(path) or said.path}: {text}"
-            for path, text in setting_names.unknown_fields(Settings, said.values)
+            for path, text in setting_names.unknown_fields(model, said.values)
         ),
-        *setting_names.unknown_variables(Settings, os.environ),
+        *setting_names.unknown_variables(model, os.environ),
     ]
     if unknown:
         more = [f"and {len(unknown) - _MOST} more"] if len(unknown) > _MOST else []
-        raise SettingsError("; ".join([*unknown[:_MOST], *more]))
-    source = type("_Settings", (Settings,), {"of_file": said, "__module__": __name__})
+        # A kind that cannot be used is the likely reason why its provider is no setting.
+        raise SettingsError("; ".join([*unknown[:_MOST], *more, *extensions.problems.values()]))
+    source = type("_Settings", (model,), {"of_file": said, "extensions": extensions, "__module__": __name__})
     try:
         settings = source(**overrides)
     except ValidationError as error:
-        lines = [_explain(item, said) for item in error.errors(include_url=False)]
+        lines = [_explain(item, said, model) for item in error.errors(include_url=False)]
         raise SettingsError("; ".join(lines)) from None
     except NoJson as error:
         # The value is not shown: it may hold keys.
@@ -406,11 +294,20 @@ def load(**overrides: Any) -> Settings:
     return settings
 
 
-def _explain(item: Any, file: ConfigFile) -> str:
+def _with_kinds(extensions: Extensions) -> type[Settings]:
+    """The settings with a provider for each kind of an extension."""
+    kinds = tuple((name, kind.provider) for name, kind in extensions.kinds.items())
+    if not kinds:
+        return Settings
+    narrative = narrative_with(kinds)
+    return create_model("Settings", __base__=Settings, narrative=(narrative, narrative()))
+
+
+def _explain(item: Any, file: ConfigFile, model: type[Settings]) -> str:
     path = tuple(str(part) for part in item["loc"])
     if path[0] in ("USE_LOCAL_MODEL", "UNDERSTUDY_USE_LOCAL_MODEL"):
         path = ("use_local_model", *path[1:])
-    name = setting_names.variable(Settings, path)
+    name = setting_names.variable(model, path)
     said = item["msg"]
     if item["type"] in ("model_type", "model_attributes_type") and item["input"] is None:
         said = "holds nothing; write its settings below it, indented, or leave it out"

@@ -1,8 +1,8 @@
-"""Which prompt families are there, and what does a version say with its values filled in?
+"""Prompt families: their versions, compiled from files and rendered with values.
 
-A version is a file, ``<family>/<version>.md``: front matter and a Jinja template.  Whatever a template
-prints, but for numbers and its own words, stands between markers that it cannot close, so that no
-author of a version can forget it.
+A version is a file, ``<family>/<version>.md``: front matter and a Jinja template.  Everything that a template
+prints, except numbers and its own words, is enclosed in markers that it cannot close; no author of a version
+has to remember it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _YamlLoader(yaml.SafeLoader):
 
 
 class PromptStore:
-    """The families of a folder, compiled; implements :class:`contracts.ports.Prompts`."""
+    """The families of some folders, compiled; implements :class:`contracts.ports.Prompts`."""
 
     def __init__(self, versions: tuple[PromptVersion, ...], templates: Mapping[str, Template]) -> None:
         self._versions = versions
@@ -104,26 +104,42 @@ class PromptStore:
         return text
 
 
-def load(folder: Path = FOLDER) -> PromptStore:
+def load(folder: Path = FOLDER, *more: Path) -> PromptStore:
     """Read, compile and try every version.
 
+    Args:
+        folder: the families that ship.
+        more: folders with further families or versions, each with its own ``released.json``.
+
     Raises:
-        PromptError: one that cannot be used, or a released one that is not what it was.
+        PromptError: a version that cannot be used, a released one that has changed, one that two folders have,
+            or a folder without any.
     """
     environment = _environment()
-    released = _released(folder)
     versions: list[PromptVersion] = []
     templates: dict[str, Template] = {}
-    for path in _files(folder):
-        version = _read(path, released)
-        templates[version.id] = _compile(path, version, environment)
-        _try(path, version, templates[version.id], released.get(version.id))
-        versions.append(version)
-    if not versions:
-        raise PromptError(f"no prompt families in {folder}; install Understudy again")
-    for name in released:
-        if name not in templates:
-            raise PromptError(f"{name} was released and its file is gone from {folder}; put it back")
+    where: dict[str, Path] = {}
+    for each in (folder, *more):
+        released = _released(each)
+        files = _files(each)
+        if not files:
+            hint = (
+                "install Understudy again" if each == FOLDER else "add <family>/<version>.md, docs/prompts.md"
+            )
+            raise PromptError(f"no prompt families in {each}; {hint}")
+        for path in files:
+            version = _read(path, released)
+            if version.id in templates:
+                raise PromptError(
+                    f"{version.id} is in {where[version.id]} and in {each}; give one of them another family or number"
+                )
+            templates[version.id] = _compile(path, version, environment)
+            where[version.id] = each
+            _try(path, version, templates[version.id], released.get(version.id))
+            versions.append(version)
+        for name in released:
+            if where.get(name) != each:
+                raise PromptError(f"{name} was released and its file is gone from {each}; put it back")
     return PromptStore(tuple(sorted(versions, key=lambda each: (each.family, each.version))), templates)
 
 

@@ -1,4 +1,4 @@
-"""Which understudies are there, and are they fit to go on stage?"""
+"""Golden samples: prepared documents that stand in when generation fails, read and checked."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CheckedSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleStore:
-    """The samples of a folder; implements :class:`contracts.ports.Samples`."""
+    """The samples of some folders; implements :class:`contracts.ports.Samples`."""
 
     def __init__(self, samples: tuple[Sample, ...], defaults: dict[str, Sample]) -> None:
         self._by_kind = {kind: tuple(sample for sample in samples if sample.kind == kind) for kind in MODELS}
@@ -73,20 +73,32 @@ class SampleStore:
         return self._defaults.get(content_id)
 
 
-def load(folder: Path) -> SampleStore:
+def load(folder: Path, *more: Path) -> SampleStore:
     """Read and check every sample.
 
+    Args:
+        folder: the configured one; its default contents count before those of the others.
+        more: folders that extensions bring.
+
     Raises:
-        SampleError: an invalid one, with its file and field; or none at all.
+        SampleError: an invalid one, with its file and field; or a folder without any.
     """
-    files, defaults = _files(folder)
-    if not files:
-        raise SampleError(f"no {PATTERN} in {folder}; without golden samples nothing can stand in: add one")
-    for path in _orphans(folder):
-        raise SampleError(_lonely(path))
-    return SampleStore(
-        tuple(_read(path) for path in files), {path.stem: _read_default(path) for path in defaults}
-    )
+    samples: list[Sample] = []
+    named: dict[str, Sample] = {}
+    for each in (folder, *more):
+        files, defaults = _files(each)
+        if not files:
+            raise SampleError(f"no {PATTERN} in {each}; without golden samples nothing can stand in: add one")
+        for path in _orphans(each):
+            raise SampleError(_lonely(path))
+        samples += map(_read, files)
+        named = {path.stem: _read_default(path) for path in defaults} | named
+    return SampleStore(tuple(samples), named)
+
+
+def default_ids(folders: tuple[Path, ...]) -> frozenset[str]:
+    """Ids of the default contents that are there; nothing is read."""
+    return frozenset(path.stem for folder in folders for path in _files(folder)[1])
 
 
 def check(folder: Path) -> list[CheckedSample]:

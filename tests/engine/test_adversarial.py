@@ -13,7 +13,7 @@ from contracts.policy.explicitness import ExplicitWords
 from contracts.result import Origin
 from infra.app.schema_checks import CheckedContents
 from infra.providers.local import LocalProvider
-from infra.settings.settings import Local
+from infra.settings.narrative import Local
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
 from tests import lives

@@ -16,7 +16,7 @@ from infra.engine.engine import Engine
 from infra.engine.task import EngineError
 from infra.providers import local
 from infra.providers.local import LocalProvider
-from infra.settings.settings import Local
+from infra.settings.narrative import Local
 from tests.engine.test_local import PARAMS, PROMPT
 
 

@@ -22,7 +22,8 @@ from infra.app import doctor
 from infra.providers import local
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.local import LocalProvider
-from infra.settings.settings import Local, load
+from infra.settings.narrative import Local
+from infra.settings.settings import load
 from tests.engine.test_grammar import own
 
 PARAMS = Params(temperature=0.8, top_p=0.9, max_tokens=20, seed=3, timeout_s=60)

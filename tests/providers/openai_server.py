@@ -12,7 +12,7 @@ import msgspec
 from contracts.events import Params
 from contracts.ports import Prompt
 from infra.providers.openai import OpenAIProvider
-from infra.settings.settings import OpenAIServer
+from infra.settings.narrative import OpenAIServer
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

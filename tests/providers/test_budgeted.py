@@ -20,7 +20,7 @@ from contracts.usage import Tokens
 from infra.providers.budget import FREE, Budgeted, Tariff
 from infra.providers.chain import Chain
 from infra.providers.response_cache import CachedProvider, ResponseMemory
-from infra.settings.settings import OpenAIServer
+from infra.settings.narrative import OpenAIServer
 from tests.providers.doubles import ManualClock, Playing, away, done
 from tests.providers.openai_server import params
 

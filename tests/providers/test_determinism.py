@@ -14,7 +14,7 @@ from contracts.events import Params
 from contracts.policy.quoting import quoted
 from contracts.ports import Completion, Prompt
 from infra.providers.local import LocalProvider, model_folder
-from infra.settings.settings import Local
+from infra.settings.narrative import Local
 from tests.engine.conftest import save
 
 HOUSE: Final = "house"

@@ -9,7 +9,7 @@ from contracts.errors import ErrorCode
 from contracts.ports import CallRefused, ProviderError
 from contracts.usage import Tokens
 from infra.providers.openai import OpenAIProvider
-from infra.settings.settings import OpenAIServer
+from infra.settings.narrative import OpenAIServer
 from tests.providers.openai_server import (
     FakeServer,
     Said,

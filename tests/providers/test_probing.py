@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.providers.probing import probe
-from infra.settings.settings import OpenAIServer
+from infra.settings.narrative import OpenAIServer
 from tests.providers.openai_server import FakeServer, Raw, Said
 
 WHERE = "UNDERSTUDY_NARRATIVE__OPENAI"

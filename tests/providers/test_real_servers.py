@@ -33,7 +33,7 @@ from contracts.usage import Tokens
 from infra.app.schema_checks import CheckedContents
 from infra.providers.openai import OpenAIProvider
 from infra.providers.request_mapping import JsonMode
-from infra.settings.settings import OpenAIServer
+from infra.settings.narrative import OpenAIServer
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair

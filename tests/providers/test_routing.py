@@ -154,7 +154,7 @@ def test_a_name_that_is_no_provider_is_refused_also_while_no_model_is_wanted() -
 
 
 async def test_without_the_client_the_extra_is_named(monkeypatch) -> None:
-    monkeypatch.setattr("infra.providers.routing.find_spec", lambda _: None)
+    monkeypatch.setattr("infra.providers.servers.find_spec", lambda _: None)
     made = routed({"providers": {"plot": "openai"}, "openai": {"model": "m"}})
     assert "pip install 'understudy-pipeline[openai]'" in await why(made["plot"])
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from contracts.kinds import KINDS
 from contracts.nodes import layers
 from contracts.nodes.field_aliases import spelled
 from contracts.nodes.layers import ORDER, merge
-from contracts.nodes.node import GenerationType, Node
+from contracts.nodes.node import Node
 from infra.lab.docgen.nodes import EXAMPLE
 
 _LEAVES = st.none() | st.booleans() | st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2)
@@ -148,5 +149,12 @@ def test_a_path_can_always_be_printed() -> None:
         assert path.isprintable()
 
 
-def test_what_a_node_can_generate_is_what_there_are_kinds_for() -> None:
-    assert tuple(GenerationType) == KINDS
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_node_can_generate_every_kind(kind: str) -> None:
+    assert Node.model_validate({"generation_type": kind}).generation_type == kind
+
+
+@pytest.mark.parametrize("kind", ["plots", 3, ["plot"]])
+def test_a_node_cannot_generate_what_is_no_kind(kind: object) -> None:
+    with pytest.raises(ValidationError, match="Input should be 'layout', 'plot'"):
+        Node.model_validate({"generation_type": kind})

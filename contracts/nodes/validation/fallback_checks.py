@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from contracts.nodes.layers import ORDER
-from contracts.nodes.node import FallbackMode, GenerationType, NodeFallback
+from contracts.nodes.node import FallbackMode, NodeFallback
 from contracts.nodes.validation import limits
 from contracts.nodes.validation.check import Check, CheckResult, Facts, Reading, Severity, example, transition
 
@@ -112,7 +112,7 @@ def _better(reading: Reading) -> Iterable[CheckResult]:
             "a placeholder says that it is one",
             "'golden_sample' or 'default_content' is content that players can be shown",
         )
-    elif mode is FallbackMode.SKIP and kind is not GenerationType.TRANSITION:
+    elif mode is FallbackMode.SKIP and kind != "transition":
         yield CheckResult(
             ("fallback", "mode"),
             f"'skip' is a jump cut, and a {kind or 'node'} is not a bridge that can be jumped",

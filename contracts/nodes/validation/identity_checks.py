@@ -6,17 +6,18 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
+from contracts.kinds import KINDS
 from contracts.nodes.layers import OF_KIND, TEMPLATE
-from contracts.nodes.node import PURPOSES, GenerationType, SeedSource, Strategy
+from contracts.nodes.node import PURPOSES, SeedSource, Strategy
 from contracts.nodes.validation.check import Check, CheckResult, Facts, Reading, Severity, example, transition
 
-#: Purposes that nodes of a kind usually have; ``custom`` may have any.
+#: Purposes that nodes of a kind usually have; the others may have any.
 USUAL: Final = {
-    GenerationType.LAYOUT: ("original", "variation", "adaptive"),
-    GenerationType.PLOT: ("original", "variation", "adaptive"),
-    GenerationType.SCENE: ("original", "variation", "adaptive", "gap_fill", "ambient"),
-    GenerationType.DIALOGUE: ("original", "variation", "adaptive", "ambient"),
-    GenerationType.TRANSITION: ("gap_fill", "variation", "adaptive"),
+    "layout": ("original", "variation", "adaptive"),
+    "plot": ("original", "variation", "adaptive"),
+    "scene": ("original", "variation", "adaptive", "gap_fill", "ambient"),
+    "dialogue": ("original", "variation", "adaptive", "ambient"),
+    "transition": ("gap_fill", "variation", "adaptive"),
 }
 _FIRST: Final = "romantic_to_action_transition_v1"
 #: The seed source that fits a strategy.
@@ -31,9 +32,7 @@ FITTING: Final = {
 def _no_type(reading: Reading) -> Iterable[CheckResult]:
     name = "generation_type"
     if reading.node.generation_type is None and not reading.spoilt(name) and not reading.below_unknown:
-        yield CheckResult(
-            (name,), "the generation type is missing", f"use one of {', '.join(GenerationType)}"
-        )
+        yield CheckResult((name,), "the generation type is missing", f"use one of {', '.join(KINDS)}")
 
 
 def _no_purpose(reading: Reading) -> Iterable[CheckResult]:
@@ -61,7 +60,7 @@ def _kind(reading: Reading) -> Iterable[CheckResult]:
     if said is not None and said != kind:
         yield CheckResult(
             ("generation_type",),
-            f"{str(said)!r} is not {kind!r}, the kind that the request's subject names",
+            f"{said!r} is not {kind!r}, the kind that the request's subject names",
             "send the request to the node's kind, or leave the type out",
         )
 
@@ -72,13 +71,13 @@ def _unusual(reading: Reading) -> Iterable[CheckResult]:
     if purpose is None or (usual is None and kind is not None) or purpose in (usual or PURPOSES):
         return
     if purpose in PURPOSES:
-        message = f"{purpose!r} is unusual for {str(kind)!r}"
+        message = f"{purpose!r} is unusual for {kind!r}"
     else:
         close = get_close_matches(purpose.lower(), PURPOSES, n=1)
         message = f"{purpose!r} is a purpose of its own"
         if close:
             message += f"; {close[0]!r} was perhaps meant"
-    known = f"usual for {str(kind)!r} are {', '.join(usual)}" if usual else f"known are {', '.join(PURPOSES)}"
+    known = f"usual for {kind!r} are {', '.join(usual)}" if usual else f"known are {', '.join(PURPOSES)}"
     yield CheckResult(("purpose",), message, known)
 
 
@@ -138,7 +137,7 @@ def _unknown_template(reading: Reading) -> Iterable[CheckResult]:
 
 
 def _social(reading: Reading) -> Iterable[CheckResult]:
-    if reading.node.generation_type is GenerationType.DIALOGUE and not reading.facts.social:
+    if reading.node.generation_type == "dialogue" and not reading.facts.social:
         yield CheckResult(
             ("generation_type",),
             "a dialogue without social context does not know how its speakers stand to each other",

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel, ValidationError
 
+from contracts.kinds import KINDS
 from contracts.nodes import layers, wording
 from contracts.nodes.field_aliases import Path, Spelled, part_of, spelled, types_in
 from contracts.nodes.node import FILM_RATINGS, Node, Rating
@@ -216,6 +217,8 @@ def _no_object(value: Any) -> Fault:
 
 def _words(path: Path) -> tuple[str, ...]:
     """The words that an enumeration's field takes."""
+    if path == ("generation_type",):
+        return tuple(KINDS)
     model: type[BaseModel] = Node
     for part in path[:-1]:
         model = part_of(model, str(part)) or model

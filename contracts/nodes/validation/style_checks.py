@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from contracts.nodes import required_terms
-from contracts.nodes.node import GenerationType, Pacing, Rating, Style, TransitionType
+from contracts.nodes.node import Pacing, Rating, Style, TransitionType
 from contracts.nodes.validation import limits
 from contracts.nodes.validation.check import Check, CheckResult, Facts, Reading, Severity, example, transition
 
@@ -26,7 +26,7 @@ EXPLICIT: Final = {
 
 
 def _is_transition(reading: Reading) -> bool:
-    return reading.node.generation_type is GenerationType.TRANSITION and not reading.below_unknown
+    return reading.node.generation_type == "transition" and not reading.below_unknown
 
 
 def _moods(reading: Reading) -> Iterable[CheckResult]:

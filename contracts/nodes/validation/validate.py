@@ -1,8 +1,9 @@
-"""What is wrong with a node, what is risky about it, and what could be better?"""
+"""Validation of nodes: the checks of the table, run over a node with all its layers merged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +21,7 @@ from contracts.nodes.validation import (
 from contracts.nodes.validation.check import Check, Facts, Finding, Reading, Report, Severity
 from contracts.nodes.validation.normalise import read
 
-#: Every check that there is; docs/validation.md is written from it.
+#: Every built-in check; docs/validation.md is written from it.
 CHECKS: Final[tuple[Check, ...]] = (
     *type_checks.CHECKS,
     *identity_checks.CHECKS,
@@ -30,6 +31,39 @@ CHECKS: Final[tuple[Check, ...]] = (
     *cost_checks.CHECKS,
 )
 _OBJECT: Final = "NOD001"
+_CODE: Final = re.compile(r"[A-Z]{3,8}[0-9]{3}")
+#: Begins the codes of what is wrong with a file around its nodes.
+_OF_FILES: Final = "FIL"
+_installed: Final[dict[str, Check]] = {}
+
+
+def register(checks: Iterable[Check]) -> None:
+    """Add the checks of an extension to this process.
+
+    Infra calls it when it reads the settings, before a node is examined; the same checks once more have no
+    effect, and a check is never removed.
+
+    Raises:
+        ValueError: a code is taken or unfit; none of the checks is added then.
+    """
+    new = [check for check in checks if _installed.get(check.code) != check]
+    taken = {check.code for check in all_checks()}
+    for check in new:
+        if not _CODE.fullmatch(check.code):
+            raise ValueError(
+                f"the code {check.code!r} is not 3 to 8 capital letters and 3 digits, such as QST001"
+            )
+        if check.code in taken:
+            raise ValueError(f"there is a check {check.code} already")
+        if check.code.startswith(_OF_FILES):
+            raise ValueError(f"the code {check.code!r} is one of files; let it begin otherwise")
+        taken.add(check.code)
+    _installed.update({check.code: check for check in new})
+
+
+def all_checks() -> tuple[Check, ...]:
+    """The built-in checks, then those of installed extensions."""
+    return (*CHECKS, *_installed.values())
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +113,8 @@ def examine(
     """
     facts = facts or Facts()
     reading, own = read(node, template=template, rules=rules, request=request, facts=facts)
-    known = [check for check in CHECKS if check.needs is None or getattr(facts, check.needs) is not None]
+    checks = all_checks()
+    known = [check for check in checks if check.needs is None or getattr(facts, check.needs) is not None]
     if any(fault.kind == "object" for fault in reading.faults):
         known = [check for check in known if check.code == _OBJECT]
     found = [finding for check in known for finding in _findings(check, reading, own)]
@@ -89,13 +124,28 @@ def examine(
         warnings=of[Severity.WARNING],
         suggestions=of[Severity.SUGGESTION],
         unchecked=tuple(
-            check.code for check in CHECKS if check.needs and getattr(facts, check.needs) is None
+            check.code for check in checks if check.needs and getattr(facts, check.needs) is None
         ),
     )
     return Examined(node=reading.node, report=report, set_by=reading.set_by)
 
 
 def _findings(check: Check, reading: Reading, own: Spelled) -> list[Finding]:
+    try:
+        results = list(check.find(reading))
+    except Exception as error:
+        if check.code not in _installed:
+            raise
+        # The defect of an extension refuses nobody's node.
+        return [
+            Finding(
+                code=check.code,
+                severity=Severity.WARNING,
+                path="",
+                message=f"this check of an extension failed: {type(error).__name__}: {error}",
+                suggestion="correct or uninstall the package that brings it",
+            )
+        ]
     return [
         Finding(
             code=check.code,
@@ -104,5 +154,5 @@ def _findings(check: Check, reading: Reading, own: Spelled) -> list[Finding]:
             message=found.message,
             suggestion=found.suggestion,
         )
-        for found in check.find(reading)
+        for found in results
     ]

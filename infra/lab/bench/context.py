@@ -153,7 +153,7 @@ class _Ours:
         self._ports = context_ports(
             settings,
             contents=CheckedContents(Registry()),
-            samples=sample_store.load(settings.samples_dir),
+            samples=sample_store.load(*settings.sample_folders),
             prompts=self.prompts,
             templates=template_store.load(settings.templates_dir),
             worlds=world_store.load(settings.worlds_dir),

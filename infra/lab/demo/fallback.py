@@ -24,7 +24,8 @@ from infra.inspect import tail as tailing
 from infra.lab.demo.scene import PATIENCE_S, ShowSettings, Stage, ask, books, free_port, pipeline_of, stored
 from infra.nats import log
 from infra.runner.trace import child_of
-from infra.settings.settings import Broker, Narrative, Providers, Settings
+from infra.settings.narrative import Narrative, Providers
+from infra.settings.settings import Broker, Settings
 
 _CUSTOM_SCHEMA: Final = {
     "type": "object",

@@ -23,7 +23,8 @@ from infra.cli import show
 from infra.inspect import timeline
 from infra.lab.demo.scene import PATIENCE_S, ShowSettings, Stage, books, free_port, pipeline_of, stored
 from infra.nats import log
-from infra.settings.settings import Broker, Local
+from infra.settings.narrative import Local
+from infra.settings.settings import Broker
 from infra.stores import templates
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from contracts.policy.quoting import quoted
 from contracts.ports import Prompt
 from infra.lab.house_model.tokens import CONTEXT
 from infra.providers.local import HOUSE_DRAFTS, LocalProvider
-from infra.settings.settings import Local
+from infra.settings.narrative import Local
 
 _BATCH: Final = 64
 

@@ -1,0 +1,1 @@
+"""Extensions: what other installed packages add to the pipeline."""

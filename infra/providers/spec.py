@@ -1,0 +1,48 @@
+"""Provider specification: what the table of providers says about each one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from infra.providers.budget import FREE, Tariff
+
+if TYPE_CHECKING:
+    from contracts.ports import Provider
+    from infra.settings.settings import Settings
+
+#: Says why a JSON Schema cannot be followed; ``None``: it can.
+SchemaLimit = Callable[[Mapping[str, Any]], str | None]
+
+
+def _free(settings: Settings, name: str) -> Tariff:
+    del settings, name
+    return FREE
+
+
+def _nothing(settings: Settings, name: str) -> None:
+    del settings, name
+
+
+class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of provider.  Every function gets the settings and the provider's name in routes.
+
+    An extension exports an instance under an entry point of the group ``understudy.providers``; the entry
+    point's name is the name that routes use (docs/extending.md).
+    """
+
+    #: Makes the provider, once per process; its ``name`` must be the one that is given.
+    make: Callable[[Settings, str], Provider]
+    #: What budgets are charged for its tokens, unless its answers say what they cost.
+    tariff: Callable[[Settings, str], Tariff] = _free
+    #: What is missing, with the fix: a setting, a Python package.  ``None``: it can be asked.
+    problem: Callable[[Settings, str], str | None] = _nothing
+    #: Identifies what writes, in keys of the result cache: it must change when the model does.  ``None`` for an
+    #: extension means its name and the version of its package.
+    identity: Callable[[Settings, str], str] | None = None
+    #: Limit on a request's own schema, checked before anything is written.
+    schema_limit: Callable[[Settings, str], SchemaLimit | None] = _nothing
+    #: A test double: no circuit breaker and no response cache around it, so that every call reaches it.
+    double: bool = False

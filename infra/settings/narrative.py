@@ -1,0 +1,161 @@
+"""Settings of generation: which provider writes which kind, servers, the local model."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, create_model
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelDefaults(_Part):
+    """How a stage asks its provider when the request does not say."""
+
+    #: 0 always takes the likeliest word.
+    temperature: float = Field(ge=0, le=2)
+    #: Share of the likeliest words that are drawn from.
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    #: Longest answer.
+    max_tokens: int = Field(ge=1, le=32_000)
+    #: Seconds for one provider call.
+    timeout: float = Field(gt=0, le=3600)
+
+
+class Defaults(_Part):
+    """Defaults of the two model stages."""
+
+    freeform: ModelDefaults = ModelDefaults(temperature=0.8, top_p=0.95, max_tokens=1500, timeout=180)
+    structuring: ModelDefaults = ModelDefaults(temperature=0.0, max_tokens=4000, timeout=180)
+
+
+def _route(value: Any) -> Any:
+    """A name, or a chain that names every link once.
+
+    Raises:
+        ValueError: for anything else, an empty chain, and one that asks a provider twice.
+    """
+    if isinstance(value, str):
+        return value
+    # Before pydantic tries either type: it would name the two as if they were settings.
+    chain = tuple(cast("list[Any]", value)) if isinstance(value, list | tuple) else ()
+    if not chain or not all(isinstance(name, str) for name in chain) or len(set(chain)) < len(chain):
+        raise ValueError(
+            "write a provider's name, or a chain that names at least one provider, and each of them once"
+        )
+    return chain
+
+
+#: A provider's name, or a chain of names that are asked in turn.
+Route = Annotated[str | tuple[str, ...], BeforeValidator(_route)]
+
+
+class Providers(_Part):
+    """Which provider writes which kind: local, openai, scripted, a server, an extension, or a chain ``[a, b]``.
+
+    The kind of an installed extension is a field here too (:func:`narrative_with`).
+    """
+
+    layout: Route = "local"
+    plot: Route = "local"
+    scene: Route = "local"
+    dialogue: Route = "local"
+    transition: Route = "local"
+    custom: Route = "local"
+
+
+class OpenAIServer(_Part):
+    """A server that speaks the OpenAI protocol: llama.cpp, Ollama, vLLM, a hosted one."""
+
+    #: Address of its API; most end in ``/v1``.
+    base_url: str = Field(default="http://127.0.0.1:8080/v1", pattern=r"^https?://")
+    #: API key sent to the server; none: no key is sent.
+    api_key: SecretStr | None = None
+    #: The model's name on that server; a server without it is not asked.
+    model: str | None = None
+    #: Seconds for one call, where the call itself allows more.
+    timeout: float = Field(default=180.0, gt=0, le=3600)
+    #: Structured output: ``auto`` starts with ``json_schema`` and steps down to what the server takes.
+    mode: Literal["auto", "json_schema", "json_object_schema", "json_object", "prompt"] = "auto"
+    #: Money for 1,000 prompt tokens, used where the server's answer names no cost.
+    price_prompt: float | None = Field(default=None, ge=0)
+    #: Money for 1,000 tokens of the answer.
+    price_completion: float | None = Field(default=None, ge=0)
+
+
+class BreakerSettings(_Part):
+    """When a provider that keeps failing is left alone; each one has a breaker of its own."""
+
+    #: Failures in a row (no connection, no answer in time, an error of the server) that open it.
+    failures: int = Field(default=5, ge=1, le=1000)
+    #: Seconds that it stays open before one call tries again.
+    cooldown: float = Field(default=30.0, gt=0, le=3600)
+
+
+class ResponseCache(_Part):
+    """Answers of providers that are used again for the same prompt, parameters and seed."""
+
+    #: Off: every request asks a provider.
+    enabled: bool = True
+    #: Answers kept in the process.
+    entries: int = Field(default=256, ge=1, le=100_000)
+    #: Folder of a second layer that outlives the process; none: no such layer.
+    directory: Path | None = None
+    #: Bytes that the folder may take; the longest unused are removed first.
+    max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
+
+
+class Narrative(_Part):
+    """Routing and defaults of generation."""
+
+    #: More servers like ``narrative.openai``, by the name that routes use.
+    servers: dict[str, OpenAIServer] = {}
+    providers: Providers = Providers()
+    openai: OpenAIServer = OpenAIServer()
+    breaker: BreakerSettings = BreakerSettings()
+    response_cache: ResponseCache = ResponseCache()
+    defaults: Defaults = Defaults()
+
+
+class Local(_Part):
+    """The model on this machine."""
+
+    #: ``house`` (the one that comes along), a folder with safetensors, or a hub id.
+    model: str = "house"
+    #: ``auto``: a GPU if there is one; else ``cpu``, ``cuda`` or ``cuda:N``.
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    #: ``auto``: bfloat16 where the device multiplies it, else float32.
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    #: Requests that are written at once.
+    rows: int = Field(default=16, ge=1, le=512)
+    #: Tokens of prompt and answer together; at most the model's own window.
+    max_len: int = Field(default=2048, ge=16, le=1_000_000)
+    #: Requests that may wait beside those.
+    queue: int = Field(default=256, ge=1, le=100_000)
+    #: The same bits whatever else is being written; costs nearly half under load, 70 % when alone.
+    strict: bool = False
+    #: Drafts of prose that are written at most, until one has every word that the wish names; the best is
+    #: taken.  None: 8 by the house model, 1 by others.
+    drafts: int | None = Field(default=None, ge=1, le=16)
+    #: Words that the wish names weigh more in prose while they are missing.  None: with the house model.
+    guided: bool | None = None
+    #: Threads of torch; none: what torch chooses.
+    threads: int | None = Field(default=None, ge=1, le=1024)
+
+
+@lru_cache(maxsize=16)
+def narrative_with(providers: tuple[tuple[str, str], ...]) -> type[Narrative]:
+    """The settings of generation with more kinds in ``providers``.
+
+    Args:
+        providers: name and default provider of each kind of an extension.
+    """
+    if not providers:
+        return Narrative
+    fields: dict[str, Any] = {kind: (Route, default) for kind, default in providers}
+    more = create_model("Providers", __base__=Providers, **fields)
+    return create_model("Narrative", __base__=Narrative, providers=(more, more()))
