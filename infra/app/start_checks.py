@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,6 +20,8 @@ from infra.stores import prompts, samples, templates, word_lists, worlds
 
 if TYPE_CHECKING:
     from infra.settings.settings import Settings
+
+_EXTENSION: Final = "extension: "
 
 
 class StartCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +39,12 @@ def check(settings: Settings) -> None:
     Raises:
         Misconfigured: naming every part that cannot be used, its file and the fix.
     """
-    wrong = [f"{each.part}: {each.detail}" for each in look(settings) if not each.ok]
+    wrong = [
+        # An extension's error begins with its name.
+        each.detail if each.part.startswith(_EXTENSION) else f"{each.part}: {each.detail}"
+        for each in look(settings)
+        if not each.ok
+    ]
     if wrong:
         raise Misconfigured("; ".join(wrong))
 
@@ -53,7 +60,7 @@ def look(settings: Settings) -> tuple[StartCheck, ...]:
         "prompts": lambda: _prompts(settings),
     }
     parts |= {
-        f"extension: {each.title}": partial(_extension, each, problems) for each in settings.extensions.found
+        f"{_EXTENSION}{each.title}": partial(_extension, each, problems) for each in settings.extensions.found
     }
     return tuple(_found(part, read) for part, read in parts.items())
 
