@@ -33,7 +33,7 @@ from infra.lab.house_model.clues import Fact, What
 from infra.lab.house_model.evaluate import Share
 from infra.lab.house_model.generate import example
 from infra.nats import log as event_log
-from infra.settings import settings as settings_module
+from infra.settings import narrative as narrative_settings
 from infra.settings.settings import Settings
 from infra.stores.assets import Assets
 
@@ -267,13 +267,13 @@ async def run(*, model: str, requests: int, schemas: int, in_flight: int, seed: 
 
 
 def _settings(folder: Path, model: str, *, prose: int | None) -> Settings:
-    usual = settings_module.Defaults()
+    usual = narrative_settings.Defaults()
     longest = prose or usual.freeform.max_tokens
     defaults = {
         "freeform": usual.freeform.model_dump() | {"timeout": _CALL_S, "max_tokens": longest},
         "structuring": usual.structuring.model_dump() | {"timeout": _CALL_S},
     }
-    return settings_module.load(
+    return narrative_settings.load(
         data_dir=folder,
         nats_url=None,
         use_local_model=True,
@@ -281,7 +281,7 @@ def _settings(folder: Path, model: str, *, prose: int | None) -> Settings:
         broker={"sync_interval": "2m"},
         local={"model": model},
         narrative={
-            "providers": dict.fromkeys(settings_module.Providers.model_fields, "local"),
+            "providers": dict.fromkeys(narrative_settings.Providers.model_fields, "local"),
             "response_cache": {"enabled": False},
             "defaults": defaults,
         },

@@ -23,7 +23,7 @@ from infra.lab.bench.sampler import ResidentMemory, Sampler
 from infra.nats import topology
 from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
-from infra.settings import settings as settings_module
+from infra.settings import narrative as narrative_settings
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -76,7 +76,7 @@ def scripted(
         server: base URL of a model server that writes it instead.
         **more: further settings.
     """
-    providers = dict.fromkeys(settings_module.Providers.model_fields, "scripted")
+    providers = dict.fromkeys(narrative_settings.Providers.model_fields, "scripted")
     providers["custom"] = custom
     narrative: dict[str, Any] = {"providers": providers}
     if server is not None:
@@ -92,7 +92,7 @@ def scripted(
         data_dir.mkdir(parents=True, exist_ok=True)
         script = data_dir / "script.json"
         script.write_text(json.dumps({"rules": rules}), encoding="utf-8")
-    return settings_module.load(
+    return narrative_settings.load(
         data_dir=data_dir,
         nats_url=None,
         use_local_model=model,
