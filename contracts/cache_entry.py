@@ -1,8 +1,9 @@
-"""What is kept of a generation, and what does a request get that is answered with it?"""
+"""Entry of the result cache: how a result becomes one, and how one becomes the result of another request."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -10,11 +11,23 @@ from contracts.events import Brief, Result, Trail
 from contracts.result import SCRIPTED, ContentRef, Cost, Meta, Origin, Receipt, ResultBody, Status
 from contracts.usage import Tokens
 
-#: Ids of requests that repeat others: they want to see what comes of it today.
-REPLAY: Final = "rp-"
-SHADOW: Final = "sh-"
-#: Endings whose content a model has written.
-REAL: Final = frozenset({Status.SUCCESS, Status.CACHED})
+#: Statuses of results whose content a model wrote.
+WRITTEN_BY_MODEL: Final = frozenset({Status.SUCCESS, Status.CACHED})
+
+#: What is counted.  ``memory``, ``shared``, ``older``: requests answered from that layer.  ``followed``: answered
+#: with the result of a request that they waited for.  ``led``: generated.  ``taken_over``: generated after the
+#: leader had failed or was cancelled.  ``stored``: entries written.  ``drifted``: results that differ from what
+#: the same seed produced before.
+CacheCount = Literal["memory", "shared", "older", "followed", "led", "taken_over", "stored", "drifted"]
+
+
+class CacheLayer(StrEnum):
+    """Where an entry was found."""
+
+    MEMORY = "memory"
+    SHARED = "shared"
+    #: Under a key of the previous release.
+    OLDER = "older"
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +39,7 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     content: Any = None
     content_ref: ContentRef | None = None
     content_hash: str
-    #: B4's form of the key.
+    #: The readable form of the key.
     cache_key: str | None = None
     node: str | None = None
     provider: str
@@ -42,16 +55,16 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int = 0
 
 
-def of_result(result: ResultBody, *, request_id: str, node: str | None = None) -> CacheEntry | None:
-    """What is kept of a result; ``None`` of anything that no model wrote.
+def from_result(result: ResultBody, *, request_id: str, node: str | None = None) -> CacheEntry | None:
+    """Make the entry of a result; ``None`` where no model wrote its content.
 
     Args:
         result: how a request ended.
-        request_id: the request that it was generated for; a revision stands on another's subject.
+        request_id: the request that it was generated for; the subject of a revision names another one.
         node: name of the node.
     """
     meta = result.meta
-    if result.status not in REAL or meta.provider is None or result.content_hash is None:
+    if result.status not in WRITTEN_BY_MODEL or meta.provider is None or result.content_hash is None:
         return None
     return CacheEntry(
         request_id=meta.generated_for or request_id,
@@ -72,31 +85,38 @@ def of_result(result: ResultBody, *, request_id: str, node: str | None = None) -
     )
 
 
-def answer(kept: CacheEntry, *, request_id: str, brief: Brief, trail: Trail) -> Result:
-    """The result of a request that is answered with it: nothing was spent, and it says whose it was."""
-    double = ", by the scripted provider, a test double" if kept.provider == SCRIPTED else ""
+def to_result(entry: CacheEntry, *, request_id: str, brief: Brief, trail: Trail) -> Result:
+    """Answer a request with an entry: the result costs nothing and names the request that it was generated for.
+
+    Args:
+        entry: what was generated.
+        request_id: the request to answer.
+        brief: its brief.
+        trail: its trail.
+    """
+    double = ", by the scripted provider, a test double" if entry.provider == SCRIPTED else ""
     return Result(
         request_id=request_id,
-        kind=kept.kind,
+        kind=entry.kind,
         status=Status.CACHED,
         origin=Origin.CACHE,
-        reason=f"generated for request {kept.request_id}{double}",
-        content=kept.content,
-        content_ref=kept.content_ref,
-        content_hash=kept.content_hash,
+        reason=f"generated for request {entry.request_id}{double}",
+        content=entry.content,
+        content_ref=entry.content_ref,
+        content_hash=entry.content_hash,
         meta=Meta(
-            provider=kept.provider,
-            model=kept.model,
-            seed=kept.seed,
-            deterministic=kept.deterministic,
-            prompt_version=kept.prompt_version,
-            prompt_hash=kept.prompt_hash,
+            provider=entry.provider,
+            model=entry.model,
+            seed=entry.seed,
+            deterministic=entry.deterministic,
+            prompt_version=entry.prompt_version,
+            prompt_hash=entry.prompt_hash,
             cache_key=brief.cache_key,
-            generated_for=kept.request_id,
+            generated_for=entry.request_id,
             rating=brief.rating,
             cost=Cost(tokens=Tokens(prompt=0, completion=0), time_ms=trail.time_ms, amount=0.0),
-            quality_score=kept.quality_score,
-            receipt=kept.receipt,
+            quality_score=entry.quality_score,
+            receipt=entry.receipt,
             warnings=trail.warnings,
             replay_of=brief.replay_of,
             input_hash=brief.input_hash,

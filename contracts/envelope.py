@@ -5,6 +5,7 @@ CloudEvents 1.0 in binary mode, as the NATS protocol binding of that specificati
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
@@ -23,6 +24,9 @@ EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 SCHEDULE: Final = "Nats-Schedule"
 SCHEDULE_TARGET: Final = "Nats-Schedule-Target"
+
+#: Bodies and contents above this many bytes go to the object store.
+INLINE_MAX: Final = 512 * 1024
 
 _TYPE: Final = re.compile(r"dev\.understudy\.gen\.([a-z_]+)\.v([0-9]{1,40})")
 
@@ -137,6 +141,16 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
         return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"the body of {name} cannot be read: {error}", code=_DEFECT) from None
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """Encode a body as JSON; half a surrogate pair, which UTF-8 does not allow, becomes a question mark."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # An error's text may have it, and a damaged text is better than no event.
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+        return text.encode("utf-8", "replace")
 
 
 def check_version(name: str, message_headers: Mapping[str, str]) -> None:

@@ -1,18 +1,25 @@
-"""What do stages need from the outside, in their own words?"""
+"""Ports: what stages need from the outside, as protocols.
+
+An awaited call of a port raises :class:`contracts.errors.Unavailable` where the broker does not answer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
 
+from contracts.cache_entry import CacheCount, CacheEntry, CacheLayer
 from contracts.content.verdict import Verdict
+from contracts.envelope import Received
 from contracts.errors import ErrorCode, UnderstudyError
-from contracts.events import Params, Plotted
+from contracts.events import Params, Plotted, Result
 from contracts.nodes.node import Rating
 from contracts.policy.budget import Change, Refusal
 from contracts.policy.budget_scope import BillingContext
+from contracts.policy.cache_key import CacheKey
 from contracts.policy.explicitness import TooExplicit
 from contracts.policy.prompts import PromptVersion
 from contracts.result import Origin, Status
@@ -21,10 +28,14 @@ from contracts.usage import Attempt, Tokens
 OnToken = Callable[[str], None]
 #: The time now, milliseconds since the epoch.
 Clock = Callable[[], int]
-#: What a text of rules comes to in a context: part of a node, in snake_case, whose lists are to be added to
-#: the node's.  Empty for a text that is no rules: context-build refuses it, and says where.
+#: Adds one to a count of the result cache.
+CountCache = Callable[[CacheCount], None]
+#: Returns the tokens that a request's writing call has reserved for a structuring call, which does not follow.
+ReleaseTokens = Callable[[str], None]
+#: Evaluates a text of rules in a context: part of a node, in snake_case, whose lists are added to the node's.
+#: Empty for a text that is not in the rule language: context-build refuses it with the position.
 Overrides = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-#: ``finish_reason`` of an answer that its model meant to end, and of one that was cut off.
+#: ``finish_reason`` of an answer that its model ended, and of one that was cut off.
 STOP = "stop"
 LENGTH = "length"
 #: ``finish_reason`` of a document that a grammar kept to the schema up to its end.
@@ -38,11 +49,11 @@ class ProviderError(UnderstudyError):
         code: what it means to the request.
         message: the real error, for logs and the result.
         retryable: the same call may succeed later (a full queue, a lost connection).
-        attempts: every call that was made, the last one included; none where there was but one.
-        retry_after_s: seconds that the provider asked to be left alone; ``None`` where it did not say.
+        attempts: every call that was made, the last one included; empty after a single call.
+        retry_after_s: seconds that the provider asked to wait; ``None`` where it named none.
     """
 
-    #: The model had begun to write: nobody knows what the call took.
+    #: The model had begun to write: the tokens of the call are not known.
     begun: bool = False
 
     def __init__(
@@ -62,49 +73,49 @@ class ProviderError(UnderstudyError):
 
 
 class CallRefused(ProviderError):  # noqa: N818 - names the call's state
-    """A provider that works and will not do this one call; another call may well succeed."""
+    """A working provider refused this one call; another call may succeed."""
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider is asked; the ids are for its log, its script and its cache, never for the model."""
+    """A call's input; the ids are for the provider's log, script and cache, never for the model."""
 
     text: str
     kind: str
     stage: str
     request_id: str
     attempt: int = 1
-    #: Whose budgets the call is paid from.
+    #: The budgets that pay for the call.
     spender: BillingContext | None = None
-    #: Drafts that there is room for in them; ``None``: as many as the provider likes.
+    #: Drafts that these budgets have room for; ``None``: no limit.
     drafts: int | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider answered."""
+    """A provider's answer."""
 
     text: str
     provider: str
     model: str
-    #: :data:`STOP`, :data:`LENGTH` or :data:`GRAMMAR`; any other word is the server's own, and no proof of a good end.
+    #: :data:`STOP`, :data:`LENGTH` or :data:`GRAMMAR`; any other word is the server's own and proves nothing.
     finish_reason: str
     tokens: Tokens = Tokens()
-    #: Money; ``None`` where the provider did not tell.
+    #: Money; ``None`` where the provider did not report it.
     amount: float | None = None
-    #: Was the seed honoured, bit for bit?
+    #: The same seed gives the same text, bit for bit.
     deterministic: bool = False
-    #: Calls that were made and given up before this one.
+    #: Calls that failed before this one.
     attempts: tuple[Attempt, ...] = ()
     time_ms: float = 0.0
     #: An earlier call's answer, from the response cache.
     cached: bool = False
-    #: What computed it, beside the model: with another, the same seed may draw something else.
+    #: The software that ran the model: with another one, the same seed may give another text.
     engine: str = ""
-    #: How the answer came, for the attempt's ``why``; empty where there is nothing to say.
+    #: Addition to the attempt's ``why``; often empty.
     note: str = ""
 
 
 class Provider(Protocol):
-    """A model, wherever it runs."""
+    """A model, local or behind a server."""
 
     name: str
     model: str
@@ -116,11 +127,11 @@ class Provider(Protocol):
         schema: Mapping[str, Any] | None = None,
         on_token: OnToken | None = None,
     ) -> Completion:
-        """Answer one prompt.  What a model reasons before it answers is no part of text or tokens told.
+        """Answer one prompt.  What a model reasons before its answer is in neither ``text`` nor ``on_token``.
 
         Args:
-            prompt: what to answer.
-            params: sampling parameters; the time-out is the provider's to keep.
+            prompt: the input.
+            params: sampling parameters; the provider keeps their time-out.
             schema: JSON Schema that the answer should follow, where the provider can.
             on_token: called with each piece of text as it is written.
 
@@ -131,21 +142,13 @@ class Provider(Protocol):
 
 
 class Accounts(Protocol):
-    """Keeps the accounts of budgets; nobody comes between what a change reads and what it writes."""
+    """The accounts of budgets; a change reads and writes an account atomically."""
 
     def change(self, name: str, change: Change, *, ends_ms: int) -> Awaitable[Refusal | None]:
-        """Change one account; the change is on its way when this returns, whether it is awaited or not.
+        """Change one account, whose window ends at ``ends_ms`` since the epoch.
 
-        Args:
-            name: of the account.
-            change: what happens to it.
-            ends_ms: when the account's window ends, ms since the epoch.
-
-        Returns:
-            when awaited, why there is no room for a reservation; ``None``: it is written.
-
-        Raises:
-            Unavailable: a reservation met no broker.  A settlement waits for the broker.
+        The change is sent before this returns, whether it is awaited or not; awaiting gives why there is no room
+        for a reservation.  A reservation raises ``Unavailable`` without a broker; a settlement waits for it.
         """
         ...
 
@@ -201,10 +204,93 @@ class SceneLog(Protocol):
 
 
 class Announce(Protocol):
-    """Tells watchers what a provider is writing; nothing is lost when nobody watches."""
+    """Shows watchers the text of a provider call while it is written; nothing is stored."""
 
-    def __call__(self, text: str) -> None:
-        """Add a piece of text."""
+    def __call__(self, received: Received[Any], *, stage: str) -> AbstractContextManager[OnToken]:
+        """Begin the text of the call for an event; the function takes its pieces, and leaving sends the rest."""
+        ...
+
+
+class ResultCache(Protocol):
+    """Results that models wrote, by cache key."""
+
+    async def get(self, key: CacheKey) -> tuple[CacheEntry, CacheLayer] | None:
+        """Find an entry and the layer that held it; ``None``: there is none, or it has expired."""
+        ...
+
+    async def put(self, key: CacheKey, entry: CacheEntry) -> None:
+        """Store an entry; a second one under the same key replaces the first."""
+        ...
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to generate under one cache key."""
+
+    #: Id of the request that holds it.
+    leader: str
+    #: 1; 2 once a leader has failed.
+    turn: int
+
+
+class Leases(Protocol):
+    """The leases of all processes; compare-and-set decides between two that want the same one."""
+
+    async def find(self, key: str) -> tuple[Lease | None, int]:
+        """Find the lease of a key, and the revision on which it can be acquired."""
+        ...
+
+    async def acquire(self, key: str, lease: Lease, *, revision: int, remaining_s: int) -> bool:
+        """Store a lease unless the key changed since ``revision``; whether this request holds it now.
+
+        Args:
+            key: cache key to generate under.
+            lease: the lease to store.
+            revision: revision that :meth:`find` gave; 0: there was no lease.
+            remaining_s: seconds until the leader's deadline.
+        """
+        ...
+
+
+class StoredResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A result as the event log keeps it."""
+
+    result: Result
+    #: Broker's timestamp, ms since the epoch.
+    at_ms: int
+
+
+class Results(Protocol):
+    """The results in the event log."""
+
+    async def find(self, request_id: str) -> StoredResult | None:
+        """Find a request's result; ``None``: it has none yet."""
+        ...
+
+    async def exists(self, request_id: str) -> bool:
+        """Whether a request has a result; cheaper than :meth:`find`."""
+        ...
+
+
+class SeedOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a generation produced."""
+
+    content_hash: str
+    request_id: str
+
+
+class DriftLedger(Protocol):
+    """The first output of each generation that must be repeatable, over all processes."""
+
+    async def first(self, key: str, output: SeedOutput) -> SeedOutput:
+        """Store an output unless one is stored under the key; the one that is stored."""
+        ...
+
+
+class KnownReplays(Protocol):
+    """The replays of dead letters that operators started."""
+
+    async def holds(self, request_id: str, replay_of: str) -> bool:
+        """Whether a request is the replay of a dead letter of ``replay_of``."""
         ...
 
 
@@ -220,12 +306,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     rating: Rating = Rating.SFW
     tags: tuple[str, ...] = ()
     author: str | None = None
-    #: Only shows the format: stands in where nothing else of its kind may.
+    #: Shows the format only: used where no other sample of its kind may be.
     last_resort: bool = False
 
 
 class Samples(Protocol):
-    """The understudies: golden samples by kind, default contents by id."""
+    """The stand-ins: golden samples by kind, default contents by id."""
 
     def of_kind(self, kind: str) -> tuple[Sample, ...]:
         """The golden samples of a kind, in file-name order."""
@@ -240,7 +326,7 @@ class Explicitness(Protocol):
     """Judges how explicit content is."""
 
     def above(self, document: Any, allowed: Rating) -> tuple[TooExplicit, ...]:
-        """What a document says that the allowed rating does not allow; empty when it is fit."""
+        """The texts of a document that need a higher rating than the allowed one."""
         ...
 
 
@@ -268,19 +354,19 @@ class Templates(Protocol):
         ...
 
     def find(self, template_id: str) -> Mapping[str, Any] | None:
-        """A template's fields in snake_case; ``None``: there is none, or it is lost."""
+        """A template's fields in snake_case; ``None``: there is none, or it can no longer be read."""
         ...
 
     def lost(self, template_id: str) -> str | None:
-        """Why a template that there was cannot be used any more; ``None`` otherwise."""
+        """Why a template that once existed can no longer be read; ``None`` otherwise."""
         ...
 
 
 class Contents(Protocol):
-    """Knows what a valid document of a kind is.
+    """The content kinds: their schemas, and the checks of documents.
 
-    What a stranger's schema asks for is worked out within limits of time and memory, elsewhere where it is
-    much: those methods are waited for, and raise an ``Unavailable`` of their infrastructure when too many wait.
+    Work on a request's own schema has limits of time and memory, and large work runs in another process: those
+    methods are async, and raise ``Unavailable`` when too many calls wait.
     """
 
     def schema(self, kind: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:

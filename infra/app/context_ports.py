@@ -1,9 +1,9 @@
-"""What does context-build need in a process, and what would it decide about a request that nobody sends?"""
+"""Ports of context-build, built from settings; the dry run of a request."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,7 +20,7 @@ from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
 from infra.stores import word_lists
 from infra.stores import worlds as world_store
-from stages.context_build import handle as context_build
+from stages.context_build.handle import BriefPorts, build
 from stages.structuring.prompts import structuring_prompt
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outcome:
-    """What context-build decides about a request that nobody sends.
+    """What context-build decides about a request that is not sent; cache and single flight have no part in it.
 
     Args:
         settings: this process's settings.
@@ -43,7 +43,7 @@ def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outco
     Raises:
         UnderstudyError: samples, prompts or settings that cannot be used.
     """
-    ports = context_ports(
+    ports = brief_ports(
         settings,
         contents=CheckedContents(Registry(refuses=refused_schemas(settings))),
         samples=sample_store.load(*settings.sample_folders),
@@ -60,10 +60,10 @@ def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outco
         sequence=0,
         time_ms=now_ms,
     )
-    return asyncio.run(context_build.handle(received, **ports))
+    return asyncio.run(build(received, ports))
 
 
-def context_ports(
+def brief_ports(
     settings: Settings,
     *,
     contents: Contents,
@@ -71,34 +71,34 @@ def context_ports(
     prompts: Prompts,
     templates: Templates,
     worlds: Worlds,
-) -> dict[str, Any]:
-    """What :func:`stages.context_build.handle.handle` is given beside its message."""
+) -> BriefPorts:
+    """What a brief is made from, with the parameters of these settings."""
     defaults = settings.narrative.defaults
-    return {
-        "contents": contents,
-        "samples": samples,
-        "prompts": prompts,
-        "templates": templates,
-        "worlds": worlds,
-        "freeform": _params(defaults.freeform),
-        "structuring": _params(defaults.structuring),
-        "default_deadline_ms": settings.deadline_ms,
-        "routes": _routes(settings, contents),
-    }
+    return BriefPorts(
+        contents=contents,
+        samples=samples,
+        prompts=prompts,
+        templates=templates,
+        worlds=worlds,
+        freeform=_params(defaults.freeform),
+        structuring=_params(defaults.structuring),
+        default_deadline_ms=settings.deadline_ms,
+        routes=_routes(settings, contents),
+    )
 
 
 def _routes(settings: Settings, contents: Contents) -> dict[str, str]:
-    """What writes, structures and judges each kind; none when nothing is kept."""
+    """What writes, structures and checks each kind; empty where the cache is disabled."""
     if not settings.result_cache.enabled:
         return {}
-    # The rules as Python shows them: the name of their class is part of every cache key.
+    # The rules as Python shows them: their class name is part of every cache key.
     words = fingerprint.digest_text(str(word_lists.load(settings.rating_words).rules))
-    form = forms(contents)
+    form = schema_forms(contents)
     return {kind: f"{route} {words} {form[kind]}" for kind, route in routes(settings).items()}
 
 
-def forms(contents: Contents) -> dict[str, str]:
-    """How each kind is put into its schema: a digest that changes when that does."""
+def schema_forms(contents: Contents) -> dict[str, str]:
+    """By kind, a digest of its structuring prompt and schema."""
     found: dict[str, str] = {}
     for kind in KINDS:
         schema = "" if kind == "custom" else msgspec.json.encode(contents.schema(kind, None)).decode()

@@ -76,7 +76,7 @@ def show(
             console.complain(f"nothing is kept under {key!r}; `understudy cache ls` shows what is")
             return console.FAILED
         for item in found:
-            told = _told(item) | {"entry": item.kept}
+            told = _told(item) | {"entry": item.entry}
             if json:
                 console.emit(told)
             else:
@@ -178,7 +178,7 @@ def _wanted(key: str | None, prefix: str | None, node: str | None, version: int 
 
 
 def _told(item: ListedEntry) -> dict[str, Any]:
-    kept = item.kept
+    kept = item.entry
     told: dict[str, Any] = {"key": item.key, "size": item.size}
     if kept is None:
         return told | {"readable": False}

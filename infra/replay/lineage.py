@@ -9,22 +9,17 @@ what a request says of itself.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from contracts import events as ev
 from contracts import pipeline
 from contracts.errors import UnderstudyError
-from contracts.outcome import Emit, Outcome
 
 if TYPE_CHECKING:
-    from contracts.envelope import Received
     from infra.inspect.dead_letters import Replay
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
-
-UNKNOWN: Final = "replay_of is what the request says of itself: no replay of a dead letter is known by its id"
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,38 +60,11 @@ async def mark(wire: RequestMultiplexer, replay: Replay) -> None:
         )
 
 
-def revises(outcome: Outcome) -> ev.Revised | None:
-    """What goes out for another request's subscribers, if anything does."""
-    events = outcome.events if isinstance(outcome, Emit) else ()
-    return next((each for each in events if isinstance(each, ev.Revised)), None)
-
-
 class Lineage:
-    """Knows which replays are known."""
+    """The replays that left a mark; implements :class:`contracts.ports.KnownReplays`."""
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-
-    async def checked(self, received: Received[Any], outcome: Outcome) -> Outcome:
-        """The outcome, without ``revised`` where no replay of that request is known; its result says so.
-
-        Raises:
-            Unavailable: the broker does not answer.
-        """
-        revised = revises(outcome)
-        if (
-            not isinstance(outcome, Emit)
-            or revised is None
-            or await self.holds(received.request_id, revised.request_id)
-        ):
-            return outcome
-        return Emit(
-            events=tuple(
-                _warned(each) if isinstance(each, ev.Result) else each
-                for each in outcome.events
-                if each is not revised
-            )
-        )
 
     async def holds(self, request_id: str, replay_of: str) -> bool:
         """Whether a request is the replay of another one's letter.
@@ -126,8 +94,3 @@ class Lineage:
             return None if found is None else _decode(found.body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
-
-
-def _warned(result: ev.Result) -> ev.Result:
-    meta = msgspec.structs.replace(result.meta, warnings=(*result.meta.warnings, UNKNOWN))
-    return msgspec.structs.replace(result, meta=meta)

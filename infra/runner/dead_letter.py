@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from contracts import events as ev
-from infra.runner.messages import INLINE_MAX
+from contracts.envelope import INLINE_MAX
 from infra.stores.assets import reference
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import msgspec
 
 from contracts import events as ev
 from contracts import pipeline, retry, subjects
-from contracts.envelope import Requested
+from contracts.envelope import INLINE_MAX, Requested
 from contracts.errors import ErrorCode, Unavailable
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
 from contracts.result import Meta, Status
 from infra.runner import messages
 from infra.runner.dead_letter import letter_of
-from infra.runner.messages import INLINE_MAX, Message, Sender
+from infra.runner.messages import Message, Sender
 from infra.stores.assets import reference
 
 if TYPE_CHECKING:

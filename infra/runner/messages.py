@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from contracts import envelope, subjects
 from contracts import events as ev
+from contracts.envelope import encode
 from contracts.errors import ErrorCode
 from contracts.outcome import Cancel, Schedule, Submit
 from contracts.result import ErrorInfo, Meta, Origin, Status
-
-#: Bodies and contents above this many bytes go to the object store.
-INLINE_MAX: Final = 512 * 1024
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,16 +66,6 @@ def timed(event: ev.Event, stage: str, elapsed_ms: float) -> ev.Event:
     return event
 
 
-def encoded(value: msgspec.Struct) -> bytes:
-    """A body in JSON, whatever a provider said in it."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        # Half a surrogate pair, which UTF-8 cannot say: an error's text is worth more than no event.
-        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
-        return text.encode("utf-8", "replace")
-
-
 def _serial(event: ev.Event) -> str:
     """What tells this event from the others that the same stage publishes for the request."""
     if isinstance(event, ev.Revised):
@@ -118,7 +105,7 @@ def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> 
         headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind(first, request_id)
     return Message(
         subject=subjects.gen(event.name, kind, request_id),
-        body=encoded(event),
+        body=encode(event),
         headers=headers,
         once=once,
         event=event,
@@ -179,7 +166,7 @@ def of_letter(letter: ev.DeadLetter, *, kind: str, request_id: str, sender: Send
         subject=subjects.dead_unknown(letter.stage, letter.stream, letter.sequence)
         if unknown
         else subjects.dead(letter.stage, kind, request_id),
-        body=encoded(letter),
+        body=encode(letter),
         headers={
             "ce-specversion": "1.0",
             "ce-id": ident,

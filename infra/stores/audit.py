@@ -11,13 +11,12 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from contracts.errors import Unavailable, Unstorable
-from infra.stores import database, sweeper
+from infra.stores import database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.rows import fold
 from stages.audit.fold import REPEATED, UNKNOWN, UNREQUESTED, RequestRecord
 
 if TYPE_CHECKING:
-    from infra.app.wiring import Application
     from infra.settings.settings import Settings
 
 #: Errors that speak about a record's values; any other one speaks about the database.
@@ -147,12 +146,6 @@ async def open_sink(settings: Settings) -> AuditSink:
         DatabaseError: the URL cannot be used.
     """
     return AuditSink(database.engine_of(settings.database), batch=settings.audit.batch)
-
-
-async def sweep_forever(application: Application, *, settings: Settings, sink: AuditSink) -> None:
-    """Run the sweeper beside the audit stage."""
-    await application.ready.wait()
-    await sweeper.run(application.wire, sink.engine, settings, log=application.log)
 
 
 def show(engine: Engine, request_id: str) -> dict[str, Any] | None:

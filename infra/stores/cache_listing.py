@@ -1,4 +1,4 @@
-"""What does the result cache hold, how often did it help, and how is some of it removed?"""
+"""Listing, purge and statistics of the result cache."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _VERSION: Final = TOKENS.index("version")
 
 
 class PurgeRefusedError(UnderstudyError):
-    """The broker does not take a purge."""
+    """The broker refuses a purge."""
 
 
 class CacheFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries are meant; what is ``None`` means all."""
+    """Selects entries; a field that is ``None`` selects all."""
 
-    #: A key in the bucket, or B4's form of one.
+    #: A key in the bucket, or its readable form.
     key: str | None = None
-    #: The first parts of either, whole parts.
+    #: The first parts of either form; whole parts only.
     prefix: str | None = None
-    #: A node's own name.
+    #: Name of a node.
     node: str | None = None
     version: int | None = None
 
@@ -41,7 +41,7 @@ class CacheFilter(msgspec.Struct, frozen=True, kw_only=True):
         return (
             (self.key is None or matches(item.key, self.key, whole=True))
             and (self.prefix is None or matches(item.key, self.prefix))
-            and (self.node is None or (item.kept is not None and item.kept.node == self.node))
+            and (self.node is None or (item.entry is not None and item.entry.node == self.node))
             and (self.version is None or item.part(_VERSION) == str(self.version))
         )
 
@@ -52,11 +52,11 @@ class ListedEntry(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     #: Bytes in the bucket and, for large content, in the object store.
     size: int
-    #: ``None``: it cannot be read.
-    kept: CacheEntry | None
+    #: ``None``: it cannot be decoded.
+    entry: CacheEntry | None
 
     def part(self, index: int) -> str:
-        """A token of the key, escaped as it stands there; empty where there is none."""
+        """A token of the key, as escaped there; empty where there is none."""
         tokens = self.key.split(".")
         return tokens[index] if index < len(tokens) else ""
 
@@ -68,14 +68,14 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     #: Bytes.
     size: int
     by_strategy: dict[str, int]
-    #: Requests by where their content came from, over all processes of the last 30 days.
+    #: Counts by name, over all processes of the last 30 days.
     counts: dict[str, int]
-    #: Share of requests that were answered without a generation; ``None`` before the first.
+    #: Share of requests that were answered without a generation; ``None`` without requests.
     hit_rate: float | None
 
 
 async def items(wire: RequestMultiplexer, wanted: CacheFilter) -> AsyncIterator[ListedEntry]:
-    """Yield the entries that are meant, oldest first.
+    """Yield the selected entries, oldest first.
 
     Raises:
         StreamMissing: the topology is not applied.
@@ -90,7 +90,7 @@ async def items(wire: RequestMultiplexer, wanted: CacheFilter) -> AsyncIterator[
 
 
 async def purge(wire: RequestMultiplexer, key: str) -> None:
-    """Remove one entry; processes that hold it in memory hear of it at once.
+    """Remove one entry, from the memory of every process too.
 
     Raises:
         PurgeRefusedError: naming the broker's reason.
@@ -102,7 +102,7 @@ async def purge(wire: RequestMultiplexer, key: str) -> None:
 
 
 async def statistics(wire: RequestMultiplexer) -> Statistics:
-    """Count everything.
+    """Read all entries and counts.
 
     Raises:
         StreamMissing: the topology is not applied.
@@ -120,7 +120,7 @@ async def statistics(wire: RequestMultiplexer) -> Statistics:
         item = _item(entry)
         entries, size = entries + 1, size + item.size
         by_strategy[item.part(_STRATEGY)] += 1
-    found = sum(counts[name] for name in cache_stats.FOUND)
+    found = sum(counts[name] for name in cache_stats.ANSWERED)
     asked = found + counts["led"] + counts["taken_over"]
     return Statistics(
         entries=entries,
@@ -137,8 +137,8 @@ def _key(entry: LogEntry) -> str:
 
 def _item(entry: LogEntry) -> ListedEntry:
     try:
-        kept = msgspec.json.decode(entry.body, type=CacheEntry)
+        cached = msgspec.json.decode(entry.body, type=CacheEntry)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        kept = None
-    large = kept.content_ref.size if kept is not None and kept.content_ref is not None else 0
-    return ListedEntry(key=_key(entry), size=len(entry.body) + large, kept=kept)
+        cached = None
+    large = cached.content_ref.size if cached is not None and cached.content_ref is not None else 0
+    return ListedEntry(key=_key(entry), size=len(entry.body) + large, entry=cached)

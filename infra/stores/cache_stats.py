@@ -1,38 +1,35 @@
-"""How often did the result cache have what was asked for?
+"""Counts of the result cache, per process, in KV bucket ``cache`` beside the entries.
 
-Each process counts for itself and writes its counts, a second after they changed, under a key of its own beside
-the entries; a reader adds them up.  A killed process loses its last second.
+Each process writes its own counts under a key of its own, a second after they changed; a reader adds them up.  A
+killed process loses the counts of its last second.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 from nats import errors as nats_errors
 
 from contracts import pipeline
+from contracts.cache_entry import CacheCount
 from contracts.errors import Unavailable
 from infra.nats import buckets
 
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
-#: Begins the keys of counts; no content's key begins so.
+#: First characters of the keys of counts; no cache key begins with them.
 PREFIX: Final = "=hits."
-#: What is counted.  ``memory``, ``shared``, ``older``: found there. ``followed``: waited for, and got. ``led``:
-#: generated. ``taken_over``: generated after a leader had failed or was cancelled. ``stored``: kept.
-#: ``drifted``: came to something else than the same before.
-Count = Literal["memory", "shared", "older", "followed", "led", "taken_over", "stored", "drifted"]
-COUNTS: Final[tuple[Count, ...]] = get_args(Count)
-#: Those that were answered without a generation.
-FOUND: Final = ("memory", "shared", "older", "followed")
+COUNTS: Final[tuple[CacheCount, ...]] = get_args(CacheCount)
+#: Counts of requests that were answered without a generation.
+ANSWERED: Final[tuple[CacheCount, ...]] = ("memory", "shared", "older", "followed")
 
 _LIFE_S: Final = 30 * 86_400
 _DELAY_S: Final = 1.0
-#: Seconds that the end of a process waits for it at most.
-_PATIENCE_S: Final = 1.0
+#: Time-out of a write, seconds; the end of a process waits for one.
+_TIMEOUT_S: Final = 1.0
 
 
 class CacheStats:
@@ -50,15 +47,15 @@ class CacheStats:
         self._dirty = False
         self._task: asyncio.Task[None] | None = None
 
-    def count(self, what: Count) -> None:
-        """One more; written a little later."""
+    def count(self, what: CacheCount) -> None:
+        """Add one; it is written a second later."""
         self._counts[what] = self._counts.get(what, 0) + 1
         self._dirty = True
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._later())
 
     async def close(self) -> None:
-        """Write what is not written yet."""
+        """Write the counts that are not written yet."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -66,7 +63,7 @@ class CacheStats:
             await self._flush()
 
     async def _later(self) -> None:
-        # Also what is counted while the last counts are being written.
+        # Counts that come during a write start another one.
         while self._dirty:
             await asyncio.sleep(_DELAY_S)
             await self._flush()
@@ -75,10 +72,10 @@ class CacheStats:
         self._dirty = False
         body = msgspec.json.encode(self._counts)
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(_TIMEOUT_S):
                 await self._wire.publish(self._subject, body, {buckets.TTL: buckets.ttl(_LIFE_S)})
         except (Unavailable, TimeoutError, nats_errors.Error):
-            # Counts are no reason to stop anything; they are written a little later.
+            # Nothing else depends on counts; the next write has them.
             self._dirty = True
         except asyncio.CancelledError:
             self._dirty = True

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.cache_entry import SHADOW
 from contracts.events import Brief
+from contracts.lineage import SHADOW
 from contracts.nodes.layers import DEFAULTS
 from contracts.nodes.node import SeedSource, Strategy
 from contracts.policy import cache_key, seeds

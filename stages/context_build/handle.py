@@ -1,4 +1,4 @@
-"""How does a request become a brief?"""
+"""Handler of context-build: request to brief, or to the cached result of an equal request; scenes of plots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
-from contracts import request
+from contracts import lineage, request
+from contracts import scenes as plot_scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.nodes import adjacent_scenes, schema_pins, wording
@@ -16,59 +17,107 @@ from contracts.nodes.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
 from contracts.policy import fingerprint
 from contracts.policy.social import Worlds
-from contracts.ports import Contents, Prompts, Samples, Templates
+from contracts.ports import Clock, Contents, KnownReplays, Prompts, Samples, SceneLog, Templates
 from contracts.scenes import check_id
 from stages.context_build import cache_scope, scenes, social
 from stages.context_build.layering import Laid, TemplateLost, lay
 from stages.context_build.prompts import render_freeform
+from stages.context_build.single_flight import SingleFlight
 from stages.context_build.spending import spender_of
 
 
-async def handle(  # noqa: PLR0913 - its ports, one by one
+class BriefPorts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a brief is made from, beside the request."""
+
+    contents: Contents
+    samples: Samples
+    prompts: Prompts
+    templates: Templates
+    worlds: Worlds
+    #: Parameters of the writing call where the request names none.
+    freeform: ev.Params
+    #: Parameters of the structuring call.
+    structuring: ev.Params
+    #: Deadline of requests that name none, ms.
+    default_deadline_ms: int
+    #: By kind, the models that write it; a kind without an entry has no cache key.
+    routes: Mapping[str, str] = {}
+
+
+async def handle(
     received: Received[Any],
     *,
-    contents: Contents,
-    samples: Samples,
-    prompts: Prompts,
-    templates: Templates,
-    worlds: Worlds,
-    freeform: ev.Params,
-    structuring: ev.Params,
-    default_deadline_ms: int,
-    routes: Mapping[str, str] | None = None,
+    brief: BriefPorts,
+    flights: SingleFlight,
+    scene_log: SceneLog,
+    scenes_in_flight: int,
+    replays: KnownReplays,
+    clock: Clock,
 ) -> Outcome:
-    """Check one request and decide everything that the model stages need.
+    """Turn a request into a brief, or into the result that the cache or an equal request has for it.
+
+    For a plot that waits for its scenes: request the next scenes, or end the plot.
+
+    Args:
+        received: ``requested`` or ``plotted``.
+        brief: what a brief is made from.
+        flights: result cache and single flight.
+        scene_log: the event log, for plots.
+        scenes_in_flight: scenes of one plot that may run at once.
+        replays: the known replays.
+        clock: the broker's time.
+
+    Returns:
+        ``context_built`` or ``result``, after ``clamped`` where the rating was lowered; a wait for the request
+        that generates the same; a rejection or a failure.  For a plot: requests for scenes, or ``result``.  With
+        the result of a known replay, ``revised``.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
+    event = received.event
+    match event:
+        case Requested():
+            outcome = await build(received, brief)
+            outcome = await flights.resolve(outcome, request_id=received.request_id)
+        case ev.Plotted():
+            seen = await scene_log.seen((received.request_id, *plot_scenes.ids(event)))
+            outcome = scenes.decide(
+                event, seen, plotted_at_ms=received.time_ms, now_ms=clock(), in_flight=scenes_in_flight
+            )
+        case _:
+            raise TypeError(f"context-build does not take {received.name}")
+    return await lineage.confirm(outcome, request_id=received.request_id, replays=replays)
+
+
+async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
+    """Check a request and decide everything that the model stages need.
 
     Args:
         received: a ``requested`` event.
-        contents: the content kinds.
-        samples: golden samples and default contents.
-        prompts: the prompt families.
-        templates: the node templates.
-        worlds: the worlds' schemas.
-        freeform: parameters of the writing call where the request names none.
-        structuring: parameters of the structuring call.
-        default_deadline_ms: deadline of requests that name none.
-        routes: which models write a kind; none: no model is wanted, and nothing is kept.
+        ports: what a brief is made from.
 
     Returns:
         ``context_built``, after ``clamped`` where the rating was lowered; a rejection that names the field
-        and the fix; for a disabled node, or wishes that contradict each other, a failure that lets the
-        fallback answer.
+        and the fix; for a disabled node, or constraints that contradict each other, a failure, which the
+        fallback answers.
     """
     event = received.event
     if not isinstance(event, Requested):
-        raise TypeError(f"context-build does not take {received.name}")
+        raise TypeError(f"no brief is made of {received.name}")
+    contents, samples, worlds = ports.contents, ports.samples, ports.worlds
     try:
         asked = request.read(event.body, received.kind)
         check_id(asked, received.request_id)
         noted = await _require_usable(asked, contents, samples, worlds)
-        laid = lay(asked, event.body, received.kind, samples=samples, templates=templates, worlds=worlds)
+        laid = lay(
+            asked, event.body, received.kind, samples=samples, templates=ports.templates, worlds=worlds
+        )
         node = laid.node if laid else Node()
         setting = social.build(asked, node.constraints or Constraints(), worlds)
         constraints = setting.constraints
         instruction = render_freeform(
-            prompts,
+            ports.prompts,
             received.kind,
             adjacent_scenes.told(asked.prompt, asked.scene_from, asked.scene_to),
             node=node.model_copy(update={"constraints": constraints}),
@@ -95,11 +144,11 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
     if refused is not None:
         return Fail(code=refused[0], message=refused[1], trail=trail, events=setting.clamped)
     plan = request.plan_fallback(
-        asked, default_deadline_ms=default_deadline_ms, around=laid.around if laid else None
+        asked, default_deadline_ms=ports.default_deadline_ms, around=laid.around if laid else None
     )
     wanted = asked.params.model_dump(exclude_none=True)
-    writing = msgspec.structs.replace(freeform, seed=shared.seed, fresh=shared.fresh, **wanted)
-    structuring = msgspec.structs.replace(structuring, fresh=shared.fresh)
+    writing = msgspec.structs.replace(ports.freeform, seed=shared.seed, fresh=shared.fresh, **wanted)
+    structuring = msgspec.structs.replace(ports.structuring, fresh=shared.fresh)
     schema = contents.schema(received.kind, asked.schema_)
     brief = ev.Brief(
         request_seq=received.sequence,
@@ -132,7 +181,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         ),
     )
     brief = cache_scope.placed(
-        brief, shared, request_id=received.request_id, route=(routes or {}).get(received.kind)
+        brief, shared, request_id=received.request_id, route=ports.routes.get(received.kind)
     )
     built = ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=laid.decided if laid else ())
     return Emit(events=(*setting.clamped, built))

@@ -15,11 +15,10 @@ import msgspec
 
 from contracts import events as ev
 from contracts import scenes
-from contracts.envelope import Received
 from contracts.nodes import layers
 from contracts.nodes.node import Fallback, FallbackMode
 from contracts.outcome import Cancel, Delegate, Emit, Outcome, Submit
-from contracts.ports import Clock, RequestProgress, SceneLog
+from contracts.ports import RequestProgress
 from contracts.request import GenerationRequest
 from contracts.result import Status
 from stages.context_build.layering import Laid
@@ -69,25 +68,6 @@ def _fallback(fallback: Fallback) -> dict[str, Any]:
     return fallback.model_dump(
         mode="json", by_alias=False, exclude_unset=True, exclude=None if retrying else {"timeout_ms"}
     )
-
-
-async def handle(received: Received[Any], *, log: SceneLog, clock: Clock, in_flight: int) -> Outcome:
-    """Look how far a plot's scenes are, and do what comes next.
-
-    Args:
-        received: a ``plotted`` event.
-        log: the event log.
-        clock: the time.
-        in_flight: scenes of one plot that may be under way at once.
-
-    Returns:
-        requests for the next scenes; the plot's result where all have ended.
-    """
-    event = received.event
-    if not isinstance(event, ev.Plotted):
-        raise TypeError(f"context-build asks for no scenes on {received.name}")
-    seen = await log.seen((received.request_id, *scenes.ids(event)))
-    return decide(event, seen, plotted_at_ms=received.time_ms, now_ms=clock(), in_flight=in_flight)
 
 
 def decide(

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
-from contracts import request, scenes
+from contracts import lineage, request, scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.nodes.node import FallbackMode
 from contracts.outcome import Emit, Outcome, Schedule
-from contracts.ports import Contents, Log, Samples, SceneLog, StoredRequest
+from contracts.ports import Contents, KnownReplays, Log, Samples, SceneLog, StoredRequest
 from contracts.result import ErrorInfo
 from stages.fallback.answer import FailedRequest, answer
 from stages.fallback.plan import Planned, PlanOf
@@ -37,6 +37,7 @@ async def handle(
     samples: Samples,
     contents: Contents,
     plan_of: PlanOf,
+    replays: KnownReplays,
 ) -> Outcome:
     """Arm the deadline of a new request; answer one that failed, ran late or was cancelled.
 
@@ -47,6 +48,7 @@ async def handle(
         samples: golden samples and default contents.
         contents: the content kinds, for placeholders.
         plan_of: what a body and its kind come to (:func:`stages.fallback.plan.planner`).
+        replays: the known replays.
 
     Returns:
         the deadline's timer, the next attempt, or the result; nothing for an unknown request.  A plot that
@@ -67,7 +69,8 @@ async def handle(
         plotted = await scene_log.plotted(owner.request_id)
         if plotted is not None:
             seen = await scene_log.seen(scenes.ids(plotted))
-            return Emit(events=scenes.answers_with(plotted, seen))
+            outcome = Emit(events=scenes.answers_with(plotted, seen))
+            return await lineage.confirm(outcome, request_id=received.request_id, replays=replays)
     return await _respond(received, owner, planned, samples, contents)
 
 

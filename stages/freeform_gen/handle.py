@@ -1,4 +1,4 @@
-"""How is the prose written?"""
+"""Handler of freeform-gen: the prose draft, by the provider of the request's kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from contracts.errors import ErrorCode
 from contracts.nodes import required_terms
 from contracts.outcome import Emit, Fail, Outcome, Retry
 from contracts.policy.quoting import well_formed, within
-from contracts.ports import LENGTH, Announce, Completion, Prompt, Provider, ProviderError
+from contracts.ports import (
+    LENGTH,
+    Announce,
+    Completion,
+    OnToken,
+    Prompt,
+    Provider,
+    ProviderError,
+    ReleaseTokens,
+)
 from contracts.usage import Attempt
 
 STAGE = "freeform-gen"
@@ -28,17 +37,40 @@ MAX_EVIDENCE = 8_000
 
 
 async def handle(
-    received: Received[Any], *, providers: Mapping[str, Provider], announce: Announce
+    received: Received[Any],
+    *,
+    providers: Mapping[str, Provider],
+    announce: Announce,
+    release: ReleaseTokens,
 ) -> Outcome:
-    """Have the routed provider write.
-
-    An empty answer is asked for once more, colder and shorter; one that misses a required element or
-    names an avoided one is drawn again with the next seed, up to :data:`MAX_DRAWS` drafts in all.
+    """Have the routed provider write the draft.
 
     Args:
         received: a ``context_built`` event.
-        providers: provider by kind; none for a kind means that no model is wanted.
-        announce: takes the text as it is written.
+        providers: provider by kind; a kind without one has no model.
+        announce: shows watchers the text as it is written.
+        release: returns the tokens reserved for structuring; called where there is no draft.
+
+    Returns:
+        ``drafted``, a retry, or a failure with the provider's code.
+    """
+    with announce(received, stage=STAGE) as on_token:
+        outcome = await write(received, providers=providers, on_token=on_token)
+    if not isinstance(outcome, Emit):
+        release(received.request_id)
+    return outcome
+
+
+async def write(received: Received[Any], *, providers: Mapping[str, Provider], on_token: OnToken) -> Outcome:
+    """Call the provider until a draft has what the brief asks for.
+
+    An empty answer is repeated once, colder and shorter; a draft that misses a required element or names an
+    avoided one is drawn again with the next seed, up to :data:`MAX_DRAWS` drafts in all.
+
+    Args:
+        received: a ``context_built`` event.
+        providers: provider by kind.
+        on_token: takes the text as it is written.
 
     Returns:
         ``drafted``, a retry, or a failure with the provider's code.
@@ -63,7 +95,7 @@ async def handle(
     params, why, empty, drawn = brief.freeform, "", 0, 0
     while True:
         try:
-            done = await provider.generate(prompt, params, None, announce)
+            done = await provider.generate(prompt, params, None, on_token)
         except ProviderError as error:
             lost = Attempt(provider=provider.name, model=provider.model, code=error.code, why=str(error))
             trail = _add(trail, error.attempts or (lost,))

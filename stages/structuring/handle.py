@@ -1,4 +1,4 @@
-"""How does prose become a document?"""
+"""Handler of structuring: the draft as a JSON document that follows the kind's schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from contracts.errors import ErrorCode
 from contracts.nodes import schema_pins
 from contracts.outcome import Emit, Fail, Outcome, Retry
 from contracts.policy.quoting import well_formed, within
-from contracts.ports import LENGTH, Announce, Contents, Prompt, Provider, ProviderError
+from contracts.ports import (
+    LENGTH,
+    Announce,
+    Contents,
+    OnToken,
+    Prompt,
+    Provider,
+    ProviderError,
+    ReleaseTokens,
+)
 from contracts.usage import Attempt
 from stages.structuring import prompts
 
@@ -26,15 +35,42 @@ _WARMER = 0.4
 
 
 async def handle(
-    received: Received[Any], *, providers: Mapping[str, Provider], contents: Contents, announce: Announce
+    received: Received[Any],
+    *,
+    providers: Mapping[str, Provider],
+    contents: Contents,
+    announce: Announce,
+    release: ReleaseTokens,
 ) -> Outcome:
-    """Have the provider turn a draft into JSON, at the temperature and seed of the brief.
+    """Have the routed provider turn a draft into a JSON document.
 
     Args:
         received: ``drafted``, or ``invalid`` with the errors of the document before.
+        providers: provider by kind; a kind without one has no model.
+        contents: the content kinds.
+        announce: shows watchers the text as it is written.
+        release: returns tokens that were reserved for this call and not used: a cache answered, or no call was
+            made.
+
+    Returns:
+        ``structured``, a retry, or a failure with the provider's code.
+    """
+    with announce(received, stage=STAGE) as on_token:
+        outcome = await structure(received, providers=providers, contents=contents, on_token=on_token)
+    release(received.request_id)
+    return outcome
+
+
+async def structure(
+    received: Received[Any], *, providers: Mapping[str, Provider], contents: Contents, on_token: OnToken
+) -> Outcome:
+    """Call the provider once, with the brief's parameters; a re-ask is warmer and has the next seed.
+
+    Args:
+        received: ``drafted`` or ``invalid``.
         providers: provider by kind.
         contents: the content kinds.
-        announce: takes the text as it is written.
+        on_token: takes the text as it is written.
 
     Returns:
         ``structured``, a retry, or a failure with the provider's code.
@@ -74,7 +110,7 @@ async def handle(
     )
     trail = event.trail
     try:
-        done = await provider.generate(prompt, params, schema, announce)
+        done = await provider.generate(prompt, params, schema, on_token)
     except ProviderError as error:
         lost = Attempt(provider=provider.name, model=provider.model, code=error.code, why=str(error))
         trail = msgspec.structs.replace(trail, attempts=(*trail.attempts, *(error.attempts or (lost,))))

@@ -1,22 +1,24 @@
-"""Is the document good, and if not, can it be mended?"""
+"""Handler of validate-repair: parse, repair and validate a document; drift check, cache write."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from contracts import events as ev
-from contracts import scenes
+from contracts import lineage, scenes
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.nodes import required_terms, schema_pins
 from contracts.outcome import Emit, Fail, Outcome
 from contracts.policy import fingerprint
 from contracts.policy.quoting import last_quoted
-from contracts.ports import GRAMMAR, Contents, Explicitness
+from contracts.ports import GRAMMAR, Contents, DriftLedger, Explicitness, KnownReplays, ResultCache
 from contracts.result import SCRIPTED, Cost, Meta, Origin, Receipt, RepairLevel, Status
-from stages.validate_repair import quality, repair
+from stages.validate_repair import quality, repair, seed_drift
+from stages.validate_repair.cache_write import cache_write
 from stages.validate_repair.parse import MAX_TOLD, Parsed, UnparsableText, parse
 
 #: Faults that are told to the model and to people.
@@ -26,7 +28,54 @@ MAX_EVIDENCE = 8_000
 _MENDED = "the model's document had to be mended; its receipt says what was changed"
 
 
-async def handle(
+async def handle(  # noqa: PLR0913 - its ports, one by one
+    received: Received[Any],
+    *,
+    contents: Contents,
+    explicitness: Explicitness,
+    max_reasks: int,
+    accept_filled: bool,
+    forms: Mapping[str, str],
+    ledger: DriftLedger,
+    cache: ResultCache | None,
+    replays: KnownReplays,
+) -> Outcome:
+    """Check one document, compare it with what its seed gave before, and keep it for equal requests.
+
+    Args:
+        received: a ``structured`` event.
+        contents: the content kinds.
+        explicitness: finds what exceeds the effective rating.
+        max_reasks: how often structuring may be asked again.
+        accept_filled: accept a document in which a missing value was filled with an empty text.
+        forms: by kind, a digest of its structuring prompt and schema.
+        ledger: the first output of each repeatable generation.
+        cache: the result cache; ``None``: it is disabled.
+        replays: the known replays.
+
+    Returns:
+        ``result``, for a known replay also ``revised``; ``plotted`` for a plot that requests its scenes;
+        ``invalid``; or a failure.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
+    outcome = await validate(
+        received,
+        contents=contents,
+        explicitness=explicitness,
+        max_reasks=max_reasks,
+        accept_filled=accept_filled,
+    )
+    outcome = await seed_drift.check(received, outcome, form=forms[received.kind], ledger=ledger)
+    write = None if cache is None else cache_write(received, outcome)
+    if cache is not None and write is not None:
+        # Before the result is published: an equal request that sees the result finds the entry.
+        await cache.put(*write)
+    return await lineage.confirm(outcome, request_id=received.request_id, replays=replays)
+
+
+async def validate(
     received: Received[Any],
     *,
     contents: Contents,
@@ -34,18 +83,17 @@ async def handle(
     max_reasks: int,
     accept_filled: bool,
 ) -> Outcome:
-    """Check one document: parse, mend what is no JSON, validate; ask again, or give up.
+    """Check one document: parse, repair, validate; ask again, or give up.
 
     Args:
         received: a ``structured`` event.
         contents: the content kinds.
-        explicitness: judges what the effective rating allows.
+        explicitness: finds what exceeds the effective rating.
         max_reasks: how often structuring may be asked again.
-        accept_filled: take a document with a field that had no value, and has an empty text now.
+        accept_filled: accept a document in which a missing value was filled with an empty text.
 
     Returns:
-        ``result`` (and ``revised`` for a replay), ``plotted`` for a plot that asks for its scenes, ``invalid``,
-        or a failure.
+        ``result`` and ``revised``, ``plotted``, ``invalid``, or a failure.
     """
     event = received.event
     if not isinstance(event, ev.Structured):

@@ -1,6 +1,6 @@
-"""Did the same seed come to something else before?
+"""Seed drift: a result that differs from what the same prompt, seed, models and engines produced before.
 
-The same is: one prompt, schema, parameters, seed, models and engines.  What it came to first is in a ledger.
+The first output of each generation is in the drift ledger.
 """
 
 from __future__ import annotations
@@ -13,39 +13,55 @@ from contracts import events as ev
 from contracts.envelope import Received
 from contracts.outcome import Emit, Outcome
 from contracts.policy import fingerprint
+from contracts.ports import DriftLedger, SeedOutput
 from contracts.result import Drift, RepairLevel
 
-#: Documents as the model wrote them.
+#: Levels of documents that are as the model wrote them.
 _UNTOUCHED: Final = frozenset({RepairLevel.CONSTRAINED, RepairLevel.PARSED})
-#: Parameters that decide whether there is an answer, not which.
+#: Parameters that do not change the text of an answer.
 _NOT_SHAPING: Final = frozenset({"timeout_s", "fresh"})
 
 
-class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """What a generation came to."""
-
-    content_hash: str
-    request_id: str
-
-
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A result says that it comes out again, bit for bit."""
+    """The statement of a result that its generation gives the same again, bit for bit."""
 
-    #: Equal for generations that have to come to the same.
+    #: Equal for generations that must give the same.
     key: str
-    output: Output
+    output: SeedOutput
 
 
-def claim(received: Received[Any], outcome: Outcome, *, form: str) -> Claim | None:
-    """What a result claims about its seed; ``None`` of everything that cannot be compared.
-
-    That is what claims nothing, came from a cache or has a seed from the clock, and what was not written in one
-    go: another provider, another try, a re-ask or a repair each had its part in it.
+async def check(received: Received[Any], outcome: Outcome, *, form: str, ledger: DriftLedger) -> Outcome:
+    """Mark a result that differs from the first one of the same generation.
 
     Args:
         received: a ``structured`` event.
-        outcome: what becomes of it.
-        form: how the kind is put into its schema, in words that change when that does.
+        outcome: what the stage decided.
+        form: digest of the structuring prompt and schema of the kind.
+        ledger: the first outputs.
+
+    Returns:
+        the outcome; after drift with ``meta.deterministic`` false and ``meta.drift`` set.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
+    made = claim(received, outcome, form=form)
+    if made is None:
+        return outcome
+    first = await ledger.first(made.key, made.output)
+    return outcome if first.content_hash == made.output.content_hash else mark(outcome, first)
+
+
+def claim(received: Received[Any], outcome: Outcome, *, form: str) -> Claim | None:
+    """The claim of a result; ``None`` for a result that cannot be compared.
+
+    Not comparable are results that are not deterministic, came from a cache or have a seed from the clock, and
+    results of more than one call each: a second provider, attempt, re-ask or repair had a part in those.
+
+    Args:
+        received: a ``structured`` event.
+        outcome: what the stage decided.
+        form: digest of the structuring prompt and schema of the kind.
     """
     event = received.event
     if not isinstance(event, ev.Structured) or not isinstance(outcome, Emit):
@@ -53,35 +69,35 @@ def claim(received: Received[Any], outcome: Outcome, *, form: str) -> Claim | No
     result = next((each for each in outcome.events if isinstance(each, ev.Result)), None)
     if result is None or result.content_hash is None or not result.meta.deterministic:
         return None
-    if event.brief.freeform.fresh or not _in_one_go(event, result):
+    if event.brief.freeform.fresh or not _made_by_one_call_each(event, result):
         return None
     return Claim(
-        key=f"{received.kind}.{fingerprint.digest(_asked(event, form))[:32]}",
-        output=Output(content_hash=result.content_hash, request_id=received.request_id),
+        key=f"{received.kind}.{fingerprint.digest(_inputs(event, form))[:32]}",
+        output=SeedOutput(content_hash=result.content_hash, request_id=received.request_id),
     )
 
 
-def taken_back(outcome: Outcome, first: Output) -> Outcome:
-    """The outcome of a claim that does not hold.
+def mark(outcome: Outcome, first: SeedOutput) -> Outcome:
+    """Mark the results of an outcome as drifted.
 
     Args:
         outcome: one with a result.
-        first: what the same came to before.
+        first: what the same generation produced first.
     """
     if not isinstance(outcome, Emit):
         return outcome
     drift = Drift(first_hash=first.content_hash, first_request=first.request_id)
-    return Emit(events=tuple(_marked(each, drift) for each in outcome.events))
+    return Emit(events=tuple(_mark_event(each, drift) for each in outcome.events))
 
 
-def _marked(event: ev.Event, drift: Drift) -> ev.Event:
+def _mark_event(event: ev.Event, drift: Drift) -> ev.Event:
     if not isinstance(event, ev.Result | ev.Revised):
         return event
     meta = msgspec.structs.replace(event.meta, deterministic=False, drift=drift)
     return msgspec.structs.replace(event, meta=meta)
 
 
-def _in_one_go(event: ev.Structured, result: ev.Result) -> bool:
+def _made_by_one_call_each(event: ev.Structured, result: ev.Result) -> bool:
     receipt = result.meta.receipt
     return (
         event.attempt == 1
@@ -93,7 +109,7 @@ def _in_one_go(event: ev.Structured, result: ev.Result) -> bool:
     )
 
 
-def _asked(event: ev.Structured, form: str) -> dict[str, Any]:
+def _inputs(event: ev.Structured, form: str) -> dict[str, Any]:
     brief = event.brief
     return {
         "form": form,

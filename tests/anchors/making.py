@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from infra.app import context_ports
 from infra.app.schema_checks import CheckedContents
 from infra.settings.settings import Settings
 from infra.stores import prompts, samples, templates, worlds
-from stages.context_build import handle as context_build
+from stages.context_build.handle import BriefPorts, build
 from stages.context_build.layering import lay, overrides
 from tests import lives
 from tests.anchors.patches import difference, patched
@@ -97,7 +96,7 @@ def varied(fixture: Fixture) -> dict[str, Fixture]:
 
 def _outcome(fixture: Fixture) -> dict[str, Any]:
     if fixture.kind is None:
-        return {"routes": _ports(json.dumps(fixture.settings))["routes"]}
+        return {"routes": _ports(json.dumps(fixture.settings)).routes}
     body, ports = json.dumps(fixture.request).encode(), _ports(json.dumps(fixture.settings))
     received = Received(
         event=Requested(body=body),
@@ -108,7 +107,9 @@ def _outcome(fixture: Fixture) -> dict[str, Any]:
         sequence=1,
         time_ms=AT_MS,
     )
-    decided = lives.decided(context_build.handle(received, **ports | {"routes": dict.fromkeys(KINDS, ROUTE)}))
+    decided = lives.decided(
+        build(received, msgspec.structs.replace(ports, routes=dict.fromkeys(KINDS, ROUTE)))
+    )
     told = _told(decided)
     if not isinstance(decided, Reject):
         told |= _laid(fixture.kind, body, ports)
@@ -145,16 +146,16 @@ def _told(outcome: Outcome) -> dict[str, Any]:
             raise TypeError(f"context-build does not return {outcome}")
 
 
-def _laid(kind: str, body: bytes, ports: Mapping[str, Any]) -> dict[str, Any]:
+def _laid(kind: str, body: bytes, ports: BriefPorts) -> dict[str, Any]:
     """The node with all layers merged, and what the fallback would do."""
     asked = request.read(body, kind)
-    stores = {name: ports[name] for name in ("samples", "templates", "worlds")}
+    stores = {name: getattr(ports, name) for name in ("samples", "templates", "worlds")}
     laid = lay(asked, body, kind, **stores)
-    more = expand(asked, templates=ports["templates"], overrides=overrides)
+    more = expand(asked, templates=ports.templates, overrides=overrides)
     plan = request.plan_fallback(
         asked,
-        worlds=ports["worlds"],
-        default_deadline_ms=ports["default_deadline_ms"],
+        worlds=ports.worlds,
+        default_deadline_ms=ports.default_deadline_ms,
         around=more.layers,
     )
     node = laid.node.model_dump(mode="json", by_alias=False) if laid else None
@@ -187,9 +188,9 @@ def _said(value: Any) -> Any:
 
 
 @cache
-def _ports(settings: str) -> dict[str, Any]:
+def _ports(settings: str) -> BriefPorts:
     told = _Fixed(**json.loads(settings))
-    return context_ports.context_ports(
+    return context_ports.brief_ports(
         told,
         contents=CheckedContents(Registry()),
         samples=samples.load(told.samples_dir),

@@ -22,7 +22,7 @@ from contracts.nodes.field_aliases import part_of
 from contracts.nodes.node import FILM_RATINGS, FallbackMode, Node, Rating, SeedSource, Strategy
 from contracts.request import GenerationRequest, RequestError, read
 from infra.settings.settings import Settings
-from stages.context_build.handle import handle
+from stages.context_build.handle import BriefPorts, build
 from tests.anchors import keeping, making
 from tests.anchors.__main__ import main
 from tests.anchors.making import Fixture
@@ -152,11 +152,11 @@ def test_named_anchors_alone_are_accepted(folder: Path) -> None:
 
 
 def test_a_change_of_the_code_is_a_difference(folder: Path, monkeypatch: Any, capsys: Any) -> None:
-    def colder(received: Any, **ports: Any) -> Any:
-        writing = msgspec.structs.replace(ports["freeform"], temperature=0.1)
-        return handle(received, **ports | {"freeform": writing})
+    def colder(received: Any, ports: BriefPorts) -> Any:
+        writing = msgspec.structs.replace(ports.freeform, temperature=0.1)
+        return build(received, msgspec.structs.replace(ports, freeform=writing))
 
-    monkeypatch.setattr(making.context_build, "handle", colder)
+    monkeypatch.setattr(making, "build", colder)
     assert run(folder, "scenes_on_both_sides") == 1
     shown = capsys.readouterr().out
     assert '-      "temperature": 0.8' in shown

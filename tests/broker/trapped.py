@@ -23,7 +23,8 @@ from contracts import events as ev
 from contracts import pipeline
 from contracts.envelope import Received
 from contracts.outcome import Emit
-from infra.app.wiring import Application
+from infra.app.adapters import Adapters
+from infra.app.application import Application
 from infra.settings.settings import Settings, load
 from tests import lives
 
@@ -48,17 +49,12 @@ class Trapped(Protocol):
         ...
 
 
-class _Ours(Application):
-    def __init__(self, settings: Settings, work: Work) -> None:
-        self._work = work
-        super().__init__(settings, (STAGE,))
-
-    def _handles(self) -> dict[str, Any]:
-        return {STAGE: self._built}
-
-    async def _built(self, received: Received[Any]) -> Emit:
-        await self._work(received.request_id)
+def _application(settings: Settings, work: Work) -> Application:
+    async def handle(received: Received[Any]) -> Emit:
+        await work(received.request_id)
         return Emit(events=(ev.ContextBuilt(attempt=1, brief=lives.brief()),))
+
+    return Application(settings, (STAGE,), adapters=Adapters(settings), handles={STAGE: handle})
 
 
 @asynccontextmanager
@@ -76,7 +72,7 @@ async def ours(
     before = structlog.get_config()
     structlog.configure(processors=[said])
     hands = settings.concurrency.model_copy(update={"context_build": at_once})
-    application = _Ours(settings.model_copy(update={"concurrency": hands}), work)
+    application = _application(settings.model_copy(update={"concurrency": hands}), work)
     try:
         async with _alive(application.app, application.ready.wait()):
             yield

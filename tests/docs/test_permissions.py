@@ -15,7 +15,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from contracts import pipeline
 from contracts.result import Status
-from infra.app.wiring import Application
+from infra.app.wiring import assemble
 from infra.client.client import Client
 from infra.nats import embedded, topology
 from infra.nats.connection import dial
@@ -75,7 +75,7 @@ async def settings(server: Server, tmp_path: Path) -> Settings:
 
 async def test_a_client_gets_its_result_and_stages_need_no_more(server: Server, settings: Settings) -> None:
     stages = tuple(stage for stage in pipeline.STAGES if stage != "audit")
-    application = Application(settings, stages)
+    application = assemble(settings, stages)
     life = asyncio.create_task(application.run())
     await asyncio.wait_for(application.ready.wait(), _WAIT_S)
     try:
@@ -182,7 +182,7 @@ async def test_a_client_cannot_have_a_consumer_deliver_for_it(server: Server) ->
 
 
 async def test_a_client_does_not_hear_what_stages_are_given(server: Server, settings: Settings) -> None:
-    application = Application(settings, ("context-build", "freeform-gen", "fallback"))
+    application = assemble(settings, ("context-build", "freeform-gen", "fallback"))
     life = asyncio.create_task(application.run())
     await asyncio.wait_for(application.ready.wait(), _WAIT_S)
     heard: list[str] = []

@@ -63,14 +63,14 @@ async def test_a_live_document_is_valid_or_there_is_none(provider, prose, kind) 
         structuring=ev.Params(temperature=1.0, top_p=1.0, max_tokens=300, seed=5, timeout_s=60),
     )
     drafted = ev.Drafted(attempt=1, brief=known, draft=lives.prose(prose, provider="local"))
-    outcome: Any = await structuring.handle(
+    outcome: Any = await structuring.structure(
         lives.received(drafted, sequence=1, kind=kind),
         providers={kind: provider},
         contents=CONTENTS,
-        announce=lambda _: None,
+        on_token=lambda _: None,
     )
     (structured,) = outcome.events
-    checked: Any = await validate_repair.handle(
+    checked: Any = await validate_repair.validate(
         lives.received(structured, sequence=2, kind=kind),
         contents=CONTENTS,
         explicitness=ExplicitWords(()),

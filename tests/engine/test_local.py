@@ -203,8 +203,8 @@ async def test_the_models_own_template_gets_kind_and_stage(folders) -> None:
 @pytest.mark.parametrize("wanted", ["false", "true"])
 def test_torch_is_imported_only_where_a_model_writes(wanted, tmp_path: Path) -> None:
     code = (
-        "import sys; from infra.settings.settings import load; from infra.app.wiring import Application\n"
-        "from contracts import pipeline; Application(load(), pipeline.STAGES)\n"
+        "import sys; from infra.settings.settings import load; from infra.app.wiring import assemble\n"
+        "from contracts import pipeline; assemble(load(), pipeline.STAGES)\n"
         "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     )
     environment = {"USE_LOCAL_MODEL": wanted, "PATH": "", "PYTHONPATH": str(load().samples_dir.parent)}

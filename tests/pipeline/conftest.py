@@ -23,7 +23,8 @@ from nats.aio.msg import Msg
 from contracts import events as ev
 from contracts import pipeline, subjects
 from contracts.kinds import KINDS
-from infra.app.wiring import Application
+from infra.app.application import Application
+from infra.app.wiring import assemble
 from infra.nats import topology
 from infra.nats.embedded import Embedded
 from infra.settings.settings import Settings, load
@@ -183,7 +184,7 @@ async def running(
 ) -> AsyncIterator[Application]:
     """Stages in this process, bound and taking messages; stopped in order at the end."""
     sink = await audit.open_sink(settings) if "audit" in stages else None
-    application = Application(settings, stages, sink=sink)
+    application = assemble(settings, stages, sink=sink)
     life = asyncio.create_task(application.run())
     ready = asyncio.create_task(application.ready.wait())
     try:

@@ -139,7 +139,9 @@ async def test_every_malformed_message_is_one_letter_and_stops_nothing(
         good = await client.ask("good-1")
         await client.settled()
         large = [letter for letter in client.letters() if letter.body_ref is not None]
-        kept = [await Assets(application.wire).get(msgspec.convert(one.body_ref, _Ref)) for one in large]
+        kept = [
+            await Assets(application.adapters.wire).get(msgspec.convert(one.body_ref, _Ref)) for one in large
+        ]
 
     assert len(sent) > 150
     assert good.status is Status.SUCCESS

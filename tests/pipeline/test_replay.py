@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from contracts import events as ev
+from contracts.lineage import UNCONFIRMED
 from contracts.result import Origin, Status
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import Applied
@@ -42,7 +43,7 @@ async def test_a_replay_that_succeeds_revises_the_original(
     assert original.status is Status.FAIL_FALLBACK
     assert (replayed.status, replayed.origin) == (Status.SUCCESS, Origin.SCRIPTED)
     assert replayed.meta.replay_of == "orig-1"
-    assert lineage.UNKNOWN not in replayed.meta.warnings
+    assert UNCONFIRMED not in replayed.meta.warnings
     (revised,) = client.events("revised")
     assert revised.subject == "gen.revised.scene.orig-1"
     told = msgspec.json.decode(revised.body, type=ev.Revised)
@@ -86,7 +87,7 @@ async def test_nobody_revises_a_strangers_request(
         await client.settled()
 
     assert result.status is Status.SUCCESS
-    assert lineage.UNKNOWN in result.meta.warnings
+    assert UNCONFIRMED in result.meta.warnings
     assert client.events("revised") == []
     assert len(client.events("result")) == 2
 

@@ -237,7 +237,7 @@ async def test_content_too_large_for_a_message_is_referred_to(
         result = await client.ask("large-1", "custom", schema=SCHEMA)
         await client.settled()
         assert result.content_ref is not None
-        body = await Assets(application.wire).get(result.content_ref)
+        body = await Assets(application.adapters.wire).get(result.content_ref)
 
     assert result.status is Status.SUCCESS
     assert result.content is None

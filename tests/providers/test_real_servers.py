@@ -264,16 +264,16 @@ async def test_llama_cpp_writes_a_live_result_through_the_stages(llama: OpenAIPr
         """Nobody watches."""
 
     built = received(ev.ContextBuilt(attempt=1, brief=asked), sequence=1, kind="custom")
-    drafted = await freeform_gen.handle(built, providers={"custom": llama}, announce=hear)
+    drafted = await freeform_gen.write(built, providers={"custom": llama}, on_token=hear)
     assert isinstance(drafted, Emit)
-    structured = await structuring.handle(
+    structured = await structuring.structure(
         received(drafted.events[0], sequence=2, kind="custom"),
         providers={"custom": llama},
         contents=CheckedContents(Registry()),
-        announce=hear,
+        on_token=hear,
     )
     assert isinstance(structured, Emit)
-    ended = await validate_repair.handle(
+    ended = await validate_repair.validate(
         received(structured.events[0], sequence=3, kind="custom"),
         contents=CheckedContents(Registry()),
         explicitness=ExplicitWords(()),

@@ -103,8 +103,8 @@ async def test_whatever_stands_in_a_chunk_ends_in_an_outcome_that_others_can_rea
         asked = provider(server)
         for value in ODD:
             odd.append(put(path, value))
-            outcome = await freeform_gen.handle(
-                CONTEXT, providers={"layout": asked}, announce=lambda text: text.encode()
+            outcome = await freeform_gen.write(
+                CONTEXT, providers={"layout": asked}, on_token=lambda text: text.encode()
             )
             match outcome:
                 case Emit(events=(ev.Drafted() as drafted,)):
@@ -247,10 +247,10 @@ async def test_a_refusal_is_heard_once_and_in_its_words_by_both_stages() -> None
     }
     async with FakeServer(lambda _: stream(said, chunk(finish="stop"))) as server:
         asked = {"layout": provider(server)}
-        wrote = await freeform_gen.handle(CONTEXT, providers=asked, announce=print)
+        wrote = await freeform_gen.write(CONTEXT, providers=asked, on_token=print)
         draft = ev.Draft(text="x", provider="p", model="m", finish_reason="stop")
         drafted = received(ev.Drafted(attempt=1, brief=brief(), draft=draft), sequence=4)
-        made = await structuring.handle(drafted, providers=asked, contents=Registry(), announce=print)
+        made = await structuring.structure(drafted, providers=asked, contents=Registry(), on_token=print)
     for outcome in (wrote, made):
         assert isinstance(outcome, Fail)
         assert outcome.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE

@@ -20,7 +20,7 @@ from contracts.policy.quoting import last_quoted
 from infra.app.schema_checks import CheckedContents
 from infra.settings.settings import load
 from infra.stores import prompts, samples, templates, worlds
-from stages.context_build.handle import handle
+from stages.context_build.handle import BriefPorts, build
 from stages.context_build.prompts import render_freeform
 from tests import lives
 from tests.profiles import examples
@@ -50,7 +50,7 @@ def handled(received: Any, **ports: Any) -> Any:
         "structuring": PARAMS,
         "default_deadline_ms": 9000,
     }
-    return lives.decided(handle(received, **given | ports))
+    return lives.decided(build(received, BriefPorts(**given | ports)))
 
 
 def brief(kind: str = "layout", **fields: Any) -> ev.Brief:

@@ -146,7 +146,10 @@ def test_a_rule_may_be_any(tmp_path) -> None:
             '[[rule]]\nwhat = "x"\nneeds = "hot"\nwords = ["a"]\n',
             "rule.0.needs: 'hot' is no rating; use one of",
         ),
-        ('[[rule]]\nwhat = "x"\nneeds = "G"\nwords = ["a"]\n', "rule.0.needs: 'sfw' allows every word that is not"),
+        (
+            '[[rule]]\nwhat = "x"\nneeds = "G"\nwords = ["a"]\n',
+            "rule.0.needs: 'sfw' allows every word that is not",
+        ),
         (
             '[[rule]]\nwhat = "x"\nneeds = "R"\nwords = ["--"]\n',
             "rule.0.words: '--' has no letters; remove it",

@@ -26,6 +26,7 @@ from stages.fallback.answer import choose
 from stages.fallback.handle import handle
 from stages.fallback.plan import planner
 from tests import lives
+from tests.fakes import FakeReplays
 
 SHIPPED = samples.load(load().samples_dir)
 CONTENTS = CheckedContents(Registry())
@@ -89,6 +90,7 @@ async def handled(
         samples=samples,
         contents=CONTENTS,
         plan_of=planner(templates=library, overrides=overrides, worlds=WORLDS, default_deadline_ms=9000),
+        replays=FakeReplays(),
     )
 
 

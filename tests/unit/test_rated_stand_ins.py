@@ -22,11 +22,12 @@ from infra.stores import prompts, templates
 from infra.stores.samples import SampleStore
 from infra.stores.templates import TemplateStore
 from infra.stores.worlds import WorldStore
-from stages.context_build.handle import handle as context_build
+from stages.context_build.handle import BriefPorts, build
 from stages.context_build.layering import overrides
 from stages.fallback.handle import handle as fallback
 from stages.fallback.plan import planner
 from tests import lives
+from tests.fakes import FakeReplays
 from tests.profiles import examples
 from tests.unit.test_fallback import Log, Scenes
 
@@ -80,16 +81,18 @@ _SOCIAL = st.none() | st.fixed_dictionaries(
 
 def _decided(body: bytes, samples: SampleStore, worlds: WorldStore) -> Any:
     return lives.decided(
-        context_build(
+        build(
             lives.received(body, kind="plot", sequence=3),
-            contents=CONTENTS,
-            samples=samples,
-            prompts=PROMPTS,
-            templates=TEMPLATES,
-            worlds=worlds,
-            freeform=PARAMS,
-            structuring=PARAMS,
-            default_deadline_ms=9000,
+            BriefPorts(
+                contents=CONTENTS,
+                samples=samples,
+                prompts=PROMPTS,
+                templates=TEMPLATES,
+                worlds=worlds,
+                freeform=PARAMS,
+                structuring=PARAMS,
+                default_deadline_ms=9000,
+            ),
         )
     )
 
@@ -104,6 +107,7 @@ async def _answered(
         contents=CONTENTS,
         plan_of=planner(templates=library, overrides=overrides, worlds=worlds, default_deadline_ms=9000),
         scene_log=Scenes(),
+        replays=FakeReplays(),
     )
     assert isinstance(outcome, Emit)
     (result,) = outcome.events

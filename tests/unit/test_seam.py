@@ -10,7 +10,7 @@ from pathlib import Path
 from faststream.nats.subscriber.usecases import PullStreamSubscriber
 
 from contracts import pipeline
-from infra.app.wiring import Application
+from infra.app.wiring import assemble
 from infra.runner.subscriber import CreditSubscriber
 from infra.settings import settings
 
@@ -26,7 +26,7 @@ def test_the_methods_that_we_override_still_exist() -> None:
 
 
 def test_every_route_registers_with_the_broker(tmp_path: Path) -> None:
-    application = Application(settings.load(data_dir=tmp_path), pipeline.STAGES)
+    application = assemble(settings.load(data_dir=tmp_path), pipeline.STAGES)
     registered = [one for one in application.broker.subscribers if isinstance(one, CreditSubscriber)]
     assert {(one.route.stage, one.route.stream) for one in registered} == {
         (route.stage, route.stream) for route in pipeline.routes()
@@ -34,7 +34,7 @@ def test_every_route_registers_with_the_broker(tmp_path: Path) -> None:
 
 
 def test_faststream_can_describe_the_application(tmp_path: Path) -> None:
-    application = Application(settings.load(data_dir=tmp_path), pipeline.STAGES)
+    application = assemble(settings.load(data_dir=tmp_path), pipeline.STAGES)
     described = json.loads(application.app.schema.to_specification().to_json())
     addresses = {channel["address"] for channel in described["channels"].values()}
     assert addresses == {subject for route in pipeline.routes() for subject in route.subjects}

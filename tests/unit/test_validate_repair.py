@@ -18,7 +18,7 @@ from infra.app.schema_checks import CheckedContents
 from infra.settings.settings import load
 from infra.stores import word_lists
 from stages.validate_repair import quality
-from stages.validate_repair.handle import handle
+from stages.validate_repair.handle import validate
 from stages.validate_repair.parse import MAX_TEXT
 from tests import lives
 
@@ -57,7 +57,7 @@ def judged(
         reask=reask,
     )
     return lives.decided(
-        handle(
+        validate(
             lives.received(event, request_id, sequence=5, kind=kind),
             contents=CONTENTS,
             explicitness=EXPLICITNESS,

@@ -1,4 +1,4 @@
-"""What do the two model stages make of what a provider does?"""
+"""Handlers of freeform-gen and structuring, by what a provider answers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from stages.freeform_gen import handle as freeform
 from stages.structuring import handle as structuring
 from stages.structuring.prompts import structuring_prompt
 from tests import lives
+from tests.fakes import FakeAnnounce
 
 
 class Provider:
@@ -29,11 +30,13 @@ class Provider:
         self.finish_reason = finish_reason
         self.asked: list[tuple[Any, ev.Params, Any]] = []
 
-    async def generate(self, prompt, params, schema=None, on_token=None) -> Completion:  # noqa: ARG002
+    async def generate(self, prompt, params, schema=None, on_token=None) -> Completion:
         self.asked.append((prompt, params, schema))
         answer = self.answers.pop(0)
         if isinstance(answer, ProviderError):
             raise answer
+        if on_token is not None:
+            on_token(answer)
         return Completion(
             text=answer,
             provider=self.name,
@@ -55,16 +58,16 @@ NO_TRAIL = ev.Trail()
 async def write(provider: Provider | None, trail: ev.Trail = NO_TRAIL, brief: ev.Brief = BRIEF) -> Any:
     event = ev.ContextBuilt(attempt=1, brief=brief, trail=trail)
     providers = {} if provider is None else {"layout": provider}
-    return await freeform.handle(
-        lives.received(event, sequence=1), providers=providers, announce=lambda _: None
+    return await freeform.write(
+        lives.received(event, sequence=1), providers=providers, on_token=lambda _: None
     )
 
 
 async def structure(provider: Provider | None, event: ev.Event | None = None) -> Any:
     event = event or ev.Drafted(attempt=1, brief=BRIEF, draft=lives.prose())
     providers = {} if provider is None else {"layout": provider}
-    return await structuring.handle(
-        lives.received(event, sequence=1), providers=providers, contents=Registry(), announce=lambda _: None
+    return await structuring.structure(
+        lives.received(event, sequence=1), providers=providers, contents=Registry(), on_token=lambda _: None
     )
 
 
@@ -230,9 +233,61 @@ def test_what_others_wrote_cannot_close_its_markers(hostile) -> None:
     assert lines.count("<<<") == lines.count(">>>") == 3
 
 
-@pytest.mark.parametrize("stage", [freeform, structuring])
-async def test_another_event_is_a_defect(stage) -> None:
-    event = lives.received(ev.Clamped(requested="sfw", effective="sfw"), sequence=1)
-    extra = {"contents": Registry()} if stage is structuring else {}
+class Handled:
+    """The two handlers over fakes; a provider that tells each of its answers."""
+
+    def __init__(self) -> None:
+        self.announce = FakeAnnounce()
+        self.released: list[str] = []
+
+    async def __call__(self, stage: Any, provider: Provider | None, event: ev.Event | None = None) -> Any:
+        drafted = ev.Drafted(attempt=1, brief=BRIEF, draft=lives.prose())
+        built = ev.ContextBuilt(attempt=1, brief=BRIEF)
+        ports: dict[str, Any] = {"contents": Registry()} if stage is structuring else {}
+        return await stage.handle(
+            lives.received(event or (drafted if stage is structuring else built), sequence=1),
+            providers={} if provider is None else {"layout": provider},
+            announce=self.announce,
+            release=self.released.append,
+            **ports,
+        )
+
+
+stages = pytest.mark.parametrize("stage", [freeform, structuring], ids=["freeform-gen", "structuring"])
+
+
+@stages
+async def test_watchers_see_the_text_and_the_call_is_ended(stage: Any) -> None:
+    handled = Handled()
+    await handled(stage, Provider("{}"))
+    assert (handled.announce.texts, handled.announce.open) == ({stage.STAGE: "{}"}, 0)
+
+
+@stages
+async def test_a_call_is_ended_after_a_defect_too(stage: Any) -> None:
+    handled = Handled()
+    with pytest.raises(IndexError):
+        await handled(stage, Provider())
+    assert handled.announce.open == 0
+
+
+async def test_tokens_stay_reserved_after_a_draft_and_are_released_without_one() -> None:
+    handled = Handled()
+    await handled(freeform, Provider("A forest."))
+    assert handled.released == []
+    for provider in (None, Provider(FINAL), Provider(UNSURE), Provider("", "")):
+        await handled(freeform, provider)
+    assert handled.released == ["r-1"] * 4
+
+
+async def test_structuring_releases_the_tokens_that_it_did_not_use() -> None:
+    handled = Handled()
+    for provider in (None, Provider("{}"), Provider(FINAL)):
+        await handled(structuring, provider)
+    assert handled.released == ["r-1"] * 3
+
+
+@stages
+async def test_another_event_is_a_defect(stage: Any) -> None:
     with pytest.raises(TypeError, match="does not take clamped"):
-        await stage.handle(event, providers={}, announce=lambda _: None, **extra)
+        await Handled()(stage, None, ev.Clamped(requested="sfw", effective="sfw"))  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from contracts.envelope import Received, Requested
 from contracts.outcome import Emit
 from contracts.policy.prompts import PromptVersion
 from contracts.request import GenerationRequest
-from infra.app.context_ports import context_ports
+from infra.app.context_ports import brief_ports
 from infra.app.schema_checks import CheckedContents
 from infra.authoring import workload
 from infra.lab.bench.outcomes import percentile
@@ -31,7 +31,7 @@ from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
 from infra.stores import worlds as world_store
-from stages.context_build.handle import handle
+from stages.context_build.handle import build
 
 #: Requests that one of the two handles before the other has them.
 _TURN: Final = 100
@@ -150,7 +150,7 @@ class _Clocked:
 class _Ours:
     def __init__(self, settings: Settings) -> None:
         self.prompts = _Clocked(prompt_store.load())
-        self._ports = context_ports(
+        self._ports = brief_ports(
             settings,
             contents=CheckedContents(Registry()),
             samples=sample_store.load(*settings.sample_folders),
@@ -160,7 +160,7 @@ class _Ours:
         )
 
     def __call__(self, kind: str, body: bytes) -> None:
-        handling = handle(
+        handling = build(
             Received(
                 event=Requested(body=body),
                 name="requested",
@@ -170,7 +170,7 @@ class _Ours:
                 sequence=1,
                 time_ms=1_800_000_000_000,
             ),
-            **self._ports,
+            self._ports,
         )
         try:
             # It waits for nobody: a loop around it would be measured too.

@@ -1,7 +1,6 @@
-"""Who generates what others wait for?
+"""Leases of single flight in KV bucket ``flights``: the key is a cache key, the value the leader's request id.
 
-A lease in KV bucket ``flights``: the value is the leader's request id.  It is taken by compare-and-set on the
-key's last sequence, and the broker removes it when the leader's time is up.
+A lease is acquired by compare-and-set on the key's last sequence; the broker removes it after the leader's deadline.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from contracts import envelope, pipeline
 from contracts.errors import Unavailable
+from contracts.ports import Lease
 from infra.nats import buckets
-from stages.context_build.single_flight import Lease
 
 if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
@@ -19,22 +18,22 @@ if TYPE_CHECKING:
 
 BUCKET: Final = pipeline.FLIGHTS.name
 STREAM: Final = pipeline.FLIGHTS.stream
-#: Header that tells how many leaders a flight has had.
+#: Header with the number of leaders that a flight has had.
 TURN: Final = "Understudy-Turn"
 #: Seconds that a lease outlives its leader's deadline.
 GRACE_S: Final = 10
 _PREFIX: Final = f"$KV.{BUCKET}."
 
 
-class Flights:
-    """The leases of all processes."""
+class KvLeases:
+    """The leases of all processes; implements :class:`contracts.ports.Leases`."""
 
     def __init__(self, *, wire: RequestMultiplexer, lookup: Lookup) -> None:
         self._wire = wire
         self._lookup = lookup
 
-    async def look(self, key: str) -> tuple[Lease | None, int]:
-        """The lease of a key, and the sequence on which it can be taken.
+    async def find(self, key: str) -> tuple[Lease | None, int]:
+        """Find the lease of a key, and the sequence on which it can be acquired.
 
         Raises:
             Unavailable: the broker does not answer.
@@ -47,27 +46,26 @@ class Flights:
         turn = int(found.headers.get(TURN, "1"))
         return Lease(leader=found.body.decode("ascii", "replace"), turn=turn), found.sequence
 
-    async def take(self, key: str, *, leader: str, turn: int, revision: int, remaining_s: int) -> bool:
-        """Become the leader, unless somebody else did since ``revision``.
+    async def acquire(self, key: str, lease: Lease, *, revision: int, remaining_s: int) -> bool:
+        """Store a lease unless the key changed since ``revision``; whether this request holds it now.
 
         Args:
-            key: the place in the cache that is generated for.
-            leader: the request that generates.
-            turn: 1, or 2 after a failure.
-            revision: sequence on which it is taken; 0: there is none.
+            key: cache key to generate under.
+            lease: the lease to store.
+            revision: sequence that :meth:`find` gave; 0: there was no lease.
             remaining_s: seconds until the leader's deadline.
 
         Raises:
-            Unavailable: the broker does not answer, or does not take it.
+            Unavailable: the broker does not answer, or does not store it.
         """
         headers = {
             envelope.EXPECTED_LAST: str(revision),
             buckets.TTL: buckets.ttl(max(0, remaining_s) + GRACE_S),
-            TURN: str(turn),
+            TURN: str(lease.turn),
         }
-        ack = await self._wire.publish(_PREFIX + key, leader.encode(), headers)
+        ack = await self._wire.publish(_PREFIX + key, lease.leader.encode(), headers)
         if ack.refused:
             return False
         if ack.error is not None:
-            raise Unavailable(f"lease not taken: {ack.error.description}")
+            raise Unavailable(f"lease not stored: {ack.error.description}")
         return True

@@ -1,4 +1,4 @@
-"""Does the result cache keep entries whole, as long as it says, and through a change of keys?"""
+"""Result cache and leases in their buckets: whole entries, their life, purges, keys of the previous release."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ import pytest
 import structlog
 from nats.aio.client import Client
 
-from contracts.cache_entry import CacheEntry
+from contracts.cache_entry import CacheEntry, CacheLayer
 from contracts.policy import fingerprint
 from contracts.policy.cache_key import CacheKey
+from contracts.ports import Lease
 from infra.nats import buckets
-from infra.nats.flights import Flights
+from infra.nats.leases import KvLeases
 from infra.nats.log import LogEntry
 from infra.nats.lookup import Lookup
 from infra.nats.multiplexer import RequestMultiplexer
@@ -28,7 +29,7 @@ from infra.stores import cache_listing
 from infra.stores.assets import Assets
 from infra.stores.cache_listing import CacheFilter
 from infra.stores.cache_stats import CacheStats
-from infra.stores.cache_store import CacheLayer, CacheMemory, CacheStore
+from infra.stores.cache_store import CacheMemory, CacheStore
 from tests.broker.conftest import connect
 
 _ROOT = Path(__file__).parents[2]
@@ -44,13 +45,13 @@ class Cache:
         self.lookup = Lookup(wire)
         self.assets = Assets(wire)
         self.memory = CacheMemory(entries=entries, max_bytes=1 << 20)
-        self.hits = CacheStats(wire=wire, instance="test")
+        self.stats = CacheStats(wire=wire, instance="test")
         self.results = CacheStore(
             wire=wire,
             lookup=self.lookup,
             assets=self.assets,
             memory=self.memory,
-            hits=self.hits,
+            count=self.stats.count,
             log=structlog.get_logger(),
         )
 
@@ -76,7 +77,7 @@ async def caching(url: str) -> AsyncGenerator[Cache]:
     cache = Cache(wire)
     await cache.results.open()
     yield cache
-    await cache.hits.close()
+    await cache.stats.close()
     await wire.close()
     await nc.close()
 
@@ -191,29 +192,32 @@ async def test_memory_is_bounded_and_forgets_what_was_unused_for_longest() -> No
     assert [memory.get(key) for key in "abc"] == [b"1", None, b"3"]
     memory.put("d", b"x" * 9)
     assert [memory.get(key) for key in "acd"] == [None, b"3", b"x" * 9]
-    memory.put("e", b"x" * 11)
-    assert len(memory) == 0
+    memory.put("d", b"x" * 11)
+    assert [memory.get(key) for key in "cd"] == [b"3", None]
 
 
 async def test_a_lease_is_taken_once_and_taken_over_by_one(nats_url: str) -> None:
     async with caching(nats_url) as cache:
-        flights = Flights(wire=cache.wire, lookup=cache.lookup)
+        leases = KvLeases(wire=cache.wire, lookup=cache.lookup)
 
         async def race(turn: int, revision: int) -> list[bool]:
             return await asyncio.gather(
                 *(
-                    flights.take(
-                        "k", leader=f"r{turn}-{number}", turn=turn, revision=revision, remaining_s=60
+                    leases.acquire(
+                        "k",
+                        Lease(leader=f"r{turn}-{number}", turn=turn),
+                        revision=revision,
+                        remaining_s=60,
                     )
                     for number in range(20)
                 )
             )
 
-        assert await flights.look("k") == (None, 0)
+        assert await leases.find("k") == (None, 0)
         first = await race(1, 0)
-        lease, revision = await flights.look("k")
+        lease, revision = await leases.find("k")
         second = await race(2, revision)
-        after, _ = await flights.look("k")
+        after, _ = await leases.find("k")
         stored = await cache.lookup.last("KV_flights", "$KV.flights.k")
 
     assert sum(first) == sum(second) == 1
@@ -229,7 +233,7 @@ async def test_a_writer_killed_in_the_middle_leaves_no_half_entry(nats_url: str)
     writer = textwrap.dedent("""
         import asyncio, sys
         from contracts.policy.cache_key import CacheKey
-        from tests.broker.test_results import caching, entry
+        from tests.broker.test_cache_store import caching, entry
 
         async def main():
             async with caching(sys.argv[1]) as cache:

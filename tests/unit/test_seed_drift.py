@@ -12,11 +12,12 @@ from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit
 from contracts.policy.explicitness import ExplicitWords
+from contracts.ports import SeedOutput
 from contracts.usage import Attempt
 from infra.app.schema_checks import CheckedContents
 from stages.validate_repair import seed_drift
-from stages.validate_repair.handle import handle
-from stages.validate_repair.seed_drift import Claim, Output
+from stages.validate_repair.handle import validate
+from stages.validate_repair.seed_drift import Claim
 from tests import lives
 
 DOCUMENT = '{"mood_from": "calm", "mood_to": "tense", "text": "The phone rings.", "duration": 20}'
@@ -44,7 +45,7 @@ def structured(**changes: Any) -> ev.Structured:
 def claimed(request_id: str = "r-1", *, form: str = "f", **changes: Any) -> Claim | None:
     received = lives.received(structured(**changes), request_id, sequence=1, kind="custom")
     outcome = lives.decided(
-        handle(
+        validate(
             received,
             contents=CheckedContents(Registry()),
             explicitness=ExplicitWords(()),
@@ -130,7 +131,7 @@ def test_a_claim_is_taken_back_in_the_result_and_in_the_revision() -> None:
     known = brief(replay_of="r-0")
     received = lives.received(structured(**known), "rp-1-1", sequence=1, kind="custom")
     outcome = lives.decided(
-        handle(
+        validate(
             received,
             contents=CheckedContents(Registry()),
             explicitness=ExplicitWords(()),
@@ -138,7 +139,7 @@ def test_a_claim_is_taken_back_in_the_result_and_in_the_revision() -> None:
             accept_filled=True,
         )
     )
-    marked = seed_drift.taken_back(outcome, Output(content_hash="e" * 64, request_id="r-0"))
+    marked = seed_drift.mark(outcome, SeedOutput(content_hash="e" * 64, request_id="r-0"))
     assert isinstance(marked, Emit)
     assert [event.name for event in marked.events] == ["result", "revised"]
     for event in marked.events:

@@ -1,0 +1,257 @@
+"""Application: the life of one process of stages, from its connection to its drain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from faststream import FastStream
+from faststream.nats import NatsBroker
+
+from contracts import pipeline
+from infra.engine.task import EngineError
+from infra.nats import connection, topology
+from infra.nats.clock import EVERY_S
+from infra.nats.pull import EXPIRES_S, SHORT_S
+from infra.providers.routing import Loading
+from infra.runner.admission import Admission
+from infra.runner.cancellation import Cancellation
+from infra.runner.execution import Handle, Runner, Sink
+from infra.runner.isolation import Isolation
+from infra.runner.ports import RunnerPorts
+from infra.runner.subscriber import CreditSubscriber
+from infra.runner.watchdog import FROZEN, Watchdog
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from infra.app.adapters import Adapters
+    from infra.app.background import Background
+    from infra.nats.pull import ConsumerMissing
+    from infra.settings.settings import Settings
+
+#: Seconds between two tries to reach a lost broker.
+_RECONNECT_S = 0.2
+
+
+class Application:
+    """The stages of one process, and the FastStream application that carries them.
+
+    Args:
+        settings: this process's settings.
+        stages: names of the stages to run.
+        adapters: the adapters of this process.
+        handles: the handler of each stage, with its ports.
+        sink: stores the rows of audit; for stage ``audit``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        stages: tuple[str, ...],
+        *,
+        adapters: Adapters,
+        handles: Mapping[str, Handle],
+        sink: Sink | None = None,
+    ) -> None:
+        self.settings = settings
+        self.stages = stages
+        self.adapters = adapters
+        self.exit_status = 0
+        #: A thread is loading a model.
+        self.loading = False
+        self.ready: asyncio.Event = asyncio.Event()
+        self.log = adapters.log
+        self._stopping = False
+        self._watchdog = Watchdog()
+        self.broker = NatsBroker(
+            connection.servers(settings.nats_url or "nats://127.0.0.1:4222"),
+            apply_types=False,
+            logger=None,
+            reconnect_time_wait=_RECONNECT_S,  # pyright: ignore[reportArgumentType] - seconds, fractions too
+            reconnected_cb=self._reconnected,
+            closed_cb=self._closed,
+            disconnected_cb=self._disconnected,
+            error_cb=self._trouble,
+            # Not the clients' inbox: prompts and drafts are delivered here.
+            inbox_prefix="_INBOX_stages",
+            # The fallback knows its own results, and needs those of other processes.
+            no_echo=stages == ("fallback",),
+            graceful_timeout=settings.grace,
+            **connection.options(settings.nats),
+        )
+        self._runners = self._build_runners(handles, sink)
+        self.subscribers = self._build_subscribers()
+        self.app = FastStream(
+            self.broker,
+            logger=None,
+            on_startup=[self._connect],
+            after_startup=[self._started],
+            on_shutdown=[self._drain],
+        )
+
+    def _build_runners(self, handles: Mapping[str, Handle], sink: Sink | None) -> dict[str, Runner]:
+        adapters = self.adapters
+        ports = RunnerPorts(
+            wire=adapters.wire,
+            lookup=adapters.lookup,
+            assets=adapters.assets,
+            clock=adapters.clock,
+            batches=adapters.batches,
+            isolation=Isolation(),
+            cancellation=Cancellation(wire=adapters.wire, lookup=adapters.lookup),
+            deadlines=adapters.deadlines,
+            max_attempts=self.settings.max_attempts,
+            log=self.log,
+        )
+        return {
+            stage: Runner(stage=stage, handle=handles[stage], ports=ports, sink=sink) for stage in self.stages
+        }
+
+    def _build_subscribers(self) -> list[CreditSubscriber]:
+        settings = self.settings
+        return [
+            CreditSubscriber(
+                broker=self.broker,
+                route=route,
+                runner=self._runners[route.stage],
+                credits=settings.concurrency.of(route.stage),
+                heartbeat_s=settings.ack_wait_of(route.stage) / 3,
+                grace_s=settings.grace,
+                lost=self._lost,
+                expires_s=SHORT_S if pipeline.STAGE_OF[route.stage].short_leases else EXPIRES_S,
+            )
+            for route in pipeline.routes()
+            if route.stage in self._runners
+        ]
+
+    async def _connect(self) -> None:
+        client = await self.broker.connect()
+        connection.require_tls(client, self.settings.nats_url or "", self.settings.nats)
+        await self.adapters.wire.open(client)
+        if "context-build" in self.stages:
+            await self.adapters.cache.open()
+        await topology.require(client, self.settings, self.stages)
+        await self.adapters.clock.compare()
+        if "fallback" in self.stages:
+            await client.subscribe("gen.result.*.*", cb=self._ended)
+        self._watchdog.start()
+
+    async def _started(self) -> None:
+        # These objects stay: a request of 20,000 lists must not make the collector visit all of them.
+        gc.collect()
+        gc.freeze()
+        if "fallback" in self.stages:
+            # A stand-in cannot wait until a process has started.
+            self.adapters.schema_worker.start()
+        self.ready.set()
+
+    async def answer_overdue(self) -> None:
+        """Answer requests whose deadline timers are late; for the fallback."""
+        await self.adapters.deadlines.watch(self._runners["fallback"])
+
+    async def admit(self) -> None:
+        """Limit the requests that the broker accepts to those that can be answered; for the fallback."""
+        await Admission(
+            wire=self.adapters.wire,
+            deadlines=self.adapters.deadlines,
+            bounds=self.settings.admission,
+            log=self.log,
+        ).run()
+
+    def begin(self, background: Background) -> None:
+        """Begin this process's work beside its stages."""
+        background.repeated("clock", self.keep_time)
+        if "fallback" in self.stages:
+            background.repeated("overdue", self.answer_overdue)
+            background.repeated("admission", self.admit)
+
+    async def _ended(self, msg: Msg) -> None:
+        self.adapters.deadlines.ended(msg.subject.rpartition(".")[2], stored=False)
+
+    async def keep_time(self) -> None:
+        """Compare this machine's clock with the broker's at intervals."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await self.adapters.clock.compare()
+
+    async def load_models(self, *, on_loading: Callable[[str], None] | None = None) -> None:
+        """Load the local model before the first request needs it; a failure is logged.
+
+        Args:
+            on_loading: called with the name of each model when its loading begins.
+        """
+        await self.ready.wait()
+        for provider in self.adapters.providers:
+            if not isinstance(provider, Loading):
+                continue
+            began = time.monotonic()
+            self.loading = True
+            if on_loading is not None:
+                on_loading(provider.model)
+            try:
+                await provider.ready()
+            except EngineError as error:
+                self.log.error(  # noqa: TRY400 - its text is complete
+                    "the model cannot be loaded", provider=provider.name, problem=str(error)
+                )
+            else:
+                self.log.info(
+                    "model loaded", model=provider.model, seconds=round(time.monotonic() - began, 1)
+                )
+            self.loading = False
+
+    async def _trouble(self, error: Exception) -> None:
+        # nats-py's own default prints a traceback for every lost connection.
+        self.log.debug("broker", problem=str(error) or type(error).__name__)
+
+    async def _disconnected(self) -> None:
+        if not self._stopping:
+            self.log.warning("connection to the broker lost; trying to get it back", stages=self.stages)
+        self.adapters.wire.suspend()
+
+    async def _reconnected(self) -> None:
+        at = self.broker_address()
+        self.log.info("connected to the broker again", broker=at, stages=self.stages)
+        self.adapters.cache.forget()
+        self.adapters.deadlines.reconnected()
+        self.adapters.wire.renew()
+        for subscriber in self.subscribers:
+            subscriber.pull.renew()
+
+    def broker_address(self) -> str:
+        """Host and port of the broker that this process is connected to."""
+        url = self.adapters.wire.client.connected_url
+        return "" if url is None else f"{url.hostname}:{url.port}"
+
+    async def _closed(self) -> None:
+        if not self._stopping:
+            self.log.error("the connection to the broker was closed for good", stages=self.stages)
+            self._stop_with(FROZEN)
+
+    def _lost(self, error: ConsumerMissing) -> None:
+        self.log.error("consumer lost", problem=str(error))
+        self._stop_with(topology.EXIT_STATUS)
+
+    def fail(self) -> None:
+        """End the process: work beside its stages failed."""
+        self._stop_with(FROZEN)
+
+    def _stop_with(self, status: int) -> None:
+        self.exit_status = status
+        self.app.exit()
+
+    async def _drain(self) -> None:
+        self._stopping = True
+        await asyncio.gather(*(subscriber.pull.stop(self.settings.grace) for subscriber in self.subscribers))
+        await self.adapters.close()
+        self._watchdog.stop()
+
+    async def run(self) -> int:
+        """Run until a signal or a lost consumer; the exit status."""
+        await self.app.run(log_level=logging.WARNING)
+        return self.exit_status

@@ -1,0 +1,78 @@
+"""Results in the event log: read, looked for, and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from nats import errors as nats_errors
+
+from contracts import events as ev
+from contracts import pipeline, subjects
+from contracts.errors import Unavailable
+from contracts.ports import StoredResult
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from infra.nats.lookup import Lookup
+    from infra.nats.multiplexer import RequestMultiplexer
+
+_decode: Final = msgspec.json.Decoder(ev.Result).decode
+
+
+class LoggedResults:
+    """The results of all requests; implements :class:`contracts.ports.Results`."""
+
+    def __init__(self, *, wire: RequestMultiplexer, lookup: Lookup) -> None:
+        self._wire = wire
+        self._lookup = lookup
+
+    async def find(self, request_id: str) -> StoredResult | None:
+        """Find a request's result; ``None``: it has none yet.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        found = await self._lookup.last(pipeline.EVENTS, subjects.any_kind("result", request_id))
+        return None if found is None else StoredResult(result=_decode(found.body), at_ms=found.time_ms)
+
+    async def exists(self, request_id: str) -> bool:
+        """Whether a request has a result; calls at the same time share one question to the broker.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        return await self._lookup.has_result(request_id)
+
+    async def wait(self, request_id: str, seconds: float) -> bool:
+        """Wait for a request's result; whether there is one after at most ``seconds``.
+
+        Without a broker the answer is no.
+        """
+        heard = asyncio.Event()
+
+        async def hear(_: Msg) -> None:
+            heard.set()
+
+        try:
+            client = self._wire.client
+            subscription = await client.subscribe(subjects.any_kind("result", request_id), cb=hear)
+        except nats_errors.Error:
+            await asyncio.sleep(seconds)
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await heard.wait()
+        except TimeoutError:
+            # It may have been stored before the subscription.
+            with suppress(Unavailable, nats_errors.Error):
+                return await self._lookup.has_result(request_id)
+            return False
+        else:
+            return True
+        finally:
+            with suppress(nats_errors.Error):
+                await subscription.unsubscribe()
