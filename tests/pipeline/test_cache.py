@@ -1,4 +1,4 @@
-"""Is real content kept for those who ask for the same, and nothing else?"""
+"""Result cache in the pipeline: hits, purges, counts, replays and a restart of everything."""
 
 from __future__ import annotations
 
@@ -83,24 +83,9 @@ async def test_the_same_playthrough_gets_the_same_and_a_raised_version_something
     assert len({one.content_hash for one in (first, other, raised)}) == 3
     assert len(client.events("drafted")) == 3
     lives_s = [
-        round((item.kept.expires_at_ms - item.kept.created_at_ms) / 1000) for item in found if item.kept
+        round((item.entry.expires_at_ms - item.entry.created_at_ms) / 1000) for item in found if item.entry
     ]
     assert lives_s == [90 * 86_400] * 3
-
-
-async def test_always_is_never_kept_and_always_another(
-    client: Observer, configure: Configure, start: Start
-) -> None:
-    fresh = {"strategy": "always", "seedSource": "timestamp"}
-    async with start(configure(rules=[]), STAGES):
-        one = await ask(client, "one", node=fresh)
-        two = await ask(client, "two", node=fresh)
-        found = await entries(client)
-
-    assert [one.status, two.status] == [Status.SUCCESS] * 2
-    assert one.meta.cache_key is two.meta.cache_key is None
-    assert one.content_hash != two.content_hash
-    assert found == []
 
 
 async def test_stand_ins_are_never_kept_and_a_replay_that_succeeds_is(
@@ -125,17 +110,6 @@ async def test_stand_ins_are_never_kept_and_a_replay_that_succeeds_is(
     assert later.content == replay.content
     # A replay wants to see what comes of it today.
     assert again.status is Status.SUCCESS
-
-
-async def test_without_a_model_nothing_is_kept_and_nobody_waits(
-    client: Observer, configure: Configure, start: Start
-) -> None:
-    async with start(configure(), STAGES):
-        one, two = await asyncio.gather(ask(client, "one"), ask(client, "two"))
-        streams = {name: (await client.js.stream_info(f"KV_{name}")).state for name in ("cache", "flights")}
-
-    assert [one.status, two.status] == [Status.CACHED_FALLBACK] * 2
-    assert {name: state.last_seq for name, state in streams.items()} == {"cache": 0, "flights": 0}
 
 
 async def test_what_is_purged_is_generated_again_also_where_it_is_in_memory(

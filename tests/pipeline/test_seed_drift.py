@@ -1,15 +1,13 @@
-"""Is it told when the same seed comes to something else than before?"""
+"""Seed drift in the pipeline: compared over two runs, marked in results and counted."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from contracts import events as ev
-from contracts.result import Drift, Origin, Status
+from contracts.result import Drift, Status
 from tests.pipeline.conftest import Configure, Observer, Start
-from tests.pipeline.replays import letter_about
-from tests.pipeline.replays import replay as replayed
-from tests.pipeline.test_cache import STAGES, ask, command
+from tests.pipeline.test_cache import STAGES, command
 
 _OTHER = "Nobody calls, and the night goes on as it was."
 
@@ -49,21 +47,3 @@ async def test_another_output_of_the_same_is_told_counted_and_not_called_determi
         assert (drifted.meta.deterministic, drifted.meta.drift) == (False, drift_from(first))
     assert retried.content_hash != first.content_hash
     assert counted["counts"]["drifted"] == 2
-
-
-async def test_what_comes_from_the_cache_is_not_compared_and_a_replay_is(
-    client: Observer, configure: Configure, start: Start
-) -> None:
-    async with start(configure(rules=[writes("rp-*")]), STAGES):
-        first = await ask(client, "first")
-        cached = await ask(client, "cached")
-        letter = await letter_about(client, "first", "transition")
-        replay = await client.result((await replayed(client, letter)).request_id)
-        after = await ask(client, "after")
-
-    assert (cached.origin, cached.meta.deterministic, cached.meta.drift) == (Origin.CACHE, True, None)
-    assert (replay.status, replay.meta.drift) == (Status.SUCCESS, drift_from(first))
-    (revised,) = client.events("revised")
-    assert revised.json()["meta"]["drift"]["first_request"] == "first"
-    # What is kept of it makes no claim either.
-    assert (after.content_hash, after.meta.deterministic) == (replay.content_hash, False)
