@@ -165,10 +165,10 @@ class Application:
 
     def begin(self, background: Background) -> None:
         """Begin this process's work beside its stages."""
-        background.repeated("clock", self.keep_time)
+        background.keep_running("clock", self.keep_time)
         if "fallback" in self.stages:
-            background.repeated("overdue", self.answer_overdue)
-            background.repeated("admission", self.admit)
+            background.keep_running("overdue", self.answer_overdue)
+            background.keep_running("admission", self.admit)
 
     async def _ended(self, msg: Msg) -> None:
         self.adapters.deadlines.ended(msg.subject.rpartition(".")[2], stored=False)

@@ -16,11 +16,11 @@ _BACKOFF_CAP_S: Final = 5.0
 
 
 class Background:
-    """Tasks of a process, none of which fails unseen.
+    """Tasks of a process; every failure is logged.
 
     Args:
-        log: told of every failure.
-        failed: called when work failed without which the process is no use.
+        log: structured logger.
+        failed: called when a task failed that the process needs.
     """
 
     def __init__(self, log: FilteringBoundLogger, *, failed: Callable[[], None]) -> None:
@@ -28,35 +28,35 @@ class Background:
         self._failed = failed
         self._tasks: list[asyncio.Task[None]] = []
 
-    def needed(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Begin work whose failure ends the process."""
+    def require(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start work whose failure ends the process."""
         task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._look)
+        task.add_done_callback(self._check)
         self._tasks.append(task)
 
-    def repeated(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Begin work that is begun again when it fails: the stages go on without it meanwhile."""
-        self.needed(name, self._again(name, work))
+    def keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Start work that is restarted when it fails; the stages go on meanwhile."""
+        self.require(name, self._restart(name, work))
 
     async def stop(self) -> None:
-        """End all of it."""
+        """Cancel all work and wait for its end."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _again(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _restart(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         failures = 0
         while True:
             try:
                 await work()
-            except Exception:  # noqa: BLE001 - whatever it is, it is told, and the stages need not end for it
+            except Exception:  # noqa: BLE001 - logged; the stages need not end for it
                 failures += 1
-                self._log.exception("work beside the stages failed, it is begun again", work=name)
+                self._log.exception("work beside the stages failed and starts again", work=name)
                 await asyncio.sleep(backoff(failures, base_s=_BACKOFF_BASE_S, cap_s=_BACKOFF_CAP_S, key=name))
             else:
                 return
 
-    def _look(self, task: asyncio.Task[None]) -> None:
+    def _check(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or (error := task.exception()) is None:
             return
         self._log.error(

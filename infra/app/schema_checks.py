@@ -1,4 +1,4 @@
-"""Work on strangers' schemas within limits: what is plainly little at once, the rest in a process that can be killed."""
+"""Checks of requests' own schemas within limits: small ones here, others in a process that can be killed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import hashlib
 import socket
 import subprocess
 import sys
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
+from cachetools import LRUCache
 
 from contracts.content import conformance, custom
 from contracts.content.conformance import Budget, TooMuchWork
@@ -23,25 +23,25 @@ from infra.app.schema_worker import DEFECT, MEMORY, STARTED, Job, WorkerReply
 
 T = TypeVar("T")
 
-#: Seconds of computing for one job: a first, short try, so that many large ones do not keep a small one waiting.
+#: CPU seconds of one job: a short try first, so that large jobs do not delay small ones.
 _SHORT_S: Final = 0.1
 _LONG_S: Final = 1.0
-#: Jobs that wait for each of the two, at most; and seconds that one waits, at most.
+#: Jobs that may wait for each of the two tries, and seconds that one may wait.
 _WAITING: Final = 32
 _WAIT_S: Final = 5.0
-#: Seconds in which a server has to start, on a busy machine.
+#: Seconds that the start of a server may take on a busy machine.
 _START_S: Final = 30.0
-#: Results that are kept.
-_KEPT: Final = 512
-#: Seconds that somebody waits who needs a stand-in now.
+#: Answers that are remembered.
+_KNOWN: Final = 512
+#: Seconds that a placeholder may take.
 _STAND_IN_S: Final = 1.0
-#: What is worked out at once: so many steps, for a document of so many bytes; and for a grammar, a schema of so many.
+#: Limits of the work that is done here: bytes of schema (for a grammar) and document, steps, checks, patterns.
 _SMALL_GRAMMAR: Final = 4096
 _SMALL_DOCUMENT: Final = 16_384
 _SMALL_STEPS: Final = 1500
 _SMALL_CHECKS: Final = 100
 _SMALL_PATTERNS: Final = 2000
-#: Keywords whose work nobody counts: the library's own, and what a grammar joins.
+#: Keywords whose work is not counted in steps: those of the library itself, and those that a grammar combines.
 _HEAVY: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _HEAVY_GRAMMAR: Final = frozenset({"allOf", "patternProperties", "oneOf", "multipleOf"})
 _TOO_MUCH: Final = (
@@ -51,11 +51,11 @@ _TOO_MUCH: Final = (
 
 
 class _Ended(Exception):  # noqa: N818 - a state of a job
-    """The kernel ended the child: too much time, or too much memory."""
+    """The kernel ended the child: it exceeded its time or memory."""
 
 
 class _Lane:
-    """One job at a time, and a bounded queue before it."""
+    """Runs one job at a time, behind a bounded queue."""
 
     def __init__(self, cpu_s: float) -> None:
         self.cpu_s = cpu_s
@@ -63,10 +63,10 @@ class _Lane:
         self._waiting = 0
 
     async def run(self, work: Callable[[float], Awaitable[T]], *, wait_s: float) -> T:
-        """Wait for the turn, and work.
+        """Wait for the turn, then run the job.
 
         Raises:
-            Unavailable: too many wait, or it took too long.
+            Unavailable: the queue is full, or the turn did not come in time.
         """
         if self._waiting >= _WAITING:
             raise Unavailable(f"{_WAITING} schemas wait to be checked")
@@ -85,12 +85,12 @@ class _Lane:
 
 
 class SchemaWorker:
-    """A server of killable children; it starts with its first job, and again when it is lost.
+    """Server that forks a child for each job; it starts with the first job, and again after it was lost.
 
     Args:
-        short_s: seconds of computing that a job has at first.
-        long_s: seconds of computing that it has when those did not do.
-        memory: bytes that it may take.
+        short_s: CPU seconds of a job's first try.
+        long_s: CPU seconds of its second try.
+        memory: bytes that a job may take.
     """
 
     def __init__(self, *, short_s: float = _SHORT_S, long_s: float = _LONG_S, memory: int = MEMORY) -> None:
@@ -101,30 +101,30 @@ class SchemaWorker:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the server; ``None`` where none was needed yet."""
+        """Process id of the server; ``None`` before its start."""
         return None if self._server is None else self._server.pid
 
     def start(self) -> None:
-        """Start the server, if there is none: the first job need not wait for it."""
+        """Start the server unless it runs, so that the first job does not wait for it."""
         if self._server is not None and self._server.poll() is None:
             return
         self.close()
-        self._control, theirs = socket.socketpair()
-        with theirs:
-            self._server = subprocess.Popen(  # noqa: S603 - our own module
-                # -P: a folder `infra` where the user happens to stand is not ours.
-                (sys.executable, "-P", "-m", "infra.app.schema_worker", str(theirs.fileno())),
-                pass_fds=(theirs.fileno(),),
+        self._control, far = socket.socketpair()
+        with far:
+            self._server = subprocess.Popen(  # noqa: S603 - a module of this application
+                # -P: a folder `infra` in the working directory must not be imported.
+                (sys.executable, "-P", "-m", "infra.app.schema_worker", str(far.fileno())),
+                pass_fds=(far.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
 
     async def run(self, job: Job, *, wait_s: float = _WAIT_S) -> WorkerReply | None:
-        """Do a job; ``None``: it takes too much time or memory.
+        """Run a job; ``None``: it exceeded its time or memory.
 
         Args:
-            job: what to do; its limits are set here.
-            wait_s: seconds to wait for a turn.
+            job: the job; its limits are set here.
+            wait_s: seconds to wait for the turn.
 
         Raises:
             Unavailable: too many jobs wait, or no child could be started.
@@ -148,13 +148,13 @@ class SchemaWorker:
 
     async def _child(self, job: Job, cpu_s: float) -> WorkerReply:
         job = msgspec.structs.replace(job, cpu_s=cpu_s, memory=self._memory)
-        ours, theirs = socket.socketpair()
+        near, far = socket.socketpair()
         try:
-            with theirs:
-                self._send(theirs)
-            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            with far:
+                self._send(far)
+            reader, writer = await asyncio.open_unix_connection(sock=near)
         except OSError as error:
-            ours.close()
+            near.close()
             raise Unavailable(f"no worker for schemas: {error}") from error
         try:
             return await self._talk(reader, writer, job)
@@ -184,7 +184,7 @@ class SchemaWorker:
         return msgspec.json.decode(said, type=WorkerReply)
 
     def _send(self, handle: socket.socket) -> None:
-        """Give a child's end of its line to the server."""
+        """Send a child's end of its socket to the server."""
         self.start()
         control = self._control
         if control is None:
@@ -193,16 +193,15 @@ class SchemaWorker:
 
 
 class CheckedContents:
-    """Knows every kind; implements :class:`contracts.ports.Contents`.
+    """The content kinds; implements :class:`contracts.ports.Contents`.
 
-    Built-in kinds and plainly small schemas are worked out at once, in less than 20 ms; other schemas in a worker,
-    each with a bound on its time and memory.  What was found is kept, so that neither a redelivery nor a repeat
-    works it out again.
+    Built-in kinds and small schemas are checked here, in less than 20 ms; other schemas in a worker, each within
+    limits of time and memory.  Answers are remembered, so that a redelivery or an equal request repeats no work.
 
     Args:
         registry: the kinds.
-        worker: for what may take long; none: everything is worked out here, within bounds of steps alone.
-        grammar: whether schemas have to be held by a grammar; ``registry`` then refuses those that are not.
+        worker: runs large jobs; ``None``: everything runs here, limited in steps alone.
+        grammar: whether a grammar must support every schema; ``registry`` then refuses the others.
         wait_s: seconds to wait for the worker's turn.
     """
 
@@ -218,7 +217,7 @@ class CheckedContents:
         self._worker = worker
         self._grammar = grammar
         self._wait_s = wait_s
-        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._known: LRUCache[str, Any] = LRUCache(_KNOWN)
         self._doing: dict[str, asyncio.Task[Any]] = {}
 
     def schema(self, kind: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -229,7 +228,7 @@ class CheckedContents:
         """Whether a request's own JSON Schema can be used.
 
         Raises:
-            Unavailable: too many others wait.
+            Unavailable: too many jobs wait.
         """
         worker = self._worker
         if worker is None:
@@ -266,7 +265,7 @@ class CheckedContents:
         """Why the document is not valid, one line per fault with its path; empty when it is.
 
         Raises:
-            Unavailable: too many others wait.
+            Unavailable: too many jobs wait.
         """
         beyond = conformance.unsound(document)
         if beyond is not None:
@@ -322,7 +321,7 @@ class CheckedContents:
                     work=work,
                 )
         except (TimeoutError, Unavailable):
-            # Whoever asks for a stand-in waits for nobody.
+            # A stand-in must not be late.
             return None
 
     async def _found(
@@ -334,14 +333,13 @@ class CheckedContents:
         at_once: Callable[[Budget], T] | None,
         work: Callable[[], Awaitable[T]],
     ) -> T:
-        """What was found before, else at once, else by the worker; equal questions are asked once."""
+        """The remembered answer, else one worked out here, else the worker's; equal jobs at a time run once."""
         key = f"{what} {hashlib.sha256(schema.encoded + b' ' + document).hexdigest()}"
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        if key in self._known:
+            return self._known[key]
         if at_once is not None:
             try:
-                return self._keep(key, at_once(Budget(_SMALL_STEPS)))
+                return self._remember(key, at_once(Budget(_SMALL_STEPS)))
             except TooMuchWork:
                 pass
         doing = self._doing.get(key)
@@ -352,22 +350,20 @@ class CheckedContents:
         return await asyncio.shield(doing)
 
     async def _work(self, key: str, work: Awaitable[T]) -> T:
-        return self._keep(key, await work)
+        return self._remember(key, await work)
 
     def _done(self, key: str, doing: asyncio.Task[Any]) -> None:
         del self._doing[key]
         if not doing.cancelled():
-            doing.exception()  # heard by whoever waits; nobody may
+            doing.exception()  # retrieved here, in case no caller waits any more
 
-    def _keep(self, key: str, found: T) -> T:
-        self._kept[key] = found
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+    def _remember(self, key: str, found: T) -> T:
+        self._known[key] = found
         return found
 
 
 def _small(schema: custom.Usable) -> bool:
-    """Whether its work is little, but for the steps, which are counted."""
+    """Whether a schema is small in everything but its steps, which are counted as it is checked."""
     return (
         schema.checks <= _SMALL_CHECKS
         and schema.pattern_weight <= _SMALL_PATTERNS

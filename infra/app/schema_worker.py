@@ -1,8 +1,8 @@
-"""Process that works on strangers' schemas and can be killed.
+"""Worker process for requests' own schemas, whose jobs can be killed.
 
-A server imports what the work needs, once, and forks a child for each job.  The kernel ends a child that takes
-too much time or memory; the server itself never looks at what a stranger wrote.  A job comes over a socket of
-its own, and its answer goes back the same way: no answer means that the child was ended.
+A server imports what the jobs need, once, and forks a child for each job.  The kernel ends a child that exceeds its
+time or memory; the server itself never decodes what a request brought.  A job comes over a socket of its own, and its
+answer goes back the same way; no answer means that the child was ended.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from infra.host.parent_death import before_exec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: First byte of a line: the child is there, so what comes after it is its own doing.
+#: First byte that a child sends: it has started, and an end after it is caused by the job.
 STARTED: Final = b"+"
-#: First byte of an answer that tells of a defect.
+#: First byte of an answer that reports a defect.
 DEFECT: Final = b"!"
-#: Memory of a child beside the server's, bytes.
+#: Memory of a child above the server's, bytes.
 MEMORY: Final = 512 * 1024 * 1024
-#: Seconds by the clock for each second of computing: a busy machine is nobody's fault.
-_PATIENCE: Final = 5
+#: Wall-clock seconds per CPU second, for a busy machine.
+_WALL_FACTOR: Final = 5
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child is asked."""
+    """A job."""
 
     do: Literal["verdict", "faults", "placeholder"]
     #: The request's own JSON Schema, as JSON.
     schema: bytes
-    #: What is held against it, as JSON.
+    #: The document to check, as JSON.
     document: bytes = b"null"
-    #: Seconds of computing.
+    #: CPU seconds.
     cpu_s: float = 1.0
-    #: Bytes of memory beside those that the child begins with.
+    #: Bytes of memory above those that the child begins with.
     memory: int = MEMORY
-    #: Whether a grammar has to hold the schema.
+    #: Whether a grammar must support the schema.
     grammar: bool = False
 
 
 class WorkerReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child found."""
+    """A child's answer."""
 
     verdict: Verdict = Verdict()
     faults: tuple[str, ...] = ()
@@ -62,11 +62,11 @@ class WorkerReply(msgspec.Struct, frozen=True, kw_only=True):
 
 def serve(control: socket.socket) -> None:
     """Fork a child for each socket that comes over the control socket, until that is closed."""
-    # Whoever waits for the children of a terminal's process group ends this one by closing its socket.
+    # A terminal's interrupt goes to the whole process group; this server ends when its socket is closed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _warm_up()
-    # What is there by now stays shared with the children.
+    # The objects so far stay shared with the children.
     gc.collect()
     gc.freeze()
     while True:
@@ -84,7 +84,7 @@ def serve(control: socket.socket) -> None:
             with socket.socket(fileno=handles[0]) as line:
                 _work(line)
         finally:
-            # Whatever happens, a child never comes back to the server's loop.
+            # A child must never return to the server's loop.
             os._exit(0)
 
 
@@ -96,7 +96,7 @@ def _work(line: socket.socket) -> None:
         said = msgspec.json.encode(answer(job))
     except MemoryError:
         return
-    except Exception as error:  # noqa: BLE001 - told where the request is answered
+    except Exception as error:  # noqa: BLE001 - reported where the request is answered
         said = DEFECT + repr(error)[:500].encode("utf-8", "replace")
     line.sendall(said)
 
@@ -109,19 +109,19 @@ def _read(line: socket.socket) -> bytes:
 
 
 def _limit(cpu_s: float, memory: int) -> None:
-    """Let the kernel end this process past its time or memory; both signals end it unless they are caught."""
+    """Make the kernel end this process past its time or memory; both signals end it, as none is caught."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = _size() + memory
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
-    signal.setitimer(signal.ITIMER_REAL, cpu_s * _PATIENCE)
-    # The engine's last words are for nobody.
+    signal.setitimer(signal.ITIMER_REAL, cpu_s * _WALL_FACTOR)
+    # The engine prints while it is being ended; nothing reads that.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _size() -> int:
-    """Bytes of addresses that this process has."""
+    """Bytes of this process's address space."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except OSError:
@@ -130,7 +130,7 @@ def _size() -> int:
 
 
 def answer(job: Job) -> WorkerReply:
-    """Do one job, here and now."""
+    """Run one job in this process."""
     schema: Mapping[str, Any] = msgspec.json.decode(job.schema)
     registry = Registry(refuses=grammar_refusal if job.grammar else None)
     match job.do:
@@ -143,7 +143,7 @@ def answer(job: Job) -> WorkerReply:
 
 
 def grammar_refusal(schema: Mapping[str, Any]) -> str | None:
-    """Why the local model's grammar cannot hold a schema; ``None`` when it can."""
+    """Why the local model's grammar does not support a schema; ``None`` when it does."""
     from infra.engine.grammar import unsupported  # noqa: PLC0415 - part of the extra
 
     why = unsupported(schema)
@@ -151,7 +151,7 @@ def grammar_refusal(schema: Mapping[str, Any]) -> str | None:
 
 
 def _warm_up() -> None:
-    """Import and compile what the first job would."""
+    """Import and compile what the first job needs."""
     with contextlib.suppress(ImportError):
         grammar_refusal({"type": "object"})
     Registry().verdict({"type": "object", "properties": {"a": {"type": "string", "pattern": "a"}}})

@@ -217,10 +217,10 @@ async def run_stages(
             sys.stdout.write(json.dumps({"ready": True, "stages": list(stages)}) + "\n")
             sys.stdout.flush()
 
-    background.needed("loading", announce())
+    background.require("loading", announce())
     application.begin(background)
     if sweep is not None:
-        background.repeated("sweeper", partial(sweep, application))
+        background.keep_running("sweeper", partial(sweep, application))
     try:
         if settings.metrics and application.adapters.breakers:
             from infra.telemetry import metrics  # noqa: PLC0415 - only if configured

@@ -1,4 +1,4 @@
-"""Does work beside the stages fail unseen?"""
+"""Work beside the stages: failures are logged, restarted or end the process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.app import background
 from infra.app.background import Background
 
 
-async def test_needed_work_that_fails_ends_the_process_and_is_told() -> None:
+async def test_required_work_that_fails_ends_the_process_and_is_logged() -> None:
     failed = asyncio.Event()
 
     async def work() -> None:
@@ -20,13 +20,13 @@ async def test_needed_work_that_fails_ends_the_process_and_is_told() -> None:
 
     with capture_logs() as logs:
         tasks = Background(structlog.get_logger(), failed=failed.set)
-        tasks.needed("loading", work())
+        tasks.require("loading", work())
         await failed.wait()
     assert [(each["log_level"], each["work"]) for each in logs] == [("error", "loading")]
     await tasks.stop()
 
 
-async def test_repeated_work_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_work_that_must_keep_running_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "_BACKOFF_BASE_S", 0.001)
     failed, third = asyncio.Event(), asyncio.Event()
     begun = 0
@@ -40,7 +40,7 @@ async def test_repeated_work_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> 
 
     with capture_logs() as logs:
         tasks = Background(structlog.get_logger(), failed=failed.set)
-        tasks.repeated("sweeper", work)
+        tasks.keep_running("sweeper", work)
         await third.wait()
     assert [each["work"] for each in logs] == ["sweeper", "sweeper"]
     assert not failed.is_set()
@@ -54,7 +54,7 @@ async def test_what_is_stopped_has_not_failed() -> None:
         await asyncio.Event().wait()
 
     tasks = Background(structlog.get_logger(), failed=failed.set)
-    tasks.needed("loading", work())
+    tasks.require("loading", work())
     await asyncio.sleep(0)
     await tasks.stop()
     assert not failed.is_set()
