@@ -18,6 +18,7 @@ from nats import errors as nats_errors
 
 from contracts import envelope
 from contracts.errors import Unavailable
+from infra.nats import direct
 from infra.nats.multiplexer import PubAck
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Batches:
         try:
             for number, item in enumerate(items[:-1], start=1):
                 headers = {**item.headers, _ID: name, _SEQUENCE: str(number)}
-                await self._wire.client.publish(item.subject, item.body, headers=headers)
+                await direct.publish(self._wire.client, item.subject, item.body, headers=headers)
             last = items[-1]
             headers = {**last.headers, _ID: name, _SEQUENCE: str(len(items)), _COMMIT: "1"}
             ack = await self._wire.publish(last.subject, last.body, headers, repeat=False)

@@ -1,4 +1,4 @@
-"""How are many requests to the broker kept in flight over one inbox?
+"""Requests to the broker, many in flight over one inbox.
 
 nats-py's own request and JetStream publish cost several times as much per call, and give up on a
 lost connection with errors that differ by moment; here every unanswered call ends as
@@ -16,11 +16,11 @@ from nats import errors as nats_errors
 
 from contracts import envelope
 from contracts.errors import Unavailable, said
+from infra.nats import direct
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
-    from nats.aio.subscription import Subscription
 
 #: Seconds after which an unanswered call is given up (rule 11).
 TIMEOUT_S: Final = 5.0
@@ -100,7 +100,7 @@ class RequestMultiplexer:
         self._next = 0
         self._nc: Client | None = None
         self._inbox = ""
-        self._subscription: Subscription | None = None
+        self._subscription: direct.DirectSubscription | None = None
         self._sweep: asyncio.TimerHandle | None = None
         #: Set while calls can be sent.
         self._up = asyncio.Event()
@@ -110,9 +110,7 @@ class RequestMultiplexer:
         """Listen for answers on a connected client."""
         self._nc = nc
         self._inbox = nc.new_inbox()
-        self._subscription = await nc.subscribe(
-            f"{self._inbox}.*", cb=self._answered, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        self._subscription = await direct.listen(nc, f"{self._inbox}.*", self._answered)
         self._up.set()
 
     async def close(self) -> None:
@@ -176,9 +174,8 @@ class RequestMultiplexer:
 
     async def _send(self, token: str, call: _Call) -> None:
         call.sent = True
-        await self.client.publish(
-            call.subject, call.payload, reply=f"{self._inbox}.{token}", headers=call.headers
-        )
+        reply = f"{self._inbox}.{token}"
+        await direct.publish(self.client, call.subject, call.payload, reply=reply, headers=call.headers)
 
     async def publish(
         self,
@@ -234,7 +231,7 @@ class RequestMultiplexer:
                 if not call.future.done():
                     call.future.set_exception(Unavailable(f"the broker cannot be reached: {said(error)}"))
 
-    async def _answered(self, msg: Msg) -> None:
+    def _answered(self, msg: Msg) -> None:
         call = self._calls.get(msg.subject[len(self._inbox) + 1 :])
         if call is None or call.future.done():
             return

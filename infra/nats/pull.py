@@ -1,7 +1,7 @@
-"""How are messages taken from a durable consumer, no more than can be worked on?
+"""Credit-based pull from a durable consumer.
 
-A credit-based pull: a message taken is a credit used until it is settled; the broker is asked for
-as many as there are credits.  What the stock loops get wrong is listed in docs/adr/0001.
+A message taken is a credit used until it is settled; the broker is asked for as many as there are
+credits.  What the stock loops get wrong is listed in docs/adr/0001.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import msgspec
 from nats.js import errors as js_errors
 
 from contracts.errors import Unavailable, UnderstudyError, said
+from infra.nats import direct
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
-    from nats.aio.subscription import Subscription
 
 #: Seconds a pull request waits at the broker.
 EXPIRES_S: Final = 30.0
@@ -36,7 +36,7 @@ class ConsumerMissing(UnderstudyError):  # noqa: N818 - names the state of the b
 
 
 class Delivery:
-    """One message in hand: where it stands in the log, and how it is settled."""
+    """One message in hand: its place in the log, and how it is settled."""
 
     __slots__ = (
         "_client",
@@ -65,20 +65,24 @@ class Delivery:
 
     async def ack(self) -> None:
         """Done; never give it out again."""
-        await self._client.publish(self.reply, b"+ACK")
+        direct.post(self._client, self.reply, b"+ACK")
 
     async def nak(self, delay_s: float) -> None:
         """Give it out again after a delay."""
+        self.hand_back(delay_s)
+
+    def hand_back(self, delay_s: float) -> None:
+        """The same at once."""
         delay = int(delay_s * 1_000_000_000)
-        await self._client.publish(self.reply, b'-NAK {"delay": %d}' % delay)
+        direct.post(self._client, self.reply, b'-NAK {"delay": %d}' % delay)
 
     async def in_progress(self) -> None:
         """Still at it: start the broker's ``ack_wait`` anew."""
-        await self._client.publish(self.reply, b"+WPI")
+        direct.post(self._client, self.reply, b"+WPI")
 
 
 class Work(Protocol):
-    """What is done with a delivery; it settles the delivery itself and never raises."""
+    """Works on a delivery; it settles the delivery itself and never raises."""
 
     async def __call__(self, delivery: Delivery) -> None:
         """Work on one message."""
@@ -120,12 +124,12 @@ class CreditPull:
         self._life = min(_HEARTBEAT_S, expires_s / 2)
         self._client: Client | None = None
         self._inbox = ""
-        self._subscription: Subscription | None = None
+        self._subscription: direct.DirectSubscription | None = None
         #: Messages asked for and not yet received, by pull request.
         self._asked: dict[str, int] = {}
         self._pulls = 0
         self._in_hand: dict[int, Delivery] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._heard = 0.0
         self._stopping = False
         self._idle = asyncio.Event()
@@ -163,13 +167,10 @@ class CreditPull:
         self._asked.clear()
         self._heard = asyncio.get_running_loop().time()
 
-        async def received(msg: Msg) -> None:
-            await self._received(inbox, msg)
-
-        self._subscription = await self._connected.subscribe(
-            f"{inbox}.*", cb=received, pending_msgs_limit=0, pending_bytes_limit=0
+        self._subscription = await direct.listen(
+            self._connected, f"{inbox}.*", lambda msg: self._received(inbox, msg)
         )
-        await self._ask()
+        self._ask()
 
     def renew(self) -> None:
         """After a reconnect: what was asked for is gone; ask again."""
@@ -190,7 +191,7 @@ class CreditPull:
             for delivery in list(self._in_hand.values()):
                 if now - delivery.since >= self._heartbeat:
                     await delivery.in_progress()
-            await self._ask()
+            self._ask()
             if self._suspect or (self._asked and now - self._heard > _MISSED * self._life):
                 self._suspect = False
                 await self._check()
@@ -200,9 +201,9 @@ class CreditPull:
             await self._probe()
         except ConsumerMissing as error:
             self._stopping = True
-            told = self._lost(error)
-            if told is not None:
-                await told
+            handled = self._lost(error)
+            if handled is not None:
+                await handled
             return
         except Unavailable:
             self._suspect = True
@@ -220,14 +221,18 @@ class CreditPull:
             ) from None
         except (TimeoutError, js_errors.Error) as error:
             raise Unavailable(
-                f"the broker does not tell about consumer {self.durable!r}: {said(error)}"
+                f"the broker gives no information about consumer {self.durable!r}: {said(error)}"
             ) from error
 
-    async def _ask(self) -> None:
+    def _ask(self) -> None:
         """Ask for as many messages as there are free credits, in halves of the window."""
         outstanding = sum(self._asked.values())
         free = self._credits - len(self._in_hand) - outstanding
         if self._stopping or free <= 0 or (outstanding and free * 2 < self._credits):
+            return
+        client = self._connected
+        if not client.is_connected:
+            # The watch asks when there is a connection again.
             return
         self._pulls += 1
         reply = f"{self._inbox}.{self._pulls}"
@@ -239,49 +244,47 @@ class CreditPull:
                 "idle_heartbeat": int(self._life * 1e9),
             }
         )
-        await self._connected.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.durable}", request, reply=reply
-        )
+        direct.post(client, f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.durable}", request, reply=reply)
 
-    async def _received(self, inbox: str, msg: Msg) -> None:
-        self._heard = asyncio.get_running_loop().time()
-        status = msg.headers.get("Status") if msg.headers else None
-        if status is not None and not msg.reply.startswith("$JS.ACK"):
-            await self._told(msg.subject, status, (msg.headers or {}).get("Description", ""))
+    def _received(self, inbox: str, msg: Msg) -> None:
+        loop = asyncio.get_running_loop()
+        self._heard = loop.time()
+        if not msg.reply.startswith("$JS.ACK"):
+            headers = msg.headers or {}
+            self._informed(msg.subject, headers.get("Status", ""), headers.get("Description", ""))
             return
         delivery = Delivery(self._connected, msg, self._heard)
         if inbox != self._inbox or self._stopping:
-            await delivery.nak(0)
+            delivery.hand_back(0)
             return
         self._arrived()
         held = self._in_hand.get(delivery.sequence)
         if held is not None:
             # Its lease ran out while it is still being worked on here: keep one run, new lease.
             held.reply, held.deliveries = delivery.reply, delivery.deliveries
-            await self._ask()
+            self._ask()
             return
         self._in_hand[delivery.sequence] = delivery
-        task = asyncio.create_task(self._run(delivery))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[delivery.sequence] = loop.create_task(self._run(delivery))
 
     def _arrived(self) -> None:
         # Data does not say which pull it answers; the broker serves them in order.
         for reply, left in self._asked.items():
             if left <= 0:
-                # One that the broker gave up: it stands there until the silence is noticed.
+                # One that the broker gave up: it stays until the silence is noticed.
                 continue
             self._asked[reply] = left - 1
             if left == 1:
                 del self._asked[reply]
             return
 
-    async def _told(self, reply: str, status: str, description: str) -> None:
-        if status == "100":
+    def _informed(self, reply: str, status: str, description: str) -> None:
+        """The broker says something about a pull."""
+        if status in {"", "100"}:
             return
         self._asked.pop(reply, None)
         if status in {"404", "408"}:
-            await self._ask()
+            self._ask()
         elif "Deleted" in description or status == "503":
             # Not from here: a new inbox ends the very task that runs this.
             self.renew()
@@ -294,10 +297,11 @@ class CreditPull:
             await self._work(delivery)
         finally:
             self._in_hand.pop(delivery.sequence, None)
+            self._tasks.pop(delivery.sequence, None)
             if not self._in_hand:
                 self._idle.set()
             # Also after a failure: a credit that is never asked for again would be lost.
-            await self._ask()
+            self._ask()
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing more, let what is in hand end, hand back what does not end in time."""
@@ -314,7 +318,7 @@ class CreditPull:
                         self._idle.clear()
                         await self._idle.wait()
             except TimeoutError:
-                for task in list(self._tasks):
+                for task in self._tasks.values():
                     task.cancel()
         if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=5)
+            await asyncio.wait(list(self._tasks.values()), timeout=5)
