@@ -34,6 +34,7 @@ from infra.lab.house_model.evaluate import Share
 from infra.lab.house_model.generate import example
 from infra.nats import log as event_log
 from infra.settings import narrative as narrative_settings
+from infra.settings import settings as settings_module
 from infra.settings.settings import Settings
 from infra.stores.assets import Assets
 
@@ -273,7 +274,7 @@ def _settings(folder: Path, model: str, *, prose: int | None) -> Settings:
         "freeform": usual.freeform.model_dump() | {"timeout": _CALL_S, "max_tokens": longest},
         "structuring": usual.structuring.model_dump() | {"timeout": _CALL_S},
     }
-    return narrative_settings.load(
+    return settings_module.load(
         data_dir=folder,
         nats_url=None,
         use_local_model=True,

@@ -24,6 +24,7 @@ from infra.nats import topology
 from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings import narrative as narrative_settings
+from infra.settings import settings as settings_module
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -92,7 +93,7 @@ def scripted(
         data_dir.mkdir(parents=True, exist_ok=True)
         script = data_dir / "script.json"
         script.write_text(json.dumps({"rules": rules}), encoding="utf-8")
-    return narrative_settings.load(
+    return settings_module.load(
         data_dir=data_dir,
         nats_url=None,
         use_local_model=model,
