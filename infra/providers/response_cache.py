@@ -1,4 +1,4 @@
-"""Was this asked before, and is the earlier answer good enough?
+"""Response cache: earlier answers to equal calls, in the process and in a store on disk.
 
 The key is what shapes an answer: provider, model, prompt, parameters and schema.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -21,11 +20,10 @@ from contracts.usage import Tokens
 if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import OnToken, Prompt, Provider
-    from infra.providers.response_cache_files import CacheFiles
 
 #: Endings of an answer that its model meant to end.
 _COMPLETE: Final = frozenset({"stop", "grammar"})
-#: Ids of replays and shadows: somebody wants to see what comes of it today.
+#: Ids of replays and shadows: they are made to see what a model answers today.
 _RERUNS: Final = ("rp-", "sh-")
 
 #: A key from provider, model, prompt, parameters and schema.
@@ -61,33 +59,16 @@ class CachedResponse(msgspec.Struct, frozen=True, kw_only=True):
     deterministic: bool = False
 
 
-class ResponseMemory:
-    """The layer in the process: the answers used last.
-
-    Args:
-        entries: how many are kept.
-    """
-
-    def __init__(self, entries: int) -> None:
-        self._limit = entries
-        self._kept: OrderedDict[str, CachedResponse] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
+class ResponseLayer(Protocol):
+    """A layer that outlives the process; its methods block, and never raise."""
 
     def get(self, key: str) -> CachedResponse | None:
         """The entry, which counts as used now."""
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
+        ...
 
     def put(self, key: str, entry: CachedResponse) -> None:
-        """Keep an entry; the one that was unused for longest goes."""
-        self._kept[key] = entry
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._limit:
-            self._kept.popitem(last=False)
+        """Keep an entry."""
+        ...
 
 
 def allowed(prompt: Prompt, params: Params) -> bool:
@@ -118,7 +99,7 @@ class CachedProvider:
     Args:
         provider: who is asked otherwise.
         memory: the layer in the process; may be shared.
-        files: the layer on disk, if there is one.
+        store: the layer on disk, if there is one.
         schemes: how keys are made; the first is written, all are read.
     """
 
@@ -126,15 +107,15 @@ class CachedProvider:
         self,
         provider: Provider,
         *,
-        memory: ResponseMemory,
-        files: CacheFiles | None = None,
+        memory: MutableMapping[str, CachedResponse],
+        store: ResponseLayer | None = None,
         schemes: tuple[Scheme, ...] = SCHEMES,
     ) -> None:
         self.name = provider.name
         self.model = provider.model
         self._provider = provider
         self._memory = memory
-        self._files = files
+        self._store = store
         self._schemes = schemes
 
     async def generate(
@@ -174,10 +155,10 @@ class CachedProvider:
     async def _find(self, keys: list[str]) -> CachedResponse | None:
         for key in keys:
             entry = self._memory.get(key)
-            if entry is None and self._files is not None:
-                entry = await asyncio.to_thread(self._files.get, key)
+            if entry is None and self._store is not None:
+                entry = await asyncio.to_thread(self._store.get, key)
                 if entry is not None:
-                    self._memory.put(key, entry)
+                    self._memory[key] = entry
             if entry is not None:
                 if key != keys[0]:
                     await self._keep(keys[0], entry)
@@ -185,9 +166,9 @@ class CachedProvider:
         return None
 
     async def _keep(self, key: str, entry: CachedResponse) -> None:
-        self._memory.put(key, entry)
-        if self._files is not None:
-            await asyncio.to_thread(self._files.put, key, entry)
+        self._memory[key] = entry
+        if self._store is not None:
+            await asyncio.to_thread(self._store.put, key, entry)
 
     def _hit(self, entry: CachedResponse, began: float) -> Completion:
         return Completion(

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import structlog
+from cachetools import LRUCache
 
 from contracts.errors import ErrorCode
 from contracts.ports import ProviderError
@@ -16,7 +17,7 @@ from infra.providers.breaker import Breaker, CircuitChange, CircuitState
 from infra.providers.budget import Budgeted
 from infra.providers.chain import Chain
 from infra.providers.port_guard import Guarded
-from infra.providers.response_cache import CachedProvider, ResponseMemory
+from infra.providers.response_cache import CachedProvider, CachedResponse
 from infra.providers.servers import server_of, variable
 from infra.settings.settings import SettingsError
 
@@ -282,14 +283,14 @@ def _wrapper(
 
 
 def _cache(cache: ResponseCache, log: Any) -> Callable[[Provider], Provider]:
-    memory = ResponseMemory(cache.entries)
-    files = None
+    memory: LRUCache[str, CachedResponse] = LRUCache(maxsize=cache.entries)
+    store = None
     if cache.directory is not None:
-        from infra.providers.response_cache_files import CacheFiles  # noqa: PLC0415 - only with a folder
+        from infra.providers.response_store import ResponseStore  # noqa: PLC0415 - only with a folder
 
-        files = CacheFiles(
+        store = ResponseStore(
             cache.directory,
             max_bytes=cache.max_bytes,
             on_fault=lambda what: log.warning("response cache", problem=what),
         )
-    return lambda provider: CachedProvider(provider, memory=memory, files=files)
+    return lambda provider: CachedProvider(provider, memory=memory, store=store)

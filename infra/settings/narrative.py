@@ -105,7 +105,7 @@ class ResponseCache(_Part):
     entries: int = Field(default=256, ge=1, le=100_000)
     #: Folder of a second layer that outlives the process; none: no such layer.
     directory: Path | None = None
-    #: Bytes that the folder may take; the longest unused are removed first.
+    #: Bytes that the answers in the folder may take; the longest unused are removed first.
     max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
 
 

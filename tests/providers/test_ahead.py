@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
+from cachetools import LRUCache
 
 from contracts.errors import ErrorCode
 from contracts.policy.budget import Spent
@@ -15,7 +16,6 @@ from contracts.ports import Prompt, ProviderError
 from infra.providers.budget import Budgeted
 from infra.providers.reservation import StructuringReservations
 from infra.providers.response_cache import CachedProvider
-from infra.providers.response_cache import ResponseMemory as Answers
 from tests.providers.doubles import ManualClock, Playing
 from tests.providers.openai_server import params
 from tests.providers.test_budgeted import DAY, SPENDER, Memo
@@ -164,7 +164,7 @@ async def test_a_stopping_process_leaves_it_to_whoever_is_next() -> None:
 
 async def test_an_answer_from_the_cache_needs_nothing_and_the_watch_ends_with_the_deadline() -> None:
     till = Till("prose")
-    kept = CachedProvider(till.provider, memory=Answers(8))
+    kept = CachedProvider(till.provider, memory=LRUCache(8))
     prompt = Prompt(text="x", kind="layout", stage="s", request_id="r1", spender=SPENDER)
     await kept.generate(prompt, SMALL)
     await kept.generate(msgspec.structs.replace(prompt, request_id="r2"), SMALL)

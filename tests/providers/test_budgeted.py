@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cachetools import LRUCache
 
 from contracts.errors import ErrorCode, Unavailable
 from contracts.events import Params
@@ -19,7 +20,7 @@ from contracts.ports import CallRefused, Completion, Prompt, ProviderError
 from contracts.usage import Tokens
 from infra.providers.budget import FREE, Budgeted, Tariff
 from infra.providers.chain import Chain
-from infra.providers.response_cache import CachedProvider, ResponseMemory
+from infra.providers.response_cache import CachedProvider
 from infra.settings.narrative import OpenAIServer
 from tests.providers.doubles import ManualClock, Playing, away, done
 from tests.providers.openai_server import params
@@ -267,7 +268,7 @@ async def test_when_the_money_is_gone_a_chain_goes_on_to_the_free_provider() -> 
 
 async def test_an_answer_from_the_response_cache_costs_nothing() -> None:
     till = Till(Playing("twelve chars"))
-    kept = CachedProvider(till.provider, memory=ResponseMemory(8))
+    kept = CachedProvider(till.provider, memory=LRUCache(8))
     prompt = Prompt(text="x", kind="layout", stage="structuring", request_id="r1")
     await kept.generate(prompt, _params())
     again = await kept.generate(msgspec.structs.replace(prompt, request_id="r2"), _params())

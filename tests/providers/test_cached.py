@@ -1,19 +1,21 @@
 """When does an earlier answer stand in for a call, and what survives on disk?"""
 
 import json
-import os
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
+from cachetools import LRUCache
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.ports import ProviderError
 from contracts.usage import Tokens
-from infra.providers.response_cache import CachedProvider, CachedResponse, ResponseMemory, key_v1
-from infra.providers.response_cache_files import CacheFiles
+from infra.providers.response_cache import CachedProvider, CachedResponse, key_v1
+from infra.providers.response_store import ResponseStore
 from tests.providers.doubles import Playing, away, done
 from tests.providers.openai_server import ask, params
 
@@ -21,7 +23,7 @@ ENTRY = CachedResponse(text="kept", model="m", finish_reason="stop")
 
 
 def cached(inner, *, entries=8, **more) -> CachedProvider:
-    return CachedProvider(inner, memory=ResponseMemory(entries), **more)
+    return CachedProvider(inner, memory=LRUCache(entries), **more)
 
 
 async def twice(made: CachedProvider, prompt=None, wanted=None, schema=None):
@@ -184,7 +186,7 @@ async def test_answers_under_the_old_scheme_are_still_read_and_move_to_the_new_o
     def key_v2(provider, model, text, wanted, schema):
         return key_v1(provider, model, text, wanted, schema).replace("v1:", "v2:", 1)
 
-    memory = ResponseMemory(8)
+    memory = LRUCache(8)
     await CachedProvider(Playing("old answer"), memory=memory).generate(ask(), params())
     inner = Playing("new answer")
     made = CachedProvider(inner, memory=memory, schemes=(key_v2, key_v1))
@@ -203,87 +205,93 @@ def faults() -> list[str]:
 
 
 @pytest.fixture
-def files(tmp_path: Path, faults: list[str]) -> CacheFiles:
-    return CacheFiles(tmp_path / "cache", max_bytes=1_000_000, on_fault=faults.append)
+def store(tmp_path: Path, faults: list[str]) -> ResponseStore:
+    return ResponseStore(tmp_path / "cache", max_bytes=1_000_000, on_fault=faults.append)
 
 
-def on_disk(tmp_path: Path) -> list[Path]:
-    return sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "responses.db"
 
 
-async def test_an_answer_outlives_the_process(files, faults) -> None:
+async def test_an_answer_outlives_the_process(store, faults) -> None:
     inner = Playing("text")
-    await cached(inner, files=files).generate(ask(), params())
-    again = await cached(inner, files=files).generate(ask(), params())
+    await cached(inner, store=store).generate(ask(), params())
+    again = await cached(inner, store=store).generate(ask(), params())
     assert (again.text, again.cached, inner.calls, faults) == ("text", True, 1, [])
 
 
 @given(text=st.text(), model=st.text(), reason=st.sampled_from(["stop", "grammar"]), key=st.text())
 def test_what_was_kept_comes_back(tmp_path_factory, text, model, reason, key) -> None:
-    store = CacheFiles(tmp_path_factory.mktemp("c"), max_bytes=1_000_000, on_fault=pytest.fail)
+    store = ResponseStore(tmp_path_factory.mktemp("c"), max_bytes=1_000_000, on_fault=pytest.fail)
     entry = CachedResponse(text=text, model=model, finish_reason=reason)
     store.put(key, entry)
+    store.put(key, entry)
     assert store.get(key) == entry
+    assert store.get(f"{key} of another call") is None
+
+
+def test_processes_share_a_folder(store, faults, tmp_path) -> None:
+    store.put("k", ENTRY)
+    other = ResponseStore(tmp_path / "cache", max_bytes=1_000_000, on_fault=faults.append)
+    other.put("mine", ENTRY)
+    assert (other.get("k"), store.get("mine"), faults) == (ENTRY, ENTRY, [])
 
 
 @pytest.mark.parametrize(
     "damage",
-    [
-        lambda _: b"",
-        lambda raw: raw[: len(raw) // 2],
-        lambda raw: raw.replace(b"kept", b"bent"),
-        lambda raw: b"\xff\xfe" + raw,
-        lambda _: b'{"key":"k"}',
-    ],
-    ids=["empty", "half", "changed", "no text", "other"],
+    [lambda raw: raw[: len(raw) // 2], lambda raw: b"\xff\xfe" + raw, lambda raw: b"x" * len(raw)],
+    ids=["half", "shifted", "no database"],
 )
-def test_a_damaged_file_is_a_miss_and_removed(files, faults, tmp_path, damage) -> None:
-    files.put("k", ENTRY)
-    (path,) = on_disk(tmp_path)
+def test_a_damaged_database_is_a_miss_and_made_anew(store, faults, tmp_path, damage) -> None:
+    store.put("k", ENTRY)
+    path = database(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
-    assert files.get("k") is None
-    assert on_disk(tmp_path) == []
+    assert store.get("k") is None
     (fault,) = faults
     assert "is damaged and was removed" in fault
-    files.put("k", ENTRY)
-    assert files.get("k") == ENTRY
+    store.put("k", ENTRY)
+    assert store.get("k") == ENTRY
 
 
-def test_another_keys_file_under_this_name_is_no_answer(files, tmp_path) -> None:
-    files.put("other", ENTRY)
-    (path,) = on_disk(tmp_path)
-    raw = path.read_bytes()
-    files.put("k", msgspec.structs.replace(ENTRY, text="mine"))
-    (mine,) = (each for each in on_disk(tmp_path) if each != path)
-    mine.write_bytes(raw)
-    assert files.get("k") is None
+def test_an_entry_that_cannot_be_read_is_a_miss(store, faults, tmp_path) -> None:
+    store.put("k", ENTRY)
+    with closing(sqlite3.connect(database(tmp_path))) as db, db:
+        db.execute("UPDATE responses SET entry = ?", (b'{"key":"k"}',))
+    assert store.get("k") is None
+    assert "is damaged and was removed" in faults[0]
 
 
-def test_the_folder_stays_within_its_bytes_and_keeps_what_was_used_last(tmp_path, faults) -> None:
-    store = CacheFiles(tmp_path / "cache", max_bytes=20_000, on_fault=faults.append)
-    big = msgspec.structs.replace(ENTRY, text="x" * 1_000)
-    for number in range(40):
-        before = set(on_disk(tmp_path))
+async def test_the_files_of_an_older_version_are_left_alone(tmp_path, faults) -> None:
+    old = tmp_path / "cache" / "ab" / f"ab{'0' * 62}.json"
+    old.parent.mkdir(parents=True)
+    old.write_text('{"key":"k","entry":{},"sum":""}')
+    store = ResponseStore(tmp_path / "cache", max_bytes=1_000_000, on_fault=faults.append)
+    made = await cached(Playing("text"), store=store).generate(ask(), params())
+    assert (made.text, made.cached, old.exists(), faults) == ("text", False, True, [])
+
+
+def test_the_store_stays_within_its_bytes_and_keeps_what_was_used_last(tmp_path, faults) -> None:
+    store = ResponseStore(tmp_path / "cache", max_bytes=100_000, on_fault=faults.append)
+    big = msgspec.structs.replace(ENTRY, text="x" * 3_000)
+    for number in range(100):
         store.put(f"k{number}", big)
-        (new,) = set(on_disk(tmp_path)) - before
-        os.utime(new, (number, number))  # long ago, one after the other
         assert store.get("k0") == big  # used now
-    total = sum(path.stat().st_size for path in on_disk(tmp_path))
-    assert 10_000 < total <= 20_000
-    assert store.get("k39") == big
+    assert 50_000 < database(tmp_path).stat().st_size < 120_000
+    assert store.get("k99") == big
     assert store.get("k1") is None
     assert faults == []
 
 
-def test_what_is_larger_than_the_folder_is_not_kept(tmp_path) -> None:
-    store = CacheFiles(tmp_path / "cache", max_bytes=100, on_fault=pytest.fail)
-    store.put("k", msgspec.structs.replace(ENTRY, text="x" * 200))
-    assert store.get("k") is None
+def test_what_is_larger_than_the_store_is_not_kept(tmp_path) -> None:
+    store = ResponseStore(tmp_path / "cache", max_bytes=100, on_fault=pytest.fail)
+    for text in ("x" * 200, "x"):
+        store.put("k", msgspec.structs.replace(ENTRY, text=text))
+        assert store.get("k") is None
 
 
 async def test_a_disk_that_fails_costs_no_answer(tmp_path, faults) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
-    broken = CacheFiles(tmp_path / "cache", max_bytes=1_000, on_fault=faults.append)
-    made = await cached(Playing("text"), files=broken).generate(ask(), params())
+    broken = ResponseStore(tmp_path / "cache", max_bytes=1_000, on_fault=faults.append)
+    made = await cached(Playing("text"), store=broken).generate(ask(), params())
     assert made.text == "text"
     assert any("cannot be kept" in fault for fault in faults)
