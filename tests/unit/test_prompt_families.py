@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from infra.settings.settings import load
 from infra.stores import prompts as store
 from infra.stores.prompts import PromptError
 
@@ -210,3 +211,58 @@ def test_a_file_of_hashes_that_cannot_be_read_is_named(tmp_path: Path, text: str
     family(tmp_path)
     (tmp_path / store.RELEASED).write_text(text)
     assert "released.json: cannot be read" in refusal(tmp_path)
+
+
+# -- several folders ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    family(first)
+    release(first)
+    return first, second
+
+
+def test_another_folder_adds_families_and_versions_with_its_own_releases(folders: tuple[Path, Path]) -> None:
+    first, second = folders
+    family(second, name="day/1.md")
+    family(second, front=FRONT.replace("version: 1", "version: 2"), name="night/2.md")
+    release(second)
+    family(second, name="dusk/1.md")
+    loaded = store.load(first, second)
+    found = {each.id: each.released for name in loaded.families() for each in loaded.versions(name)}
+    assert found == {"day@1": True, "dusk@1": False, "night@1": True, "night@2": True}
+
+
+def test_a_version_that_two_folders_have_is_refused_with_both(folders: tuple[Path, Path]) -> None:
+    first, second = folders
+    family(second, body="Write plain prose. Again.\n{{ wish }}\n")
+    with pytest.raises(PromptError, match=r"night@1 is in .*first and in .*second; give one of them another"):
+        store.load(first, second)
+
+
+def test_a_released_file_that_is_gone_from_another_folder_is_named(folders: tuple[Path, Path]) -> None:
+    first, second = folders
+    path = family(second, name="day/1.md")
+    release(second)
+    path.unlink()
+    family(second, name="dusk/1.md")
+    with pytest.raises(PromptError, match=r"day@1 was released and its file is gone from .*second"):
+        store.load(first, second)
+
+
+def test_a_folder_without_families_is_refused(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(PromptError, match=r"no prompt families in .*second; add <family>/<version>.md"):
+        store.load(*folders)
+
+
+def test_the_setting_adds_a_folder_to_those_that_ship(tmp_path: Path) -> None:
+    family(tmp_path)
+    release(tmp_path)
+    settings = load(prompts_dir=tmp_path)
+    loaded = store.load(*settings.prompt_folders)
+    assert [each.id for each in loaded.versions("night")] == ["night@1"]
+    assert set(loaded.families()) == {*store.load().families(), "night"}
