@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from infra.nats import connection
 from tests import profiles
 from tests.broker import audit_fixtures
 
@@ -58,6 +59,12 @@ def _no_config_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNDERSTUDY_CONFIG", str(empty))
         yield
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that is not there is given up at once: the port refuses, and nobody is going to open it."""
+    monkeypatch.setattr(connection, "CONNECT_S", 0.2)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import sys
 
 def main() -> None:
     """Run ``understudy`` and exit."""
+    from infra.cli.app import app
     from infra.cli.console import guarded
 
-    sys.exit(guarded())
+    sys.exit(guarded(app))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from rich.console import Console
     from rich.text import Text
@@ -73,10 +73,12 @@ def end(status: int | None) -> None:
         raise typer.Exit(status)
 
 
-def guarded() -> int:
-    """Run the command line; the exit status.  A person's mistake is one sentence, never a traceback."""
-    from infra.cli.app import app
+def guarded(app: Callable[..., object]) -> int:
+    """Run the command line; the exit status.  A person's mistake is one sentence, never a traceback.
 
+    Args:
+        app: the Typer application.
+    """
     try:
         app(prog_name="understudy", standalone_mode=True)
     except SystemExit as left:

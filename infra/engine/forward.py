@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import torch
 from torch import Tensor
 
-from infra.engine.kv_cache import KvCache, View
+from infra.engine.kv_cache import ForwardBatch, KvCache, View
 from infra.engine.lean import Lean
 
 if TYPE_CHECKING:
@@ -22,18 +21,6 @@ _PIECES: Final = (16, 64, 256)
 _PROBE: Final = 9
 #: Largest relative difference between the two; bfloat16 alone makes some 0.01.
 _SAME: Final = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForwardBatch:
-    """What one pass reads, one entry per row, in the order of the slots."""
-
-    slots: list[int]
-    tokens: list[list[int]]
-    #: Where each token is written; the scratch position for padding.
-    places: list[list[int]]
-    #: Positions that are read.
-    width: int
 
 
 class Pass(Protocol):

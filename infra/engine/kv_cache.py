@@ -6,8 +6,22 @@ transformers get as ``past_key_values``: all they ask of it is ``update``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardBatch:
+    """What one pass reads, one entry per row, in the order of the slots."""
+
+    slots: list[int]
+    tokens: list[list[int]]
+    #: Where each token is written; the scratch position for padding.
+    places: list[list[int]]
+    #: Positions that are read.
+    width: int
 
 
 class KvCache:

@@ -21,8 +21,7 @@ from infra.engine.product import Product, product
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from infra.engine.forward import ForwardBatch
-    from infra.engine.kv_cache import KvCache
+    from infra.engine.kv_cache import ForwardBatch, KvCache
 
 _FAMILY: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 #: Rotations that depend on the position alone, not on how long the text is.

@@ -17,7 +17,7 @@ from contracts.errors import UnderstudyError, Unreadable
 from contracts.request import RequestError
 from contracts.result import Meta, Origin, Status
 from infra.client.client import BrokerLost, Client, IdTaken, NoResult
-from infra.nats import log, topology
+from infra.nats import connection, log, topology
 from infra.nats.connection import Unreachable
 from infra.nats.embedded import Embedded
 from infra.settings.settings import Settings, load
@@ -320,11 +320,14 @@ async def test_a_broker_that_comes_back_is_told(broker: Embedded, settings: Sett
     assert lost.is_set()
 
 
-async def test_a_client_shows_its_broker_without_a_password(broker: Embedded) -> None:
+async def test_a_client_shows_its_broker_without_a_password(
+    broker: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = broker.url.replace("//", "//somebody:s3cret@")
     async with Client.connect(url) as client:
         assert client.url == broker.url
     await broker.stop()
+    monkeypatch.setattr(connection, "CONNECT_S", 0.2)
     with pytest.raises(Unreachable) as told:
         await client.__aenter__()
     assert broker.url in str(told.value)

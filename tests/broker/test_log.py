@@ -206,6 +206,7 @@ async def test_live_lines_come_in_order_with_text_that_is_never_stored(wire: Req
     assert lines[1].data["text"] == "Once"
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_an_unreachable_broker_says_where_and_what_to_do() -> None:
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1 .*understudy up"):
         await dial("nats://127.0.0.1:1", name="test")

@@ -292,6 +292,7 @@ async def test_a_terminated_message_leaves_an_advisory_in_dead(nc: Client, nats_
     assert json.loads(letter.data)["stream_seq"] == 1
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_broker_that_is_gone_is_told(broker: Embedded, settings: Settings) -> None:
     await broker.stop()
     with pytest.raises(Unreachable, match=broker.url):

@@ -1,10 +1,11 @@
-"""Are the generated pages what the code says?"""
+"""Generated pages: what the code says."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,27 @@ def test_the_example_configuration_is_the_defaults(monkeypatch) -> None:
     assert load().model_dump() == Settings.model_construct().model_dump()
 
 
+@pytest.mark.parametrize(
+    ("line", "changed", "path", "value"),
+    [
+        ("max_reasks: 1", "max_reasks: 2", "max_reasks", 2),
+        ("  replicas: 1", "  replicas: 3", "broker.replicas", 3),
+        ("use_local_model: false", "use_local_model: true", "use_local_model", True),
+    ],
+)
+def test_a_value_in_the_example_that_is_not_the_default_would_be_noticed(
+    tmp_path: Path, monkeypatch, line, changed, path, value
+) -> None:
+    text = (ROOT / "config.yaml.example").read_text(encoding="utf-8")
+    assert f"\n{line}\n" in text
+    (tmp_path / "config.yaml").write_text(text.replace(f"\n{line}\n", f"\n{changed}\n"))
+    monkeypatch.setenv("UNDERSTUDY_CONFIG", str(tmp_path / "config.yaml"))
+    assert attrgetter(path)(load()) == value != attrgetter(path)(Settings.model_construct())
+
+
 def test_the_example_configuration_has_every_setting_once() -> None:
     shown = config_file.read(ROOT / "config.yaml.example").lines
+    assert len(shown) > len(every()) / 2
     hidden = {each.path for each in every() if isinstance(each.default, Path) and each.default.is_absolute()}
     for setting in every():
         assert (tuple(setting.path.split(".")) in shown) is (setting.path not in hidden), setting.path

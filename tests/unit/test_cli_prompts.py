@@ -8,6 +8,7 @@ import json
 import pytest
 
 from infra.cli import console
+from infra.cli.app import app
 from infra.stores import prompts as store
 from stages.context_build.prompts import render_freeform
 
@@ -16,7 +17,7 @@ from stages.context_build.prompts import render_freeform
 def understudy(monkeypatch, capfd):
     def run(*args: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["understudy", *args])
-        status = console.guarded()
+        status = console.guarded(app)
         printed = capfd.readouterr()
         return status, printed.out, printed.err
 

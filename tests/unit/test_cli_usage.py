@@ -1,4 +1,4 @@
-"""Does the command line start quickly, and is wrong usage told before anything happens?"""
+"""Start, help, wrong usage and exit codes of the command line."""
 
 from __future__ import annotations
 
@@ -10,23 +10,38 @@ from pathlib import Path
 import pytest
 
 from infra.cli import bodies, console, dead, request, run
+from tests.unit.conftest import Understudy
 
 COMMANDS = "demo up run request result wait tail why cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
 
 
-def _understudy(*args: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+def _process(*args: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """The command line in a process of its own; the fixture ``understudy`` is quicker."""
     return subprocess.run(  # noqa: PLW1510 - the status is what is tested
         [sys.executable, "-m", "infra.cli", *args],
-        input=stdin,
         capture_output=True,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(console.__file__).parents[2]), **env},
         timeout=60,
     )
 
 
+def test_a_process_exits_with_the_status_and_says_why(tmp_path: Path) -> None:
+    done = _process("audit", "ls", "--status", "gone", UNDERSTUDY_DATA_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"gone" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_process_without_a_broker_exits_3(tmp_path: Path) -> None:
+    done = _process("run", "fallback", UNDERSTUDY_DATA_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert b"understudy up" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from infra.cli.console import guarded; status = guarded(); "
+        "import sys; from infra.cli.app import app; from infra.cli.console import guarded; status = guarded(app); "
         "heavy = {'nats', 'pydantic', 'sqlalchemy', 'faststream', 'structlog'} & set(sys.modules); "
         "sys.stderr.write(repr(sorted(heavy))); sys.exit(status)"
     )
@@ -75,17 +90,18 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         (("perform",), "perform"),
     ],
 )
-def test_wrong_usage_exits_2_and_names_the_value(args: tuple[str, ...], says: str, tmp_path: Path) -> None:
-    done = _understudy(*args, UNDERSTUDY_DATA_DIR=str(tmp_path))
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert says in done.stderr.decode()
-    assert b"Traceback" not in done.stderr
+def test_wrong_usage_exits_2_and_names_the_value(
+    understudy: Understudy, args: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    done = understudy(*args, UNDERSTUDY_DATA_DIR=str(tmp_path))
+    assert (done.status, done.out) == (2, "")
+    assert says in done.err
 
 
-def test_a_wrong_setting_exits_2_and_is_named() -> None:
-    done = _understudy("audit", "ls", UNDERSTUDY_ACK_WAIT="soon")
-    assert done.returncode == 2
-    assert b"UNDERSTUDY_ACK_WAIT is 'soon'" in done.stderr
+def test_a_wrong_setting_exits_2_and_is_named(understudy: Understudy) -> None:
+    done = understudy("audit", "ls", UNDERSTUDY_ACK_WAIT="soon")
+    assert done.status == 2
+    assert "UNDERSTUDY_ACK_WAIT is 'soon'" in done.err
 
 
 @pytest.mark.parametrize(
@@ -103,28 +119,30 @@ def test_a_wrong_setting_exits_2_and_is_named() -> None:
     ],
 )
 @pytest.mark.parametrize("url", [None, "nats://127.0.0.1:1"])
+@pytest.mark.usefixtures("impatient")
 def test_no_broker_exits_3_and_says_what_to_do(
-    args: tuple[str, ...], url: str | None, tmp_path: Path
+    understudy: Understudy, args: tuple[str, ...], url: str | None, tmp_path: Path
 ) -> None:
     env = {"UNDERSTUDY_DATA_DIR": str(tmp_path)} | ({"UNDERSTUDY_NATS_URL": url} if url else {})
-    done = _understudy(*args, **env)
-    assert (done.returncode, done.stdout) == (3, b"")
-    assert "understudy up" in done.stderr.decode()
-    assert b"Traceback" not in done.stderr
+    done = understudy(*args, **env)
+    assert (done.status, done.out) == (3, "")
+    assert "understudy up" in done.err
 
 
-def test_no_audit_yet_is_told(tmp_path: Path) -> None:
-    done = _understudy("audit", "ls", "--json", UNDERSTUDY_DATA_DIR=str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert b"understudy up" in done.stderr
+def test_no_audit_yet_is_told(understudy: Understudy, tmp_path: Path) -> None:
+    done = understudy("audit", "ls", "--json", UNDERSTUDY_DATA_DIR=str(tmp_path))
+    assert (done.status, done.out) == (1, "")
+    assert "understudy up" in done.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_samples_check_prints_an_array_and_fails_on_a_wrong_one(tmp_path: Path) -> None:
+def test_samples_check_prints_an_array_and_fails_on_a_wrong_one(
+    understudy: Understudy, tmp_path: Path
+) -> None:
     (tmp_path / "sample_bad.json").write_text('{"scene_name": "x", "entities": [{"id": "a", "type": "ufo"}]}')
-    done = _understudy("samples", "check", str(tmp_path), "--json")
-    (row,) = json.loads(done.stdout)
-    assert (done.returncode, row["file"], row["ok"]) == (1, "sample_bad.json", False)
+    done = understudy("samples", "check", str(tmp_path), "--json")
+    (row,) = json.loads(done.out)
+    assert (done.status, row["file"], row["ok"]) == (1, "sample_bad.json", False)
     assert "entities" in row["error"]
 
 
@@ -172,11 +190,11 @@ def test_a_file_that_is_a_node_is_told_to_be_one(tmp_path: Path) -> None:
         bodies.body(bodies.BodyOptions(file=file))
 
 
-def test_nothing_said_prints_the_help_and_version_and_help_are_commands() -> None:
-    alone, helped, version = _understudy(), _understudy("help"), _understudy("--version")
-    assert (alone.returncode, helped.returncode, version.returncode) == (0, 0, 0)
-    assert b"request" in alone.stdout
-    assert b"request" in helped.stdout
-    assert b"--wait" in _understudy("help", "request").stdout
-    assert version.stdout.startswith(b"understudy ")
-    assert _understudy("help", "perform").returncode == 2
+def test_nothing_said_prints_the_help_and_version_and_help_are_commands(understudy: Understudy) -> None:
+    alone, helped, version = understudy(), understudy("help"), understudy("--version")
+    assert (alone.status, helped.status, version.status) == (0, 0, 0)
+    assert "request" in alone.out
+    assert "request" in helped.out
+    assert "--wait" in understudy("help", "request").out
+    assert version.out.startswith("understudy ")
+    assert understudy("help", "perform").status == 2

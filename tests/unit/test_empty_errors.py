@@ -49,14 +49,11 @@ async def test_a_demo_that_fails_names_step_seconds_and_log(
     assert str(next(tmp_path.rglob("nats-server.log"))) in told
 
 
-def test_a_command_that_fails_without_words_says_its_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_command_that_fails_without_words_says_its_error(capsys: pytest.CaptureFixture[str]) -> None:
     def fail(**_: Any) -> None:
         raise UnderstudyError
 
-    monkeypatch.setattr("infra.cli.app.app", fail)
-    assert console.guarded() == console.FAILED
+    assert console.guarded(fail) == console.FAILED
     assert capsys.readouterr().err == "error: UnderstudyError\n"
 
 

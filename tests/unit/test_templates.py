@@ -1,13 +1,10 @@
-"""Do the shipped templates hold, is a bad one told with its place, and do the commands show both?"""
+"""Templates: the shipped ones, the place of what is wrong in a bad one, and the commands that show both."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -16,10 +13,10 @@ from contracts.nodes.validation import Severity
 from infra.settings.settings import load
 from infra.stores import templates
 from infra.stores.templates import TemplateError
+from tests.unit.conftest import Understudy
 from tests.unit.node_examples import TEMPLATE
 
 FIRST = "romantic_to_action_transition_v1"
-ROOT = Path(__file__).parents[2]
 DEFAULT_CONTENTS = frozenset(path.stem for path in (load().samples_dir / "default_content").glob("*.json"))
 SHIPPED = templates.check(templates.FOLDER, default_contents=DEFAULT_CONTENTS)
 
@@ -115,20 +112,23 @@ def test_no_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
         templates.load(tmp_path / "nowhere")
 
 
-def understudy(*args: str, folder: Path, **env: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.cli", *args],
-        capture_output=True,
-        check=False,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
-    )
-    assert b"Traceback" not in done.stderr, done.stderr.decode()
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+class Shell(Protocol):
+    """``understudy ARGS`` in a folder: status, standard output, standard error."""
+
+    def __call__(self, *args: str, folder: Path, **environment: str) -> tuple[int, str, str]: ...
 
 
-def test_ls_lists_the_library(tmp_path: Path) -> None:
-    status, out, _ = understudy("templates", "ls", "--json", folder=tmp_path)
+@pytest.fixture
+def shell(understudy: Understudy) -> Shell:
+    def run(*args: str, folder: Path, **environment: str) -> tuple[int, str, str]:
+        done = understudy(*args, folder=folder, **environment)
+        return done.status, done.out, done.err
+
+    return run
+
+
+def test_ls_lists_the_library(shell: Shell, tmp_path: Path) -> None:
+    status, out, _ = shell("templates", "ls", "--json", folder=tmp_path)
     rows = {row["id"]: row for row in json.loads(out)}
     assert status == 0
     assert rows[FIRST]["ok"] is True
@@ -143,53 +143,53 @@ def test_ls_lists_the_library(tmp_path: Path) -> None:
         "fallback": "default_content",
         "version": 1,
     }
-    status, out, _ = understudy("templates", "ls", folder=tmp_path)
+    status, out, _ = shell("templates", "ls", folder=tmp_path)
     assert (status, FIRST in out) == (0, True)
 
 
-def test_ls_says_which_cannot_be_used(tmp_path: Path) -> None:
+def test_ls_says_which_cannot_be_used(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "half.json").write_text("{", encoding="utf-8")
-    status, _, err = understudy("templates", "ls", folder=tmp_path, UNDERSTUDY_TEMPLATES_DIR=str(tmp_path))
+    status, _, err = shell("templates", "ls", folder=tmp_path, UNDERSTUDY_TEMPLATES_DIR=str(tmp_path))
     assert (status, "cannot be used: half" in err) == (0, True)
 
 
-def test_show_tells_what_the_defaults_add_and_an_unknown_id_the_nearest(tmp_path: Path) -> None:
-    status, out, _ = understudy("templates", "show", FIRST, "--json", folder=tmp_path)
+def test_show_tells_what_the_defaults_add_and_an_unknown_id_the_nearest(shell: Shell, tmp_path: Path) -> None:
+    status, out, _ = shell("templates", "show", FIRST, "--json", folder=tmp_path)
     shown = json.loads(out)
     assert (status, shown["template"]) == (0, TEMPLATE)
     assert (shown["node"]["purpose"], shown["node"]["constraints"]["rating"]) == ("gap_fill", "romantic")
-    status, out, _ = understudy("templates", "show", FIRST, folder=tmp_path)
+    status, out, _ = shell("templates", "show", FIRST, folder=tmp_path)
     assert status == 0
     assert any(line.split() == ["style.pacing", "medium", "template"] for line in out.splitlines())
-    status, out, err = understudy("templates", "show", "romantic_to_action", folder=tmp_path)
+    status, out, err = shell("templates", "show", "romantic_to_action", folder=tmp_path)
     assert (status, out) == (2, "")
     assert f"did you mean {FIRST!r}?" in err
 
 
-def test_check_exits_1_with_the_place_of_what_is_wrong(tmp_path: Path) -> None:
+def test_check_exits_1_with_the_place_of_what_is_wrong(shell: Shell, tmp_path: Path) -> None:
     file = write(
         tmp_path, "t1", strategy="never", fallback={"mode": "default_content", "defaultContentId": "x"}
     )
-    status, out, _ = understudy("templates", "check", str(file), folder=tmp_path)
+    status, out, _ = shell("templates", "check", str(file), folder=tmp_path)
     assert status == 1
     assert "ENU001 strategy: 'never' is unknown" in out
-    status, out, _ = understudy("templates", "check", folder=tmp_path, UNDERSTUDY_TEMPLATES_DIR=str(tmp_path))
+    status, out, _ = shell("templates", "check", folder=tmp_path, UNDERSTUDY_TEMPLATES_DIR=str(tmp_path))
     assert (status, "cannot be used" in out) == (1, True)
-    status, out, _ = understudy("templates", "check", "--json", folder=tmp_path)
+    status, out, _ = shell("templates", "check", "--json", folder=tmp_path)
     rows = json.loads(out)
     assert status == 0
     assert all(row["ok"] and row["errors"] == [] for row in rows)
-    status, _, err = understudy("templates", "check", "nowhere", folder=tmp_path)
+    status, _, err = shell("templates", "check", "nowhere", folder=tmp_path)
     assert (status, "no file or folder" in err) == (2, True)
 
 
-def test_validate_knows_the_library(tmp_path: Path) -> None:
+def test_validate_knows_the_library(shell: Shell, tmp_path: Path) -> None:
     node = tmp_path / "node.json"
     node.write_text(json.dumps({"templateId": FIRST, "style": {"pacing": "fast"}}))
-    status, out, _ = understudy("validate", str(node), "--json", folder=tmp_path)
+    status, out, _ = shell("validate", str(node), "--json", folder=tmp_path)
     assert (status, json.loads(out)["errors"]) == (0, [])
     node.write_text(json.dumps(TEMPLATE | {"id": "n1", "templateId": "romantic"}))
-    status, out, _ = understudy("validate", str(node), "--json", folder=tmp_path)
+    status, out, _ = shell("validate", str(node), "--json", folder=tmp_path)
     (error,) = json.loads(out)["errors"]
     assert (status, error["code"], error["severity"], error["path"]) == (
         1,

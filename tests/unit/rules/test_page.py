@@ -11,7 +11,6 @@ from contracts.nodes import rules as language
 from contracts.nodes.rules import fields
 from contracts.nodes.rules.finding import Code
 from tests.docs.pages import ROOT
-from tests.unit.rules.written import EXAMPLE
 
 _PAGE = (ROOT / "docs/rules.md").read_text(encoding="utf-8")
 _ROWS = re.findall(r"^\| `(RUL\d{3})` \|[^|]*\| `(.*)` \|$", _PAGE, re.MULTILINE)
@@ -32,7 +31,6 @@ def _codes(text: str) -> set[Code]:
 
 def test_the_example_comes_to_what_the_page_says() -> None:
     first = language.parse(_blocks("rules")[0])
-    assert first.statements == language.parse(EXAMPLE).statements or first.statements[0] is not None
     (context,), (overrides,) = _blocks("json context"), _blocks("json overrides")
     assert language.compile(first, json.loads(context)).overrides == json.loads(overrides)
 
