@@ -71,7 +71,7 @@ async def by_url(folder: Path) -> AsyncGenerator[BrokerUnderTest]:
 async def clustered(folder: Path) -> AsyncGenerator[BrokerUnderTest]:
     """Three servers of one cluster; every message has three copies."""
     async with Cluster(folder) as cluster:
-        yield BrokerUnderTest(url=cluster.url, replicas=NODES)
+        yield BrokerUnderTest(url=cluster.urls[0], replicas=NODES)
 
 
 EMBEDDED: Final = "embedded"
