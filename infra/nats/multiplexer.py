@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 #: Seconds after which an unanswered call is given up (rule 11).
 TIMEOUT_S: Final = 5.0
 
-#: JetStream error: the subject's last sequence is not the expected one.
-WRONG_LAST_SEQUENCE: Final = 10071
+#: JetStream errors: the subject's last sequence is not the expected one; a cluster says the second while the
+#: publish that was first is still being replicated.
+WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 
 _UNSENT: Final = (
     nats_errors.ConnectionClosedError,
@@ -53,7 +54,7 @@ class PubAck(msgspec.Struct, frozen=True):
     @property
     def refused(self) -> bool:
         """The expected last sequence did not hold: somebody else was first."""
-        return self.error is not None and self.error.err_code == WRONG_LAST_SEQUENCE
+        return self.error is not None and self.error.err_code in WRONG_LAST_SEQUENCE
 
 
 _decode_ack: Final = msgspec.json.Decoder(PubAck).decode
