@@ -23,7 +23,17 @@ house-model: install-local
 
 # Unit, broker, pipeline and documentation tests; arguments go to pytest.
 test *args: install-dev
-    @{{ bin }}/python -m pytest -n 2 --dist loadfile {{ args }}
+    @{{ bin }}/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder {{ args }}
+
+# What `just test` leaves out too: random examples by the thousand, the cluster under every broker test, the soak
+# at full length, the stock subscriber's halves of the trap tests; about two hours.
+test-long *args: install-dev
+    @{{ bin }}/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --timeout 7200 \
+        --hypothesis-profile long -m 'not real_server' {{ args }}
+
+# The traps of the stock subscriber, when the pinned FastStream or nats-py has changed.
+test-traps *args: install-dev
+    @{{ bin }}/python -m pytest -m 'stock and not long' tests/broker {{ args }}
 
 # The OpenAI provider against inference servers with weights made on the spot; installs them, once.
 test-servers *args: install-dev

@@ -1,11 +1,13 @@
-"""What do all tests share?  An environment that nothing of the developer's reaches into."""
+"""Every test: an environment that nothing of the developer's reaches into, its worker, and what was left out."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 import structlog
@@ -13,6 +15,7 @@ import structlog
 from infra.nats import connection
 from tests import profiles
 from tests.broker import audit_fixtures
+from tests.ports import free_port
 
 profiles.register()
 
@@ -39,13 +42,70 @@ def _leave_postgres_out() -> bool:
 _LEFT_OUT = _leave_postgres_out()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+#: Why a plain run leaves tests out, and what runs them, by marker; the first one that a test has counts.
+_ELSEWHERE: Final = {
+    "real_server": ("against real inference servers", "test-servers"),
+    "stock": ("of the stock subscriber's traps", "test-traps"),
+    "long": ("that take long", "test-long"),
+}
+_left_out: Counter[str] = Counter()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        marked = next((name for name in _ELSEWHERE if item.get_closest_marker(name)), None)
+        if marked is not None:
+            _left_out[marked] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # A worker of xdist is the only one who knows; all of them left out the same.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(_left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}) if not _left_out else {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if _LEFT_OUT:
         terminalreporter.write_line(
             "PostgreSQL's server is not installed: the database tests ran on SQLite alone "
             f"({audit_fixtures.LEFT_OUT}=0 makes that an error)",
             yellow=True,
         )
+    for name, count in _left_out.items():
+        why, recipe = _ELSEWHERE[name]
+        if not config.getoption("keyword"):
+            terminalreporter.write_line(
+                f"{count} tests {why} were left out: `just {recipe}` runs them", yellow=True
+            )
+
+
+#: Folders in the order in which their tests are handed out: what takes longest first, so that both workers end together.
+_ORDER: Final = ("pipeline", "broker", "docs", "engine", "providers", "house", "anchors", "unit")
+#: The worker that gets this group computes alone with all cores; the other one has nothing that does.
+_SERIAL: Final = "serial"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file on one worker, and all of the tests that take every core on the same one, first."""
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        folder = item.path.parent.name if item.path.parent.name in _ORDER else item.path.parent.parent.name
+        return not _is_serial(item), _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
+
+    for item in items:
+        group = _SERIAL if _is_serial(item) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=place)
+
+
+def _is_serial(item: pytest.Item) -> bool:
+    return "engine" in item.path.parts or item.get_closest_marker("soak") is not None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,6 +119,12 @@ def _no_config_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNDERSTUDY_CONFIG", str(empty))
         yield
+
+
+@pytest.fixture
+def own_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline of the test's own takes another port than the usual one, which somebody else may want."""
+    monkeypatch.setenv("UNDERSTUDY_BROKER__PORT", str(free_port()))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,6 +22,7 @@ from nats.js.api import StreamConfig
 
 from infra.host import parent_death
 from infra.nats.embedded import HOST, MAX_PAYLOAD, Embedded, binary
+from tests.ports import free_ports
 
 #: A server to test against; it has to be empty at the start, and is empty at the end.
 URL_VARIABLE: Final = "UNDERSTUDY_TEST_NATS_URL"
@@ -89,7 +89,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ports = _free_ports(2 * NODES)
+        self._ports = free_ports(2 * NODES)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
@@ -174,14 +174,3 @@ async def _placed(url: str) -> None:
             return
         finally:
             await client.close()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free just now."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind((HOST, 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator
@@ -24,6 +23,7 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.policy import fingerprint
 from tests.docs.pages import ROOT, Fence, fences
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,7 +47,7 @@ class Reader:
             "PYTHONPATH": str(ROOT),
             "UNDERSTUDY_DATA_DIR": str(folder / "data"),
             "UNDERSTUDY_BROKER__SYNC_INTERVAL": "2m",
-            "UNDERSTUDY_BROKER__PORT": str(_free_port()),
+            "UNDERSTUDY_BROKER__PORT": str(free_port()),
         }
         self.url = ""
 
@@ -70,12 +70,6 @@ class Reader:
             printed, _ = await process.communicate()
         assert process.returncode is not None
         return process.returncode, printed.decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
