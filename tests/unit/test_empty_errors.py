@@ -16,7 +16,7 @@ from contracts.errors import UnderstudyError, said
 from infra.cli import console
 from infra.lab import demo
 from infra.lab.demo import fallback, live, scene
-from infra.lab.demo.scene import DemoError, Stage
+from infra.lab.demo.scene import DemoError, DemoStage
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ def test_an_error_without_words_is_told_by_its_name(error: Exception, text: str)
 async def test_a_demo_that_fails_names_step_seconds_and_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, *, with_model: bool
 ) -> None:
-    async def fail(stage: Stage, home: Path) -> None:
+    async def fail(stage: DemoStage, home: Path) -> None:
         (home / "nats").mkdir()
         (home / "nats" / "nats-server.log").touch()
         stage.scene("3  The weights are gone")

@@ -18,7 +18,7 @@ from rich.panel import Panel
 
 from contracts.errors import UnderstudyError, said
 from infra.lab.demo import fallback, live
-from infra.lab.demo.scene import Stage
+from infra.lab.demo.scene import DemoStage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +32,7 @@ async def play(out: Console, *, with_model: bool) -> int:
         with_model: the local model writes first; otherwise golden samples answer.
     """
     began = time.perf_counter()
-    stage = Stage(out)
+    stage = DemoStage(out)
     out.print(
         Panel(
             "A request in, exactly one labelled result out: stages on a real nats-server, in a folder of their "

@@ -21,7 +21,16 @@ from infra.cli import show
 from infra.client.client import Client, now
 from infra.inspect import dead_letters, timeline
 from infra.inspect import tail as tailing
-from infra.lab.demo.scene import PATIENCE_S, ShowSettings, Stage, ask, books, free_port, pipeline_of, stored
+from infra.lab.demo.scene import (
+    PATIENCE_S,
+    DemoStage,
+    ShowSettings,
+    ask,
+    books,
+    free_port,
+    pipeline_of,
+    stored,
+)
 from infra.nats import log
 from infra.runner.trace import child_of
 from infra.settings.narrative import Narrative, Providers
@@ -54,7 +63,7 @@ _SCRIPT: Final = {
 _NARROW: Final = 120
 
 
-async def play(stage: Stage, home: Path) -> None:
+async def play(stage: DemoStage, home: Path) -> None:
     """Golden samples, a failure, a dead letter and its replay, the books."""
     async with pipeline_of(stage, _without_model(home)) as client:
         await _golden(stage, client)
@@ -64,7 +73,7 @@ async def play(stage: Stage, home: Path) -> None:
         await books(stage, client, _scripted(home), "4  The totals")
 
 
-async def _golden(stage: Stage, client: Client) -> None:
+async def _golden(stage: DemoStage, client: Client) -> None:
     stage.scene("1  Without a model: one request per kind")
     stage.say("A client needs nothing but nats-py. This function runs once for each kind, all at once:\n")
     stage.out.print(Syntax(inspect.getsource(ask), "python", background_color="default"))
@@ -122,7 +131,7 @@ async def _golden(stage: Stage, client: Client) -> None:
     )
 
 
-async def _failure(stage: Stage, client: Client) -> None:
+async def _failure(stage: DemoStage, client: Client) -> None:
     stage.scene("2  With a model that fails")
     stage.say(
         "The pipeline starts again on the same data, now with a provider: the scripted one, which is made for "
@@ -153,7 +162,7 @@ async def _failure(stage: Stage, client: Client) -> None:
     )
 
 
-async def _dead_letter(stage: Stage, client: Client) -> None:
+async def _dead_letter(stage: DemoStage, client: Client) -> None:
     stage.scene("3  A dead letter, and its replay")
     stage.say(f"For {TORN} the provider answers with no document at all, also when it is asked again.\n")
     torn = (await client.generate("dialogue", prompt="a quarrel over a map", request_id=TORN)).result

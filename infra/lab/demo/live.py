@@ -21,7 +21,7 @@ from infra.app import warmup
 from infra.authoring import workload
 from infra.cli import show
 from infra.inspect import timeline
-from infra.lab.demo.scene import PATIENCE_S, ShowSettings, Stage, books, free_port, pipeline_of, stored
+from infra.lab.demo.scene import PATIENCE_S, DemoStage, ShowSettings, books, free_port, pipeline_of, stored
 from infra.nats import log
 from infra.settings.narrative import Local
 from infra.settings.settings import Broker
@@ -45,7 +45,7 @@ _ORPHANED: Final = "live-no-weights"
 _SLOW_S: Final = 90.0
 
 
-async def play(stage: Stage, home: Path) -> None:
+async def play(stage: DemoStage, home: Path) -> None:
     """Live results with their tokens and their story; bridges between scenes; then no weights; the books."""
     async with pipeline_of(stage, _settings(home, Local())) as client:
         await _written(stage, client)
@@ -57,7 +57,7 @@ async def play(stage: Stage, home: Path) -> None:
         await books(stage, client, _settings(home, Local()), "4  The totals")
 
 
-async def _written(stage: Stage, client: Client) -> None:
+async def _written(stage: DemoStage, client: Client) -> None:
     stage.scene("1  With a model: written here, on this machine's processor")
     stage.say(
         "The house model comes with the repository: nothing is downloaded, nothing leaves this machine. "
@@ -104,7 +104,7 @@ async def _written(stage: Stage, client: Client) -> None:
         stage.out.print(show.story(told))
 
 
-async def _bridged(stage: Stage, client: Client) -> None:
+async def _bridged(stage: DemoStage, client: Client) -> None:
     stage.scene("2  Three scenes, one transition node")
     stage.say("[dim]$ understudy warm library/scenarios/three_scenes.yaml[/], before anybody plays:\n")
     wanted = workload.read(workload.THREE_SCENES.read_text(encoding="utf-8"))
@@ -123,7 +123,7 @@ async def _bridged(stage: Stage, client: Client) -> None:
     )
 
 
-async def _stand_in(stage: Stage, client: Client, gone: Path) -> None:
+async def _stand_in(stage: DemoStage, client: Client, gone: Path) -> None:
     stage.scene("3  The weights are gone: an understudy goes on stage")
     result = await _ask(client, _ORPHANED, *WISHES[0][1:])
     stage.claim(
@@ -147,7 +147,7 @@ async def _ask(client: Client, ident: str, kind: str, wish: str, named: tuple[st
     return answer.result
 
 
-async def _watch(stage: Stage, client: Client) -> None:
+async def _watch(stage: DemoStage, client: Client) -> None:
     """Print a request's text as it is told."""
     pieces: asyncio.Queue[ev.Progress] = asyncio.Queue()
 

@@ -69,7 +69,7 @@ class ShowSettings(Settings):
         return (init_settings,)
 
 
-class Stage:
+class DemoStage:
     """Where the demo speaks, and what it has claimed."""
 
     def __init__(self, out: Console) -> None:
@@ -102,7 +102,7 @@ class Stage:
             self.failed.append(text)
 
 
-async def books(stage: Stage, client: Client, settings: Settings, title: str) -> None:
+async def books(stage: DemoStage, client: Client, settings: Settings, title: str) -> None:
     """Every request has one result, and one row in the audit."""
     stage.scene(title)
     requests: set[str] = set()
@@ -150,7 +150,7 @@ async def stored(client: Client, *request_ids: str) -> None:
 
 
 @asynccontextmanager
-async def pipeline_of(stage: Stage, settings: Settings) -> AsyncGenerator[Client, None]:
+async def pipeline_of(stage: DemoStage, settings: Settings) -> AsyncGenerator[Client, None]:
     """The whole pipeline under these settings, and a client of it."""
     logging.configure(settings)
     began = time.perf_counter()
