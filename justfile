@@ -8,6 +8,8 @@ export PIP_ROOT_USER_ACTION := "ignore"
 python := env("PYTHON", "python3")
 bin := justfile_directory() / ".venv/bin"
 code := "contracts stages infra tests"
+# What is installed from this folder, each editable: the client's distribution, and the application that depends on it.
+editable := "-e infra/client -e ."
 
 # A real model writes, on this machine's processor; then its weights are gone and an understudy goes on stage.
 demo: install-local
@@ -65,7 +67,7 @@ anchors *args: install-dev
 docs: install
     @{{ bin }}/python -m infra.lab.docgen
 
-# `.venv/` with what the lock file pins, and this folder in it; nothing to do when nothing changed.
+# `.venv/` with what the lock file pins, and client and application from this folder; nothing to do when nothing changed.
 install: (_install "requirements.lock" "")
 
 # The same with torch and transformers, for the local model.
@@ -78,7 +80,7 @@ _install lock more:
     #!/usr/bin/env bash
     set -euo pipefail
     stamp=.venv/{{ lock }}{{ more }}.stamp
-    wanted="{{ sha256_file(lock) }} {{ if more == "" { "" } else { sha256_file(more) } }} {{ sha256_file("pyproject.toml") }} {{ justfile_directory() }}"
+    wanted="{{ sha256_file(lock) }} {{ if more == "" { "" } else { sha256_file(more) } }} {{ sha256_file("pyproject.toml") }} {{ sha256_file("infra/client/pyproject.toml") }} {{ justfile_directory() }}"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
     {{ python }} -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
         echo "error: {{ python }} is $({{ python }} -V 2>&1); Understudy needs Python 3.11 or later: set PYTHON" >&2
@@ -91,7 +93,7 @@ _install lock more:
     echo "installing {{ lock }} {{ more }} into .venv/ (once)" >&2
     {{ bin }}/python -m pip install -qq --require-hashes -r {{ lock }}
     if [ -n "{{ more }}" ]; then {{ bin }}/python -m pip install -qq -r {{ more }}; fi
-    {{ bin }}/python -m pip install -qq --no-deps --no-build-isolation -e .
+    {{ bin }}/python -m pip install -qq --no-deps --no-build-isolation {{ editable }}
     printf '%s' "$wanted" > "$stamp"
 
 # Pin what pyproject asks for; `just lock --upgrade` takes newer versions of everything.
@@ -102,10 +104,23 @@ lock *args:
     trap 'rm -rf "$folder"' EXIT
     {{ python }} -m venv "$folder"
     "$folder/bin/pip" install -qq pip-tools
+    # What both distributions of this folder need, and what builds them; they themselves are on no index.
+    needs() {
+        "$folder/bin/python" - "$@" <<'END'
+    import sys, tomllib
+    for name in ("pyproject.toml", "infra/client/pyproject.toml"):
+        with open(name, "rb") as file:
+            said = tomllib.load(file)
+        project = said["project"]
+        extras = [project["optional-dependencies"].get(extra, []) for extra in sys.argv[1:]]
+        for line in sum(extras, [*project["dependencies"], *said["build-system"]["requires"], "editables"]):
+            if not line.startswith("understudy-"):
+                print(line)
+    END
+    }
     compile() {
         "$folder/bin/pip-compile" -q --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate \
-            --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable \
-            "$@" pyproject.toml
+            --no-emit-index-url --no-emit-trusted-host --no-emit-find-links "$@"
     }
     title() {
         printf '# %s\n# %s\n' "$2" "Made by 'just lock': every version pinned, with the hashes of all its files." |
@@ -113,7 +128,9 @@ lock *args:
         cp "$folder/titled" "$1"
     }
     sed -i.bak '/^#/d' requirements.lock requirements-dev.lock && rm -f requirements*.lock.bak
-    compile -o requirements.lock {{ args }}
-    compile -o requirements-dev.lock --extra dev -c requirements.lock {{ args }}
+    needs > "$folder/run.in"
+    needs dev > "$folder/dev.in"
+    compile -o requirements.lock {{ args }} "$folder/run.in"
+    compile -o requirements-dev.lock -c requirements.lock {{ args }} "$folder/dev.in"
     title requirements.lock "What Understudy runs on."
     title requirements-dev.lock "The same, and the tools for tests and checks."

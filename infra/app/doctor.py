@@ -18,7 +18,7 @@ from nats import errors as nats_errors
 
 from contracts import pipeline
 from contracts.errors import UnderstudyError
-from infra.host import parent_death, runtime_file
+from infra.host import extras, parent_death, runtime_file
 from infra.nats import buckets, embedded, topology, topology_diff
 from infra.nats.connection import Unreachable, broker_url, dial, shown
 from infra.providers import routing
@@ -159,9 +159,7 @@ def model(*, wanted: bool, missing: list[str], path: str) -> DoctorCheck:
     severity: Severity = "error" if wanted else "info"
     if missing:
         detail = f"not installed: {', '.join(missing)}"
-        return _row(
-            "local model", severity, detail, "pip install 'understudy-pipeline[local]'" if wanted else ""
-        )
+        return _row("local model", severity, detail, extras.install_command("local") if wanted else "")
     from infra.engine.files import Unloadable, weights  # noqa: PLC0415 - needs the extra
 
     folder = Path(path)

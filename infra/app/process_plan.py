@@ -1,4 +1,4 @@
-"""Which processes make up the pipeline, and what do they get from their supervisor?"""
+"""Process plan: the processes of the pipeline, their commands and their environment."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SupervisorError(UnderstudyError):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of stages, wanted."""
+    """One process of stages, as planned."""
 
     name: str
     stages: tuple[str, ...]
@@ -104,8 +104,11 @@ def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tup
 
 
 def stage_command(stages: Sequence[str]) -> tuple[str, ...]:
-    """The command that runs stages in a process; it prints ``{"ready": true}`` once they are bound."""
-    return (sys.executable, "-m", "infra.cli", "run", *stages, "--json")
+    """The command that runs stages in a process; it prints ``{"ready": true}`` once they are bound.
+
+    ``-P``: the working directory is not on the import path, whatever folders a user has there.
+    """
+    return (sys.executable, "-P", "-m", "infra.cli", "run", *stages, "--json")
 
 
 def environment(settings: Settings, nats_url: str, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -118,7 +121,7 @@ def environment(settings: Settings, nats_url: str, inherited: Mapping[str, str])
         for name, value in inherited.items()
         if name.upper().partition("__")[0] not in sections and name.upper() not in ours
     }
-    # A folder `infra` where somebody happens to stand is not ours; holds for what a child starts, too.
+    # As -P, also for what a child starts: a folder `infra` in the working directory is a user's.
     return {**kept, **ours, "PYTHONSAFEPATH": "1"}
 
 

@@ -1,20 +1,18 @@
-"""How long may the answer to a request take?"""
+"""Time within which a request's result should come, with what its template and rules set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+
+from understudy_client.timeouts import MARGIN_S
 
 from contracts import expansion, request
 
-#: Seconds beyond the deadline in which a result should have come: two are promised, the rest is
-#: for a broker that restarts.
-PATIENCE_S: Final = 15.0
-
 
 def seconds(asked: request.GenerationRequest, *, default_deadline_ms: int, templates: Path | None) -> float:
-    """Seconds within which a request's result should have come.
+    """Seconds within which a request's result should come.
 
     Args:
         asked: a checked request.
@@ -23,11 +21,11 @@ def seconds(asked: request.GenerationRequest, *, default_deadline_ms: int, templ
     """
     around = _around(asked, templates)
     plan = request.plan_fallback(asked, default_deadline_ms=default_deadline_ms, around=around)
-    return plan.deadline_ms / 1000 + PATIENCE_S
+    return plan.deadline_ms / 1000 + MARGIN_S
 
 
 def _around(asked: request.GenerationRequest, folder: Path | None) -> Mapping[str, Mapping[str, Any]]:
-    """The layers of template and rules, which may set another deadline; loaded only if there are any."""
+    """The layers of template and rules, which may set another deadline; loaded only where there are any."""
     if expansion.template_of(asked) is None and asked.rules is None:
         return {}
     from infra.stores import templates  # noqa: PLC0415 - as the docstring says

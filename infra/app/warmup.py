@@ -1,4 +1,4 @@
-"""How does what will be asked for come to be there already?
+"""Warm-up: requests of a file, published ahead of time until a model has written each of them.
 
 Each request is published as a game would publish it, so that all that shapes its content is the same.  Its id
 says what it asks for, and the log is the memory: a second run finds the results of the first.
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from understudy_client import errors
+from understudy_client.timeouts import MARGIN_S
 
 from contracts.errors import Unavailable, UnderstudyError
 from contracts.expansion import expand
@@ -21,11 +23,8 @@ from contracts.policy import fingerprint
 from contracts.ports import Templates
 from contracts.request import GenerationRequest, PlayerContext
 from contracts.result import Origin, Status
-from infra.app.timeouts import PATIENCE_S
+from infra.app.pipeline_client import PipelineClient, check
 from infra.authoring.workload import WorkloadItem
-from infra.client import client as asking
-from infra.client.client import Busy, Client
-from infra.nats import log
 from stages.context_build.cache_scope import keeps
 from stages.context_build.layering import overrides
 
@@ -119,7 +118,7 @@ def order(wanted: WorkloadItem, kind: str, *, templates: Templates, deadline_ms:
         RequestError: naming the field and the fix.
     """
     body = msgspec.json.encode({**wanted.body, "deadline_ms": deadline_ms})
-    asked = asking.check(kind, "warm", body)
+    asked = check(kind, "warm", body)
     around = expand(asked, templates=templates, overrides=overrides).layers
     shape = fingerprint.digest([asked.input_hash(kind), around])
     return Order(
@@ -128,12 +127,12 @@ def order(wanted: WorkloadItem, kind: str, *, templates: Templates, deadline_ms:
         body=body,
         stem=f"warm-{shape[:32]}",
         kept=_kept(asked, around),
-        timeout_s=deadline_ms / 1000 + PATIENCE_S,
+        timeout_s=deadline_ms / 1000 + MARGIN_S,
     )
 
 
 async def warm(
-    client: Client,
+    client: PipelineClient,
     orders: Sequence[Order],
     *,
     in_flight: int = IN_FLIGHT,
@@ -175,15 +174,15 @@ async def warm(
     )
 
 
-async def _patiently(client: Client, wanted: Order, *, fresh: bool) -> Warmed:
+async def _patiently(client: PipelineClient, wanted: Order, *, fresh: bool) -> Warmed:
     """The ending of one request; while the broker is away, again: its id makes that harmless."""
     began = time.monotonic()
     while True:
         try:
             return await _ended(client, wanted, fresh=fresh)
-        except UnderstudyError as error:
+        except (UnderstudyError, errors.ClientError) as error:
             seconds = time.monotonic() - began
-            if isinstance(error, Unavailable | Busy) and seconds < _BROKER_S:
+            if isinstance(error, Unavailable | errors.Unavailable | errors.Busy) and seconds < _BROKER_S:
                 await asyncio.sleep(_PAUSE_S)
                 continue
             return Warmed(
@@ -196,27 +195,26 @@ async def _patiently(client: Client, wanted: Order, *, fresh: bool) -> Warmed:
             )
 
 
-async def _ended(client: Client, wanted: Order, *, fresh: bool) -> Warmed:
+async def _ended(client: PipelineClient, wanted: Order, *, fresh: bool) -> Warmed:
     began, attempt = time.monotonic(), 1
     while (result := await client.look(wanted.request_id(attempt))) is not None:
         if result.status in WRITTEN and not fresh:
             break
         attempt += 1
     request_id, found = wanted.request_id(attempt), result is not None
-    if result is None and await log.owner(client.wire, request_id) is not None:
+    if result is None and await client.owner(request_id) is not None:
         # An earlier run, or another one, has asked: perhaps with another deadline, which would be another body.
         result = await client.wait(request_id, timeout_s=wanted.timeout_s)
     if result is None:
-        asked = client.generate(
+        result = await client.ask(
             wanted.kind, body=wanted.body, request_id=request_id, timeout_s=wanted.timeout_s
         )
-        result = (await asked).result
     return Warmed(
         name=wanted.name,
         kind=wanted.kind,
         request_id=request_id,
-        status=result.status,
-        origin=result.origin,
+        status=Status(result.status),
+        origin=Origin(result.origin),
         reason=result.reason,
         found=found,
         kept=wanted.kept,

@@ -1,4 +1,4 @@
-"""Which body do the options of ``understudy request`` mean?"""
+"""The body that the options of ``understudy request`` mean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Final, cast
 import msgspec
 
 from infra.cli import console
-from infra.client.client import compose
 
 #: Names under which a file may tell the player's choices, as the rules' conditions do.
 _CHOICES: Final = ("choices", "player_choice", "playerChoice", "player_choices", "choice")
@@ -133,7 +132,7 @@ def _whole(prompt: str | None, file: Path | None) -> bytes:
     if file is None:
         if prompt is None:
             raise console.Usage("say what to generate: give PROMPT, or --file BODY.json")
-        return compose(prompt)
+        return msgspec.json.encode({"prompt": prompt})
     if prompt is not None:
         raise console.Usage("give either PROMPT or --file, not both")
     return _read(file, "--file")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from infra.client.client import Client
+    from infra.app.pipeline_client import PipelineClient
     from infra.settings.settings import Settings
 
 DONE: Final = 0
@@ -104,18 +104,21 @@ def status_of(error: Exception) -> int | None:
 
     if isinstance(error, Usage | RequestError | Misconfigured):
         return USAGE
-    if not isinstance(error, UnderstudyError):
-        return None
+    # Slow to import, and not needed for a mistake in the usage.
+    from understudy_client import errors as client_errors
+
     from infra.inspect.tail import PatternError
     from infra.nats.connection import Unreachable
 
     match error:
-        case Unreachable() | Unavailable():
-            return UNREACHABLE
-        case PatternError():
+        case PatternError() | client_errors.InvalidRequest():
             return USAGE
-        case _:
+        case Unreachable() | Unavailable() | client_errors.Unreachable() | client_errors.Unavailable():
+            return UNREACHABLE
+        case UnderstudyError() | client_errors.ClientError():
             return FAILED
+        case _:
+            return None
 
 
 def people() -> Console:
@@ -151,17 +154,17 @@ def _console(*, stderr: bool) -> Console:
     return _Console(stderr=stderr, highlight=False, emoji=False)
 
 
-def connect(where: Settings, *, waits: bool = False) -> Client:
+def connect(where: Settings, *, waits: bool = False) -> PipelineClient:
     """A client of the pipeline, for ``async with``.
 
     Args:
         where: says where the broker is.
         waits: the command waits for something: it says when the connection is lost and when it is back.
     """
-    from infra.client.client import Client
+    from infra.app.pipeline_client import PipelineClient
 
     if not waits:
-        return Client.connect(where)
+        return PipelineClient(where)
 
     def lost(url: str) -> None:
         note(f"lost the broker at {url} at {_clock()}; waiting for it to come back")
@@ -169,7 +172,7 @@ def connect(where: Settings, *, waits: bool = False) -> Client:
     def back(url: str) -> None:
         note(f"the broker at {url} is back at {_clock()}")
 
-    return Client.connect(where, on_lost=lost, on_back=back)
+    return PipelineClient(where, on_lost=lost, on_back=back)
 
 
 def _clock() -> str:

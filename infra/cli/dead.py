@@ -15,7 +15,7 @@ from infra.cli.console import Json, Limit
 from infra.cli.filters import Code, Containing, Id, Kind, Since, Stage, Until
 
 if TYPE_CHECKING:
-    from infra.client.client import Client
+    from infra.app.pipeline_client import PipelineClient
     from infra.inspect.dead_letters import Filter, Letter, Replay
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no stage could use.")
@@ -291,7 +291,7 @@ def to_json(letter: Letter) -> dict[str, Any]:
     }
 
 
-def _client() -> Client:
+def _client() -> PipelineClient:
     return console.connect(console.settings())
 
 
@@ -304,7 +304,7 @@ def _meant(wanted: Filter, *, verb: str, every: bool = False) -> Filter:
     return wanted
 
 
-async def _take(client: Client, wanted: Filter, limit: int | None) -> AsyncIterator[Letter]:
+async def _take(client: PipelineClient, wanted: Filter, limit: int | None) -> AsyncIterator[Letter]:
     from infra.inspect import dead_letters
 
     taken = 0
@@ -315,9 +315,11 @@ async def _take(client: Client, wanted: Filter, limit: int | None) -> AsyncItera
         yield each
 
 
-async def _replay(client: Client, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
-    from infra.client.client import now
+async def _replay(client: PipelineClient, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
+    import time
+
     from infra.inspect import dead_letters
+    from infra.runner.messages import rfc3339
     from infra.runner.trace import child_of
 
     try:
@@ -329,7 +331,8 @@ async def _replay(client: Client, letter: Letter, *, again: bool, dry_run: bool)
         exists = await dead_letters.exists(client.wire, planned)
         return said | {"outcome": "already_replayed" if exists else "would_publish"}
     origin = letter.letter.headers.get("traceparent") if letter.letter else None
-    outcome = await dead_letters.apply(client.wire, planned, time=now(), traceparent=child_of(origin))
+    now = rfc3339(time.time())
+    outcome = await dead_letters.apply(client.wire, planned, time=now, traceparent=child_of(origin))
     return said | {"outcome": outcome.value}
 
 

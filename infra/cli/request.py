@@ -1,4 +1,4 @@
-"""How is content asked for from a command line?"""
+"""Command ``request``: publishes requests, and awaits their results."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from infra.cli.console import Json
 from infra.cli.result import status_of, tell
 
 if TYPE_CHECKING:
+    from understudy_client import Submitted
+
     from contracts.events import Result
     from contracts.request import GenerationRequest
-    from infra.client.client import Client, Submitted
+    from infra.app.pipeline_client import PipelineClient
 
 T = TypeVar("T")
 
@@ -75,8 +77,10 @@ def request(
 
     An id belongs to the request that used it first: the same request again gets its result, another one is refused.
     """
+    from understudy_client import new_id
+
+    from infra.app.pipeline_client import check
     from infra.cli import bodies
-    from infra.client import client as asking
 
     body = bodies.body(
         bodies.BodyOptions(
@@ -91,10 +95,10 @@ def request(
         )
     )
     kind = bodies.kind(kind, body)
-    ids = number(request_id, count) if request_id is not None else [asking.new_id() for _ in range(count)]
-    asked = asking.check(kind, ids[0], body)
+    ids = number(request_id, count) if request_id is not None else [new_id() for _ in range(count)]
+    asked = check(kind, ids[0], body)
     # The longest id of all.
-    asking.check(kind, ids[-1], body)
+    check(kind, ids[-1], body)
     settings = console.settings()
 
     async def work() -> int:
@@ -112,7 +116,7 @@ def number(request_id: str, count: int) -> list[str]:
 
 
 async def _one(
-    client: Client,
+    client: PipelineClient,
     kind: str,
     request_id: str,
     body: bytes,
@@ -121,6 +125,8 @@ async def _one(
     wait: bool,
     json: bool,
 ) -> int:
+    from infra.app.pipeline_client import checked
+
     out = console.people()
     if not wait:
         submitted = await client.submit(kind, body=body, request_id=request_id)
@@ -131,20 +137,20 @@ async def _one(
             out.print(f"accepted as [bold]{submitted.subject}[/] at {client.url}{again}", soft_wrap=True)
             out.print(f"its result: understudy result {request_id} --wait", style="dim", soft_wrap=True)
         return console.DONE
-    timeout_s = client.patience(asked)
+    timeout_s = client.timeout_s(asked)
     asking = client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s)
     if json:
-        found, content = await asking, None
+        found, content = checked(await asking), None
     else:
         with console.errors().status(f"waiting for {request_id}"):
-            found = await asking
-        content = await client.document(found)
+            result = await asking
+        found, content = checked(result), await client.document(result)
     tell(found, content, json=json)
     return status_of(found)
 
 
 async def _many(
-    client: Client,
+    client: PipelineClient,
     kind: str,
     ids: list[str],
     body: bytes,
@@ -155,7 +161,9 @@ async def _many(
 ) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    timeout_s = client.patience(asked)
+    from infra.app.pipeline_client import checked
+
+    timeout_s = client.timeout_s(asked)
     endings: Counter[str] = Counter()
     took: list[float] = []
     failed = away = 0
@@ -174,7 +182,7 @@ async def _many(
 
         async def once() -> Submitted | Result:
             if wait:
-                return await client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s)
+                return checked(await client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s))
             return await client.submit(kind, body=body, request_id=request_id)
 
         found = await _when_there_is_room(once)
@@ -206,7 +214,7 @@ async def _many(
 
 async def _when_there_is_room(ask: Callable[[], Awaitable[T]]) -> T:
     """One of many requests: it is for whenever the broker takes it."""
-    from infra.client.client import Busy
+    from understudy_client import Busy
 
     until = time.perf_counter() + _BUSY_S
     while True:
@@ -222,6 +230,8 @@ async def _bounded(
     ids: list[str], ask: Callable[[str], Any]
 ) -> AsyncIterator[tuple[float, Submitted | Result] | Exception]:
     """Ask for all, so many at once, and yield each as it comes; a request's failure is a value."""
+    from understudy_client import ClientError
+
     from contracts.errors import UnderstudyError
 
     waiting = iter(ids)
@@ -239,7 +249,7 @@ async def _bounded(
                 error = task.exception()
                 if error is None:
                     yield task.result()
-                elif isinstance(error, UnderstudyError):
+                elif isinstance(error, UnderstudyError | ClientError):
                     yield error
                 else:
                     raise error

@@ -1,4 +1,4 @@
-"""How is a request's one result read, or waited for, from a command line?"""
+"""Commands ``result`` and ``wait``: a request's one result, read or awaited."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from infra.cli.console import Json
 from infra.cli.why import check_id, unknown
 
 if TYPE_CHECKING:
+    from understudy_client import Result as ClientResult
+    from understudy_client.log import StoredMessage
+
     from contracts.events import Result
-    from infra.client.client import Client
-    from infra.nats.log import LogEntry
+    from infra.app.pipeline_client import PipelineClient
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 _Timeout = Annotated[
@@ -34,6 +36,8 @@ def result(
 
     How it ended goes to standard error.  The exit status is that of `request --wait`.
     """
+    from infra.app.pipeline_client import checked
+
     check_id(request_id)
     seconds = None if timeout is None else console.duration(timeout)
 
@@ -43,21 +47,24 @@ def result(
             content = None if found is None or json else await client.document(found)
         if found is None:
             return console.FAILED
+        shown = checked(found)
         if json:
-            console.emit(found)
+            console.emit(shown)
         else:
             from infra.cli import show
 
-            show.result(console.errors(), found)
+            show.result(console.errors(), shown)
             if content is not None:
                 console.raw(content)
-        return status_of(found)
+        return status_of(shown)
 
     console.run(work())
 
 
 def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
     """Wait for a request's result and print it, as `request --wait` does."""
+    from infra.app.pipeline_client import checked
+
     check_id(request_id)
     seconds = None if timeout is None else console.duration(timeout)
 
@@ -67,8 +74,9 @@ def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
             content = None if found is None or json else await client.document(found)
         if found is None:
             return console.FAILED
-        tell(found, content, json=json)
-        return status_of(found)
+        shown = checked(found)
+        tell(shown, content, json=json)
+        return status_of(shown)
 
     console.run(work())
 
@@ -92,8 +100,10 @@ def status_of(found: Result) -> int:
     return console.DONE if found.status in USABLE else console.FAILED
 
 
-async def _found(client: Client, request_id: str, seconds: float | None, *, wait: bool) -> Result | None:
-    """The result; none: it is told why there is none."""
+async def _found(
+    client: PipelineClient, request_id: str, seconds: float | None, *, wait: bool
+) -> ClientResult | None:
+    """The result; ``None`` after saying why there is none."""
     found = await client.look(request_id)
     if found is not None:
         return found
@@ -106,16 +116,18 @@ async def _found(client: Client, request_id: str, seconds: float | None, *, wait
             f"{request_id} has no result yet; --wait waits for it, `understudy why {request_id}` shows how far it is"
         )
         return None
-    return await client.wait(request_id, timeout_s=_patience(client, owner) if seconds is None else seconds)
+    timeout_s = _timeout_s(client, owner) if seconds is None else seconds
+    return await client.wait(request_id, timeout_s=timeout_s)
 
 
-def _patience(client: Client, owner: LogEntry) -> float:
+def _timeout_s(client: PipelineClient, owner: StoredMessage) -> float:
     """Seconds within which a request's result should come from now on."""
+    from understudy_client.timeouts import MARGIN_S
+
     from contracts import request, subjects
-    from infra.app.timeouts import PATIENCE_S
 
     try:
-        return client.patience(request.read(owner.body, subjects.parse(owner.subject).kind))
+        return client.timeout_s(request.read(owner.body, subjects.parse(owner.subject).kind))
     except request.RequestError:
         # It will be rejected, at once.
-        return request.DEFAULT_DEADLINE_MS / 1000 + PATIENCE_S
+        return request.DEFAULT_DEADLINE_MS / 1000 + MARGIN_S

@@ -10,8 +10,9 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from contracts.events import Result
-    from infra.client.client import Client
+    from understudy_client import Result
+
+    from infra.app.pipeline_client import PipelineClient
 
 #: Seconds in which a running fallback answers a cancellation.
 _ANSWER_S = 3.0
@@ -88,8 +89,8 @@ def cancel(
     console.run(work())
 
 
-async def _answer(client: Client, request_id: str) -> Result | None:
-    from infra.client.client import NoResult
+async def _answer(client: PipelineClient, request_id: str) -> Result | None:
+    from understudy_client import NoResult
 
     try:
         return await client.wait(request_id, timeout_s=_ANSWER_S)
@@ -111,12 +112,13 @@ def check_id(request_id: str) -> None:
     Raises:
         Usage: naming it and what an id may be.
     """
-    from contracts.subjects import REQUEST_ID
-    from infra.client.identity import named
+    from understudy_client import InvalidRequest, protocol
 
-    # One that was rejected for its id can be explained, too.
-    if not named(request_id):
-        raise console.Usage(f"request id {request_id!r} must match {REQUEST_ID.pattern}")
+    try:
+        # One that was rejected for its id can be explained, too.
+        protocol.check_id(request_id, rejected=True)
+    except InvalidRequest as error:
+        raise console.Usage(f"request {error}") from None
 
 
 def unknown(request_id: str, url: str) -> str:

@@ -25,6 +25,7 @@ from contracts.usage import Tokens
 from infra.engine.files import Unloadable, name_of
 from infra.engine.task import EngineBusy, EngineError, EngineOutput, EngineTimeout, Task, TooLong, Unsupported
 from infra.engine.truncation import fit
+from infra.host import extras
 from infra.providers.budget import Tariff
 from infra.providers.drafts import best, spelled
 from infra.providers.reasoning import Thoughts
@@ -296,7 +297,7 @@ def _load(settings: Local) -> Engine:
         from infra.engine.load import load  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         raise Unloadable(
-            f"the local model needs {error.name}, which is not installed: pip install 'understudy-pipeline[local]'"
+            f"the local model needs {error.name}, which is not installed: {extras.install_command('local')}"
         ) from error
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)

@@ -1,6 +1,6 @@
 """Which provider asks a server that speaks the OpenAI protocol (llama.cpp, Ollama, vLLM, a hosted one)?
 
-Needs the extra ``understudy-pipeline[openai]``; imported only when a route names such a server.
+Needs the extra ``openai``; imported only when a route names such a server.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Servers that speak the OpenAI protocol: their settings, and their specification in the table of providers.
 
-Imports without the extra ``understudy-pipeline[openai]``; the provider itself needs it.
+Imports without the extra ``openai``; the provider itself needs it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
+from infra.host import extras
 from infra.providers.budget import Tariff
 from infra.providers.spec import ProviderSpec
 
@@ -42,7 +43,7 @@ def _problem(settings: Settings, name: str) -> str | None:
     if not (server.model or "").strip():
         return f"provider {name!r} has no model: set {variable(name)}__MODEL to its name on the server"
     if find_spec("httpx2") is None:
-        return f"provider {name!r} needs an HTTP client: pip install 'understudy-pipeline[openai]'"
+        return f"provider {name!r} needs an HTTP client: {extras.install_command('openai')}"
     from infra.providers.openai import mistake  # noqa: PLC0415 - needs the extra
 
     return mistake(server, variable(name))

@@ -1,25 +1,34 @@
-"""Does the client publish once, find its answer whenever it came, and outlive the broker?"""
+"""The client against a broker: one publish, its own result whenever it came, and a broker that restarts."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
+from understudy_client import (
+    BrokerLost,
+    Busy,
+    Client,
+    IdTaken,
+    InvalidRequest,
+    NoResult,
+    Unavailable,
+    Unreachable,
+    Unreadable,
+)
+from understudy_client.models import Layout
 
 from contracts import events as ev
-from contracts.content.layout import Layout
-from contracts.errors import UnderstudyError, Unreadable
-from contracts.request import RequestError
 from contracts.result import Meta, Origin, Status
-from infra.client.client import BrokerLost, Client, IdTaken, NoResult
 from infra.nats import connection, log, topology
-from infra.nats.connection import Unreachable
 from infra.nats.embedded import Embedded
+from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings, load
 from infra.stores.assets import Assets
 
@@ -31,6 +40,21 @@ async def client(nats_url: str) -> AsyncIterator[Client]:
     """A client of the shared broker, which has its topology."""
     async with Client.connect(nats_url) as found:
         yield found
+
+
+@pytest_asyncio.fixture
+async def wire(client: Client) -> AsyncIterator[RequestMultiplexer]:
+    """Calls to the broker over the client's connection."""
+    async with _wire(client) as found:
+        yield found
+
+
+@asynccontextmanager
+async def _wire(client: Client) -> AsyncIterator[RequestMultiplexer]:
+    wire = RequestMultiplexer()
+    await wire.open(client.connection)
+    yield wire
+    await wire.close()
 
 
 def _result(request_id: str, **fields: Any) -> bytes:
@@ -71,17 +95,19 @@ async def test_no_answer_says_what_to_do(client: Client) -> None:
         await client.wait("a", timeout_s=0.2)
 
 
-async def test_submitting_twice_stores_once(client: Client) -> None:
+async def test_submitting_twice_stores_once(client: Client, wire: RequestMultiplexer) -> None:
     first = await client.submit("layout", "a forest", request_id="a")
     again = await client.submit("layout", "a forest", request_id="a")
     spaced = await client.submit("layout", body=b'{ "prompt": "a forest" }', request_id="a")
     assert [each.duplicate for each in (first, again, spaced)] == [False, True, True]
     assert [each.sequence for each in (first, again, spaced)] == [1, 1, 1]
-    assert await log.next_sequence(client.wire, "REQUESTS") == 2
+    assert await log.next_sequence(wire, "REQUESTS") == 2
 
 
 @pytest.mark.parametrize(("kind", "prompt"), [("layout", "a desert"), ("plot", "a forest")])
-async def test_an_id_of_another_request_is_taken(client: Client, kind: str, prompt: str) -> None:
+async def test_an_id_of_another_request_is_taken(
+    client: Client, wire: RequestMultiplexer, kind: str, prompt: str
+) -> None:
     """Its content is not given away, whether it has ended or not, and nothing is published."""
     first = await client.submit("layout", "a forest", request_id="a")
     for _ in range(2):
@@ -93,7 +119,7 @@ async def test_an_id_of_another_request_is_taken(client: Client, kind: str, prom
             first.sequence,
         )
         await client.connection.jetstream().publish("gen.result.layout.a", _result("a"))
-    assert await log.next_sequence(client.wire, "REQUESTS") == 2
+    assert await log.next_sequence(wire, "REQUESTS") == 2
 
 
 async def test_an_id_that_another_client_takes_between_is_taken(client: Client) -> None:
@@ -115,7 +141,9 @@ async def test_the_same_request_again_gets_the_same_answer(client: Client) -> No
     assert {each.result().result.request_id for each in answers} == {"a"}
 
 
-async def test_waiting_looking_cancelling_and_listening_heed_the_kind(client: Client) -> None:
+async def test_waiting_looking_cancelling_and_listening_heed_the_kind(
+    client: Client, wire: RequestMultiplexer
+) -> None:
     await client.submit("layout", "a forest", request_id="a")
     with pytest.raises(IdTaken):
         await client.wait("a", kind="scene", timeout_s=20)
@@ -126,7 +154,7 @@ async def test_waiting_looking_cancelling_and_listening_heed_the_kind(client: Cl
     with pytest.raises(IdTaken):
         async for _ in client.progress("a", kind="scene"):
             pass
-    assert [entry async for entry in log.read(client.wire, "EVENTS", ">")] == []
+    assert [entry async for entry in log.read(wire, "EVENTS", ">")] == []
 
 
 async def test_a_result_of_an_earlier_request_is_not_the_answer(client: Client) -> None:
@@ -148,10 +176,12 @@ async def test_an_id_that_was_freed_can_be_used_at_once(client: Client) -> None:
     assert (again.duplicate, again.sequence) == (False, 2)
 
 
-async def test_a_request_is_stored_whatever_message_ids_others_use(client: Client) -> None:
+async def test_a_request_is_stored_whatever_message_ids_others_use(
+    client: Client, wire: RequestMultiplexer
+) -> None:
     """A plain client's message id, taken from ours, does not make the broker drop the next one."""
     await client.submit("layout", "a forest", request_id="a")
-    (mine,) = [entry async for entry in log.read(client.wire, "REQUESTS", ">")]
+    (mine,) = [entry async for entry in log.read(wire, "REQUESTS", ">")]
     js = client.connection.jetstream()
     await js.publish(
         "gen.requested.layout.b", b'{"prompt": "x"}', headers={"Nats-Msg-Id": mine.headers["ce-id"]}
@@ -182,7 +212,7 @@ async def test_a_result_of_one_request_under_the_subject_of_another_is_none(clie
 @pytest.mark.parametrize("wrong", ["*", ">", "a.b", "", "a b", "é"])
 async def test_what_is_no_id_waits_for_nothing(client: Client, wrong: str) -> None:
     await client.connection.jetstream().publish("gen.result.layout.a", _result("a"))
-    with pytest.raises(RequestError, match="id"):
+    with pytest.raises(InvalidRequest, match="id"):
         await client.wait(wrong, timeout_s=20)
 
 
@@ -198,12 +228,32 @@ async def test_two_who_wait_for_one_request_are_both_told_at_once(client: Client
         assert (await first).request_id == "a"
 
 
-async def test_a_request_that_would_be_refused_is_not_published(client: Client) -> None:
-    with pytest.raises(RequestError, match="castle"):
-        await client.submit("castle", "a forest")
-    with pytest.raises(RequestError, match="colour"):
-        await client.submit("layout", "a forest", colour="red")
-    assert await log.next_sequence(client.wire, "REQUESTS") == 1
+@pytest.mark.parametrize(
+    ("kind", "fields", "why"),
+    [
+        ("castle", {"prompt": "a forest"}, "no kind 'castle'"),
+        ("a.b", {"prompt": "a forest"}, "kind"),
+        ("layout", {"prompt": "a forest", "request_id": "a b"}, "id"),
+        ("layout", {"body": b"[]"}, "not a JSON object"),
+        ("layout", {"body": b"{"}, "not a JSON object"),
+        ("layout", {"prompt": "x" * 300_000}, "bytes"),
+    ],
+)
+async def test_what_no_pipeline_accepts_is_not_published(
+    client: Client, wire: RequestMultiplexer, kind: str, fields: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=why):
+        await client.submit(kind, **fields)
+    assert await log.next_sequence(wire, "REQUESTS") == 1
+
+
+async def test_streams_that_are_missing_are_not_taken_for_a_wrong_kind(
+    bare_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("understudy_client.session.PUBLISH_S", 0.1)
+    async with Client.connect(bare_url) as client:
+        with pytest.raises(Unavailable, match="topology apply"):
+            await client.submit("layout", "a forest")
 
 
 async def test_fresh_ids_are_unique_and_sorted_by_time(client: Client) -> None:
@@ -218,18 +268,19 @@ async def test_a_full_broker_refuses_and_says_so(broker: Embedded, tmp_path: Pat
     async with Client.connect(broker.url) as client:
         for _ in range(3):
             await client.submit("layout", "x" * 16_000)
-        with pytest.raises(UnderstudyError, match="no more requests for now"):
+        with pytest.raises(Busy, match="no more requests for now"):
             await client.submit("layout", "x" * 16_000)
-        stored = [entry.sequence async for entry in log.read(client.wire, "REQUESTS", ">")]
+        async with _wire(client) as wire:
+            stored = [entry.sequence async for entry in log.read(wire, "REQUESTS", ">")]
     assert stored == [1, 2, 3]
 
 
-async def test_cancelling_finds_the_kind_in_the_log(client: Client) -> None:
+async def test_cancelling_finds_the_kind_in_the_log(client: Client, wire: RequestMultiplexer) -> None:
     await client.submit("plot", "a heist", request_id="a")
     told = await client.cancel("a", reason="changed my mind")
     assert told is not None
     assert told.subject == "gen.cancelled.plot.a"
-    (stored,) = [entry async for entry in log.read(client.wire, "REQUESTS", "gen.cancelled.>")]
+    (stored,) = [entry async for entry in log.read(wire, "REQUESTS", "gen.cancelled.>")]
     assert msgspec.json.decode(stored.body)["reason"] == "changed my mind"
     assert await client.cancel("nobody") is None
 
@@ -255,9 +306,9 @@ async def test_progress_ends_with_the_result(client: Client) -> None:
     assert listening.result() == {"Once "}
 
 
-async def test_large_content_is_fetched_and_checked(client: Client) -> None:
+async def test_large_content_is_fetched_and_checked(client: Client, wire: RequestMultiplexer) -> None:
     large = {**_LAYOUT, "entities": [{"id": f"p{n}", "type": "player", "x": n, "y": 2} for n in range(50)]}
-    ref = await Assets(client.wire).put(msgspec.json.encode(large))
+    ref = await Assets(wire).put(msgspec.json.encode(large))
     await client.connection.jetstream().publish(
         "gen.result.layout.a", _result("a", content=None, content_ref=ref)
     )
@@ -276,7 +327,7 @@ async def test_waiting_outlives_a_restart_of_the_broker(broker: Embedded, settin
         async with Client.connect(broker.url) as other:
             await other.connection.jetstream().publish("gen.result.layout.a", _result("a"))
         result = await waiting
-    assert result.status is Status.SUCCESS
+    assert result.status == Status.SUCCESS
 
 
 async def test_publishing_outlives_a_restart_of_the_broker(broker: Embedded, settings: Settings) -> None:
@@ -286,7 +337,8 @@ async def test_publishing_outlives_a_restart_of_the_broker(broker: Embedded, set
         publishing = asyncio.create_task(client.submit("layout", "a forest", request_id="a"))
         await broker.start()
         submitted = await publishing
-        stored = [entry.subject async for entry in log.read(client.wire, "REQUESTS", ">")]
+        async with _wire(client) as wire:
+            stored = [entry.subject async for entry in log.read(wire, "REQUESTS", ">")]
     assert (submitted.sequence, stored) == (1, ["gen.requested.layout.a"])
 
 

@@ -12,11 +12,12 @@ import pytest_asyncio
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import APIError, NoStreamResponseError
+from understudy_client import Client
+from understudy_client.result import ContentRef, Result
 
 from contracts import pipeline
 from contracts.result import Status
 from infra.app.wiring import assemble
-from infra.client.client import Client
 from infra.nats import embedded, topology
 from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
@@ -85,7 +86,7 @@ async def test_a_client_gets_its_result_and_stages_need_no_more(server: Server, 
     finally:
         application.app.exit()
         status = await asyncio.wait_for(life, _WAIT_S)
-    assert answer.result.status is Status.CACHED_FALLBACK
+    assert answer.result.status == Status.CACHED_FALLBACK
     assert cancelled is not None
     assert status == 0
 
@@ -110,8 +111,10 @@ async def test_a_client_reads_large_content(server: Server, settings: Settings) 
     wire = RequestMultiplexer()
     await wire.open(stages)
     reference = await Assets(wire).put(body)
+    large = ContentRef(object=reference.object, sha256=reference.sha256, size=reference.size)
+    result = Result(request_id="x", kind="custom", status="success", origin="live", content_ref=large)
     async with Client.connect(server.client) as client:
-        assert await Assets(client.wire).get(reference) == body
+        assert await client.document(result) == "x" * 700_000
     await wire.close()
     await stages.close()
 

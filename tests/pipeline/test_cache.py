@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 from typer.testing import CliRunner
+from understudy_client import Result
 
 from contracts import events as ev
 from contracts.result import Origin, Status
+from infra.app.pipeline_client import PipelineClient
 from infra.cli.app import app
-from infra.client.client import Client
 from infra.nats import topology
 from infra.nats.embedded import Embedded
 from infra.nats.multiplexer import RequestMultiplexer
@@ -162,17 +163,16 @@ async def test_what_is_kept_survives_a_restart_of_everything(
 ) -> None:
     configure(rules=[])
     body = msgspec.json.encode({"prompt": "a bridge", "node": NODE, "player_context": PLAYER})
-    answers: list[ev.Result] = []
+    answers: list[Result] = []
     for request_id in ("before", "after"):
         async with Embedded(tmp_path / "own", sync_interval="always") as broker:
             monkeypatch.setenv("UNDERSTUDY_NATS_URL", broker.url)
             settings = load()
             await topology.apply_at(broker.url, settings)
-            async with running(settings, STAGES), Client.connect(broker.url) as asking:
-                answer = await asking.generate(
-                    "transition", body=body, request_id=request_id, timeout_s=PATIENCE_S
+            async with running(settings, STAGES), PipelineClient(broker.url) as asking:
+                answers.append(
+                    await asking.ask("transition", body=body, request_id=request_id, timeout_s=PATIENCE_S)
                 )
-        answers.append(answer.result)
 
     before, after = answers
     assert (before.status, after.status) == (Status.SUCCESS, Status.CACHED)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.result import Origin, Status
-from infra.client.client import Client
+from infra.app.pipeline_client import PipelineClient
 from infra.inspect import timeline
 from infra.nats import log
 from infra.stores import templates
@@ -51,7 +51,7 @@ async def test_the_first_template_and_the_rule_example_run_to_a_result_that_hono
         unknown = await client.ask("unknown-1", "transition", **asked | {"template_id": "romantic_to_acton"})
         await client.settled()
 
-        async with Client.connect(settings) as reader:
+        async with PipelineClient(settings) as reader:
             told = timeline.tell("good-1", await log.of_request(reader.wire, "good-1"))
 
     assert (good.status, good.origin, good.content["mood_to"]) == (

@@ -14,8 +14,8 @@ import pytest
 
 from contracts.result import Origin, Status
 from infra.app import warmup
+from infra.app.pipeline_client import PipelineClient
 from infra.authoring import workload
-from infra.client.client import Client
 from infra.nats import topology
 from infra.nats.embedded import Embedded
 from infra.stores import templates
@@ -37,7 +37,7 @@ async def test_a_second_run_finds_what_the_first_has_warmed(
 ) -> None:
     settings = configure(rules=WRITES)
     told: list[warmup.Warmed] = []
-    async with start(settings), Client.connect(settings) as asking:
+    async with start(settings), PipelineClient(settings) as asking:
         first = await warmup.warm(asking, [*ORDERS, ORDERS[0]], in_flight=1, tell=told.append)
         again = await warmup.warm(asking, ORDERS)
         await client.settled()
@@ -62,7 +62,7 @@ async def test_a_stand_in_is_asked_for_again_and_nothing_else_is(
     client: Observer, configure: Configure, start: Start
 ) -> None:
     settings = configure(rules=[{"match": {"request_id": SECOND}, "do": "refuse"}, *WRITES])
-    async with start(settings), Client.connect(settings) as asking:
+    async with start(settings), PipelineClient(settings) as asking:
         first = await warmup.warm(asking, ORDERS)
         again = await warmup.warm(asking, ORDERS)
         await client.settled()
@@ -84,7 +84,7 @@ async def test_what_is_no_content_does_not_count(
     body = {**WANTED[0].body, "fallback": {"mode": fallback}}
     wanted = workload.WorkloadItem(name="x", kind="transition", body=body)
     order = warmup.order(wanted, "transition", templates=templates.load(), deadline_ms=30_000)
-    async with start(settings), Client.connect(settings) as asking:
+    async with start(settings), PipelineClient(settings) as asking:
         ended = await warmup.warm(asking, [order])
         await client.settled()
     assert (ended.fallback, ended.failed) == counted
@@ -186,7 +186,7 @@ async def test_it_outlives_a_restart_of_the_broker(tmp_path: Path, configure: Co
     async with Embedded(tmp_path / "own", sync_interval="2m") as broker:
         settings = configure(rules=WRITES, NATS_URL=broker.url)
         await topology.apply_at(broker.url, settings)
-        async with Client.connect(broker.url) as asking, asyncio.timeout(90):
+        async with PipelineClient(broker.url) as asking, asyncio.timeout(90):
             await broker.stop()
             going = asyncio.create_task(warmup.warm(asking, ORDERS))
             await broker.start()

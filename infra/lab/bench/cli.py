@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from infra.app import doctor
+from infra.host import extras
 from infra.settings import settings as settings_module
 from infra.telemetry import logging as telemetry_logging
 
@@ -45,7 +46,7 @@ def _say(text: str) -> None:
 def _need_model() -> None:
     absent = [name for name in doctor.MODEL_MODULES if find_spec(name) is None]
     if absent:
-        _say(f"error: the local model needs {', '.join(absent)}: pip install 'understudy-pipeline[local]'")
+        _say(f"error: the local model needs {', '.join(absent)}: {extras.install_command('local')}")
         raise typer.Exit(1)
 
 

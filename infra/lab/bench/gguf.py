@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-INSTALL: Final = "pip install 'understudy-pipeline[servers]'"
+from infra.host import extras
+
+INSTALL: Final = extras.install_command("servers")
 
 
 def missing() -> list[str]:

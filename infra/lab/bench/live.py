@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from understudy_client import NoResult
 
 from contracts import events as ev
 from contracts import pipeline
 from contracts.content.registry import CONTENTS, CUSTOM, MODELS
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.result import Origin, RepairLevel
+from infra.app.pipeline_client import PipelineClient
 from infra.app.supervisor import Supervisor
-from infra.client.client import Client, NoResult
 from infra.lab.bench import schemas as schema_source
 from infra.lab.bench.outcomes import percentile
 from infra.lab.bench.trial import Say
@@ -256,7 +257,7 @@ async def run(*, model: str, requests: int, schemas: int, in_flight: int, seed: 
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
         path = str(_untrained(Path(folder) / "untrained", seed)) if model == RANDOM else model
         settings = _settings(Path(folder), path, prose=_UNTRAINED_PROSE if model == RANDOM else None)
-        async with Supervisor(settings) as supervisor, Client.connect(supervisor.nats_url) as client:
+        async with Supervisor(settings) as supervisor, PipelineClient(supervisor.nats_url) as client:
             say("first answer, with the model being loaded")
             name = await _first(client)
             say(f"{len(wanted)} requests to {name}, {in_flight} at a time")
@@ -309,7 +310,7 @@ def _texts(seed: int, index: int) -> Iterator[str]:
     yield from (one.wish, one.prose, one.json)
 
 
-async def _first(client: Client) -> str:
+async def _first(client: PipelineClient) -> str:
     """Have the model loaded, so that no request pays for that; its name."""
     await client.submit("layout", "a forest", request_id=_FIRST, deadline_ms=_DEADLINE_MS)
     result = await client.wait(_FIRST, timeout_s=_DEADLINE_MS / 1000)
@@ -318,7 +319,9 @@ async def _first(client: Client) -> str:
     return result.meta.model or (result.attempts[-1].model if result.attempts else "unknown")
 
 
-async def _ask(client: Client, wanted: Sequence[RandomRequest], in_flight: int, say: Say) -> list[float]:
+async def _ask(
+    client: PipelineClient, wanted: Sequence[RandomRequest], in_flight: int, say: Say
+) -> list[float]:
     """Seconds from publish to result, of every request that got one in time."""
     waiting = iter(wanted)
     seconds: list[float] = []
@@ -342,7 +345,7 @@ async def _ask(client: Client, wanted: Sequence[RandomRequest], in_flight: int, 
     return seconds
 
 
-async def _results(client: Client, *, heard: int) -> tuple[dict[str, list[Given]], list[str]]:
+async def _results(client: PipelineClient, *, heard: int) -> tuple[dict[str, list[Given]], list[str]]:
     """Every result in the log: a client hears the first one of each request alone."""
     give_up = time.monotonic() + _STORED_S
     while True:
@@ -353,7 +356,7 @@ async def _results(client: Client, *, heard: int) -> tuple[dict[str, list[Given]
         await asyncio.sleep(0.1)
 
 
-async def _read(client: Client) -> tuple[dict[str, list[Given]], list[str]]:
+async def _read(client: PipelineClient) -> tuple[dict[str, list[Given]], list[str]]:
     """Results by request, and what is wrong with those that our own contract refuses."""
     answers: dict[str, list[Given]] = defaultdict(list)
     unreadable: list[str] = []

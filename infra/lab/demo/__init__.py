@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from nats import errors as nats_errors
 from rich.markup import escape
 from rich.panel import Panel
+from understudy_client import ClientError
 
 from contracts.errors import UnderstudyError, said
 from infra.lab.demo import fallback, live
@@ -44,7 +45,7 @@ async def play(out: Console, *, with_model: bool) -> int:
     folder = Path(tempfile.mkdtemp(prefix="understudy-demo-"))
     try:
         await (live if with_model else fallback).play(stage, folder)
-    except (UnderstudyError, TimeoutError, OSError, nats_errors.Error) as error:
+    except (UnderstudyError, ClientError, TimeoutError, OSError, nats_errors.Error) as error:
         seconds = time.perf_counter() - began
         stage.claim(escape(f"{stage.step}: failed after {seconds:.0f} s: {said(error)}"), holds=False)
     out.print()

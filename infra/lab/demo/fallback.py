@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,8 @@ from contracts import pipeline, subjects
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.result import SCRIPTED, Origin, Status
+from infra.app.pipeline_client import PipelineClient, checked
 from infra.cli import show
-from infra.client.client import Client, now
 from infra.inspect import dead_letters, timeline
 from infra.inspect import tail as tailing
 from infra.lab.demo.scene import (
@@ -32,6 +33,7 @@ from infra.lab.demo.scene import (
     stored,
 )
 from infra.nats import log
+from infra.runner.messages import rfc3339
 from infra.runner.trace import child_of
 from infra.settings.narrative import Narrative, Providers
 from infra.settings.settings import Broker, Settings
@@ -73,7 +75,7 @@ async def play(stage: DemoStage, home: Path) -> None:
         await books(stage, client, _scripted(home), "4  The totals")
 
 
-async def _golden(stage: DemoStage, client: Client) -> None:
+async def _golden(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("1  Without a model: one request per kind")
     stage.say("A client needs nothing but nats-py. This function runs once for each kind, all at once:\n")
     stage.out.print(Syntax(inspect.getsource(ask), "python", background_color="default"))
@@ -131,18 +133,18 @@ async def _golden(stage: DemoStage, client: Client) -> None:
     )
 
 
-async def _failure(stage: DemoStage, client: Client) -> None:
+async def _failure(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("2  With a model that fails")
     stage.say(
         "The pipeline starts again on the same data, now with a provider: the scripted one, which is made for "
         "tests. Its results are labelled [bold]scripted[/], never live. It is told to refuse one request.\n"
     )
-    good = (await client.generate("scene", prompt="a ferry frozen in", request_id=WRITTEN)).result
+    good = checked(await client.ask("scene", prompt="a ferry frozen in", request_id=WRITTEN))
     stage.claim(
         f"{WRITTEN}: {good.status} from {good.origin}, by {good.meta.provider}/{good.meta.model}",
         (good.status, good.origin, good.meta.provider) == (Status.SUCCESS, Origin.SCRIPTED, SCRIPTED),
     )
-    bad = (await client.generate("scene", prompt="a storm on the pier", request_id=REFUSED)).result
+    bad = checked(await client.ask("scene", prompt="a storm on the pier", request_id=REFUSED))
     stage.claim(
         f"{REFUSED}: {bad.status} from {bad.origin}, error {bad.error.code if bad.error else None}",
         (bad.status, bad.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
@@ -162,10 +164,10 @@ async def _failure(stage: DemoStage, client: Client) -> None:
     )
 
 
-async def _dead_letter(stage: DemoStage, client: Client) -> None:
+async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("3  A dead letter, and its replay")
     stage.say(f"For {TORN} the provider answers with no document at all, also when it is asked again.\n")
-    torn = (await client.generate("dialogue", prompt="a quarrel over a map", request_id=TORN)).result
+    torn = checked(await client.ask("dialogue", prompt="a quarrel over a map", request_id=TORN))
     stage.claim(
         f"{TORN}: {torn.status} from {torn.origin}, error {torn.error.code if torn.error else None}",
         (torn.status, torn.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
@@ -184,13 +186,17 @@ async def _dead_letter(stage: DemoStage, client: Client) -> None:
     stage.say(f"\n[dim]$ understudy dead replay {letter.sequence}[/]")
     planned = await dead_letters.prepare(client.wire, letter)
     revised = asyncio.create_task(_revision(client, TORN, "dialogue"))
-    applied = await dead_letters.apply(client.wire, planned, time=now(), traceparent=child_of(None))
-    result = await client.wait(planned.request_id, timeout_s=PATIENCE_S)
+    applied = await dead_letters.apply(
+        client.wire, planned, time=rfc3339(time.time()), traceparent=child_of(None)
+    )
+    result = checked(await client.wait(planned.request_id, timeout_s=PATIENCE_S))
     stage.claim(
         f"replayed as {planned.request_id}: {result.status} from {result.origin}",
         applied is dead_letters.Applied.PUBLISHED and result.status is Status.SUCCESS,
     )
-    twice = await dead_letters.apply(client.wire, planned, time=now(), traceparent=child_of(None))
+    twice = await dead_letters.apply(
+        client.wire, planned, time=rfc3339(time.time()), traceparent=child_of(None)
+    )
     stage.claim(
         "the same replay a second time is refused by the broker", twice is dead_letters.Applied.ALREADY
     )
@@ -201,7 +207,7 @@ async def _dead_letter(stage: DemoStage, client: Client) -> None:
     )
 
 
-async def _revision(client: Client, request_id: str, kind: str) -> ev.Revised:
+async def _revision(client: PipelineClient, request_id: str, kind: str) -> ev.Revised:
     """The first revision of a request, as a subscriber of the log sees it."""
     subject = subjects.gen("revised", kind, request_id)
     coming = log.follow(client.connection, pipeline.EVENTS, (subject,), start=1)

@@ -18,6 +18,7 @@ from contracts.content.registry import Registry
 from contracts.nodes import required_terms
 from contracts.result import Origin, Status
 from infra.app import warmup
+from infra.app.pipeline_client import PipelineClient, checked
 from infra.authoring import workload
 from infra.cli import show
 from infra.inspect import timeline
@@ -30,7 +31,6 @@ from infra.stores import templates
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-    from infra.client.client import Client
 
 _WATCHED: Final = "live-lake"
 #: Request, kind, wish, and what has to be in the content: its required elements.
@@ -57,7 +57,7 @@ async def play(stage: DemoStage, home: Path) -> None:
         await books(stage, client, _settings(home, Local()), "4  The totals")
 
 
-async def _written(stage: DemoStage, client: Client) -> None:
+async def _written(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("1  With a model: written here, on this machine's processor")
     stage.say(
         "The house model comes with the repository: nothing is downloaded, nothing leaves this machine. "
@@ -104,7 +104,7 @@ async def _written(stage: DemoStage, client: Client) -> None:
         stage.out.print(show.story(told))
 
 
-async def _bridged(stage: DemoStage, client: Client) -> None:
+async def _bridged(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("2  Three scenes, one transition node")
     stage.say("[dim]$ understudy warm library/scenarios/three_scenes.yaml[/], before anybody plays:\n")
     wanted = workload.read(workload.THREE_SCENES.read_text(encoding="utf-8"))
@@ -123,7 +123,7 @@ async def _bridged(stage: DemoStage, client: Client) -> None:
     )
 
 
-async def _stand_in(stage: DemoStage, client: Client, gone: Path) -> None:
+async def _stand_in(stage: DemoStage, client: PipelineClient, gone: Path) -> None:
     stage.scene("3  The weights are gone: an understudy goes on stage")
     result = await _ask(client, _ORPHANED, *WISHES[0][1:])
     stage.claim(
@@ -134,8 +134,8 @@ async def _stand_in(stage: DemoStage, client: Client, gone: Path) -> None:
     stage.say(f"  [italic]{result.reason}[/]")
 
 
-async def _ask(client: Client, ident: str, kind: str, wish: str, named: tuple[str, ...]) -> ev.Result:
-    answer = await client.generate(
+async def _ask(client: PipelineClient, ident: str, kind: str, wish: str, named: tuple[str, ...]) -> ev.Result:
+    result = await client.ask(
         kind,
         prompt=wish,
         request_id=ident,
@@ -144,10 +144,10 @@ async def _ask(client: Client, ident: str, kind: str, wish: str, named: tuple[st
         node={"constraints": {"required_elements": named}},
         timeout_s=_SLOW_S,
     )
-    return answer.result
+    return checked(result)
 
 
-async def _watch(stage: DemoStage, client: Client) -> None:
+async def _watch(stage: DemoStage, client: PipelineClient) -> None:
     """Print a request's text as it is told."""
     pieces: asyncio.Queue[ev.Progress] = asyncio.Queue()
 

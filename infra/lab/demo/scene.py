@@ -19,9 +19,9 @@ from rich.text import Text
 
 from contracts import pipeline, subjects
 from contracts.errors import UnderstudyError
+from infra.app.pipeline_client import PipelineClient
 from infra.app.process_plan import BROKER
 from infra.app.supervisor import Supervisor
-from infra.client.client import Client
 from infra.nats import log
 from infra.settings.settings import Settings
 from infra.telemetry import logging
@@ -102,7 +102,7 @@ class DemoStage:
             self.failed.append(text)
 
 
-async def books(stage: DemoStage, client: Client, settings: Settings, title: str) -> None:
+async def books(stage: DemoStage, client: PipelineClient, settings: Settings, title: str) -> None:
     """Every request has one result, and one row in the audit."""
     stage.scene(title)
     requests: set[str] = set()
@@ -144,13 +144,13 @@ async def _rows(settings: Settings, wanted: int) -> list[str]:
     return rows
 
 
-async def stored(client: Client, *request_ids: str) -> None:
+async def stored(client: PipelineClient, *request_ids: str) -> None:
     """Wait until the log has these results: a subscriber hears of a message before it is stored."""
     await asyncio.gather(*(client.wait(each, timeout_s=PATIENCE_S) for each in request_ids))
 
 
 @asynccontextmanager
-async def pipeline_of(stage: DemoStage, settings: Settings) -> AsyncGenerator[Client, None]:
+async def pipeline_of(stage: DemoStage, settings: Settings) -> AsyncGenerator[PipelineClient, None]:
     """The whole pipeline under these settings, and a client of it."""
     logging.configure(settings)
     began = time.perf_counter()
@@ -163,7 +163,7 @@ async def pipeline_of(stage: DemoStage, settings: Settings) -> AsyncGenerator[Cl
         names = ", ".join(each.name for each in supervisor.processes if each.name != BROKER)
         seconds = time.perf_counter() - began
         stage.say(f"\n[dim]broker at {supervisor.nats_url}, processes {names}: up in {seconds:.1f} s[/]")
-        async with Client.connect(supervisor.nats_url) as client:
+        async with PipelineClient(supervisor.nats_url) as client:
             yield client
     finally:
         with stage.out.status("stopping"):

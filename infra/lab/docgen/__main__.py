@@ -12,7 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from infra.lab.docgen import asyncapi, commands, nodes, settings, subjects, templates, validation
+from infra.lab.docgen import (
+    asyncapi,
+    client_models,
+    commands,
+    nodes,
+    settings,
+    subjects,
+    templates,
+    validation,
+)
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 
@@ -27,6 +36,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/templates.md": templates.page,
     "docs/validation.md": validation.page,
     "config.yaml.example": settings.example,
+    "infra/client/understudy_client/models.py": client_models.module,
 }
 
 _USAGE: Final = "usage: python -m infra.lab.docgen [--check]"

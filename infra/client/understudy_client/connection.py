@@ -1,0 +1,180 @@
+"""Connection to the broker: servers, credentials and TLS; it reconnects for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+import nats
+from nats import errors as nats_errors
+
+from understudy_client.errors import MissingExtra, Unreachable
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client as Connection
+
+#: Seconds that the first connection may take, for each server.
+CONNECT_S: Final = 3.0
+_CONNECT_ONE_S: Final = 2
+_RECONNECT_WAIT_S: Final = 0.25
+#: Seconds between two pings, and lost ones after which a silent server is left for another.
+_PING_S: Final = 2
+_PINGS_LOST: Final = 2
+#: Where the next URL of a list begins.
+_NEXT_URL: Final = re.compile(r"(?=\b[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
+
+_log = logging.getLogger(__name__)
+
+
+class Connector(Protocol):
+    """Opens the connection of a client."""
+
+    async def open(
+        self, *, on_reconnect: Callable[[], None], on_disconnect: Callable[[], None]
+    ) -> tuple[Connection, str]:
+        """Connect once.
+
+        Args:
+            on_reconnect: to call after each reconnect.
+            on_disconnect: to call when the connection is lost.
+
+        Returns:
+            the connection, and the broker's URL without a password.
+        """
+        ...
+
+
+class Servers(msgspec.Struct, frozen=True, kw_only=True):
+    """A broker, or the servers of a cluster, and how to sign in."""
+
+    #: ``nats://host:port``; several of them, or one text with commas between them.
+    url: str | Sequence[str]
+    #: Credentials file (``.creds``); needs the extra ``nkeys``.
+    creds: Path | None = None
+    #: File with an NKey seed; needs the extra ``nkeys``.
+    nkey: Path | None = None
+    #: TLS, also where the URL does not say ``tls://``.
+    tls: ssl.SSLContext | None = None
+    #: Name in the server's certificate, where it is not the host's.
+    tls_hostname: str | None = None
+
+    async def open(
+        self, *, on_reconnect: Callable[[], None], on_disconnect: Callable[[], None]
+    ) -> tuple[Connection, str]:
+        """Connect; the first try must succeed, later ones are repeated for ever.
+
+        Raises:
+            Unreachable: no server answers, or the connection is not encrypted although TLS is asked for.
+            MissingExtra: credentials need an extra.
+        """
+        pool = servers(self.url)
+        shown = ",".join(map(without_password, pool))
+        last: list[Exception] = []
+
+        async def note(error: Exception) -> None:
+            # nats-py's own default prints a traceback for every lost connection.
+            last[:] = [error]
+            _log.debug("broker: %s", error)
+
+        async def reconnected() -> None:
+            on_reconnect()
+
+        async def disconnected() -> None:
+            on_disconnect()
+
+        try:
+            async with asyncio.timeout(CONNECT_S * max(1, len(pool))):
+                connection = await nats.connect(
+                    pool,
+                    name="understudy-client",
+                    error_cb=note,
+                    reconnected_cb=reconnected,
+                    disconnected_cb=disconnected,
+                    reconnect_time_wait=_RECONNECT_WAIT_S,
+                    max_reconnect_attempts=-1,
+                    ping_interval=_PING_S,
+                    max_outstanding_pings=_PINGS_LOST,
+                    connect_timeout=_CONNECT_ONE_S,
+                    **self._access(),
+                )
+        except ValueError:
+            # Its text may hold a part of the password.
+            raise Unreachable(f"{shown} is not the URL of a broker; write nats://HOST:PORT") from None
+        except (OSError, TimeoutError, nats_errors.Error) as error:
+            why = str(error) or (str(last[0]) if last else "") or "no answer"
+            raise Unreachable(
+                f"no broker answers at {shown} ({why}); start the pipeline, or correct the URL"
+            ) from None
+        if self._wants_tls(pool) and not encrypted(connection):
+            await close(connection)
+            raise Unreachable(
+                f"the broker at {shown} does not speak TLS, which the client asks for; "
+                "turn TLS on there, or write nats:// and leave tls out"
+            )
+        return connection, shown
+
+    def _access(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, file in (("user_credentials", self.creds), ("nkeys_seed", self.nkey)):
+            if file is None:
+                continue
+            if not Path(file).is_file():
+                raise Unreachable(f"the credentials {file} are not a file")
+            if find_spec("nkeys") is None:
+                raise MissingExtra("signing in with credentials", "nkeys", "nats-py[nkeys]")
+            found[name] = str(file)
+        if self.tls is not None:
+            found["tls"] = self.tls
+        if self.tls_hostname is not None:
+            found["tls_hostname"] = self.tls_hostname
+        return found
+
+    def _wants_tls(self, pool: list[str]) -> bool:
+        return self.tls is not None or any(urlsplit(each).scheme in {"tls", "wss"} for each in pool)
+
+
+def servers(url: str | Sequence[str]) -> list[str]:
+    """The single URLs; one without a scheme is ``nats://``."""
+    listed = url.split(",") if isinstance(url, str) else url
+    found = [each.strip() for each in listed if each.strip()]
+    return [each if "://" in each else f"nats://{each}" for each in found]
+
+
+def without_password(url: str) -> str:
+    """The URL, or several with commas between them, without user, password and token."""
+    # Not at the commas: a password may have one.
+    return "".join(_without_user(each) for each in _NEXT_URL.split(url))
+
+
+def _without_user(url: str) -> str:
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def encrypted(connection: Connection) -> bool:
+    """Whether a connection is encrypted: nats-py says nothing where the server does not ask for it."""
+    info: dict[str, Any] = connection._server_info  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - nowhere else
+    at = connection.connected_url
+    return bool(info.get("tls_required")) or (at is not None and at.scheme == "wss")
+
+
+async def close(connection: Connection) -> None:
+    """Close a connection; one that is lost already raises nothing."""
+    try:
+        async with asyncio.timeout(_CONNECT_ONE_S):
+            await connection.close()
+    except (OSError, TimeoutError, nats_errors.Error) as error:
+        _log.debug("closing: %r", error)
+    except asyncio.CancelledError:
+        # nats-py cancels its own tasks; only a cancellation of the caller's goes on.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
