@@ -96,6 +96,10 @@ _install lock more:
     {{ bin }}/python -m pip install -qq --no-deps --no-build-isolation {{ editable }}
     printf '%s' "$wanted" > "$stamp"
 
+# Build the wheels of client and application into dist/.
+wheels: install
+    @{{ bin }}/python -m pip wheel -q --no-deps --no-build-isolation -w dist ./infra/client .
+
 # Pin what pyproject asks for; `just lock --upgrade` takes newer versions of everything.
 lock *args:
     #!/usr/bin/env bash

@@ -28,6 +28,7 @@ from tests.anchors.__main__ import main
 from tests.anchors.making import Fixture
 from tests.anchors.patches import difference, patched
 from tests.docs.pages import ROOT
+from tests.import_path import IMPORT_PATH
 
 JSON = st.recursive(
     st.booleans() | st.integers(-9, 9) | st.floats(-2, 2) | st.text(max_size=2),
@@ -207,7 +208,7 @@ def test_nothing_of_the_machine_reaches_into_anchors(tmp_path: Path) -> None:
         env=os.environ
         | settings
         | {"UNDERSTUDY_DEADLINE_MS": "7", "USE_LOCAL_MODEL": "true", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-        | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"},
+        | {"PYTHONPATH": IMPORT_PATH, "PYTHONHASHSEED": "7"},
         capture_output=True,
         text=True,
         check=False,

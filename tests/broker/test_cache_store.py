@@ -31,6 +31,7 @@ from infra.stores.cache_listing import CacheFilter
 from infra.stores.cache_stats import CacheStats
 from infra.stores.cache_store import CacheMemory, CacheStore
 from tests.broker.conftest import connect
+from tests.import_path import IMPORT_PATH
 
 _ROOT = Path(__file__).parents[2]
 SLOT = CacheKey(key="scene.ambient.=.=.once.=.1.f1", ttl_s=3600, node="n1")
@@ -256,7 +257,7 @@ async def test_a_writer_killed_in_the_middle_leaves_no_half_entry(nats_url: str)
     for turn, pieces in enumerate((1, 9, 25, 40)):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", writer, nats_url, str(turn)),
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, "PYTHONPATH": IMPORT_PATH},
         )
         for _ in range(pieces):
             await asyncio.wait_for(chunks.get(), _WAIT_S)

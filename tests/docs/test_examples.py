@@ -23,6 +23,7 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.policy import fingerprint
 from tests.docs.pages import ROOT, Fence, fences
+from tests.import_path import IMPORT_PATH
 from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -44,7 +45,7 @@ class Reader:
         command.chmod(0o755)
         self.env = os.environ | {
             "PATH": f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": IMPORT_PATH,
             "UNDERSTUDY_DATA_DIR": str(folder / "data"),
             "UNDERSTUDY_BROKER__SYNC_INTERVAL": "2m",
             "UNDERSTUDY_BROKER__PORT": str(free_port()),

@@ -16,6 +16,7 @@ from infra.settings import config_file
 from infra.settings.config_file import SettingsError
 from infra.settings.settings import Settings, load
 from tests.docs.pages import ROOT
+from tests.import_path import IMPORT_PATH
 
 
 def test_pages_are_current() -> None:
@@ -49,7 +50,7 @@ def test_pages_do_not_depend_on_the_environment() -> None:
     env = os.environ | {
         "UNDERSTUDY_ACK_WAIT": "3",
         "UNDERSTUDY_BROKER__REPLICAS": "3",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": IMPORT_PATH,
     }
     done = subprocess.run(
         [sys.executable, "-m", "infra.lab.docgen", "--check"],

@@ -22,6 +22,7 @@ from infra.cli import console
 from infra.nats.accounts import PREFIX
 from infra.providers.scripted import KILLED
 from infra.settings.settings import Settings
+from tests.import_path import IMPORT_PATH
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start
 
 _ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ async def worker() -> AsyncIterator[Process]:
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        env={**os.environ, "PYTHONPATH": IMPORT_PATH},
     )
     assert process.stdout is not None
     try:
@@ -223,7 +224,9 @@ async def test_a_nodes_own_budget_and_a_rate_name_whose_they_are(
 
 async def _understudy(*args: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "infra.cli", *args), stdout=PIPE, env={**os.environ, "PYTHONPATH": str(_ROOT)}
+        *(sys.executable, "-m", "infra.cli", *args),
+        stdout=PIPE,
+        env={**os.environ, "PYTHONPATH": IMPORT_PATH},
     )
     out, _ = await process.communicate()
     assert process.returncode == console.DONE

@@ -22,6 +22,7 @@ from contracts.kinds import KINDS
 from infra.nats import topology
 from infra.nats.embedded import Embedded
 from infra.settings.settings import load
+from tests.import_path import IMPORT_PATH
 
 _ROOT = Path(__file__).parents[2]
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -40,7 +41,7 @@ class Shell:
         } | {
             "UNDERSTUDY_DATA_DIR": str(folder),
             "UNDERSTUDY_BROKER__SYNC_INTERVAL": "2m",
-            "PYTHONPATH": str(_ROOT),
+            "PYTHONPATH": IMPORT_PATH,
         }
         self.nats_url = ""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
 from infra.providers.scripted import KILLED
+from tests.import_path import IMPORT_PATH
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start
 
 _ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ class Worker:
                 stdin=DEVNULL,
                 stdout=DEVNULL,
                 stderr=PIPE,
-                env={**os.environ, "PYTHONPATH": str(_ROOT)},
+                env={**os.environ, "PYTHONPATH": IMPORT_PATH},
             )
             _, said = await self._process.communicate()
             assert b"Traceback" not in said, said.decode()

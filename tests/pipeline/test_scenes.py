@@ -15,6 +15,7 @@ import pytest
 from contracts import pipeline
 from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
+from tests.import_path import IMPORT_PATH
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start, running
 
 _ROOT = Path(__file__).parents[2]
@@ -123,7 +124,7 @@ class Worker:
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=PIPE,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, "PYTHONPATH": IMPORT_PATH},
         )
 
     async def end(self, *, kill: bool) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
+from tests.import_path import IMPORT_PATH
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start
 from tests.pipeline.test_cache import NODE, PLAYER, STAGES, entries
 
@@ -47,7 +48,7 @@ async def process(*stages: str) -> AsyncGenerator[Process]:
         stdin=DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        env={**os.environ, "PYTHONPATH": IMPORT_PATH},
     )
     try:
         assert worker.stdout is not None

@@ -30,6 +30,7 @@ from infra.nats.embedded import BrokerHeld, Embedded, PortTaken
 from infra.nats.health import Health
 from infra.settings.settings import Settings, SettingsError, load
 from tests.ending import gone
+from tests.import_path import IMPORT_PATH
 
 _STAND_IN = Path(__file__).parent / "understudied.py"
 
@@ -426,7 +427,7 @@ async def test_a_folder_of_the_same_name_where_somebody_stands_is_not_imported(t
         env={
             **os.environ,
             "UNDERSTUDY_BROKER__PORT": str(_free_port()),
-            "PYTHONPATH": str(Path(supervisor.__file__).parents[1]),
+            "PYTHONPATH": IMPORT_PATH,
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

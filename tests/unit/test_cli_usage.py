@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.cli import bodies, console, dead, request, run
+from tests.import_path import IMPORT_PATH
 from tests.unit.conftest import Understudy
 
 COMMANDS = "demo up run request result wait tail why cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
@@ -20,7 +21,7 @@ def _process(*args: str, **env: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(  # noqa: PLW1510 - the status is what is tested
         [sys.executable, "-m", "infra.cli", *args],
         capture_output=True,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(console.__file__).parents[2]), **env},
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": IMPORT_PATH, **env},
         timeout=60,
     )
 

@@ -25,6 +25,7 @@ from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt
 from stages.validate_repair.parse import parse
 from stages.validate_repair.tokens import UnparsableText
+from tests.import_path import IMPORT_PATH
 from tests.profiles import examples
 
 ROOT = Path(__file__).parents[2]
@@ -269,7 +270,7 @@ def test_exit_kills_the_process_at_once():
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": IMPORT_PATH},
         capture_output=True,
         text=True,
         timeout=60,

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from contracts.nodes.node import SeedSource, Strategy
 from contracts.policy.cache_key import CacheKeyParts
 from contracts.policy.seeds import BELOW, derive, fitting
-from tests.docs.pages import ROOT, fences
+from tests.docs.pages import fences
+from tests.import_path import IMPORT_PATH
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 SOURCES = st.sampled_from(SeedSource)
@@ -57,7 +58,7 @@ def test_seeds_do_not_depend_on_the_process() -> None:
     said = {
         subprocess.run(
             [sys.executable, "-c", code],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            env=os.environ | {"PYTHONPATH": IMPORT_PATH, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
             check=True,

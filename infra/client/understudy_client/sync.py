@@ -36,6 +36,8 @@ class SyncClient:
         self._client = client
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        #: Ends the loop.
+        self._left = asyncio.Event()
 
     @classmethod
     def connect(  # noqa: PLR0913 - one for each option of a connection
@@ -67,9 +69,18 @@ class SyncClient:
         )
 
     def __enter__(self) -> Self:
-        loop = self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=loop.run_forever, name="understudy-client", daemon=True)
+        running = threading.Event()
+
+        async def serve() -> None:
+            self._loop, self._left = asyncio.get_running_loop(), asyncio.Event()
+            running.set()
+            await self._left.wait()
+
+        self._thread = threading.Thread(
+            target=asyncio.run, args=(serve(),), name="understudy-client", daemon=True
+        )
         self._thread.start()
+        running.wait()
         try:
             self._run(self._client.__aenter__())
         except BaseException:
@@ -98,15 +109,9 @@ class SyncClient:
     def _stop(self) -> None:
         loop, self._loop = self._loop, None
         thread, self._thread = self._thread, None
-        if loop is None or thread is None:
-            return
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.close()
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(self._left.set)
+            thread.join()
 
     @property
     def url(self) -> str:
