@@ -85,6 +85,7 @@ async def serving(said: ServerReply) -> AsyncGenerator[str]:
     """Run the server in a process of its own; yields its base URL."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         "infra.lab.bench.model_server",
         stdin=asyncio.subprocess.PIPE,

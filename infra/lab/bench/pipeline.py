@@ -76,6 +76,7 @@ async def handwritten(sync_interval: str) -> AsyncGenerator[Candidate]:
 async def _start(url: str, folder: str, half: str) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         "infra.lab.bench.handwritten",
         url,

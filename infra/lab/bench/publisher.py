@@ -175,6 +175,7 @@ async def publish(plan: PublishPlan) -> Published:
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         "infra.lab.bench.publisher",
         stdin=asyncio.subprocess.PIPE,
