@@ -22,6 +22,8 @@ _PROJECTS = {ROOT: _project(ROOT), _CLIENT: _project(_CLIENT)}
 #: Extras by what a pip line can name: a folder, or a wheel in any folder.
 _EXTRAS = {
     **{folder: set(project["optional-dependencies"]) for folder, project in _PROJECTS.items()},
+    # The reader's own: the example of docs/extending.md.
+    ROOT / "understudy_quest": set[str](),
     **{
         project["name"].replace("-", "_"): set(project["optional-dependencies"])
         for project in _PROJECTS.values()

@@ -23,8 +23,8 @@ from infra.providers import local
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.local import LocalProvider
 from infra.settings.narrative import Local
-from infra.settings.settings import load
 from tests.engine.test_grammar import own
+from tests.import_path import IMPORT_PATH
 
 PARAMS = Params(temperature=0.8, top_p=0.9, max_tokens=20, seed=3, timeout_s=60)
 PROMPT = Prompt(text="Write a lake.", kind="layout", stage="freeform-gen", request_id="r-1")
@@ -207,6 +207,6 @@ def test_torch_is_imported_only_where_a_model_writes(wanted, tmp_path: Path) -> 
         "from contracts import pipeline; assemble(load(), pipeline.STAGES)\n"
         "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     )
-    environment = {"USE_LOCAL_MODEL": wanted, "PATH": "", "PYTHONPATH": str(load().samples_dir.parent)}
+    environment = {"USE_LOCAL_MODEL": wanted, "PATH": "", "PYTHONPATH": IMPORT_PATH}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=False)
     assert done.returncode == 0

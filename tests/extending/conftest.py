@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.import_path import IMPORT_PATH
+
 PACKAGE = Path(__file__).parent / "understudy_quest"
-ROOT = Path(__file__).parents[2]
 #: Seconds that a process may take on a busy machine.
 PATIENCE_S = 110
 
@@ -23,7 +24,7 @@ class Installed:
     """An environment in which the package is installed, and the command line in it."""
 
     def __init__(self, *folders: Path, **variables: str) -> None:
-        paths = os.pathsep.join(map(str, (*folders, ROOT)))
+        paths = os.pathsep.join((*map(str, folders), IMPORT_PATH))
         self.variables = {**os.environ, "PYTHONPATH": paths, **variables}
 
     def program(self, *args: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from understudy_client.timeouts import MARGIN_S, wait_s
 from contracts import events as ev
 from contracts import request, result, subjects
 from contracts.content.registry import MODELS
-from contracts.kinds import KINDS
+from contracts.kinds import BUILT_IN
 from infra.settings.shipped import SAMPLES
 from infra.stores import samples
 
@@ -79,7 +79,7 @@ def test_ids_are_uuids_of_version_7_in_order() -> None:
 
 
 def test_the_wire_is_that_of_the_pipeline() -> None:
-    assert protocol.KINDS == KINDS
+    assert protocol.KINDS == BUILT_IN
     assert protocol.REQUEST_ID.pattern == subjects.REQUEST_ID.pattern
     assert protocol.MAX_BODY == request.MAX_BODY
     assert set(client_result.Status) == set(result.Status)

@@ -314,7 +314,7 @@ async def _first(client: PipelineClient) -> str:
     """Have the model loaded, so that no request pays for that; its name."""
     await client.submit("layout", "a forest", request_id=_FIRST, deadline_ms=_DEADLINE_MS)
     result = await client.wait(_FIRST, timeout_s=_DEADLINE_MS / 1000)
-    if result.error is not None and result.error.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE:
+    if result.error is not None and result.error.code == ErrorCode.GEN_PROVIDER_UNAVAILABLE:
         raise UnderstudyError(f"the model cannot be asked: {result.error.message}")
     return result.meta.model or (result.attempts[-1].model if result.attempts else "unknown")
 

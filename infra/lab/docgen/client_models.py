@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 
 from contracts.content.document import Document
 from contracts.content.registry import MODELS
+from contracts.kinds import BUILT_IN
 
 _HEAD: Final = '''"""The built-in kinds as pydantic models; needs the extra ``models``.
 
@@ -36,9 +37,10 @@ class Part(BaseModel):
 def module() -> str:
     """The source of ``understudy_client/models.py``."""
     classes: dict[str, type[Document]] = {}
-    for model in MODELS.values():
+    models = {kind: MODELS[kind] for kind in BUILT_IN if kind in MODELS}
+    for model in models.values():
         _collect(model, classes)
-    table = "".join(f'    "{kind}": {model.__name__},\n' for kind, model in MODELS.items())
+    table = "".join(f'    "{kind}": {model.__name__},\n' for kind, model in models.items())
     tables = f"#: Each built-in kind's model.\nMODELS: Final[Mapping[str, type[Part]]] = {{\n{table}}}\n"
     return "\n\n".join((_HEAD, *map(_class, classes.values()), tables))
 
