@@ -1,4 +1,4 @@
-"""Publishes to EVENTS one by one while there is little to do, and in atomic batches under load.
+"""Publishes to EVENTS: one by one while they are acknowledged quickly, else in atomic batches.
 
 A batch costs the disk one write instead of one for each message (ADR-50 of NATS).  The broker refuses a
 batch whole when a single condition in it fails; then it goes in halves.  docs/adr/0013 has the measurements.
@@ -25,13 +25,20 @@ if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
 #: Messages that are worth a batch, and most of one; the broker takes 1,000.  A batch of 8 takes as long as
-#: one of 64, and so do 48 single messages.
+#: one of 64, and so do 48 single messages where each is a write to the disk.
 _LEAST: Final = 48
 _MOST: Final = 500
 #: Bytes of one batch.
 _BYTES: Final = 2 * 1024**2
-#: Single publishes under way at once.
+#: Single publishes under way at once: at least, and at most while they are acknowledged quickly.  A broker that
+#: does not write each to the disk takes them with less work than a batch.
 _SINGLES: Final = 48
+_SINGLES_MOST: Final = 256
+#: Seconds until an acknowledgement that count as quick, and as slow.
+_QUICK_S: Final = 0.010
+_SLOW_S: Final = 0.020
+#: Share of a new measurement.
+_SHARE: Final = 0.1
 
 _ID, _SEQUENCE, _COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 
@@ -60,8 +67,11 @@ class Batches:
         #: What answers a request goes before what may wait.
         self._first: deque[PendingPublish] = deque()
         self._second: deque[PendingPublish] = deque()
-        #: Single publishes under way.
+        #: Single publishes under way, and how many may be.
         self._alone = 0
+        self._window = _SINGLES
+        #: Seconds until a single publish is acknowledged, of late.
+        self._ack_s = _SLOW_S
         self._batching: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
@@ -82,10 +92,10 @@ class Batches:
             Unavailable: no acknowledgement in time, or no stream listens on the subject.
             nats.errors.MaxPayloadError: the payload is larger than the broker takes.
         """
-        if self._alone < _SINGLES and not (self._first or self._second):
+        if self._alone < self._window and not (self._first or self._second):
             self._alone += 1
             try:
-                return await self._wire.publish(subject, body, headers, repeat=True)
+                return await self._publish(subject, body, headers)
             finally:
                 self._alone -= 1
                 self._next()
@@ -94,6 +104,17 @@ class Batches:
         self._next()
         return await item.future
 
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        ack = await self._wire.publish(subject, body, headers, repeat=True)
+        self._ack_s += _SHARE * (loop.time() - began - self._ack_s)
+        if self._ack_s > _SLOW_S:
+            self._window = _SINGLES
+        elif self._ack_s < _QUICK_S and self._alone >= self._window:
+            self._window = min(_SINGLES_MOST, self._window + 1)
+        return ack
+
     def _next(self) -> None:
         """Go on with what waits: a batch at a time, and single messages while there is room for them."""
         if not (self._first or self._second):
@@ -101,7 +122,7 @@ class Batches:
         if self._batching is None and len(self._first) + len(self._second) >= _LEAST:
             self._batching = self._spawn(self._batches())
         if self._batching is None:
-            for item in self._take(_SINGLES - self._alone):
+            for item in self._take(self._window - self._alone):
                 self._alone += 1
                 self._spawn(self._single(item))
 
@@ -138,7 +159,7 @@ class Batches:
     def _take(self, most: int) -> list[PendingPublish]:
         items: list[PendingPublish] = []
         size = 0
-        #: A subject stands once in a batch: the second one's condition could not be told from the first's.
+        #: A subject is in a batch once: the second one's condition could not be told from the first's.
         subjects: set[str] = set()
         for queue in (self._first, self._second):
             while queue and len(items) < most and size < _BYTES and queue[0].subject not in subjects:
@@ -182,7 +203,7 @@ class Batches:
 
     async def _alone_once(self, item: PendingPublish) -> None:
         try:
-            ack = await self._wire.publish(item.subject, item.body, item.headers, repeat=True)
+            ack = await self._publish(item.subject, item.body, item.headers)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
             if not item.future.done():
                 item.future.set_exception(error)
