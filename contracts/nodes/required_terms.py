@@ -54,14 +54,12 @@ def texts(document: Any) -> str:
 
 def strings(value: Any) -> Iterator[str]:
     """Every string value in a JSON value, in its order."""
-    match value:
-        case str():
-            yield value
-        case dict():
-            for inner in cast("dict[str, Any]", value).values():
-                yield from strings(inner)
-        case list():
-            for inner in cast("list[Any]", value):
-                yield from strings(inner)
-        case _:
-            pass
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            waiting += reversed(cast("dict[str, Any]", each).values())
+        elif isinstance(each, list):
+            waiting += reversed(cast("list[Any]", each))

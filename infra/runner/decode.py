@@ -6,35 +6,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from contracts import envelope, pipeline, subjects
+from contracts import envelope, subjects
 from contracts import events as ev
 from contracts.envelope import Received, Requested
 from contracts.errors import Unreadable
 
 if TYPE_CHECKING:
+    from contracts.subjects import Subject
     from infra.nats.pull import Delivery
 
 #: Events that an id has although it is not acceptable: its request, and what leads to its answer.
 _ANSWERING: Final = frozenset({"requested", "timer", "deadline", "result"})
 
 
-def decode(delivery: Delivery, stream_created_ms: int) -> Received[Any]:
+def decode(delivery: Delivery, address: Subject | None, stream_created_ms: int) -> Received[Any]:
     """The event of a message, as a handler gets it.
 
     Args:
         delivery: the message.
+        address: its subject; ``None`` for a dead letter.
         stream_created_ms: when its stream was created, ms since the epoch.
 
     Raises:
-        Unreadable: subject, id or body; the text says what.
+        Unreadable: id or body; the text says what.
         NewerVersion: a later version of a known event.
     """
     msg = delivery.msg
     headers = msg.headers or {}
-    if delivery.stream == pipeline.DEAD:
+    if address is None:
         letter, kind, request_id = _letter(msg.subject, msg.data)
         return _received(delivery, letter, "dead", kind, request_id, headers, stream_created_ms)
-    address = envelope.address(msg.subject)
     if not address.acceptable and address.event not in _ANSWERING:
         raise Unreadable(
             f"request id {address.request_id!r} in the subject must match {subjects.REQUEST_ID.pattern}"

@@ -142,16 +142,18 @@ class Runner:
     def _decode(self, execution: Execution) -> Execution:
         delivery = execution.delivery
         created_ms = self.created_ms.get(delivery.stream, 0)
+        address = None
         try:
-            execution = _replace(execution, address=_address(delivery))
-            return _replace(execution, received=decode(delivery, created_ms))
+            address = _address(delivery)
+            received = decode(delivery, address, created_ms)
+            return _replace(execution, address=address, received=received)
         except Unreadable as error:
-            return _replace(execution, outcome=Reject(code=error.code, message=str(error)))
+            return _replace(execution, address=address, outcome=Reject(code=error.code, message=str(error)))
         except NewerVersion as error:
             if self.stage.unfailing and delivery.msg.subject.startswith("gen.requested."):
                 # Neither needs a field of it: whatever version it is, its answer comes in time, and is no surprise.
-                return _replace(execution, received=as_raw_request(delivery, created_ms))
-            return _replace(execution, outcome=Wait(seconds=_PARKED_S, why=str(error)))
+                return _replace(execution, address=address, received=as_raw_request(delivery, created_ms))
+            return _replace(execution, address=address, outcome=Wait(seconds=_PARKED_S, why=str(error)))
 
     async def _guard(self, execution: Execution) -> Execution:
         if execution.received is not None:

@@ -179,9 +179,10 @@ def _one_of(
 def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[ErrorCode, tuple[str, ...]]:
     """Why a valid document is not what was asked for; the rating's code goes before the elements'."""
     explicit = _too_explicit(document, brief, explicitness)
-    unmet = required_terms.faults(
-        required_terms.texts(document), required=brief.required_elements, avoid=brief.avoid_elements
-    )
+    unmet: tuple[str, ...] = ()
+    if brief.required_elements or brief.avoid_elements:
+        text = required_terms.texts(document)
+        unmet = required_terms.faults(text, required=brief.required_elements, avoid=brief.avoid_elements)
     code = ErrorCode.GEN_RATING_VIOLATION if explicit else ErrorCode.GEN_CONSTRAINT_FAIL
     return code, (*explicit, *unmet)
 

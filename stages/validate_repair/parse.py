@@ -93,6 +93,8 @@ def _strict(text: str) -> Any:
     level = [document]
     for _ in range(MAX_DEPTH):
         level = [inner for value in level for inner in _within(value)]
+        if not level:
+            break
     if any(isinstance(value, dict | list) for value in level):
         raise ValueError("too deep")
     return document

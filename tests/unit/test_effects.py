@@ -39,7 +39,7 @@ def decide(stage: str, given: Any, outcome: Outcome, **situation: Any) -> effect
     received: Any = None
     try:
         address = envelope.address(given.msg.subject)
-        received = decode(given, 0)
+        received = decode(given, address, 0)
     except Unreadable:
         pass
     needed = effects.needs_owner(row, address, received, outcome)
@@ -104,7 +104,7 @@ def test_every_id_carries_the_sequence_of_its_request(
 ) -> None:
     given = delivery(name, body)
     if sequence is None:
-        event = decode(given, 0).event
+        event = decode(given, envelope.address(given.msg.subject), 0).event
         sequence = event.request_seq if isinstance(event, ev.Deadline) else event.brief.request_seq
     result = msgspec.json.decode((SAMPLES / "result.v1.json").read_bytes(), type=ev.Result)
     (message,) = messages("fallback", given, Emit(events=(result,)))
