@@ -1,1 +1,1 @@
-"""Who writes?"""
+"""Providers: what answers a prompt, and what is around each of them."""

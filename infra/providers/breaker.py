@@ -1,7 +1,7 @@
-"""Is a provider that keeps failing asked again, and when?
+"""Circuit breaker: a provider that keeps failing is not called for a while.
 
-The circuit breaker of Michael Nygard's "Release It!": closed, open after a number of failures in a
-row, half open for a single call after a cool-down.
+As in Michael Nygard's "Release It!": closed, open after a number of failures in a row, half open for a
+single call after a cool-down.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Breaker:
         failures: failures in a row that open it.
         cooldown_s: seconds that it stays open.
         clock: seconds, never going back.
-        on_change: told of every change of state, at once.
+        on_change: called at once with every change of state.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Breaker:
 
     @property
     def state(self) -> CircuitState:
-        """What happens to the next call, as far as earlier ones tell."""
+        """What happens to the next call, judged by earlier ones."""
         return self._circuit.state
 
     @property

@@ -1,6 +1,6 @@
-"""Is there money and are there tokens for a call, and what did it take?
+"""Budgets of provider calls: reserved before a call, settled after it.
 
-A call is made only after the most that it can take was reserved in every budget that it is paid from.
+A call is made only after the most that it can take was reserved in every budget that pays for it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SETTLING_MS: Final = 2000
 class Tariff(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider takes for tokens."""
 
-    #: Billionths of money for one token; ``None``: nobody has said.
+    #: Billionths of money for one token; ``None``: not set.
     prompt: float | None = 0.0
     completion: float | None = 0.0
     #: It may read the schema once more beside the prompt.
@@ -66,7 +66,7 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             prompt: tokens read.
             completion: tokens written.
-            amount: money, where the provider told.
+            amount: money, if the provider reports it.
         """
         priced = prompt * (self.prompt or 0.0) + completion * (self.completion or 0.0)
         nanos = priced if amount is None else amount * NANOS
@@ -131,7 +131,7 @@ class Budgeted:
         if left_ms <= 0:
             # A late replay, or an event of a build that did not know budgets.
             left_ms = int(params.timeout_s * 1000)
-        # Past the deadline nobody waits for the answer, and its reservation has come back.
+        # Past the deadline the answer is not needed, and its reservation was released.
         params = msgspec.structs.replace(params, timeout_s=min(params.timeout_s, left_ms / 1000))
         call = _Call(
             accounts=self._accounts,
@@ -158,12 +158,12 @@ class Budgeted:
         try:
             done = await self._provider.generate(prompt, params, schema, hear)
         except ProviderError as error:
-            # Nobody knows what a call took that broke off: all that it could.
+            # What an interrupted call took is unknown: charge the most that it could.
             begun = heard or error.begun or error.code is ErrorCode.GEN_TIMEOUT
             await call.settle(most if begun else Spent())
             raise
         except BaseException:
-            # Written down without waiting: whoever cancels it does not wait either.
+            # Settled without waiting: the cancelled caller does not wait either.
             call.settle(most)
             raise
         settled = call.settle(self._took(done, most), keep=ahead)
@@ -193,7 +193,7 @@ class Budgeted:
         return size
 
     def _took(self, done: Completion, most: Spent) -> Spent:
-        """What a call took; where the provider does not tell, all that it could."""
+        """What a call took; the most that it could where the provider does not report it."""
         prompt, completion = done.tokens.prompt, done.tokens.completion
         if prompt is not None and completion is not None:
             return self._tariff.spent(prompt, completion, done.amount)
@@ -201,7 +201,7 @@ class Budgeted:
         return Spent(tokens=most.tokens, nanos=nanos)
 
     def _priced(self, paid: tuple[BudgetScope, ...]) -> None:
-        """Refuse a call whose cost nobody can bound, where cost is capped."""
+        """Refuse a call without prices where cost is capped."""
         if self._tariff.prompt is None and any(purse.cap.nanos is not None for purse in paid):
             raise CallRefused(
                 ErrorCode.GEN_PROVIDER_UNAVAILABLE,
@@ -248,20 +248,20 @@ class _Call:
         )
 
     async def _reserved(self, purse: BudgetScope, most: Spent) -> Refusal | None:
-        # A generation that has started has started: it counts until its minute is over.
-        wanted = Spent(generations=1) if purse.rate else most
+        # A generation counts until its minute is over, whatever becomes of it.
+        need = Spent(generations=1) if purse.rate else most
         until_ms = purse.ends_ms if purse.rate else self.until_ms
-        hold = Reservation(most=wanted, until_ms=until_ms, run=self._run)
+        hold = Reservation(most=need, until_ms=until_ms, run=self._run)
         change = Reserve(key=self._key, hold=hold, cap=purse.cap)
         return await self._accounts.change(purse.name, change, ends_ms=purse.ends_ms)
 
     def settle(self, used: Spent, *, keep: Spent | None = None) -> Awaitable[Any]:
-        """Write down what the call took; on its way at once, whether it is awaited or not."""
+        """Record what the call took; sent at once, whether it is awaited or not."""
         done = Settle(key=self._key, run=self._run, used=used, keep=keep or Spent())
         return self._change_all([purse for purse in self._taken if not purse.rate], done)
 
     def back(self) -> Awaitable[Any]:
-        """Give back what is still reserved; another call's is left as it is."""
+        """Release what is still reserved for this call."""
         return self.settle(Spent())
 
     def _back(self) -> Awaitable[Any]:

@@ -1,4 +1,4 @@
-"""Who is asked when a provider fails?"""
+"""Chain: providers that are called in turn until one answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Chain:
     """Providers that are asked in turn until one answers; an empty answer counts as none.
 
-    Whoever watches the tokens sees those of a link that broke off, then those of the next one.
+    A reader of the tokens gets those of a link that broke off, then those of the next one.
 
     Args:
         links: at least one, in the order in which they are asked; each has the call's whole time-out.
@@ -71,7 +71,7 @@ class Chain:
         if empty is None:
             raise _all_failed(errors, tuple(calls))
         index, done = empty
-        # Whoever gets an answer writes the line about it.
+        # The stage that gets the answer writes this attempt.
         del calls[index]
         return msgspec.structs.replace(done, attempts=tuple(calls), tokens=tokens, amount=amount)
 

@@ -1,7 +1,7 @@
-"""What does a wish name, and which of some drafts keeps most of it?
+"""Drafts: the words that a request names, and the draft that keeps most of them.
 
-A small model leaves things out.  What it wrote is compared with the words of the wish, and it writes
-again while one is missing: a heuristic, told in the attempt, that no result depends on for its validity.
+A small model leaves things out.  Its draft is compared with the words of the request, and it writes again while
+one is missing.  This is a heuristic: the attempt says what happened, and no result depends on it for its validity.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _STRIDE: Final = 0x9E3779B97F4A7C15
 
 
 def named(wish: str) -> tuple[str, ...]:
-    """The words of a wish that name something wanted, in lower case, each once."""
+    """The words of a request that name something it asks for, in lower case, each once."""
     words = (each.lower() for each in _WORD.findall(_wanted_part(wish)))
     return tuple(dict.fromkeys(each for each in words if each not in _SAYS_NOTHING))
 

@@ -1,7 +1,7 @@
-"""What does a server mean by the word with which it ends an answer?
+"""Finish reasons: what the words mean with which servers end an answer.
 
 The protocol's own words are ``stop``, ``length`` and ``content_filter``; gateways pass on those of the
-model behind them.  A word that nobody knows is no proof of a good end.
+model behind them.  An unknown word does not prove that the answer is complete.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What does a failed call to an OpenAI-compatible server mean to the request?"""
+"""Errors of OpenAI-compatible servers: what a failed call means for the request."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Broken(Exception):  # noqa: N818 - names what happened to the answer
     """An error inside an answer that had begun.
 
     Args:
-        body: what stands under ``error``.
+        body: the value of ``error``.
     """
 
     def __init__(self, body: Any) -> None:
@@ -139,7 +139,7 @@ def broke_off(asked: CalledServer, said: str) -> ProviderError:
 
 
 def fault(error: Exception, asked: CalledServer) -> ProviderError:
-    """The error of ours that a failed call amounts to.
+    """The pipeline's error for a failed call.
 
     Args:
         error: :class:`ErrorResponse`, :class:`Broken`, what the HTTP client raised, or a ``ValueError``: an answer that
@@ -221,7 +221,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         header = headers.get("retry-after")
         wait = _number(header)
         if wait is None and (when := _moment(header)) is not None:
-            # By the server's own clock, where it tells: ours may differ.
+            # By the server's clock, if it sends the time: this machine's may differ.
             wait = max(0.0, when - (_moment(headers.get("date")) or now))
     return None if wait is None else min(wait, _MAX_WAIT_S)
 

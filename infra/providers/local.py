@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from infra.settings.settings import Settings
 
 NAME: Final = "local"
-#: The model that comes along.
+#: The model that ships with the package.
 _HOUSE: Final = "house"
-#: Drafts of it: it is small, and leaves things out.
+#: Its drafts: it is small and leaves things out.
 HOUSE_DRAFTS: Final = 8
 #: The stage whose answers are prose.
 _PROSE: Final = "freeform-gen"
@@ -62,11 +62,11 @@ class LocalProvider:
         self._settings = settings
         self._drafts = drafts_of(settings)
         self._guided = settings.model == _HOUSE if settings.guided is None else settings.guided
-        #: The one load there is, under way or done; whoever gave up waiting for it has not ended it.
+        #: The one load, under way or done; a caller that stops waiting does not end it.
         self._load: Future[Engine] | None = None
-        #: Why the model cannot be loaded: found out once, told for every call.
+        #: Why the model cannot be loaded: found once, reported for every call.
         self._broken: str | None = None
-        # Caches and results tell models apart by it, before the first call too.
+        # Caches and results distinguish models by it, before the first call too.
         self.model = model_name(settings)
 
     async def generate(
@@ -123,7 +123,7 @@ class LocalProvider:
         )
 
     async def ready(self) -> Engine:
-        """The engine, loaded by the first who asks.
+        """The engine, loaded by the first call.
 
         Raises:
             Unloadable: with the name of the file.
@@ -136,11 +136,11 @@ class LocalProvider:
         try:
             engine = await asyncio.shield(asyncio.wrap_future(load))
         except Unloadable as error:
-            # Its words alone: what it was raised through holds the weights.
+            # Its text alone: its traceback holds the weights.
             self._broken = str(error)
             raise Unloadable(self._broken) from None
         except EngineError:
-            # The next call may have more luck.
+            # The next call loads again.
             if self._load is load and load.done():
                 self._load = None
             raise
@@ -209,12 +209,12 @@ async def _write(
     """Have a task written; the characters of reasoning before the answer are noted, and left out."""
     thoughts = Thoughts()
 
-    def tell(text: str) -> None:
+    def pass_on(text: str) -> None:
         if on_token is not None and text:
             on_token(text)
 
-    written = await engine.write(task, lambda text: tell(thoughts.add(text)))
-    tell(thoughts.end())
+    written = await engine.write(task, lambda text: pass_on(thoughts.add(text)))
+    pass_on(thoughts.end())
     text, hidden = answer_of(written.text)
     reasoned.append(hidden)
     return replace(written, text=text)
@@ -228,7 +228,7 @@ def _for_drafts(prompt: Prompt, params: Params) -> float:
 
 
 def drafts_of(settings: Local) -> int:
-    """How many drafts of prose a call writes at most."""
+    """The most drafts of prose that a call writes."""
     return settings.drafts or (HOUSE_DRAFTS if settings.model == _HOUSE else 1)
 
 
@@ -238,7 +238,7 @@ def model_folder(settings: Local) -> str:
 
 
 def model_name(settings: Local) -> str:
-    """What tells the model from others, its weights included; a hub id that is not fetched yet is its own name."""
+    """Identifies the model with its weights; a hub id that is not fetched yet is its own name."""
     folder = Path(model_folder(settings))
     return name_of(folder, _known_as(settings)) if folder.is_dir() else settings.model
 
@@ -270,7 +270,7 @@ def _in_a_thread(settings: Local) -> Future[Engine]:
             engine = _load(settings)
         except EngineError as error:
             loaded.set_exception(_freed(error))
-        except BaseException as error:  # noqa: BLE001 - told to everybody who waits for it
+        except BaseException as error:  # noqa: BLE001 - raised in every caller that waits for it
             why = f"the model cannot be loaded: {type(error).__name__}: {error}"
             loaded.set_exception(EngineError(why, retryable=True))
         else:
@@ -281,7 +281,7 @@ def _in_a_thread(settings: Local) -> Future[Engine]:
 
 
 def _freed(error: EngineError) -> EngineError:
-    """The error without the frames that it was raised through, and what they hold: the weights."""
+    """The error without its traceback, whose frames hold the weights."""
     each: BaseException | None = error
     while each is not None:
         each.__traceback__ = None
@@ -291,7 +291,7 @@ def _freed(error: EngineError) -> EngineError:
 
 def _load(settings: Local) -> Engine:
     try:
-        import torch  # noqa: PLC0415 - nothing of it is needed until a model is wanted
+        import torch  # noqa: PLC0415 - not needed until a model is loaded
 
         from infra.engine.engine import Engine  # noqa: PLC0415 - as above
         from infra.engine.load import load  # noqa: PLC0415 - as above
@@ -314,7 +314,7 @@ def _load(settings: Local) -> Engine:
     try:
         engine.start()
     except BaseException:
-        # Its thread would wait for work for ever, with the weights in its hands.
+        # Its thread would wait for work for ever and hold the weights.
         engine.close()
         raise
     # A thread that is inside torch when the interpreter goes away takes the process with it.

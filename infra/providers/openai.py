@@ -1,4 +1,4 @@
-"""Which provider asks a server that speaks the OpenAI protocol (llama.cpp, Ollama, vLLM, a hosted one)?
+"""OpenAI provider: asks a server that speaks the OpenAI protocol (llama.cpp, Ollama, vLLM, a hosted one).
 
 Needs the extra ``openai``; imported only when a route names such a server.
 """
@@ -34,11 +34,11 @@ _CONNECT_S: Final = 10.0
 #: Seconds that an idle connection is kept: less than servers keep theirs (uvicorn: 5), so that no request
 #: meets one that is just being closed.
 _KEEP_S: Final = 2.0
-#: What a server without a key is shown.
+#: Sent to a server that has no key.
 _NO_KEY: Final = "none"
 #: Connections at once: as many as calls.
 _LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEP_S)
-#: Statuses whose words may name a parameter: llama-cpp-python answers 500 to a field that it does not know.
+#: Statuses whose message may name a parameter: llama-cpp-python answers 500 to an unknown field.
 _MAY_NAME: Final = frozenset({400, 422, 500, 501})
 
 
@@ -46,7 +46,7 @@ class OpenAIProvider:
     """Implements :class:`contracts.ports.Provider` over ``/chat/completions``, always streaming.
 
     What a server does not take (a response format, a parameter) is found out by asking: a refusal that
-    names it is answered with a smaller request, remembered for later calls and told in ``attempts``.
+    names it leads to a smaller request, is remembered for later calls and reported in ``attempts``.
 
     Args:
         server: where it is and what it costs; its model is set.
@@ -180,7 +180,7 @@ class OpenAIProvider:
     def _completion(
         self,
         written: StreamedAnswer,
-        told: Counted,
+        counts: Counted,
         params: Params,
         schema: Mapping[str, Any] | None,
         dialect: Dialect,
@@ -210,14 +210,14 @@ class OpenAIProvider:
             notes.append("it asked for a tool, and was offered none")
         if finish_reason not in {STOP, LENGTH}:
             notes.append(f"it ended the answer with {finish_reason!r}, which is no known word for a good end")
-        notes += told.doubts
+        notes += counts.doubts
         return Completion(
             text=text,
             provider=self.name,
             model=written.model or self.model,
             finish_reason=finish_reason,
-            tokens=told.tokens,
-            amount=told.amount if told.amount is not None else self._priced(told.tokens),
+            tokens=counts.tokens,
+            amount=counts.amount if counts.amount is not None else self._priced(counts.tokens),
             attempts=tuple(attempts),
             time_ms=(time.perf_counter() - began) * 1000,
             note=", ".join(notes),
@@ -272,7 +272,7 @@ def address(base_url: str, path: str) -> httpx2.URL:
 
 
 def shown(base_url: str) -> str:
-    """A server's address for people, without a password or a key that stands in it."""
+    """A server's address for people, without a password or a key in it."""
     return str(httpx2.URL(base_url).copy_with(userinfo=b"", query=None))
 
 
@@ -283,7 +283,7 @@ def client(server: OpenAIServer) -> httpx2.AsyncClient:
             "authorization": f"Bearer {key_of(server) or _NO_KEY}",
             "content-type": "application/json",
             "accept": "text/event-stream, application/json",
-            # Packed, a few bytes could become as many as they like.
+            # Compressed, a few bytes could become any number.
             "accept-encoding": "identity",
             "user-agent": "understudy",
         },
@@ -293,16 +293,16 @@ def client(server: OpenAIServer) -> httpx2.AsyncClient:
 
 
 def _require_no_error(chunk: Any) -> None:
-    """Refuse a chunk with which a server says that it cannot go on.
+    """Refuse a chunk that reports an error.
 
     Raises:
         Broken: with the server's words.
     """
     if not isinstance(chunk, dict):
         return
-    told = cast("dict[str, Any]", chunk)
+    fields = cast("dict[str, Any]", chunk)
     # The second form is that of older servers of vLLM.
-    error = told.get("error") or (told if told.get("object") == "error" else None)
+    error = fields.get("error") or (fields if fields.get("object") == "error" else None)
     if error:
         raise Broken(error)
 

@@ -1,7 +1,7 @@
-"""Does a provider keep to the port's contract, whatever happens in it?
+"""Port guard: every failure of a provider becomes a ``ProviderError``.
 
-What a model or a server does that nobody thought of is the provider's failure, not the pipeline's: it is
-told, tried again, and the next link of a chain is asked.
+What a model or a server does outside of the contract is the provider's failure, not the pipeline's: it is
+reported, the call is tried again, and the next provider of a chain is called.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contracts.events import Params
     from contracts.ports import Completion, OnToken, Prompt, Provider
 
-#: Characters of an error's own words that are passed on.
+#: Characters of an error's text that are passed on.
 _MAX_SAID = 200
 
 
@@ -28,7 +28,7 @@ class Guarded:
 
     Args:
         provider: who is asked.
-        on_defect: told of an error that is outside of the contract.
+        on_defect: called with an error that is outside of the contract.
     """
 
     def __init__(self, provider: Provider, *, on_defect: Callable[[Exception], None]) -> None:

@@ -1,4 +1,4 @@
-"""Does a server of the OpenAI protocol answer, and does it know the model?"""
+"""Probe: whether a server of the OpenAI protocol answers, and whether it knows the model."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def probe(where: tuple[OpenAIServer, str]) -> ProbeResult:
-    """Ask a server for its models, for a few seconds at most; no model is asked anything.
+    """Ask a server for its models, for a few seconds at most; no model is called.
 
     Args:
-        where: the server's settings, and the prefix of the variables that they stand in.
+        where: the server's settings, and the prefix of the variables that hold them.
     """
     server, variable = where
     model, place = server.model or "", shown(server.base_url)

@@ -1,6 +1,6 @@
-"""Which part of an answer is a model's reasoning, where a server leaves the model's own marks in the text?
+"""Reasoning: the part of an answer between a model's own marks, where a server leaves them in the text.
 
-Only at the start of an answer: a story may have the words of a mark in it.
+Only at the start of an answer: a story may contain the words of a mark.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Thoughts:
         self.hidden = 0
         #: There was some, if only its marks.
         self.seen = False
-        #: What may still turn out to be a mark.
+        #: The beginning of a possible mark.
         self._held = ""
         #: Ends the reasoning at hand; ``None`` outside of it.
         self._close: re.Pattern[str] | None = None
@@ -100,7 +100,7 @@ class Thoughts:
         return held
 
     def _step(self, shown: list[str]) -> bool:
-        """Read one mark, or what stands before it; whether there may be more to read."""
+        """Read one mark, or the text before it; whether there may be more to read."""
         if self._close is not None:
             return self._think(self._close)
         if self._answering:

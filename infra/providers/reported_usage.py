@@ -1,7 +1,7 @@
-"""Which of the numbers that a server puts under its answer can be true?
+"""Usage that a server reports with its answer, without the numbers that cannot be true.
 
-They go into the accounts of budgets: a count below zero or of nothing would lift a cap, an absurd one close it
-for all.
+They go into the accounts of budgets: a negative or missing count would lift a cap, an absurd one would exhaust it
+for everybody.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """What a server's numbers say."""
 
     tokens: Tokens = Tokens()
-    #: Money; ``None`` where the server did not tell.
+    #: Money; ``None`` if the server does not report it.
     amount: float | None = None
     #: What cannot be true, in words.
     doubts: tuple[str, ...] = ()
 
 
 def counted(usage: Any, most: Most, *, text: bool) -> Counted:
-    """Read ``usage`` of an answer; what cannot be true is unknown, and told.
+    """Read ``usage`` of an answer; what cannot be true is unknown, and reported.
 
     Args:
-        usage: whatever stands there.
+        usage: the field's value, of any type.
         most: what the call can take at most.
         text: whether the answer has text, which takes a token at least, as each prompt does.
 
@@ -74,11 +74,11 @@ def counted(usage: Any, most: Most, *, text: bool) -> Counted:
         return Counted()
     if not isinstance(usage, Mapping):
         return Counted(doubts=("its usage is no object: tokens unknown",))
-    told = cast("Mapping[str, Any]", usage)
+    fields = cast("Mapping[str, Any]", usage)
     doubts: list[str] = []
 
     def count(name: str, least: int, limit: int) -> int | None:
-        value = told.get(name)
+        value = fields.get(name)
         if value is None or (type(value) is int and least <= value <= limit):
             return value
         doubts.append(f"{name} of {_shown(value)} cannot be: unknown")
@@ -88,7 +88,7 @@ def counted(usage: Any, most: Most, *, text: bool) -> Counted:
         prompt=count("prompt_tokens", 1, most.prompt),
         completion=count("completion_tokens", int(text), most.completion),
     )
-    cost = told.get("cost")
+    cost = fields.get("cost")
     if cost is not None and not _can_be(cost, most.amount):
         doubts.append(f"cost of {_shown(cost)} cannot be: unknown")
         cost = None

@@ -1,7 +1,7 @@
-"""Which request does a prompt become on an OpenAI-compatible server, and what if it is refused?
+"""Request mapping: the body that a prompt becomes for an OpenAI-compatible server.
 
-Servers differ in what they take.  A :class:`Dialect` is what is known of one; a refusal that names a
-parameter makes it smaller by a step, so asking again ends.
+Servers differ in what they accept.  A :class:`Dialect` is what is known about one; a refusal that names a
+parameter removes it from the next request, so that the number of requests is bounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class JsonMode(StrEnum):
-    """How a server is told to answer with JSON, from the most exact to none at all."""
+    """How a request asks for JSON, from the most exact way to none."""
 
     #: OpenAI's ``response_format: {type: json_schema}``.
     JSON_SCHEMA = "json_schema"
@@ -90,7 +90,7 @@ def body(
 
     Source: OpenAI's API reference, "Create chat completion"; servers that follow it name the same fields.
     """
-    wanted: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "stream_options": {"include_usage": True},
         "seed": params.seed % 2**_SEED_BITS,
         "top_p": params.top_p,
@@ -103,7 +103,7 @@ def body(
         dialect.limit: params.max_tokens,
     }
     made |= {
-        name: value for name, value in wanted.items() if value is not None and name not in dialect.without
+        name: value for name, value in parameters.items() if value is not None and name not in dialect.without
     }
     asked = None if schema is None else _response_format(prompt.kind, schema, dialect.format)
     if asked is not None:
@@ -111,8 +111,8 @@ def body(
     return made
 
 
-def _response_format(kind: str, schema: Mapping[str, Any], wanted: JsonMode) -> dict[str, Any] | None:
-    match wanted:
+def _response_format(kind: str, schema: Mapping[str, Any], mode: JsonMode) -> dict[str, Any] | None:
+    match mode:
         case JsonMode.JSON_SCHEMA:
             return {
                 "type": "json_schema",

@@ -1,7 +1,7 @@
-"""What is kept free for the call that follows a draft, and when does it come back?
+"""Reservations for the structuring call that follows a draft, and their release.
 
-When the request needs no such call any more: its document came from a cache, its draft could not be used,
-or it has its result.  Without this, room stays reserved for requests that have ended.
+A reservation is released when the request needs no such call any more: its document came from a cache, its
+draft was not usable, or it has its result.  Otherwise the budget would stay reserved for requests that have ended.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class StructuringReservations:
             back()
 
     async def close(self) -> None:
-        """Watch no longer; what is kept is for whoever gets the requests next."""
+        """Stop watching; the reservations stay for the process that gets the requests next."""
         watching = list(self._watching.values())
         self._kept.clear()
         self._watching.clear()

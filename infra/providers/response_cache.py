@@ -82,7 +82,7 @@ def allowed(prompt: Prompt, params: Params) -> bool:
 
 
 def worth_keeping(done: Completion, schema: Mapping[str, Any] | None) -> bool:
-    """Whether an answer is whole: ended by its model, not empty, and JSON where JSON was wanted."""
+    """Whether an answer is whole: ended by its model, not empty, and JSON if a schema was given."""
     if done.finish_reason not in _COMPLETE or not done.text.strip():
         return False
     if schema is None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contracts.ports import OnToken, Prompt
     from infra.settings.settings import Settings
 
-#: Exit status of a process that a script told to die.
+#: Exit status of a process that a script ends.
 KILLED: Final = 9
 _MODEL: Final = "scripted-1"
 #: Characters that are streamed at once.
@@ -229,7 +229,7 @@ def _good(prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> s
 
 
 def _injured(prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> str:
-    """A document with an injury that models are known for: three that can be mended, two that cannot."""
+    """A document with an injury that models are known for: three that can be repaired, two that cannot."""
     key = _key(prompt, params)
     made = document(prompt.kind, prompt.text, key, schema)
     text = json.dumps(made, ensure_ascii=False)

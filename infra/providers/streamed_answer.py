@@ -1,7 +1,7 @@
-"""What does a streamed chat completion say in the end?
+"""Streamed answer: the text, ending and usage that the chunks of a chat completion add up to.
 
-A chunk is a stranger's: each of its fields may be missing, null or of another type.  What is missing or
-null says nothing; what carries text and cannot be read is told, for an answer with a hole is none.
+A server is not trusted: each field of a chunk may be missing, null or of another type.  A missing or null field
+is ignored; a field that carries text and cannot be read is an error, since the answer would have a gap.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ class StreamedAnswer:
             ValueError: it cannot be read.
         """
         self.heard = True
-        told = _object(chunk, "a chunk") or {}
-        model = told.get("model")
+        fields = _object(chunk, "a chunk") or {}
+        model = fields.get("model")
         if isinstance(model, str) and model.strip():
             self.model = well_formed(" ".join(model[:_MAX_NAME].split()))
-        usage = told.get("usage")
+        usage = fields.get("usage")
         self.usage = self.usage if usage is None else usage
-        choice = self._choice(told.get("choices"))
+        choice = self._choice(fields.get("choices"))
         if choice is None:
             return ""
         self.begun = True
@@ -208,7 +208,7 @@ def _object(value: Any, what: str) -> Mapping[str, Any] | None:
 
 
 def _kind(value: Any) -> str:
-    """What a JSON value is, for people; ours to say, for what stands in it is a stranger's."""
+    """The type of a JSON value, for people; its content is the server's and is not shown."""
     match value:
         case None:
             return "null"

@@ -1,7 +1,6 @@
-"""How do the chunks of an answer arrive from a server?
+"""Streaming: the chunks of a server's answer.
 
-As server-sent events (WHATWG HTML, 9.2), read by the HTTP client's own reader of them; a server that
-does not stream answers with one object.
+They come as server-sent events (WHATWG HTML, 9.2); a server that does not stream answers with one object.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _MAX_EVENT: Final = 4 * 1024**2
 _MAX_ANSWER: Final = 64 * 1024**2
 #: Bytes of the body of a refusal that are read.
 _MAX_REFUSAL: Final = 64 * 1024
-#: Bytes that tell a stream from a page.
+#: First bytes of a stream, in contrast to a page.
 _ENOUGH: Final = 16
 _BOM: Final = b"\xef\xbb\xbf"
 #: How a stream of events begins, whatever its content type says.

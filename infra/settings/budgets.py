@@ -1,4 +1,4 @@
-"""What may provider calls take, as an operator sets it?"""
+"""Settings of budgets: what provider calls may take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does config.yaml say, and on which line?"""
+"""Configuration file: the values of config.yaml, and their lines."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _note(
     """Note the lines of a mapping's names, at every depth.
 
     Raises:
-        SettingsError: a name stands there twice.
+        SettingsError: a name is given twice.
     """
     if not isinstance(node, yaml.MappingNode) or any(node is each for each in above):
         return

@@ -1,4 +1,4 @@
-"""Which names are settings, and which one was meant by a name that is none?"""
+"""Names of settings: which names exist, and which one was meant by an unknown name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import AliasChoices, BaseModel
 
 PREFIX: Final = "UNDERSTUDY_"
 _LEVEL: Final = "__"
-#: Variables that begin like settings and are none: where the settings stand, the broker's password in
-#: docs/operations.md, what tests go by, and what Kubernetes tells of services whose name begins so.
+#: Variables that begin like settings and are none: the path of the configuration file, the broker's password in
+#: docs/operations.md, those of the tests, and those that Kubernetes sets for services of such a name.
 _OTHERS: Final = re.compile(
     r"UNDERSTUDY_(CONFIG|PASSWORD|TEST_.*|(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT_\d+_(TCP|UDP|SCTP)(_.*)?)"
 )
@@ -28,13 +28,13 @@ Path = tuple[str, ...]
 
 
 def unknown_variables(model: type[BaseModel], environment: Mapping[str, str]) -> tuple[str, ...]:
-    """A sentence for each variable with our prefix that sets nothing.
+    """A sentence for each variable with the prefix of settings that sets nothing.
 
     Args:
         model: the settings.
         environment: the variables of the process; their case does not matter, as for pydantic-settings.
     """
-    told: list[str] = []
+    found: list[str] = []
     for name, value in sorted(environment.items()):
         upper = name.upper()
         if not upper.startswith(PREFIX) or _OTHERS.fullmatch(upper):
@@ -46,8 +46,8 @@ def unknown_variables(model: type[BaseModel], environment: Mapping[str, str]) ->
             continue
         meant = _meant(model, path)
         said = f"; did you mean {variable(model, meant)}?" if meant else "; docs/settings.md lists all"
-        told.append(f"there is no setting {_shown(name)}{said}")
-    return tuple(told)
+        found.append(f"there is no setting {_shown(name)}{said}")
+    return tuple(found)
 
 
 def unknown_fields(model: type[BaseModel], said: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -159,8 +159,8 @@ def _meant(model: type[BaseModel], path: Path) -> Path | None:
     swapped = [each for name, each in beside.items() if sorted(name) == sorted(_letters(path[-1:]))]
     if swapped:
         return swapped[0]
-    for wanted, known, alike in ((_letters(path[-1:]), beside, 0.7), (_joined(path), anywhere, 0.8)):
-        close = get_close_matches(wanted, known, n=1, cutoff=alike)
+    for name, known, alike in ((_letters(path[-1:]), beside, 0.7), (_joined(path), anywhere, 0.8)):
+        close = get_close_matches(name, known, n=1, cutoff=alike)
         if close:
             return known[close[0]]
     same = [each for each in places if _letters(each[-1:]) == _letters(path[-1:])]

@@ -124,7 +124,7 @@ class Narrative(_Part):
 class Local(_Part):
     """The model on this machine."""
 
-    #: ``house`` (the one that comes along), a folder with safetensors, or a hub id.
+    #: ``house`` (ships with the package), a folder with safetensors, or a hub id.
     model: str = "house"
     #: ``auto``: a GPU if there is one; else ``cpu``, ``cuda`` or ``cuda:N``.
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -138,10 +138,10 @@ class Local(_Part):
     queue: int = Field(default=256, ge=1, le=100_000)
     #: The same bits whatever else is being written; costs nearly half under load, 70 % when alone.
     strict: bool = False
-    #: Drafts of prose that are written at most, until one has every word that the wish names; the best is
-    #: taken.  None: 8 by the house model, 1 by others.
+    #: Most drafts of prose, written until one has every word that the request names; the best is taken.
+    #: None: 8 with the house model, 1 with others.
     drafts: int | None = Field(default=None, ge=1, le=16)
-    #: Words that the wish names weigh more in prose while they are missing.  None: with the house model.
+    #: Raise the probability of words that the request names while they are missing.  None: with the house model.
     guided: bool | None = None
     #: Threads of torch; none: what torch chooses.
     threads: int | None = Field(default=None, ge=1, le=1024)

@@ -37,7 +37,7 @@ from infra.settings.budgets import Budgets
 from infra.settings.config_file import ConfigFile, SettingsError
 from infra.settings.narrative import Local, Narrative, narrative_with
 
-#: Unknown names that are told at once.
+#: Most unknown names in one message.
 _MOST: Final = 10
 #: Settings whose value is never shown, not even in an error; misspelt ones too.
 _SECRET: Final = re.compile(r"key|secret|password", re.IGNORECASE)
@@ -82,7 +82,7 @@ class NatsTls(_Part):
     required: bool = False
     #: Certificates of who signs the broker's; none: the system's.
     ca: Path | None = None
-    #: This client's certificate, where the broker wants one.
+    #: This client's certificate, if the broker requires one.
     cert: Path | None = None
     #: Its key, where the certificate's file does not hold it.
     key: Path | None = None
@@ -327,7 +327,7 @@ def _explain(item: Any, file: ConfigFile, model: type[Settings]) -> str:
 
 
 def _shown(name: str, value: Any, levels: int = 4) -> str:
-    """The value as people may see it: without what stands under a secret's name, however deep."""
+    """The value as people may see it: without the values of secrets, at any depth."""
     if _SECRET.search(name):
         return "(not shown)"
     if not levels and isinstance(value, Mapping | list | tuple):

@@ -12,6 +12,7 @@ from contracts.errors import ErrorCode
 from contracts.kinds import KINDS
 from contracts.ports import ProviderError
 from infra.app.process_plan import environment
+from infra.providers import table
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.chain import Chain
 from infra.providers.response_cache import CachedProvider
@@ -250,3 +251,23 @@ def test_children_get_keys_servers_and_chains(monkeypatch, tmp_path: Path) -> No
     theirs = load().narrative
     assert theirs == ours.narrative
     assert theirs.servers["big"].api_key == SecretStr("sk-2")
+
+
+# -- the table ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", table.BUILT_IN)
+def test_a_line_of_the_table_is_all_that_a_built_in_provider_needs(name: str) -> None:
+    settings = load(use_local_model=True, narrative={"openai": {"model": "m"}})
+    spec = table.spec_of(settings, name)
+    made = spec.make(settings, name)
+    assert made.name == name
+    assert spec.problem(settings, name) is None
+    # With it alone in keys of the result cache, content of another model would be found.
+    assert spec.identity is not None
+    assert spec.identity(settings, name).startswith(name)
+
+
+def test_a_name_that_is_in_no_table_has_no_specification() -> None:
+    with pytest.raises(KeyError):
+        table.spec_of(load(), "nobody")
