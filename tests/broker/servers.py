@@ -9,10 +9,10 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import msgspec
 from nats import errors as nats_errors
@@ -40,8 +40,21 @@ class BrokerUnderTest(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 1
 
 
+_Read = TypeVar("_Read")
 #: Makes a broker with its data in a folder.
 Constructor = Callable[[Path], AbstractAsyncContextManager[BrokerUnderTest]]
+
+
+async def until_read(read: Callable[[], Awaitable[_Read | None]]) -> _Read:
+    """What was published just now; the server of a cluster that answers may not have it yet.
+
+    Raises:
+        TimeoutError: it does not come.
+    """
+    async with asyncio.timeout(_READY_S):
+        while (found := await read()) is None:
+            await asyncio.sleep(0.01)
+    return found
 
 
 @asynccontextmanager

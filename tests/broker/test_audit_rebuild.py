@@ -19,6 +19,7 @@ from infra.stores import audit, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.rebuild import Rebuilt, rebuild, record_of
 from tests.broker.audit_fixtures import database_url, engine, everything, postgres, rows_of
+from tests.broker.servers import until_read
 from tests.lives import encoded, letter, life, received
 
 __all__ = ["database_url", "engine", "postgres"]
@@ -46,8 +47,7 @@ async def _live(wire: RequestMultiplexer, *request_ids: str, events: int = 8) ->
     for request_id in request_ids:
         asked = life(request_id)[0]
         ack = await wire.publish(subjects.gen("requested", "layout", request_id), encoded(asked.event))
-        entry = await event_log.get(wire, pipeline.REQUESTS, ack.seq)
-        assert entry is not None
+        entry = await until_read(lambda sequence=ack.seq: event_log.get(wire, pipeline.REQUESTS, sequence))
         await _publish(wire, life(request_id, at_ms=entry.time_ms)[1 : events + 1])
 
 

@@ -23,6 +23,7 @@ from infra.stores import audit, database, sweeper
 from infra.stores.database import GENERATION_LOGS
 from infra.stores.rebuild import record_of
 from tests.broker.audit_fixtures import rows_of
+from tests.broker.servers import until_read
 from tests.lives import brief, success
 
 LIMIT = 64 * 1024
@@ -64,8 +65,7 @@ async def _event(wire: RequestMultiplexer, request_id: str, event: ev.Event) -> 
 
 
 async def _finish(wire: RequestMultiplexer, request_id: str, *, size: int = 10) -> None:
-    owner = await event_log.owner(wire, request_id)
-    assert owner is not None
+    owner = await until_read(lambda: event_log.owner(wire, request_id))
     await _event(wire, request_id, ev.ContextBuilt(attempt=1, brief=brief(owner.time_ms, prompt="x" * size)))
     await _event(wire, request_id, success(request_id, owner.time_ms))
 

@@ -238,7 +238,7 @@ async def test_a_consumer_that_must_be_made_again_goes_on_where_it_was(
 
 async def test_a_refusal_by_the_broker_names_stream_and_reason(nc: Client, bare_url: str) -> None:
     with pytest.raises(TopologyError, match=r"refuses stream REQUESTS: .*replicas.*\(error \d+\)"):
-        await topology.apply(nc, load(broker={"replicas": 3}))
+        await topology.apply(nc, load(broker={"replicas": 5}))
 
 
 async def test_a_full_request_stream_refuses_and_keeps(nc: Client, bare_url: str) -> None:
