@@ -25,7 +25,7 @@ from contracts.request import GenerationRequest, PlayerContext
 from contracts.result import Origin, Status
 from infra.app.pipeline_client import PipelineClient, check
 from infra.authoring.workload import WorkloadItem
-from stages.context_build.cache_scope import keeps
+from stages.context_build.cache_scope import is_cacheable
 from stages.context_build.layering import overrides
 
 #: How long each request may take, milliseconds; nobody waits for it but the warm-up.
@@ -228,4 +228,4 @@ def _kept(asked: GenerationRequest, around: Mapping[str, Mapping[str, Any]]) -> 
     said = layers.merge({**around, layers.NODE: node}).values.get("strategy")
     if asked.scenes or said is None:
         return False
-    return keeps(Strategy(said), asked.player_context or PlayerContext())
+    return is_cacheable(Strategy(said), asked.player_context or PlayerContext())

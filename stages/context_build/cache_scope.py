@@ -1,4 +1,4 @@
-"""Which seed does a request get, and who shares its content?"""
+"""Seed and cache key of a request: which requests share its content."""
 
 from __future__ import annotations
 
@@ -13,67 +13,66 @@ from contracts.nodes.node import SeedSource, Strategy
 from contracts.policy import cache_key, seeds
 from contracts.policy.cache_key import CacheKeyParts
 from contracts.request import GenerationRequest, PlayerContext
-from stages.context_build.layering import Laid
+from stages.context_build.layering import MergedNode
 
-#: What a brief says about one request alone, or what only decides whether there is an answer; all the rest
-#: of it shapes the content, fields of later versions included.
+#: Fields of a brief that do not shape the content; every other field does, those of later versions included.
 NOT_SHAPING: Final = frozenset(
     {
         "request_seq",
         "requested_at_ms",
         "deadline_at_ms",
         "input_hash",
-        "prompt",  # its hash shapes
-        "rating",  # the effective one shapes
-        "tags",  # they choose stand-ins
+        "prompt",  # its hash is in the key
+        "rating",  # the effective one is in the key
+        "tags",  # they select stand-ins
         "cache_key",
         "slot",
         "spender",  # who pays
-        "scenes",  # such a plot has no slot
+        "scenes",  # such a plot has no key
         "replay_of",
     }
 )
-#: The same of the parameters of a call; the seed follows from what the key names, or is in the request.
+#: The same for the parameters of a call; the seed follows from other parts of the key, or is in the request.
 _NOT_SHAPING_PARAMS: Final = frozenset({"seed", "timeout_s", "fresh"})
 
 
 class CacheScope(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request's content comes to be its own or everybody's."""
+    """Seed of a request, and the parts of its cache key."""
 
     seed: int
-    #: Nothing that was kept may stand in for an answer.
+    #: No cached answer may be used for it.
     fresh: bool = False
-    #: Which contents are the same; ``None``: nothing is kept.
+    #: The readable key; ``None``: the content is not cached.
     parts: CacheKeyParts | None = None
     source: SeedSource | None = None
-    #: Seed that the request itself names.
+    #: Seed in the request.
     own_seed: int | None = None
     node: str | None = None
     warnings: tuple[str, ...] = ()
 
 
-def sharing(
+def decide_scope(
     asked: GenerationRequest,
-    laid: Laid | None,
+    merged: MergedNode | None,
     *,
     kind: str,
     moment: str,
     input_seed: int,
 ) -> CacheScope:
-    """Seed and sharing of a request; without a node its content is its own.
+    """Decide a request's seed and who shares its content; without a strategy nobody does.
 
     Args:
         asked: the request.
-        laid: its node with all layers merged, if it has one.
+        merged: its node with all layers merged; ``None``: it has none.
         kind: its content kind.
-        moment: what no other request has: its id, and when it came.
-        input_seed: the seed that follows from what is asked for.
+        moment: unique to the request: its time and id.
+        input_seed: the seed that follows from the request's input.
     """
     plain = asked.seed if asked.seed is not None else input_seed
-    if laid is None or laid.node.strategy is None:
+    if merged is None or merged.node.strategy is None:
         return CacheScope(seed=plain)
-    node, strategy, player = laid.node, laid.node.strategy, asked.player_context or PlayerContext()
-    added = laid.by("strategy") == DEFAULTS
+    node, strategy, player = merged.node, merged.node.strategy, asked.player_context or PlayerContext()
+    added = merged.by("strategy") == DEFAULTS
     source = node.seed_source or (None if added else seeds.fitting(strategy))
     fresh = strategy is Strategy.ALWAYS or source is SeedSource.TIMESTAMP
     parts = CacheKeyParts(
@@ -92,7 +91,7 @@ def sharing(
     return CacheScope(
         seed=seed,
         fresh=fresh,
-        parts=parts if keeps(strategy, player) else None,
+        parts=parts if is_cacheable(strategy, player) else None,
         source=source,
         own_seed=asked.seed,
         node=node.id,
@@ -100,7 +99,7 @@ def sharing(
     )
 
 
-def placed(
+def assign_key(
     brief: Brief,
     shared: CacheScope,
     *,
@@ -108,26 +107,28 @@ def placed(
     route: str | None,
     schemes: tuple[cache_key.Scheme, ...] = cache_key.SCHEMES,
 ) -> Brief:
-    """The brief with its key and its place in the cache, where it has one.
+    """Add the cache key to a brief, where it has one.
 
     Args:
-        brief: everything else that was decided.
-        shared: who shares the content.
-        request_id: a shadow has no place.
-        route: which models write the kind; ``None``: no model is wanted, and there is nothing to keep.
+        brief: the brief without its key.
+        shared: seed and parts of the key.
+        request_id: the request's id; a shadow has no key.
+        route: the models that write the kind; ``None``: there are none, and nothing is cached.
         schemes: how keys are made; the first is written, all are read.
     """
     if shared.parts is None:
         return brief
     slot = None
-    # A plot that asks for its scenes is its own: they are requests with its id.  Each of them may be kept.
+    # A plot that requests scenes is not shared: their ids contain its id.  Each scene may be cached.
     if route is not None and brief.scenes is None and not request_id.startswith(SHADOW):
-        slot = cache_key.slot(shared.parts, shaping(brief, shared, route), node=shared.node, schemes=schemes)
+        slot = cache_key.slot(
+            shared.parts, shaping_inputs(brief, shared, route), node=shared.node, schemes=schemes
+        )
     return msgspec.structs.replace(brief, cache_key=str(shared.parts), slot=slot)
 
 
-def shaping(brief: Brief, shared: CacheScope, route: str) -> dict[str, Any]:
-    """Everything that shapes the content and is not among the key's parts, as JSON values."""
+def shaping_inputs(brief: Brief, shared: CacheScope, route: str) -> dict[str, Any]:
+    """Everything that shapes the content and is not part of the readable key, as JSON values."""
     said = {name: getattr(brief, name) for name in Brief.__struct_fields__ if name not in NOT_SHAPING} | {
         "rating": brief.rating.effective,
         "seed": shared.own_seed,
@@ -145,13 +146,13 @@ def shaping(brief: Brief, shared: CacheScope, route: str) -> dict[str, Any]:
     return msgspec.to_builtins(said)
 
 
-def keeps(strategy: Strategy, player: PlayerContext) -> bool:
-    """Whether content of a strategy is kept, for an owner that the request names."""
+def is_cacheable(strategy: Strategy, player: PlayerContext) -> bool:
+    """Whether content of a strategy is cached: not for ``always``, nor where the owner is missing."""
     return strategy is not Strategy.ALWAYS and _owner(strategy, player) is not None
 
 
 def _owner(strategy: Strategy, player: PlayerContext) -> str | None:
-    """Who shares the content; ``None`` where the request does not tell."""
+    """The owner of the content; ``None``: the request does not name it."""
     match strategy:
         case Strategy.PER_PLAYTHROUGH:
             return player.playthrough_id
@@ -162,7 +163,7 @@ def _owner(strategy: Strategy, player: PlayerContext) -> str | None:
 
 
 def _origin(source: SeedSource, player: PlayerContext, moment: str) -> str | None:
-    """What the seed is made from; ``None`` where the request does not tell."""
+    """The text that the seed is derived from; ``None``: the request does not have it."""
     match source:
         case SeedSource.PLAYTHROUGH:
             return player.playthrough_id
@@ -177,16 +178,16 @@ def _origin(source: SeedSource, player: PlayerContext, moment: str) -> str | Non
 def _missing(
     strategy: Strategy, source: SeedSource | None, player: PlayerContext, *, seeded: bool
 ) -> tuple[str, ...]:
-    told: list[str] = []
+    warnings: list[str] = []
     if _owner(strategy, player) is None:
         name = "playthrough_id" if strategy is Strategy.PER_PLAYTHROUGH else "player_id"
-        told.append(f"strategy {strategy} needs player_context.{name}; without it nothing is kept")
+        warnings.append(f"strategy {strategy} needs player_context.{name}; without it nothing is kept")
     if source is not None and not seeded and _origin(source, player, "") is None:
         name = "playthrough_id" if source is SeedSource.PLAYTHROUGH else "player_id"
-        told.append(
+        warnings.append(
             f"seed source {source} needs player_context.{name}; the seed was taken from the request instead"
         )
-    return tuple(told)
+    return tuple(warnings)
 
 
 def _number(value: Any) -> Any:

@@ -20,10 +20,10 @@ from contracts.policy.social import Worlds
 from contracts.ports import Clock, Contents, KnownReplays, Prompts, Samples, SceneLog, Templates
 from contracts.scenes import check_id
 from stages.context_build import cache_scope, scenes, social
-from stages.context_build.layering import Laid, TemplateLost, lay
+from stages.context_build.layering import MergedNode, TemplateLost, merge_node
 from stages.context_build.prompts import render_freeform
 from stages.context_build.single_flight import SingleFlight
-from stages.context_build.spending import spender_of
+from stages.context_build.spending import build_billing
 
 
 class BriefPorts(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,11 +110,11 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         asked = request.read(event.body, received.kind)
         check_id(asked, received.request_id)
         noted = await _require_usable(asked, contents, samples, worlds)
-        laid = lay(
+        merged = merge_node(
             asked, event.body, received.kind, samples=samples, templates=ports.templates, worlds=worlds
         )
-        node = laid.node if laid else Node()
-        setting = social.build(asked, node.constraints or Constraints(), worlds)
+        node = merged.node if merged else Node()
+        setting = social.build_setting(asked, node.constraints or Constraints(), worlds)
         constraints = setting.constraints
         instruction = render_freeform(
             ports.prompts,
@@ -130,21 +130,21 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
     except TemplateLost as lost:
         return Fail(code=ErrorCode.GEN_INTERNAL, message=str(lost))
     input_hash = asked.input_hash(received.kind)
-    shared = cache_scope.sharing(
+    shared = cache_scope.decide_scope(
         asked,
-        laid,
+        merged,
         kind=received.kind,
         moment=f"{received.time_ms} {received.request_id}",
         # 52 bits: every JSON reader takes them for what they are.
         input_seed=int(input_hash[:13], 16),
     )
     warnings = (*noted, *instruction.warnings, *shared.warnings)
-    trail = ev.Trail(warnings=(*(laid.warnings if laid else ()), *warnings))
-    refused = _refused(laid, setting)
+    trail = ev.Trail(warnings=(*(merged.warnings if merged else ()), *warnings))
+    refused = _refused(merged, setting)
     if refused is not None:
         return Fail(code=refused[0], message=refused[1], trail=trail, events=setting.clamped)
     plan = request.plan_fallback(
-        asked, default_deadline_ms=ports.default_deadline_ms, around=laid.around if laid else None
+        asked, default_deadline_ms=ports.default_deadline_ms, around=merged.around if merged else None
     )
     wanted = asked.params.model_dump(exclude_none=True)
     writing = msgspec.structs.replace(ports.freeform, seed=shared.seed, fresh=shared.fresh, **wanted)
@@ -170,29 +170,29 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         workspace=asked.workspace,
         world=asked.world,
         replay_of=asked.replay_of,
-        scenes=scenes.shared(asked, laid),
-        spender=spender_of(
+        scenes=scenes.shared_fields(asked, merged),
+        spender=build_billing(
             asked,
-            laid.node if laid else None,
+            merged.node if merged else None,
             schema=schema,
             writing=writing,
             structuring=structuring,
             deadline_at_ms=received.time_ms + plan.deadline_ms,
         ),
     )
-    brief = cache_scope.placed(
+    brief = cache_scope.assign_key(
         brief, shared, request_id=received.request_id, route=ports.routes.get(received.kind)
     )
-    built = ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=laid.decided if laid else ())
+    built = ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=merged.decided if merged else ())
     return Emit(events=(*setting.clamped, built))
 
 
-def _refused(laid: Laid | None, setting: social.SocialSetting) -> tuple[ErrorCode, str] | None:
+def _refused(merged: MergedNode | None, setting: social.SocialSetting) -> tuple[ErrorCode, str] | None:
     """Why no model is asked, although the request is in order."""
-    if laid is not None and not laid.node.enabled:
+    if merged is not None and not merged.node.enabled:
         return (
             ErrorCode.GEN_PROVIDER_DISABLED,
-            f"the node is disabled (`enabled: false` in its {laid.by('enabled')})",
+            f"the node is disabled (`enabled: false` in its {merged.by('enabled')})",
         )
     if setting.contradiction is not None:
         return ErrorCode.GEN_CONSTRAINT_FAIL, setting.contradiction

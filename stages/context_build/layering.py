@@ -1,4 +1,4 @@
-"""What do defaults, template, node, rules and request come to?"""
+"""Merge of a request's layers: defaults, template, node, rules, request."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from stages.context_build.provenance import Layered
 
 #: Lists of a node to which rules add.
 _LISTS: Final = ("required_elements", "avoid_elements", "content_rules")
-#: Findings of rules that a result tells.
-MOST_TOLD: Final = 20
+#: Findings of rules that a result reports.
+MAX_FINDINGS: Final = 20
 
 
 class TemplateLost(Exception):  # noqa: N818 - names the template's state
-    """A template that there was, and that cannot be used any more; the text says why."""
+    """A template that once existed and can no longer be used; the text says why."""
 
 
-class Laid(msgspec.Struct, frozen=True, kw_only=True):
+class MergedNode(msgspec.Struct, frozen=True, kw_only=True):
     """A request's node with all layers merged."""
 
     node: Node
     warnings: tuple[str, ...]
-    #: What was decided, and by which layer; without the defaults.
+    #: Each value with the layer that decided it; without the defaults.
     decided: tuple[Decided, ...]
-    #: The layers that are not in the request itself.
+    #: The layers outside the request.
     around: Mapping[str, Mapping[str, Any]]
 
     def by(self, field: str) -> str:
@@ -52,7 +52,7 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def overrides(text: str, context: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a text of rules comes to; implements :data:`contracts.ports.Overrides`."""
+    """Evaluate a text of rules; implements :data:`contracts.ports.Overrides`."""
     try:
         parsed = language.parse(text)
     except language.RulesError:
@@ -60,7 +60,7 @@ def overrides(text: str, context: Mapping[str, Any]) -> Mapping[str, Any]:
     return language.compile(parsed, context).overrides
 
 
-def lay(
+def merge_node(
     asked: GenerationRequest,
     body: bytes,
     kind: str,
@@ -68,12 +68,12 @@ def lay(
     samples: Samples,
     templates: Templates,
     worlds: Worlds,
-) -> Laid | None:
-    """Merge the layers of a request and check what they come to.
+) -> MergedNode | None:
+    """Merge the layers of a request and check the result.
 
     Args:
         asked: a checked request.
-        body: the same as it came; findings name fields as they are spelled there.
+        body: its bytes; findings name fields as they are spelled there.
         kind: the kind that the request's subject names.
         samples: knows the default contents.
         templates: the template library.
@@ -84,7 +84,7 @@ def lay(
 
     Raises:
         RequestError: naming the field, for rules with their line.
-        TemplateLost: the template was there, and is gone.
+        TemplateLost: the template existed and can no longer be used.
     """
     if asked.node is None and asked.template_id is None and asked.rules is None and not asked.moods:
         return None
@@ -109,7 +109,7 @@ def lay(
     layered = Layered(asked=asked, below=below, rules=rules, trace=compiled.trace, set_by=examined.set_by)
     refuse(examined.report, place=layered.place)
     found = tuple(f"{layered.layer(each)}: {each}" for each in examined.report.warnings)
-    return Laid(
+    return MergedNode(
         node=examined.node, warnings=(*found, *told), decided=layered.decided(examined.node), around=around
     )
 
@@ -133,7 +133,7 @@ def _template(asked: GenerationRequest, templates: Templates) -> Mapping[str, An
 
 
 def _compiled(asked: GenerationRequest) -> tuple[Compiled, tuple[str, ...]]:
-    """What the request's rules come to for its player, and the warnings about them."""
+    """Compile the request's rules for its player; with the warnings about them."""
     if asked.rules is None:
         return Compiled(overrides={}), ()
     try:
@@ -151,19 +151,19 @@ def _compiled(asked: GenerationRequest) -> tuple[Compiled, tuple[str, ...]]:
 
 @lru_cache(maxsize=256)
 def _linted(text: str) -> tuple[language.Rules, tuple[RuleFinding, ...]]:
-    """Rules and what is to be said about them, remembered: most requests of a node bring the same."""
+    """Rules and their findings, remembered: most requests of a node have the same text."""
     parsed = language.parse(text)
     return parsed, language.lint(parsed)
 
 
 def _told(found: Mapping[RuleFinding, None]) -> tuple[str, ...]:
     lines = [f"rules: {each}" for each in found]
-    more = len(lines) - MOST_TOLD
-    return (*lines[:MOST_TOLD], *([f"rules: and {more} more"] if more > 0 else []))
+    more = len(lines) - MAX_FINDINGS
+    return (*lines[:MAX_FINDINGS], *([f"rules: and {more} more"] if more > 0 else []))
 
 
 def _below(template: Mapping[str, Any] | None, node: Mapping[str, Any]) -> layers.Merged:
-    """What lies below the rules, defaults aside."""
+    """The layers below the rules, without the defaults."""
     return layers.merge(
         {
             layers.TEMPLATE: layers.template_layer(spelled(dict(template or {}), Node).value),
@@ -173,7 +173,7 @@ def _below(template: Mapping[str, Any] | None, node: Mapping[str, Any]) -> layer
 
 
 def _united(below: layers.Merged, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The layer of the rules: what they add to a list stands behind what the list has already."""
+    """The layer of the rules, whose additions to a list come after the list's other values."""
     had = cast("dict[str, Any]", below.values.get("constraints") or {})
     added = dict(cast("dict[str, Any]", overrides.get("constraints", {})))
     for name in _LISTS:

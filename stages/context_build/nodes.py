@@ -1,4 +1,4 @@
-"""What does a request's node come to, and what has to be said about it?"""
+"""Check of a request's node with the layers around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the model asked to write?
+"""Prompt of the writing stage, rendered from a version of a prompt family.
 
 The texts are versions of prompt families (``families/<family>/<version>.md``).  A released version never
 changes: another text is another version.

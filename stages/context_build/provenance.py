@@ -1,4 +1,4 @@
-"""Which layer said what about a request's node, and where in the request does that stand?"""
+"""Provenance of a request's node: the layer that set each value, and its place in the request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from contracts.nodes.rules.effects import alike
 from contracts.nodes.validation import Finding
 from contracts.request import GenerationRequest
 
-#: Characters of a rule or condition that are kept, and conditions.
+#: Characters of a rule or condition that are reported, and number of conditions.
 MOST_SHOWN: Final = 120
 MOST_CONDITIONS: Final = 4
 _LISTS: Final = "constraints."
@@ -26,7 +26,7 @@ _QUOTED: Final = re.compile("'([^']+)'")
 
 
 class Layered(msgspec.Struct, frozen=True, kw_only=True):
-    """The layers of one request, after they were merged."""
+    """The merged layers of one request."""
 
     asked: GenerationRequest
     #: Template and node.
@@ -39,7 +39,7 @@ class Layered(msgspec.Struct, frozen=True, kw_only=True):
     set_by: Mapping[str, str]
 
     def layer(self, finding: Finding) -> str:
-        """The layer that a finding is about; where nobody said anything, the one that could have."""
+        """The layer that a finding is about; for a missing value, the layer that could have set it."""
         if self._element(finding) is not None:
             return layers.RULES
         path = _snake(finding.path)
@@ -58,7 +58,7 @@ class Layered(msgspec.Struct, frozen=True, kw_only=True):
         return layers.REQUEST if self.asked.rules is None else layers.RULES
 
     def place(self, finding: Finding) -> str:
-        """Where in the request a finding's cause stands: ``node.duration.min``, ``rules line 3, duration.min``."""
+        """The place of a finding's cause in the request: ``node.duration.min``, ``rules line 3, duration.min``."""
         match self.layer(finding):
             case layers.TEMPLATE:
                 field = "template_id" if self.asked.template_id else "node.templateId"
@@ -73,10 +73,10 @@ class Layered(msgspec.Struct, frozen=True, kw_only=True):
                 return f"node.{finding.path}" if finding.path else "node"
 
     def decided(self, node: Node) -> tuple[Decided, ...]:
-        """What each layer but the defaults decided, in the order of a node's fields.
+        """What each layer except the defaults decided, in the order of a node's fields.
 
         Args:
-            node: what the layers came to.
+            node: the merged node.
         """
         values = node.model_dump(mode="json", by_alias=False)
         made: list[Decided] = []
@@ -104,7 +104,7 @@ class Layered(msgspec.Struct, frozen=True, kw_only=True):
         return next((each for each in reversed(self.trace) if path.startswith(each.field)), None)
 
     def _element(self, finding: Finding) -> CompiledStep | None:
-        """Of what is wrong with an element, the rule that added it."""
+        """The rule that added the element that a finding names."""
         if not _snake(finding.path).startswith(_LISTS):
             return None
         named = {alike(each) for each in _QUOTED.findall(finding.message)}

@@ -1,4 +1,4 @@
-"""What does a request's content have to keep to, for the sake of its world, its relationship and its user?"""
+"""Social setting of a request: what its world, its relationship and its user ask of the content."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from contracts.request import GenerationRequest
 
 
 class SocialSetting(msgspec.Struct, frozen=True, kw_only=True):
-    """What world, relationship and user add to a request."""
+    """Rating, constraints and prompt lines that follow from world, relationship and user."""
 
     decision: rating.Decision
-    #: ``None`` where the request tells no relationship, or nothing is known about any world.
+    #: ``None``: the request has no relationship, or no world is known.
     standing: RelationshipEffect | None
-    #: The node's own, with what world and user avoid.
+    #: The node's constraints, with what world and user avoid.
     constraints: Constraints
-    #: What the writer is told below the wish, one line each.
+    #: Lines of the prompt below the request's own text.
     told: tuple[str, ...] = ()
-    #: Why no content can be what all of them want; ``None`` where some can.
+    #: Two requirements that exclude each other, in words; ``None``: there are none.
     contradiction: str | None = None
 
     @property
     def clamped(self) -> tuple[ev.Clamped, ...]:
-        """The event that tells of a lowered rating; none where it was not."""
+        """The event of a lowered rating; empty where the rating was not lowered."""
         held = self.decision.rating
         if not held.clamped:
             return ()
         return (ev.Clamped(requested=held.requested, effective=held.effective, by=self.decision.by),)
 
 
-def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) -> SocialSetting:
-    """Build the social context, and settle the rating.
+def build_setting(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) -> SocialSetting:
+    """Build the social setting, and decide the effective rating.
 
     Args:
         asked: the request.
@@ -52,7 +52,7 @@ def build(asked: GenerationRequest, constraints: Constraints, worlds: Worlds) ->
     if social is not None and social.tells and world is not None:
         stands, tier, level = standing(social, world)
         told.append(f"relationship: {tier.name}{_said(tier)}")
-        # What the rating forbids is not asked for in the same breath.
+        # The prompt must not ask for what the rating forbids.
         if stands.rating.rank <= decision.rating.effective.rank:
             told.append(f"intimacy: {level.band}, {level.name}{_said(level)}")
     if named is not None and named.preferences.tone is not None:

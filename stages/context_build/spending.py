@@ -1,4 +1,4 @@
-"""Whose budgets are a request's calls paid from, and what has to be kept free for the second one?"""
+"""Billing of a request: the budgets that pay for its calls, and the tokens reserved for the second one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from contracts.policy.budget_scope import BillingContext
 from contracts.request import GenerationRequest
 from contracts.usage import Tokens
 
-#: Bytes of the structuring prompt beside schema and draft.
+#: Bytes of the structuring prompt without schema and draft.
 _INSTRUCTION: Final = 400
-#: Bytes that one token of a draft has as a rule; the prompt that quotes it is counted in bytes.
+#: Usual bytes per token of a draft; the prompt that quotes it is counted in bytes.
 _TOKEN: Final = 4
 
 
-def spender_of(
+def build_billing(
     asked: GenerationRequest,
     node: Node | None,
     *,
@@ -29,15 +29,15 @@ def spender_of(
     structuring: Params,
     deadline_at_ms: int,
 ) -> BillingContext:
-    """Who pays for a request.
+    """Build the billing context of a request.
 
     Args:
         asked: a checked request.
-        node: what its layers came to; ``None`` for a request without a node.
+        node: its merged node; ``None`` for a request without a node.
         schema: JSON Schema of the answer.
         writing: parameters of the writing call.
         structuring: parameters of the structuring call.
-        deadline_at_ms: when the fallback answers if nobody else has, ms since the epoch.
+        deadline_at_ms: the request's deadline, ms since the epoch.
     """
     own = (node.budget if node else None) or NodeBudget()
     quoted = len(msgspec.json.encode(schema)) + _INSTRUCTION

@@ -21,7 +21,7 @@ from infra.app.schema_checks import CheckedContents
 from infra.settings.settings import Settings
 from infra.stores import prompts, samples, templates, worlds
 from stages.context_build.handle import BriefPorts, build
-from stages.context_build.layering import lay, overrides
+from stages.context_build.layering import merge_node, overrides
 from tests import lives
 from tests.anchors.patches import difference, patched
 
@@ -150,7 +150,7 @@ def _laid(kind: str, body: bytes, ports: BriefPorts) -> dict[str, Any]:
     """The node with all layers merged, and what the fallback would do."""
     asked = request.read(body, kind)
     stores = {name: getattr(ports, name) for name in ("samples", "templates", "worlds")}
-    laid = lay(asked, body, kind, **stores)
+    merged = merge_node(asked, body, kind, **stores)
     more = expand(asked, templates=ports.templates, overrides=overrides)
     plan = request.plan_fallback(
         asked,
@@ -158,7 +158,7 @@ def _laid(kind: str, body: bytes, ports: BriefPorts) -> dict[str, Any]:
         default_deadline_ms=ports.default_deadline_ms,
         around=more.layers,
     )
-    node = laid.node.model_dump(mode="json", by_alias=False) if laid else None
+    node = merged.node.model_dump(mode="json", by_alias=False) if merged else None
     return {"node": node, "fallback": plan}
 
 

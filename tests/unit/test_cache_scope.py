@@ -14,7 +14,7 @@ from contracts.policy import cache_key
 from contracts.policy.cache_key import CacheKeyParts
 from contracts.policy.rating import RatingInfo
 from contracts.policy.social import Band, RelationshipEffect
-from stages.context_build.cache_scope import NOT_SHAPING, CacheScope, placed, shaping
+from stages.context_build.cache_scope import NOT_SHAPING, CacheScope, assign_key, shaping_inputs
 from tests import lives
 from tests.unit.test_context_build import PARAMS, handled
 
@@ -66,13 +66,13 @@ def test_every_field_of_a_brief_shapes_the_key_unless_it_is_listed(field: str) -
     shared = CacheScope(seed=1, parts=CacheKeyParts(type="dialogue", strategy=Strategy.ONCE))
     made = lives.brief()
     other = msgspec.structs.replace(made, **{field: OTHER[field]})
-    assert shaping(made, shared, "r") != shaping(other, shared, "r")
+    assert shaping_inputs(made, shared, "r") != shaping_inputs(other, shared, "r")
 
 
 def test_a_restricted_result_never_reaches_an_sfw_player() -> None:
     shared = CacheScope(seed=1, parts=CacheKeyParts(type="dialogue", strategy=Strategy.ONCE))
     mild, strong = (
-        placed(
+        assign_key(
             lives.brief(rating=RatingInfo(requested=Rating.RESTRICTED, effective=rating)),
             shared,
             request_id="r",
@@ -219,7 +219,7 @@ def test_keys_of_the_last_release_are_looked_for_too() -> None:
         return f"v0.{len(shaping)}.{cache_key.escape(str(parts))}"
 
     shared = CacheScope(seed=1, parts=CacheKeyParts(type="dialogue", strategy=Strategy.ONCE))
-    made = placed(lives.brief(), shared, request_id="r", route="r", schemes=(cache_key.key_v1, key_v0))
+    made = assign_key(lives.brief(), shared, request_id="r", route="r", schemes=(cache_key.key_v1, key_v0))
     assert made.slot is not None
     (older,) = made.slot.older
     assert older.startswith("v0.")

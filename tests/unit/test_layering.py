@@ -27,7 +27,7 @@ from contracts.outcome import Emit, Fail, Reject
 from contracts.policy.quoting import last_quoted
 from contracts.request import read
 from infra.stores import templates
-from stages.context_build.layering import lay
+from stages.context_build.layering import merge_node
 from tests import lives
 from tests.unit.rules.written import EXAMPLE as RULES
 from tests.unit.test_context_build import SAMPLES, TEMPLATES, WORLDS, built
@@ -55,7 +55,7 @@ def told(made: ev.ContextBuilt) -> list[str]:
 
 def laid(**fields: Any) -> Any:
     body = json.dumps({"prompt": "x", **fields}).encode()
-    return lay(
+    return merge_node(
         read(body, "transition"), body, "transition", samples=SAMPLES, templates=TEMPLATES, worlds=WORLDS
     )
 

@@ -16,7 +16,7 @@ from contracts.content.plot import Plot
 from contracts.outcome import Cancel, Delegate, Emit, Submit
 from contracts.ports import Ending, RequestProgress, StoredRequest
 from contracts.result import Origin, Status
-from stages.context_build.scenes import body, decide, wish
+from stages.context_build.scenes import decide, describe_scene, scene_request
 from tests import lives
 from tests.unit.test_context_build import handled
 
@@ -157,7 +157,7 @@ def test_a_default_content_for_the_plot_is_none_for_its_scenes() -> None:
 )
 def test_a_scene_can_be_asked_for(node: dict[str, Any]) -> None:
     plot = plotted(scenes=shared(fallback={"mode": "none"}, node=node))
-    said = json.dumps(body(plot, 2) | {"deadline_ms": 5}).encode()
+    said = json.dumps(scene_request(plot, 2) | {"deadline_ms": 5}).encode()
     outcome = handled(lives.received(said, "p-1-s2", kind="scene", sequence=3))
     assert isinstance(outcome, Emit)
 
@@ -166,7 +166,7 @@ def test_a_scene_is_told_its_beat_and_its_place() -> None:
     plot = document(3)
     plot["beats"][1] |= {"summary": "They meet.", "characters": ["Ann", "Bo"], "location": "the quay"}
     plot["themes"] = ["debt"]
-    assert wish(plot, 2).splitlines() == [
+    assert describe_scene(plot, 2).splitlines() == [
         "Beat 2: step 2",
         "They meet.",
         "Characters: Ann, Bo",
@@ -189,7 +189,7 @@ def test_the_longest_wish_fits_into_a_request() -> None:
         "tension": 10,
     }
     plot = {"premise": "r" * 600, "title": "t" * 120, "themes": ["h" * 120] * 8, "beats": [beat] * 40}
-    assert len(wish(plot, 20)) < request.MAX_PROMPT
+    assert len(describe_scene(plot, 20)) < request.MAX_PROMPT
 
 
 # -- what comes next ---------------------------------------------------------------------------------------

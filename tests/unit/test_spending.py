@@ -13,7 +13,7 @@ from contracts.events import Params
 from contracts.policy.budget import Cap
 from contracts.policy.budget_scope import BillingContext
 from contracts.usage import Tokens
-from stages.context_build.spending import spender_of
+from stages.context_build.spending import build_billing
 
 PARAMS = Params(temperature=0, top_p=1, max_tokens=100, seed=1, timeout_s=1)
 NODE = {"id": "storm", "strategy": "per_player"}
@@ -25,7 +25,7 @@ def asked(**fields: Any) -> request.GenerationRequest:
 
 def spender(**fields: Any) -> BillingContext:
     made = asked(**fields)
-    return spender_of(
+    return build_billing(
         made,
         made.node,
         schema=Registry().schema("dialogue", None),
