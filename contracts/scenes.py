@@ -9,7 +9,7 @@ import msgspec
 
 from contracts import events as ev
 from contracts import subjects
-from contracts.lineage import REPLAY
+from contracts.lineage import Lineage
 from contracts.ports import RequestProgress, StoredRequest
 from contracts.request import GenerationRequest, RequestError
 from contracts.result import Origin, SceneInfo, Status
@@ -127,7 +127,7 @@ def ending(result: ev.Result, brief: ev.Brief, *, attempt: int) -> tuple[ev.Even
 
 def answers(result: ev.Result, brief: ev.Brief) -> tuple[ev.Event, ...]:
     """The result; for a replay, also what its original's subscribers are told."""
-    if brief.replay_of is None or not result.request_id.startswith(REPLAY):
+    if brief.replay_of is None or Lineage.parse(result.request_id).relation != "replay":
         return (result,)
     body: dict[str, Any] = msgspec.structs.asdict(result) | {"request_id": brief.replay_of}
     return result, ev.Revised(revised_by=result.request_id, **body)

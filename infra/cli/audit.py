@@ -1,4 +1,4 @@
-"""How is the audit read and built again from a command line?"""
+"""Commands for the audit: list, show and rebuild."""
 
 from __future__ import annotations
 
@@ -9,25 +9,11 @@ import typer
 
 from infra.cli import console, filters
 from infra.cli.console import Json, Limit
-from infra.cli.filters import (
-    Code,
-    Containing,
-    Id,
-    Kind,
-    Model,
-    Node,
-    Origin,
-    Provider,
-    Since,
-    Stage,
-    Status,
-    Until,
-    Workspace,
-)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from infra.inspect.filters import Filters
     from infra.settings.settings import Settings
 
 app: Final = typer.Typer(no_args_is_help=True, help="The audit: the permanent record of every request.")
@@ -36,20 +22,23 @@ T = TypeVar("T")
 
 
 @app.command("ls")
+@filters.accept(
+    "request_id",
+    "kind",
+    "status",
+    "origin",
+    "code",
+    "stage",
+    "provider",
+    "model",
+    "workspace",
+    "node",
+    "since",
+    "until",
+    "text",
+)
 def ls(
-    request_id: Id = None,
-    kind: Kind = None,
-    status: Status = None,
-    origin: Origin = None,
-    code: Code = None,
-    stage: Stage = None,
-    provider: Provider = None,
-    model: Model = None,
-    workspace: Workspace = None,
-    node: Node = None,
-    since: Since = None,
-    until: Until = None,
-    text: Containing = None,
+    wanted: Filters,
     limit: Limit = None,
     json: Json = False,
 ) -> None:
@@ -59,21 +48,6 @@ def ls(
     """
     from infra.inspect import audit_listing
 
-    wanted = filters.sieve(
-        request_id=request_id,
-        kind=kind,
-        status=status,
-        origin=origin,
-        code=code,
-        stage=stage,
-        provider=provider,
-        model=model,
-        workspace=workspace,
-        node=node,
-        since=since,
-        until=until,
-        text=text,
-    )
     most = limit if json or limit is not None else console.ROWS
     found = _read(lambda engine: audit_listing.ls(engine, where=wanted, limit=most))
     rows = found.rows

@@ -1,4 +1,4 @@
-"""How are dead letters looked at, tried again and dropped from a command line?"""
+"""Commands for dead letters: list, show, replay and drop."""
 
 from __future__ import annotations
 
@@ -12,43 +12,30 @@ import typer
 
 from infra.cli import console, filters
 from infra.cli.console import Json, Limit
-from infra.cli.filters import Code, Containing, Id, Kind, Since, Stage, Until
 
 if TYPE_CHECKING:
     from infra.app.pipeline_client import PipelineClient
-    from infra.inspect.dead_letters import Filter, Letter, Replay
+    from infra.inspect.dead_letters import Letter
+    from infra.inspect.filters import Filters
+    from infra.replay.letters import Replay
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no stage could use.")
 
 _Letters = Annotated[
     list[int] | None, typer.Argument(metavar="LETTER", help="Letters by name (their sequence in DEAD).")
 ]
+_accept = filters.accept("request_id", "kind", "stage", "code", "since", "until", "text")
 _Most = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, oldest first.")]
 
 
 @app.command("ls")
+@_accept
 def ls(
-    request_id: Id = None,
-    kind: Kind = None,
-    stage: Stage = None,
-    code: Code = None,
-    since: Since = None,
-    until: Until = None,
-    text: Containing = None,
+    wanted: Filters,
     limit: Limit = None,
     json: Json = False,
 ) -> None:
     """List letters, oldest first."""
-    wanted = read_filter(
-        None,
-        request_id=request_id,
-        kind=kind,
-        stage=stage,
-        code=code,
-        since=since,
-        until=until,
-        text=text,
-    )
 
     async def work() -> int:
         most = limit if json or limit is not None else console.ROWS
@@ -76,37 +63,20 @@ def ls(
 
 
 @app.command("show")
+@_accept
 def show(
+    wanted: Filters,
     names: _Letters = None,
-    request_id: Id = None,
-    kind: Kind = None,
-    stage: Stage = None,
-    code: Code = None,
-    since: Since = None,
-    until: Until = None,
-    text: Containing = None,
     limit: _Most = None,
     json: Json = False,
 ) -> None:
     """Show letters with all they carry: reason, origin, headers, payload."""
-    wanted = _meant(
-        read_filter(
-            names,
-            request_id=request_id,
-            kind=kind,
-            stage=stage,
-            code=code,
-            since=since,
-            until=until,
-            text=text,
-        ),
-        verb="show",
-    )
+    _require_some(names, wanted, verb="show")
 
     async def work() -> int:
         shown = 0
         async with _client() as client:
-            async for letter in _take(client, wanted, limit):
+            async for letter in _take(client, names, wanted, limit):
                 shown += 1
                 if json:
                     console.emit(to_json(letter) | {"letter": letter.data, "payload": _payload(letter)})
@@ -122,15 +92,10 @@ def show(
 
 
 @app.command("replay")
+@_accept
 def replay(
+    wanted: Filters,
     names: _Letters = None,
-    request_id: Id = None,
-    kind: Kind = None,
-    stage: Stage = None,
-    code: Code = None,
-    since: Since = None,
-    until: Until = None,
-    text: Containing = None,
     limit: _Most = None,
     every: Annotated[
         bool, typer.Option("--all", help="Every letter; needed where nothing is named.")
@@ -143,36 +108,23 @@ def replay(
     json: Json = False,
 ) -> None:
     """Try letters again, each as a new request rp-LETTER-N; once, unless --again."""
-    wanted = _meant(
-        read_filter(
-            names,
-            request_id=request_id,
-            kind=kind,
-            stage=stage,
-            code=code,
-            since=since,
-            until=until,
-            text=text,
-        ),
-        every=every or dry_run,
-        verb="replay",
-    )
+    _require_some(names, wanted, every=every or dry_run, verb="replay")
 
     async def work() -> int:
         replayed = lost = 0
         async with _client() as client:
             started = time.monotonic()
-            async for each in _take(client, wanted, limit):
-                said = await _replay(client, each, again=again, dry_run=dry_run)
-                if said["outcome"] in ("published", "would_publish"):
+            async for each in _take(client, names, wanted, limit):
+                outcome = await _replay(client, each, again=again, dry_run=dry_run)
+                if outcome["outcome"] in ("published", "would_publish"):
                     replayed += 1
                     if rate is not None:
                         await asyncio.sleep(max(0.0, started + replayed / rate - time.monotonic()))
-                lost = each.sequence if said["outcome"] == "unreplayable" else lost
+                lost = each.sequence if outcome["outcome"] == "unreplayable" else lost
                 if json:
-                    console.emit(said)
+                    console.emit(outcome)
                 else:
-                    console.people().print(_line(said), soft_wrap=True)
+                    console.people().print(_line(outcome), soft_wrap=True)
         if not replayed and not json:
             console.note("nothing was replayed")
         if lost and not json:
@@ -187,15 +139,10 @@ def replay(
 
 
 @app.command("drop")
+@_accept
 def drop(
+    wanted: Filters,
     names: _Letters = None,
-    request_id: Id = None,
-    kind: Kind = None,
-    stage: Stage = None,
-    code: Code = None,
-    since: Since = None,
-    until: Until = None,
-    text: Containing = None,
     limit: _Most = None,
     every: Annotated[
         bool, typer.Option("--all", help="Every letter; needed where nothing is named.")
@@ -207,26 +154,13 @@ def drop(
     json: Json = False,
 ) -> None:
     """Delete dead letters permanently."""
-    wanted = _meant(
-        read_filter(
-            names,
-            request_id=request_id,
-            kind=kind,
-            stage=stage,
-            code=code,
-            since=since,
-            until=until,
-            text=text,
-        ),
-        every=every or dry_run,
-        verb="drop",
-    )
+    _require_some(names, wanted, every=every or dry_run, verb="drop")
 
     async def work() -> int:
         from infra.inspect import dead_letters
 
         async with _client() as client:
-            found = [each async for each in _take(client, wanted, limit)]
+            found = [each async for each in _take(client, names, wanted, limit)]
             if not found:
                 console.note("no dead letters match")
                 return console.FAILED
@@ -249,27 +183,6 @@ def drop(
         return console.DONE
 
     console.run(work())
-
-
-def read_filter(names: list[int] | None, **said: str | None) -> Filter:
-    """The filter that the options mean.
-
-    Raises:
-        Usage: an unknown kind, stage or code, or no duration.
-    """
-    from infra.inspect.dead_letters import Filter
-
-    wanted = filters.sieve(**said)
-    return Filter(
-        sequences=tuple(names or ()),
-        request_id=wanted.request_id,
-        kind=wanted.kind,
-        stage=wanted.stage,
-        code=wanted.code,
-        since_ms=wanted.since_ms,
-        until_ms=wanted.until_ms,
-        text=wanted.text,
-    )
 
 
 def to_json(letter: Letter) -> dict[str, Any]:
@@ -295,20 +208,21 @@ def _client() -> PipelineClient:
     return console.connect(console.settings())
 
 
-def _meant(wanted: Filter, *, verb: str, every: bool = False) -> Filter:
-    if wanted.empty and not every:
+def _require_some(names: list[int] | None, wanted: Filters, *, verb: str, every: bool = False) -> None:
+    if not names and wanted.empty and not every:
         whole = "" if verb == "show" else "; --all means every one"
         raise console.Usage(
             f"say which letters to {verb}: LETTER, or --id, --kind, --stage, --code, --since, --until or --text{whole}"
         )
-    return wanted
 
 
-async def _take(client: PipelineClient, wanted: Filter, limit: int | None) -> AsyncIterator[Letter]:
+async def _take(
+    client: PipelineClient, names: list[int] | None, wanted: Filters, limit: int | None
+) -> AsyncIterator[Letter]:
     from infra.inspect import dead_letters
 
     taken = 0
-    async for each in dead_letters.find(client.wire, wanted):
+    async for each in dead_letters.find(client.wire, wanted, sequences=names or ()):
         if limit is not None and taken >= limit:
             return
         taken += 1
@@ -318,21 +232,21 @@ async def _take(client: PipelineClient, wanted: Filter, limit: int | None) -> As
 async def _replay(client: PipelineClient, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
     import time
 
-    from infra.inspect import dead_letters
+    from infra.replay import letters
     from infra.runner.messages import rfc3339
     from infra.runner.trace import child_of
 
     try:
-        planned = await dead_letters.prepare(client.wire, letter, again=again)
-    except dead_letters.Unreplayable as error:
+        planned = await letters.prepare(client.wire, letter, again=again)
+    except letters.Unreplayable as error:
         return {"letter": letter.sequence, "outcome": "unreplayable", "reason": str(error)}
     said = _said(planned)
     if dry_run:
-        exists = await dead_letters.exists(client.wire, planned)
+        exists = await letters.exists(client.wire, planned)
         return said | {"outcome": "already_replayed" if exists else "would_publish"}
     origin = letter.letter.headers.get("traceparent") if letter.letter else None
     now = rfc3339(time.time())
-    outcome = await dead_letters.apply(client.wire, planned, time=now, traceparent=child_of(origin))
+    outcome = await letters.apply(client.wire, planned, time=now, traceparent=child_of(origin))
     return said | {"outcome": outcome.value}
 
 

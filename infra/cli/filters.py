@@ -1,40 +1,82 @@
-"""Which words does a command line have for "only these"?  The same in every listing."""
+"""Filter options of listings: the same words in every command.
+
+A command takes them with :func:`accept`, as one argument ``wanted``.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import inspect
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
 
 import typer
 
 from infra.cli import console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from infra.inspect.filters import Filters
 
-Id = Annotated[
-    str | None, typer.Option("--id", metavar="ID", help="Only this request id; * and ? are wildcards.")
-]
-Kind = Annotated[str | None, typer.Option("--kind", help="Only this content kind.")]
-Status = Annotated[str | None, typer.Option("--status", help="Only this status.")]
-Origin = Annotated[str | None, typer.Option("--origin", help="Only this origin of the content.")]
-Code = Annotated[str | None, typer.Option("--code", help="Only this error code, such as GEN_TIMEOUT.")]
-Stage = Annotated[str | None, typer.Option("--stage", help="Only this stage.")]
-Provider = Annotated[str | None, typer.Option("--provider", help="Only this provider.")]
-Model = Annotated[str | None, typer.Option("--model", help="Only this model.")]
-Workspace = Annotated[str | None, typer.Option("--workspace", help="Only this workspace.")]
-Node = Annotated[str | None, typer.Option("--node", metavar="ID", help="Only requests with this node.")]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since", metavar="10m", help="From that long ago on (30s, 10m, 2h, 1d), or from a time on."
-    ),
-]
-Until = Annotated[
-    str | None, typer.Option("--until", metavar="10m", help="Up to that long ago, or up to a time.")
-]
-Containing = Annotated[str | None, typer.Option("--text", help="Only what contains this text, in any case.")]
+T = TypeVar("T")
+#: The type of each option, by the field of :class:`infra.inspect.filters.Filters` that it sets.
+_OPTIONS: Final[dict[str, Any]] = {
+    "request_id": Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Only this request id; * and ? are wildcards.")
+    ],
+    "kind": Annotated[str | None, typer.Option("--kind", help="Only this content kind.")],
+    "status": Annotated[str | None, typer.Option("--status", help="Only this status.")],
+    "origin": Annotated[str | None, typer.Option("--origin", help="Only this origin of the content.")],
+    "code": Annotated[str | None, typer.Option("--code", help="Only this error code, such as GEN_TIMEOUT.")],
+    "stage": Annotated[str | None, typer.Option("--stage", help="Only this stage.")],
+    "provider": Annotated[str | None, typer.Option("--provider", help="Only this provider.")],
+    "model": Annotated[str | None, typer.Option("--model", help="Only this model.")],
+    "workspace": Annotated[str | None, typer.Option("--workspace", help="Only this workspace.")],
+    "node": Annotated[str | None, typer.Option("--node", metavar="ID", help="Only requests with this node.")],
+    "since": Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="10m", help="From that long ago on (30s, 10m, 2h, 1d), or from a time on."
+        ),
+    ],
+    "until": Annotated[
+        str | None, typer.Option("--until", metavar="10m", help="Up to that long ago, or up to a time.")
+    ],
+    "text": Annotated[str | None, typer.Option("--text", help="Only what contains this text, in any case.")],
+}
+
+
+def accept(*options: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Give a command filter options in place of its parameter ``wanted``, which gets the filters they mean.
+
+    Args:
+        options: fields of the filters, in the order of the help text.
+    """
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        @wraps(command)
+        def run(**given: Any) -> T:
+            wanted = sieve(**{name: given.pop(name) for name in options})
+            return command(wanted=wanted, **given)
+
+        # The class of ``wanted`` is imported for type checkers alone.
+        hints = get_type_hints(command, localns={"Filters": object}, include_extras=True)
+        parameters: list[inspect.Parameter] = []
+        for name, each in inspect.signature(command).parameters.items():
+            if name == "wanted":
+                parameters += [_parameter(option, None, _OPTIONS[option]) for option in options]
+            else:
+                parameters.append(_parameter(name, each.default, hints[name]))
+        # Typer reads both.
+        vars(run)["__signature__"] = inspect.Signature(parameters)
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
+def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def sieve(
@@ -53,10 +95,10 @@ def sieve(
     until: str | None = None,
     text: str | None = None,
 ) -> Filters:
-    """What the options mean.
+    """The filters that options mean.
 
     Raises:
-        Usage: one of them cannot match anything; the text says what it may be.
+        Usage: one of them cannot match anything; the text names what is allowed.
     """
     from contracts import result
     from contracts.errors import ErrorCode

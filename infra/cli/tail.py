@@ -1,4 +1,4 @@
-"""How are the subjects watched from a command line?"""
+"""The command ``tail``: events as they pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from infra.cli import console, filters
 from infra.cli.console import Json
-from infra.cli.filters import Code, Containing, Id, Kind, Model, Origin, Provider, Since, Stage, Status, Until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,22 +18,25 @@ if TYPE_CHECKING:
     from infra.inspect.tail import Watched
 
 
+@filters.accept(
+    "request_id",
+    "kind",
+    "status",
+    "origin",
+    "code",
+    "stage",
+    "provider",
+    "model",
+    "since",
+    "until",
+    "text",
+)
 def tail(
+    wanted: Filters,
     pattern: Annotated[
         str | None,
         typer.Argument(help="A NATS subject, for instance gen.failed.> or dead.>; default: everything."),
     ] = None,
-    request_id: Id = None,
-    kind: Kind = None,
-    status: Status = None,
-    origin: Origin = None,
-    code: Code = None,
-    stage: Stage = None,
-    provider: Provider = None,
-    model: Model = None,
-    since: Since = None,
-    until: Until = None,
-    text: Containing = None,
     progress: Annotated[
         bool,
         typer.Option("--progress", help="Also show text while it is written; with one --id it always is."),
@@ -48,25 +50,12 @@ def tail(
     """
     from infra.inspect.tail import watched
 
-    wanted = filters.sieve(
-        request_id=request_id,
-        kind=kind,
-        status=status,
-        origin=origin,
-        code=code,
-        stage=stage,
-        provider=provider,
-        model=model,
-        since=since,
-        until=until,
-        text=text,
-    )
     what = watched(pattern, wanted.one_id, progress=progress)
     # What is over by then needs no waiting.
-    follow = follow and until is None
+    follow = follow and wanted.until_ms is None
     # Without a start, a tail that goes on begins now; one request's tail begins with the request.
-    from_past = since is not None or wanted.one_id is not None or not follow
-    said = (pattern or "everything") + (f" of {request_id}" if request_id else "")
+    from_past = wanted.since_ms is not None or wanted.one_id is not None or not follow
+    said = (pattern or "everything") + (f" of {wanted.request_id}" if wanted.request_id else "")
     try:
         console.run(
             _watch(what, wanted, said=said, from_past=from_past, follow=follow, show=_shower(json=json))

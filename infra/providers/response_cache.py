@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from contracts.lineage import Lineage
 from contracts.policy import fingerprint
 from contracts.ports import Completion
 from contracts.usage import Tokens
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Endings of an answer that its model meant to end.
 _COMPLETE: Final = frozenset({"stop", "grammar"})
-#: Ids of replays and shadows: they are made to see what a model answers today.
-_RERUNS: Final = ("rp-", "sh-")
 
 #: A key from provider, model, prompt, parameters and schema.
 Scheme = Callable[[str, str, str, "Params", Mapping[str, Any] | None], str]
@@ -78,7 +77,7 @@ def allowed(prompt: Prompt, params: Params) -> bool:
     answer (strategy ``always``, a seed from the clock).  A seed that a request names, or that follows
     from its input, is part of the key.
     """
-    return prompt.attempt == 1 and not params.fresh and not prompt.request_id.startswith(_RERUNS)
+    return prompt.attempt == 1 and not params.fresh and not Lineage.parse(prompt.request_id).repeats
 
 
 def worth_keeping(done: Completion, schema: Mapping[str, Any] | None) -> bool:

@@ -1,1 +1,1 @@
-"""Replays: requests made again from dead letters."""
+"""Replays of dead letters, and the marks that prove them."""

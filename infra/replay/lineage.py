@@ -1,9 +1,9 @@
-"""Is a request that calls itself a replay one, so that its content may go to the first request's subscribers?
+"""Marks of replays: proof that a request repeats another one, so that its content may go to that one's subscribers.
 
-Any client can publish a request whose id begins with ``rp-`` and whose ``replay_of`` names somebody else's
-request.  So the tool that replays letters leaves a mark where clients cannot write, in a bucket, before it
-publishes; it names the letter, the first request and the exact body.  A lineage without such a mark is only
-what a request says of itself.
+Any client can publish a request whose id has the form of a replay and whose ``replay_of`` names a request of
+another client.  So the tool that replays letters leaves a mark in a bucket where clients cannot write, before
+it publishes; the mark names the letter, the first request and the exact body.  Without it, a lineage is only a
+claim.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from contracts import pipeline
 from contracts.errors import UnderstudyError
 
 if TYPE_CHECKING:
-    from infra.inspect.dead_letters import Replay
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tool says of a replay before it publishes it."""
+    """The mark of one replay."""
 
     #: Sequence of the letter in DEAD.
     letter: int
-    #: The request whose subscribers are told.
+    #: The request whose subscribers get the content.
     replay_of: str
     #: SHA-256 of the replay's body.
     sha256: str
@@ -40,27 +39,32 @@ def _subject(request_id: str) -> str:
     return f"$KV.{pipeline.REPLAYS.name}.{request_id}"
 
 
-async def mark(wire: RequestMultiplexer, replay: Replay) -> None:
+async def mark(
+    wire: RequestMultiplexer, request_id: str, *, letter: int, replay_of: str, body: bytes
+) -> None:
     """Leave the mark of a replay that is about to be published.
+
+    Args:
+        wire: an open wire.
+        request_id: the replay's own id.
+        letter: sequence of the dead letter.
+        replay_of: the request that it repeats.
+        body: what is published, to the byte.
 
     Raises:
         UnderstudyError: the broker refuses it.
         Unavailable: the broker does not answer.
     """
-    if replay.replay_of is None:
-        return
-    told = Mark(
-        letter=replay.letter, replay_of=replay.replay_of, sha256=hashlib.sha256(replay.body).hexdigest()
-    )
-    ack = await wire.publish(_subject(replay.request_id), msgspec.json.encode(told), {})
+    written = Mark(letter=letter, replay_of=replay_of, sha256=hashlib.sha256(body).hexdigest())
+    ack = await wire.publish(_subject(request_id), msgspec.json.encode(written), {})
     if ack.error is not None:
         raise UnderstudyError(
-            f"{replay.request_id} cannot be marked as a replay: {ack.error.description}; "
+            f"{request_id} cannot be marked as a replay: {ack.error.description}; "
             "`understudy topology apply` makes the bucket"
         )
 
 
-class Lineage:
+class ReplayMarks:
     """The replays that left a mark; implements :class:`contracts.ports.KnownReplays`."""
 
     def __init__(self, lookup: Lookup) -> None:
@@ -83,7 +87,7 @@ class Lineage:
             return False
         about = letter.subject.rpartition(".")[2]
         if not letter.subject.startswith("dead.") or about == replay_of:
-            # What the broker says by itself names a message, and no request.
+            # An advisory of the broker names a message, and no request.
             return True
         earlier = await self._mark(about)
         return earlier is not None and earlier.replay_of == replay_of

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.events import Brief
-from contracts.lineage import SHADOW
+from contracts.lineage import Lineage
 from contracts.nodes.layers import DEFAULTS
 from contracts.nodes.node import SeedSource, Strategy
 from contracts.policy import cache_key, seeds
@@ -120,7 +120,7 @@ def assign_key(
         return brief
     slot = None
     # A plot that requests scenes is not shared: their ids contain its id.  Each scene may be cached.
-    if route is not None and brief.scenes is None and not request_id.startswith(SHADOW):
+    if route is not None and brief.scenes is None and Lineage.parse(request_id).relation != "shadow":
         slot = cache_key.slot(
             shared.parts, shaping_inputs(brief, shared, route), node=shared.node, schemes=schemes
         )

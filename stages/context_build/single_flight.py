@@ -14,7 +14,7 @@ from contracts import cache_entry
 from contracts.cache_entry import CacheEntry, CacheLayer
 from contracts.errors import ErrorCode
 from contracts.events import ContextBuilt, Result
-from contracts.lineage import REPLAY, SHADOW
+from contracts.lineage import Lineage
 from contracts.outcome import Emit, Fail, Outcome, Wait
 from contracts.policy.cache_key import CacheKey
 from contracts.ports import Clock, CountCache, Lease, Leases, ResultCache, Results, StoredResult
@@ -136,7 +136,7 @@ class SingleFlight:
 
 def shareable(outcome: Outcome, request_id: str) -> ContextBuilt | None:
     """The event whose brief has a cache key; ``None`` also for replays and shadows, which never read the cache."""
-    if request_id.startswith((REPLAY, SHADOW)) or not isinstance(outcome, Emit):
+    if Lineage.parse(request_id).repeats or not isinstance(outcome, Emit):
         return None
     built = next((event for event in outcome.events if isinstance(event, ContextBuilt)), None)
     return built if built is not None and built.brief.slot is not None else None

@@ -13,10 +13,13 @@ from nats.js.api import ConsumerConfig
 from contracts.errors import ErrorCode
 from contracts.events import DeadLetter
 from infra.inspect import dead_letters
-from infra.inspect.dead_letters import Applied, Filter, Letter, NoLetter
+from infra.inspect.dead_letters import Letter, NoLetter
+from infra.inspect.filters import Filters
 from infra.nats import log
 from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
+from infra.replay import letters
+from infra.replay.letters import Applied
 
 _TIME = "2026-01-01T00:00:00Z"
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -53,13 +56,16 @@ async def _die(
     await wire.publish(f"dead.{stage}.layout.{request_id}", msgspec.json.encode(letter))
 
 
-async def _find(wire: RequestMultiplexer, **wanted: object) -> list[Letter]:
-    return [letter async for letter in dead_letters.find(wire, Filter(**wanted))]  # type: ignore[arg-type]
+async def _find(
+    wire: RequestMultiplexer, *, sequences: tuple[int, ...] = (), **wanted: object
+) -> list[Letter]:
+    found = dead_letters.find(wire, Filters(**wanted), sequences=sequences)  # type: ignore[arg-type]
+    return [letter async for letter in found]
 
 
 async def _replay(wire: RequestMultiplexer, letter: Letter, *, again: bool = False) -> tuple[str, Applied]:
-    planned = await dead_letters.prepare(wire, letter, again=again)
-    return planned.request_id, await dead_letters.apply(wire, planned, time=_TIME, traceparent=_TRACE)
+    planned = await letters.prepare(wire, letter, again=again)
+    return planned.request_id, await letters.apply(wire, planned, time=_TIME, traceparent=_TRACE)
 
 
 async def test_letters_are_found_by_every_filter(wire: RequestMultiplexer) -> None:
@@ -96,9 +102,9 @@ async def test_a_replay_is_a_new_request_with_lineage(wire: RequestMultiplexer) 
 async def test_a_second_replay_is_refused_by_the_broker(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
     letter = await dead_letters.get(wire, 1)
-    planned = await dead_letters.prepare(wire, letter)
+    planned = await letters.prepare(wire, letter)
     applied = await asyncio.gather(
-        *(dead_letters.apply(wire, planned, time=_TIME, traceparent=_TRACE) for _ in range(10))
+        *(letters.apply(wire, planned, time=_TIME, traceparent=_TRACE) for _ in range(10))
     )
     assert sorted(applied) == [Applied.ALREADY] * 9 + [Applied.PUBLISHED]
     assert [entry.subject async for entry in log.read(wire, "REQUESTS", "gen.requested.*.rp-1-1")] == [

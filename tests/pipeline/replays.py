@@ -7,8 +7,9 @@ import msgspec
 from contracts import events as ev
 from contracts.errors import ErrorCode
 from infra.inspect import dead_letters
-from infra.inspect.dead_letters import Applied, Replay
 from infra.nats.multiplexer import RequestMultiplexer
+from infra.replay import letters
+from infra.replay.letters import Applied, Replay
 from tests.pipeline.conftest import Observer
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -34,11 +35,11 @@ async def replay(client: Observer, letter: int, *, again: bool = False) -> Repla
     """What `understudy dead replay` does."""
     wire = RequestMultiplexer()
     await wire.open(client.nc)
-    planned = await dead_letters.prepare(wire, await dead_letters.get(wire, letter), again=again)
-    assert await dead_letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
+    planned = await letters.prepare(wire, await dead_letters.get(wire, letter), again=again)
+    assert await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
         Applied.PUBLISHED
     )
-    assert await dead_letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
+    assert await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
         Applied.ALREADY
     )
     await wire.close()

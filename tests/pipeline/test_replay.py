@@ -10,9 +10,9 @@ from contracts import events as ev
 from contracts.lineage import UNCONFIRMED
 from contracts.result import Origin, Status
 from infra.inspect import dead_letters
-from infra.inspect.dead_letters import Applied
 from infra.nats.multiplexer import RequestMultiplexer
-from infra.replay import lineage
+from infra.replay import letters
+from infra.replay.letters import Applied
 from infra.stores.database import GENERATIONS
 from tests.pipeline.conftest import Configure, Observer, Start, rows
 from tests.pipeline.replays import TRACE, letter_about, replay
@@ -72,7 +72,7 @@ async def test_nobody_revises_a_strangers_request(
         if claimed == "of-another":
             wire = RequestMultiplexer()
             await wire.open(client.nc)
-            await lineage.mark(wire, await dead_letters.prepare(wire, await dead_letters.get(wire, letter)))
+            await letters.mark(wire, await letters.prepare(wire, await dead_letters.get(wire, letter)))
             await wire.close()
         result = await client.ask(
             forged if claimed != "without" else "rp-x", "scene", prompt="a lie", replay_of="orig-1"
@@ -80,8 +80,8 @@ async def test_nobody_revises_a_strangers_request(
         if claimed == "first":
             wire = RequestMultiplexer()
             await wire.open(client.nc)
-            planned = await dead_letters.prepare(wire, await dead_letters.get(wire, letter))
-            said = await dead_letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE)
+            planned = await letters.prepare(wire, await dead_letters.get(wire, letter))
+            said = await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE)
             await wire.close()
             assert said is Applied.ALREADY
         await client.settled()

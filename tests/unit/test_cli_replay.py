@@ -1,4 +1,4 @@
-"""What does a replay publish, and what cannot be replayed?"""
+"""Replays of dead letters: what they publish, and which letters cannot be replayed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from contracts import request
 from contracts.errors import ErrorCode
 from contracts.events import DeadLetter
 from infra.inspect import dead_letters
-from infra.inspect.dead_letters import Filter, Letter, Unreplayable
+from infra.inspect.dead_letters import Letter
+from infra.inspect.filters import Filters
 from infra.nats.log import LogEntry
+from infra.replay import letters
+from infra.replay.letters import Unreplayable
 
 _BODY = b'{"prompt": "a forest", "seed": 7}'
 
@@ -45,13 +48,13 @@ def _entry(subject: str, body: bytes, *, sequence: int = 5, stream: str = "REQUE
     )
 
 
-def _body(replay: dead_letters.Replay) -> dict[str, Any]:
+def _body(replay: letters.Replay) -> dict[str, Any]:
     return msgspec.json.decode(replay.body)
 
 
 def test_a_letter_of_a_request_repeats_its_body_with_lineage() -> None:
     subject = "gen.requested.layout.hello"
-    replay = dead_letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
+    replay = letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
     assert (replay.request_id, replay.subject) == ("rp-12-1", "gen.requested.layout.rp-12-1")
     assert _body(replay) == {"prompt": "a forest", "seed": 7, "replay_of": "hello"}
     assert request.read(replay.body, "layout").replay_of == "hello"
@@ -59,27 +62,27 @@ def test_a_letter_of_a_request_repeats_its_body_with_lineage() -> None:
 
 def test_a_letter_of_a_later_stage_repeats_the_original_request() -> None:
     letter = _letter("gen.drafted.layout.hello", b"\x00torn", stream="EVENTS")
-    replay = dead_letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY), number=3)
+    replay = letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY), number=3)
     assert replay.request_id == "rp-12-3"
     assert _body(replay)["prompt"] == "a forest"
 
 
 def test_a_later_request_under_a_used_id_never_was_that_request() -> None:
     letter = _letter("gen.requested.layout.hello", b'{"prompt": "another"}', sequence=9)
-    replay = dead_letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY, sequence=5))
+    replay = letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY, sequence=5))
     assert (replay.replay_of, _body(replay)) == (None, {"prompt": "another"})
 
 
 def test_a_replay_of_a_replay_keeps_the_first_request() -> None:
     subject = "gen.requested.layout.rp-3-1"
     body = b'{"prompt": "a forest", "replayOf": "hello"}'
-    replay = dead_letters.plan(_letter(subject, body), None, _entry(subject, body))
+    replay = letters.plan(_letter(subject, body), None, _entry(subject, body))
     assert _body(replay) == {"prompt": "a forest", "replay_of": "hello"}
 
 
 def test_the_longest_id_still_makes_a_valid_request() -> None:
     subject = f"gen.requested.layout.{'x' * 64}"
-    replay = dead_letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
+    replay = letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
     assert len(replay.request_id) <= 64
     assert request.read(replay.body, "layout").replay_of == "x" * 64
 
@@ -97,7 +100,7 @@ def test_the_longest_id_still_makes_a_valid_request() -> None:
 )
 def test_what_cannot_become_a_request_says_why(letter: Letter, original: LogEntry | None, says: str) -> None:
     with pytest.raises(Unreplayable, match=says):
-        dead_letters.plan(letter, None, original)
+        letters.plan(letter, None, original)
 
 
 def _advisory(name: str, **fields: Any) -> Letter:
@@ -120,29 +123,29 @@ def test_a_terminated_advisory_says_why() -> None:
 
 def test_an_advisory_is_replayed_from_the_message_it_is_about() -> None:
     cause = _entry("gen.requested.layout.hello", _BODY)
-    replay = dead_letters.plan(_advisory("MAX_DELIVERIES"), cause, cause)
+    replay = letters.plan(_advisory("MAX_DELIVERIES"), cause, cause)
     assert (replay.request_id, replay.replay_of) == ("rp-7-1", "hello")
 
 
 def test_an_advisory_about_a_lost_message_cannot_be_replayed() -> None:
     with pytest.raises(Unreplayable, match="no longer"):
-        dead_letters.plan(_advisory("MAX_DELIVERIES"), None, None)
+        letters.plan(_advisory("MAX_DELIVERIES"), None, None)
 
 
 @pytest.mark.parametrize(
     ("wanted", "meant"),
     [
-        (Filter(), True),
-        (Filter(sequences=(12,)), True),
-        (Filter(sequences=(13,)), False),
-        (Filter(request_id="a"), True),
-        (Filter(request_id="b"), False),
-        (Filter(stage="context-build", code="GEN_POISON"), True),
-        (Filter(stage="fallback"), False),
-        (Filter(code="GEN_TIMEOUT"), False),
-        (Filter(since_ms=2000), True),
-        (Filter(since_ms=2001), False),
+        (Filters(), True),
+        (Filters(request_id="a"), True),
+        (Filters(request_id="b"), False),
+        (Filters(stage="context-build", code="GEN_POISON"), True),
+        (Filters(stage="fallback"), False),
+        (Filters(code="GEN_TIMEOUT"), False),
+        (Filters(since_ms=2000), True),
+        (Filters(since_ms=2001), False),
+        (Filters(until_ms=2000), False),
+        (Filters(until_ms=2001), True),
     ],
 )
-def test_filters_mean_what_they_say(wanted: Filter, *, meant: bool) -> None:
+def test_filters_mean_what_they_say(wanted: Filters, *, meant: bool) -> None:
     assert dead_letters.matches(_letter("gen.requested.layout.a", _BODY), wanted) is meant

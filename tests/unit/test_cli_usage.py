@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from infra.cli import bodies, console, dead, request, run
+from infra.cli import bodies, console, filters, request, run
+from infra.inspect.filters import Filters
 from tests.import_path import IMPORT_PATH
 from tests.unit.conftest import Understudy
 
@@ -178,10 +181,17 @@ def test_ids_of_many() -> None:
     assert request.number("a", 3) == ["a-1", "a-2", "a-3"]
 
 
-def test_a_filter_reads_all_its_options() -> None:
-    found = dead.read_filter([3], request_id="r1", stage="audit", code="GEN_POISON", text="x")
-    assert (found.sequences, found.request_id, found.stage) == ((3,), "r1", "audit")
-    assert (found.code, found.text) == ("GEN_POISON", "x")
+def test_a_command_takes_filter_options_and_gets_filters() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @filters.accept("request_id", "stage", "code", "text")
+    def ls(name: int, wanted: Filters) -> None:
+        typer.echo(f"{name} {wanted.request_id} {wanted.stage} {wanted.code} {wanted.text}")
+
+    options = ["3", "--id", "r1", "--stage", "audit", "--code", "GEN_POISON", "--text", "x"]
+    assert CliRunner().invoke(app, options).output == "3 r1 audit GEN_POISON x\n"
+    assert CliRunner().invoke(app, ["3", "--kind", "plot"]).exit_code != 0
 
 
 def test_a_file_that_is_a_node_is_told_to_be_one(tmp_path: Path) -> None:

@@ -53,9 +53,11 @@ def test_what_is_kept_stays() -> None:
     assert printable("\ud800") == "\\ud800"
 
 
+#: JSON has no half of a surrogate pair.
+_json_texts = _texts.map(lambda text: text.encode("utf-8", "ignore").decode())
 _json = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), _texts),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_texts, inner, max_size=3)),
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), _json_texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_json_texts, inner, max_size=3)),
     max_leaves=8,
 )
 

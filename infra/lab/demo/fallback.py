@@ -22,6 +22,7 @@ from infra.app.pipeline_client import PipelineClient, checked
 from infra.cli import show
 from infra.inspect import dead_letters, timeline
 from infra.inspect import tail as tailing
+from infra.inspect.filters import Filters
 from infra.lab.demo.scene import (
     PATIENCE_S,
     DemoStage,
@@ -33,6 +34,7 @@ from infra.lab.demo.scene import (
     stored,
 )
 from infra.nats import log
+from infra.replay import letters
 from infra.runner.messages import rfc3339
 from infra.runner.trace import child_of
 from infra.settings.narrative import Narrative, Providers
@@ -173,7 +175,7 @@ async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
         (torn.status, torn.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
     )
     stage.say("\n[dim]$ understudy dead ls[/]")
-    wanted = dead_letters.Filter(request_id=TORN)
+    wanted = Filters(request_id=TORN)
     found = [each async for each in dead_letters.find(client.wire, wanted)]
     for text in show.letter_lines(found):
         stage.line(text)
@@ -184,22 +186,16 @@ async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
     stage.say(f"\n[dim]$ understudy dead show {letter.sequence}[/]")
     stage.out.print(show.letter_summary(letter))
     stage.say(f"\n[dim]$ understudy dead replay {letter.sequence}[/]")
-    planned = await dead_letters.prepare(client.wire, letter)
+    planned = await letters.prepare(client.wire, letter)
     revised = asyncio.create_task(_revision(client, TORN, "dialogue"))
-    applied = await dead_letters.apply(
-        client.wire, planned, time=rfc3339(time.time()), traceparent=child_of(None)
-    )
+    applied = await letters.apply(client.wire, planned, time=rfc3339(time.time()), traceparent=child_of(None))
     result = checked(await client.wait(planned.request_id, timeout_s=PATIENCE_S))
     stage.claim(
         f"replayed as {planned.request_id}: {result.status} from {result.origin}",
-        applied is dead_letters.Applied.PUBLISHED and result.status is Status.SUCCESS,
+        applied is letters.Applied.PUBLISHED and result.status is Status.SUCCESS,
     )
-    twice = await dead_letters.apply(
-        client.wire, planned, time=rfc3339(time.time()), traceparent=child_of(None)
-    )
-    stage.claim(
-        "the same replay a second time is refused by the broker", twice is dead_letters.Applied.ALREADY
-    )
+    twice = await letters.apply(client.wire, planned, time=rfc3339(time.time()), traceparent=child_of(None))
+    stage.claim("the same replay a second time is refused by the broker", twice is letters.Applied.ALREADY)
     revision = await revised
     stage.claim(
         f"whoever asked for {TORN} is told: gen.revised.dialogue.{TORN} brings that content",
