@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
+from contracts import timestamp
+from contracts.policy import key_token
 from contracts.policy.budget import NANOS, Cap, Refusal, Unit
 from contracts.usage import Tokens
 
@@ -144,29 +144,20 @@ def named(name: str) -> AccountName | None:
 
 
 def escaped(name: str | None) -> str:
-    """A name as one token of a key: other bytes than letters, digits, ``-`` and ``_`` as ``=`` and two hex digits."""
-    if name is None:
-        return _NONE
-    return re.sub(
-        r"[^A-Za-z0-9_-]",
-        lambda found: "".join(f"={byte:02x}" for byte in found[0].encode(errors="surrogatepass")),
-        name,
-    )
+    """A name as one token of a key."""
+    return _NONE if name is None else key_token.escape(name)
 
 
 def unescaped(token: str) -> str | None:
     """The name that a token stands for."""
-    if token == _NONE:
-        return None
-    raw = re.sub(rb"=([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), token.encode())
-    return raw.decode(errors="replace")
+    return None if token == _NONE else key_token.unescape(token)
 
 
 def told(purse: BudgetScope, why: Refusal) -> str:
     """The sentence for a call that is not made: whose budget, which cap, and when it opens again."""
     said = named(purse.name)
     owner = said.owner if said else purse.name
-    opens = f"it opens again at {moment(purse.ends_ms)}"
+    opens = f"it opens again at {timestamp.format_ms(purse.ends_ms, 'seconds')}"
     if purse.rate:
         started = f"{amount(why.unit, why.reserved)} with strategy 'always' were started this minute"
         return f"{started} for {owner}, and {why.cap:,} are allowed; {opens}"
@@ -194,8 +185,3 @@ def per(window_ms: int) -> str:
     """A window's length, for people."""
     lengths = {MINUTE_MS: "a minute", 3_600_000: "an hour", 86_400_000: "a day", 604_800_000: "a week"}
     return lengths.get(window_ms, f"every {window_ms / 1000:g} s")
-
-
-def moment(at_ms: int) -> str:
-    """A time in RFC 3339, UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.nodes.node import Strategy
-from contracts.policy import fingerprint
+from contracts.policy import fingerprint, key_token
 
 _DAY_S: Final = 86_400
 #: Seconds that content is kept, by strategy; ``always`` is not kept.
@@ -29,7 +29,6 @@ TOKENS: Final = ("type", "purpose", "from", "to", "strategy", "seed", "version",
 _LONGEST: Final = 120
 #: What is left of a longer one, before its digest.
 _HEAD: Final = 64
-_ESCAPED: Final = re.compile(rb"[^A-Za-z0-9_-]")
 _CODED: Final = re.compile(r"[|%]")
 _ENCODED: Final = re.compile(r"%(25|7C)")
 
@@ -100,8 +99,7 @@ def escape(part: str) -> str:
     Letters, digits, ``_`` and ``-`` stay; every other byte of UTF-8 becomes ``=`` and two hex digits; nothing
     becomes ``=``.  What is longer than 120 characters is cut, and ends in ``==`` and 32 digits of its SHA-256.
     """
-    raw = part.encode("utf-8", "surrogatepass")
-    token = _ESCAPED.sub(lambda found: b"=%02X" % found[0][0], raw).decode("ascii")
+    token = key_token.escape(part, digits="02X")
     if len(token) > _LONGEST:
         return f"{token[:_HEAD]}=={fingerprint.digest_text(part)[:32]}"
     return token or "="

@@ -55,7 +55,7 @@ def ls(json: Json = False) -> None:
 
 
 def _row(kept: LiveAccount, now_ms: int) -> dict[str, Any]:
-    from contracts.policy.budget_scope import moment
+    from contracts.timestamp import format_ms
 
     said, account = kept.named, kept.account
     spent, reserved = _used(kept, now_ms)
@@ -65,7 +65,7 @@ def _row(kept: LiveAccount, now_ms: int) -> dict[str, Any]:
         "node": said.node,
         "always": said.rate,
         "window_s": said.window_ms // 1000,
-        "opens_again": moment(said.ends_ms),
+        "opens_again": format_ms(said.ends_ms, "seconds"),
         "cap": _figures(account.cap),
         "spent": _figures(spent),
         "reserved": _figures(reserved),
@@ -86,7 +86,8 @@ def _figures(value: Cap | Spent) -> dict[str, Any]:
 
 
 def _cells(kept: LiveAccount, now_ms: int) -> tuple[str, ...]:
-    from contracts.policy.budget_scope import amount, moment, per
+    from contracts.policy.budget_scope import amount, per
+    from contracts.timestamp import format_ms
 
     said, account = kept.named, kept.account
     capped: list[tuple[Any, int]] = [
@@ -100,5 +101,5 @@ def _cells(kept: LiveAccount, now_ms: int) -> tuple[str, ...]:
         ", ".join(f"{amount(unit, value)} {per(said.window_ms)}" for unit, value in capped),
         ", ".join(amount(unit, getattr(spent, unit)) for unit, _ in capped),
         ", ".join(amount(unit, getattr(reserved, unit)) for unit, _ in capped),
-        moment(said.ends_ms),
+        format_ms(said.ends_ms, "seconds"),
     )

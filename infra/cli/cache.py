@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from contracts import timestamp
 from infra.cli import console
 from infra.cli.console import Json, Limit
 
@@ -188,13 +188,9 @@ def _told(item: ListedEntry) -> dict[str, Any]:
         "request_id": kept.request_id,
         "provider": kept.provider,
         "model": kept.model,
-        "created": _time(kept.created_at_ms),
-        "expires": _time(kept.expires_at_ms),
+        "created": timestamp.format_ms(kept.created_at_ms, "seconds"),
+        "expires": timestamp.format_ms(kept.expires_at_ms, "seconds"),
     }
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _table(found: list[ListedEntry]) -> None:

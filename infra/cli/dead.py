@@ -187,11 +187,11 @@ def drop(
 
 def to_json(letter: Letter) -> dict[str, Any]:
     """The object that ``dead ls --json`` has for each letter."""
-    from infra.inspect.record import timestamp
+    from contracts.timestamp import format_ms
 
     return {
         "sequence": letter.sequence,
-        "time": timestamp(letter.time_ms * 1_000_000),
+        "time": format_ms(letter.time_ms, "microseconds"),
         "stage": letter.stage,
         "kind": letter.kind,
         "request_id": letter.request_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import msgspec
@@ -13,6 +12,7 @@ from contracts.errors import NewerVersion, Unreadable
 from contracts.kinds import KINDS
 from contracts.printable import printable
 from contracts.result import Origin, ResultBody, Status
+from contracts.timestamp import format_ns
 from infra.nats.log import LogEntry
 
 #: Event names of what stands in DEAD.
@@ -22,7 +22,6 @@ ADVISORY: Final = "advisory"
 _ADVISORY_PREFIX: Final = "$JS.EVENT.ADVISORY."
 #: Characters of an unreadable body that are shown.
 _PREVIEW: Final = 200
-_NANOSECONDS: Final = 1_000_000_000
 
 _letter: Final = msgspec.json.Decoder(ev.DeadLetter)
 
@@ -70,7 +69,7 @@ def to_json(line: LogRecord) -> dict[str, Any]:
     """The object that ``tail --json`` prints."""
     return {
         "seq": line.seq,
-        "time": timestamp(line.time_ns),
+        "time": format_ns(line.time_ns, "microseconds"),
         "subject": line.subject,
         "event": line.event,
         "kind": line.kind,
@@ -78,13 +77,6 @@ def to_json(line: LogRecord) -> dict[str, Any]:
         "stage": line.stage,
         "data": line.data,
     }
-
-
-def timestamp(time_ns: int) -> str:
-    """RFC 3339 in UTC with microseconds."""
-    seconds, rest = divmod(time_ns, _NANOSECONDS)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _event(entry: LogEntry) -> LogRecord:

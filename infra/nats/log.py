@@ -17,7 +17,7 @@ from nats import errors as nats_errors
 from nats.js import api
 from nats.js import errors as js_errors
 
-from contracts import pipeline, subjects
+from contracts import pipeline, subjects, timestamp
 from contracts.errors import Unavailable, UnderstudyError
 from contracts.kinds import KINDS
 
@@ -81,7 +81,7 @@ async def read(
         Unavailable: the broker does not answer.
     """
     query: dict[str, object] = {"batch": _BATCH, "max_bytes": _BATCH_BYTES, "next_by_subj": subject}
-    query |= {"seq": max(start, 1)} if since_ms is None else {"start_time": _rfc3339(since_ms)}
+    query |= {"seq": max(start, 1)} if since_ms is None else {"start_time": timestamp.format_ms(since_ms)}
     while True:
         found, pending = await _several(wire, stream, query)
         for entry in found:
@@ -321,7 +321,3 @@ def _nanoseconds(text: str) -> int:
     seconds, _, digits = text.removesuffix("Z").partition(".")
     whole = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
     return int(whole.timestamp()) * 1_000_000_000 + int(digits.ljust(9, "0") or "0")
-
-
-def _rfc3339(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

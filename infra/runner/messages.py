@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from contracts import envelope, subjects
+from contracts import envelope, subjects, timestamp
 from contracts import events as ev
 from contracts.envelope import encode
 from contracts.errors import ErrorCode
@@ -42,12 +41,7 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def time(self) -> str:
         """``now`` as RFC 3339."""
-        return rfc3339(self.now)
-
-
-def rfc3339(seconds: float) -> str:
-    """A time as RFC 3339 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return timestamp.format_s(self.now)
 
 
 def timed(event: ev.Event, stage: str, elapsed_ms: float) -> ev.Event:
@@ -118,7 +112,7 @@ def of_schedule(schedule: Schedule, *, kind: str, request_id: str, sender: Sende
     timer = subjects.gen("timer", kind, request_id)
     headers = {
         **target.headers,
-        envelope.SCHEDULE: f"@at {rfc3339(schedule.at_ms / 1000)}",
+        envelope.SCHEDULE: f"@at {timestamp.format_ms(schedule.at_ms)}",
         envelope.SCHEDULE_TARGET: target.subject,
         envelope.EXPECTED_LAST: "0",
     }

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from contracts import envelope, errors, pipeline, request, result, usage
+from contracts import envelope, errors, pipeline, request, result, timestamp, usage
 from contracts import events as ev
 from contracts.kinds import KINDS
 from contracts.nodes import adjacent_scenes, node
@@ -17,7 +17,6 @@ from contracts.subjects import REQUEST_ID
 from infra.lab.docgen import bodies, comments, markdown, schemas
 from infra.lab.docgen.markdown import code, codes, table
 from infra.nats import topology, topology_diff
-from infra.runner import messages
 from infra.settings.settings import Settings
 
 _SOURCES: Final = "contracts/pipeline.py, contracts/events.py, contracts/request.py and contracts/result.py"
@@ -200,7 +199,7 @@ def _headers() -> str:
         request_id="hello-1",
         stage="freeform-gen",
         attempt=1,
-        time=messages.rfc3339(1_800_000_000.0),
+        time=timestamp.format_s(1_800_000_000.0),
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         request_seq=1,
     )
