@@ -21,7 +21,7 @@ from stages.validate_repair import quality, repair, seed_drift
 from stages.validate_repair.cache_write import cache_write
 from stages.validate_repair.parse import MAX_TOLD, Parsed, UnparsableText, parse
 
-#: Faults that are told to the model and to people.
+#: Faults that the re-ask and the result list.
 MAX_FAULTS = 12
 #: Characters of unusable output that are kept for triage.
 MAX_EVIDENCE = 8_000
@@ -129,21 +129,21 @@ async def validate(
 async def _read(
     event: ev.Structured, kind: str, contents: Contents, *, accept_filled: bool
 ) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
-    """The document, and why it is not valid; with the code for a request that ends with that."""
+    """Read the document; with its faults, and the error code of a request that ends with them."""
     invalid, nothing = ErrorCode.GEN_SCHEMA_INVALID, Parsed(document=None)
     if event.document.finish_reason == "length":
-        # Even a text that can be read: more was to come.
+        # Also a text that parses: it was not complete.
         return nothing, invalid, ("the document was cut off at max_tokens",)
     try:
         found = parse(event.document.text)
     except UnparsableText as error:
         empty = not event.document.text.strip()
         return nothing, ErrorCode.GEN_EMPTY_OUTPUT if empty else invalid, (str(error),)
-    judged = [await _judged(each, event, kind, contents, accept_filled=accept_filled) for each in found]
-    return judged[0] if len(judged) == 1 else _one_of(judged)
+    checked = [await _check(each, event, kind, contents, accept_filled=accept_filled) for each in found]
+    return checked[0] if len(checked) == 1 else _choose(checked)
 
 
-async def _judged(
+async def _check(
     parsed: Parsed, event: ev.Structured, kind: str, contents: Contents, *, accept_filled: bool
 ) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
     invalid = ErrorCode.GEN_SCHEMA_INVALID
@@ -153,31 +153,31 @@ async def _judged(
         return parsed, invalid, tuple(f"{path}: has no value; write one" for path in parsed.filled)
     faults = await contents.faults(kind, parsed.document, event.brief.schema)
     if faults:
-        parsed, faults = await _mended(parsed, faults, kind, event, contents)
+        parsed, faults = await _repair(parsed, faults, kind, event, contents)
     return parsed, invalid, faults
 
 
-def _one_of(
-    judged: list[tuple[Parsed, ErrorCode, tuple[str, ...]]],
+def _choose(
+    checked: list[tuple[Parsed, ErrorCode, tuple[str, ...]]],
 ) -> tuple[Parsed, ErrorCode, tuple[str, ...]]:
-    """The one document of several that is valid; none where there is a choice."""
-    valid = [index for index, (_, _, faults) in enumerate(judged) if not faults]
-    others = [f"number {index + 1}: {faults[0]}" for index, (_, _, faults) in enumerate(judged) if faults]
+    """The only valid document of several; faults where none or several different ones are valid."""
+    valid = [index for index, (_, _, faults) in enumerate(checked) if not faults]
+    others = [f"number {index + 1}: {faults[0]}" for index, (_, _, faults) in enumerate(checked) if faults]
     if not valid:
-        told = (f"the text holds {len(judged)} documents, and none is valid; write one", *others)
-        return judged[0][0], ErrorCode.GEN_SCHEMA_INVALID, told
-    parsed, code, _ = judged[valid[0]]
-    if len({fingerprint.digest(judged[index][0].document) for index in valid}) > 1:
+        faults = (f"the text holds {len(checked)} documents, and none is valid; write one", *others)
+        return checked[0][0], ErrorCode.GEN_SCHEMA_INVALID, faults
+    parsed, code, _ = checked[valid[0]]
+    if len({fingerprint.digest(checked[index][0].document) for index in valid}) > 1:
         numbers = " and ".join(str(index + 1) for index in valid)
-        differ = f"the text holds {len(judged)} documents; numbers {numbers} are valid and differ; write one"
+        differ = f"the text holds {len(checked)} documents; numbers {numbers} are valid and differ; write one"
         return parsed, ErrorCode.GEN_SCHEMA_INVALID, (differ,)
     why = "; ".join(others) or "they are equal"
-    told = f"the text holds {len(judged)} documents, took number {valid[0] + 1}; {why}"
-    return msgspec.structs.replace(parsed, changes=(told, *parsed.changes)[:MAX_TOLD]), code, ()
+    change = f"the text holds {len(checked)} documents, took number {valid[0] + 1}; {why}"
+    return msgspec.structs.replace(parsed, changes=(change, *parsed.changes)[:MAX_TOLD]), code, ()
 
 
 def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[ErrorCode, tuple[str, ...]]:
-    """Why a valid document is not what was asked for; the rating's code goes before the elements'."""
+    """Why a valid document is not what the brief asks for; the rating's code goes before the elements'."""
     explicit = _too_explicit(document, brief, explicitness)
     unmet: tuple[str, ...] = ()
     if brief.required_elements or brief.avoid_elements:
@@ -188,7 +188,7 @@ def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[
 
 
 def _too_explicit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[str, ...]:
-    """What the rating does not allow, in words that it does: people read them in the result."""
+    """What exceeds the rating; the texts themselves are not quoted, because the result shows these faults."""
     allowed = brief.rating.effective
     return tuple(
         f"{each.path}: {each.what} needs the rating {str(each.needs)!r}, and {str(allowed)!r} is the greatest "
@@ -197,15 +197,15 @@ def _too_explicit(document: Any, brief: ev.Brief, explicitness: Explicitness) ->
     )
 
 
-async def _mended(
+async def _repair(
     parsed: Parsed, faults: tuple[str, ...], kind: str, event: ev.Structured, contents: Contents
 ) -> tuple[Parsed, tuple[str, ...]]:
-    """The document as mended, if that was all that was wrong with it."""
+    """The repaired document, if the repair leaves no fault."""
     document, changes = repair.mended(parsed.document)
     if not changes or await contents.faults(kind, document, event.brief.schema):
         return parsed, faults
-    told = (*parsed.changes, *changes)[:MAX_TOLD]
-    return msgspec.structs.replace(parsed, document=document, repaired=True, changes=told), ()
+    reported = (*parsed.changes, *changes)[:MAX_TOLD]
+    return msgspec.structs.replace(parsed, document=document, repaired=True, changes=reported), ()
 
 
 def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> Emit:
