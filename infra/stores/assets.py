@@ -24,13 +24,13 @@ STREAM: Final = pipeline.ASSETS.stream
 
 
 def reference(body: bytes) -> ContentRef:
-    """What a message says instead of bytes that it is too small for."""
+    """The reference that a message carries in place of large bytes."""
     digest = hashlib.sha256(body).hexdigest()
     return ContentRef(object=digest, sha256=digest, size=len(body))
 
 
 class _Info(msgspec.Struct, frozen=True):
-    """What NATS' object store notes of an object (ADR-20 of NATS)."""
+    """The metadata of an object that is read here (ADR-20 of NATS)."""
 
     nuid: str = ""
     deleted: bool = False
@@ -61,7 +61,7 @@ class Assets:
         return ref
 
     async def has(self, ref: ContentRef) -> bool:
-        """Whether the bytes of a reference are there.
+        """Whether the object of a reference exists.
 
         Raises:
             Unavailable: the broker does not answer.
@@ -71,8 +71,8 @@ class Assets:
     async def get(self, ref: ContentRef) -> bytes:
         """The bytes of a reference.
 
-        They are read with direct gets, as the whole log is: a reader needs no right to create consumers, with
-        which it could have the broker publish what it likes.
+        They are read with direct gets, like the whole log: a reader needs no permission to create consumers, which
+        would let it publish on any subject.
 
         Raises:
             Unavailable: the broker does not answer, or the object is gone or damaged.
