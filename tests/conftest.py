@@ -99,6 +99,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return not _is_serial(item), _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
 
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         group = _SERIAL if _is_serial(item) else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=place)

@@ -29,6 +29,7 @@ from infra.nats import topology
 from infra.nats.embedded import Embedded
 from infra.settings.settings import Settings, load
 from infra.stores import audit, database
+from tests.pipeline.shell import shell  # noqa: F401 - a fixture of this folder
 
 FOREST: Final = b'{"prompt":"a forest with three coins"}'
 #: Seconds within which anything that is waited for must have happened on a busy machine.

@@ -1,52 +1,36 @@
-"""The command line in the test's own process: a tenth of what a process of its own takes."""
+"""The command line for unit tests."""
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from infra.cli import console
-from infra.cli.app import app
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
+from tests import command_line
+from tests.command_line import Ended
 
 Understudy = Callable[..., Ended]
 
 
 @pytest.fixture
-def understudy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Understudy:
-    """``understudy ARGS``: the entry point as the console script calls it, error handling included.
+def understudy(monkeypatch: pytest.MonkeyPatch) -> Understudy:
+    """``understudy ARGS`` in this process.
 
     ``stdin``: what it reads; ``folder``: where it runs; all other names: environment variables, beside
     which none of Understudy's own is set.
     """
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("UNDERSTUDY_", "USE_LOCAL", "COLUMNS"))
+    }
 
     def run(*args: str, stdin: str = "", folder: Path | None = None, **environment: str) -> Ended:
         with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(("UNDERSTUDY_", "USE_LOCAL"))]:
-                patch.delenv(name)
-            for name, value in environment.items():
-                patch.setenv(name, value)
             if folder is not None:
                 patch.chdir(folder)
-            patch.setattr(sys, "argv", ["understudy", *args])
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
-            capsys.readouterr()
-            status = console.guarded(app)
-            written = capsys.readouterr()
-        return Ended(status=status, out=written.out, err=written.err)
+            return command_line.understudy(*args, environment=plain | environment, stdin=stdin)
 
     return run
