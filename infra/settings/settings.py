@@ -51,7 +51,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ResultCache(_Part):
+class ResultCacheSettings(_Part):
     """Real content that is kept for requests whose node shares it."""
 
     #: Off: every request generates, and nothing is kept.
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
     #: What the scripted provider does (JSON file).
     script: Path | None = None
     narrative: Narrative = Narrative()
-    result_cache: ResultCache = ResultCache()
+    result_cache: ResultCacheSettings = ResultCacheSettings()
     local: Local = Local()
     broker: Broker = Broker()
     concurrency: Concurrency = Concurrency()

@@ -18,7 +18,6 @@ _TREES = {
 
 _CIRCLES_LEFT: tuple[set[str], ...] = (
     {"infra.app.wiring", "infra.stores.audit"},
-    {"infra.providers.response_cache", "infra.providers.response_cache_files"},
 )
 
 
