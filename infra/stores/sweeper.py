@@ -67,8 +67,8 @@ _IDS: Final = 32
 _STRADDLING: Final = 2_000
 #: Requests asked about in the log because audit cannot tell whether they are open.
 _DOUBTS: Final = 500
-#: JetStream error: there is no message with this sequence.
-_NO_MESSAGE: Final = 10043
+#: JetStream errors: there is no message with this sequence; it cannot be deleted, for one because it is gone.
+_NOT_DELETED: Final = frozenset({10043, 10057})
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
@@ -434,7 +434,9 @@ class _Look:
 
     async def _delete(self, stream: str, sequence: int) -> int:
         call = f"STREAM.MSG.DELETE.{stream}"
-        answer = await _api(self._wire, call, {"seq": sequence, "no_erase": True}, unless=_NO_MESSAGE)
+        answer = await _api(self._wire, call, {"seq": sequence, "no_erase": True}, unless=_NOT_DELETED)
+        if "error" in answer and await event_log.get(self._wire, stream, sequence) is not None:
+            raise Unavailable(f"the broker refuses {call}: {answer['error'].get('description')}")
         return int("error" not in answer)
 
 
@@ -468,11 +470,15 @@ def _fullest(streams: dict[str, _Stream]) -> float:
 
 
 async def _api(
-    wire: RequestMultiplexer, call: str, body: dict[str, Any] | None = None, *, unless: int | None = None
+    wire: RequestMultiplexer,
+    call: str,
+    body: dict[str, Any] | None = None,
+    *,
+    unless: frozenset[int] = frozenset(),
 ) -> dict[str, Any]:
     payload = msgspec.json.encode(body) if body else b""
     answer: dict[str, Any] = msgspec.json.decode((await wire.call(f"$JS.API.{call}", payload)).data or b"{}")
     error = answer.get("error")
-    if error is not None and error.get("err_code") != unless:
+    if error is not None and error.get("err_code") not in unless:
         raise Unavailable(f"the broker refuses {call}: {error.get('description')}")
     return answer

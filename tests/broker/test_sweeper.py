@@ -242,6 +242,24 @@ async def _swept_and_asked_again(wire: RequestMultiplexer, engine: Engine) -> No
         await _finish(wire, f"s-{n:03}")
 
 
+async def test_messages_that_another_sweep_has_deleted_meanwhile_are_no_failure(
+    wire: RequestMultiplexer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _swept_and_asked_again(wire, engine)
+    await _audit(wire, engine)
+    call, deleted = wire.call, list[str]()
+
+    async def delete_twice(subject: str, payload: bytes = b"", **more: Any) -> Any:
+        if ".STREAM.MSG.DELETE." in subject:
+            deleted.append(subject)
+            await call(subject, payload, **more)
+        return await call(subject, payload, **more)
+
+    monkeypatch.setattr(wire, "call", delete_twice)
+    await _sweep(wire, engine)
+    assert deleted
+
+
 async def test_a_swept_id_is_free_again_and_its_new_request_is_as_safe(
     wire: RequestMultiplexer, engine: Engine
 ) -> None:

@@ -237,7 +237,7 @@ async def test_a_consumer_that_must_be_made_again_goes_on_where_it_was(
 
 
 async def test_a_refusal_by_the_broker_names_stream_and_reason(nc: Client, bare_url: str) -> None:
-    with pytest.raises(TopologyError, match=r"refuses stream REQUESTS: .*replicas.*\(error \d+\)"):
+    with pytest.raises(TopologyError, match=r"refuses stream REQUESTS: .*(replicas|peers).*\(error \d+\)"):
         await topology.apply(nc, load(broker={"replicas": 5}))
 
 
