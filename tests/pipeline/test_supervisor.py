@@ -53,7 +53,8 @@ asyncio.run(up(
 
 Start = Callable[..., Supervisor]
 
-_SHORT = StartPatience(step_s=0.05, silent_s=1.0, starting_s=1.0)
+#: Short for a test that waits for its end, long for a process that gets no processor for a while.
+_SHORT = StartPatience(step_s=0.05, silent_s=3.0, starting_s=5.0)
 
 
 def _free_port() -> int:
@@ -84,7 +85,7 @@ def _of(found: Sequence[Running], name: str) -> Running:
 
 async def _again(supervised: Supervisor, name: str, *, restarts: int = 1) -> Running:
     """The process after its restart, with everything up."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         await supervised.until(lambda found: _of(found, name).restarts >= restarts and all_ready(found))
     return _of(supervised.processes, name)
 
@@ -273,7 +274,7 @@ async def test_a_process_that_never_beats_ends_the_start(make: Start, tmp_path: 
     for name in ("mute", "unready"):
         (tmp_path / name).touch()
     with pytest.raises(SupervisorError, match="before they were ready"):
-        await make(patience=_SHORT).start()
+        await make(patience=msgspec.structs.replace(_SHORT, starting_s=1.0)).start()
 
 
 async def test_a_process_that_never_says_ready_is_named(make: Start, tmp_path: Path) -> None:
@@ -330,7 +331,7 @@ async def test_a_full_disk_under_runtime_json_ends_nothing(
     monkeypatch.setattr(runtime_file, "write", refuse)
     with capture_logs() as logs:
         async with make(patience=_SHORT) as supervised:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (found := runtime_file.read(settings)) is None:
                     await asyncio.sleep(0.02)
             assert found.pids == supervised.pids
