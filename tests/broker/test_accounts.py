@@ -142,7 +142,7 @@ async def test_a_reservation_without_a_broker_is_none(
         await process.reserve("r2:1", 10)
     assert not waits.done()
     await broker.start()
-    await asyncio.wait_for(waits, 20)
+    await asyncio.wait_for(waits, 60)
     assert await process.seen() == (40, 0)
 
 

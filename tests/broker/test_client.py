@@ -195,7 +195,7 @@ async def test_what_is_not_stored_is_no_result(client: Client) -> None:
     waiting = asyncio.create_task(client.wait("a", timeout_s=1))
     refused = {"Nats-Expected-Last-Sequence": "999"}
     heard = await client.connection.subscribe("gen.result.layout.a")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not waiting.done():
             await client.connection.publish("gen.result.layout.a", _result("a"), headers=refused)
             await heard.next_msg()
@@ -296,7 +296,7 @@ async def test_progress_ends_with_the_result(client: Client) -> None:
             heard.set()
         return texts
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         listening = group.create_task(listen())
         # Text is not stored: only who listens already hears it.
         while not heard.is_set():

@@ -159,7 +159,7 @@ async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire:
 
 
 async def _first_letter(wire: RequestMultiplexer) -> Letter:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for entry in log.follow(wire.client, "DEAD", (">",), start=1):
             return dead_letters.read(entry)
     raise AssertionError

@@ -39,7 +39,7 @@ async def _publish(wire: RequestMultiplexer, *messages: tuple[str, bytes]) -> No
 
 async def _take(entries: AsyncIterator[LogEntry], count: int) -> list[LogEntry]:
     found: list[LogEntry] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for entry in entries:
             found.append(entry)
             if len(found) == count:
@@ -190,7 +190,7 @@ async def test_live_lines_come_in_order_with_text_that_is_never_stored(wire: Req
     what = tail.watched(None, "a")
     start = {stream: await log.next_sequence(wire, stream) for stream in what.streams}
     coming = tail.live(wire.client, what, start=start)
-    async with aclosing(coming), asyncio.timeout(20):
+    async with aclosing(coming), asyncio.timeout(60):
         waiting = asyncio.ensure_future(anext(coming))
         await _publish(wire, ("gen.failed.layout.a", b"{}"))
         lines = [await waiting]

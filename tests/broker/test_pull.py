@@ -46,7 +46,7 @@ class Hands:
 
     async def until(self, done: Callable[[], bool]) -> None:
         """Wait; looks again ten times a second, since a lease changes without a word."""
-        async with asyncio.timeout(20), self._news:
+        async with asyncio.timeout(60), self._news:
             while not done():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), 0.1)

@@ -270,7 +270,7 @@ async def test_an_expired_lease_can_be_taken_again(nc: Client, nats_url: str) ->
     await flights.create("key", b"leader", msg_ttl=1)
     with pytest.raises(js_errors.KeyWrongLastSequenceError):
         await flights.create("key", b"follower")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await flights.create("key", b"next", msg_ttl=60)

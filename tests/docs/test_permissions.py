@@ -25,7 +25,7 @@ from infra.settings.settings import Settings, load
 from infra.stores.assets import Assets
 from tests.docs.pages import fences
 
-_WAIT_S = 20.0
+_WAIT_S = 60.0
 
 
 class Server:

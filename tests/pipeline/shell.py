@@ -112,7 +112,7 @@ async def audited(shell: Shell, request_id: str) -> dict[str, Any]:
     """The audit's row once it is complete: audit has acknowledged all there is."""
     nc = await nats.connect(shell.nats_url)
     js = nc.jetstream()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for stream in ("REQUESTS", "EVENTS"):
             info = await js.consumer_info(stream, "audit")
             while info.num_pending or info.num_ack_pending:

@@ -41,7 +41,7 @@ async def test_tail_follows_until_interrupted(shell: Shell) -> None:
     assert tail.stdout is not None
     await shell.json("request", "a forest", "--id", "live", "--wait")
     events: list[str] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while "result" not in events:
             events.append(json.loads(await tail.stdout.readline())["event"])
         tail.send_signal(signal.SIGINT)
@@ -88,7 +88,7 @@ async def test_a_closed_pipe_ends_tail_quietly(shell: Shell) -> None:
             env=shell.env,
         )
         os.close(write)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             _, err = await tail.communicate()
         assert (tail.returncode, err) == (0, b"")
 

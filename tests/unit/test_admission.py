@@ -96,7 +96,7 @@ async def test_a_bound_that_cannot_be_moved_is_told_and_not_at_every_look(
     admission = Admission(wire=parts, deadlines=parts, bounds=load().admission, log=structlog.get_logger())
     with structlog.testing.capture_logs() as logs:
         task = asyncio.create_task(admission.run())
-        await asyncio.wait_for(enough.wait(), 10)
+        await asyncio.wait_for(enough.wait(), 60)
         task.cancel()
     told = [each for each in logs if each["event"] == "admission not adjusted"]
     assert len(told) == 1

@@ -105,7 +105,7 @@ def runner(broker: Broker, handle: Any = None) -> Runner:
 
 async def take(broker: Broker, handle: Any = None, **delivery: Any) -> Delivery:
     given = Delivery(**delivery)
-    await asyncio.wait_for(runner(broker, handle)(given), 20)  # type: ignore[arg-type]
+    await asyncio.wait_for(runner(broker, handle)(given), 60)  # type: ignore[arg-type]
     return given
 
 
@@ -213,7 +213,7 @@ async def test_a_look_up_without_a_broker_does_not_stop_what_runs(monkeypatch: p
 
     watch = Cancellation(wire=broker, lookup=broker)
     received: Any = SimpleNamespace(request_id="r-1")
-    assert await asyncio.wait_for(watch.run(received, work()), 10) == Emit()
+    assert await asyncio.wait_for(watch.run(received, work()), 60) == Emit()
 
 
 async def test_a_result_that_was_heard_and_refused_does_not_stop_what_runs(
@@ -255,4 +255,4 @@ async def test_a_result_that_was_heard_and_refused_does_not_stop_what_runs(
     assert not running.done()
     stored = True
     await heard[0](None)
-    assert await asyncio.wait_for(running, 10) == Emit()
+    assert await asyncio.wait_for(running, 60) == Emit()
