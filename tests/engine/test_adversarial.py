@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from contracts import events as ev
 from contracts.content.registry import Registry
@@ -17,6 +18,8 @@ from infra.settings.narrative import Local
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
 from tests import lives
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CONTENTS = CheckedContents(Registry())
 SCHEMA = {
@@ -45,7 +48,7 @@ PROSE = {
 }
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def provider(folders):
     made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=2, max_len=768))
     engine = await made.ready()

@@ -30,8 +30,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    return bench.measure("tiny", tiny, tmp_path_factory.mktemp("scratch"), PLAN, lambda _: None)
+def lines() -> list[str]:
+    """What the bench says while it measures."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(tiny: Path, lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Figures without llama.cpp, whether it is installed or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf, "missing", lambda: ["llama_cpp"])
+        return bench.measure("tiny", tiny, tmp_path_factory.mktemp("scratch"), PLAN, lines.append)
 
 
 @pytest.mark.parametrize("who", ["ours", "generate", "padded"])
@@ -87,14 +96,11 @@ def test_parameters_are_counted_once(found) -> None:
     assert found["parameters"] == 600 * 64 + 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 64
 
 
-def test_what_is_not_installed_is_said(tiny, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(gguf, "missing", lambda: ["llama_cpp"])
-    told: list[str] = []
-    figures = bench.measure("tiny", tiny, tmp_path, PLAN, told.append)
-    why = "is not installed (llama_cpp): pip install 'understudy-pipeline[servers]'"
-    assert figures["tokens_per_s"]["llama_cpp"] == why
-    assert f"tiny: llama_cpp {why}" in told
-    assert "llama_cpp" not in figures["ratios"]
+def test_what_is_not_installed_is_said(found, lines) -> None:
+    why = f"is not installed (llama_cpp): {gguf.INSTALL}"
+    assert found["tokens_per_s"]["llama_cpp"] == why
+    assert f"tiny: llama_cpp {why}" in lines
+    assert "llama_cpp" not in found["ratios"]
 
 
 def test_a_house_model_without_weights_is_left_out(tmp_path, monkeypatch) -> None:
