@@ -5,6 +5,7 @@ The first writer of a key wins; the broker removes the entry after 30 days.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
 _decode: Final = msgspec.json.Decoder(SeedOutput).decode
+
+#: A cluster refuses the second writer before each of its servers can read the first entry: how often it is looked
+#: for again, and the seconds between.
+_LOOKS: Final = 20
+_PAUSE_S: Final = 0.05
 
 
 class KvDriftLedger:
@@ -68,6 +74,11 @@ class KvDriftLedger:
         ack = await self._wire.publish(subject, msgspec.json.encode(output), {envelope.EXPECTED_LAST: "0"})
         if ack.refused:
             found = await self._lookup.last(LEDGER.stream, subject)
+            for _ in range(_LOOKS):
+                if found is not None:
+                    break
+                await asyncio.sleep(_PAUSE_S)
+                found = await self._lookup.last(LEDGER.stream, subject)
             if found is None or buckets.OPERATION in found.headers:
                 return output
             return self._read(key, found.body) or output

@@ -63,6 +63,7 @@ async def test_all_of_a_burst_are_stored_once_under_their_own_sequence(nc: Clien
         assert found.subject == f"gen.result.layout.r-{number}"
 
 
+@pytest.mark.delivery
 async def test_the_same_burst_again_stores_nothing(nc: Client, batches: Batches) -> None:
     await publish(batches, range(MANY))
     again = await publish(batches, range(MANY))

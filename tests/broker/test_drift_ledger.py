@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import structlog
 from nats.aio.client import Client
 
@@ -22,6 +23,7 @@ def output(number: int) -> SeedOutput:
     return SeedOutput(content_hash=f"{number:064}", request_id=f"r{number}")
 
 
+@pytest.mark.delivery
 async def test_of_many_at_once_one_is_the_first_for_all(nats_url: str) -> None:
     async with caching(nats_url) as one, caching(nats_url) as other:
         both = (ledger(one), ledger(other))

@@ -126,6 +126,7 @@ async def test_work_that_outlasts_its_lease_keeps_it(nc: Client) -> None:
     assert info.delivered.consumer_seq == 1
 
 
+@pytest.mark.delivery
 async def test_a_message_that_comes_again_while_it_is_in_hand_runs_once(nc: Client) -> None:
     await _stream(nc, ack_wait=1)
     await _publish(nc, 1)
