@@ -14,11 +14,9 @@ _TREES = {
     )
     for package in ("contracts", "stages", "infra")
     for path in sorted((_ROOT / package).rglob("*.py"))
+    # A distribution of its own, which imports nothing of ours and says what it reads in the same words.
+    if "understudy_client" not in path.parts
 }
-
-_CIRCLES_LEFT: tuple[set[str], ...] = (
-    {"infra.app.wiring", "infra.stores.audit"},
-)
 
 
 def _imports(name: str, tree: ast.Module) -> set[str]:
@@ -51,8 +49,4 @@ def test_public_class_names_are_unique() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    imports = {name: _imports(name, tree) for name, tree in _TREES.items()}
-    for pair in _CIRCLES_LEFT:
-        for name in pair:
-            imports[name] -= pair
-    TopologicalSorter(imports).prepare()
+    TopologicalSorter({name: _imports(name, tree) for name, tree in _TREES.items()}).prepare()
