@@ -232,8 +232,8 @@ async def _take(
 async def _replay(client: PipelineClient, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
     import time
 
+    from contracts import timestamp
     from infra.replay import letters
-    from infra.runner.messages import rfc3339
     from infra.runner.trace import child_of
 
     try:
@@ -245,7 +245,7 @@ async def _replay(client: PipelineClient, letter: Letter, *, again: bool, dry_ru
         exists = await letters.exists(client.wire, planned)
         return said | {"outcome": "already_replayed" if exists else "would_publish"}
     origin = letter.letter.headers.get("traceparent") if letter.letter else None
-    now = rfc3339(time.time())
+    now = timestamp.format_s(time.time())
     outcome = await letters.apply(client.wire, planned, time=now, traceparent=child_of(origin))
     return said | {"outcome": outcome.value}
 

@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 
 from infra.app import doctor
+from infra.app.doctor_check import DoctorCheck
 from infra.nats import embedded, topology
 from infra.nats.embedded import Embedded
 from infra.settings.settings import Settings, load
@@ -23,7 +24,7 @@ from tests.lives import received, records, success
 __all__ = ["postgres"]
 
 
-def _by_check(rows: tuple[doctor.DoctorCheck, ...]) -> Mapping[str, doctor.DoctorCheck]:
+def _by_check(rows: tuple[DoctorCheck, ...]) -> Mapping[str, DoctorCheck]:
     return {row.check: row for row in rows}
 
 

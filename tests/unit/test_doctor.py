@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.app import doctor
+from infra.app import broker_checks, doctor
 from infra.cli import checks
 from infra.nats import topology, topology_diff
 from infra.nats.topology_diff import Topology
@@ -19,14 +19,14 @@ from infra.settings.settings import load
     [((2, 11, 9), "error"), ((2, 12, 1), "warning"), ((2, 14, 0), "ok"), ((3, 0, 0), "ok")],
 )
 def test_the_brokers_version_is_judged(version: tuple[int, int, int], severity: str) -> None:
-    row = doctor.broker_version(version)
+    row = broker_checks.broker_version(version)
     assert row.severity == severity
     assert bool(row.fix) == (severity != "ok")
 
 
 @pytest.mark.parametrize(("interval", "severity"), [("always", "ok"), ("2m", "warning"), (None, "info")])
 def test_late_fsync_is_a_warning(interval: str | None, severity: str) -> None:
-    assert doctor.fsync(interval).severity == severity
+    assert broker_checks.fsync(interval).severity == severity
 
 
 @pytest.mark.parametrize(("wanted", "severity"), [(True, "error"), (False, "info")])
@@ -43,22 +43,24 @@ def test_an_old_python_is_an_error() -> None:
 
 def test_missing_streams_are_errors_with_the_command() -> None:
     wanted = topology.wanted(load())
-    rows = doctor.differences(topology_diff.diff(wanted, Topology(streams={}, consumers={})))
+    rows = broker_checks.differences(topology_diff.diff(wanted, Topology(streams={}, consumers={})))
     assert all(row.severity == "error" and "topology apply" in row.fix for row in rows)
-    (fine,) = doctor.differences(())
+    (fine,) = broker_checks.differences(())
     assert fine.ok
 
 
 def test_messages_that_nobody_fetches_are_a_warning() -> None:
     info = {"num_pending": 3, "num_ack_pending": 1, "num_redelivered": 2, "config": {"ack_wait": 10**10}}
-    row = doctor.waiting("EVENTS", "fallback", info)
+    row = broker_checks.waiting("EVENTS", "fallback", info)
     assert (row.severity, row.fix) == ("warning", "start the stage: 'understudy run fallback'")
     assert row.detail.startswith("3 waiting, 1 being worked on, 2 redelivered, ack_wait 10 s")
 
 
 def test_messages_that_are_being_fetched_are_fine() -> None:
-    assert doctor.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=5)).ok
-    assert doctor.waiting("EVENTS", "fallback", _consumer(num_waiting=0, last_s=5)).ok, "all hands are full"
+    assert broker_checks.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=5)).ok
+    assert broker_checks.waiting("EVENTS", "fallback", _consumer(num_waiting=0, last_s=5)).ok, (
+        "all hands are full"
+    )
 
 
 def _consumer(*, num_waiting: int, last_s: int, **more: Any) -> dict[str, Any]:
@@ -75,13 +77,13 @@ def _consumer(*, num_waiting: int, last_s: int, **more: Any) -> dict[str, Any]:
 
 
 def test_messages_that_are_not_delivered_are_a_warning() -> None:
-    row = doctor.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=11))
+    row = broker_checks.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=11))
     assert (row.severity, "although somebody asks" in row.detail) == ("warning", True)
 
 
 def test_a_paused_consumer_is_a_warning_with_the_command() -> None:
     config = {"pause_until": "2099-01-01T00:00:00Z"}
-    row = doctor.waiting(
+    row = broker_checks.waiting(
         "EVENTS", "fallback", _consumer(num_waiting=1, last_s=11, paused=True, config=config)
     )
     assert (row.severity, row.fix) == ("warning", "run 'understudy topology apply'")
@@ -100,7 +102,7 @@ def test_a_paused_consumer_is_a_warning_with_the_command() -> None:
     ],
 )
 def test_a_store_that_fills_up_is_seen(account: dict[str, Any], limit: int | None, severity: str) -> None:
-    row = doctor.stored(account, limit=limit)
+    row = broker_checks.stored(account, limit=limit)
     assert (row.severity, bool(row.fix)) == (severity, severity != "ok")
 
 
@@ -115,7 +117,7 @@ def test_a_store_that_fills_up_is_seen(account: dict[str, Any], limit: int | Non
     ],
 )
 def test_a_stream_that_refuses_is_told(name: str, config: dict[str, Any], *, told: bool) -> None:
-    row = doctor.fill(name, {"config": config, "state": {"messages": 3, "bytes": 99}})
+    row = broker_checks.fill(name, {"config": config, "state": {"messages": 3, "bytes": 99}})
     assert (row is not None) == told
 
 
@@ -123,7 +125,7 @@ def test_a_stream_without_a_dedup_window_is_a_warning() -> None:
     actual = Topology(
         streams={"REQUESTS": {"max_age": 0, "max_bytes": -1, "duplicate_window": 0}}, consumers={}
     )
-    kept, window = doctor.streams(actual)
+    kept, window = broker_checks.streams(actual)
     assert (kept.ok, window.severity) == (True, "warning")
 
 

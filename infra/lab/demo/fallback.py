@@ -14,7 +14,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from contracts import events as ev
-from contracts import pipeline, subjects
+from contracts import pipeline, subjects, timestamp
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.result import SCRIPTED, Origin, Status
@@ -35,7 +35,6 @@ from infra.lab.demo.scene import (
 )
 from infra.nats import log
 from infra.replay import letters
-from infra.runner.messages import rfc3339
 from infra.runner.trace import child_of
 from infra.settings.narrative import Narrative, Providers
 from infra.settings.settings import Broker, Settings
@@ -188,13 +187,17 @@ async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
     stage.say(f"\n[dim]$ understudy dead replay {letter.sequence}[/]")
     planned = await letters.prepare(client.wire, letter)
     revised = asyncio.create_task(_revision(client, TORN, "dialogue"))
-    applied = await letters.apply(client.wire, planned, time=rfc3339(time.time()), traceparent=child_of(None))
+    applied = await letters.apply(
+        client.wire, planned, time=timestamp.format_s(time.time()), traceparent=child_of(None)
+    )
     result = checked(await client.wait(planned.request_id, timeout_s=PATIENCE_S))
     stage.claim(
         f"replayed as {planned.request_id}: {result.status} from {result.origin}",
         applied is letters.Applied.PUBLISHED and result.status is Status.SUCCESS,
     )
-    twice = await letters.apply(client.wire, planned, time=rfc3339(time.time()), traceparent=child_of(None))
+    twice = await letters.apply(
+        client.wire, planned, time=timestamp.format_s(time.time()), traceparent=child_of(None)
+    )
     stage.claim("the same replay a second time is refused by the broker", twice is letters.Applied.ALREADY)
     revision = await revised
     stage.claim(
