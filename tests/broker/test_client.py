@@ -26,7 +26,7 @@ from understudy_client.models import Layout
 
 from contracts import events as ev
 from contracts.result import Meta, Origin, Status
-from infra.nats import connection, log, topology
+from infra.nats import log, topology
 from infra.nats.embedded import Embedded
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings, load
@@ -379,7 +379,7 @@ async def test_a_client_shows_its_broker_without_a_password(
     async with Client.connect(url) as client:
         assert client.url == broker.url
     await broker.stop()
-    monkeypatch.setattr(connection, "CONNECT_S", 0.2)
+    monkeypatch.setattr("understudy_client.connection.CONNECT_S", 0.2)
     with pytest.raises(Unreachable) as told:
         await client.__aenter__()
     assert broker.url in str(told.value)

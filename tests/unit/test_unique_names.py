@@ -7,16 +7,27 @@ from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path(__file__).parents[2]
-_TREES = {
-    ".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
-        path.read_text(encoding="utf-8")
-    )
-    for package in ("contracts", "stages", "infra")
-    for path in sorted((_ROOT / package).rglob("*.py"))
-    # A distribution of its own, which imports nothing of ours and says what it reads in the same words.
-    if "understudy_client" not in path.parts
-}
+#: A distribution of its own, which is imported by another name.
+_CLIENT = _ROOT / "infra" / "client"
+
+
+def _parsed(root: Path, *packages: str) -> dict[str, ast.Module]:
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for package in packages
+        for path in sorted((root / package).rglob("*.py"))
+        if root == _CLIENT or not path.is_relative_to(_CLIENT)
+    }
+
+
+_APPLICATION = _parsed(_ROOT, "contracts", "stages", "infra")
+_LIBRARY = _parsed(_CLIENT, "understudy_client")
+_TREES = {**_APPLICATION, **_LIBRARY}
 
 
 def _imports(name: str, tree: ast.Module) -> set[str]:
@@ -35,13 +46,15 @@ def _imports(name: str, tree: ast.Module) -> set[str]:
 
 
 def test_every_module_is_looked_at() -> None:
-    assert {"contracts.events", "stages.fallback.handle", "infra.runner.execution"} <= _TREES.keys()
+    assert {"contracts.events", "stages.fallback.handle", "infra.runner.execution"} <= _APPLICATION.keys()
+    assert {"understudy_client", "understudy_client.client"} <= _LIBRARY.keys()
     assert "contracts.errors" in _imports("contracts.events", _TREES["contracts.events"])
 
 
-def test_public_class_names_are_unique() -> None:
+@pytest.mark.parametrize("trees", [_APPLICATION, _LIBRARY], ids=["application", "client"])
+def test_public_class_names_are_unique(trees: dict[str, ast.Module]) -> None:
     places: defaultdict[str, list[str]] = defaultdict(list)
-    for module, tree in _TREES.items():
+    for module, tree in trees.items():
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module)

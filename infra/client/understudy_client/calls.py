@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 #: Seconds after which an unanswered call raises :class:`Unavailable`.
 TIMEOUT_S: Final = 5.0
-#: JetStream error: the subject's last sequence is not the expected one.
-_WRONG_LAST_SEQUENCE: Final = 10071
+#: JetStream errors: the subject's last sequence is not the expected one; a cluster gives the second while the publish
+#: that was first is still being replicated.
+_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 _UNSENT: Final = (
     nats_errors.ConnectionClosedError,
     nats_errors.ConnectionDrainingError,
@@ -50,7 +51,7 @@ class PubAck(msgspec.Struct, frozen=True):
     @property
     def refused(self) -> bool:
         """The expected last sequence is not the last: the subject has a message already."""
-        return self.error is not None and self.error.err_code == _WRONG_LAST_SEQUENCE
+        return self.error is not None and self.error.err_code in _WRONG_LAST_SEQUENCE
 
 
 _decode_ack: Final = msgspec.json.Decoder(PubAck).decode

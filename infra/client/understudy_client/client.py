@@ -7,6 +7,7 @@ print(answer.result.status, answer.document)
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 #: Seconds without a broker after which a wait ends; the request itself is safe.
 LOST_S: Final = 30.0
-#: Publishes of one request while others take and free its id.
+#: Publishes of one request while others take and free its id, and seconds between two.
 _TRIES: Final = 5
+_AGAIN_S: Final = 0.2
 
 
 class Client:
@@ -152,7 +154,8 @@ class Client:
             ack = await self._session.publish(subject, body, headers | condition)
             stored = await self._earlier(kind, request_id, body) if ack.refused else None
             if ack.refused and stored is None:
-                # The other request was deleted in between.
+                # The other request was deleted in between, or a cluster has not stored it yet.
+                await asyncio.sleep(_AGAIN_S)
                 continue
             return Submitted(
                 request_id=request_id,
