@@ -7,8 +7,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from infra.app.schema_checks import SchemaWorker
 from infra.nats.accounts import KvAccounts
 from infra.nats.batches import Batches
@@ -26,6 +24,7 @@ from infra.stores.assets import Assets
 from infra.stores.cache_stats import CacheStats
 from infra.stores.cache_store import CacheMemory, CacheStore
 from infra.stores.drift_ledger import KvDriftLedger
+from infra.telemetry.log_lines import to_log
 
 if TYPE_CHECKING:
     from contracts.envelope import Received
@@ -42,7 +41,7 @@ class Adapters:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.log = structlog.get_logger()
+        self.telemetry = to_log()
         self.wire = RequestMultiplexer()
         self.lookup = Lookup(self.wire)
         self.assets = Assets(self.wire)
@@ -63,10 +62,10 @@ class Adapters:
             assets=self.assets,
             memory=CacheMemory(entries=limits.entries, max_bytes=limits.max_bytes),
             count=self.cache_stats.count,
-            log=self.log,
+            telemetry=self.telemetry,
         )
         self.ledger = KvDriftLedger(
-            wire=self.wire, lookup=self.lookup, count=self.cache_stats.count, log=self.log
+            wire=self.wire, lookup=self.lookup, count=self.cache_stats.count, telemetry=self.telemetry
         )
         self.schema_worker = SchemaWorker()
         #: Providers that were built for this process, and their circuit breakers.

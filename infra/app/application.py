@@ -13,6 +13,7 @@ from faststream import FastStream
 from faststream.nats import NatsBroker
 
 from contracts import pipeline
+from contracts.errors import said
 from infra.engine.task import EngineError
 from infra.nats import connection, direct, topology
 from infra.nats.clock import EVERY_S
@@ -25,6 +26,21 @@ from infra.runner.isolation import Isolation
 from infra.runner.ports import RunnerPorts
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watchdog import FROZEN, Watchdog
+from infra.telemetry.events import (
+    ConnectionClosed,
+    ConnectionLost,
+    ConnectionRestored,
+    ConnectionTrouble,
+    ConsumerLost,
+)
+from infra.telemetry.process_events import (
+    ModelFailed,
+    ModelLoaded,
+    ModelLoading,
+    StagesReady,
+    StagesStopped,
+    StagesStopping,
+)
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -68,8 +84,11 @@ class Application:
         #: A thread is loading a model.
         self.loading = False
         self.ready: asyncio.Event = asyncio.Event()
-        self.log = adapters.log
+        self.telemetry = adapters.telemetry
         self._stopping = False
+        #: The broker's URL at the last look, and when its connection was lost, on the clock of ``time.monotonic``.
+        self._connected_to = ""
+        self._lost_at_s = 0.0
         self._watchdog = Watchdog()
         self.broker = NatsBroker(
             connection.servers(settings.nats_url or "nats://127.0.0.1:4222"),
@@ -109,7 +128,7 @@ class Application:
             cancellation=Cancellation(wire=adapters.wire, lookup=adapters.lookup),
             deadlines=adapters.deadlines,
             max_attempts=self.settings.max_attempts,
-            log=self.log,
+            telemetry=self.telemetry,
         )
         return {
             stage: Runner(stage=stage, handle=handles[stage], ports=ports, sink=sink) for stage in self.stages
@@ -153,6 +172,7 @@ class Application:
             # A stand-in cannot wait until a process has started.
             self.adapters.schema_worker.start()
         self.ready.set()
+        self.telemetry.emit(StagesReady(stages="+".join(self.stages), broker=self.broker_address()))
 
     async def answer_overdue(self) -> None:
         """Answer requests whose deadline timers are late; for the fallback."""
@@ -164,7 +184,7 @@ class Application:
             wire=self.adapters.wire,
             deadlines=self.adapters.deadlines,
             bounds=self.settings.admission,
-            log=self.log,
+            telemetry=self.telemetry,
         ).run()
 
     def begin(self, background: Background) -> None:
@@ -184,7 +204,7 @@ class Application:
             await self.adapters.clock.compare()
 
     async def load_models(self, *, on_loading: Callable[[str], None] | None = None) -> None:
-        """Load the local model before the first request needs it; a failure is logged.
+        """Load the local model before the first request needs it; a failure is emitted.
 
         Args:
             on_loading: called with the name of each model when its loading begins.
@@ -195,32 +215,35 @@ class Application:
                 continue
             began = time.monotonic()
             self.loading = True
+            self.telemetry.emit(ModelLoading(provider=provider.name, model=provider.model))
             if on_loading is not None:
                 on_loading(provider.model)
             try:
                 await provider.ready()
             except EngineError as error:
-                self.log.error(  # noqa: TRY400 - its text is complete
-                    "the model cannot be loaded", provider=provider.name, problem=str(error)
-                )
+                self.telemetry.emit(ModelFailed(provider=provider.name, problem=str(error)))
             else:
-                self.log.info(
-                    "model loaded", model=provider.model, seconds=round(time.monotonic() - began, 1)
+                seconds = round(time.monotonic() - began, 1)
+                self.telemetry.emit(
+                    ModelLoaded(provider=provider.name, model=provider.model, seconds=seconds)
                 )
             self.loading = False
 
     async def _trouble(self, error: Exception) -> None:
         # nats-py's own default prints a traceback for every lost connection.
-        self.log.debug("broker", problem=str(error) or type(error).__name__)
+        self.telemetry.emit(ConnectionTrouble(problem=said(error)))
 
     async def _disconnected(self) -> None:
         if not self._stopping:
-            self.log.warning("connection to the broker lost; trying to get it back", stages=self.stages)
+            self._lost_at_s = time.monotonic()
+            self.telemetry.emit(ConnectionLost(stages=self.stages, broker=self.broker_address()))
         self.adapters.wire.suspend()
 
     async def _reconnected(self) -> None:
-        at = self.broker_address()
-        self.log.info("connected to the broker again", broker=at, stages=self.stages)
+        seconds = round(time.monotonic() - self._lost_at_s, 1)
+        self.telemetry.emit(
+            ConnectionRestored(stages=self.stages, broker=self.broker_address(), seconds=seconds)
+        )
         self.adapters.cache.forget()
         self.adapters.deadlines.reconnected()
         self.adapters.wire.renew()
@@ -228,17 +251,19 @@ class Application:
             subscriber.pull.renew()
 
     def broker_address(self) -> str:
-        """Host and port of the broker that this process is connected to."""
+        """URL of the broker that this process is or was last connected to, without its credentials."""
         url = self.adapters.wire.client.connected_url
-        return "" if url is None else f"{url.hostname}:{url.port}"
+        if url is not None:
+            self._connected_to = f"{url.scheme}://{url.hostname}:{url.port}"
+        return self._connected_to
 
     async def _closed(self) -> None:
         if not self._stopping:
-            self.log.error("the connection to the broker was closed for good", stages=self.stages)
+            self.telemetry.emit(ConnectionClosed(stages=self.stages))
             self._stop_with(FROZEN)
 
     def _lost(self, error: ConsumerMissing) -> None:
-        self.log.error("consumer lost", problem=str(error))
+        self.telemetry.emit(ConsumerLost(stages=self.stages, problem=str(error)))
         self._stop_with(topology.EXIT_STATUS)
 
     def fail(self) -> None:
@@ -251,9 +276,14 @@ class Application:
 
     async def _drain(self) -> None:
         self._stopping = True
+        began_s = time.monotonic()
+        stages, in_hand = "+".join(self.stages), sum(each.pull.in_hand for each in self.subscribers)
+        self.telemetry.emit(StagesStopping(stages=stages, in_hand=in_hand))
         await asyncio.gather(*(subscriber.pull.stop(self.settings.grace) for subscriber in self.subscribers))
         await self.adapters.close()
         self._watchdog.stop()
+        seconds = round(time.monotonic() - began_s, 1)
+        self.telemetry.emit(StagesStopped(stages=stages, status=self.exit_status, seconds=seconds))
 
     async def run(self) -> int:
         """Run until a signal or a lost consumer; the exit status."""

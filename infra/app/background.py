@@ -7,24 +7,25 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from contracts.retry import backoff
+from infra.telemetry.process_events import BackgroundFailed
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+    from infra.telemetry.dispatch import Telemetry
 
 _BACKOFF_BASE_S: Final = 1.0
 _BACKOFF_CAP_S: Final = 5.0
 
 
 class Background:
-    """Tasks of a process; every failure is logged.
+    """Tasks of a process; every failure is emitted.
 
     Args:
-        log: structured logger.
+        telemetry: gets every failure.
         failed: called when a task failed that the process needs.
     """
 
-    def __init__(self, log: FilteringBoundLogger, *, failed: Callable[[], None]) -> None:
-        self._log = log
+    def __init__(self, telemetry: Telemetry, *, failed: Callable[[], None]) -> None:
+        self._telemetry = telemetry
         self._failed = failed
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -49,9 +50,9 @@ class Background:
         while True:
             try:
                 await work()
-            except Exception:  # noqa: BLE001 - logged; the stages need not end for it
+            except Exception as error:  # noqa: BLE001 - emitted; the stages need not end for it
                 failures += 1
-                self._log.exception("work beside the stages failed and starts again", work=name)
+                self._telemetry.emit(BackgroundFailed(work=name, restarted=True, raised=error))
                 await asyncio.sleep(backoff(failures, base_s=_BACKOFF_BASE_S, cap_s=_BACKOFF_CAP_S, key=name))
             else:
                 return
@@ -59,9 +60,5 @@ class Background:
     def _check(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or (error := task.exception()) is None:
             return
-        self._log.error(
-            "work beside the stages failed, the process ends",
-            work=task.get_name(),
-            exc_info=(type(error), error, error.__traceback__),
-        )
+        self._telemetry.emit(BackgroundFailed(work=task.get_name(), restarted=False, raised=error))
         self._failed()

@@ -1,4 +1,4 @@
-"""What does the supervisor know of a process of stages, and when has it waited long enough?"""
+"""Supervised process of stages: what is known of it, and when it has taken too long."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import structlog
 
 from contracts.retry import backoff
 from infra.app.process_plan import SupervisorError
 from infra.host import parent_death
 from infra.host.heartbeat import Silence
+from infra.telemetry.process_events import StagesBack, StagesKilled, StagesNotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from structlog.typing import FilteringBoundLogger
-
     from infra.app.child_process import ChildProcess
     from infra.app.process_plan import Member
+    from infra.telemetry.dispatch import Telemetry
 
 #: Seconds up after which earlier ends of a process are forgotten.
 STEADY_S: Final = 10.0
@@ -59,10 +58,13 @@ class SupervisedMember:
     Args:
         member: what is wanted.
         patience: how long to wait.
-        changed: called when something else holds of it.
+        changed: called when its state changes.
+        telemetry: gets what happens.
     """
 
-    def __init__(self, member: Member, *, patience: StartPatience, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, member: Member, *, patience: StartPatience, changed: Callable[[], None], telemetry: Telemetry
+    ) -> None:
         self.member = member
         self.life: ChildProcess | None = None
         self.restarts = 0
@@ -81,7 +83,7 @@ class SupervisedMember:
         self._silence = Silence(step_s=patience.step_s)
         self._waiting = Silence(step_s=patience.step_s)
         self._told_at_s = 0.0
-        self._log: FilteringBoundLogger = structlog.get_logger(component="supervisor")
+        self._telemetry = telemetry
 
     @property
     def pid(self) -> int | None:
@@ -107,6 +109,10 @@ class SupervisedMember:
         """Take a line of its standard output: what it says of itself, or something for people."""
         match _said(line):
             case {"ready": True}:
+                if self.ever_ready and self.pid is not None:
+                    self._telemetry.emit(
+                        StagesBack(stages=self.member.name, pid=self.pid, restarts=self.restarts)
+                    )
                 self.ready = self.ever_ready = True
                 self._wait_anew()
                 self._changed()
@@ -135,7 +141,7 @@ class SupervisedMember:
                 # On a busy machine one that gives way to others waits for its turn: that is no freeze.
                 self._silence.turn(seconds, excused_s=max(0.0, self._queued_s - queued_s))
             if self._silence.passes(self._patience.silent_s if self.ready else self._patience.starting_s):
-                self._kill(life, "frozen: its event loop does not turn, killed", self._silence.lasted_s)
+                self._kill(life, "its event loop is frozen", self._silence.lasted_s)
         if not self.ready:
             self._waiting.turn(seconds)
             self._look_at_start(life, self._waiting.lasted_s)
@@ -172,16 +178,18 @@ class SupervisedMember:
                     f"stages {self.stages} are not ready after {waited_s:.0f} s: {self.doing}"
                 )
             if life is not None and life.alive and not self._killed:
-                self._kill(life, f"not ready ({self.doing}), killed", waited_s)
+                self._kill(life, f"it was not ready ({self.doing})", waited_s)
         elif waited_s - self._told_at_s >= self._patience.told_s:
             self._told_at_s = waited_s
-            self._log.info(
-                "not ready yet", stages=self.member.name, doing=self.doing, seconds=round(waited_s)
+            self._telemetry.emit(
+                StagesNotReady(stages=self.member.name, doing=self.doing, seconds=round(waited_s))
             )
 
     def _kill(self, life: ChildProcess, why: str, seconds: float) -> None:
         self._killed = True
-        self._log.error(why, stages=self.member.name, pid=life.pid, seconds=round(seconds, 1))
+        self._telemetry.emit(
+            StagesKilled(stages=self.member.name, pid=life.pid, problem=why, seconds=round(seconds, 1))
+        )
         life.kill()
 
     def _wait_anew(self) -> None:

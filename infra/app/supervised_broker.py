@@ -1,4 +1,4 @@
-"""How is the embedded broker kept answering and storing?"""
+"""Supervised broker: the embedded one, kept answering and storing."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import structlog
-
 from infra.app.process_plan import BROKER, Running, SupervisorError
 from infra.app.supervised import STEADY_S, pause
 from infra.host.heartbeat import Silence
 from infra.nats import embedded
 from infra.nats.embedded import BrokerError, Embedded
+from infra.telemetry.process_events import (
+    BrokerBack,
+    BrokerEnded,
+    BrokerFull,
+    BrokerKilled,
+    BrokerMoved,
+    BrokerNotStarted,
+    BrokerRestarted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from structlog.typing import FilteringBoundLogger
-
     from infra.app.supervised import StartPatience
     from infra.nats.health import Health
     from infra.settings.settings import Settings
+    from infra.telemetry.dispatch import Telemetry
 
 #: Longest pause before the broker is started again, seconds.
 _BACKOFF_CAP_S: Final = 2.0
 #: Seconds between two restarts of a broker that cannot store.
-MEND_S: Final = 10.0
+RETRY_S: Final = 10.0
 
 
 class SupervisedBroker:
@@ -37,6 +43,7 @@ class SupervisedBroker:
         patience: how long to wait.
         stopping: set when the pipeline ends.
         changed: called when it went down or came back.
+        telemetry: gets what happens.
     """
 
     def __init__(
@@ -46,6 +53,7 @@ class SupervisedBroker:
         patience: StartPatience,
         stopping: asyncio.Event,
         changed: Callable[[], None],
+        telemetry: Telemetry,
     ) -> None:
         self._settings = settings
         self._patience = patience
@@ -62,7 +70,7 @@ class SupervisedBroker:
         #: False while it starts: until then it need not answer.
         self._answers = False
         self._silence = Silence(step_s=patience.step_s)
-        self._log: FilteringBoundLogger = structlog.get_logger(component="supervisor")
+        self._telemetry = telemetry
 
     @property
     def url(self) -> str:
@@ -90,7 +98,8 @@ class SupervisedBroker:
             raise SupervisorError(f"the broker cannot be started: {error}") from error
         self._answers = True
         if self._broker.instead_of is not None:
-            self._log.warning(moved(self._broker.instead_of, self.url))
+            port = self._broker.instead_of
+            self._telemetry.emit(BrokerMoved(port=port, url=self.url, problem=moved(port, self.url)))
 
     async def stop(self) -> None:
         """Stop it."""
@@ -106,8 +115,9 @@ class SupervisedBroker:
             self._answers = False
             if self._stopping.is_set():
                 return
-            failures = 1 if loop.time() - since >= STEADY_S else failures + 1
-            self._log.error("broker ended, starting it again", status=status, log=str(self._broker.log))
+            ended = loop.time()
+            failures = 1 if ended - since >= STEADY_S else failures + 1
+            self._telemetry.emit(BrokerEnded(status=status, file=str(self._broker.log)))
             self._changed()
             while not self._stopping.is_set() and not self._broker.running:
                 # Without it nobody is answered: it is tried again sooner than stages are.
@@ -116,10 +126,12 @@ class SupervisedBroker:
                     await self._broker.start()
                 except (BrokerError, OSError) as error:
                     failures += 1
-                    self._log.error("broker does not start", error=str(error))
+                    self._telemetry.emit(BrokerNotStarted(problem=str(error)))
             self._silence.end()
             self._answers = True
             self._restarts += 1
+            if not self._stopping.is_set():
+                self._telemetry.emit(BrokerBack(url=self.url, seconds=round(loop.time() - ended, 1)))
             self._changed()
 
     def look(self, seconds: float) -> None:
@@ -130,11 +142,7 @@ class SupervisedBroker:
         if not self._silence.passes(self._patience.silent_s):
             return
         self._answers = False
-        self._log.error(
-            "frozen: the broker does not answer, killed",
-            pid=self._broker.pid,
-            seconds=round(self._silence.lasted_s, 1),
-        )
+        self._telemetry.emit(BrokerKilled(pid=self._broker.pid, seconds=round(self._silence.lasted_s, 1)))
         self._broker.kill_soon()
 
     async def ask(self) -> None:
@@ -143,7 +151,7 @@ class SupervisedBroker:
         What it could not write once it never tries to write again.
         """
         loop = asyncio.get_running_loop()
-        mended, told = -MEND_S, False
+        restarted_at, told = -RETRY_S, False
         ill: dict[str, float] = {}
         while True:
             await asyncio.sleep(self._patience.step_s)
@@ -166,18 +174,19 @@ class SupervisedBroker:
             if not told:
                 self._tell(found)
                 told = True
-            if room and now - mended >= MEND_S:
-                self._log.warning("there is room: the broker is restarted, to store again", free_bytes=room)
-                mended = now
+            if room and now - restarted_at >= RETRY_S:
+                self._telemetry.emit(BrokerRestarted(free_bytes=room))
+                restarted_at = now
                 await self._broker.stop()
 
     def _tell(self, found: Health) -> None:
-        self._log.error(
-            "the broker cannot store: make room on its disk",
-            streams=list(found.broken),
-            stored_bytes=found.stored,
-            limit_bytes=found.limit,
-            folder=str(embedded.folder_of(self._settings.data_dir)),
+        self._telemetry.emit(
+            BrokerFull(
+                streams=found.broken,
+                stored_bytes=found.stored,
+                limit_bytes=found.limit,
+                folder=str(embedded.folder_of(self._settings.data_dir)),
+            )
         )
 
 

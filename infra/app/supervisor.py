@@ -1,4 +1,4 @@
-"""What happens when a process of the pipeline ends?"""
+"""Supervisor: broker, topology and stages in processes that are kept running."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
-
-import structlog
 
 from contracts.errors import UnderstudyError
 from infra.app.child_process import ChildProcess, StartError
@@ -28,13 +26,24 @@ from infra.app.supervised_broker import SupervisedBroker
 from infra.host import runtime_file
 from infra.nats import topology
 from infra.nats.connection import shown
+from infra.telemetry.log_lines import to_log
+from infra.telemetry.process_events import (
+    FileNotWritten,
+    FolderExposed,
+    PipelineStopping,
+    StagesEnded,
+    StagesKilled,
+    StartRefused,
+    TopologyApplied,
+    TopologyDiffers,
+    TopologyNotApplied,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from structlog.typing import FilteringBoundLogger
-
     from infra.settings.settings import Settings
+    from infra.telemetry.dispatch import Telemetry
 
 #: Seconds beyond ``settings.grace`` that a stopping stage gets before SIGKILL.
 STOP_S: Final = 5.0
@@ -54,6 +63,7 @@ class Supervisor:
         copies: how often a stage runs in all.
         command: what runs stages; for tests.
         patience: how long to wait for whom; for tests.
+        telemetry: gets what happens; by default the log does.
 
     Raises:
         SettingsError: an unknown stage in ``copies``.
@@ -68,13 +78,17 @@ class Supervisor:
         copies: Mapping[str, int] | None = None,
         command: Callable[[Sequence[str]], Sequence[str]] = stage_command,
         patience: StartPatience | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
+        self.telemetry = telemetry or to_log(component="supervisor")
         self._settings = settings
         self._command = command
         self._patience = patience or StartPatience()
         self._changed = asyncio.Event()
         self._children = [
-            SupervisedMember(member, patience=self._patience, changed=self._changed.set)
+            SupervisedMember(
+                member, patience=self._patience, changed=self._changed.set, telemetry=self.telemetry
+            )
             for member in plan(split=split, copies=copies)
         ]
         self._broker: SupervisedBroker | None = None
@@ -84,7 +98,6 @@ class Supervisor:
         self._applying = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = datetime.now(UTC).isoformat()
-        self._log: FilteringBoundLogger = structlog.get_logger(component="supervisor")
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -139,6 +152,7 @@ class Supervisor:
                     patience=self._patience,
                     stopping=self._stopping,
                     changed=self._broker_changed,
+                    telemetry=self.telemetry,
                 )
                 await self._broker.start()
                 self._url = self._broker.url
@@ -175,6 +189,8 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop the stages, then the broker; what does not end in time is killed."""
+        if not self._stopping.is_set():
+            self.telemetry.emit(PipelineStopping(processes=len(self.pids)))
         self._stopping.set()
         self._changed.set()
         self._send(signal.SIGTERM)
@@ -182,8 +198,13 @@ class Supervisor:
         if keepers and (await asyncio.wait(keepers, timeout=self._settings.grace + STOP_S))[1]:
             for each in self._children:
                 if each.life is not None and each.pid is not None:
-                    self._log.warning(
-                        "killed: it did not stop in time", stages=each.member.name, pid=each.pid
+                    self.telemetry.emit(
+                        StagesKilled(
+                            stages=each.member.name,
+                            pid=each.pid,
+                            problem="it did not stop in time",
+                            seconds=self._settings.grace + STOP_S,
+                        )
                     )
                     each.life.kill()
             await asyncio.wait(keepers, timeout=STOP_S)
@@ -198,7 +219,7 @@ class Supervisor:
     def _keep_private(self) -> None:
         try:
             for sentence in runtime_file.keep_private(self._settings.data_dir):
-                self._log.warning(sentence)
+                self.telemetry.emit(FolderExposed(problem=sentence))
         except OSError as error:
             raise SupervisorError(f"the data folder cannot be used: {error}") from error
 
@@ -221,7 +242,7 @@ class Supervisor:
             runtime_file.write(self._settings, nats_url=self.nats_url, pids=self.pids, started=self._started)
         except OSError as error:
             if not self._unwritten:
-                self._log.error("not written, trying again", file=runtime_file.FILE, problem=str(error))
+                self.telemetry.emit(FileNotWritten(file=runtime_file.FILE, problem=f"{error} (trying again)"))
             self._unwritten = True
         else:
             self._unwritten = False
@@ -234,9 +255,9 @@ class Supervisor:
         async with self._applying:
             for change in await topology.apply_at(self.nats_url, self._settings):
                 if change.drift:
-                    self._log.warning("topology differs", change=str(change))
+                    self.telemetry.emit(TopologyDiffers(change=str(change)))
                 else:
-                    self._log.debug("topology applied", change=str(change))
+                    self.telemetry.emit(TopologyApplied(change=str(change)))
         self._write_runtime()
 
     async def _look(self) -> None:
@@ -267,11 +288,8 @@ class Supervisor:
                 if self._stopping.is_set():
                     return
                 failures = 1 if asyncio.get_running_loop().time() - since >= STEADY_S else failures + 1
-                self._log.error(
-                    "stages ended, starting them again",
-                    stages=each.member.name,
-                    status=status,
-                    **({"problem": each.problem} if each.problem else {}),
+                self.telemetry.emit(
+                    StagesEnded(stages=each.member.name, status=status, problem=each.problem or "")
                 )
                 each.give_up_on(status, failures)
                 if status == topology.EXIT_STATUS:
@@ -301,13 +319,13 @@ class Supervisor:
         each.doing = f"cannot be started: {error}"
         if not (error.passing or each.ever_ready):
             raise SupervisorError(f"stages {each.stages} cannot be started: {error}") from error
-        self._log.error("stages cannot be started, trying again", stages=each.member.name, problem=str(error))
+        self.telemetry.emit(StartRefused(stages=each.member.name, problem=str(error)))
 
     async def _apply_again(self, each: SupervisedMember) -> None:
         try:
             await self._apply()
         except (UnderstudyError, OSError) as error:
-            self._log.error("topology not applied", stages=each.member.name, error=str(error))
+            self.telemetry.emit(TopologyNotApplied(stages=each.member.name, problem=str(error)))
 
 
 async def up(
@@ -345,9 +363,7 @@ async def up(
                 on_ready(ready)
             except OSError as error:
                 # A full disk behind standard output is no reason to stop answering.
-                structlog.get_logger(component="supervisor").error(
-                    "the ready line cannot be written", problem=str(error)
-                )
+                supervisor.telemetry.emit(FileNotWritten(file="the ready line", problem=str(error)))
         await supervisor.wait()
 
     living, asking = asyncio.create_task(life()), asyncio.create_task(asked.wait())

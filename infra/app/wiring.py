@@ -27,6 +27,7 @@ from infra.stores import templates as template_store
 from infra.stores import word_lists
 from infra.stores import worlds as world_store
 from infra.telemetry import logging as telemetry_logging
+from infra.telemetry.process_events import WorldsLeftOut
 from stages.audit import handle as audit
 from stages.context_build import handle as context_build
 from stages.context_build.layering import overrides
@@ -94,6 +95,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
             accounts=adapters.accounts,
             on_made=adapters.providers.append,
             on_guarded=adapters.breakers.append,
+            telemetry=adapters.telemetry,
             ahead=adapters.reservations,
         )
         if pipeline.EXPENSIVE & set(stages)
@@ -171,7 +173,7 @@ def _load_worlds(settings: Settings, stages: tuple[str, ...], adapters: Adapters
         if "context-build" in stages:
             raise
         # The fallback answers without them, at sfw.
-        adapters.log.warning("worlds left out", problem=str(error), stages=stages)
+        adapters.telemetry.emit(WorldsLeftOut(stages=stages, problem=str(error)))
         return world_store.WorldStore({})
 
 
@@ -207,7 +209,7 @@ async def run_stages(
         sink = await audit_store.open_sink(settings)
         sweep = partial(_sweep, sink=sink)
     application = assemble(settings, stages, sink=sink)
-    background = Background(application.log, failed=application.fail)
+    background = Background(application.telemetry, failed=application.fail)
     exporter: Exporter | None = None
 
     async def announce() -> None:
@@ -223,9 +225,12 @@ async def run_stages(
         background.keep_running("sweeper", partial(sweep, application))
     try:
         if settings.metrics and application.adapters.breakers:
-            from infra.telemetry import metrics  # noqa: PLC0415 - only if configured
+            from infra.providers.circuit_metrics import Circuits  # noqa: PLC0415 - only if configured
+            from infra.telemetry import metrics  # noqa: PLC0415 - the same
 
-            exporter = metrics.exporter(settings.metrics, application.adapters.breakers, application.log)
+            exporter = metrics.exporter(
+                settings.metrics, [Circuits(application.adapters.breakers)], application.telemetry
+            )
         status = await application.run()
     except topology.TopologyError as error:
         sys.stderr.write(f"{error}\n")
@@ -246,4 +251,6 @@ async def _sweep(application: Application, *, sink: AuditSink) -> None:
     from infra.stores import sweeper  # noqa: PLC0415 - only audit needs the database
 
     await application.ready.wait()
-    await sweeper.run(application.adapters.wire, sink.engine, application.settings, log=application.log)
+    await sweeper.run(
+        application.adapters.wire, sink.engine, application.settings, telemetry=application.telemetry
+    )

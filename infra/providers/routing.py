@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-import structlog
 from cachetools import LRUCache
 
 from contracts.errors import ErrorCode
 from contracts.ports import ProviderError
 from infra.extensions.entry_points import ExtensionError
 from infra.providers import table
-from infra.providers.breaker import Breaker, CircuitChange, CircuitState
+from infra.providers.breaker import Breaker, CircuitChange
 from infra.providers.budget import Budgeted
 from infra.providers.chain import Chain
 from infra.providers.port_guard import Guarded
 from infra.providers.response_cache import CachedProvider, CachedResponse
 from infra.providers.servers import server_of, variable
 from infra.settings.settings import SettingsError
+from infra.telemetry.dispatch import Telemetry
+from infra.telemetry.events import CircuitChanged, DefectFound
+from infra.telemetry.store_events import ResponseCacheFailed
 
 if TYPE_CHECKING:
     from contracts.events import Params
@@ -80,6 +82,7 @@ def providers(
     on_made: Callable[[Provider], object] | None = None,
     on_guarded: Callable[[Breaker], object] | None = None,
     ahead: StructuringReservations | None = None,
+    telemetry: Telemetry | None = None,
 ) -> dict[str, Provider]:
     """Provider by kind; empty when models are off.
 
@@ -92,10 +95,11 @@ def providers(
         on_made: gets every provider, without what is around it.
         on_guarded: gets every circuit breaker.
         ahead: keeps what is reserved for the call that follows a draft; none: it comes back with its deadline.
+        telemetry: gets what happens to providers.
     """
     if not settings.use_local_model:
         return {}
-    wrap = _wrapper(settings, accounts, on_guarded, ahead)
+    wrap = _wrapper(settings, accounts, on_guarded, ahead, telemetry or Telemetry())
     made: dict[str, Provider] = {}
     routed: dict[str, Provider] = {}
     for kind, names in _chains(settings):
@@ -231,30 +235,32 @@ def _wrapper(
     accounts: Accounts | None,
     on_guarded: Callable[[Breaker], object] | None,
     ahead: StructuringReservations | None,
+    telemetry: Telemetry,
 ) -> Callable[[Provider], Provider]:
     """Puts breaker, budgets and cache around a provider.
 
     A test double gets every call; a missing provider has nothing to protect.
     """
-    log = structlog.get_logger()
     limits, allowed = settings.narrative.breaker, settings.budgets.limits()
     keep = (
-        _cache(settings.narrative.response_cache, log) if settings.narrative.response_cache.enabled else None
+        _cache(settings.narrative.response_cache, telemetry)
+        if settings.narrative.response_cache.enabled
+        else None
     )
 
-    def log_change(change: CircuitChange) -> None:
-        write = log.warning if change.now is CircuitState.OPEN else log.info
-        write(
-            "circuit breaker",
-            provider=change.provider,
-            model=change.model,
-            was=str(change.was),
-            state=str(change.now),
-            problem=change.why,
+    def emit_change(change: CircuitChange) -> None:
+        telemetry.emit(
+            CircuitChanged(
+                provider=change.provider,
+                model=change.model,
+                was=change.was,
+                state=change.now,
+                problem=change.why,
+            )
         )
 
-    def log_defect(provider: Provider, error: Exception) -> None:
-        log.error("defect in a provider", provider=provider.name, model=provider.model, exc_info=error)
+    def emit_defect(provider: Provider, error: Exception) -> None:
+        telemetry.emit(DefectFound(part=f"provider {provider.name} ({provider.model})", raised=error))
 
     def budgeted(provider: Provider) -> Provider:
         if accounts is None:
@@ -272,8 +278,10 @@ def _wrapper(
             return provider
         if table.spec_of(settings, provider.name).double:
             return budgeted(provider)
-        guarded = Guarded(provider, on_defect=lambda error: log_defect(provider, error))
-        breaker = Breaker(guarded, failures=limits.failures, cooldown_s=limits.cooldown, on_change=log_change)
+        guarded = Guarded(provider, on_defect=lambda error: emit_defect(provider, error))
+        breaker = Breaker(
+            guarded, failures=limits.failures, cooldown_s=limits.cooldown, on_change=emit_change
+        )
         if on_guarded is not None:
             on_guarded(breaker)
         paid = budgeted(breaker)
@@ -282,7 +290,7 @@ def _wrapper(
     return wrap
 
 
-def _cache(cache: ResponseCache, log: Any) -> Callable[[Provider], Provider]:
+def _cache(cache: ResponseCache, telemetry: Telemetry) -> Callable[[Provider], Provider]:
     memory: LRUCache[str, CachedResponse] = LRUCache(maxsize=cache.entries)
     store = None
     if cache.directory is not None:
@@ -291,6 +299,6 @@ def _cache(cache: ResponseCache, log: Any) -> Callable[[Provider], Provider]:
         store = ResponseStore(
             cache.directory,
             max_bytes=cache.max_bytes,
-            on_fault=lambda what: log.warning("response cache", problem=what),
+            on_fault=lambda what: telemetry.emit(ResponseCacheFailed(problem=what)),
         )
     return lambda provider: CachedProvider(provider, memory=memory, store=store)

@@ -15,14 +15,16 @@ import msgspec
 
 from contracts import pipeline
 from contracts.errors import Unavailable
+from infra.telemetry.events import AdmissionClosed, AdmissionOpened, AdmissionStuck
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
     from infra.nats.multiplexer import RequestMultiplexer
     from infra.runner.deadlines import Deadlines
     from infra.settings.settings import AdmissionSettings as Bounds
+    from infra.telemetry.dispatch import Telemetry
 
+#: Whose backlog on REQUESTS counts: the stage that arms deadlines.
+_ARMS: Final = next(row.name for row in pipeline.STAGE_ROWS if row.arms_deadlines)
 #: Seconds between two looks while requests come, and while none do.
 _TICK_S: Final = 0.1
 _IDLE_S: Final = 0.5
@@ -40,7 +42,7 @@ _RATE: Final = 1000.0
 _LONG_S: Final = 2.0
 #: Share of a new measurement.
 _SHARE: Final = 0.3
-#: Seconds without a refusal after which it is told that there is none any more.
+#: Seconds without a refusal after which admission counts as open again.
 _CALM_S: Final = 10.0
 #: Requests by which the room has to change to be worth an update.
 _STEP: Final = 16
@@ -128,20 +130,20 @@ class Admission:
         wire: calls to the broker.
         deadlines: what this process has armed.
         bounds: the settings.
-        log: structured logger.
+        telemetry: gets what happens.
     """
 
     def __init__(
-        self, *, wire: RequestMultiplexer, deadlines: Deadlines, bounds: Bounds, log: FilteringBoundLogger
+        self, *, wire: RequestMultiplexer, deadlines: Deadlines, bounds: Bounds, telemetry: Telemetry
     ) -> None:
         self._wire = wire
         self._deadlines = deadlines
         self._enabled = bounds.enabled
         self._room = Room(most=bounds.most, least=bounds.least)
-        self._log = log
+        self._telemetry = telemetry
         self._last_seq = -1
         self._armed = 0
-        #: When there was no room last, on the loop's clock, and whether that is told.
+        #: When there was no room last, on the loop's clock, and whether that was emitted.
         self._closed_s = float("-inf")
         self._told = False
         self._complained_s = float("-inf")
@@ -166,7 +168,7 @@ class Admission:
             if stream.config.get("max_msgs", -1) != -1:
                 await self._put(stream.config, -1)
             return False
-        consumer = await self._info(f"CONSUMER.INFO.{pipeline.REQUESTS}.fallback", _Consumer)
+        consumer = await self._info(f"CONSUMER.INFO.{pipeline.REQUESTS}.{_ARMS}", _Consumer)
         armed, self._armed = self._deadlines.count - self._armed, self._deadlines.count
         room = self._room.look(
             Measured(
@@ -192,24 +194,22 @@ class Admission:
             await self._put(stream.config, max(1, stream.state.messages + room))
 
     def _complain(self, problem: str, now_s: float) -> None:
-        """A bound that cannot be moved stays where it is, and may keep everybody out: that is no secret."""
+        """Report a bound that cannot be moved: it stays where it is, and may keep everybody out."""
         if now_s - self._complained_s > _CALM_S:
             self._complained_s = now_s
-            self._log.warning("admission not adjusted", problem=problem)
+            self._telemetry.emit(AdmissionStuck(problem=problem))
 
     def _tell(self, *, closed: bool) -> None:
-        """Under load the door opens and closes several times a second: that is one line, and one when it is over."""
+        """Under load the bound is reached several times a second: that is one event, and one when it is over."""
         now_s = asyncio.get_running_loop().time()
         if closed:
             self._closed_s = now_s
             if not self._told:
                 self._told = True
-                self._log.warning(
-                    "requests are refused while no more can be answered in time", open=int(self._room.bound)
-                )
+                self._telemetry.emit(AdmissionClosed(open=int(self._room.bound)))
         elif self._told and now_s - self._closed_s > _CALM_S:
             self._told = False
-            self._log.info("requests are no longer refused", open=int(self._room.bound))
+            self._telemetry.emit(AdmissionOpened(open=int(self._room.bound)))
 
     async def _put(self, config: dict[str, Any], max_msgs: int) -> None:
         notes = {k: v for k, v in (config.get("metadata") or {}).items() if not k.startswith("_nats.")}

@@ -9,7 +9,6 @@ this process died.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
@@ -18,7 +17,6 @@ import msgspec
 from nats import errors as nats_errors
 
 from contracts import envelope, pipeline, retry
-from contracts import events as ev
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable, Unstorable
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
@@ -27,6 +25,8 @@ from infra.runner.decode import as_raw_request, decode
 from infra.runner.guards import Guards
 from infra.runner.pace import Pace
 from infra.runner.publishing import Publisher, PublishRefused
+from infra.runner.report import ending_of, report
+from infra.telemetry.events import DefectFound, Ending, HandBackFailed
 
 if TYPE_CHECKING:
     from contracts.subjects import Subject
@@ -71,7 +71,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     #: What was decided about it.
     outcome: Outcome | None = None
     #: How it ended, and what is wrong.
-    ending: str = ""
+    ending: Ending = Ending.EMITTED
     problem: str = ""
 
     @property
@@ -102,7 +102,7 @@ class Runner:
         self._lookup = ports.lookup
         self._isolation = ports.isolation
         self._cancellation = ports.cancellation
-        self._log = ports.log
+        self._telemetry = ports.telemetry
         self._pace = Pace()
         self._guards = Guards(stage=self.stage, ports=ports, pace=self._pace)
         self._crashes = CrashCounter(wire=ports.wire, lookup=ports.lookup, stage=stage)
@@ -213,11 +213,14 @@ class Runner:
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - reported, and answered with a letter and a failure
-            self._log.exception(
-                "defect in a stage",
-                stage=self.stage.name,
-                request_id=received.request_id,
-                name=received.name,
+            self._telemetry.emit(
+                DefectFound(
+                    part=f"stage {self.stage.name}",
+                    name=received.name,
+                    kind=received.kind,
+                    request_id=received.request_id,
+                    raised=error,
+                )
             )
             message = f"defect in {self.stage.name}: {type(error).__name__}: {error}"
             return Fail(code=ErrorCode.GEN_INTERNAL, message=message, letter=True)
@@ -272,20 +275,18 @@ class Runner:
         outcome, delivery = execution.outcome, execution.delivery
         if isinstance(outcome, Wait):
             await self._put_off(execution, outcome.seconds)
-            return _replace(execution, ending="put off", problem="" if outcome.expected else outcome.why)
+            return _replace(execution, ending=Ending.PUT_OFF, problem="" if outcome.expected else outcome.why)
         await delivery.ack()
         if execution.suspect:
             await self._crashes.clear(delivery.stream, delivery.sequence)
-        return _replace(
-            execution, ending=type(outcome).__name__.lower(), problem=getattr(outcome, "message", "")
-        )
+        return _replace(execution, ending=ending_of(outcome), problem=getattr(outcome, "message", ""))
 
     # -- other ways to end ---------------------------------------------------------------------
 
     async def _hand_back(self, execution: Execution) -> Execution:
         """At a stop: another worker takes the message over at once (rule 8)."""
         await self._put_off(execution, 0)
-        return _replace(execution, ending="handed back")
+        return _replace(execution, ending=Ending.HANDED_BACK)
 
     async def _wait_outside(self, execution: Execution, problem: str) -> Execution:
         """The broker, the database or a provider's server is away: the message comes again later."""
@@ -293,18 +294,17 @@ class Runner:
         await self._put_off(
             execution, retry.backoff(delivery.deliveries, cap_s=_WAIT_CAP_S, key=str(delivery.sequence))
         )
-        return _replace(execution, ending="waits", problem=problem)
+        return _replace(execution, ending=Ending.WAITS, problem=problem)
 
     async def _give_up(self, execution: Execution, error: Exception) -> Execution:
         """End a message that a defect of the runner keeps from its end."""
-        delivery = execution.delivery
         problem = f"defect in the runner of {self.stage.name}: {type(error).__name__}: {error}"
-        self._log.exception("defect in the runner", stage=self.stage.name, subject=delivery.msg.subject)
+        self._telemetry.emit(DefectFound(part=f"the runner of {self.stage.name}", raised=error))
         try:
             execution = _replace(self._decode(execution), outcome=_defect(problem))
             settled = await self._settle(await self._carry_out(execution))
         except Exception as again:  # noqa: BLE001 - nothing is left but to try later
-            self._log.warning("not ended", stage=self.stage.name, seq=delivery.sequence, problem=repr(again))
+            problem = f"{problem}; nor can that be published: {again!r}"
             return await self._wait_outside(execution, problem)
         return settled
 
@@ -316,36 +316,21 @@ class Runner:
             await delivery.nak(seconds)
         except (Unavailable, nats_errors.Error) as error:
             # The broker gives it out again by itself when its lease runs out.
-            self._log.warning(
-                "not handed back", stage=self.stage.name, seq=delivery.sequence, problem=str(error)
+            self._telemetry.emit(
+                HandBackFailed(
+                    stage=self.stage.name, stream=delivery.stream, seq=delivery.sequence, problem=str(error)
+                )
             )
 
     def _report(self, execution: Execution) -> None:
-        code = getattr(execution.outcome, "code", None)
-        notice = _notice(execution.outcome)
-        quiet = not notice and (
-            (code is None and not execution.problem) or code is ErrorCode.GEN_PROVIDER_DISABLED
-        )
-        level = logging.DEBUG if quiet else logging.WARNING
-        if not self._log.is_enabled_for(level):
-            return
-        delivery = execution.delivery
-        subject = delivery.msg.subject.split(".")
-        self._log.log(
-            level,
-            "message",
+        report(
+            self._telemetry,
             stage=self.stage.name,
-            name=".".join(subject[1:2]),
-            kind=".".join(subject[2:3]),
-            request_id=".".join(subject[3:]),
-            stream=delivery.stream,
-            seq=delivery.sequence,
-            deliveries=delivery.deliveries,
+            delivery=execution.delivery,
+            outcome=execution.outcome,
             ending=execution.ending,
-            code=code,
-            problem=execution.problem or None,
-            notice=notice or None,
-            ms=round(execution.elapsed_ms, 2),
+            problem=execution.problem,
+            duration_ms=execution.elapsed_ms,
         )
 
 
@@ -356,14 +341,6 @@ def _address(delivery: Delivery) -> Subject | None:
         Unreadable: it is not one of the pipeline's.
     """
     return None if delivery.stream == pipeline.DEAD else envelope.address(delivery.msg.subject)
-
-
-def _notice(outcome: Outcome | None) -> str:
-    """What people should hear of although it went well: a rating that was lowered."""
-    for event in outcome.events if isinstance(outcome, Emit | Fail) else ():
-        if isinstance(event, ev.Clamped):
-            return f"rating lowered from {event.requested} to {event.effective} by {event.by}"
-    return ""
 
 
 def _poisoned(starts: int) -> Fail:

@@ -24,8 +24,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     once: bool = False
     #: A dead letter: for people, beside what the request gets.
     letter: bool = False
-    #: What the body says; ``None`` for timers, orders and letters.
-    event: ev.Event | None = None
+    #: What the body says; ``None`` for timers and orders.
+    event: ev.Event | ev.DeadLetter | None = None
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +172,7 @@ def of_letter(letter: ev.DeadLetter, *, kind: str, request_id: str, sender: Send
             envelope.MSG_ID: f"dead:{ident}",
         },
         letter=True,
+        event=letter,
     )
 
 

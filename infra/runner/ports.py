@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
     from infra.nats.batches import Batches
     from infra.nats.clock import BrokerClock
     from infra.nats.lookup import Lookup
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from infra.runner.deadlines import Deadlines
     from infra.runner.isolation import Isolation
     from infra.stores.assets import Assets
+    from infra.telemetry.dispatch import Telemetry
 
 
 class RunnerPorts(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,5 +39,5 @@ class RunnerPorts(msgspec.Struct, frozen=True, kw_only=True):
     deadlines: Deadlines
     #: Tries of a retryable error before the request fails.
     max_attempts: int
-    #: Structured logger.
-    log: FilteringBoundLogger
+    #: Gets what happens.
+    telemetry: Telemetry

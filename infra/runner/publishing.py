@@ -15,7 +15,9 @@ from infra.nats.batches import batched
 from infra.runner import effects
 from infra.runner.deadlines import Armed
 from infra.runner.effects import Situation
+from infra.runner.report import letter_written, published
 from infra.runner.trace import child_of
+from infra.telemetry.events import LetterLost, PublishDelayed
 
 if TYPE_CHECKING:
     from contracts.envelope import Received
@@ -54,7 +56,7 @@ class Publisher:
         self._batches = ports.batches
         self._deadlines = ports.deadlines if stage.arms_deadlines else None
         self._max_attempts = ports.max_attempts
-        self._log = ports.log
+        self._telemetry = ports.telemetry
 
     async def carry_out(
         self,
@@ -103,15 +105,22 @@ class Publisher:
             _remember(outcome, address, self._deadlines)
 
     async def _publish_all(self, messages: tuple[Message, ...]) -> None:
-        over = False
+        over = answered = False
         for message in messages:
             if message.letter:
-                await self._write_letter(message)
+                await self._write_letter(message, answered=answered)
             elif not over:
                 ack = await self._until_acked(message)
                 over = message.once and ack.refused
-                if self._deadlines is not None and isinstance(message.event, ev.Result):
-                    self._deadlines.ended(message.subject.rpartition(".")[2], stored=True)
+                if isinstance(message.event, ev.Result):
+                    answered = True
+                    self._note_result(message.event, message, won=not over)
+
+    def _note_result(self, result: ev.Result, message: Message, *, won: bool) -> None:
+        if won:
+            self._telemetry.emit(published(self._stage.name, result))
+        if self._deadlines is not None:
+            self._deadlines.ended(message.subject.rpartition(".")[2], stored=True)
 
     async def delegate(self, outcome: Delegate, delivery: Delivery) -> Outcome:
         """Publish to other requests; what the broker does not take now is decided anew later.
@@ -138,14 +147,16 @@ class Publisher:
             return Emit()
         return Wait(seconds=outcome.again_s, why="its scenes are being generated", expected=True)
 
-    async def _write_letter(self, message: Message) -> None:
+    async def _write_letter(self, message: Message, *, answered: bool) -> None:
         """Store a dead letter, with few tries: what people may read later must not hold up requests."""
         try:
             await self._until_acked(message, tries_max=_LETTER_TRIES)
         except (Unavailable, PublishRefused) as error:
-            self._log.error(
-                "dead letter not stored", stage=self._stage.name, subject=message.subject, problem=str(error)
+            self._telemetry.emit(
+                LetterLost(stage=self._stage.name, subject=message.subject, problem=str(error))
             )
+        else:
+            self._telemetry.emit(letter_written(self._stage.name, message, answered=answered))
 
     async def _until_acked(self, message: Message, *, tries_max: int | None = None) -> PubAck:
         """Publish until the broker has it; nothing that was worked out is thrown away.
@@ -176,12 +187,8 @@ class Publisher:
                     raise PublishRefused(f"the broker refuses {message.subject}: {problem}")
             if tries == tries_max:
                 raise Unavailable(f"{problem} (given up after {tries} tries)")
-            self._log.warning(
-                "publish put off",
-                stage=self._stage.name,
-                subject=message.subject,
-                problem=problem,
-                tries=tries,
+            self._telemetry.emit(
+                PublishDelayed(stage=self._stage.name, subject=message.subject, problem=problem, tries=tries)
             )
             await asyncio.sleep(retry.backoff(tries, base_s=0.1, cap_s=2.0, key=message.subject))
 

@@ -16,16 +16,17 @@ from contracts import pipeline
 from contracts.cache_entry import CacheEntry, CacheLayer
 from contracts.envelope import INLINE_MAX, encode
 from infra.nats import buckets
+from infra.telemetry.store_events import EntryNotStored, EntryUnreadable
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
-    from structlog.typing import FilteringBoundLogger
 
     from contracts.policy.cache_key import CacheKey
     from contracts.ports import CountCache
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
     from infra.stores.assets import Assets
+    from infra.telemetry.dispatch import Telemetry
 
 BUCKET: Final = pipeline.CACHE.name
 STREAM: Final = pipeline.CACHE.stream
@@ -79,7 +80,7 @@ class CacheStore:
         assets: stores large content.
         memory: the layer in the process.
         count: counts the entries that are written.
-        log: structured logger.
+        telemetry: gets what goes wrong.
     """
 
     def __init__(
@@ -90,14 +91,14 @@ class CacheStore:
         assets: Assets,
         memory: CacheMemory,
         count: CountCache,
-        log: FilteringBoundLogger,
+        telemetry: Telemetry,
     ) -> None:
         self._wire = wire
         self._lookup = lookup
         self._assets = assets
         self._memory = memory
         self._count = count
-        self._log = log
+        self._telemetry = telemetry
         #: Purges seen: an entry read before a purge is not put into memory after it.
         self._purges = 0
 
@@ -156,7 +157,7 @@ class CacheStore:
         left_s = math.ceil((entry.expires_at_ms - time.time() * 1000) / 1000)
         ack = await self._wire.publish(_PREFIX + key, body, {buckets.TTL: buckets.ttl(left_s)})
         if ack.error is not None:
-            self._log.warning("not stored in the result cache", key=key, problem=ack.error.description)
+            self._telemetry.emit(EntryNotStored(bucket=BUCKET, key=key, problem=ack.error.description))
             return False
         self._remember(key, body, purges)
         return True
@@ -175,7 +176,7 @@ class CacheStore:
         try:
             found = _decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self._log.warning("entry of the result cache cannot be read", key=key, problem=str(error))
+            self._telemetry.emit(EntryUnreadable(bucket=BUCKET, key=key, problem=str(error)))
             return None
         return found if found.expires_at_ms > time.time() * 1000 else None
 

@@ -14,13 +14,13 @@ from contracts import envelope
 from contracts.pipeline import LEDGER
 from contracts.ports import SeedOutput
 from infra.nats import buckets
+from infra.telemetry.store_events import EntryNotStored, EntryUnreadable, SeedDrifted
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
     from contracts.ports import CountCache
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
+    from infra.telemetry.dispatch import Telemetry
 
 _decode: Final = msgspec.json.Decoder(SeedOutput).decode
 
@@ -37,16 +37,16 @@ class KvDriftLedger:
         wire: writes the bucket.
         lookup: reads it.
         count: counts outputs that differ from the first.
-        log: structured logger.
+        telemetry: gets what differs or goes wrong.
     """
 
     def __init__(
-        self, *, wire: RequestMultiplexer, lookup: Lookup, count: CountCache, log: FilteringBoundLogger
+        self, *, wire: RequestMultiplexer, lookup: Lookup, count: CountCache, telemetry: Telemetry
     ) -> None:
         self._wire = wire
         self._lookup = lookup
         self._count = count
-        self._log = log
+        self._telemetry = telemetry
 
     async def first(self, key: str, output: SeedOutput) -> SeedOutput:
         """Store an output unless one is stored under the key; the one that is stored.
@@ -59,13 +59,14 @@ class KvDriftLedger:
         first = await self._store(key, output)
         if first.content_hash != output.content_hash:
             self._count("drifted")
-            self._log.warning(
-                "seed drift",
-                kind=key.partition(".")[0],
-                request_id=output.request_id,
-                content_hash=output.content_hash,
-                first_request=first.request_id,
-                first_hash=first.content_hash,
+            self._telemetry.emit(
+                SeedDrifted(
+                    kind=key.partition(".")[0],
+                    request_id=output.request_id,
+                    content_hash=output.content_hash,
+                    first_request=first.request_id,
+                    first_hash=first.content_hash,
+                )
             )
         return first
 
@@ -83,12 +84,12 @@ class KvDriftLedger:
                 return output
             return self._read(key, found.body) or output
         if ack.error is not None:
-            self._log.warning("not in the ledger", key=key, problem=ack.error.description)
+            self._telemetry.emit(EntryNotStored(bucket=LEDGER.name, key=key, problem=ack.error.description))
         return output
 
     def _read(self, key: str, body: bytes) -> SeedOutput | None:
         try:
             return _decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._log.warning("entry of the ledger cannot be read", key=key, problem=str(error))
+            self._telemetry.emit(EntryUnreadable(bucket=LEDGER.name, key=key, problem=str(error)))
             return None

@@ -30,15 +30,15 @@ from infra.nats import log as event_log
 from infra.nats.topology_diff import BUDGET_KEY
 from infra.stores import anomalies, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
+from infra.telemetry.store_events import AnomaliesFound, StreamsFilling, StreamsSwept, SweepDelayed
 from stages.audit.fold import REPEATED
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
     from infra.nats.log import LogEntry
     from infra.nats.multiplexer import RequestMultiplexer
     from infra.settings.settings import Settings
     from infra.stores.anomalies import Anomalies
+    from infra.telemetry.dispatch import Telemetry
 
 #: Share of a stream's byte limit above which the sweeper starts, and at which it stops.
 START_ABOVE: Final = 0.8
@@ -150,10 +150,8 @@ async def sweep_once(
     )
 
 
-async def run(
-    wire: RequestMultiplexer, engine: Engine, settings: Settings, *, log: FilteringBoundLogger
-) -> None:
-    """Look again and again, one copy of audit at a time; a look that fails is told and repeated."""
+async def run(wire: RequestMultiplexer, engine: Engine, settings: Settings, *, telemetry: Telemetry) -> None:
+    """Look again and again, one copy of audit at a time; a look that fails is reported and repeated."""
     # A worker that lost its result to another one has noticed by then, or lost its lease.
     settle_ms = round(settings.ack_wait * 3000)
     told: dict[str, int] = {}
@@ -167,14 +165,14 @@ async def run(
         except database.DatabaseBusy:
             continue
         except (UnderstudyError, SQLAlchemyError) as error:
-            log.warning("sweep put off", problem=f"{type(error).__name__}: {error}".splitlines()[0])
+            telemetry.emit(SweepDelayed(problem=f"{type(error).__name__}: {error}".splitlines()[0]))
             continue
         if swept.after > START_ABOVE:
-            log.warning("streams are filling up with unfinished work", **msgspec.structs.asdict(swept))
+            telemetry.emit(StreamsFilling(**msgspec.structs.asdict(swept)))
         elif swept.before > START_ABOVE:
-            log.info("swept", **msgspec.structs.asdict(swept))
+            telemetry.emit(StreamsSwept(**msgspec.structs.asdict(swept)))
         if any(count > told.get(kind, 0) for kind, count in found.counts.items()):
-            log.warning("anomalies in the log", **found.counts, request_ids=list(found.ids))
+            telemetry.emit(AnomaliesFound(counts=found.counts, request_ids=found.ids))
         told = found.counts
 
 

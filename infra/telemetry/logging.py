@@ -1,4 +1,4 @@
-"""What does a log line look like, and where does it go?
+"""Log format: lines for people or JSON objects, on standard error.
 
 A line is written on the event loop, so it costs little whatever it tells: texts are cut to a bound, and a
 traceback says where, never with which values: those are prompts and drafts.
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 4_000
 #: Characters of what an error says itself.
 _MAX_SAID: Final = 200
+#: Colours of levels on a terminal.
+_COLOURS: Final = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
+_PLAIN: Final = "\x1b[0m"
 #: Frames of a traceback, the innermost ones, and errors of a chain.
 _MAX_FRAMES: Final = 24
 _MAX_CHAIN: Final = 4
@@ -49,16 +52,16 @@ def configure(settings: Settings) -> None:
     """Send this process's log to standard error, as lines for people or as JSON objects."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     renderer: structlog.typing.Processor
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     if settings.log_format == "json":
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
     else:
-        # Its own way with tracebacks shows the values of all names, and takes a second.
-        plain = structlog.dev.plain_traceback
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+        renderer = _sentence
+        stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             structlog.processors.ExceptionRenderer(lambda exc_info: traceback(exc_info[1])),
             _bounded,
             renderer,
@@ -68,6 +71,16 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+
+def _sentence(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
+    """A line for people: time, level, sentence; a traceback below it."""
+    level = str(event.get("level", ""))
+    colour, plain = (_COLOURS.get(level, ""), _PLAIN) if sys.stderr.isatty() else ("", "")
+    level = f"{colour}{level:<7}{plain}"
+    line = f"{event.get('timestamp', '')} {level} {event.get('message', event.get('event', ''))}"
+    trace = event.get("exception")
+    return f"{line}\n{trace}" if trace else line
 
 
 def traceback(error: BaseException | None) -> str:

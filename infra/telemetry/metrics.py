@@ -1,29 +1,44 @@
-"""Which numbers does a process have for Prometheus?"""
+"""Metrics: numbers of this process for Prometheus; the second subscriber of what happens."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from infra.providers.breaker import CircuitState
+from infra.telemetry.events import MessageHandled, ResultPublished
+from infra.telemetry.process_events import ExporterFailed
 
 if TYPE_CHECKING:
-    from infra.providers.breaker import Breaker
+    from infra.telemetry.dispatch import Telemetry, TelemetryEvent
+
+_MESSAGE_LABELS: Final = ("stage", "name", "ending")
+_RESULT_LABELS: Final = ("stage", "kind", "status", "origin", "code")
 
 
-class Circuits(Collector):
-    """Where the circuit breakers of this process stand, looked up whenever somebody asks.
+class EventCounts(Collector):
+    """Counts messages and results as they are emitted."""
 
-    Args:
-        breakers: one per provider; more may come.
-    """
+    def __init__(self) -> None:
+        self._messages: Counter[tuple[str, ...]] = Counter()
+        self._seconds: Counter[tuple[str, ...]] = Counter()
+        self._results: Counter[tuple[str, ...]] = Counter()
 
-    def __init__(self, breakers: Sequence[Breaker]) -> None:
-        self._breakers = breakers
+    def __call__(self, event: TelemetryEvent) -> None:
+        """Count an event, if it is one of those."""
+        match event:
+            case MessageHandled():
+                labels = (event.stage, event.name, str(event.ending))
+                self._messages[labels] += 1
+                self._seconds[labels] += event.duration_ms / 1000  # pyright: ignore[reportArgumentType] - a sum
+            case ResultPublished():
+                self._results[event.stage, event.kind, event.status, event.origin, event.code] += 1
+            case _:
+                pass
 
     def describe(self) -> Iterable[Metric]:
         """The families without a value."""
@@ -31,27 +46,20 @@ class Circuits(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families with this moment's values."""
-        states, failures = self._families()
-        for each in self._breakers:
-            for state in CircuitState:
-                states.add_metric((each.name, each.model, str(state)), float(each.state is state))
-            failures.add_metric((each.name, each.model), each.failures)
-        yield states
-        yield failures
+        families = self._families()
+        for family, counts in zip(families, (self._messages, self._seconds, self._results), strict=True):
+            for labels, count in tuple(counts.items()):
+                family.add_metric(labels, count)
+        yield from families
 
     @staticmethod
-    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    def _families() -> tuple[CounterMetricFamily, ...]:
         return (
-            GaugeMetricFamily(
-                "understudy_provider_circuit_state",
-                "1 for the state that a provider's circuit breaker is in, else 0.",
-                labels=("provider", "model", "state"),
+            CounterMetricFamily("understudy_messages", "Messages handled.", labels=_MESSAGE_LABELS),
+            CounterMetricFamily(
+                "understudy_message_seconds", "Seconds that they took in all.", labels=_MESSAGE_LABELS
             ),
-            GaugeMetricFamily(
-                "understudy_provider_circuit_failures",
-                "Calls in a row that found a provider away.",
-                labels=("provider", "model"),
-            ),
+            CounterMetricFamily("understudy_results", "Results published.", labels=_RESULT_LABELS),
         )
 
 
@@ -60,16 +68,17 @@ class Exporter:
 
     Args:
         address: ``HOST:PORT``; port 0 takes a free one.
-        breakers: whose circuits are told.
+        collectors: whose numbers are shown.
 
     Raises:
         OSError: nothing can listen there.
         OverflowError: there is no such port.
     """
 
-    def __init__(self, address: str, breakers: Sequence[Breaker]) -> None:
+    def __init__(self, address: str, collectors: Sequence[Collector]) -> None:
         registry = CollectorRegistry()
-        registry.register(Circuits(breakers))
+        for each in collectors:
+            registry.register(each)
         host, _, port = address.rpartition(":")
         self._server, self._thread = start_http_server(int(port), addr=host, registry=registry)
 
@@ -79,16 +88,19 @@ class Exporter:
         return self._server.server_port
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
-def exporter(address: str, breakers: Sequence[Breaker], log: Any) -> Exporter | None:
-    """The exporter; ``None``, and a line in the log, where nothing can listen: work goes on without it."""
+def exporter(address: str, collectors: Sequence[Collector], telemetry: Telemetry) -> Exporter | None:
+    """The exporter, with counts of what is emitted; ``None`` where nothing can listen: work goes on without it."""
+    counts = EventCounts()
     try:
-        return Exporter(address, breakers)
+        found = Exporter(address, [*collectors, counts])
     except (OSError, OverflowError) as error:
-        log.warning("no metrics", address=address, problem=str(error), fix="UNDERSTUDY_METRICS")
+        telemetry.emit(ExporterFailed(address=address, problem=str(error)))
         return None
+    telemetry.subscribe(counts)
+    return found

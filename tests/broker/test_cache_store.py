@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import structlog
 from nats.aio.client import Client
 
 from contracts.cache_entry import CacheEntry, CacheLayer
@@ -30,6 +29,7 @@ from infra.stores.assets import Assets
 from infra.stores.cache_listing import CacheFilter
 from infra.stores.cache_stats import CacheStats
 from infra.stores.cache_store import CacheMemory, CacheStore
+from infra.telemetry.log_lines import to_log
 from tests.broker.conftest import connect
 from tests.import_path import IMPORT_PATH
 
@@ -53,7 +53,7 @@ class Cache:
             assets=self.assets,
             memory=self.memory,
             count=self.stats.count,
-            log=structlog.get_logger(),
+            telemetry=to_log(),
         )
 
     async def keys(self) -> list[str]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import structlog
 from nats.aio.client import Client
 
 from contracts.ports import SeedOutput
 from infra.stores.drift_ledger import KvDriftLedger
+from infra.telemetry.log_lines import to_log
 from tests.broker.test_cache_store import Cache, caching
 
 
 def ledger(cache: Cache) -> KvDriftLedger:
-    return KvDriftLedger(
-        wire=cache.wire, lookup=cache.lookup, count=cache.stats.count, log=structlog.get_logger()
-    )
+    return KvDriftLedger(wire=cache.wire, lookup=cache.lookup, count=cache.stats.count, telemetry=to_log())
 
 
 def output(number: int) -> SeedOutput:

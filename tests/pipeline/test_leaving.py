@@ -83,4 +83,6 @@ async def test_loading_that_fails_in_an_unknown_way_ends_the_process_and_is_told
     with capture_logs() as logs:
         status = await wiring.run_stages(settings, ("freeform-gen",))
     assert status == FROZEN
-    assert [each["work"] for each in logs if each["event"].endswith("the process ends")] == ["loading"]
+    assert [
+        each["work"] for each in logs if each["event"] == "background_failed" and not each["restarted"]
+    ] == ["loading"]

@@ -59,7 +59,7 @@ async def test_the_model_is_loaded_before_anybody_asks(
     with capture_logs() as told:
         async with start(configure(rules=[], **_local(folder))) as application:
             await application.load_models()
-    (loaded,) = (each for each in told if each["event"] == "model loaded")
+    (loaded,) = (each for each in told if each["event"] == "model_loaded")
     assert loaded["model"].startswith(f"{folder.name}@")
 
 
@@ -69,7 +69,7 @@ async def test_a_model_that_cannot_be_loaded_is_logged_at_the_start(
     with capture_logs() as told:
         async with start(configure(rules=[], **_local(tmp_path / "nowhere"))) as application:
             await application.load_models()
-    (broken,) = (each for each in told if each["event"] == "the model cannot be loaded")
+    (broken,) = (each for each in told if each["event"] == "model_failed")
     assert f"{tmp_path}/nowhere does not exist" in broken["problem"]
 
 

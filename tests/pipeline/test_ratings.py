@@ -80,10 +80,10 @@ async def test_a_lowered_rating_is_in_the_result_on_the_stream_in_the_log_and_in
         "by": "world 'academy'",
         "attempt": 1,
     }
-    told = {line["request_id"]: line for line in lines if line.get("notice")}
+    told = {line["request_id"]: line for line in lines if line["event"] == "rating_lowered"}
     assert told.keys() == {"low-1", "off-1"}
     assert told["low-1"]["log_level"] == told["off-1"]["log_level"] == "warning"
-    assert told["low-1"]["notice"] == "rating lowered from restricted to sfw by world 'academy'"
+    assert told["low-1"]["by"] == "world 'academy'"
     ends = {
         row["request_id"]: json.loads(row["record"])["end"]["result"]["meta"]["rating"]
         for row in rows(settings, select(GENERATIONS).where(GENERATIONS.c.life_ms > 0))

@@ -7,12 +7,13 @@ import socket
 from urllib.request import urlopen
 
 import pytest
-import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from contracts.ports import ProviderError
 from infra.providers.breaker import Breaker
+from infra.providers.circuit_metrics import Circuits
+from infra.telemetry.log_lines import to_log
 from infra.telemetry.metrics import Exporter, exporter
 from tests.providers.doubles import ManualClock, Playing, away
 from tests.providers.openai_server import ask, params
@@ -32,7 +33,7 @@ def told(served: Exporter) -> dict[tuple[str, ...], float]:
 async def test_a_circuit_is_told_as_it_opens_and_tries_again() -> None:
     clock = ManualClock()
     breaker = Breaker(Playing(away("gone"), "back"), failures=1, cooldown_s=30, clock=clock)
-    served = Exporter("127.0.0.1:0", [breaker])
+    served = Exporter("127.0.0.1:0", [Circuits([breaker])])
     try:
         name = (breaker.model, breaker.name)
         assert (await asyncio.to_thread(told, served)) == {
@@ -56,13 +57,13 @@ async def test_a_circuit_is_told_as_it_opens_and_tries_again() -> None:
 def test_an_address_that_is_taken_is_told_and_work_goes_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as logs:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert exporter(address, [], structlog.get_logger()) is None
+        assert exporter(address, [], to_log()) is None
     assert [(line["event"], line["address"], line["fix"]) for line in logs] == [
-        ("no metrics", address, "UNDERSTUDY_METRICS")
+        ("exporter_failed", address, "UNDERSTUDY_METRICS")
     ]
 
 
 def test_a_port_that_does_not_exist_is_told_and_work_goes_on() -> None:
     with capture_logs() as logs:
-        assert exporter("127.0.0.1:99999", [], structlog.get_logger()) is None
-    assert [line["event"] for line in logs] == ["no metrics"]
+        assert exporter("127.0.0.1:99999", [], to_log()) is None
+    assert [line["event"] for line in logs] == ["exporter_failed"]

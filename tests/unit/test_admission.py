@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from infra.runner import admission as module
 from infra.runner.admission import Admission, Measured, Room
 from infra.settings.settings import load
+from infra.telemetry.log_lines import to_log
 
 
 def look(room: Room, **fields: float) -> int:
@@ -93,11 +94,11 @@ async def test_a_bound_that_cannot_be_moved_is_told_and_not_at_every_look(
             return SimpleNamespace(data=b'{"error": {"description": "permissions violation"}}')
 
     parts: Any = Wire()
-    admission = Admission(wire=parts, deadlines=parts, bounds=load().admission, log=structlog.get_logger())
+    admission = Admission(wire=parts, deadlines=parts, bounds=load().admission, telemetry=to_log())
     with structlog.testing.capture_logs() as logs:
         task = asyncio.create_task(admission.run())
         await asyncio.wait_for(enough.wait(), 60)
         task.cancel()
-    told = [each for each in logs if each["event"] == "admission not adjusted"]
+    told = [each for each in logs if each["event"] == "admission_stuck"]
     assert len(told) == 1
     assert "permissions violation" in told[0]["problem"]

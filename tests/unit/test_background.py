@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from infra.app import background
 from infra.app.background import Background
+from infra.telemetry.dispatch import Telemetry
+from infra.telemetry.log_lines import to_log
 
 
 async def test_required_work_that_fails_ends_the_process_and_is_logged() -> None:
@@ -19,7 +21,7 @@ async def test_required_work_that_fails_ends_the_process_and_is_logged() -> None
         raise KeyError("gone")
 
     with capture_logs() as logs:
-        tasks = Background(structlog.get_logger(), failed=failed.set)
+        tasks = Background(to_log(), failed=failed.set)
         tasks.require("loading", work())
         await failed.wait()
     assert [(each["log_level"], each["work"]) for each in logs] == [("error", "loading")]
@@ -38,11 +40,11 @@ async def test_work_that_must_keep_running_is_restarted(monkeypatch: pytest.Monk
             raise OSError(28, "No space left on device")
         third.set()
 
-    with capture_logs() as logs:
-        tasks = Background(structlog.get_logger(), failed=failed.set)
-        tasks.keep_running("sweeper", work)
-        await third.wait()
-    assert [each["work"] for each in logs] == ["sweeper", "sweeper"]
+    emitted: list[Any] = []
+    tasks = Background(Telemetry(emitted.append), failed=failed.set)
+    tasks.keep_running("sweeper", work)
+    await third.wait()
+    assert [(each.work, each.restarted) for each in emitted] == [("sweeper", True), ("sweeper", True)]
     assert not failed.is_set()
     await tasks.stop()
 
@@ -53,7 +55,7 @@ async def test_what_is_stopped_has_not_failed() -> None:
     async def work() -> None:
         await asyncio.Event().wait()
 
-    tasks = Background(structlog.get_logger(), failed=failed.set)
+    tasks = Background(to_log(), failed=failed.set)
     tasks.require("loading", work())
     await asyncio.sleep(0)
     await tasks.stop()

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import structlog
 
 from contracts import envelope
 from contracts import events as ev
@@ -24,6 +23,7 @@ from infra.runner.cancellation import Cancellation
 from infra.runner.execution import Runner
 from infra.runner.isolation import Isolation
 from infra.runner.ports import RunnerPorts
+from infra.telemetry.dispatch import Telemetry
 
 SAMPLES = Path(__file__).parent / "event_samples"
 OK = PubAck(stream="EVENTS", seq=1)
@@ -98,7 +98,7 @@ def runner(broker: Broker, handle: Any = None) -> Runner:
             batches=parts,
             deadlines=parts,
             max_attempts=5,
-            log=structlog.get_logger(),
+            telemetry=Telemetry(),
         ),
     )
 

@@ -19,6 +19,7 @@ from infra.lab.docgen import (
     nodes,
     settings,
     subjects,
+    telemetry,
     templates,
     validation,
 )
@@ -35,6 +36,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/schemas/node.schema.json": nodes.schema,
     "docs/templates.md": templates.page,
     "docs/validation.md": validation.page,
+    "docs/log.md": telemetry.page,
     "config.yaml.example": settings.example,
     "infra/client/understudy_client/models.py": client_models.module,
 }

@@ -1,0 +1,111 @@
+"""Report of an execution: what is emitted about a message whose work has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from contracts import events as ev
+from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
+from contracts.subjects import UNKNOWN_KIND
+from infra.telemetry.events import Ending, LetterWritten, MessageHandled, RatingLowered, ResultPublished
+
+if TYPE_CHECKING:
+    from infra.nats.pull import Delivery
+    from infra.runner.messages import Message
+    from infra.telemetry.dispatch import Telemetry
+
+
+def ending_of(outcome: Outcome | None) -> Ending:  # noqa: PLR0911 - one for each outcome
+    """How a message ended whose outcome was carried out."""
+    match outcome:
+        case Emit() | None:
+            return Ending.EMITTED
+        case Schedule():
+            return Ending.SCHEDULED
+        case Retry():
+            return Ending.RETRIED
+        case Fail():
+            return Ending.FAILED
+        case Reject():
+            return Ending.REJECTED
+        case Record():
+            return Ending.RECORDED
+        case Wait() | Delegate():
+            return Ending.PUT_OFF
+        case _ as never:
+            assert_never(never)
+
+
+def report(
+    telemetry: Telemetry,
+    *,
+    stage: str,
+    delivery: Delivery,
+    outcome: Outcome | None,
+    ending: Ending,
+    problem: str,
+    duration_ms: float,
+) -> None:
+    """Emit how the work on a message ended."""
+    _, name, kind, request_id, *_ = *delivery.msg.subject.split(".", 3), "", "", ""
+    telemetry.emit(
+        MessageHandled(
+            stage=stage,
+            name=name,
+            kind=kind,
+            request_id=request_id,
+            stream=delivery.stream,
+            seq=delivery.sequence,
+            deliveries=delivery.deliveries,
+            ending=ending,
+            code=getattr(outcome, "code", ""),
+            problem=problem,
+            duration_ms=round(duration_ms, 2),
+        )
+    )
+    for event in outcome.events if isinstance(outcome, Emit | Fail) else ():
+        if isinstance(event, ev.Clamped):
+            telemetry.emit(
+                RatingLowered(
+                    stage=stage,
+                    kind=kind,
+                    request_id=request_id,
+                    requested=event.requested,
+                    effective=event.effective,
+                    by=event.by,
+                )
+            )
+
+
+def published(stage: str, result: ev.Result) -> ResultPublished:
+    """What is emitted about a result that the broker has stored."""
+    error = result.error
+    return ResultPublished(
+        stage=stage,
+        kind=result.kind,
+        request_id=result.request_id,
+        status=result.status,
+        origin=result.origin,
+        code="" if error is None else error.code,
+        failed_in="" if error is None else error.stage,
+        problem="" if error is None else error.message,
+    )
+
+
+def letter_written(stage: str, message: Message, *, answered: bool) -> LetterWritten:
+    """What is emitted about a dead letter that the broker has stored."""
+    letter = message.event
+    if not isinstance(letter, ev.DeadLetter):
+        raise TypeError(f"{message.subject} is no dead letter")
+    _, _, kind, request_id = message.subject.split(".", 3)
+    known = kind != UNKNOWN_KIND
+    return LetterWritten(
+        stage=stage,
+        kind=kind if known else "",
+        request_id=request_id if known else "",
+        stream=letter.stream,
+        seq=letter.sequence,
+        code=letter.code,
+        problem=letter.reason,
+        answered=answered,
+    )

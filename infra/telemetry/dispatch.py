@@ -1,0 +1,80 @@
+"""Dispatch of what happens: events are emitted to subscribers; the log is the first of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
+#: Words that differ from line to line of one problem: ids, subjects, numbers.
+_VARIES: Final = re.compile(r"\S*\d\S*")
+
+
+class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened. ``str()`` of it is a sentence for people, its subject first.
+
+    Field names and units are public: machines read them in the JSON log.
+    """
+
+    #: Level of its log line, as in ``logging``; events whose level depends on their fields override :attr:`level`.
+    LEVEL: ClassVar[int] = logging.INFO
+    #: Equal ones that are written before the rest of them is counted instead.
+    WRITTEN: ClassVar[int] = 1
+
+    @property
+    def level(self) -> int:
+        """Level of its log line, as in ``logging``."""
+        return self.LEVEL
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        """Events with an equal value here are counted together; ``None``: each one is written."""
+        return None
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error whose traceback belongs to the line."""
+        return None
+
+    def fields(self) -> dict[str, Any]:
+        """Its fields for machines; what is not set is left out."""
+        found = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {
+            name: value
+            for name, value in found.items()
+            if value not in ("", None, ()) and not isinstance(value, BaseException)
+        }
+
+
+def name_of(event: type[TelemetryEvent]) -> str:
+    """The name that machines see: ``ResultPublished`` is ``result_published``."""
+    return _CAPITAL.sub("_", event.__name__).lower()
+
+
+def alike(problem: str) -> str:
+    """A problem without the words that differ from one occurrence to the next."""
+    return _VARIES.sub("#", problem)
+
+
+class Telemetry:
+    """Passes events on.
+
+    Args:
+        subscribers: called with each event, in this order; they do not raise and do not wait.
+    """
+
+    def __init__(self, *subscribers: Callable[[TelemetryEvent], object]) -> None:
+        self._subscribers = list(subscribers)
+
+    def subscribe(self, subscriber: Callable[[TelemetryEvent], object]) -> None:
+        """Call somebody else with each event, too."""
+        self._subscribers.append(subscriber)
+
+    def emit(self, event: TelemetryEvent) -> None:
+        """Tell every subscriber."""
+        for subscriber in self._subscribers:
+            subscriber(event)

@@ -1,0 +1,389 @@
+"""Catalogue of what happens to messages, results, the broker and what is kept there.
+
+``process_events`` has what happens to processes.  Times are in the unit that the field's name ends with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from infra.telemetry.dispatch import TelemetryEvent, alike
+
+#: A stand-in instead of the model's content: somebody should know why.
+_FELL_BACK: Final = frozenset({"fail_fallback", "skipped", "placeholder"})
+_FAILED: Final = frozenset({"failed", "fail_validation"})
+#: No model was asked for: nobody's failure.
+_DISABLED: Final = "GEN_PROVIDER_DISABLED"
+
+
+def _of(request_id: str, kind: str) -> str:
+    """A request in a sentence."""
+    return f"{request_id} ({kind})" if kind else request_id or "a message"
+
+
+class Ending(StrEnum):
+    """How a stage's work on one message ended."""
+
+    #: Events were published, or there was nothing to do.
+    EMITTED = "emitted"
+    #: A timer was set.
+    SCHEDULED = "scheduled"
+    #: The next attempt was scheduled, or the last one failed.
+    RETRIED = "retried"
+    #: The stage gave the request up.
+    FAILED = "failed"
+    #: The input was refused.
+    REJECTED = "rejected"
+    #: A row was written.
+    RECORDED = "recorded"
+    #: It comes again later, as decided.
+    PUT_OFF = "put_off"
+    #: It comes again later, since broker, database or server is away.
+    WAITS = "waits"
+    #: The stage stops: another worker takes it.
+    HANDED_BACK = "handed_back"
+
+
+class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):
+    """A stage has ended its work on one message."""
+
+    stage: str
+    #: Event name, content kind and id from the message's subject.
+    name: str
+    kind: str
+    request_id: str
+    #: Where the message stands in the log.
+    stream: str
+    seq: int
+    #: How often it was handed out, this time included.
+    deliveries: int
+    ending: Ending
+    code: str = ""
+    problem: str = ""
+    #: From receipt to acknowledgement.
+    duration_ms: float
+
+    @property
+    def level(self) -> int:
+        match self.ending:
+            case Ending.WAITS:
+                return logging.WARNING
+            case Ending.PUT_OFF:
+                return logging.WARNING if self.problem else logging.DEBUG
+            case Ending.HANDED_BACK:
+                return logging.INFO
+            case _:
+                # What people should know of the others is in the result, or in the dead letter.
+                return logging.DEBUG
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return (self.stage, self.ending, alike(self.problem)) if self.level > logging.DEBUG else None
+
+    def __str__(self) -> str:
+        what = _of(self.request_id, self.kind)
+        match self.ending:
+            case Ending.WAITS:
+                return f"{self.stage} waits with {self.name} of {what}: {self.problem}"
+            case Ending.PUT_OFF:
+                return f"{self.stage} put off {self.name} of {what}" + (
+                    f": {self.problem}" if self.problem else ""
+                )
+            case Ending.HANDED_BACK:
+                return f"{self.stage} handed back {self.name} of {what}: it stops"
+            case _:
+                why = f": {self.code} {self.problem}".rstrip() if self.code or self.problem else ""
+                return f"{self.stage} {self.ending} {self.name} of {what} in {self.duration_ms:g} ms{why}"
+
+
+class ResultPublished(TelemetryEvent, frozen=True, kw_only=True):
+    """A request has got its one result."""
+
+    #: Who published it.
+    stage: str
+    kind: str
+    request_id: str
+    status: str
+    origin: str
+    #: The error behind it, and the stage where it happened.
+    code: str = ""
+    failed_in: str = ""
+    problem: str = ""
+
+    WRITTEN: ClassVar[int] = 20
+
+    @property
+    def level(self) -> int:
+        if self.status in _FAILED | {"rejected"}:
+            return logging.WARNING
+        if self.status in _FELL_BACK:
+            return logging.DEBUG if self.code in ("", _DISABLED) else logging.WARNING
+        return logging.INFO if self.status == "cancelled" else logging.DEBUG
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return (self.status, self.code, self.failed_in) if self.level > logging.DEBUG else None
+
+    def __str__(self) -> str:
+        what = _of(self.request_id, self.kind)
+        why = f"{self.code} in {self.failed_in}: {self.problem}"
+        match self.status:
+            case "rejected":
+                return f"rejected {what}: {self.problem}"
+            case "cancelled":
+                return f"cancelled {what}"
+            case status if status in _FAILED:
+                return f"failed {what}: {why}"
+            case status if status in _FELL_BACK and self.code:
+                return f"fell back {what}: {why}"
+            case _:
+                return f"answered {what}: {self.status} from {self.origin}"
+
+
+class RatingLowered(TelemetryEvent, frozen=True, kw_only=True):
+    """A request gets a lower rating than it asked for."""
+
+    stage: str
+    kind: str
+    request_id: str
+    requested: str
+    effective: str
+    #: What allows no more.
+    by: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        what = _of(self.request_id, self.kind)
+        return f"lowered the rating of {what} from {self.requested} to {self.effective}: {self.by} allows no more"
+
+
+class LetterWritten(TelemetryEvent, frozen=True, kw_only=True):
+    """A message that nobody could use was stored as a dead letter."""
+
+    stage: str
+    kind: str = ""
+    request_id: str = ""
+    #: The message.
+    stream: str
+    seq: int
+    code: str
+    problem: str
+    #: The request got its result for the same reason: that says it already.
+    answered: bool = False
+
+    WRITTEN: ClassVar[int] = 20
+
+    @property
+    def level(self) -> int:
+        return logging.DEBUG if self.answered else logging.WARNING
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return self.stage, self.code, self.answered
+
+    def __str__(self) -> str:
+        what = _of(self.request_id, self.kind) if self.request_id else f"message {self.seq} of {self.stream}"
+        return f"set aside {what} as a dead letter of {self.stage}: {self.problem}"
+
+
+class LetterLost(TelemetryEvent, frozen=True, kw_only=True):
+    """A dead letter could not be stored; its request is answered all the same."""
+
+    stage: str
+    subject: str
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return self.stage, alike(self.problem)
+
+    def __str__(self) -> str:
+        return f"a dead letter of {self.stage} is lost ({self.subject}): {self.problem}"
+
+
+class PublishDelayed(TelemetryEvent, frozen=True, kw_only=True):
+    """The broker does not take a message now; it is published again until it does."""
+
+    stage: str
+    subject: str
+    problem: str
+    #: How often it was tried.
+    tries: int
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return self.stage, alike(self.problem)
+
+    def __str__(self) -> str:
+        return f"{self.stage} cannot publish {self.subject} yet, try {self.tries}: {self.problem}"
+
+
+class HandBackFailed(TelemetryEvent, frozen=True, kw_only=True):
+    """A message could not be handed back; the broker gives it out again when its lease runs out."""
+
+    stage: str
+    stream: str
+    seq: int
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return self.stage, self.stream, alike(self.problem)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stage} cannot hand back message {self.seq} of {self.stream} "
+            f"(the broker does when its lease runs out): {self.problem}"
+        )
+
+
+class DefectFound(TelemetryEvent, frozen=True, kw_only=True):
+    """An error that our code should not have raised; the line has its traceback."""
+
+    #: Where: a stage, the runner of a stage, a provider.
+    part: str
+    name: str = ""
+    kind: str = ""
+    request_id: str = ""
+    raised: BaseException
+
+    LEVEL: ClassVar[int] = logging.ERROR
+    WRITTEN: ClassVar[int] = 3
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return self.part, type(self.raised).__name__
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.raised
+
+    def __str__(self) -> str:
+        what = f", at {self.name} of {_of(self.request_id, self.kind)}" if self.request_id else ""
+        return f"defect in {self.part}{what}: {type(self.raised).__name__}"
+
+
+class ConnectionLost(TelemetryEvent, frozen=True, kw_only=True):
+    """The connection to the broker is lost; it is tried again until it is back."""
+
+    stages: tuple[str, ...]
+    #: Its URL.
+    broker: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"{'+'.join(self.stages)}: connection to the broker lost ({self.broker}), retrying"
+
+
+class ConnectionRestored(TelemetryEvent, frozen=True, kw_only=True):
+    """The broker is connected again."""
+
+    stages: tuple[str, ...]
+    broker: str
+    #: How long there was no connection.
+    seconds: float
+
+    def __str__(self) -> str:
+        who = "+".join(self.stages)
+        return f"{who}: connection to the broker restored after {self.seconds:.1f} s ({self.broker})"
+
+
+class ConnectionClosed(TelemetryEvent, frozen=True, kw_only=True):
+    """The connection to the broker was closed for good; the process ends and is started again."""
+
+    stages: tuple[str, ...]
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{'+'.join(self.stages)}: connection to the broker closed for good, the process ends"
+
+
+class ConnectionTrouble(TelemetryEvent, frozen=True, kw_only=True):
+    """What the client library says of a connection; for a closer look."""
+
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.DEBUG
+
+    def __str__(self) -> str:
+        return f"the connection to the broker has trouble: {self.problem}"
+
+
+class ConsumerLost(TelemetryEvent, frozen=True, kw_only=True):
+    """A durable consumer or its stream does not exist (any more); the process ends."""
+
+    stages: tuple[str, ...]
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{'+'.join(self.stages)}: consumer lost, the process ends: {self.problem}"
+
+
+class AdmissionClosed(TelemetryEvent, frozen=True, kw_only=True):
+    """No more requests can be answered in time: the broker refuses new ones when they are published."""
+
+    #: Open requests that are let in now.
+    open: int
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"new requests are refused: no more than {self.open} open ones can be answered in time"
+
+
+class AdmissionOpened(TelemetryEvent, frozen=True, kw_only=True):
+    """Requests are accepted again, and have been for a while."""
+
+    open: int
+
+    def __str__(self) -> str:
+        return f"new requests are accepted again: up to {self.open} open ones can be answered in time"
+
+
+class AdmissionStuck(TelemetryEvent, frozen=True, kw_only=True):
+    """The bound on open requests cannot be moved: it stays where it is, and may keep everybody out."""
+
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"the bound on open requests cannot be moved: {self.problem}"
+
+
+class CircuitChanged(TelemetryEvent, frozen=True, kw_only=True):
+    """A provider's circuit breaker opened, closed, or lets one call through."""
+
+    provider: str
+    model: str
+    was: str
+    state: str
+    problem: str = ""
+
+    @property
+    def level(self) -> int:
+        return logging.WARNING if self.state == "open" else logging.INFO
+
+    def __str__(self) -> str:
+        who = f"provider {self.provider} ({self.model})"
+        match self.state:
+            case "open":
+                return f"{who} is left alone for a while: {self.problem}"
+            case "half_open":
+                return f"{who} is tried with one call"
+            case _:
+                return f"{who} answers again"

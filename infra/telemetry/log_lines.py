@@ -1,0 +1,111 @@
+"""Log lines: the first subscriber of what happens, one line for each event, repetitions counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from infra.telemetry.dispatch import Telemetry, TelemetryEvent, name_of
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+#: Seconds in which equal events are counted after the first lines of them.
+WINDOW_S: Final = 10.0
+
+#: Calls something later; the loop's ``call_later``.
+Later = Callable[[float, Callable[[], None]], object]
+
+
+class _Folded:
+    """Equal events of one window."""
+
+    __slots__ = ("last", "more", "written")
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.more = 0
+        self.last: TelemetryEvent | None = None
+
+
+class LogLines:
+    """Writes events to the log of this process.
+
+    Args:
+        later: calls something in so many seconds; none: the running loop does, and without one nothing is folded.
+        fields: further fields of every line.
+    """
+
+    def __init__(self, *, later: Later | None = None, **fields: Any) -> None:
+        self._log: FilteringBoundLogger = structlog.get_logger(**fields)
+        self._later = later
+        self._folded: dict[Hashable, _Folded] = {}
+
+    def __call__(self, event: TelemetryEvent) -> None:
+        """Write the event, or count it."""
+        level = event.level
+        if not self._log.is_enabled_for(level):
+            return
+        kind = event.folds_as
+        later = self._later or _later()
+        if kind is None or later is None:
+            self._write(event, level)
+            return
+        key = type(event), kind
+        folded = self._folded.get(key)
+        if folded is None:
+            folded = self._folded[key] = _Folded()
+            later(WINDOW_S, lambda: self._end(key))
+        if folded.written < type(event).WRITTEN:
+            folded.written += 1
+            self._write(event, level)
+        else:
+            folded.more += 1
+            folded.last = event
+
+    def flush(self) -> None:
+        """Write what was only counted so far."""
+        folded, self._folded = self._folded, {}
+        for each in folded.values():
+            self._write_count(each)
+
+    def _end(self, key: Hashable) -> None:
+        """A window ended: write how many there were, and count on while there are more."""
+        folded = self._folded.pop(key, None)
+        if folded is None or folded.more == 0:
+            return
+        self._write_count(folded)
+        later = self._later or _later()
+        if later is not None:
+            again = self._folded[key] = _Folded()
+            again.written = type(folded.last).WRITTEN if folded.last is not None else 0
+            later(WINDOW_S, lambda: self._end(key))
+
+    def _write_count(self, folded: _Folded) -> None:
+        if folded.last is not None:
+            self._write(folded.last, folded.last.level, more=folded.more - 1)
+
+    def _write(self, event: TelemetryEvent, level: int, *, more: int = 0) -> None:
+        sentence = " ".join(str(event).split())
+        fields = event.fields()
+        if more:
+            sentence = f"{sentence}, {more} more in the last {WINDOW_S:g} s"
+            fields["more"] = more
+        if event.error is not None:
+            fields["exc_info"] = event.error
+        self._log.log(level, name_of(type(event)), message=sentence, **fields)
+
+
+def to_log(**fields: Any) -> Telemetry:
+    """A dispatcher whose only subscriber is the log."""
+    return Telemetry(LogLines(**fields))
+
+
+def _later() -> Later | None:
+    try:
+        return asyncio.get_running_loop().call_later
+    except RuntimeError:
+        return None

@@ -1,0 +1,366 @@
+"""Catalogue of what happens to processes: stages, models, the embedded broker, and what runs beside them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+from typing import ClassVar
+
+from infra.telemetry.dispatch import TelemetryEvent, alike
+
+
+class PipelineStopping(TelemetryEvent, frozen=True, kw_only=True):
+    """The supervisor was asked to end, and stops the stages, then the broker."""
+
+    #: Processes that are up.
+    processes: int
+
+    def __str__(self) -> str:
+        return f"pipeline stopping, {self.processes} processes end"
+
+
+class StagesReady(TelemetryEvent, frozen=True, kw_only=True):
+    """The stages of a process are bound to their consumers."""
+
+    #: The process: its stages, joined by ``+``.
+    stages: str
+    #: Host and port of the broker.
+    broker: str
+
+    def __str__(self) -> str:
+        return f"{self.stages} ready, connected to {self.broker}"
+
+
+class StagesStopping(TelemetryEvent, frozen=True, kw_only=True):
+    """A process takes no more messages and ends what it has."""
+
+    stages: str
+    #: Messages that it is working on.
+    in_hand: int
+
+    def __str__(self) -> str:
+        left = f", {self.in_hand} messages in hand" if self.in_hand else ""
+        return f"{self.stages} stopping{left}"
+
+
+class StagesStopped(TelemetryEvent, frozen=True, kw_only=True):
+    """The stages of a process have ended."""
+
+    stages: str
+    #: Exit status; 0: as asked.
+    status: int
+    #: How long the stop took.
+    seconds: float
+
+    def __str__(self) -> str:
+        how = "" if self.status == 0 else f" with status {self.status}"
+        return f"{self.stages} stopped after {self.seconds:.1f} s{how}"
+
+
+class ModelLoading(TelemetryEvent, frozen=True, kw_only=True):
+    """The local model is being loaded; requests that come meanwhile wait for it."""
+
+    provider: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"model {self.model} is being loaded"
+
+
+class ModelLoaded(TelemetryEvent, frozen=True, kw_only=True):
+    """The local model is loaded."""
+
+    provider: str
+    model: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"model {self.model} loaded in {self.seconds:.1f} s"
+
+
+class ModelFailed(TelemetryEvent, frozen=True, kw_only=True):
+    """The local model cannot be loaded; its requests fall back."""
+
+    provider: str
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"the model of provider {self.provider} cannot be loaded: {self.problem}"
+
+
+class WorldsLeftOut(TelemetryEvent, frozen=True, kw_only=True):
+    """The worlds cannot be read; a stage that can do without them works on."""
+
+    stages: tuple[str, ...]
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"{'+'.join(self.stages)} works without worlds: {self.problem}"
+
+
+class ExporterFailed(TelemetryEvent, frozen=True, kw_only=True):
+    """Nothing can listen where the metrics should be; work goes on without them."""
+
+    #: ``HOST:PORT``.
+    address: str
+    problem: str
+    #: The setting to change.
+    fix: str = "UNDERSTUDY_METRICS"
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"no metrics at {self.address} (set {self.fix} to a free address): {self.problem}"
+
+
+class BackgroundFailed(TelemetryEvent, frozen=True, kw_only=True):
+    """Work beside the stages failed."""
+
+    #: Its name.
+    work: str
+    #: It is begun again; else the process ends.
+    restarted: bool
+    raised: BaseException
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return self.work, type(self.raised).__name__
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.raised
+
+    def __str__(self) -> str:
+        then = "it is started again" if self.restarted else "the process ends"
+        return f"background work '{self.work}' failed, {then}: {type(self.raised).__name__}"
+
+
+class StagesNotReady(TelemetryEvent, frozen=True, kw_only=True):
+    """A process takes long to start."""
+
+    stages: str
+    #: What it does.
+    doing: str
+    #: Since it was started.
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.stages} not ready after {self.seconds:.0f} s: {self.doing}"
+
+
+class StagesKilled(TelemetryEvent, frozen=True, kw_only=True):
+    """The supervisor killed a process."""
+
+    stages: str
+    pid: int
+    #: Why.
+    problem: str
+    #: How long that lasted.
+    seconds: float
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.stages} killed (process {self.pid}) after {self.seconds:.1f} s: {self.problem}"
+
+
+class StagesEnded(TelemetryEvent, frozen=True, kw_only=True):
+    """A process ended although nobody asked it to; it is started again."""
+
+    stages: str
+    #: Exit status; below 0: the signal that ended it.
+    status: int
+    problem: str = ""
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        how = f"by signal {-self.status}" if self.status < 0 else f"with status {self.status}"
+        why = f": {self.problem}" if self.problem else ""
+        return f"{self.stages} ended {how}, starting again{why}"
+
+
+class StagesBack(TelemetryEvent, frozen=True, kw_only=True):
+    """A process that had ended is ready again."""
+
+    stages: str
+    pid: int
+    #: How often it was started again.
+    restarts: int
+
+    def __str__(self) -> str:
+        return f"{self.stages} back (process {self.pid}, restart {self.restarts})"
+
+
+class StartRefused(TelemetryEvent, frozen=True, kw_only=True):
+    """The system does not start a process now; it is tried again."""
+
+    stages: str
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.stages} cannot be started, trying again: {self.problem}"
+
+
+class TopologyNotApplied(TelemetryEvent, frozen=True, kw_only=True):
+    """Streams and consumers that are missing could not be created; it is tried again."""
+
+    stages: str
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"the topology that {self.stages} needs cannot be applied, trying again: {self.problem}"
+
+
+class TopologyDiffers(TelemetryEvent, frozen=True, kw_only=True):
+    """The broker's topology differs, and the difference stays."""
+
+    change: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"the broker's topology differs: {self.change}"
+
+
+class TopologyApplied(TelemetryEvent, frozen=True, kw_only=True):
+    """A part of the topology was created or changed."""
+
+    change: str
+
+    LEVEL: ClassVar[int] = logging.DEBUG
+
+    def __str__(self) -> str:
+        return f"topology applied: {self.change}"
+
+
+class FileNotWritten(TelemetryEvent, frozen=True, kw_only=True):
+    """A file or standard output that others read cannot be written."""
+
+    file: str
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.file} cannot be written: {self.problem}"
+
+
+class FolderExposed(TelemetryEvent, frozen=True, kw_only=True):
+    """Others could read the data folder; it was made private, or could not be."""
+
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class BrokerMoved(TelemetryEvent, frozen=True, kw_only=True):
+    """The usual port is taken: the broker listens on another one."""
+
+    #: The port that is taken.
+    port: int
+    #: Where clients connect.
+    url: str
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class BrokerEnded(TelemetryEvent, frozen=True, kw_only=True):
+    """The embedded broker ended although nobody asked it to; it is started again on its port and data."""
+
+    #: Exit status; below 0: the signal that ended it.
+    status: int
+    #: Its own log.
+    file: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        how = f"by signal {-self.status}" if self.status < 0 else f"with status {self.status}"
+        return f"broker ended {how}, starting again (its own log: {self.file})"
+
+
+class BrokerBack(TelemetryEvent, frozen=True, kw_only=True):
+    """The embedded broker runs again."""
+
+    url: str
+    #: How long there was none.
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"broker back at {self.url} after {self.seconds:.1f} s"
+
+
+class BrokerNotStarted(TelemetryEvent, frozen=True, kw_only=True):
+    """The embedded broker cannot be started now; it is tried again."""
+
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    @property
+    def folds_as(self) -> Hashable | None:
+        return alike(self.problem)
+
+    def __str__(self) -> str:
+        return f"broker cannot be started, trying again: {self.problem}"
+
+
+class BrokerKilled(TelemetryEvent, frozen=True, kw_only=True):
+    """The supervisor killed a broker that had frozen."""
+
+    pid: int
+    #: How long it did not answer.
+    seconds: float
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"broker killed (process {self.pid}): it did not answer for {self.seconds:.1f} s"
+
+
+class BrokerFull(TelemetryEvent, frozen=True, kw_only=True):
+    """The broker cannot store; it is restarted once there is room."""
+
+    #: Streams that store nothing.
+    streams: tuple[str, ...]
+    stored_bytes: int
+    limit_bytes: int
+    #: Where it stores.
+    folder: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return (
+            f"broker cannot store, make room on the disk of {self.folder}: {self.stored_bytes:,} of "
+            f"{self.limit_bytes:,} bytes are used"
+        )
+
+
+class BrokerRestarted(TelemetryEvent, frozen=True, kw_only=True):
+    """There is room again: the broker is restarted, since it does not try again what it once could not write."""
+
+    free_bytes: int
+
+    LEVEL: ClassVar[int] = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"broker is restarted to store again: {self.free_bytes:,} bytes are free now"
