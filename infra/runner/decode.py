@@ -10,9 +10,9 @@ from contracts import envelope, subjects
 from contracts import events as ev
 from contracts.envelope import Received, Requested
 from contracts.errors import Unreadable
+from contracts.subjects import Subject
 
 if TYPE_CHECKING:
-    from contracts.subjects import Subject
     from infra.nats.pull import Delivery
 
 #: Events that an id has although it is not acceptable: its request, and what leads to its answer.
@@ -32,57 +32,37 @@ def decode(delivery: Delivery, address: Subject | None, stream_created_ms: int) 
         NewerVersion: a later version of a known event.
     """
     msg = delivery.msg
-    headers = msg.headers or {}
     if address is None:
-        letter, kind, request_id = _letter(msg.subject, msg.data)
-        return _received(delivery, letter, "dead", kind, request_id, headers, stream_created_ms)
-    if not address.acceptable and address.event not in _ANSWERING:
+        letter, address = _letter(msg.subject, msg.data)
+        return _received(delivery, letter, address, stream_created_ms)
+    if address.event not in _ANSWERING and not address.acceptable:
         raise Unreadable(
             f"request id {address.request_id!r} in the subject must match {subjects.REQUEST_ID.pattern}"
         )
-    event = envelope.decode(address.event, msg.data, headers)
-    return _received(
-        delivery, event, address.event, address.kind, address.request_id, headers, stream_created_ms
-    )
+    event = envelope.decode(address.event, msg.data, msg.headers or {})
+    return _received(delivery, event, address, stream_created_ms)
 
 
-def as_raw_request(delivery: Delivery, stream_created_ms: int) -> Received[Any]:
-    """A request in a version that this build does not know, with its body left as it is.
-
-    Raises:
-        Unreadable: its subject is not one of the pipeline's.
-    """
-    address = envelope.address(delivery.msg.subject)
-    event = Requested(body=delivery.msg.data)
-    headers = delivery.msg.headers or {}
-    return _received(
-        delivery, event, address.event, address.kind, address.request_id, headers, stream_created_ms
-    )
+def as_raw_request(delivery: Delivery, address: Subject, stream_created_ms: int) -> Received[Any]:
+    """A request in a version that this build does not know, with its body left as it is."""
+    return _received(delivery, Requested(body=delivery.msg.data), address, stream_created_ms)
 
 
-def _received(
-    delivery: Delivery,
-    event: Any,
-    name: str,
-    kind: str,
-    request_id: str,
-    headers: dict[str, str],
-    stream_created_ms: int,
-) -> Received[Any]:
+def _received(delivery: Delivery, event: Any, address: Subject, stream_created_ms: int) -> Received[Any]:
     return Received(
         event=event,
-        name=name,
-        kind=kind,
-        request_id=request_id,
+        name=address.event,
+        kind=address.kind,
+        request_id=address.request_id,
         stream=delivery.stream,
         sequence=delivery.sequence,
         time_ms=delivery.time_ms,
         stream_created_ms=stream_created_ms,
-        headers=headers,
+        headers=delivery.msg.headers or {},
     )
 
 
-def _letter(subject: str, body: bytes) -> tuple[ev.DeadLetter, str, str]:
+def _letter(subject: str, body: bytes) -> tuple[ev.DeadLetter, Subject]:
     tokens = subject.split(".")
     try:
         letter = msgspec.json.decode(body, type=ev.DeadLetter)
@@ -90,4 +70,4 @@ def _letter(subject: str, body: bytes) -> tuple[ev.DeadLetter, str, str]:
         raise Unreadable(f"dead letter cannot be read: {error}") from None
     if len(tokens) != 4:  # noqa: PLR2004 - dead.<stage>.<kind>.<request_id>
         raise Unreadable(f"subject {subject!r} is not dead.<stage>.<kind>.<request_id>")
-    return letter, tokens[2], tokens[3]
+    return letter, Subject(event="dead", kind=tokens[2], request_id=tokens[3])

@@ -121,10 +121,7 @@ def _effects(outcome: Outcome, at: Situation, address: Subject) -> Effects:
     sender = _sender(at, _request_seq(at, address))
     match outcome:
         case Emit(events=events):
-            effects = Effects()
-            for event in events:
-                effects += _event(event, at, address, sender)
-            return effects
+            return _events(events, at, address, sender)
         case Schedule():
             timer = messages.of_schedule(
                 outcome, kind=address.kind, request_id=address.request_id, sender=sender
@@ -133,10 +130,8 @@ def _effects(outcome: Outcome, at: Situation, address: Subject) -> Effects:
         case Retry():
             return _retry(outcome, at, address, sender)
         case Fail(events=events):
-            effects = Effects()
-            for event in events:
-                effects += _event(event, at, address, sender)
-            return effects + _ending(outcome, at, address, sender) + _letter(outcome, at, sender)
+            effects = _events(events, at, address, sender) + _ending(outcome, at, address, sender)
+            return effects + _letter(outcome, at, sender)
         case Reject():
             return _ending(outcome, at, address, sender) + _letter(outcome, at, sender)
         case Record() | Wait() | Delegate():
@@ -167,6 +162,15 @@ def _known_sequence(event: Any) -> int | None:
             return sequence
         case _:
             return None
+
+
+def _events(events: tuple[ev.Event, ...], at: Situation, address: Subject, sender: Sender) -> Effects:
+    if len(events) == 1:
+        return _event(events[0], at, address, sender)
+    effects = Effects()
+    for event in events:
+        effects += _event(event, at, address, sender)
+    return effects
 
 
 def _event(event: ev.Event, at: Situation, address: Subject, sender: Sender) -> Effects:

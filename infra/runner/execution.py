@@ -142,18 +142,20 @@ class Runner:
     def _decode(self, execution: Execution) -> Execution:
         delivery = execution.delivery
         created_ms = self.created_ms.get(delivery.stream, 0)
-        address = None
+        address: Subject | None = None
         try:
-            address = _address(delivery)
-            received = decode(delivery, address, created_ms)
-            return _replace(execution, address=address, received=received)
+            # A dead letter has no address: it is about a message, and belongs to no request's events.
+            address = None if delivery.stream == pipeline.DEAD else envelope.address(delivery.msg.subject)
+            return _replace(execution, address=address, received=decode(delivery, address, created_ms))
         except Unreadable as error:
-            return _replace(execution, address=address, outcome=Reject(code=error.code, message=str(error)))
+            outcome: Outcome = Reject(code=error.code, message=str(error))
         except NewerVersion as error:
-            if self.stage.unfailing and delivery.msg.subject.startswith("gen.requested."):
+            if self.stage.unfailing and address is not None and address.event == "requested":
                 # Neither needs a field of it: whatever version it is, its answer comes in time, and is no surprise.
-                return _replace(execution, address=address, received=as_raw_request(delivery, created_ms))
-            return _replace(execution, address=address, outcome=Wait(seconds=_PARKED_S, why=str(error)))
+                received = as_raw_request(delivery, address, created_ms)
+                return _replace(execution, address=address, received=received)
+            outcome = Wait(seconds=_PARKED_S, why=str(error))
+        return _replace(execution, address=address, outcome=outcome)
 
     async def _guard(self, execution: Execution) -> Execution:
         if execution.received is not None:
@@ -332,15 +334,6 @@ class Runner:
             problem=execution.problem,
             duration_ms=execution.elapsed_ms,
         )
-
-
-def _address(delivery: Delivery) -> Subject | None:
-    """The subject of a message; ``None`` for a dead letter.
-
-    Raises:
-        Unreadable: it is not one of the pipeline's.
-    """
-    return None if delivery.stream == pipeline.DEAD else envelope.address(delivery.msg.subject)
 
 
 def _poisoned(starts: int) -> Fail:

@@ -1,8 +1,8 @@
-"""How does our pull loop plug into FastStream?
+"""Subscriber: the pull loop as FastStream's application carries it.
 
-FastStream builds application, connection, start, stop and AsyncAPI; this one class replaces its pull
-loop.  The import paths are FastStream's internal ones: the version is pinned exactly, and
-tests/unit/test_seam.py says what broke when it is raised.  docs/adr/0001 has the measurements.
+FastStream builds application, connection, start and stop; this one class replaces its pull loop.  The import
+paths are FastStream's internal ones: the version is pinned exactly, and tests/unit/test_seam.py says what broke
+when it is raised.  docs/adr/0001 has the measurements.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from faststream._internal.broker.registrator import Registrator
 from faststream._internal.endpoint.subscriber.call_item import CallsCollection
 from faststream.middlewares import AckPolicy
@@ -20,8 +19,6 @@ from faststream.nats.subscriber.specification import NatsSubscriberSpecification
 from faststream.nats.subscriber.usecases import PullStreamSubscriber
 from nats.js.api import ConsumerConfig
 
-from contracts import pipeline
-from contracts import request as request_model
 from infra.nats.pull import EXPIRES_S, CreditPull
 
 if TYPE_CHECKING:
@@ -30,25 +27,6 @@ if TYPE_CHECKING:
     from contracts.pipeline import Route
     from infra.nats.pull import ConsumerMissing
     from infra.runner.execution import Runner
-
-
-class _Specification(NatsSubscriberSpecification):
-    """AsyncAPI of one consumer: payload schemas come from msgspec, one per event."""
-
-    __slots__ = ()
-
-    def get_payloads(self) -> list[tuple[dict[str, Any], str]]:
-        events = [subject.split(".")[1] for subject in self.config.filter_subjects if subject != "dead.>"]
-        return [(_payload(event), event) for event in events]
-
-
-def _payload(event: str) -> dict[str, Any]:
-    """JSON Schema of an event's body, titled as FastStream expects, with all it refers to inside."""
-    body = pipeline.ROW_OF[event].body
-    if body is None:
-        return request_model.GenerationRequest.model_json_schema()
-    _, found = msgspec.json.schema_components([body], ref_template="#/$defs/{name}")
-    return {**found.pop(body.__name__), "$defs": found}
 
 
 class CreditSubscriber(PullStreamSubscriber):
@@ -88,16 +66,17 @@ class CreditSubscriber(PullStreamSubscriber):
                 _outer_config=broker.config,  # pyright: ignore[reportArgumentType] - typed wider there
                 _ack_policy=AckPolicy.MANUAL,
             ),
-            _Specification(
+            NatsSubscriberSpecification(
                 _outer_config=broker.config,  # pyright: ignore[reportArgumentType] - typed wider there
                 calls=calls,
                 specification_config=NatsSubscriberSpecificationConfig(
                     subject="",
                     queue=None,
                     filter_subjects=list(route.subjects),
-                    title_=f"{route.stage}/{route.stream}",
-                    description_=f"Stage {route.stage} reads {', '.join(route.subjects)}",
-                    include_in_schema=True,
+                    # docs/asyncapi.json is written from contracts/pipeline.py.
+                    include_in_schema=False,
+                    title_=None,
+                    description_=None,
                 ),
             ),
             calls,
@@ -117,7 +96,7 @@ class CreditSubscriber(PullStreamSubscriber):
             lost=lost,
             expires_s=expires_s,
         )
-        # FastStream starts only subscribers that have a call; ours goes past it.
+        # FastStream starts only subscribers that have a call; this one is never made.
         self(_never_called)
         Registrator.subscriber(broker, self)  # pyright: ignore[reportArgumentType] - the abstract base registers
 

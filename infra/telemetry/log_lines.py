@@ -40,14 +40,19 @@ class LogLines:
     """
 
     def __init__(self, *, later: Later | None = None, **fields: Any) -> None:
-        self._log: FilteringBoundLogger = structlog.get_logger(**fields)
+        self._fields = fields
+        #: Bound at the first line: by then the log is configured.
+        self._log: FilteringBoundLogger | None = None
         self._later = later
         self._folded: dict[Hashable, _Folded] = {}
 
     def __call__(self, event: TelemetryEvent) -> None:
         """Write the event, or count it."""
         level = event.level
-        if not self._log.is_enabled_for(level):
+        log = self._log
+        if log is None:
+            log = self._log = structlog.get_logger().bind(**self._fields)
+        if not log.is_enabled_for(level):
             return
         kind = event.folds_as
         later = self._later or _later()
@@ -96,7 +101,8 @@ class LogLines:
             fields["more"] = more
         if event.error is not None:
             fields["exc_info"] = event.error
-        self._log.log(level, name_of(type(event)), message=sentence, **fields)
+        if self._log is not None:
+            self._log.log(level, name_of(type(event)), message=sentence, **fields)
 
 
 def to_log(**fields: Any) -> Telemetry:

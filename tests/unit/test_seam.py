@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -31,11 +30,3 @@ def test_every_route_registers_with_the_broker(tmp_path: Path) -> None:
     assert {(one.route.stage, one.route.stream) for one in registered} == {
         (route.stage, route.stream) for route in pipeline.routes()
     }
-
-
-def test_faststream_can_describe_the_application(tmp_path: Path) -> None:
-    application = assemble(settings.load(data_dir=tmp_path), pipeline.STAGES)
-    described = json.loads(application.app.schema.to_specification().to_json())
-    addresses = {channel["address"] for channel in described["channels"].values()}
-    assert addresses == {subject for route in pipeline.routes() for subject in route.subjects}
-    assert {"Drafted", "Result", "GenerationRequest"} <= set(described["components"]["schemas"])

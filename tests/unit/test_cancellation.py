@@ -1,0 +1,123 @@
+"""Cancellation: work stops when its request gets a result elsewhere, and for no other reason."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from contracts.errors import Unavailable
+from contracts.outcome import Emit, Outcome, Wait
+from infra.runner import cancellation
+from tests.unit.fake_broker import FakeBroker
+
+RECEIVED: Any = SimpleNamespace(request_id="r-1")
+DONE = Wait(seconds=1, why="done")
+
+
+class Work:
+    """Work that ends when it is released, and says whether it was stopped."""
+
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+        self.stopped = False
+
+    async def __call__(self) -> Outcome:
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.stopped = True
+            raise
+        return DONE
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> FakeBroker:
+    monkeypatch.setattr(cancellation, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(cancellation, "_LOOK_S", 0.001)
+    return FakeBroker()
+
+
+def watch(broker: FakeBroker) -> cancellation.Cancellation:
+    parts: Any = broker
+    return cancellation.Cancellation(wire=parts, lookup=parts)
+
+
+async def hear(broker: FakeBroker) -> None:
+    """A result passes by on the wire."""
+    (listener,) = broker.heard.values()
+    await listener(None)
+
+
+async def test_what_ends_soon_costs_no_subscription(broker: FakeBroker) -> None:
+    async def work() -> Outcome:
+        return DONE
+
+    assert await watch(broker).run(RECEIVED, work()) == DONE
+    assert not broker.subscribed.is_set()
+
+
+async def test_a_result_by_somebody_else_stops_the_work(broker: FakeBroker) -> None:
+    work = Work()
+    running = asyncio.create_task(watch(broker).run(RECEIVED, work()))
+    await broker.subscribed.wait()
+    assert list(broker.heard) == ["gen.result.*.r-1"]
+    broker.put("gen.result.plot.r-1")
+    await hear(broker)
+    assert await asyncio.wait_for(running, 10) == Emit()
+    assert work.stopped
+    assert broker.heard == {}
+
+
+async def test_a_result_from_before_the_subscription_stops_the_work(broker: FakeBroker) -> None:
+    broker.put("gen.result.plot.r-1")
+    work = Work()
+    assert await asyncio.wait_for(watch(broker).run(RECEIVED, work()), 10) == Emit()
+    assert work.stopped
+
+
+async def test_a_result_that_was_heard_and_refused_stops_nothing(broker: FakeBroker) -> None:
+    work = Work()
+    running = asyncio.create_task(watch(broker).run(RECEIVED, work()))
+    await broker.subscribed.wait()
+    await hear(broker)
+    work.release.set()
+    assert await asyncio.wait_for(running, 10) == DONE
+    assert not work.stopped
+
+
+async def test_a_broker_that_is_away_stops_nothing(broker: FakeBroker) -> None:
+    broker.away = Unavailable("away")
+    work = Work()
+    running = asyncio.create_task(watch(broker).run(RECEIVED, work()))
+    await broker.subscribed.wait()
+    await hear(broker)
+    work.release.set()
+    assert await asyncio.wait_for(running, 10) == DONE
+
+
+async def test_an_error_of_the_work_is_its_callers(broker: FakeBroker) -> None:
+    release = asyncio.Event()
+
+    async def work() -> Outcome:
+        await release.wait()
+        raise KeyError("beats")
+
+    running = asyncio.create_task(watch(broker).run(RECEIVED, work()))
+    await broker.subscribed.wait()
+    release.set()
+    with pytest.raises(KeyError):
+        await running
+    assert broker.heard == {}
+
+
+async def test_a_stop_of_the_caller_stops_the_work(broker: FakeBroker) -> None:
+    work = Work()
+    running = asyncio.create_task(watch(broker).run(RECEIVED, work()))
+    await broker.subscribed.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert work.stopped
