@@ -28,7 +28,7 @@ from infra.telemetry.dispatch import Telemetry, TelemetryEvent
 
 SAMPLES = Path(__file__).parent / "event_samples"
 NOW_MS = 1_700_000_000_000
-REFUSED = PubAck(stream="EVENTS", error=_AckError(code=400, err_code=WRONG_LAST_SEQUENCE))
+REFUSED = PubAck(stream="EVENTS", error=_AckError(code=400, err_code=min(WRONG_LAST_SEQUENCE)))
 NEVER = PubAck(error=_AckError(code=400, err_code=10054, description="message size exceeds maximum"))
 FULL = PubAck(error=_AckError(code=503, err_code=10077, description="maximum messages exceeded"))
 
