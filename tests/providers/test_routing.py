@@ -12,6 +12,7 @@ from contracts.errors import ErrorCode
 from contracts.kinds import KINDS
 from contracts.ports import ProviderError
 from infra.app.process_plan import environment
+from infra.host.extras import install_command
 from infra.providers import table
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.chain import Chain
@@ -157,7 +158,7 @@ def test_a_name_that_is_no_provider_is_refused_also_while_no_model_is_wanted() -
 async def test_without_the_client_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setattr("infra.providers.servers.find_spec", lambda _: None)
     made = routed({"providers": {"plot": "openai"}, "openai": {"model": "m"}})
-    assert "pip install 'understudy-pipeline[openai]'" in await why(made["plot"])
+    assert install_command("openai") in await why(made["plot"])
 
 
 def test_the_client_is_imported_only_when_routed() -> None:
