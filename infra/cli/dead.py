@@ -230,8 +230,6 @@ async def _take(
 
 
 async def _replay(client: PipelineClient, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
-    import time
-
     from contracts import timestamp
     from infra.replay import letters
     from infra.runner.trace import child_of
