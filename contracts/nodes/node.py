@@ -134,7 +134,7 @@ class NodePart(BaseModel):
     @classmethod
     def _said_once(cls, given: Any) -> Any:
         said: Any = given
-        if isinstance(given, dict):
+        if isinstance(given, dict) and len(said) > 1:
             for name, field in cls.model_fields.items():
                 if field.alias != name and {name, field.alias} <= said.keys():
                     raise ValueError(f"{name} and {field.alias} are the same field; keep one of them")
