@@ -1,4 +1,4 @@
-"""What travels around an event's body, and how is it read from and written to headers?
+"""Envelope of an event: headers, deduplication id and decoding by name.
 
 CloudEvents 1.0 in binary mode, as the NATS protocol binding of that specification has it.
 """

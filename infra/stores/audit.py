@@ -1,4 +1,4 @@
-"""How do the audit's rows reach the database, and how are they read again?"""
+"""Audit sink: commits records in groups; and reads them back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REFUSED: Final = (DataError, IntegrityError, ArithmeticError, ValueError, TypeE
 _Waiting = tuple[RequestRecord, asyncio.Future[None]]
 
 
-#: Seconds that a transaction waits for company; nobody waits for audit.
+#: Seconds that a transaction waits for more records; no request waits for audit.
 GATHER_S: Final = 0.1
 
 
@@ -68,7 +68,7 @@ class AuditSink:
                 group, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
                 await self._commit(group)
         except BaseException as error:
-            # A defect of ours, or the end of the loop: nobody may be left waiting for ever.
+            # A defect, or the end of the loop: no caller may wait for ever.
             lost = Unavailable(f"the audit's writer stopped: {type(error).__name__}: {error}")
             waiting, self._waiting = self._waiting, []
             _settle([*group, *waiting], lost)
@@ -91,7 +91,7 @@ class AuditSink:
             _settle(group, None)
 
     async def _divide(self, group: list[_Waiting], error: Exception) -> None:
-        """One record that cannot be written must not take its neighbours down."""
+        """Commit the halves: one record that cannot be written must not keep the others out."""
         if len(group) > 1:
             middle = len(group) // 2
             await self._commit(group[:middle])

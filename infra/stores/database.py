@@ -1,4 +1,4 @@
-"""Which tables does the audit keep, and how does a database get them?"""
+"""Audit database: its tables, migrations and locks, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class DatabaseError(UnderstudyError):
 
 
 class DatabaseBusy(DatabaseError):  # noqa: N818 - names a state
-    """Somebody else is at it."""
+    """Another process holds the lock."""
 
 
 def url_of(plain: str) -> URL:
@@ -194,7 +194,7 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
-        # A reader that took the write lock would stand in audit's way, and audit in its.
+        # A reader that took the write lock would block audit, and audit would block it.
         reads = connection.get_execution_options().get(_READS, False)
         connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
 

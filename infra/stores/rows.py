@@ -1,4 +1,4 @@
-"""How does a record of the fold become rows, and how are many written at once?"""
+"""Rows of the audit tables: made from records, and written many at once."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What does the log say about each request?"""
+"""Audit: the record that the log gives of each request."""

@@ -1,11 +1,11 @@
-"""What is known about one request, and how do two pieces of knowledge become one?
+"""Record of one request, and the merge of two records.
 
 A record is a join semilattice: merging is idempotent, commutative and associative, so that events
 may be folded in any order and any number of times.  Each section carries the order by which the
 better of two is chosen.  docs/adr/0003 says why.
 
-An id that the log has forgotten may be used again: it then names another request.  What tells the two
-apart is when the broker took them, which every event that leads to a result says: a *life* of the id.
+An id that the log has forgotten may be used again: it then names another request.  The time at which the
+broker took them distinguishes the two; every event that leads to a result carries it: a *life* of the id.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from contracts import pipeline
 PENDING: Final = "pending"
 #: A request on its way through the stages.
 RUNNING: Final = "running"
-#: Only stray events are known: nobody asked, as far as the log says.
+#: Only stray events are known; the log has no request.
 UNKNOWN: Final = "unknown"
-#: There is a result, and no request that it answers: whoever wrote it, it counts for nothing.
+#: There is a result, and no request that it answers; it does not count.
 UNREQUESTED: Final = "unrequested"
 #: Asked again with the id of an earlier request; nothing says that it became a request of its own.
 REPEATED: Final = "repeated"
@@ -44,7 +44,7 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: str | None = None
     #: The request's canonical parameters, without the prompt.
     parameters: dict[str, Any] = {}
-    #: Known from the dead letter alone: nobody could read the message itself.
+    #: Known from the dead letter alone: the message itself cannot be read.
     unread: bool = False
 
     @property
@@ -115,7 +115,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """From ``result``: one of each life, as long as nobody forges another one."""
+    """From ``result``: one of each life, unless somebody forges another one."""
 
     stream: str
     created_ms: int
@@ -145,7 +145,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that says of itself what cannot be."""
+    """A message whose headers contradict it."""
 
     #: ``source`` or ``identity``.
     kind: str
@@ -165,7 +165,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     #: When the broker took the request, ms since the epoch: which life of the id it is.
     life_ms: int = NO_LIFE
-    #: What is wrong with the one message that this was made of; not a part of what is known.
+    #: What is wrong with the message that this was made of; not merged.
     anomaly: Anomaly | None = None
     asked: RequestFacts | None = None
     step: StageFacts | None = None
@@ -190,7 +190,7 @@ def _better(one: Section | None, other: Section | None) -> Section | None:
 
 
 def merge(one: RequestRecord, other: RequestRecord) -> RequestRecord:
-    """What both say together.
+    """The record that two records of one life make together.
 
     Raises:
         ValueError: for records of different requests.
@@ -244,7 +244,7 @@ def status(record: RequestRecord, *, repeated: bool = False) -> str:
 
 
 def open_since_ms(record: RequestRecord) -> int | None:
-    """When the request came that has no result yet; ``None``: it has one, or nobody asked."""
+    """When the request came that has no result yet; ``None``: it has one, or there is no request."""
     if record.end is not None:
         return None
     if record.asked is not None:

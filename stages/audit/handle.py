@@ -1,4 +1,4 @@
-"""What does the log say about each request?"""
+"""Audit handler: one event to a partial record of its request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _REQUESTED: Final = "gen.requested."
 
 
 def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
-    """Turn one event into what it says about its request.
+    """Turn one event into a partial record of its request.
 
     Args:
         received: any stored event, or a dead letter.

@@ -1,7 +1,7 @@
-"""Does a message say who published it, and may they?
+"""Anomalies: messages whose headers contradict them.
 
-Whoever reaches a broker without permissions can publish as any stage.  Nothing here keeps them from it;
-what contradicts itself is counted, so that an operator hears of it.
+On a broker without permissions anybody can publish as any stage.  Nothing here prevents it; contradictions
+are counted and reported to the operator.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SOURCE: Final = "source"
 #: Its headers name another message than the one that it is.
 IDENTITY: Final = "identity"
 
-#: Characters of a header that are told.
+#: Characters of a header that are shown.
 _SHOWN: Final = 100
 #: Who may publish what stages alone publish, by event.
 _SOURCES: Final = {
