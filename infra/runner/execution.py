@@ -26,7 +26,7 @@ from infra.runner.guards import Guards
 from infra.runner.pace import Pace
 from infra.runner.publishing import Publisher, PublishRefused
 from infra.runner.report import ending_of, report
-from infra.telemetry.events import DefectFound, Ending, HandBackFailed
+from infra.telemetry.events import DefectFound, HandBackFailed, MessageEnding
 
 if TYPE_CHECKING:
     from contracts.subjects import Subject
@@ -71,7 +71,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     #: What was decided about it.
     outcome: Outcome | None = None
     #: How it ended, and what is wrong.
-    ending: Ending = Ending.EMITTED
+    ending: MessageEnding = MessageEnding.EMITTED
     problem: str = ""
 
     @property
@@ -277,7 +277,9 @@ class Runner:
         outcome, delivery = execution.outcome, execution.delivery
         if isinstance(outcome, Wait):
             await self._put_off(execution, outcome.seconds)
-            return _replace(execution, ending=Ending.PUT_OFF, problem="" if outcome.expected else outcome.why)
+            return _replace(
+                execution, ending=MessageEnding.PUT_OFF, problem="" if outcome.expected else outcome.why
+            )
         await delivery.ack()
         if execution.suspect:
             await self._crashes.clear(delivery.stream, delivery.sequence)
@@ -288,7 +290,7 @@ class Runner:
     async def _hand_back(self, execution: Execution) -> Execution:
         """At a stop: another worker takes the message over at once (rule 8)."""
         await self._put_off(execution, 0)
-        return _replace(execution, ending=Ending.HANDED_BACK)
+        return _replace(execution, ending=MessageEnding.HANDED_BACK)
 
     async def _wait_outside(self, execution: Execution, problem: str) -> Execution:
         """The broker, the database or a provider's server is away: the message comes again later."""
@@ -296,7 +298,7 @@ class Runner:
         await self._put_off(
             execution, retry.backoff(delivery.deliveries, cap_s=_WAIT_CAP_S, key=str(delivery.sequence))
         )
-        return _replace(execution, ending=Ending.WAITS, problem=problem)
+        return _replace(execution, ending=MessageEnding.WAITS, problem=problem)
 
     async def _give_up(self, execution: Execution, error: Exception) -> Execution:
         """End a message that a defect of the runner keeps from its end."""

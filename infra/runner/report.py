@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, assert_never
 from contracts import events as ev
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
 from contracts.subjects import UNKNOWN_KIND
-from infra.telemetry.events import Ending, LetterWritten, MessageHandled, RatingLowered, ResultPublished
+from infra.telemetry.events import (
+    LetterWritten,
+    MessageEnding,
+    MessageHandled,
+    RatingLowered,
+    ResultPublished,
+)
 
 if TYPE_CHECKING:
     from infra.nats.pull import Delivery
@@ -15,23 +21,23 @@ if TYPE_CHECKING:
     from infra.telemetry.dispatch import Telemetry
 
 
-def ending_of(outcome: Outcome | None) -> Ending:  # noqa: PLR0911 - one for each outcome
+def ending_of(outcome: Outcome | None) -> MessageEnding:  # noqa: PLR0911 - one for each outcome
     """How a message ended whose outcome was carried out."""
     match outcome:
         case Emit() | None:
-            return Ending.EMITTED
+            return MessageEnding.EMITTED
         case Schedule():
-            return Ending.SCHEDULED
+            return MessageEnding.SCHEDULED
         case Retry():
-            return Ending.RETRIED
+            return MessageEnding.RETRIED
         case Fail():
-            return Ending.FAILED
+            return MessageEnding.FAILED
         case Reject():
-            return Ending.REJECTED
+            return MessageEnding.REJECTED
         case Record():
-            return Ending.RECORDED
+            return MessageEnding.RECORDED
         case Wait() | Delegate():
-            return Ending.PUT_OFF
+            return MessageEnding.PUT_OFF
         case _ as never:
             assert_never(never)
 
@@ -42,7 +48,7 @@ def report(
     stage: str,
     delivery: Delivery,
     outcome: Outcome | None,
-    ending: Ending,
+    ending: MessageEnding,
     problem: str,
     duration_ms: float,
 ) -> None:

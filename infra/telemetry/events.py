@@ -24,7 +24,7 @@ def _of(request_id: str, kind: str) -> str:
     return f"{request_id} ({kind})" if kind else request_id or "a message"
 
 
-class Ending(StrEnum):
+class MessageEnding(StrEnum):
     """How a stage's work on one message ended."""
 
     #: Events were published, or there was nothing to do.
@@ -60,7 +60,7 @@ class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):
     seq: int
     #: How often it was handed out, this time included.
     deliveries: int
-    ending: Ending
+    ending: MessageEnding
     code: str = ""
     problem: str = ""
     #: From receipt to acknowledgement.
@@ -69,11 +69,11 @@ class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):
     @property
     def level(self) -> int:
         match self.ending:
-            case Ending.WAITS:
+            case MessageEnding.WAITS:
                 return logging.WARNING
-            case Ending.PUT_OFF:
+            case MessageEnding.PUT_OFF:
                 return logging.WARNING if self.problem else logging.DEBUG
-            case Ending.HANDED_BACK:
+            case MessageEnding.HANDED_BACK:
                 return logging.INFO
             case _:
                 # What people should know of the others is in the result, or in the dead letter.
@@ -86,13 +86,13 @@ class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):
     def __str__(self) -> str:
         what = _of(self.request_id, self.kind)
         match self.ending:
-            case Ending.WAITS:
+            case MessageEnding.WAITS:
                 return f"{self.stage} waits with {self.name} of {what}: {self.problem}"
-            case Ending.PUT_OFF:
+            case MessageEnding.PUT_OFF:
                 return f"{self.stage} put off {self.name} of {what}" + (
                     f": {self.problem}" if self.problem else ""
                 )
-            case Ending.HANDED_BACK:
+            case MessageEnding.HANDED_BACK:
                 return f"{self.stage} handed back {self.name} of {what}: it stops"
             case _:
                 why = f": {self.code} {self.problem}".rstrip() if self.code or self.problem else ""

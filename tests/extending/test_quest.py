@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.extending.conftest import PACKAGE, PATIENCE_S, ROOT, Installed
+from tests.extending.conftest import PACKAGE, PATIENCE_S, Installed
+from tests.import_path import ROOT
 
 _OTHERS = ("LAYOUT", "PLOT", "SCENE", "DIALOGUE", "TRANSITION", "CUSTOM")
 _PROBE = """

@@ -16,10 +16,10 @@ from contracts.result import Status
 from infra.runner import publishing
 from infra.telemetry.events import (
     DefectFound,
-    Ending,
     HandBackFailed,
     LetterLost,
     LetterWritten,
+    MessageEnding,
     MessageHandled,
     PublishDelayed,
     RatingLowered,
@@ -54,7 +54,7 @@ def result(**changes: Any) -> Emit:
     return Emit(events=(sample("result", ev.Result, request_id="r-1", **changes),))
 
 
-def endings(broker: FakeBroker) -> list[Ending]:
+def endings(broker: FakeBroker) -> list[MessageEnding]:
     return [each.ending for each in broker.emitted if isinstance(each, MessageHandled)]
 
 
@@ -83,7 +83,7 @@ async def test_a_message_is_acknowledged_after_its_events_are_stored(broker: Fak
     given.ack = noted_ack  # type: ignore[method-assign]
     await take(broker.runner("validate-repair", lambda _: result()), given)
     assert order == ["result", "ack"]
-    assert endings(broker) == [Ending.EMITTED]
+    assert endings(broker) == [MessageEnding.EMITTED]
     assert [each.status for each in emitted(broker, ResultPublished)] == ["success"]
 
 
@@ -152,7 +152,7 @@ async def test_a_failure_goes_out_with_the_brief_and_trail_of_its_event(broker: 
     given = await take(broker.runner("validate-repair", lambda _: outcome), delivered(event))
     (failed,) = broker.events("failed")
     assert (failed.code, failed.stage, failed.brief) == (outcome.code, "validate-repair", event.brief)
-    assert (given.ways, broker.letters(), endings(broker)) == (["ack"], [], [Ending.FAILED])
+    assert (given.ways, broker.letters(), endings(broker)) == (["ack"], [], [MessageEnding.FAILED])
 
 
 async def test_a_retry_is_the_next_attempt_on_a_timer(broker: FakeBroker) -> None:
@@ -164,7 +164,7 @@ async def test_a_retry_is_the_next_attempt_on_a_timer(broker: FakeBroker) -> Non
     assert timer.headers[envelope.SCHEDULE_TARGET] == "gen.structured.plot.r-1"
     assert timer.headers[envelope.SCHEDULE] == "@at 2023-11-14T22:13:25.000Z"
     assert msgspec.json.decode(timer.body)["attempt"] == 2
-    assert (given.ways, endings(broker)) == (["ack"], [Ending.RETRIED])
+    assert (given.ways, endings(broker)) == (["ack"], [MessageEnding.RETRIED])
 
 
 async def test_a_retry_past_the_limit_is_a_failure(broker: FakeBroker) -> None:
@@ -180,7 +180,7 @@ async def test_a_request_that_is_tried_again_waits_as_its_own_delivery(broker: F
     outcome = Retry(code=ErrorCode.GEN_PROVIDER_UNAVAILABLE, message="the bucket is away")
     given = FakeDelivery("gen.requested.plot.r-1", b'{"prompt": "x"}', stream="REQUESTS", sequence=sequence)
     await take(broker.runner("context-build", lambda _: outcome), given)
-    assert (given.ways, endings(broker)) == (["nak"], [Ending.WAITS])
+    assert (given.ways, endings(broker)) == (["nak"], [MessageEnding.WAITS])
 
 
 async def test_a_first_request_that_is_refused_gets_its_result_and_a_letter(broker: FakeBroker) -> None:
@@ -229,14 +229,14 @@ async def test_an_order_that_is_not_taken_makes_the_message_wait(broker: FakeBro
     broker.answers["requested"] = [FULL]
     order = Submit(kind="scene", request_id="s-1", body=b"{}")
     given = await take(broker.runner("context-build", lambda _: Delegate(orders=(order,))), structured())
-    assert (given.ways, endings(broker)) == (["nak"], [Ending.WAITS])
+    assert (given.ways, endings(broker)) == (["nak"], [MessageEnding.WAITS])
 
 
 async def test_what_waits_comes_again_and_only_the_unexpected_has_a_reason(broker: FakeBroker) -> None:
     outcome = Wait(seconds=3.0, why="the leader writes", expected=True)
     given = await take(broker.runner("context-build", lambda _: outcome), structured())
     (handled,) = emitted(broker, MessageHandled)
-    assert (given.settled, handled.ending, handled.problem) == ([("nak", 3.0)], Ending.PUT_OFF, "")
+    assert (given.settled, handled.ending, handled.problem) == ([("nak", 3.0)], MessageEnding.PUT_OFF, "")
 
 
 async def test_a_lowered_rating_is_emitted(broker: FakeBroker) -> None:
@@ -264,14 +264,18 @@ class Rows:
 async def test_a_row_is_written_before_the_message_is_acknowledged(broker: FakeBroker) -> None:
     rows = Rows()
     given = await take(broker.runner("audit", lambda _: Record(row="row"), rows), structured())
-    assert (rows.rows, given.ways, endings(broker)) == (["row"], ["ack"], [Ending.RECORDED])
+    assert (rows.rows, given.ways, endings(broker)) == (["row"], ["ack"], [MessageEnding.RECORDED])
 
 
 async def test_a_database_that_is_away_makes_the_message_wait(broker: FakeBroker) -> None:
     rows = Rows(Unavailable("database is locked"))
     given = await take(broker.runner("audit", lambda _: Record(row=1), rows), structured())
     (handled,) = emitted(broker, MessageHandled)
-    assert (given.ways, handled.ending, handled.problem) == (["nak"], Ending.WAITS, "database is locked")
+    assert (given.ways, handled.ending, handled.problem) == (
+        ["nak"],
+        MessageEnding.WAITS,
+        "database is locked",
+    )
 
 
 async def test_a_row_that_no_database_takes_is_a_letter_alone(broker: FakeBroker) -> None:
@@ -311,7 +315,7 @@ async def test_a_surrounding_that_is_away_makes_the_message_wait(
     failing = await take(broker.runner("validate-repair", handle), structured())
     unacked = await take(broker.runner("validate-repair", lambda _: result()), structured(ack=error))
     assert (failing.ways, unacked.ways) == (["nak"], ["nak"])
-    assert endings(broker) == [Ending.WAITS, Ending.WAITS]
+    assert endings(broker) == [MessageEnding.WAITS, MessageEnding.WAITS]
 
 
 async def test_a_hand_back_that_does_not_get_through_is_left_to_the_lease(broker: FakeBroker) -> None:
@@ -343,13 +347,13 @@ async def test_a_defect_of_the_runner_fails_the_request_with_what_its_event_said
     given = await take(broker.runner("validate-repair", lambda _: result()), delivered(event))
     (failed,) = broker.events("failed")
     assert (failed.code, failed.brief) == (ErrorCode.GEN_INTERNAL, event.brief)
-    assert (given.ways, endings(broker)) == (["ack"], [Ending.FAILED])
+    assert (given.ways, endings(broker)) == (["ack"], [MessageEnding.FAILED])
 
 
 async def test_a_defect_whose_failure_is_not_taken_either_waits(broker: FakeBroker) -> None:
     broker.answers = {"result": [NEVER], "failed": [NEVER, NEVER]}
     given = await take(broker.runner("validate-repair", lambda _: result()), structured())
-    assert (given.ways, endings(broker)) == (["nak"], [Ending.WAITS])
+    assert (given.ways, endings(broker)) == (["nak"], [MessageEnding.WAITS])
 
 
 async def test_what_is_in_hand_at_a_stop_is_handed_back(broker: FakeBroker) -> None:
@@ -367,7 +371,7 @@ async def test_what_is_in_hand_at_a_stop_is_handed_back(broker: FakeBroker) -> N
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert (given.settled, endings(broker)) == ([("nak", 0.0)], [Ending.HANDED_BACK])
+    assert (given.settled, endings(broker)) == ([("nak", 0.0)], [MessageEnding.HANDED_BACK])
     assert broker.subjects("$KV.strikes.") == []
 
 

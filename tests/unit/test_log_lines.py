@@ -14,7 +14,7 @@ from infra.lab.docgen.telemetry import catalogue, example
 from infra.settings.settings import load
 from infra.telemetry import logging as log_format
 from infra.telemetry.dispatch import Telemetry, TelemetryEvent, name_of
-from infra.telemetry.events import Ending, MessageHandled, PublishDelayed, ResultPublished
+from infra.telemetry.events import MessageEnding, MessageHandled, PublishDelayed, ResultPublished
 from infra.telemetry.log_lines import WINDOW_S, LogLines
 from infra.telemetry.metrics import EventCounts
 
@@ -78,7 +78,7 @@ def waits(request_id: str, problem: str = "the database is locked") -> MessageHa
         stream="EVENTS",
         seq=7,
         deliveries=1,
-        ending=Ending.WAITS,
+        ending=MessageEnding.WAITS,
         problem=problem,
         duration_ms=1.0,
     )

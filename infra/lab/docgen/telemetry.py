@@ -9,7 +9,7 @@ from infra.lab.docgen import comments, markdown
 from infra.lab.docgen.markdown import code, table
 from infra.telemetry import dispatch, events, process_events, store_events
 from infra.telemetry.dispatch import TelemetryEvent, name_of
-from infra.telemetry.events import Ending
+from infra.telemetry.events import MessageEnding
 from infra.telemetry.log_lines import WINDOW_S
 
 _MODULES: Final = (events, store_events, process_events)
@@ -21,12 +21,12 @@ _SAMPLES: Final[dict[Any, Any]] = {
     tuple[str, ...]: ("fallback",),
     dict[str, int]: {"second": 3},
     BaseException: ValueError("why"),
-    Ending: Ending.WAITS,
+    MessageEnding: MessageEnding.WAITS,
 }
 #: Where one line does not show it: several, by what differs.
 _VARIANTS: Final[dict[type[TelemetryEvent], tuple[dict[str, Any], ...]]] = {
     events.MessageHandled: tuple(
-        {"ending": each} for each in (Ending.EMITTED, Ending.WAITS, Ending.HANDED_BACK)
+        {"ending": each} for each in (MessageEnding.EMITTED, MessageEnding.WAITS, MessageEnding.HANDED_BACK)
     ),
     events.ResultPublished: tuple(
         {"status": status} for status in ("success", "fail_fallback", "failed", "rejected", "cancelled")
@@ -68,7 +68,7 @@ def page() -> str:
         "ends in `, 37 more in the last 10 s` and has the number in `more`.",
         "The supervisor's lines have `component: supervisor`. Prompts and content are in no line.",
         *(_section(event, said[event.__name__]) for event in catalogue()),
-        f"## Values\n\n### Ending\n\n{said['Ending'].docstring}\n\n{_endings(said['Ending'])}",
+        f"## Values\n\n### MessageEnding\n\n{said['MessageEnding'].docstring}\n\n{_endings(said['MessageEnding'])}",
     )
 
 
@@ -89,12 +89,14 @@ def _section(event: type[TelemetryEvent], said: comments.ClassComments) -> str:
 
 
 def _endings(said: comments.ClassComments) -> str:
-    return table(("value", "meaning"), [(code(each), said.fields.get(each.name, "")) for each in Ending])
+    return table(
+        ("value", "meaning"), [(code(each), said.fields.get(each.name, "")) for each in MessageEnding]
+    )
 
 
 def _type(hint: Any) -> str:
-    if isinstance(hint, type) and issubclass(hint, Ending):
-        return "[Ending](#ending)"
+    if isinstance(hint, type) and issubclass(hint, MessageEnding):
+        return "[MessageEnding](#messageending)"
     return {"tuple[str, ...]": "list of texts", "dict[str, int]": "numbers by name"}.get(
         str(hint), {str: "text", int: "integer", float: "number", bool: "yes or no"}.get(hint, str(hint))
     )
