@@ -180,6 +180,8 @@ class Application:
 
     async def admit(self) -> None:
         """Limit the requests that the broker accepts to those that can be answered; for the fallback."""
+        # A call from before the connection would wait for its time-out.
+        await self.ready.wait()
         await Admission(
             wire=self.adapters.wire,
             deadlines=self.adapters.deadlines,
