@@ -1,1 +1,1 @@
-"""What do the parts of Understudy say to each other?"""
+"""Contracts: what the parts of Understudy agree on."""

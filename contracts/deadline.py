@@ -1,4 +1,4 @@
-"""The deadline that a request's body names, read without the rest of it."""
+"""Deadline of a request's body, read without decoding the rest."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class _Body(msgspec.Struct, frozen=True):
 _decode: Final = msgspec.json.Decoder(_Body).decode
 
 
-def named_ms(body: bytes) -> int | None:
-    """The deadline in a request's body, ms; ``None``: it names none that could be used.
+def read_deadline_ms(body: bytes) -> int | None:
+    """The deadline in a request's body, ms; ``None`` if it has no valid one.
 
-    It takes microseconds and heeds no other field, so that it can be read from any version of a request.
+    It takes microseconds and ignores all other fields, so it works for any version of a request.
     """
     try:
-        said = _decode(body)
+        body_fields = _decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-    found = said.deadline_ms if said.deadline_ms is not None else said.deadlineMs
+    found = body_fields.deadline_ms if body_fields.deadline_ms is not None else body_fields.deadlineMs
     return found if found is not None and LEAST_MS <= found <= MOST_MS else None

@@ -1,6 +1,6 @@
-"""Names that a JSON text gives more than once.
+"""Duplicate names in a JSON text.
 
-Parsers let the last value win; then the one that somebody meant may be lost without a word.
+Parsers keep only the last value, so the intended one may be lost silently.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import Any, Final, cast
 
 from contracts.nodes.field_aliases import Path
 
-#: Places that are told.
+#: Most duplicates that are reported.
 MOST: Final = 10
 
 
-class _Twice(dict[str, Any]):
-    """An object with the names that it gave more than once."""
+class _WithDuplicates(dict[str, Any]):
+    """An object that remembers its duplicate names."""
 
     names: tuple[str, ...]
 
 
-def given_twice(body: bytes) -> tuple[Path, ...]:
-    """The places of such names, in the order of the text, at most :data:`MOST`; in linear time.
+def find_duplicates(body: bytes) -> tuple[Path, ...]:
+    """The paths of duplicate names, in the order of the text, at most :data:`MOST`; in linear time.
 
     Args:
-        body: JSON in UTF-8; what is none has no names.
+        body: JSON in UTF-8; anything else has no names.
     """
     found = False
 
@@ -40,12 +40,12 @@ def given_twice(body: bytes) -> tuple[Path, ...]:
             if name in seen:
                 again[name] = None
             seen.add(name)
-        marked = _Twice(made)
+        marked = _WithDuplicates(made)
         marked.names = tuple(again)
         return marked
 
     try:
-        # Numbers are of no interest here, and huge ones take long to read.
+        # Numbers do not matter here, and huge ones are slow to parse.
         whole = json.loads(body.decode(), object_pairs_hook=collect, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return ()
@@ -57,7 +57,7 @@ def _places(whole: Any) -> tuple[Path, ...]:
     waiting: list[tuple[Path, Any]] = [((), whole)]
     while waiting and len(places) < MOST:
         at, value = waiting.pop()
-        if isinstance(value, _Twice):
+        if isinstance(value, _WithDuplicates):
             places += [(*at, name) for name in value.names]
         if isinstance(value, dict):
             inner = list(cast("dict[str, Any]", value).items())
@@ -65,6 +65,6 @@ def _places(whole: Any) -> tuple[Path, ...]:
             inner = list(enumerate(cast("list[Any]", value)))
         else:
             continue
-        # Backwards: the last one that waits is looked at first.
+        # Reversed: the last entry is visited first.
         waiting += [((*at, name), each) for name, each in reversed(inner) if isinstance(each, dict | list)]
     return tuple(places[:MOST])

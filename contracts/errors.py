@@ -1,4 +1,4 @@
-"""Which ways of failing exist, and what does each code mean?"""
+"""Error codes and exceptions."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """Why a request did not get the model's own content. Decide on these, never on a text."""
+    """Why a request did not get content from a model. Decide on these codes, never on a text."""
 
-    #: The deadline passed, or a provider call ran out of time.
+    #: The deadline passed, or a provider call timed out.
     GEN_TIMEOUT = "GEN_TIMEOUT"
-    #: The content does not meet a constraint the request or its node set.
+    #: The content violates a constraint of the request or its node.
     GEN_CONSTRAINT_FAIL = "GEN_CONSTRAINT_FAIL"
-    #: The provider is not reachable, not installed or refused the call.
+    #: The provider is unreachable or not installed, or it refused the call.
     GEN_PROVIDER_UNAVAILABLE = "GEN_PROVIDER_UNAVAILABLE"
-    #: No model is wanted (``USE_LOCAL_MODEL=false``, or the request's node is disabled).
+    #: Model calls are turned off (``USE_LOCAL_MODEL=false``, or the request's node is disabled).
     GEN_PROVIDER_DISABLED = "GEN_PROVIDER_DISABLED"
-    #: The provider answered with nothing, or with an empty document.
+    #: The provider returned nothing, or an empty document.
     GEN_EMPTY_OUTPUT = "GEN_EMPTY_OUTPUT"
-    #: The document does not fit the kind's schema, repair and re-ask included.
+    #: The document does not fit the schema, even after repair and re-ask.
     GEN_SCHEMA_INVALID = "GEN_SCHEMA_INVALID"
-    #: The content is above the effective rating.
+    #: The content exceeds the effective rating.
     GEN_RATING_VIOLATION = "GEN_RATING_VIOLATION"
-    #: A cost or token cap is used up.
+    #: A cap on cost or tokens is used up.
     GEN_BUDGET_EXCEEDED = "GEN_BUDGET_EXCEEDED"
     #: Too many requests for a rate-limited node.
     GEN_RATE_LIMITED = "GEN_RATE_LIMITED"
-    #: Somebody cancelled the request.
+    #: The request was cancelled.
     GEN_CANCELLED = "GEN_CANCELLED"
     #: The request itself cannot be accepted.
     GEN_INVALID_REQUEST = "GEN_INVALID_REQUEST"
-    #: Three starts killed the worker; it is never run again.
+    #: Three starts killed the worker; the message is not started again.
     GEN_POISON = "GEN_POISON"
-    #: A defect of ours.
+    #: A defect in Understudy.
     GEN_INTERNAL = "GEN_INTERNAL"
 
 
@@ -40,28 +40,28 @@ class UnderstudyError(Exception):
     """Base of every error that Understudy raises on purpose; its text is meant for people."""
 
 
-def said(error: BaseException) -> str:
-    """What an error says; its type where it says nothing, as a bare ``TimeoutError`` does."""
+def error_text(error: BaseException) -> str:
+    """The text of an error, or the name of its type if the text is empty, as for a bare ``TimeoutError``."""
     return str(error).strip() or type(error).__name__
 
 
-class Misconfigured(UnderstudyError):  # noqa: N818 - names the state of what a person wrote
-    """A setting or a file of a person's that the pipeline cannot work with; trying again is no use.
+class Misconfigured(UnderstudyError):  # noqa: N818 - names the state of a file or setting
+    """A setting or a file that the pipeline cannot work with; a retry does not help.
 
-    The text names what it is, the place at fault and the fix.
+    The text names the file or setting, the place, and the fix.
     """
 
 
-class Unavailable(UnderstudyError):  # noqa: N818 - it is a state of the outside, not our error
-    """A part of the outside (broker, database) does not answer now; the message must wait."""
+class Unavailable(UnderstudyError):  # noqa: N818 - names the state of an external service
+    """A service such as the broker or the database does not answer now; the message must wait."""
 
 
 class Unstorable(UnderstudyError):  # noqa: N818 - names the record's state
-    """A record that the store refuses whatever happens; its message becomes a dead letter."""
+    """A record that the store will always refuse; its message becomes a dead letter."""
 
 
 class Unreadable(UnderstudyError):  # noqa: N818 - names the input's state
-    """Input that no decoder of ours can read; it becomes a dead letter with this text."""
+    """Input that no decoder can read; it becomes a dead letter with this text."""
 
     def __init__(self, message: str, *, code: ErrorCode = ErrorCode.GEN_INVALID_REQUEST) -> None:
         super().__init__(message)
@@ -69,4 +69,4 @@ class Unreadable(UnderstudyError):  # noqa: N818 - names the input's state
 
 
 class NewerVersion(UnderstudyError):  # noqa: N818 - names the input's state
-    """A known event in a version that this build does not know; it is parked, not failed."""
+    """A known event in a version that this build does not know; it is delayed, not failed."""

@@ -1,7 +1,7 @@
-"""What does the body of each event say?
+"""Event bodies.
 
-One tolerant struct per event: unknown fields are ignored, every field added later has a default,
-so that a stored event decodes for ever.
+One tolerant struct per event: unknown fields are ignored, and every field added later has a default, so that
+stored events always decode.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from contracts.usage import Attempt, Tokens
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything that travels on a ``gen.`` subject."""
+    """Body of a message on a ``gen.`` subject."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
@@ -37,20 +37,20 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     #: Seconds.
     timeout_s: float
     stop: tuple[str, ...] = ()
-    #: The answer has to be made anew: nothing that was kept may stand in for it.
+    #: Whether the answer must be generated anew, without any cache.
     fresh: bool = False
 
 
 class Brief(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was decided about a request before a model is asked; travels with it."""
+    """Everything that context-build decides about a request before a model is called; travels with the request."""
 
     #: Stream sequence and broker timestamp (ms since the epoch) of ``requested``.
     request_seq: int
     requested_at_ms: int
-    #: When the fallback answers if nobody else has, ms since the epoch.
+    #: When the fallback answers if there is no result yet, ms since the epoch.
     deadline_at_ms: int
     input_hash: str
-    #: Rendered instruction for the writing stage, and its SHA-256.
+    #: Rendered instruction for freeform-gen, and its SHA-256.
     prompt: str
     prompt_hash: str
     prompt_version: str
@@ -58,30 +58,30 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     structuring: Params
     #: JSON Schema of the answer; ``None``: the kind's own.
     schema: dict[str, Any] | None = None
-    #: What the content must name, and what it must not.
+    #: Elements that the content must mention, and elements that it must not.
     required_elements: tuple[str, ...] = ()
     avoid_elements: tuple[str, ...] = ()
-    #: What fields of the document have to be, as JSON Schema by their names; ``None``: nothing is settled.
+    #: Schema pins: JSON Schema by name of a field of the document; ``None``: no pins.
     settled: dict[str, dict[str, Any]] | None = None
     rating: RatingInfo = RatingInfo()
-    #: What the world makes of the relationship; ``None`` where the request tells none.
+    #: Result of applying the world's schema to the relationship; ``None`` if the request gives none.
     social: RelationshipEffect | None = None
     tags: tuple[str, ...] = ()
     workspace: str | None = None
     world: str | None = None
-    #: Who shares it, as ``type|purpose|from|to|strategy|seed|version``; ``None``: nothing is kept.
+    #: Readable cache key, ``type|purpose|from|to|strategy|seed|version``; ``None``: not cached.
     cache_key: str | None = None
-    #: Its place in the result cache.
+    #: Key in the result cache.
     slot: CacheKey | None = None
     replay_of: str | None = None
-    #: What the requests for a plot's scenes have in common; ``None``: no scenes are wanted.
+    #: Fields that all scene requests of a plot share; ``None``: no scenes.
     scenes: dict[str, Any] | None = None
-    #: Whose budgets its calls are paid from.
+    #: Identity that the request's calls are billed to.
     spender: BillingContext | None = None
 
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):
-    """What has happened to a request so far; every stage adds its part."""
+    """History of a request so far; every stage appends to it."""
 
     attempts: tuple[Attempt, ...] = ()
     tokens: Tokens = Tokens()
@@ -92,31 +92,31 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """What one layer decided about a request's node; of a list, what it added."""
+    """A value that one layer set in a request's node; for a list, the elements that it added."""
 
     #: Dotted path in the node, such as ``style.mood_to``.
     field: str
     value: Any
     #: ``template``, ``node``, ``rules`` or ``request``.
     by: str
-    #: Of a rule: its line, from 1, how it is written, and the conditions that held.
+    #: For a rule: its line, from 1, its text, and the conditions that were true.
     line: int | None = None
     rule: str | None = None
     when: tuple[str, ...] = ()
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """Prose from a provider, kept as it came."""
+    """Prose from a provider, unchanged."""
 
     text: str
     provider: str
     model: str
     finish_reason: str
-    #: Was the seed honoured, bit for bit?
+    #: Whether the seed was honoured, bit for bit.
     deterministic: bool = False
-    #: An earlier call's answer, from the response cache.
+    #: Whether the answer of an earlier call was reused, from the response cache.
     cached: bool = False
-    #: What computed it, beside the model: with another, the same seed may draw something else.
+    #: Software that computed the answer; with another one, the same seed can give another text.
     engine: str = ""
 
 
@@ -127,7 +127,7 @@ class ContextBuilt(Event, frozen=True, kw_only=True):
     attempt: int
     brief: Brief
     trail: Trail = Trail()
-    #: Which layer decided what about the node; only on the first attempt.
+    #: Which layer set each value of the node; only on the first attempt.
     decided: tuple[Decided, ...] = ()
 
 
@@ -137,7 +137,7 @@ class Clamped(Event, frozen=True, kw_only=True):
     name: ClassVar[str] = "clamped"
     requested: Rating
     effective: Rating
-    #: Who allows no more: the world by its name, the user, or both.
+    #: Who limits the rating: the world by its name, the user, or both.
     by: str = ""
     attempt: int = 1
 
@@ -153,20 +153,20 @@ class Drafted(Event, frozen=True, kw_only=True):
 
 
 class Structured(Event, frozen=True, kw_only=True):
-    """``structured``: ``document`` is the provider's text, not parsed yet."""
+    """``structured``: ``document`` is the provider's text, not yet parsed."""
 
     name: ClassVar[str] = "structured"
     attempt: int
     brief: Brief
     draft: Draft
     document: Draft
-    #: How often structuring was asked again.
+    #: Number of re-asks of structuring.
     reask: int = 0
     trail: Trail = Trail()
 
 
 class Invalid(Event, frozen=True, kw_only=True):
-    """``invalid``: why the document cannot be used, one line per fault with its path."""
+    """``invalid``: why the document cannot be used, one line per fault, with its path."""
 
     name: ClassVar[str] = "invalid"
     attempt: int
@@ -186,7 +186,7 @@ class Failed(Event, frozen=True, kw_only=True):
     code: ErrorCode
     stage: str
     message: str
-    #: Unusable output kept for triage, cut to a bound.
+    #: Unusable output for triage, cut to a maximum length.
     evidence: str | None = None
     brief: Brief | None = None
     trail: Trail = Trail()
@@ -222,29 +222,29 @@ class Result(Event, ResultBody, frozen=True, kw_only=True):
 
 
 class Plotted(Event, frozen=True, kw_only=True):
-    """``plotted``: the plot is there and checked, its scenes are still to come."""
+    """``plotted``: the plot is valid; its scenes are still to be generated."""
 
     name: ClassVar[str] = "plotted"
     attempt: int
     brief: Brief
-    #: What becomes the plot's result when its scenes have ended.
+    #: The plot's result, published when its scenes have ended.
     result: Result
 
 
 class Revised(Event, ResultBody, frozen=True, kw_only=True):
-    """``revised``: real content from the replay ``revised_by``, on the original's subject."""
+    """``revised``: content from the replay ``revised_by``, on the original's subject."""
 
     name: ClassVar[str] = "revised"
     revised_by: str
 
     @property
     def attempt(self) -> int:
-        """A revision has no second attempt; its replay's id tells revisions apart."""
+        """A revision has no second attempt; the replay's id distinguishes revisions."""
         return 1
 
 
 class Progress(Event, frozen=True, kw_only=True):
-    """``progress``: text as it is being written; core NATS, never stored."""
+    """``progress``: text while it is generated; core NATS, never stored."""
 
     name: ClassVar[str] = "progress"
     stage: str
@@ -255,12 +255,12 @@ class Progress(Event, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that no stage could use, with everything needed to look at it and replay it."""
+    """A message that no stage could use, with everything needed to inspect and replay it."""
 
     code: ErrorCode
     reason: str
     stage: str
-    #: Where the message stands in the log.
+    #: Position of the message in the log.
     stream: str
     sequence: int
     subject: str
@@ -273,5 +273,5 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     body_ref: dict[str, Any] | None = None
     size: int = 0
     sha256: str = ""
-    #: The last output a provider gave for it, cut to a bound.
+    #: The provider's last output for it, cut to a maximum length.
     evidence: str | None = None

@@ -1,6 +1,6 @@
-"""What do a request's template and rules add to what it says itself?
+"""Expansion of a request: the layers that its template and its rules add.
 
-Context-build, the fallback and whoever waits for a result have to agree on it: it decides the deadline.
+Context-build, the fallback and waiting clients must agree on it: it decides the deadline.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contracts.nodes import layers, wording
 from contracts.ports import Overrides, Templates
 from contracts.request import GenerationRequest
 
-#: Fields of a request that the conditions of rules may ask for.
+#: Fields of a request that conditions of rules can refer to.
 _ASKED_FOR: Final = frozenset(
     {"player_context", "social", "world", "workspace", "tags", "scene_from", "scene_to"}
 )
@@ -24,7 +24,7 @@ class Expansion(msgspec.Struct, frozen=True, kw_only=True):
     """The layers that are not in the request itself, as far as they are known."""
 
     layers: Mapping[str, Mapping[str, Any]] = {}
-    #: Why a template that there was is not among them.
+    #: Why a template that existed at the start is missing.
     lost: str | None = None
 
 
@@ -33,18 +33,18 @@ def template_of(asked: GenerationRequest) -> str | None:
     return asked.template_id or (asked.node.template_id if asked.node else None)
 
 
-def context_of(asked: GenerationRequest) -> dict[str, Any]:
-    """What the conditions of a request's rules see."""
+def rules_context(asked: GenerationRequest) -> dict[str, Any]:
+    """The context for the conditions of a request's rules."""
     return asked.model_dump(mode="json", by_alias=False, exclude_unset=True, include=set(_ASKED_FOR))
 
 
 def expand(asked: GenerationRequest, *, templates: Templates, overrides: Overrides) -> Expansion:
-    """The layers of a request's template and rules; what is unknown or cannot be read says nothing.
+    """The layers of a request's template and rules; an unknown template or invalid rules add nothing.
 
     Args:
-        asked: a checked request.
+        asked: a validated request.
         templates: the template library.
-        overrides: what rules come to.
+        overrides: evaluates rules.
     """
     found: dict[str, Mapping[str, Any]] = {}
     named, lost = template_of(asked), None
@@ -54,10 +54,10 @@ def expand(asked: GenerationRequest, *, templates: Templates, overrides: Overrid
         if template is not None:
             found[layers.TEMPLATE] = layers.template_layer(template)
     if asked.rules is not None:
-        found[layers.RULES] = overrides(asked.rules, context_of(asked))
+        found[layers.RULES] = overrides(asked.rules, rules_context(asked))
     return Expansion(layers=found, lost=lost)
 
 
-def unknown_template(named: str, templates: Templates) -> str:
-    """The sentence for an id that no template has: with the nearest one, or with all."""
-    return wording.unknown("template", named, templates.ids())
+def format_unknown_template(named: str, templates: Templates) -> str:
+    """The message for an unknown template id, with the closest id or with all."""
+    return wording.format_unknown("template", named, templates.ids())

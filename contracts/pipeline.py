@@ -137,7 +137,7 @@ ROWS: Final = (
         consumed_by=("context-build", "fallback", "audit"),
         stream=REQUESTS,
         body=None,
-        says="somebody wants content; the body is the request",
+        says="a client requests content; the body is the request",
     ),
     Row(
         event="timer",
@@ -146,7 +146,7 @@ ROWS: Final = (
         consumed_by=(BROKER, "audit"),
         stream=EVENTS,
         body=None,
-        says="a broker schedule: what is published later, on which subject",
+        says="a broker schedule: a message for later, and its subject",
     ),
     Row(
         event="context_built",
@@ -162,7 +162,7 @@ ROWS: Final = (
         consumed_by=("audit",),
         stream=EVENTS,
         body=ev.Clamped,
-        says="the rating was lowered to what world and user allow",
+        says="the rating was lowered to the limit of world and user",
     ),
     Row(
         event="drafted",
@@ -186,7 +186,7 @@ ROWS: Final = (
         consumed_by=("structuring", "audit"),
         stream=EVENTS,
         body=ev.Invalid,
-        says="the document cannot be used; structuring is asked again, with the errors",
+        says="the document cannot be used; structuring runs again with the errors",
     ),
     Row(
         event="plotted",
@@ -194,7 +194,7 @@ ROWS: Final = (
         consumed_by=("context-build", "audit"),
         stream=EVENTS,
         body=ev.Plotted,
-        says="a plot is good, and its scenes are asked for before it ends",
+        says="a plot is valid; its scenes are requested before it ends",
     ),
     Row(
         event="failed",
@@ -219,7 +219,7 @@ ROWS: Final = (
         # Whatever clients publish is kept apart from EVENTS, whose schedules and roll-ups they must not reach.
         stream=REQUESTS,
         body=ev.Cancelled,
-        says="nobody wants the content any more",
+        says="the client no longer needs the content",
     ),
     Row(
         event="result",
@@ -235,7 +235,7 @@ ROWS: Final = (
         consumed_by=(CLIENT, "audit"),
         stream=EVENTS,
         body=ev.Revised,
-        says="a replay succeeded: real content for a request that a stand-in had answered",
+        says="a replay succeeded: content for a request that the fallback had answered",
     ),
     Row(
         event="progress",

@@ -1,4 +1,4 @@
-"""Strangers' text made safe for people to read: controls escaped, length bounded."""
+"""Printable form of foreign text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ def printable(text: str, *, most: int | None = None, keep: str = "") -> str:
     r"""A text without anything that a terminal obeys: control, bidirectional and invisible characters are escaped.
 
     Args:
-        text: anything; lone halves of surrogate pairs too.
-        most: characters at most; what is longer ends in ``…``.
-        keep: characters that stay as they are, such as a line feed.
+        text: any text, including unpaired surrogates.
+        most: maximum length; a longer text ends in ``…``.
+        keep: characters that stay unescaped, such as a line feed.
 
     Returns:
-        The text, each character that is not printable as Python writes it: ``\x1b``, ``\u202e``.
+        The text, with unprintable characters as Python escapes: ``\x1b``, ``\u202e``.
     """
-    # Escaping makes a text longer, never shorter.
+    # Escaping never shortens a text.
     head = text if most is None else text[: most + 1]
     if not head.isprintable():
         head = "".join(each if each.isprintable() or each in keep else _escaped(each) for each in head)

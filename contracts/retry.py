@@ -1,4 +1,4 @@
-"""How long is a retry put off?"""
+"""Retry back-off."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from contracts.policy import fingerprint
 
 
 def backoff(attempt: int, *, base_s: float = 0.5, cap_s: float = 30.0, key: str = "") -> float:
-    """Seconds to wait before a try: exponential, capped, with a jitter of up to a quarter.
+    """Seconds to wait before an attempt: exponential, capped, with up to a quarter of jitter.
 
     Args:
-        attempt: tries so far, from 1.
-        base_s: wait after the first try.
-        cap_s: longest wait, jitter included.
-        key: spreads equal attempts apart; the same key and attempt give the same wait.
+        attempt: attempts so far, from 1.
+        base_s: wait after the first attempt.
+        cap_s: longest wait, including jitter.
+        key: spreads concurrent attempts; the same key and attempt give the same wait.
     """
     if attempt < 1:
         raise ValueError("attempt counts from 1")

@@ -1,4 +1,4 @@
-"""Which requests are a plot's scenes, and how does a plot end that has asked for them?"""
+"""Scenes of a plot: their ids, their requests, and the state of the plot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_BEATS: Final = 40
 RUNNING: Final = "running"
 PENDING: Final = "pending"
 
-_UNASKED: Final = "not asked for before the plot ended"
+_UNASKED: Final = "not requested before the plot ended"
 _EARLY: Final = "the plot ended before all of its scenes had: their own results may still come"
 _ROOM: Final = len(f"-s{MAX_BEATS}")
 _MAX_ID: Final = 64

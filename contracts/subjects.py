@@ -1,4 +1,4 @@
-"""How is a subject built, and what does one say?"""
+"""Subjects of the wire: building and parsing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 
 from contracts.kinds import KINDS
 
-#: What a request id may look like; it is a subject token.
+#: Form of a request id, which is a subject token.
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_:@-]{1,64}")
-#: A token that is no acceptable id and can still be answered on a subject of its own: no dot, no wildcard.
+#: A token that is not a valid id but can be answered on its own subject: no dot, no wildcard.
 _ANSWERABLE: Final = re.compile(r"(?![*>]$)[!-\-/-~]{1,255}")
-#: Stands in for the kind of a letter whose subject could not be read.
+#: Replaces the kind of a dead letter whose subject could not be parsed.
 UNKNOWN_KIND: Final = "unknown"
 
 
@@ -22,7 +22,7 @@ class SubjectError(ValueError):
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """The three things that a ``gen.`` subject says."""
+    """The parts of a ``gen.`` subject."""
 
     event: str
     kind: str
@@ -30,7 +30,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def acceptable(self) -> bool:
-        """Is the id one that a request may have?  If not, its request is rejected."""
+        """Whether the id is valid for a request; otherwise the request is rejected."""
         return REQUEST_ID.fullmatch(self.request_id) is not None
 
     def __str__(self) -> str:
@@ -43,13 +43,13 @@ def addressable(request_id: str) -> bool:
 
 
 def parse(subject: str) -> Subject:
-    """Read ``gen.<event>.<kind>.<request_id>``, also with an id that is not acceptable but can be answered.
+    """Parse ``gen.<event>.<kind>.<request_id>``, including an invalid id that can be answered.
 
     Raises:
         SubjectError: naming the token at fault.
     """
     tokens = subject.split(".")
-    if tokens[:2] == ["gen", "timer"] and len(tokens) == 5:  # noqa: PLR2004 - its slot stands last
+    if tokens[:2] == ["gen", "timer"] and len(tokens) == 5:  # noqa: PLR2004 - the last token is the timer's slot
         tokens.pop()
     if len(tokens) != 4 or tokens[0] != "gen":  # noqa: PLR2004 - the grammar above
         raise SubjectError(f"subject {subject!r} is not gen.<event>.<kind>.<request_id>")
@@ -67,20 +67,20 @@ def gen(event: str, kind: str, request_id: str) -> str:
 
 
 def any_kind(event: str, request_id: str) -> str:
-    """One event of one request, whatever its kind: the filter of rule 3 and of identity."""
+    """One event of one request, whatever its kind; the filter that makes results unique."""
     return f"gen.{event}.*.{request_id}"
 
 
-def whole_life(request_id: str) -> str:
-    """Every event of one request."""
+def all_events(request_id: str) -> str:
+    """Filter for every event of one request."""
     return f"gen.*.*.{request_id}"
 
 
 def dead(stage: str, kind: str, request_id: str) -> str:
-    """Where a stage's dead letter for one request goes."""
+    """Subject of a stage's dead letter for one request."""
     return f"dead.{stage}.{kind}.{request_id}"
 
 
 def dead_unknown(stage: str, stream: str, sequence: int) -> str:
-    """Where a dead letter goes whose own subject could not be read."""
+    """Subject of a dead letter whose own subject could not be parsed."""
     return dead(stage, UNKNOWN_KIND, f"{stream}-{sequence}")

@@ -1,4 +1,4 @@
-"""Provider calls: who was asked, how each went, and the tokens they took."""
+"""Token usage and call attempts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contracts.errors import ErrorCode
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens over all attempts; ``None`` where no provider told."""
+    """Tokens over all attempts; ``None`` if no provider reported them."""
 
     prompt: int | None = None
     completion: int | None = None
@@ -27,12 +27,12 @@ def _sum(a: int | None, b: int | None) -> int | None:
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One provider call: who was asked, how it went, and why it was made or left."""
+    """One provider call: the provider, the outcome, and the reason."""
 
     provider: str
     model: str
-    #: ``None`` when it gave a usable completion.
+    #: ``None`` if the completion was usable.
     code: ErrorCode | None = None
     time_ms: float = 0.0
-    #: Why this attempt was made or given up, in words.
+    #: Why this attempt was made or abandoned.
     why: str = ""

@@ -1,7 +1,7 @@
-"""What does a node come to when defaults, template, node, rules and request are laid over each other?
+"""Node layers: defaults, template, node, rules and request merged into one node.
 
-The later layer wins, field by field, however deep.  A list replaces the list below it: nothing is
-appended.  ``null`` takes back what the layers below said.
+The later layer wins, field by field, at every level.  A list replaces the list below it.  ``null`` removes what
+the lower layers set.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ RULES: Final = "rules"
 REQUEST: Final = "request"
 ORDER: Final = (DEFAULTS, TEMPLATE, NODE, RULES, REQUEST)
 
-#: What every node is unless a layer says otherwise.
+#: Default values of every node.
 COMMON: Final[Mapping[str, Any]] = {
     "fallback": {"mode": "golden_sample"},
     "enabled": True,
     "version": 1,
 }
-#: The same by content kind.
+#: Default values by content kind.
 OF_KIND: Final[Mapping[str, Mapping[str, Any]]] = {"transition": {"purpose": "gap_fill"}}
-#: Fields that make a node a designer's own: with one of them, a warning says what was assumed.
+#: Fields that show that a designer wrote the node: a warning then names the assumed values.
 OWN: Final = ("id", "generation_type", "purpose", "strategy", "seed_source", "template_id", "version")
-#: What a node is that does not say it.
+#: Assumed values of fields that a node does not set.
 ASSUMED: Final[Mapping[str, Any]] = {"purpose": "original", "strategy": "always"}
-#: Levels that are laid field by field; a node has two, and what is deeper is no node's.
+#: Levels that are merged field by field; a node has two.
 _DEEPEST: Final = 4
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
-    """What the layers come to, and which of them said what."""
+    """Merged values and their origin."""
 
     values: Mapping[str, Any]
-    #: The layer that set each value, by its dotted path in snake_case; a list is one value.
+    #: The layer that set each value, by dotted path in snake_case; a list is one value.
     set_by: Mapping[str, str]
 
 
-def merge(layers: Mapping[str, Mapping[str, Any]]) -> Merged:
-    """Lay some layers over each other, whatever order they are given in.
+def merge_layers(layers: Mapping[str, Mapping[str, Any]]) -> Merged:
+    """Merge layers in their fixed order, whatever order they are given in.
 
     Args:
-        layers: fields in snake_case, by the name of the layer; what is missing says nothing.
+        layers: fields in snake_case, by the name of the layer; a missing layer sets nothing.
 
     Raises:
-        KeyError: a layer that :data:`ORDER` does not know.
+        KeyError: a layer is not in :data:`ORDER`.
     """
     unknown = layers.keys() - set(ORDER)
     if unknown:
@@ -58,16 +58,16 @@ def merge(layers: Mapping[str, Mapping[str, Any]]) -> Merged:
     values: dict[str, Any] = {}
     owners: dict[str, Any] = {}
     for layer in ORDER:
-        _lay(layers.get(layer, {}), values, owners, layer)
+        _merge_layer(layers.get(layer, {}), values, owners, layer)
     usual = layers.get(DEFAULTS, {})
     for name in ASSUMED.keys() & usual.keys():
-        # A node cannot be without them: what is taken back is what is usual again.
+        # These fields are never empty: removing one restores its default.
         if values[name] is None:
             values[name], owners[name] = usual[name], DEFAULTS
-    return Merged(values=values, set_by=dict(_flat(owners, ())))
+    return Merged(values=values, set_by=dict(_flatten(owners, ())))
 
 
-def defaults(kind: str | None) -> dict[str, Any]:
+def default_layer(kind: str | None) -> dict[str, Any]:
     """The lowest layer.
 
     Args:
@@ -77,7 +77,7 @@ def defaults(kind: str | None) -> dict[str, Any]:
 
 
 def template_layer(template: Mapping[str, Any]) -> dict[str, Any]:
-    """A template as a layer: its own name is the ``template_id`` of what it becomes.
+    """A template as a layer: its id becomes the node's ``template_id``.
 
     Args:
         template: its fields in snake_case.
@@ -87,22 +87,22 @@ def template_layer(template: Mapping[str, Any]) -> dict[str, Any]:
     return layer if name is None else layer | {"template_id": name}
 
 
-def _lay(
+def _merge_layer(
     above: Mapping[str, Any], below: dict[str, Any], owners: dict[str, Any], layer: str, level: int = 1
 ) -> None:
-    """Lay one layer over what lies below; ``owners`` has the same form, with the layer for each value."""
+    """Merge one layer onto the layers below; ``owners`` has the same form, with the layer for each value."""
     for name, value in above.items():
         if not isinstance(value, dict) or level == _DEEPEST:
             below[name], owners[name] = value, layer
             continue
         if not isinstance(owners.get(name), dict):
             below[name], owners[name] = {}, {}
-        _lay(cast("dict[str, Any]", value), below[name], owners[name], layer, level + 1)
+        _merge_layer(cast("dict[str, Any]", value), below[name], owners[name], layer, level + 1)
 
 
-def _flat(owners: Mapping[str, Any], at: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _flatten(owners: Mapping[str, Any], at: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for name, owner in owners.items():
         if isinstance(owner, str):
             yield ".".join((*at, name)), owner
         else:
-            yield from _flat(owner, (*at, name))
+            yield from _flatten(owner, (*at, name))

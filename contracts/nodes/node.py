@@ -1,7 +1,7 @@
-"""What may a designer ask of a generation node?
+"""Generation nodes: the fields that a designer can set.
 
-Every field is optional: a node is one layer of several, and :mod:`contracts.nodes.layers` fills what it leaves
-out.  What must be there in the end, and what contradicts what, is for :mod:`contracts.nodes.validation`.
+Every field is optional: a node is one layer of several, and :mod:`contracts.nodes.layers` merges them.
+:mod:`contracts.nodes.validation` reports missing fields and contradictions.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pydantic.alias_generators import to_camel
 
 from contracts.kinds import KindName
 
-#: What a name, a label or a mood is made of: no control characters (C0, DEL, C1), no line separators, no
-#: marks that turn the direction of writing.  Databases refuse some of them, and terminals obey others.
+#: Characters of a name, a label or a mood: no control characters (C0, DEL, C1), no line separators, no marks
+#: that change the writing direction.  Databases reject some of them, and terminals obey others.
 PLAIN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$"
-#: A thing by its name, or a node's tag such as ``phone_ring``.
+#: A named thing, or a node's tag such as ``phone_ring``.
 Element = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=PLAIN)]
 ContentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 #: A mood or a purpose: one word or a few.
@@ -45,13 +45,13 @@ class Rating(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the mildest."""
+        """Position on the scale, 0 for the mildest."""
         return _RANKS[self]
 
 
 _RANKS: Final = {rating: rank for rank, rating in enumerate(Rating)}
 
-#: The film scale, and what stands for it: the canonical rating is what is kept.
+#: The film scale, mapped to the canonical ratings; only canonical ratings are stored.
 FILM_RATINGS: Final = {
     "G": Rating.SFW,
     "PG": Rating.SFW,
@@ -62,12 +62,12 @@ FILM_RATINGS: Final = {
 
 
 def canonical_rating(said: Any) -> Any:
-    """The canonical rating for one of the film scale; anything else as it is."""
+    """The canonical rating of a film rating; any other value unchanged."""
     return FILM_RATINGS.get(said.upper(), said) if isinstance(said, str) else said
 
 
 #: A rating on either scale.
-SaidRating = Annotated[
+RatingInput = Annotated[
     Rating,
     BeforeValidator(canonical_rating),
     WithJsonSchema({"type": "string", "enum": [*map(str, Rating), *FILM_RATINGS]}),
@@ -75,7 +75,7 @@ SaidRating = Annotated[
 
 
 class Pacing(StrEnum):
-    """How fast it goes."""
+    """Speed of the content."""
 
     SLOW = "slow"
     MEDIUM = "medium"
@@ -83,7 +83,7 @@ class Pacing(StrEnum):
 
 
 class TransitionType(StrEnum):
-    """How one mood becomes the other."""
+    """How the mood changes."""
 
     GRADUAL = "gradual"
     ABRUPT = "abrupt"
@@ -92,39 +92,39 @@ class TransitionType(StrEnum):
 class Strategy(StrEnum):
     """Who shares a generation, and for how long."""
 
-    #: Generated once, the same for everybody for ever.
+    #: Generated once and shared by everybody.
     ONCE = "once"
-    #: The same throughout one playthrough.
+    #: Shared within one playthrough.
     PER_PLAYTHROUGH = "per_playthrough"
-    #: A player's own, in all their playthroughs.
+    #: Shared by all playthroughs of one player.
     PER_PLAYER = "per_player"
-    #: Generated anew each time, never kept.
+    #: Generated for each request, never cached.
     ALWAYS = "always"
 
 
 class SeedSource(StrEnum):
-    """What the seed is made from."""
+    """Source of the seed."""
 
     PLAYTHROUGH = "playthrough"
     PLAYER = "player"
-    #: The moment of the request: another seed each time.
+    #: The time of the request: a new seed each time.
     TIMESTAMP = "timestamp"
-    #: The node alone: for regression tests.
+    #: The node alone, for regression tests.
     FIXED = "fixed"
 
 
-#: Purposes that are known, and what each means; a node may name another.
+#: Known purposes and their meanings; a node may use another word.
 PURPOSES: Final = {
-    "gap_fill": "bridge what lies between two scenes",
-    "variation": "tell what exists in another way",
-    "adaptive": "answer what the player has done",
-    "ambient": "give the background some life",
-    "original": "make something new",
+    "gap_fill": "bridge two scenes",
+    "variation": "retell existing content in another way",
+    "adaptive": "react to what the player did",
+    "ambient": "add life to the background",
+    "original": "create something new",
 }
 
 
 class NodePart(BaseModel):
-    """A node or a part of one; names are accepted in snake_case and in camelCase."""
+    """A node or a part of one; field names are accepted in snake_case and in camelCase."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False
@@ -132,145 +132,145 @@ class NodePart(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _said_once(cls, given: Any) -> Any:
-        said: Any = given
-        if isinstance(given, dict) and len(said) > 1:
+    def _reject_duplicates(cls, given: Any) -> Any:
+        fields: Any = given
+        if isinstance(given, dict) and len(fields) > 1:
             for name, field in cls.model_fields.items():
-                if field.alias != name and {name, field.alias} <= said.keys():
+                if field.alias != name and {name, field.alias} <= fields.keys():
                     raise ValueError(f"{name} and {field.alias} are the same field; keep one of them")
-        return said
+        return fields
 
 
 class Style(NodePart):
-    """What it should feel like."""
+    """Mood and pace of the content."""
 
-    #: Mood of what comes before.
+    #: Mood before the content.
     mood_from: Words | None = None
-    #: Mood to arrive at.
+    #: Mood at the end of the content.
     mood_to: Words | None = None
-    #: How fast it goes.
+    #: Speed of the content.
     pacing: Pacing | None = None
-    #: How one mood becomes the other.
+    #: How the mood changes: gradually or abruptly.
     transition_type: TransitionType | None = None
 
 
 class Duration(NodePart):
-    """How long it lasts on screen, seconds."""
+    """Length on screen, in seconds."""
 
-    #: Shortest, seconds.
+    #: Shortest length, in seconds.
     min: StrictFloat | None = Field(default=None, ge=-86_400, le=86_400)
-    #: Longest, seconds.
+    #: Longest length, in seconds.
     max: StrictFloat | None = Field(default=None, ge=-86_400, le=86_400)
-    #: What is wanted, seconds.
+    #: Intended length, in seconds.
     target: StrictFloat | None = Field(default=None, ge=-86_400, le=86_400)
 
 
 class Constraints(NodePart):
-    """What the content must name, what it must not, and which rules it follows."""
+    """What the content must mention, what it must not mention, and which rules it follows."""
 
-    #: How explicit it may be: `sfw`, `romantic`, `mature_implied`, `restricted`, or `G` to `NC-17`.
-    rating: SaidRating | None = None
-    #: What must be named.
+    #: Highest rating: `sfw`, `romantic`, `mature_implied`, `restricted`, or `G` to `NC-17`.
+    rating: RatingInput | None = None
+    #: Elements that the content must mention.
     required_elements: tuple[Element, ...] = Field(default=(), max_length=32)
-    #: What must not be named.
+    #: Elements that the content must not mention.
     avoid_elements: tuple[Element, ...] = Field(default=(), max_length=32)
-    #: Rules such as `build_tension_gradually`.
+    #: Rules for the content, such as `build_tension_gradually`.
     content_rules: tuple[Element, ...] = Field(default=(), max_length=32)
 
 
 class NodeBudget(NodePart):
-    """What its generations may take together in one window of the operator's budgets (docs/budgets.md)."""
+    """Most that all generations of the node may consume per budget window (docs/budgets.md)."""
 
     #: Tokens of prompts and answers.
     tokens: StrictInt | None = Field(default=None, ge=0, le=10**12)
-    #: Money, in the unit of the servers' prices.
+    #: Money, in the currency of the configured prices.
     cost: StrictFloat | None = Field(default=None, ge=0, le=10**9)
 
 
 class FallbackMode(StrEnum):
-    """What the fallback stage does when generation failed."""
+    """What the fallback stage does when generation fails."""
 
-    #: A hand-made document of the kind.
+    #: Answer with a hand-made document of the kind.
     GOLDEN_SAMPLE = "golden_sample"
-    #: The prepared document that ``default_content_id`` names.
+    #: Answer with the prepared document that ``default_content_id`` names.
     DEFAULT_CONTENT = "default_content"
-    #: No content: go on without.
+    #: Answer without content; the game skips the node.
     SKIP = "skip"
-    #: Further attempts first, then what ``then`` says.
+    #: Try again, then do what ``then`` says.
     RETRY = "retry"
-    #: A document that fits the schema and says that it is a placeholder.
+    #: Answer with a document that fits the schema and is marked as a placeholder.
     PLACEHOLDER = "placeholder"
-    #: Fail visibly.
+    #: Answer with an error.
     NONE = "none"
 
 
 class NodeFallback(NodePart):
-    """A node's fallback: what it leaves out comes from the layers around it."""
+    """A node's fallback; missing fields come from the other layers."""
 
-    #: What is done when generation failed.
+    #: What to do when generation fails.
     mode: FallbackMode | None = None
     #: Name of a file in golden_samples/default_content/.
     default_content_id: ContentId | None = None
-    #: Further attempts in mode `retry`.
+    #: Number of further attempts in mode `retry`.
     retries: StrictInt | None = Field(default=None, ge=1, le=10)
-    #: Mode `retry`: wait before each further attempt, ms.  Otherwise: the deadline, if no other is set.
+    #: Mode `retry`: wait before each further attempt, ms.  Other modes: the deadline, if no other is set.
     timeout_ms: StrictInt | None = Field(default=None, ge=1, le=86_400_000)
-    #: What follows when the retries are used up.
+    #: What to do when all retries have failed.
     then: FallbackMode | None = None
 
 
 class Fallback(NodePart):
-    """A request's fallback, complete and without contradictions."""
+    """A request's fallback, complete and free of contradictions."""
 
     mode: FallbackMode = FallbackMode.GOLDEN_SAMPLE
     #: Name of a file in golden_samples/default_content/.
     default_content_id: ContentId | None = None
-    #: Further attempts in mode ``retry``.
+    #: Number of further attempts in mode ``retry``.
     retries: int = Field(default=1, ge=1, le=10)
-    #: Mode ``retry``: wait before each further attempt.  Otherwise: the deadline, if no other is set.
+    #: Mode ``retry``: wait before each further attempt.  Other modes: the deadline, if no other is set.
     timeout_ms: int | None = Field(default=None, ge=1, le=86_400_000)
-    #: What follows when the retries are used up.
+    #: What to do when all retries have failed.
     then: FallbackMode = FallbackMode.GOLDEN_SAMPLE
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        wants_default = FallbackMode.DEFAULT_CONTENT in (
+        needs_default = FallbackMode.DEFAULT_CONTENT in (
             self.mode,
             self.then if self.mode is FallbackMode.RETRY else None,
         )
-        if wants_default and self.default_content_id is None:
+        if needs_default and self.default_content_id is None:
             raise ValueError("default_content_id is required with default_content: name a default content")
         if self.mode is FallbackMode.RETRY and self.then is FallbackMode.RETRY:
-            raise ValueError("then must be another mode than retry")
+            raise ValueError("then cannot be retry; choose another mode")
         return self
 
 
 class Node(NodePart):
-    """A generation node: a template's, a designer's, or what a request adds."""
+    """A generation node: a template's, a designer's, or the fields that a request adds."""
 
-    #: The node's own name.
+    #: Id of the node.
     id: ContentId | None = None
-    #: What is generated: a content kind.
+    #: Content kind to generate.
     generation_type: KindName | None = None
-    #: What it is for: `gap_fill`, `variation`, `adaptive`, `ambient`, `original`, or a word of your own.
+    #: Purpose: `gap_fill`, `variation`, `adaptive`, `ambient`, `original`, or a word of your own.
     purpose: Words | None = None
-    #: What it should feel like.
+    #: Mood and pace of the content.
     style: Style | None = None
-    #: How long it lasts on screen.
+    #: Length on screen.
     duration: Duration | None = None
-    #: What the content must name, what it must not, and which rules it follows.
+    #: What the content must mention, what it must not mention, and which rules it follows.
     constraints: Constraints | None = None
     #: Who shares a generation, and for how long.
     strategy: Strategy | None = None
-    #: What the seed is made from.
+    #: Source of the seed.
     seed_source: SeedSource | None = None
-    #: What is done when generation failed.
+    #: What to do when generation fails.
     fallback: NodeFallback | None = None
-    #: What its generations may take together.
+    #: Most that all generations of the node may consume.
     budget: NodeBudget | None = None
-    #: The template that lies below it.
+    #: Template that the node starts from.
     template_id: ContentId | None = None
-    #: Whether it is in use.
+    #: Whether the node is in use.
     enabled: StrictBool = True
-    #: Raised when what was generated before should not be used any more.
+    #: Raise it to stop using earlier generations.
     version: StrictInt = Field(default=1, ge=1, le=1_000_000_000)

@@ -1,8 +1,8 @@
-"""What do a node's style and duration settle in the document itself?
+"""Schema pins: fields of the document that a node's style and duration fix.
 
-The writer is told them as a wish.  Where a kind's document has a field for it, the schema that structuring follows
-is narrowed to what the node says.  A provider that is held to its schema cannot say anything else; what another
-one says instead is content all the same, and the result tells it.
+The prompt states them as a wish.  Where the kind's schema has a field for them, the schema for structuring is
+narrowed to the node's values.  A provider with constrained decoding then cannot deviate; a deviation by any
+other provider does not invalidate the document, and the result reports it.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from typing import Any, Final, cast
 
 from contracts.nodes.node import Duration, Node, Style
 
-#: JSON Schema by name of a field at the top of the document.
-Settled = Mapping[str, Mapping[str, Any]]
+#: JSON Schema by name of a top-level field of the document.
+SchemaPins = Mapping[str, Mapping[str, Any]]
 
 _DURATION: Final = "duration_s"
 _BOUNDS: Final = ("minimum", "maximum")
 
 
-def settled(node: Node, schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a node settles of the documents of a kind.
+def pin_fields(node: Node, schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The schema pins of a node for the documents of a kind.
 
     Args:
-        node: all layers merged.
-        schema: JSON Schema of the kind; what it has no field for stays a wish, and so does a duration that it
-            does not allow.
+        node: the node, all layers merged.
+        schema: JSON Schema of the kind; values without a field in it, and a duration outside its bounds, stay
+            wishes.
     """
     style, fields = node.style or Style(), schema.get("properties", {})
-    said = {
+    values = {
         "mood_from": style.mood_from,
         "mood_to": style.mood_to,
         "pacing": style.pacing and str(style.pacing),
         "transition_type": style.transition_type and str(style.transition_type),
     }
     found: dict[str, dict[str, Any]] = {
-        name: {"const": value} for name, value in said.items() if value is not None and name in fields
+        name: {"const": value} for name, value in values.items() if value is not None and name in fields
     }
     if _DURATION in fields:
-        found |= _lasting(node.duration or Duration(), fields[_DURATION])
+        found |= _pin_duration(node.duration or Duration(), fields[_DURATION])
     return found
 
 
-def _lasting(duration: Duration, field: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _pin_duration(duration: Duration, field: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     longest = field.get("maximum")
     least, most = duration.min, duration.max
     if longest is not None:
@@ -54,8 +54,8 @@ def _lasting(duration: Duration, field: Mapping[str, Any]) -> dict[str, dict[str
     return {_DURATION: held} if held else {}
 
 
-def narrowed(schema: Mapping[str, Any], held: Settled | None) -> Mapping[str, Any]:
-    """The schema of documents that say what is settled."""
+def apply_pins(schema: Mapping[str, Any], held: SchemaPins | None) -> Mapping[str, Any]:
+    """The schema with the pins applied."""
     if not held:
         return schema
     fields = dict(cast("Mapping[str, Any]", schema["properties"]))
@@ -68,20 +68,20 @@ def narrowed(schema: Mapping[str, Any], held: Settled | None) -> Mapping[str, An
     return {**schema, "properties": fields, "required": required}
 
 
-def deviations(document: Any, held: Settled | None) -> tuple[str, ...]:
-    """Where a document says something else; one line each."""
-    said = cast("Mapping[str, Any]", document if isinstance(document, dict) else {})
+def find_deviations(document: Any, held: SchemaPins | None) -> tuple[str, ...]:
+    """Fields in which a document deviates from the pins; one line each."""
+    given = cast("Mapping[str, Any]", document if isinstance(document, dict) else {})
     found: list[str] = []
     for name, each in (held or {}).items():
-        value = said.get(name)
+        value = given.get(name)
         if "const" in each:
-            right = isinstance(value, str) and value.strip().casefold() == each["const"].strip().casefold()
-            wanted = repr(each["const"])
+            fits = isinstance(value, str) and value.strip().casefold() == each["const"].strip().casefold()
+            expected = repr(each["const"])
         else:
             least, most = (each.get(bound) for bound in _BOUNDS)
-            right = isinstance(value, int | float) and (least or value) <= value <= (most or value)
+            fits = isinstance(value, int | float) and (least or value) <= value <= (most or value)
             ends = ((f"at least {least:g}",) if least else ()) + ((f"at most {most:g}",) if most else ())
-            wanted = " and ".join(ends)
-        if not right:
-            found.append(f"{name} is {value!r}, and the node asks for {wanted}")
+            expected = " and ".join(ends)
+        if not fits:
+            found.append(f"{name} is {value!r}; the node asks for {expected}")
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Wording of values that are refused where they stand."""
+"""Messages for values that a node or a request cannot have."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from contracts.nodes.field_aliases import Path, part_of
+from contracts.nodes.field_aliases import Path, model_of_field
 from contracts.printable import printable
 
-#: Types that a value is not, by pydantic's name for the fault.
+#: Expected types, by pydantic's name for the error.
 TYPES: Final = {
     "bool_type": "true or false",
     "dict_type": "an object",
@@ -26,7 +26,7 @@ TYPES: Final = {
     "string_unicode": "a text in Unicode",
     "tuple_type": "a list",
 }
-#: What people call a field that has another name.
+#: Common wrong names of fields.
 _CALLED: Final = {
     "type": "generation_type",
     "kind": "generation_type",
@@ -38,9 +38,9 @@ _CALLED: Final = {
 }
 #: Characters of a name that are compared.
 _COMPARED: Final = 80
-#: Characters of a value that are shown.
-SHOWN: Final = 80
-#: How like each other two names are, 0 to 1, of which one was meant by the other.
+#: Most characters of a value in a message.
+MAX_VALUE: Final = 80
+#: Similarity, 0 to 1, from which a name is suggested for another.
 _ALIKE: Final = 0.7
 _shown: Final = Repr()
 _shown.maxstring = _shown.maxother = 60
@@ -48,23 +48,23 @@ _shown.maxlong = 30
 _shown.maxlevel = 3
 
 
-def shown(value: Any) -> str:
-    """A value of a stranger in one line that can be printed, :data:`SHOWN` characters at most."""
+def format_value(value: Any) -> str:
+    """A foreign value in one printable line, :data:`SHOWN` characters at most."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     try:
-        return printable(_shown.repr(value), most=SHOWN)
+        return printable(_shown.repr(value), most=MAX_VALUE)
     except ValueError:
-        # Python refuses to write integers of thousands of digits.
+        # Python refuses to format integers of thousands of digits.
         return "a huge number"
 
 
-def meant(name: str, model: type[BaseModel]) -> Path | None:
-    """The field that an unknown name was probably meant for: beside it, or in one of the parts.
+def suggest_field(name: str, model: type[BaseModel]) -> Path | None:
+    """The field that an unknown name probably stands for: at the same level, or in a nested part.
 
     Args:
-        name: as it was given.
-        model: the fields that are known there.
+        name: the name as given.
+        model: the model whose fields are known.
     """
     fields = {_letters(field): field for field in model.model_fields}
     letters = _letters(name[:_COMPARED])
@@ -76,47 +76,49 @@ def meant(name: str, model: type[BaseModel]) -> Path | None:
     close = get_close_matches(letters, fields, n=1, cutoff=_ALIKE)
     if close:
         return (fields[close[0]],)
-    return _inside(letters, model, ())
+    return _find_nested(letters, model, ())
 
 
-def _inside(letters: str, model: type[BaseModel], at: Path) -> Path | None:
+def _find_nested(letters: str, model: type[BaseModel], at: Path) -> Path | None:
     """The first field of that name in the parts, the parts of the parts, and so on."""
-    parts = [(name, inside) for name in model.model_fields if (inside := part_of(model, name)) is not None]
+    parts = [
+        (name, inside) for name in model.model_fields if (inside := model_of_field(model, name)) is not None
+    ]
     for name, inside in parts:
         found = next((field for field in inside.model_fields if _letters(field) == letters), None)
         if found is not None:
             return (*at, name, found)
-    return next(filter(None, (_inside(letters, inside, (*at, name)) for name, inside in parts)), None)
+    return next(filter(None, (_find_nested(letters, inside, (*at, name)) for name, inside in parts)), None)
 
 
 def _letters(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
-def word(value: str, known: Iterable[str]) -> str:
-    """What to write instead of an unknown word."""
+def suggest_word(value: str, known: Iterable[str]) -> str:
+    """Suggestion for an unknown word."""
     words = tuple(map(str, known))
     close = get_close_matches(value[:_COMPARED].lower(), [each.lower() for each in words], n=1)
     near = next((each for each in words if close and each.lower() == close[0]), None)
     return f"{f'did you mean {near!r}? Known are' if near else 'use one of'} {', '.join(words)}"
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a name that nothing has: with the nearest one, or with all.
+def format_unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Message for an unknown name, with the closest known name or with all of them.
 
     Args:
-        what: what it should be the name of, such as ``template``.
-        name: as it was given.
-        known: the names that there are.
+        what: what the name should refer to, such as ``template``.
+        name: the name as given.
+        known: the known names.
     """
     names = tuple(known)
     close = get_close_matches(name[:_COMPARED].lower(), names, n=1, cutoff=0.5)
     said = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names) or 'none'}"
-    return f"there is no {what} {shown(name)}; {said}"
+    return f"there is no {what} {format_value(name)}; {said}"
 
 
-def fault(item: Mapping[str, Any]) -> str:  # noqa: PLR0911 - one way out per kind of fault
-    """What is wrong with a value and what to do, from one of pydantic's errors with its input and context."""
+def format_fault(item: Mapping[str, Any]) -> str:  # noqa: PLR0911 - one return per kind of error
+    """What is wrong with a value and how to fix it, from one pydantic error with its input and context."""
     kind, value = item["type"], item["input"]
     bounds: Mapping[str, Any] = item.get("ctx", {})
     match kind:
@@ -127,23 +129,25 @@ def fault(item: Mapping[str, Any]) -> str:  # noqa: PLR0911 - one way out per ki
         case "too_long" if isinstance(value, list | tuple | dict):
             return f"has {len(value)} entries; at most {bounds['max_length']} are accepted"  # pyright: ignore[reportUnknownArgumentType] - anything has a length
         case "string_too_short" if not value:
-            return "is empty; say something or leave it out"
+            return "is empty; write something or leave it out"
         case "string_pattern_mismatch":
-            return f"{shown(value)} cannot stand here; {_pattern(value, str(bounds['pattern']))}"
+            return (
+                f"{format_value(value)} is not allowed here; {_pattern_hint(value, str(bounds['pattern']))}"
+            )
         case "enum" | "literal_error" if isinstance(value, str):
             words = str(bounds["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
-            return f"{shown(value)} is unknown; {word(value, words)}"
+            return f"{format_value(value)} is unknown; {suggest_word(value, words)}"
         case "value_error":
             return str(item["msg"]).removeprefix("Value error, ")
         case _ if kind in TYPES:
-            return f"{shown(value)} is not {TYPES[kind]}; write {TYPES[kind]}"
+            return f"{format_value(value)} is not {TYPES[kind]}; write {TYPES[kind]}"
         case _:
             said = str(item["msg"]).replace("Input should be", "must be").replace(" after validation", "")
-            return f"{shown(value)} cannot stand here: {said[:1].lower()}{said[1:]}"
+            return f"{format_value(value)} is not allowed here: {said[:1].lower()}{said[1:]}"
 
 
-def _pattern(value: str, pattern: str) -> str:
+def _pattern_hint(value: str, pattern: str) -> str:
     bad = next((each for each in value if not each.isprintable()), None)
     if bad is not None:
-        return f"it has the control character U+{ord(bad):04X}: take it out"
+        return f"it has the control character U+{ord(bad):04X}: remove it"
     return f"it must match {pattern}"

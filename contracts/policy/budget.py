@@ -1,6 +1,6 @@
-"""Is there room for a call beside what is spent and what is reserved already?
+"""Budget arithmetic: spending, reservations and caps of one account.
 
-All arithmetic is in whole numbers, so that sums are exact: tokens, generations, and money in billionths.
+All amounts are integers, so that sums are exact: tokens, generations, and money in billionths.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _UNITS: Final[tuple[Unit, ...]] = ("tokens", "nanos", "generations")
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a call takes, or several of them together."""
+    """Consumption of one call or of several together."""
 
     tokens: int = 0
     #: Money, in billionths.
     nanos: int = 0
-    #: Generations of nodes that are generated anew each time.
+    #: Generations of nodes with strategy ``always``.
     generations: int = 0
 
     def __add__(self, other: Spent) -> Spent:
@@ -39,7 +39,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Cap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The most that may be spent in one window; ``None``: as much as there is."""
+    """Most that may be consumed in one window; ``None``: unlimited."""
 
     tokens: int | None = None
     nanos: int | None = None
@@ -50,21 +50,21 @@ class Cap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, tokens: int | None, cost: float | None) -> Self:
-        """The cap that people write: tokens, and money in the unit of the servers' prices."""
+        """A cap from configured values: tokens, and money in the currency of the prices."""
         return cls(tokens=tokens, nanos=None if cost is None else round(cost * NANOS))
 
     def under(self, other: Cap) -> Cap:
         """The stricter of two caps, unit by unit."""
-        return Cap(**{unit: _least(getattr(self, unit), getattr(other, unit)) for unit in _UNITS})
+        return Cap(**{unit: _minimum(getattr(self, unit), getattr(other, unit)) for unit in _UNITS})
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """What is reserved for a request's attempt until its call has ended."""
+    """Amount reserved for a request's attempt until its call has ended."""
 
     most: Spent
-    #: When it comes back by itself, ms since the epoch.
+    #: When the reservation expires, ms since the epoch.
     until_ms: int
-    #: Who reserved it: one that took over a dead worker's reservation is another.
+    #: Id of the run that made the reservation; a run that takes over from a dead worker has another id.
     run: str
 
 
@@ -72,26 +72,26 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One budget in one window."""
 
     spent: Spent = Spent()
-    #: By ``request:attempt``.
+    #: Reservations by ``request:attempt``.
     held: dict[str, Reservation] = {}
-    #: The cap that was applied last, for people.
+    #: The cap that was applied last, for listings.
     cap: Cap = Cap()
-    #: Number of the last write of each process: one that got no answer can tell whether it was stored.
+    #: Number of the last write of each process: a process whose write got no answer can tell whether it was stored.
     writes: dict[str, int] = {}
 
     def reserved(self, now_ms: int, *, beside: str | None = None) -> Spent:
-        """What is reserved and has not expired.
+        """Sum of the reservations that have not expired.
 
         Args:
             now_ms: ms since the epoch.
-            beside: a reservation that is left out.
+            beside: key of a reservation to leave out.
         """
         held = [one.most for key, one in self.held.items() if one.until_ms > now_ms and key != beside]
         return sum(held, Spent())
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep room for a call; a second time for the same key takes the place of the first."""
+    """Reserve an amount for a call; a second reservation for the same key replaces the first."""
 
     key: str
     hold: Reservation
@@ -99,21 +99,21 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
-    """Write down what a call took, and give back what is left of its reservation."""
+    """Record the consumption of a call, and release the rest of its reservation."""
 
     key: str
     run: str
     used: Spent = Spent()
-    #: What stays reserved, for the call that follows.
+    #: Amount that stays reserved for the next call.
     keep: Spent = Spent()
 
 
-#: What can happen to an account.
+#: Changes of an account.
 Change = Reserve | Settle
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why there is no room."""
+    """Reason why a reservation was refused."""
 
     unit: Unit
     cap: int
@@ -123,11 +123,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reserve(account: Account, asked: Reserve, now_ms: int) -> Account | Refusal:
-    """The account with room for a call, unless with all other reservations it would pass the cap.
+    """The account with the reservation added, or a refusal if the total would exceed the cap.
 
     Args:
-        account: before it.
-        asked: the most that the call can take, and the cap.
+        account: the account before the change.
+        asked: the most that the call can consume, and the cap.
         now_ms: ms since the epoch.
     """
     reserved = account.reserved(now_ms, beside=asked.key)
@@ -136,17 +136,16 @@ def reserve(account: Account, asked: Reserve, now_ms: int) -> Account | Refusal:
         spent, others = getattr(account.spent, unit), getattr(reserved, unit)
         if cap is not None and need and spent + others + need > cap:
             return Refusal(unit=unit, cap=cap, spent=spent, reserved=others, need=need)
-    held = {**_alive(account, now_ms), asked.key: asked.hold}
+    held = {**_live_reservations(account, now_ms), asked.key: asked.hold}
     return msgspec.structs.replace(account, held=held, cap=asked.cap)
 
 
 def settle(account: Account, done: Settle, now_ms: int) -> Account:
-    """The account after a call; what it took counts even when its reservation has expired.
+    """The account after a call; its consumption counts even if the reservation has expired.
 
-    A reservation that another run has taken over is left to that run; where that leaves nothing to write,
-    the account is the same object.
+    A reservation that another run has taken over is left alone.  If nothing changes, the same object is returned.
     """
-    held = _alive(account, now_ms)
+    held = _live_reservations(account, now_ms)
     mine = held.get(done.key)
     if done.used == Spent() and (mine is None or mine.run != done.run):
         return account
@@ -157,9 +156,9 @@ def settle(account: Account, done: Settle, now_ms: int) -> Account:
     return msgspec.structs.replace(account, spent=account.spent + done.used, held=held)
 
 
-def _alive(account: Account, now_ms: int) -> dict[str, Reservation]:
+def _live_reservations(account: Account, now_ms: int) -> dict[str, Reservation]:
     return {key: hold for key, hold in account.held.items() if hold.until_ms > now_ms}
 
 
-def _least(one: int | None, other: int | None) -> int | None:
+def _minimum(one: int | None, other: int | None) -> int | None:
     return one if other is None else other if one is None else min(one, other)

@@ -1,4 +1,4 @@
-"""Whose budgets is a call paid from, and what is said where one has no room?"""
+"""Budget scopes: the accounts that pay for a call, and the message when one has no room."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ _NONE: Final = "="
 
 
 class BillingContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Whose budgets a request's calls are paid from; travels with its brief."""
+    """Identity that a request's calls are billed to; travels with its brief."""
 
     workspace: str | None = None
-    #: The node's own name, else its template's.
+    #: Id of the node, else of its template.
     node: str | None = None
-    #: The node's own cap: it can only be stricter than the operator's.
+    #: The node's own cap; it can only tighten the operator's.
     cap: Cap = Cap()
-    #: The node is generated anew each time: the rate counts.
+    #: The node has strategy ``always``: the rate limit applies.
     always: bool = False
-    #: When the fallback answers, ms since the epoch; reservations come back soon after.
+    #: When the fallback answers, ms since the epoch; reservations expire soon after.
     deadline_at_ms: int = 0
-    #: Tokens that structuring may take for what is written, kept free so that no draft is wasted.
+    #: Tokens reserved for structuring, so that a draft is not wasted.
     ahead: Tokens = Tokens(prompt=0, completion=0)
 
     def structuring(self) -> BillingContext:
-        """The same for the call that follows the draft."""
+        """The context of the structuring call that follows the draft."""
         return msgspec.structs.replace(self, always=False, ahead=Tokens(prompt=0, completion=0))
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator allows."""
+    """Caps that the operator configures."""
 
     window_ms: int
     total: Cap = Cap()
     workspace: Cap = Cap()
     node: Cap = Cap()
-    #: Generations a minute of a workspace's and of a node's that are generated anew each time.
+    #: Generations per minute with strategy ``always``, per workspace and per node.
     always_workspace: Cap = Cap()
     always_node: Cap = Cap()
 
 
 class BudgetScope(msgspec.Struct, frozen=True, kw_only=True):
-    """One budget that has to have room for a call."""
+    """One budget that must have room for a call."""
 
-    #: Of its account: ``<window, ms>.<number of the window>.<scope>[.<names>]``, with escaped names.
+    #: Account name: ``<window, ms>.<number of the window>.<scope>[.<names>]``, with escaped names.
     name: str
     cap: Cap
     window_ms: int
@@ -59,35 +59,35 @@ class BudgetScope(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rate(self) -> bool:
-        """It counts generations: nothing of it comes back."""
+        """Whether the scope counts generations, which are never given back."""
         return self.cap.generations is not None
 
 
-def purses(limits: Limits, spender: BillingContext, now_ms: int) -> tuple[BudgetScope, ...]:
-    """The budgets that a call is paid from, the narrowest first; none where nothing is capped.
+def budget_scopes(limits: Limits, spender: BillingContext, now_ms: int) -> tuple[BudgetScope, ...]:
+    """The budgets that pay for a call, narrowest first; empty if nothing is capped.
 
     Args:
-        limits: what the operator allows.
-        spender: whose call it is.
-        now_ms: ms since the epoch; windows begin at multiples of their length.
+        limits: the operator's caps.
+        spender: the identity that the call is billed to.
+        now_ms: ms since the epoch; windows start at multiples of their length.
     """
-    return tuple(_purses(limits, spender, now_ms))
+    return tuple(_iter_scopes(limits, spender, now_ms))
 
 
-def _purses(limits: Limits, spender: BillingContext, now_ms: int) -> Iterator[BudgetScope]:
-    workspace = escaped(spender.workspace)
+def _iter_scopes(limits: Limits, spender: BillingContext, now_ms: int) -> Iterator[BudgetScope]:
+    workspace = escape_name(spender.workspace)
     if spender.node is not None:
-        node = f"node.{workspace}.{escaped(spender.node)}"
-        yield from _purse(node, limits.node.under(spender.cap), limits.window_ms, now_ms)
+        node = f"node.{workspace}.{escape_name(spender.node)}"
+        yield from _scope(node, limits.node.under(spender.cap), limits.window_ms, now_ms)
         if spender.always:
-            yield from _purse(f"always.{node}", limits.always_node, MINUTE_MS, now_ms)
-    yield from _purse(f"workspace.{workspace}", limits.workspace, limits.window_ms, now_ms)
+            yield from _scope(f"always.{node}", limits.always_node, MINUTE_MS, now_ms)
+    yield from _scope(f"workspace.{workspace}", limits.workspace, limits.window_ms, now_ms)
     if spender.always:
-        yield from _purse(f"always.workspace.{workspace}", limits.always_workspace, MINUTE_MS, now_ms)
-    yield from _purse("total", limits.total, limits.window_ms, now_ms)
+        yield from _scope(f"always.workspace.{workspace}", limits.always_workspace, MINUTE_MS, now_ms)
+    yield from _scope("total", limits.total, limits.window_ms, now_ms)
 
 
-def _purse(scope: str, cap: Cap, window_ms: int, now_ms: int) -> Iterator[BudgetScope]:
+def _scope(scope: str, cap: Cap, window_ms: int, now_ms: int) -> Iterator[BudgetScope]:
     if cap:
         number = now_ms // window_ms
         name, ends_ms = f"{window_ms}.{number}.{scope}", (number + 1) * window_ms
@@ -95,7 +95,7 @@ def _purse(scope: str, cap: Cap, window_ms: int, now_ms: int) -> Iterator[Budget
 
 
 class AccountName(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account's name says."""
+    """The parts of an account name."""
 
     window_ms: int
     ends_ms: int
@@ -103,12 +103,12 @@ class AccountName(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     workspace: str | None = None
     node: str | None = None
-    #: It counts generations of nodes that are generated anew each time.
+    #: Counts generations of nodes with strategy ``always``.
     rate: bool = False
 
     @property
     def owner(self) -> str:
-        """Whose it is, for people."""
+        """Description of the owner, for people."""
         where = "without a workspace" if self.workspace is None else f"of workspace {self.workspace!r}"
         match self.scope:
             case "node":
@@ -121,8 +121,8 @@ class AccountName(msgspec.Struct, frozen=True, kw_only=True):
                 return "all requests together"
 
 
-def named(name: str) -> AccountName | None:
-    """Read an account's name; ``None`` where it is none."""
+def parse_account_name(name: str) -> AccountName | None:
+    """Parse an account name; ``None`` if it is not one."""
     tokens = name.split(".")
     rate = tokens[2:3] == ["always"]
     scope = tokens[3 if rate else 2 :]
@@ -132,7 +132,7 @@ def named(name: str) -> AccountName | None:
     if not scope or (scope[0], len(scope)) not in known:
         return None
     window_ms, number = int(tokens[0]), int(tokens[1])
-    workspace, node = ([unescaped(token) for token in scope[1:]] + [None, None])[:2]
+    workspace, node = ([unescape_name(token) for token in scope[1:]] + [None, None])[:2]
     return AccountName(
         window_ms=window_ms,
         ends_ms=(number + 1) * window_ms,
@@ -143,34 +143,34 @@ def named(name: str) -> AccountName | None:
     )
 
 
-def escaped(name: str | None) -> str:
+def escape_name(name: str | None) -> str:
     """A name as one token of a key."""
     return _NONE if name is None else key_token.escape(name)
 
 
-def unescaped(token: str) -> str | None:
-    """The name that a token stands for."""
+def unescape_name(token: str) -> str | None:
+    """The name that a token encodes."""
     return None if token == _NONE else key_token.unescape(token)
 
 
-def told(purse: BudgetScope, why: Refusal) -> str:
-    """The sentence for a call that is not made: whose budget, which cap, and when it opens again."""
-    said = named(purse.name)
-    owner = said.owner if said else purse.name
-    opens = f"it opens again at {timestamp.format_ms(purse.ends_ms, 'seconds')}"
+def refusal_text(purse: BudgetScope, why: Refusal) -> str:
+    """Message for a refused call: whose budget, which cap, and when the next window opens."""
+    account = parse_account_name(purse.name)
+    owner = account.owner if account else purse.name
+    opens = f"the next window opens at {timestamp.format_ms(purse.ends_ms, 'seconds')}"
     if purse.rate:
-        started = f"{amount(why.unit, why.reserved)} with strategy 'always' were started this minute"
-        return f"{started} for {owner}, and {why.cap:,} are allowed; {opens}"
+        started = f"{format_amount(why.unit, why.reserved)} with strategy 'always' were started this minute"
+        return f"{started} for {owner}; {why.cap:,} are allowed; {opens}"
     if why.need > why.cap:
-        opens = "it never has room for that: raise the cap, or lower max_tokens"
+        opens = "it can never fit: raise the cap or lower max_tokens"
     return (
-        f"the budget of {owner} has no room: its cap is {amount(why.unit, why.cap)} {per(purse.window_ms)}, "
-        f"{amount(why.unit, why.spent)} spent and {amount(why.unit, why.reserved)} reserved, "
-        f"and this call may take {amount(why.unit, why.need)}; {opens}"
+        f"the budget of {owner} has no room: cap {format_amount(why.unit, why.cap)} {format_window(purse.window_ms)}, "
+        f"{format_amount(why.unit, why.spent)} spent, {format_amount(why.unit, why.reserved)} reserved, "
+        f"and this call may need {format_amount(why.unit, why.need)}; {opens}"
     )
 
 
-def amount(unit: Unit, value: int) -> str:
+def format_amount(unit: Unit, value: int) -> str:
     """A value with its unit, for people."""
     match unit:
         case "tokens":
@@ -181,7 +181,7 @@ def amount(unit: Unit, value: int) -> str:
             return f"{value:,} generations"
 
 
-def per(window_ms: int) -> str:
-    """A window's length, for people."""
-    lengths = {MINUTE_MS: "a minute", 3_600_000: "an hour", 86_400_000: "a day", 604_800_000: "a week"}
+def format_window(window_ms: int) -> str:
+    """Length of a window, for people."""
+    lengths = {MINUTE_MS: "per minute", 3_600_000: "per hour", 86_400_000: "per day", 604_800_000: "per week"}
     return lengths.get(window_ms, f"every {window_ms / 1000:g} s")

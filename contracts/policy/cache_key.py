@@ -1,7 +1,7 @@
-"""Which requests get the same content, and under which key is it kept?
+"""Cache keys: which requests share content, and under which key it is stored.
 
-A key has two parts: what a designer names (B4's form, one token each, so that a purge can ask for them) and
-a fingerprint of everything else that shapes the content.
+A key has two parts: the parts that a designer names, one token each so that a purge can address them, and a
+fingerprint of everything else that shapes the content.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contracts.nodes.node import Strategy
 from contracts.policy import fingerprint, key_token
 
 _DAY_S: Final = 86_400
-#: Seconds that content is kept, by strategy; ``always`` is not kept.
+#: Seconds that content is cached, by strategy; ``always`` is not cached.
 LIFETIMES: Final[Mapping[Strategy, int]] = {
     Strategy.ONCE: 365 * _DAY_S,
     Strategy.PER_PLAYER: 180 * _DAY_S,
@@ -25,16 +25,16 @@ LIFETIMES: Final[Mapping[Strategy, int]] = {
 #: Names of a key's tokens, in order.
 TOKENS: Final = ("type", "purpose", "from", "to", "strategy", "seed", "version", "fingerprint")
 
-#: Longest token, characters; a key travels in a subject, which the broker bounds.
+#: Longest token, characters; a key is part of a subject, whose length the broker limits.
 _LONGEST: Final = 120
-#: What is left of a longer one, before its digest.
+#: Characters of a longer token that are kept before its digest.
 _HEAD: Final = 64
 _CODED: Final = re.compile(r"[|%]")
 _ENCODED: Final = re.compile(r"%(25|7C)")
 
 
 class CacheKeyParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What B4's form of a key names."""
+    """The readable parts of a key."""
 
     type: str
     purpose: str = ""
@@ -70,34 +70,34 @@ class CacheKeyParts(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def __str__(self) -> str:
-        """B4's form, such as ``transition|gap_fill|s1|s2|per_playthrough|pt:p-1|1``.
+        """Readable form, such as ``transition|gap_fill|s1|s2|per_playthrough|pt:p-1|1``.
 
-        A part's own ``|`` and ``%`` are percent-encoded; ``once`` has no seed part.
+        ``|`` and ``%`` within a part are percent-encoded; ``once`` has no seed part.
         """
-        shown = [_shown(each) for each in self.tokens]
+        shown = [_encode_part(each) for each in self.tokens]
         if self.strategy is Strategy.ONCE:
             del shown[5]
         return "|".join(shown)
 
 
 class CacheKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's place in the result cache."""
+    """A request's key in the result cache."""
 
     #: Key in the KV bucket.
     key: str
-    #: Keys of older schemes under which it may still be kept.
+    #: Keys of older schemes under which an entry may still exist.
     older: tuple[str, ...] = ()
-    #: Seconds that an entry lives.
+    #: Lifetime of an entry, seconds.
     ttl_s: int
-    #: The node's own name, for a purge by node.
+    #: Id of the node, for purges by node.
     node: str | None = None
 
 
 def escape(part: str) -> str:
     """A part as one token of a NATS key; different parts give different tokens.
 
-    Letters, digits, ``_`` and ``-`` stay; every other byte of UTF-8 becomes ``=`` and two hex digits; nothing
-    becomes ``=``.  What is longer than 120 characters is cut, and ends in ``==`` and 32 digits of its SHA-256.
+    Letters, digits, ``_`` and ``-`` stay; every other byte of UTF-8 becomes ``=`` and two hex digits; an empty part
+    becomes ``=``.  A token longer than 120 characters is cut and ends in ``==`` and 32 digits of its SHA-256.
     """
     token = key_token.escape(part, digits="02X")
     if len(token) > _LONGEST:
@@ -109,61 +109,61 @@ def key_v1(parts: CacheKeyParts, shaping: Mapping[str, Any]) -> str:
     """The key in the KV bucket: eight tokens joined by ``.``.
 
     Args:
-        parts: what B4 names.
+        parts: the readable parts.
         shaping: everything else that shapes the content, as JSON values; the order of keys does not matter.
     """
-    all_of_it = {"scheme": 1, "parts": parts.tokens, "shaping": shaping}
-    return ".".join((*map(escape, parts.tokens), fingerprint.digest(all_of_it)[:32]))
+    content = {"scheme": 1, "parts": parts.tokens, "shaping": shaping}
+    return ".".join((*map(escape, parts.tokens), fingerprint.digest(content)[:32]))
 
 
-#: How a key is made of parts and shaping.
+#: Function from parts and shaping to a key.
 Scheme = Callable[[CacheKeyParts, Mapping[str, Any]], str]
-#: The scheme that is written, then those that are still read; an old one stays for one release (E15).
+#: The scheme for writing, then those that are still read; an old scheme is read for one release.
 SCHEMES: Final[tuple[Scheme, ...]] = (key_v1,)
 
 
-def slot(
+def build_key(
     parts: CacheKeyParts,
     shaping: Mapping[str, Any],
     *,
     node: str | None,
     schemes: tuple[Scheme, ...] = SCHEMES,
 ) -> CacheKey:
-    """The place of a request in the cache.
+    """The cache key of a request.
 
     Raises:
-        KeyError: its strategy keeps nothing.
+        KeyError: the strategy does not cache.
     """
     key, *older = (scheme(parts, shaping) for scheme in schemes)
     return CacheKey(key=key, older=tuple(older), ttl_s=LIFETIMES[parts.strategy], node=node)
 
 
-def _shown(part: str) -> str:
+def _encode_part(part: str) -> str:
     return _CODED.sub(lambda found: f"%{ord(found[0]):02X}", part)
 
 
 def matches(key: str, pattern: str, *, whole: bool = False) -> bool:
-    """Whether a key is meant.
+    """Whether a pattern matches a key.
 
     Args:
         key: a key in the bucket.
-        pattern: the key itself, B4's form of it, or the first parts of either; parts are taken whole.
-        whole: all parts must be named, not only the first.
+        pattern: the key itself, its readable form, or the first parts of either; parts match as a whole.
+        whole: require all parts, not only the first ones.
     """
-    tokens, wanted = key.split("."), _wanted(pattern)
-    complete = len(wanted) >= len(TOKENS) - 1
-    return tokens[: len(wanted)] == wanted and (complete or not whole)
+    tokens, prefix = key.split("."), _parse_pattern(pattern)
+    complete = len(prefix) >= len(TOKENS) - 1
+    return tokens[: len(prefix)] == prefix and (complete or not whole)
 
 
-def _wanted(pattern: str) -> list[str]:
+def _parse_pattern(pattern: str) -> list[str]:
     if "|" not in pattern:
-        return pattern.split(".") if "." in pattern else [escape(_read(pattern))]
-    parts = [_read(part) for part in pattern.split("|")]
+        return pattern.split(".") if "." in pattern else [escape(_decode_part(pattern))]
+    parts = [_decode_part(part) for part in pattern.split("|")]
     at = TOKENS.index("seed")
     if len(parts) == at + 1 and parts[at - 1] == Strategy.ONCE:
         parts.insert(at, "")
     return [escape(part) for part in parts]
 
 
-def _read(shown: str) -> str:
+def _decode_part(shown: str) -> str:
     return _ENCODED.sub(lambda found: chr(int(found[1], 16)), shown)

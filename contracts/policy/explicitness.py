@@ -15,9 +15,9 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from contracts.nodes.node import Rating, SaidRating
-from contracts.nodes.required_terms import strings
-from contracts.policy.social import known_rating
+from contracts.nodes.node import Rating, RatingInput
+from contracts.nodes.required_terms import iter_strings
+from contracts.policy.social import parse_rating
 
 #: One word, or several in a row.
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=80)]
@@ -52,7 +52,7 @@ class Rule(BaseModel):
     #: What the words are; findings show this label instead of the words.
     what: Annotated[str, StringConstraints(min_length=1, max_length=80)]
     #: The lowest rating that allows them, on either scale.
-    needs: SaidRating
+    needs: RatingInput
     words: tuple[Phrase, ...] = Field(min_length=1, max_length=500)
     #: They match only beside one of these, in the same sentence.
     beside: tuple[Phrase, ...] = Field(default=(), max_length=500)
@@ -64,7 +64,7 @@ class Rule(BaseModel):
     @field_validator("needs", mode="before")
     @classmethod
     def _known(cls, said: Any) -> Any:
-        return known_rating(said)
+        return parse_rating(said)
 
     @field_validator("needs")
     @classmethod
@@ -175,7 +175,7 @@ class ExplicitWords:
         found: list[TooExplicit] = []
         if not rules:
             return ()
-        if firsts.isdisjoint(tokenize("\n".join(strings(document)))):
+        if firsts.isdisjoint(tokenize("\n".join(iter_strings(document)))):
             # True of nearly every document.
             return ()
         for path, text in _texts(document, ""):

@@ -1,4 +1,4 @@
-"""Which bytes stand for a value, whatever the order of its keys?"""
+"""Fingerprints: canonical JSON, digests, and picks that depend on their input alone."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import msgspec
 
 
-def canonical(value: Any) -> bytes:
+def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys and no spaces.
 
-    Equal values give equal bytes; source: the idea of RFC 8785, with msgspec's number format.
+    Equal values give equal bytes.  Source: the idea of RFC 8785, with msgspec's number format.
     """
     return msgspec.json.encode(value, order="sorted")
 
 
 def digest(value: Any) -> str:
     """SHA-256 of :func:`canonical`, as 64 hex digits."""
-    return hashlib.sha256(canonical(value)).hexdigest()
+    return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
 def digest_text(text: str) -> str:
@@ -27,6 +27,6 @@ def digest_text(text: str) -> str:
 
 
 def pick(size: int, *parts: str) -> int:
-    """An index below ``size`` that depends on ``parts`` alone; equal parts, equal index."""
+    """An index below ``size`` that depends on ``parts`` alone."""
     seed = hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(seed[:8], "big") % size

@@ -1,6 +1,6 @@
-"""Which seed does a request get?
+"""Seeds: the published function from a request to its seed.
 
-docs/seeds.md publishes the function with vectors: it never changes, and another language can have it.
+docs/seeds.md publishes the function with test vectors: it never changes, and other languages can implement it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Final
 from contracts.nodes.node import SeedSource, Strategy
 from contracts.policy.cache_key import CacheKeyParts
 
-#: Seeds are below this: every JSON reader takes them.
+#: Upper bound, exclusive: every JSON reader accepts smaller integers.
 BELOW: Final = 2**53
 _NAME: Final = "understudy-seed-1"
 
 
 def derive(parts: CacheKeyParts, source: SeedSource, owner: str) -> int:
-    """The seed of a node's generation, from 0 to 2^53 - 1.
+    """Compute the seed of a generation, from 0 to 2^53 - 1.
 
     Args:
-        parts: type, purpose, scenes, strategy and version of the node; ``parts.owner`` does not count.
-        source: what the seed is made from.
-        owner: the playthrough for ``playthrough``, the player for ``player``, the moment for ``timestamp``;
-            for ``fixed`` it does not count.
+        parts: type, purpose, scenes, strategy and version of the node; ``parts.owner`` is ignored.
+        source: the seed source.
+        owner: the playthrough for ``playthrough``, the player for ``player``, the time for ``timestamp``;
+            ignored for ``fixed``.
 
-    Source: netstrings (D. J. Bernstein, 1997) keep the parts apart, SHA-256 spreads them.
+    Source: netstrings (D. J. Bernstein, 1997) separate the parts, SHA-256 spreads them.
     """
-    said = (
+    fields = (
         _NAME,
         str(parts.strategy),
         str(source),
@@ -39,11 +39,11 @@ def derive(parts: CacheKeyParts, source: SeedSource, owner: str) -> int:
         parts.to_scene,
         str(parts.version),
     )
-    digest = hashlib.sha256(_netstrings(said)).digest()
+    digest = hashlib.sha256(_netstrings(fields)).digest()
     return int.from_bytes(digest[:8], "big") >> 11
 
 
-def fitting(strategy: Strategy) -> SeedSource:
+def default_source(strategy: Strategy) -> SeedSource:
     """The seed source of a node that names none."""
     match strategy:
         case Strategy.ONCE:

@@ -1,7 +1,7 @@
-"""How do two people stand to each other, and what does a world make of that?
+"""Social context: relationships, worlds, and the intimacy and rating that follow from them.
 
-A world says from which values on a relationship is of which tier and of which level of intimacy, and how
-explicit content may get in it at most.  Worlds are data; docs/social.md.
+A world's schema maps a relationship to a tier and a level of intimacy, and limits the rating.  Worlds are data;
+see docs/social.md.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from contracts.nodes.node import (
     Element,
     NodePart,
     Rating,
-    SaidRating,
+    RatingInput,
     Words,
     canonical_rating,
 )
 
-#: What a relationship is measured by.
+#: Dimensions of a relationship.
 VALUES: Final = ("affinity", "trust", "chemistry", "tension")
 ValueName = Literal["affinity", "trust", "chemistry", "tension"]
-#: One of them, -100 to 100; 0 where nothing is known.
+#: Value of a dimension, -100 to 100; 0 if unknown.
 Value = Annotated[StrictFloat, Field(ge=-100, le=100)]
 Sentence = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=PLAIN)
@@ -35,7 +35,7 @@ Sentence = Annotated[
 
 
 class Band(StrEnum):
-    """How much intimacy content may tell, least first."""
+    """Amount of intimacy in the content, least first."""
 
     NONE = "none"
     LIGHT = "light"
@@ -44,74 +44,74 @@ class Band(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the least."""
+        """Position on the scale, 0 for the least."""
         return list(Band).index(self)
 
     @property
     def rating(self) -> Rating:
-        """What content of the band needs where a world does not say otherwise."""
+        """Rating that content of the band needs, unless the world says otherwise."""
         return list(Rating)[self.rank]
 
 
-def known_rating(said: Any) -> Any:
-    """A rating of either scale as the canonical one.
+def parse_rating(value: Any) -> Any:
+    """Convert a rating of either scale to the canonical one.
 
     Raises:
-        ValueError: it is on neither; with the words that are.
+        ValueError: it is on neither scale; the message lists the valid ratings.
     """
-    found = canonical_rating(said)
-    if found is not None and found not in list(Rating):
+    rating = canonical_rating(value)
+    if rating is not None and rating not in list(Rating):
         known = ", ".join([*Rating, *FILM_RATINGS])
-        raise ValueError(f"{str(said)[:60]!r} is no rating; use one of {known}")
-    return found
+        raise ValueError(f"{str(value)[:60]!r} is not a rating; use one of {known}")
+    return rating
 
 
 class Preferences(NodePart):
-    """What a user wants beside the greatest rating."""
+    """The user's preferences beside the maximum rating."""
 
-    #: Tell one band of intimacy less than the relationship would bear.
+    #: Use one band of intimacy less than the relationship allows.
     reduce_intimacy: StrictBool = False
-    #: What must not be named, whatever the node says.
+    #: Elements that the content must not mention, whatever the node says.
     avoid_elements: tuple[Element, ...] = Field(default=(), max_length=32)
 
 
 class Social(NodePart):
-    """How the two whom the content is about stand to each other, and what its user allows."""
+    """Relationship of the two characters, and what the user allows."""
 
     #: How much they like each other, -100 to 100.
     affinity: Value = 0
-    #: How far they trust each other, -100 to 100.
+    #: How much they trust each other, -100 to 100.
     trust: Value = 0
-    #: How much they are drawn to each other, -100 to 100.
+    #: How attracted they are to each other, -100 to 100.
     chemistry: Value = 0
-    #: How much lies between them, -100 to 100.
+    #: How much tension there is between them, -100 to 100.
     tension: Value = 0
-    #: The greatest rating that the user allows, on either scale; none: the world's.
-    max_rating: SaidRating | None = None
-    #: What else the user wants.
+    #: Highest rating that the user allows, on either scale. Default: the world's.
+    max_rating: RatingInput | None = None
+    #: Further preferences of the user.
     preferences: Preferences = Preferences()
 
     @field_validator("max_rating", mode="before")
     @classmethod
-    def _known(cls, said: Any) -> Any:
-        return known_rating(said)
+    def _known(cls, value: Any) -> Any:
+        return parse_rating(value)
 
     @property
     def tells(self) -> bool:
-        """Whether it says anything about the relationship."""
+        """Whether any dimension of the relationship is given."""
         return any(name in self.model_fields_set for name in VALUES)
 
 
 class Tier(NodePart):
-    """A kind of relationship, and from which values on it is one."""
+    """A kind of relationship, with the bounds that define it."""
 
-    #: Its name, as the writer is told.
+    #: Name, as it appears in the prompt.
     name: Words
-    #: What it means, in a sentence for the writer.
+    #: Meaning, in one sentence for the prompt.
     says: Sentence | None = None
-    #: Least values.
+    #: Lower bounds.
     at_least: dict[ValueName, Value] = Field(default={})
-    #: Greatest values.
+    #: Upper bounds.
     at_most: dict[ValueName, Value] = Field(default={})
 
     @model_validator(mode="after")
@@ -126,11 +126,11 @@ class Tier(NodePart):
 
     @property
     def bounded(self) -> bool:
-        """Whether there are values that it does not take."""
+        """Whether any bound is set."""
         return bool(self.at_least or self.at_most)
 
     def takes(self, social: Social) -> bool:
-        """Whether a relationship is within its bounds."""
+        """Whether a relationship is within the bounds."""
         values: Mapping[str, float] = {name: getattr(social, name) for name in VALUES}
         return all(values[name] >= least for name, least in self.at_least.items()) and all(
             values[name] <= most for name, most in self.at_most.items()
@@ -138,120 +138,120 @@ class Tier(NodePart):
 
 
 class IntimacyLevel(Tier):
-    """How intimate a relationship is, from which values on, and how explicit that may be told."""
+    """A level of intimacy, with the bounds that define it and the rating that it needs."""
 
-    #: How much intimacy content may tell.
+    #: Amount of intimacy in the content.
     band: Band
-    #: What content of the level needs; none: what is usual for its band.
-    rating: SaidRating | None = None
+    #: Rating that content of the level needs. Default: the band's.
+    rating: RatingInput | None = None
 
     @field_validator("rating", mode="before")
     @classmethod
-    def _known(cls, said: Any) -> Any:
-        return known_rating(said)
+    def _known(cls, value: Any) -> Any:
+        return parse_rating(value)
 
     @property
     def needs(self) -> Rating:
-        """What content of the level needs."""
+        """Rating that content of the level needs."""
         return self.rating or self.band.rating
 
 
 class WorldPreferences(NodePart):
-    """What all content of a world has in common."""
+    """Preferences for all content of a world."""
 
-    #: How it is told, in a sentence for the writer.
+    #: Tone, in one sentence for the prompt.
     tone: Sentence | None = None
-    #: What must not be named in it.
+    #: Elements that no content of the world may mention.
     avoid_elements: tuple[Element, ...] = Field(default=(), max_length=32)
 
 
 class World(NodePart):
-    """A world's schema; of tiers and of levels the last one counts that takes the relationship."""
+    """A world's schema; the last tier and the last level that match a relationship apply."""
 
-    #: Its file's name.
+    #: Name of the file.
     name: str
-    #: What world it is, for people.
+    #: Description of the world, for people.
     says: Sentence | None = None
-    #: The greatest rating of its content, on either scale.
-    max_rating: SaidRating
-    #: Kinds of relationship; the first takes every one.
+    #: Highest rating of its content, on either scale.
+    max_rating: RatingInput
+    #: Kinds of relationship; the first one matches every relationship.
     tiers: tuple[Tier, ...] = Field(min_length=1, max_length=32)
-    #: Levels of intimacy; the first takes every relationship and tells none.
+    #: Levels of intimacy; the first one matches every relationship and has no intimacy.
     levels: tuple[IntimacyLevel, ...] = Field(min_length=1, max_length=32)
-    #: What all its content has in common.
+    #: Preferences for all content of the world.
     preferences: WorldPreferences = WorldPreferences()
 
     @field_validator("max_rating", mode="before")
     @classmethod
-    def _known(cls, said: Any) -> Any:
-        return known_rating(said)
+    def _known(cls, value: Any) -> Any:
+        return parse_rating(value)
 
     @field_validator("tiers", "levels")
     @classmethod
     def _ordered(cls, given: tuple[Tier, ...]) -> tuple[Tier, ...]:
         if given[0].bounded:
-            raise ValueError("the first must take every relationship; leave out its at_least and at_most")
+            raise ValueError("the first must match every relationship; remove its at_least and at_most")
         names = [each.name.casefold() for each in given]
         for index, each in enumerate(given):
             if index and not each.bounded:
                 raise ValueError(
-                    f"{each.name!r} takes every relationship and hides those before it; bound it"
+                    f"{each.name!r} matches every relationship and hides those before it; add bounds"
                 )
             if names.index(names[index]) != index:
-                raise ValueError(f"{each.name!r} is named twice; rename one of them")
+                raise ValueError(f"{each.name!r} appears twice; rename one of them")
         return given
 
     @model_validator(mode="after")
     def _within(self) -> Self:
         if self.levels[0].band is not Band.NONE:
-            raise ValueError("levels: the first level holds for strangers; give it the band 'none'")
+            raise ValueError("levels: the first level applies to strangers; give it the band 'none'")
         for each in self.levels:
             if each.rating is not None and each.rating.rank > self.max_rating.rank:
                 raise ValueError(
                     f"levels: {each.name!r} has rating {str(each.rating)!r}, above max_rating "
-                    f"{str(self.max_rating)!r}; lower the one or raise the other"
+                    f"{str(self.max_rating)!r}; lower one or raise the other"
                 )
         return self
 
 
 class RelationshipEffect(msgspec.Struct, frozen=True, kw_only=True):
-    """What a world makes of a relationship."""
+    """Result of applying a world's schema to a relationship."""
 
-    #: Whose tiers and levels they are.
+    #: The world whose tiers and levels apply.
     world: str
     tier: str
     level: str
     band: Band
-    #: What content of the level needs, before anything limits it.
+    #: Rating that content of the level needs, before any limit.
     rating: Rating
 
 
-def standing(social: Social, world: World) -> tuple[RelationshipEffect, Tier, IntimacyLevel]:
+def classify(social: Social, world: World) -> tuple[RelationshipEffect, Tier, IntimacyLevel]:
     """Tier and level of a relationship in a world.
 
-    The last tier and the last level count whose bounds take the values.  A user who wants less intimacy
-    gets, of the levels that take them, the last one of the next lower band among these.
+    The last tier and the last level whose bounds match apply.  If the user prefers less intimacy, the last
+    matching level of the next lower band applies.
     """
     tier = [each for each in world.tiers if each.takes(social)][-1]
-    held = [each for each in world.levels if each.takes(social)]
-    level = held[-1]
+    matching = [each for each in world.levels if each.takes(social)]
+    level = matching[-1]
     if social.preferences.reduce_intimacy:
-        lower = [each for each in held if each.band.rank < level.band.rank]
+        lower = [each for each in matching if each.band.rank < level.band.rank]
         most = max((each.band.rank for each in lower), default=0)
         level = next((each for each in reversed(lower) if each.band.rank == most), level)
-    told = RelationshipEffect(
+    effect = RelationshipEffect(
         world=world.name, tier=tier.name, level=level.name, band=level.band, rating=level.needs
     )
-    return told, tier, level
+    return effect, tier, level
 
 
 class Worlds(Protocol):
-    """The schemas of the worlds."""
+    """The world schemas."""
 
     def world(self, name: str | None) -> World | None:
-        """The world of that name, ``None`` where it has no schema; without a name the default one."""
+        """The world of that name, ``None`` if it has no schema; without a name, the default world."""
         ...
 
     def names(self) -> tuple[str, ...]:
-        """The worlds that there are."""
+        """Names of the known worlds."""
         ...

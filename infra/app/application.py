@@ -13,7 +13,7 @@ from faststream import FastStream
 from faststream.nats import NatsBroker
 
 from contracts import pipeline
-from contracts.errors import said
+from contracts.errors import error_text
 from infra.engine.task import EngineError
 from infra.nats import connection, direct, topology
 from infra.nats.clock import EVERY_S
@@ -233,7 +233,7 @@ class Application:
 
     async def _trouble(self, error: Exception) -> None:
         # nats-py's own default prints a traceback for every lost connection.
-        self.telemetry.emit(ConnectionTrouble(problem=said(error)))
+        self.telemetry.emit(ConnectionTrouble(problem=error_text(error)))
 
     async def _disconnected(self) -> None:
         if not self._stopping:

@@ -75,10 +75,10 @@ def broker_version(version: tuple[int, int, int]) -> DoctorCheck:
 def fsync(interval: str | None) -> DoctorCheck:
     """When are the embedded broker's writes on disk?"""
     if interval is None:
-        return row("fsync", "info", "not our broker: ask its operator for sync_interval")
+        return row("fsync", "info", "not an embedded broker: ask its operator for sync_interval")
     if interval == "always":
         return row("fsync", "ok", "sync_interval is always: acknowledged means on disk")
-    detail = f"sync_interval is {interval}: a power cut may lose that much of what was acknowledged"
+    detail = f"sync_interval is {interval}: a power cut may lose acknowledged messages of that period"
     return row("fsync", "warning", detail, "set UNDERSTUDY_BROKER__SYNC_INTERVAL=always")
 
 
@@ -137,13 +137,13 @@ def waiting(stream: str, stage: str, info: Mapping[str, Any]) -> DoctorCheck:
     last = info.get("delivered", {}).get("last_active")
     if (pending or held) and not asking and not _within(info, last, ack_wait_ns):
         fix = f"start the stage: 'understudy run {stage}'"
-        return row(check, "warning", f"{detail}; nobody is fetching", fix)
+        return row(check, "warning", f"{detail}; no stage is fetching", fix)
     if pending and asking and not _within(info, last or info.get("created"), ack_wait_ns):
         paused = topology_diff.PAUSED in topology_diff.state(info)
         fix = (
             _APPLY if paused else f"start the stage again: 'understudy run {stage}'; look at the broker's log"
         )
-        why = "the consumer is paused" if paused else "although somebody asks"
+        why = "the consumer is paused" if paused else "although stages poll"
         return row(check, "warning", f"{detail}; nothing is delivered, {why}", fix)
     return row(check, "ok", detail)
 
@@ -190,7 +190,7 @@ def fill(name: str, info: Mapping[str, Any]) -> DoctorCheck | None:
     for what, has, most in limits:
         if most > 0 and has >= _FULL * most and config.get("discard") == "new":
             fix = {
-                pipeline.REQUESTS: "see which consumer nobody fetches from, or raise UNDERSTUDY_BROKER__REQUESTS_MAX_BYTES",
+                pipeline.REQUESTS: "find the consumer that no stage fetches from, or raise UNDERSTUDY_BROKER__REQUESTS_MAX_BYTES",
                 pipeline.DEAD: "drop or replay letters ('understudy dead ls'), or raise the stream's limit",
             }.get(name, "raise the stream's limit")
             return row(
@@ -234,12 +234,12 @@ async def _publish(nc: Client) -> DoctorCheck:
     except (nats_errors.Error, TimeoutError, msgspec.MsgspecError) as failure:
         error = {"description": str(failure) or type(failure).__name__}
     if error is None:
-        return row("publishing", "ok", "the broker stores what is published")
+        return row("publishing", "ok", "the broker stores published messages")
     return row(
         "publishing",
         "error",
         f"the broker stores nothing: {error.get('description')}",
-        "make room on the broker's disk, then start it again; its log says what it lacks",
+        "make room on the broker's disk, then start it again; its log names the cause",
     )
 
 

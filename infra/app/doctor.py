@@ -103,7 +103,7 @@ async def _providers(settings: Settings) -> tuple[DoctorCheck, ...]:
     mistakes = routing.check(settings)
     if mistakes:
         return tuple(row("providers", "error", why, "'understudy up' does not start so") for why in mistakes)
-    rows = [row("providers", "ok", "every route names one that can be asked")]
+    rows = [row("providers", "ok", "every route has a usable provider")]
     servers = routing.servers(settings)
     if servers:
         from infra.providers.probing import probe  # noqa: PLC0415 - needs the extra

@@ -147,7 +147,7 @@ def grammar_refusal(schema: Mapping[str, Any]) -> str | None:
     from infra.engine.grammar import unsupported  # noqa: PLC0415 - part of the extra
 
     why = unsupported(schema)
-    return None if why is None else f"the local model cannot be held to it: {why}"
+    return None if why is None else f"constrained decoding does not support it: {why}"
 
 
 def _warm_up() -> None:

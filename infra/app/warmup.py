@@ -225,7 +225,7 @@ async def _ended(client: PipelineClient, wanted: Order, *, fresh: bool) -> Warme
 def _kept(asked: GenerationRequest, around: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether the result cache keeps what is generated; a plot that asks for its scenes is its own."""
     node = asked.node.model_dump(mode="json", by_alias=False, exclude_unset=True) if asked.node else {}
-    said = layers.merge({**around, layers.NODE: node}).values.get("strategy")
+    said = layers.merge_layers({**around, layers.NODE: node}).values.get("strategy")
     if asked.scenes or said is None:
         return False
     return is_cacheable(Strategy(said), asked.player_context or PlayerContext())

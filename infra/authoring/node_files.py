@@ -1,4 +1,4 @@
-"""Which nodes does a file hold, and where does each of their fields stand?
+"""Node files: their nodes, and the position of each field.
 
 JSON or YAML; one node, or a list of nodes.
 """
@@ -14,9 +14,9 @@ from typing import Any, Final, Literal, cast
 import msgspec
 import yaml
 
-from contracts.nodes.field_aliases import Path, dotted
+from contracts.nodes.field_aliases import Path, format_path
 from contracts.nodes.validation import Facts, Finding, Report, Severity, validate
-from contracts.nodes.wording import shown
+from contracts.nodes.wording import format_value
 from contracts.ports import Templates
 
 #: Largest file, bytes.
@@ -93,7 +93,7 @@ CHECKS: Final = (
     FileCheck(
         code="FIL002",
         title="field given twice",
-        why="Readers keep one of the two, and not all of them the same one.",
+        why="Readers keep one of the two, and readers differ in which.",
         failing=_SOUND + "purpose: ambient\n",
         passing=_SOUND,
     ),
@@ -107,7 +107,7 @@ CHECKS: Final = (
     FileCheck(
         code=_SAME,
         title="one id for two nodes of a list",
-        why="Results, budgets and statistics are told by a node's id: two nodes would be one.",
+        why="Results, budgets and statistics are recorded by node id: two nodes would share them.",
         failing="- {id: n1, generationType: plot}\n- {id: n1, generationType: scene}\n",
         passing="- {id: n1, generationType: plot}\n- {id: n2, generationType: scene}\n",
     ),
@@ -149,7 +149,9 @@ def examine(source: Source, facts: Facts, templates: Templates | None = None) ->
     found: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
     for index, report in enumerate(reports):
         for each in report.findings:
-            path = dotted([str(index), *([each.path] if each.path else [])]) if source.listed else each.path
+            path = (
+                format_path([str(index), *([each.path] if each.path else [])]) if source.listed else each.path
+            )
             found[each.severity].append(msgspec.structs.replace(each, path=path))
     found[Severity.ERROR] += _same_ids(source)
     return Report(
@@ -170,9 +172,9 @@ def _same_ids(source: Source) -> list[Finding]:
                 Finding(
                     code=_SAME,
                     severity=Severity.ERROR,
-                    path=dotted([str(index), "id"]),
-                    message=f"{shown(named)} is the id of node {first[named]} too",
-                    suggestion="give each node a name of its own",
+                    path=format_path([str(index), "id"]),
+                    message=f"{format_value(named)} is the id of node {first[named]} too",
+                    suggestion="give each node its own id",
                 )
             )
     return found
@@ -191,7 +193,7 @@ def _json(text: str) -> tuple[Any, dict[str, TextPosition]]:
         value = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         place = TextPosition(line=error.lineno, column=error.colno)
-        raise UnparsableFile("FIL001", f"this is not JSON: {error.msg}", place, "fix it there") from None
+        raise UnparsableFile("FIL001", f"invalid JSON: {error.msg}", place, "fix it there") from None
     except (ValueError, RecursionError) as error:
         message = f"this is not JSON that can be read: {_unreadable(error)}"
         raise UnparsableFile("FIL001", message, TextPosition(), "fix it") from None
@@ -214,7 +216,7 @@ def _no_constant(name: str) -> Any:
 
 def _walk(text: str, at: int, path: Path, places: dict[str, TextPosition], starts: list[int]) -> int:
     """Note where a value of a valid JSON text stands, and what is in it; the end of it."""
-    places.setdefault(dotted(map(str, path)), _at(at, starts))
+    places.setdefault(format_path(map(str, path)), _at(at, starts))
     if text[at] not in "{[" or len(path) > _LEVELS:
         return _scan(text, at)[1]
     closing, names, index = "}" if text[at] == "{" else "]", set[str](), 0
@@ -228,7 +230,7 @@ def _walk(text: str, at: int, path: Path, places: dict[str, TextPosition], start
                 raise _twice(str(part), _at(start, starts))
             names.add(str(part))
             # A field stands where its name does.
-            places.setdefault(dotted(map(str, (*path, part))), _at(start, starts))
+            places.setdefault(format_path(map(str, (*path, part))), _at(start, starts))
             at = _space(text, _space(text, at) + 1)
         at = _space(text, _walk(text, at, (*path, part), places, starts))
         index += 1
@@ -298,7 +300,7 @@ def _of(mark: Any) -> TextPosition:
 
 def _note(node: yaml.Node, path: Path, places: dict[str, TextPosition]) -> None:
     """Note where a value and what is in it stand."""
-    places.setdefault(dotted(map(str, path)), _of(node.start_mark))
+    places.setdefault(format_path(map(str, path)), _of(node.start_mark))
     if len(places) > _MOST_PLACES:
         raise _no_yaml("it has too many values", _of(node.start_mark))
     if len(path) > _LEVELS:
@@ -313,7 +315,7 @@ def _note(node: yaml.Node, path: Path, places: dict[str, TextPosition]) -> None:
                 if name in names:
                     raise _twice(name, _of(key.start_mark))
                 names.add(name)
-                places.setdefault(dotted(map(str, (*path, name))), _of(key.start_mark))
+                places.setdefault(format_path(map(str, (*path, name))), _of(key.start_mark))
                 _note(value, (*path, name), places)
         case yaml.SequenceNode():
             for index, value in enumerate(node.value):

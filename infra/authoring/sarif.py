@@ -1,4 +1,4 @@
-"""SARIF log of findings, for editors and code scanners.
+"""Findings as SARIF, for editors and code scanners.
 
 SARIF 2.1.0: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 """

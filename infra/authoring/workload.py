@@ -1,4 +1,4 @@
-"""Which requests does a file ask for: a list of them, or the transitions between the scenes of a game?"""
+"""Workload files: a list of requests, or the transitions between a game's scenes."""
 
 from __future__ import annotations
 
@@ -105,9 +105,7 @@ def read(text: str, language: Literal["json", "yaml"] | None = None) -> tuple[Wo
         source = node_files.read(text, language)
     except UnparsableFile as error:
         if not text.strip() or error.finding.code == _NOTHING:
-            raise WorkloadError(
-                "it asks for nothing; write a request, a list of them or a scenario"
-            ) from None
+            raise WorkloadError("it is empty; write a request, a list of requests or a scenario") from None
         raise WorkloadError(str(error)) from None
     first = source.nodes[0]
     if not source.listed and isinstance(first, dict) and {"scenes", "transitions"} & first.keys():

@@ -1,4 +1,4 @@
-"""What can be done from a command line?"""
+"""Command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does ``python -m infra.cli`` do?  The same as ``understudy``."""
+"""Entry point of ``python -m infra.cli``, the same as ``understudy``."""
 
 from __future__ import annotations
 

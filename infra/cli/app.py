@@ -1,4 +1,4 @@
-"""Which commands are there?
+"""Commands and their groups.
 
 Every command imports what it needs when it runs, so that ``understudy --help`` is quick.
 """
@@ -75,9 +75,11 @@ def _every(
 
 
 def help_(
-    command: Annotated[list[str] | None, typer.Argument(metavar="COMMAND…", help="Of this command.")] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND…", help="Command to explain.")
+    ] = None,
 ) -> None:
-    """Print the help of all commands, or of one."""
+    """Print the help for all commands or for one."""
     app(args=[*(command or ()), "--help"], prog_name=app.info.name)
 
 

@@ -1,4 +1,4 @@
-"""Commands for the audit: list, show and rebuild."""
+"""`understudy audit`: records of finished requests, and their rebuild."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infra.inspect.filters import Filters
     from infra.settings.settings import Settings
 
-app: Final = typer.Typer(no_args_is_help=True, help="The audit: the permanent record of every request.")
+app: Final = typer.Typer(no_args_is_help=True, help="Permanent record of every request.")
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def ls(
     limit: Limit = None,
     json: Json = False,
 ) -> None:
-    """List requests and how they ended, newest first.
+    """List requests and their status, newest first.
 
     --stage is the stage that failed; --text is searched in prompts.
     """
@@ -63,7 +63,7 @@ def ls(
 def show(
     request_id: Annotated[str, typer.Argument(metavar="ID", help="The request's id.")], json: Json = False
 ) -> None:
-    """Show the last request with an id: its record, its log row, and the requests before it."""
+    """Show the latest request with an id: its record, its log row, and earlier requests with the id."""
     from infra.stores import audit
 
     row = _read(lambda engine: audit.show(engine, request_id))
@@ -81,7 +81,7 @@ def show(
 
 @app.command("rebuild")
 def rebuild(json: Json = False) -> None:
-    """Fold what the log still covers into new tables and swap them in; older rows are kept."""
+    """Rebuild the tables from the event log; rows older than the log are kept."""
     settings = console.settings()
 
     async def work() -> int:

@@ -1,4 +1,4 @@
-"""The body that the options of ``understudy request`` mean."""
+"""Request bodies from command-line options."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ def kind(given: str | None, body: bytes) -> str:
 
 
 def _kind_of(template: str) -> str:
-    from contracts.expansion import unknown_template
+    from contracts.expansion import format_unknown_template
     from infra.stores import templates as store
 
     known = store.load(console.settings().templates_dir, strict=False)
     found = known.find(template)
     if found is None:
-        why = known.lost(template) or unknown_template(template, known)
+        why = known.lost(template) or format_unknown_template(template, known)
         raise console.Usage(f"template_id: {why}; for templates this machine lacks, pass --kind")
     return str(found["generation_type"])
 
@@ -131,7 +131,7 @@ def _kind_of(template: str) -> str:
 def _whole(prompt: str | None, file: Path | None) -> bytes:
     if file is None:
         if prompt is None:
-            raise console.Usage("say what to generate: give PROMPT, or --file BODY.json")
+            raise console.Usage("nothing to generate: give PROMPT or --file BODY.json")
         return msgspec.json.encode({"prompt": prompt})
     if prompt is not None:
         raise console.Usage("give either PROMPT or --file, not both")
@@ -186,7 +186,7 @@ def _context(file: Path) -> dict[str, Any]:
         field = "choices" if name in _CHOICES else _PLAYER.get(name)
         if field is None:
             raise console.Usage(
-                f"--context {file}: a request cannot tell {name!r}; put it into choices"
+                f"--context {file}: a request has no field {name!r}; put it into choices"
                 f" (beside them: player_id, playthrough_id, {', '.join(_BESIDE)})"
             )
         player[field] = value

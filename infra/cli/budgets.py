@@ -1,4 +1,4 @@
-"""How are budgets looked at from a command line?"""
+"""`understudy budgets`: accounts of the current windows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from contracts.policy.budget import Cap, Spent
     from infra.nats.accounts import LiveAccount
 
-app: Final = typer.Typer(
-    no_args_is_help=True, help="Budgets: what provider calls may take, and what they took."
-)
+app: Final = typer.Typer(no_args_is_help=True, help="Budgets of provider calls and their use.")
 
 
 @app.callback()
@@ -25,9 +23,9 @@ def _group() -> None:
 
 @app.command("ls")
 def ls(json: Json = False) -> None:
-    """List the budgets of the windows that are open now: cap, spent, reserved, and when the next one opens.
+    """List the budgets of the current windows: cap, spent, reserved, and when the next window opens.
 
-    A budget appears with its first call.
+    A budget appears after its first call.
     """
     import time
 
@@ -86,7 +84,7 @@ def _figures(value: Cap | Spent) -> dict[str, Any]:
 
 
 def _cells(kept: LiveAccount, now_ms: int) -> tuple[str, ...]:
-    from contracts.policy.budget_scope import amount, per
+    from contracts.policy.budget_scope import format_amount, format_window
     from contracts.timestamp import format_ms
 
     said, account = kept.named, kept.account
@@ -98,8 +96,8 @@ def _cells(kept: LiveAccount, now_ms: int) -> tuple[str, ...]:
     spent, reserved = _used(kept, now_ms)
     return (
         said.owner,
-        ", ".join(f"{amount(unit, value)} {per(said.window_ms)}" for unit, value in capped),
-        ", ".join(amount(unit, getattr(spent, unit)) for unit, _ in capped),
-        ", ".join(amount(unit, getattr(reserved, unit)) for unit, _ in capped),
+        ", ".join(f"{format_amount(unit, value)} {format_window(said.window_ms)}" for unit, value in capped),
+        ", ".join(format_amount(unit, getattr(spent, unit)) for unit, _ in capped),
+        ", ".join(format_amount(unit, getattr(reserved, unit)) for unit, _ in capped),
         format_ms(said.ends_ms, "seconds"),
     )

@@ -1,4 +1,4 @@
-"""How is the result cache looked at and emptied from a command line?"""
+"""`understudy cache`: entries, statistics and purges."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ app = typer.Typer(no_args_is_help=True, help="Inspect and purge cached results."
 
 _Prefix = Annotated[
     str | None,
-    typer.Option("--prefix", help="Whose key begins with these parts, such as 'transition|gap_fill'."),
+    typer.Option(
+        "--prefix", help="Entries whose key starts with these parts, such as 'transition|gap_fill'."
+    ),
 ]
-_Node = Annotated[str | None, typer.Option("--node", help="Generated for the node with this id.")]
-_Version = Annotated[int | None, typer.Option("--version", min=1, help="Of this version of its node.")]
+_Node = Annotated[str | None, typer.Option("--node", help="Entries of the node with this id.")]
+_Version = Annotated[
+    int | None, typer.Option("--version", min=1, help="Entries of this version of the node.")
+]
 
 
 #: What each count means.
@@ -48,7 +52,7 @@ def ls(
     limit: Limit = None,
     json: Json = False,
 ) -> None:
-    """List what is kept, the latest last."""
+    """List cached results, newest last."""
 
     async def work() -> int:
         found = await _found(_wanted(None, prefix, node, version))
@@ -66,14 +70,15 @@ def ls(
 
 @app.command("show")
 def show(
-    key: Annotated[str, typer.Argument(help="A key, or its form in `meta.cache_key`.")], json: Json = False
+    key: Annotated[str, typer.Argument(help="A key, or its readable form in `meta.cache_key`.")],
+    json: Json = False,
 ) -> None:
-    """Print entries with their content; exit status 1 if there are none."""
+    """Print entries with their content; exit status 1 if none match."""
 
     async def work() -> int:
         found = await _found(_wanted(key, None, None, None))
         if not found:
-            console.complain(f"nothing is kept under {key!r}; `understudy cache ls` shows what is")
+            console.complain(f"no entry for {key!r}; `understudy cache ls` lists all")
             return console.FAILED
         for item in found:
             told = _told(item) | {"entry": item.entry}
@@ -88,7 +93,7 @@ def show(
 
 @app.command("stats")
 def stats(json: Json = False) -> None:
-    """Print how much is kept, and how often it answered."""
+    """Print the size of the cache and how often it was used."""
 
     async def work() -> int:
         from infra.stores import cache_listing
@@ -114,18 +119,22 @@ def stats(json: Json = False) -> None:
 
 @app.command("purge")
 def purge(
-    key: Annotated[str | None, typer.Argument(help="A key, or its form in `meta.cache_key`.")] = None,
+    key: Annotated[
+        str | None, typer.Argument(help="A key, or its readable form in `meta.cache_key`.")
+    ] = None,
     prefix: _Prefix = None,
     node: _Node = None,
     version: _Version = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that is kept.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every entry.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be deleted; delete nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Remove what is kept: what several options say must all hold."""
+    """Delete cached results; several options must all match."""
     wanted = _wanted(key, prefix, node, version)
     if everything == any(each is not None for each in (key, prefix, node, version)):
-        raise console.Usage("say what to remove: a key, --prefix, --node or --version; or --all, alone")
+        raise console.Usage("name what to delete: a key, --prefix, --node or --version; or use --all alone")
 
     async def work() -> int:
         import asyncio

@@ -1,4 +1,4 @@
-"""Is everything in order: samples, topology, machine?"""
+"""`understudy samples`, `topology` and `doctor`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from infra.nats.topology_diff import Difference
     from infra.settings.settings import Settings
 
-samples = typer.Typer(no_args_is_help=True, help="Golden samples: what stands in when the model fails.")
+samples = typer.Typer(no_args_is_help=True, help="Golden samples: answers for when generation fails.")
 topology = typer.Typer(no_args_is_help=True, help="Streams, buckets and consumers on the broker.")
 
 
 @samples.callback()
 def _group() -> None:
-    """Golden samples: what stands in when the model fails."""  # a group of one command stays a group
+    """Golden samples: answers for when generation fails."""  # a group of one command stays a group
 
 
 @samples.command("check")
 def samples_check(
-    folder: Annotated[Path | None, typer.Argument(help="Folder; default: the configured one.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder; default: the configured folder.")] = None,
     json: Json = False,
 ) -> None:
-    """Check every sample against its kind."""
+    """Check every golden sample against its kind."""
     from infra.stores import samples as store
 
     folders = (folder,) if folder else console.settings().sample_folders
@@ -51,11 +51,11 @@ def samples_check(
 @topology.command("apply")
 def topology_apply(
     force: Annotated[
-        bool, typer.Option("--force", help="Also shrink retention and take an operator's settings back.")
+        bool, typer.Option("--force", help="Also shrink retention and revert an operator's settings.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Create what is missing and change what may be changed; print the difference."""
+    """Create and update streams, buckets and consumers; print each change."""
 
     async def work() -> int:
         from infra.nats import topology as module
@@ -71,7 +71,7 @@ def topology_apply(
 
 @topology.command("check")
 def topology_check(json: Json = False) -> None:
-    """Print how the broker differs; exit status 1 if it does."""
+    """Print differences between the broker and the configuration; exit status 1 if there are any."""
 
     async def work() -> int:
         from infra.nats import topology as module
@@ -84,10 +84,10 @@ def topology_check(json: Json = False) -> None:
 
 
 def doctor(
-    everything: Annotated[bool, typer.Option("--all", help="Also print what is in order.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also print the checks that pass.")] = False,
     json: Json = False,
 ) -> None:
-    """Say what is missing or wrong and what to do about it; exit status 1 if anything is."""
+    """Check the installation and its environment; exit status 1 if a check fails."""
     settings = console.settings()
 
     async def work() -> int:
@@ -172,7 +172,7 @@ def _print_samples(rows: list[dict[str, Any]], where: Path) -> None:
     from infra.cli.show import aligned
 
     if not rows:
-        console.complain(f"no sample_*.json in {where}; without golden samples nothing can stand in")
+        console.complain(f"no sample_*.json in {where}; the fallback needs golden samples")
         return
     lines = [
         (

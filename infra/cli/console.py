@@ -1,4 +1,4 @@
-"""How does a command talk to people and programs, and how does it end?"""
+"""Console: exit statuses, error messages, JSON output and connections."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def guarded(app: Callable[..., object]) -> int:
         status = status_of(error)
         if status is None:
             raise
-        from contracts.errors import said
+        from contracts.errors import error_text
 
-        complain(said(error))
+        complain(error_text(error))
         return status
     return DONE
 

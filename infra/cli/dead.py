@@ -1,4 +1,4 @@
-"""Commands for dead letters: list, show, replay and drop."""
+"""`understudy dead`: dead letters, listed, shown, replayed and deleted."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no stage could use.")
 
 _Letters = Annotated[
-    list[int] | None, typer.Argument(metavar="LETTER", help="Letters by name (their sequence in DEAD).")
+    list[int] | None, typer.Argument(metavar="LETTER", help="Letters by sequence number in DEAD.")
 ]
 _accept = filters.accept("request_id", "kind", "stage", "code", "since", "until", "text")
-_Most = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, oldest first.")]
+_Most = Annotated[int | None, typer.Option("--limit", min=1, help="Most letters, oldest first.")]
 
 
 @app.command("ls")
@@ -35,7 +35,7 @@ def ls(
     limit: Limit = None,
     json: Json = False,
 ) -> None:
-    """List letters, oldest first."""
+    """List dead letters, oldest first."""
 
     async def work() -> int:
         most = limit if json or limit is not None else console.ROWS
@@ -70,7 +70,7 @@ def show(
     limit: _Most = None,
     json: Json = False,
 ) -> None:
-    """Show letters with all they carry: reason, origin, headers, payload."""
+    """Show dead letters in full: reason, origin, headers, payload."""
     _require_some(names, wanted, verb="show")
 
     async def work() -> int:
@@ -98,16 +98,16 @@ def replay(
     names: _Letters = None,
     limit: _Most = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every letter; needed where nothing is named.")
+        bool, typer.Option("--all", help="Every letter; required if no filter is given.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be published, publish nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be published; publish nothing.")
     ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Also what has been replayed before.")] = False,
-    rate: Annotated[float | None, typer.Option("--rate", min=0.01, help="At most so many a second.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also letters that were replayed before.")] = False,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.01, help="Most letters per second.")] = None,
     json: Json = False,
 ) -> None:
-    """Try letters again, each as a new request rp-LETTER-N; once, unless --again."""
+    """Publish letters again, each as a new request rp-LETTER-N; each letter once, unless --again."""
     _require_some(names, wanted, every=every or dry_run, verb="replay")
 
     async def work() -> int:
@@ -145,12 +145,12 @@ def drop(
     names: _Letters = None,
     limit: _Most = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every letter; needed where nothing is named.")
+        bool, typer.Option("--all", help="Every letter; required if no filter is given.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be dropped, drop nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be deleted; delete nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     json: Json = False,
 ) -> None:
     """Delete dead letters permanently."""

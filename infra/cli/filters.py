@@ -35,14 +35,12 @@ _OPTIONS: Final[dict[str, Any]] = {
     "node": Annotated[str | None, typer.Option("--node", metavar="ID", help="Only requests with this node.")],
     "since": Annotated[
         str | None,
-        typer.Option(
-            "--since", metavar="10m", help="From that long ago on (30s, 10m, 2h, 1d), or from a time on."
-        ),
+        typer.Option("--since", metavar="10m", help="Start: an age (30s, 10m, 2h, 1d) or a time."),
     ],
-    "until": Annotated[
-        str | None, typer.Option("--until", metavar="10m", help="Up to that long ago, or up to a time.")
+    "until": Annotated[str | None, typer.Option("--until", metavar="10m", help="End: an age or a time.")],
+    "text": Annotated[
+        str | None, typer.Option("--text", help="Only events that contain this text, in any case.")
     ],
-    "text": Annotated[str | None, typer.Option("--text", help="Only what contains this text, in any case.")],
 }
 
 

@@ -1,4 +1,4 @@
-"""Which prompts are there, and what does one say with its values filled in?"""
+"""`understudy prompts`: families, versions and rendered prompts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from contracts.policy.prompts import PromptVersion, Variable
     from infra.stores.prompts import PromptStore
 
-app = typer.Typer(
-    no_args_is_help=True, help="Prompt families and their versions: what models are asked to write."
-)
+app = typer.Typer(no_args_is_help=True, help="Prompt families and their versions.")
 
 
 @app.command("ls")
@@ -47,7 +45,7 @@ def ls(json: Json = False) -> None:
 
 @app.command("show")
 def show(
-    version: Annotated[str, typer.Argument(help="A version such as layout@1, or a family: its latest.")],
+    version: Annotated[str, typer.Argument(help="A version such as layout@1, or a family for its latest.")],
     json: Json = False,
 ) -> None:
     """Print one version: its guardrails, its variables and its template."""
@@ -85,22 +83,22 @@ def show(
 def render(
     family: Annotated[str, typer.Option("--family", help="Prompt family.")],
     version: Annotated[
-        int | None, typer.Option("--version", min=1, help="A version number; default: the latest.")
+        int | None, typer.Option("--version", min=1, help="Version number; default: the latest.")
     ] = None,
     var: Annotated[
         list[str] | None,
         typer.Option(
             "--var",
             metavar="NAME=VALUE",
-            help="A variable; what is no text is written as JSON. Repeat for more.",
+            help="A variable, as text or as JSON for other types. Repeatable.",
         ),
     ] = None,
     examples: Annotated[
-        bool, typer.Option("--examples", help="Take the version's own examples for what no --var names.")
+        bool, typer.Option("--examples", help="Use the version's examples for variables without --var.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print the prompt as a model would get it, the request's own texts as variables too."""
+    """Print the prompt as a model would get it; the request's texts are variables too."""
     from pydantic import ValidationError
 
     from contracts import request
@@ -220,7 +218,7 @@ def _values(version: PromptVersion, given: list[str]) -> dict[str, Any]:
 def _value(name: str, variable: Variable, text: str) -> Any:
     import json
 
-    from contracts.policy.prompts import VariableType, wrong
+    from contracts.policy.prompts import VariableType, find_fault
 
     value: Any = text
     if variable.type not in (VariableType.TEXT, VariableType.CHOICE):
@@ -228,9 +226,9 @@ def _value(name: str, variable: Variable, text: str) -> Any:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise console.Usage(
-                f"--var {name} is no JSON: {error}; it holds a value of type {variable.type}"
+                f"--var {name} is not JSON: {error}; it needs a value of type {variable.type}"
             ) from None
-    fault = wrong(variable, value)
+    fault = find_fault(variable, value)
     if fault is not None:
         raise console.Usage(f"--var {name} {fault}")
     return value

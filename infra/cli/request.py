@@ -1,4 +1,4 @@
-"""Command ``request``: publishes requests, and awaits their results."""
+"""`understudy request`."""
 
 from __future__ import annotations
 
@@ -43,28 +43,29 @@ def request(
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="BODY.json", help="The whole body; - for standard input.")
+        Path | None,
+        typer.Option(
+            "--file", metavar="BODY.json", help="File with the whole request body; - for standard input."
+        ),
     ] = None,
-    request_id: Annotated[
-        str | None, typer.Option("--id", help="The request's id; default: a fresh one.")
-    ] = None,
+    request_id: Annotated[str | None, typer.Option("--id", help="Request id; default: a new one.")] = None,
     template: Annotated[
         str | None, typer.Option("--template", metavar="ID", help="Template to start from.")
     ] = None,
     rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="FILE", help="Rules of the node, in the rules language.")
+        Path | None, typer.Option("--rules", metavar="FILE", help="File with rules for the node.")
     ] = None,
     node: Annotated[
-        Path | None, typer.Option("--node", metavar="FILE", help="A node, in JSON or YAML.")
+        Path | None, typer.Option("--node", metavar="FILE", help="File with a node, in JSON or YAML.")
     ] = None,
     context: Annotated[
         Path | None,
         typer.Option(
-            "--context", metavar="FILE", help="JSON: the player, and the choices that rules ask for."
+            "--context", metavar="FILE", help="JSON file: the player, and the choices that rules test."
         ),
     ] = None,
     scenes: Annotated[
-        bool, typer.Option("--scenes", help="Also ask for a scene of each beat of the plot.")
+        bool, typer.Option("--scenes", help="Also generate a scene for each beat of the plot.")
     ] = False,
     deadline_ms: Annotated[
         int | None, typer.Option("--deadline-ms", help="Deadline in ms; the fallback answers after it.")
@@ -75,7 +76,7 @@ def request(
 ) -> None:
     """Publish a request; with --wait, print its one result.
 
-    An id belongs to the request that used it first: the same request again gets its result, another one is refused.
+    An id belongs to its first request: repeating that request returns its result; another request is refused.
     """
     from understudy_client import new_id
 

@@ -1,4 +1,4 @@
-"""Commands ``result`` and ``wait``: a request's one result, read or awaited."""
+"""`understudy result` and `understudy wait`."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 _Timeout = Annotated[
     str | None,
     typer.Option(
-        "--timeout", metavar="30s", help="Wait that long at most; default: the request's deadline and 15 s."
+        "--timeout", metavar="30s", help="Longest wait; default: 15 s beyond the request's deadline."
     ),
 ]
 
 
 def result(
     request_id: _Id,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result if there is none yet.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the result if it does not exist yet.")
+    ] = False,
     timeout: _Timeout = None,
     json: Json = False,
 ) -> None:
-    """Print a result's content as JSON, whole; with --json, the whole result on one line.
+    """Print a result's content as JSON; with --json, the whole result on one line.
 
-    How it ended goes to standard error.  The exit status is that of `request --wait`.
+    The status goes to standard error.  The exit status is that of `request --wait`.
     """
     from infra.app.pipeline_client import checked
 

@@ -1,4 +1,4 @@
-"""How are rules of a node checked, formatted and tried from a command line?"""
+"""`understudy rules`: check, format and compile."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from contracts.nodes.rules import RuleFinding, Rules
 
-app = typer.Typer(no_args_is_help=True, help="Rules of a node: what it asks for, by a player's choices.")
+app = typer.Typer(no_args_is_help=True, help="Rules of a node: settings that depend on the player.")
 
-_File = Annotated[Path, typer.Argument(metavar="FILE", help="A text of rules; - for standard input.")]
+_File = Annotated[Path, typer.Argument(metavar="FILE", help="File with rules; - for standard input.")]
 
 
 @app.command("check")
 def check(file: _File, json: Json = False) -> None:
-    """Say what is wrong with rules, where, and what to write instead; exit status 1 if there are errors."""
+    """Check rules and suggest fixes; exit status 1 on errors."""
     _, found = _checked(_text(file))
     _tell(found, file, json=json)
     console.end(_status(found))
@@ -35,7 +35,7 @@ def format_(
     write: Annotated[bool, typer.Option("--write", help="Change the file instead of printing.")] = False,
     json: Json = False,
 ) -> None:
-    """Print rules in canonical form, comments kept; exit status 1 if they cannot be read."""
+    """Print rules in canonical form, with comments; exit status 1 if they cannot be parsed."""
     from contracts.nodes import rules as language
 
     if write and str(file) == "-":
@@ -64,12 +64,14 @@ def compile_(
     context: Annotated[
         Path | None,
         typer.Option(
-            "--context", metavar="FILE", help="JSON: the player's choices and more; default: empty."
+            "--context",
+            metavar="FILE",
+            help="JSON file: the player's choices and other context; default: empty.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print what rules ask of a node for one player, as JSON; with --json also warnings and which rule set what."""
+    """Print the node settings that rules give for one player, as JSON; --json adds warnings and origins."""
     from contracts.nodes import rules as language
 
     if context is not None and str(context) == str(file) == "-":

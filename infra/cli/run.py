@@ -1,4 +1,4 @@
-"""Commands ``up``, ``run``, ``demo`` and ``bench``: they start the pipeline."""
+"""`understudy up`, `run`, `demo` and `bench`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 def up(
     copies: Annotated[
-        list[str] | None, typer.Option("--copies", metavar="STAGE=N", help="Run a stage N times in all.")
+        list[str] | None, typer.Option("--copies", metavar="STAGE=N", help="Number of processes for a stage.")
     ] = None,
     split: Annotated[bool, typer.Option("--split", help="One process per stage.")] = False,
     json: Json = False,
 ) -> None:
-    """Run everything: broker, topology and all stages, kept running until Ctrl-C."""
+    """Run the whole pipeline: broker, topology and all stages, until Ctrl-C."""
     wanted = parse_copies(copies or [])
     settings = console.settings()
     from infra.providers import routing
@@ -56,10 +56,10 @@ def up(
 
 
 def run(
-    stages: Annotated[list[str], typer.Argument(metavar="STAGE…", help="Stages, as in the table.")],
+    stages: Annotated[list[str], typer.Argument(metavar="STAGE…", help="Stages, such as context-build.")],
     json: Json = False,
 ) -> None:
-    """Run some stages in this process, against a broker that is there already."""
+    """Run some stages in this process, against a running broker."""
     from infra.host import heartbeat
 
     # What it creates holds prompts: its owner's alone.
@@ -123,9 +123,9 @@ def _leave(status: int) -> NoReturn:
 
 
 def demo() -> None:
-    """Show everything once, in a folder of its own, and check what is shown.
+    """Run a self-checking demonstration in a temporary folder.
 
-    With USE_LOCAL_MODEL=true a real model writes first; otherwise golden samples answer.
+    With USE_LOCAL_MODEL=true a real model generates first; otherwise golden samples answer.
     """
     # By name: the laboratory is above the command line, and not all of it ships.
     show: Any = import_module("infra.lab.demo")

@@ -1,4 +1,4 @@
-"""Which seed and which key would a request get?"""
+"""`understudy seed`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def seed(
         typer.Option(
             "--strategy",
             metavar="STRATEGY",
-            help="once, per_playthrough, per_player or always: who shares it.",
+            help="once, per_playthrough, per_player or always: who shares the content.",
         ),
     ] = None,
     playthrough: Annotated[str | None, typer.Option("--playthrough", help="Id of the playthrough.")] = None,
@@ -34,24 +34,25 @@ def seed(
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="fixed, playthrough, player or timestamp; default: what fits the strategy.",
+            help="fixed, playthrough, player or timestamp; default: the strategy's.",
         ),
     ] = None,
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Content kind.")] = "transition",
     purpose: Annotated[
-        str | None, typer.Option("--purpose", help="Purpose of the node; a transition's is gap_fill.")
+        str | None, typer.Option("--purpose", help="Purpose of the node; default for transitions: gap_fill.")
     ] = None,
     from_scene: Annotated[str, typer.Option("--from", help="Id of the scene before.")] = "",
     to_scene: Annotated[str, typer.Option("--to", help="Id of the scene after.")] = "",
     version: Annotated[int, typer.Option("--version", min=1, help="Version of the node.")] = 1,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="BODY.json", help="A whole request instead; - for stdin.")
+        Path | None,
+        typer.Option("--file", metavar="BODY.json", help="File with a whole request; - for standard input."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the seed and the key that a request would get; docs/seeds.md and docs/cache.md say how.
+    """Print the seed and the cache key that a request would get; see docs/seeds.md and docs/cache.md.
 
-    Of a whole request (--file) also the key in the bucket, which depends on all that shapes its content.
+    With --file, also print the key in the bucket, which depends on everything that shapes the content.
     """
     from contracts.kinds import KINDS
     from contracts.nodes.node import SeedSource, Strategy
@@ -69,7 +70,7 @@ def seed(
         from contracts.policy.cache_key import CacheKeyParts
 
         chosen = _known(strategy, Strategy, "--strategy")
-        origin = seeds.fitting(chosen) if source is None else _known(source, SeedSource, "--source")
+        origin = seeds.default_source(chosen) if source is None else _known(source, SeedSource, "--source")
         parts = CacheKeyParts(
             type=kind,
             purpose=purpose if purpose is not None else layers.OF_KIND.get(kind, {}).get("purpose", ""),
@@ -90,7 +91,7 @@ def seed(
         return
     out = console.people()
     out.print(f"seed        {told['seed']} [dim](from {told['seed_source'] or 'the request'})[/]")
-    out.print(f"cache key   {told['cache_key'] or '[dim]none: nothing is kept[/]'}", soft_wrap=True)
+    out.print(f"cache key   {told['cache_key'] or '[dim]none: nothing is cached[/]'}", soft_wrap=True)
     if told["key"] is not None:
         out.print(f"in bucket   {told['key']}", soft_wrap=True)
     for line in told.get("warnings", ()):

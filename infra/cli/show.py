@@ -1,4 +1,4 @@
-"""How do results, stories and letters look to people?"""
+"""Terminal views of results, timelines and dead letters."""
 
 from __future__ import annotations
 

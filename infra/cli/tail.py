@@ -1,4 +1,4 @@
-"""The command ``tail``: events as they pass."""
+"""`understudy tail`."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def tail(
     ] = None,
     progress: Annotated[
         bool,
-        typer.Option("--progress", help="Also show text while it is written; with one --id it always is."),
+        typer.Option("--progress", help="Also show text while it is generated; always on with one --id."),
     ] = False,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes.")] = True,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Continue with new events.")] = True,
     json: Json = False,
 ) -> None:
-    """Watch events as they pass; the past first with --since, --until, --no-follow or one --id.
+    """Watch events as they pass; past events come first with --since, --until, --no-follow or one --id.
 
     --stage is the stage that published the event; --status and --origin are those of results.
     """

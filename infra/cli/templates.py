@@ -1,4 +1,4 @@
-"""Which node templates are there, and can they be used?"""
+"""`understudy templates`: list, show and check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Node templates: reusable configura
 
 @app.command("ls")
 def ls(json: Json = False) -> None:
-    """List the templates; one that cannot be used says so."""
+    """List all templates, with the error of each one that cannot be used."""
     rows = _checked()
     if json:
         console.emit([_row(each) for each in rows])
@@ -45,8 +45,8 @@ def ls(json: Json = False) -> None:
 def show(
     template: Annotated[str, typer.Argument(metavar="ID", help="The template's id.")], json: Json = False
 ) -> None:
-    """Print one template and what it comes to with the defaults."""
-    from contracts.expansion import unknown_template
+    """Print one template, merged with the defaults."""
+    from contracts.expansion import format_unknown_template
     from contracts.nodes import layers
     from contracts.nodes.node import Node
     from infra.stores import templates as store
@@ -55,15 +55,15 @@ def show(
     found = rows.get(template)
     if found is None:
         known = store.TemplateStore({each: {} for each in rows})
-        raise console.Usage(unknown_template(template, known))
+        raise console.Usage(format_unknown_template(template, known))
     if found.template is None:
         console.complain(found.error)
         console.end(console.FAILED)
         return
     said = store.fields(found.template)
-    merged = layers.merge(
+    merged = layers.merge_layers(
         {
-            layers.DEFAULTS: layers.defaults(said.get("generation_type")),
+            layers.DEFAULTS: layers.default_layer(said.get("generation_type")),
             layers.TEMPLATE: layers.template_layer(said),
         }
     )
@@ -92,7 +92,7 @@ def check(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check templates as the validator checks nodes; exit status 1 if one cannot be used."""
+    """Check templates like nodes; exit status 1 if one cannot be used."""
     rows = _checked(path)
     ok = bool(rows) and all(each.ok for each in rows)
     if json:
@@ -127,7 +127,7 @@ def _summary(checked: CheckedTemplate) -> dict[str, Any]:
     style = said.get("style") or {}
     return {
         "kind": kind,
-        "purpose": said.get("purpose") or (layers.defaults(kind).get("purpose") if said else None),
+        "purpose": said.get("purpose") or (layers.default_layer(kind).get("purpose") if said else None),
         "mood": " → ".join(filter(None, (style.get("mood_from"), style.get("mood_to")))),
         "strategy": said.get("strategy"),
         "fallback": (said.get("fallback") or {}).get("mode")

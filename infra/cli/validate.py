@@ -1,4 +1,4 @@
-"""How is a file with nodes checked from a command line?"""
+"""`understudy validate`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class OutputFormat(StrEnum):
 def validate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON or YAML; - for standard input.")],
     form: Annotated[
-        OutputFormat, typer.Option("--format", metavar="FORMAT", help="people, json, or sarif for editors.")
+        OutputFormat, typer.Option("--format", metavar="FORMAT", help="people, json, or sarif (for editors).")
     ] = OutputFormat.PEOPLE,
     json: Json = False,
 ) -> None:
-    """Check a node, or a list of nodes: errors, warnings and suggestions; exit status 1 with an error."""
+    """Check a node or a list of nodes: errors, warnings and suggestions; exit status 1 on errors."""
     from contracts.nodes.validation import Report
     from infra.authoring import node_files
 

@@ -1,4 +1,4 @@
-"""How is content written before anybody asks for it?"""
+"""`understudy warm`."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ def warm(
         ),
     ],
     playthrough: Annotated[
-        str | None, typer.Option("--playthrough", metavar="ID", help="Of the player that all are asked for.")
+        str | None, typer.Option("--playthrough", metavar="ID", help="Playthrough of all requests.")
     ] = None,
     player: Annotated[
-        str | None, typer.Option("--player", metavar="ID", help="The player that all are asked for.")
+        str | None, typer.Option("--player", metavar="ID", help="Player of all requests.")
     ] = None,
-    in_flight: Annotated[int, typer.Option("--in-flight", min=1, help="Requests under way at once.")] = 4,
+    in_flight: Annotated[int, typer.Option("--in-flight", min=1, help="Number of concurrent requests.")] = 4,
     deadline_ms: Annotated[
         int,
         typer.Option(
             "--deadline-ms",
             min=1,
             max=86_400_000,
-            help="Milliseconds for each, in place of its own deadline.",
+            help="Deadline of each request in ms, in place of its own.",
         ),
     ] = 300_000,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Ask again for what an earlier run has got already.")
+        bool, typer.Option("--fresh", help="Also request what an earlier run already has.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print each request as a JSON line; ask for nothing.")
+        bool, typer.Option("--dry-run", help="Print each request as a JSON line; publish nothing.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Generate all requests in a file ahead of time; exit status 1 if a model did not write all of them.
+    """Generate all requests in a file ahead of time; exit status 1 unless a model generated all of them.
 
-    Run it again to go on where it was: only what is missing, or what something stood in for, is asked for.
+    Run it again to resume: it requests only what is missing or was answered by a fallback.
     """
     from infra.authoring.workload import played
 
@@ -166,4 +166,4 @@ def _show(summary: Summary, *, json: bool) -> None:
             soft_wrap=True,
         )
     if not summary.all_warm:
-        out.print("run it again: what a model did not write is asked for once more", soft_wrap=True)
+        out.print("run it again to request what no model has generated", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How is one request explained or cancelled from a command line?"""
+"""`understudy why` and `understudy cancel`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 
 
 def why(request_id: _Id, json: Json = False) -> None:
-    """Show a request's full history, including why it fell back: events, latencies, attempts, errors, scenes."""
+    """Show a request's full history: events, latencies, attempts, errors, scenes, and why it fell back."""
 
     async def work() -> int:
         from contracts import scenes
@@ -58,7 +58,7 @@ def why(request_id: _Id, json: Json = False) -> None:
 
 def cancel(
     request_id: _Id,
-    reason: Annotated[str, typer.Option("--reason", help="In words; goes into the result.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Reason, shown in the result.")] = "",
     json: Json = False,
 ) -> None:
     """Cancel a request; no effect once it has a result."""

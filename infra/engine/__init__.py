@@ -1,1 +1,1 @@
-"""How does a model on this machine answer many requests at once?"""
+"""Local inference engine: one model, many requests in one batch."""

@@ -1,4 +1,4 @@
-"""How do many requests share one model?
+"""Engine: the scheduler of concurrent requests on one model.
 
 One thread owns model and cache.  A step admits who waits, drops who is gone or late, reads prompts
 in a forward pass of their own, writes one token for every other row in another, and tells what was
@@ -369,7 +369,7 @@ class Engine:
             self._fail(row, error)
             return
         except Exception as error:  # noqa: BLE001 - whoever listens must not stop the others
-            self._fail(row, EngineError(f"the answer could not be told: {error!r}"))
+            self._fail(row, EngineError(f"the answer could not be decoded: {error!r}"))
             return
         if finish is None:
             return

@@ -1,4 +1,4 @@
-"""Which files make a model, and are they whole?  Needs no torch, so that `doctor` can ask."""
+"""Model files and their integrity, checked without torch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def weights(folder: Path) -> list[Path]:
             raise Unloadable(f"{folder / name} is missing; a model needs it beside its weights")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise Unloadable(f"{folder} holds no .safetensors file; other weights are not loaded: convert them")
+        raise Unloadable(
+            f"{folder} holds no .safetensors file; other formats are not supported: convert them"
+        )
     for file in files:
         try:
             with safe_open(file, framework="np") as opened:

@@ -1,4 +1,4 @@
-"""How do some rows go through the model together?"""
+"""Batched forward pass over several sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tokens may come next if the answer is to follow a JSON Schema?
+"""Constrained decoding: the tokens that a JSON Schema allows next.
 
 llguidance compiles a schema in milliseconds and clones a matcher in microseconds.  Its module for
 torch is not used: importing that compiles with a C++ compiler at run time.
@@ -66,7 +66,7 @@ def _reason(schema: Mapping[str, Any], said: str) -> str:
     elif "coerce_one_of" in said:
         word, why = "oneOf", "the alternatives may overlap; give each a const of its own, or write anyOf"
     elif "regex is empty" in said:
-        word, why = "pattern", "joined with what stands beside it, it is too large; make it simpler"
+        word, why = "pattern", "combined with neighbouring parts it is too large; simplify it"
     path = next((path for path, _ in _of_keyword(schema, word)), word)
     return f"{path}: {why}" if word else f"schema: {said[:300]}"
 

@@ -1,4 +1,4 @@
-"""Where are the keys and values of every row, and how does a forward pass reach them?
+"""KV cache: keys and values of all sequences, and access from a forward pass.
 
 Rows are slices of one tensor per layer, allocated once.  A view of some rows is what the models of
 transformers get as ``past_key_values``: all they ask of it is ``update``.

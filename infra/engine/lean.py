@@ -1,4 +1,4 @@
-"""How does a decoder of the Llama family run in few operations?
+"""Lean decoder for models of the Llama family, with few operations per token.
 
 A step for one request spends half of its time between matrix products: some 250 small operations a
 layer.  Here they are 25: projections of one input are one product, rotation is done for queries and

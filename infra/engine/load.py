@@ -1,4 +1,4 @@
-"""How does a model get from its files into memory, and what is said when it cannot?
+"""Loading of a model, and the errors of models that cannot be loaded.
 
 Safetensors only, and never code from a model's folder.
 """
@@ -95,7 +95,7 @@ def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise Unloadable(f"device {wanted} is wanted, and torch finds no GPU; use auto or cpu")
+        raise Unloadable(f"device {wanted} is configured, but torch finds no GPU; use auto or cpu")
     return torch.device(wanted)
 
 

@@ -1,4 +1,4 @@
-"""How is the product of a few tokens with a matrix made fast?
+"""Fast product of a few tokens with a weight matrix.
 
 A step multiplies one to some hundred tokens with every matrix of the model.  On a CPU the time depends
 on how the matrix lies in memory, and not the same way for all sizes; what is here was measured with

@@ -1,4 +1,4 @@
-"""Which words does an answer lack that it should have, and which tokens would bring one?
+"""Required words: the words that an answer lacks, and the tokens that start them.
 
 A soft constraint: among the tokens that the model thinks of itself, those of a word that is wanted and
 not there yet weigh more; so does the next number of a list that says how long it is ("Four lines.").

@@ -1,4 +1,4 @@
-"""Which token comes next?
+"""Sampling of the next token.
 
 The random number of a token depends on the request's seed and the token's place in the answer
 alone, and every row is drawn by itself, so a sampled text does not depend on when it was written or

@@ -1,4 +1,4 @@
-"""Where does one request stand while it is being written?"""
+"""Sequence: the state of one request during generation."""
 
 from __future__ import annotations
 

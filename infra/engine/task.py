@@ -1,4 +1,4 @@
-"""What is the engine asked, what does it answer, and how can it fail?"""
+"""Engine tasks: request, answer and errors."""
 
 from __future__ import annotations
 

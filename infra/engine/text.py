@@ -1,4 +1,4 @@
-"""Which text do tokens make, and where does it stop?"""
+"""Detokenisation: text from tokens, up to a stop word."""
 
 from __future__ import annotations
 

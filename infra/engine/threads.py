@@ -1,4 +1,4 @@
-"""How many threads compute, when others want the cores too?
+"""Thread count of the computation when other processes need the cores.
 
 Threads of one product wait for each other awake.  That is the fastest way while each has a core.  When
 somebody else takes one, each product waits until its last thread has a turn: two threads beside one

@@ -1,4 +1,4 @@
-"""What of a long text is kept when it does not fit the context window?
+"""Truncation of a prompt that does not fit the context window.
 
 Whole sentences, in their order: the first, then those that share most words with the rest of the text
 (frequency of content words, mean per sentence), as long as there is room.

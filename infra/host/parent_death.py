@@ -1,4 +1,4 @@
-"""What does a child process owe its parent, and how does it end when the parent is killed?"""
+"""Parent death: a child process ends when its parent is killed."""
 
 from __future__ import annotations
 

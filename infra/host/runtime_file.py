@@ -1,4 +1,4 @@
-"""Where does the pipeline of this data folder run?
+"""Runtime file: where the pipeline of a data folder is running.
 
 ``<data_dir>/runtime.json``, written by ``understudy up``, read by every command that has no
 ``UNDERSTUDY_NATS_URL``.
@@ -135,7 +135,7 @@ def find_url(settings: Settings) -> str | None:
         return None
     if not parent_death.alive(found.pid):
         raise StaleRuntimeError(
-            f"{path(settings)} names process {found.pid}, which is gone; "
+            f"{path(settings)} names process {found.pid}, which no longer runs; "
             "start the pipeline with 'understudy up', or set UNDERSTUDY_NATS_URL"
         )
     return found.nats_url

@@ -139,7 +139,7 @@ def _dead(entry: LogEntry) -> LogRecord:
     try:
         letter = _letter.decode(entry.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        fault = f"this is not a dead letter of ours: {error}"
+        fault = f"not a dead letter of this pipeline: {error}"
     return LogRecord(
         stream=entry.stream,
         seq=entry.sequence,

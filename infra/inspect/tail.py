@@ -82,7 +82,7 @@ def watched(pattern: str | None, request_id: str | None, *, progress: bool = Fal
     if request_id is not None:
         if subjects.REQUEST_ID.fullmatch(request_id) is None:
             raise PatternError(f"request id {request_id!r} must match {subjects.REQUEST_ID.pattern}")
-        lives = (subjects.whole_life(request_id), subjects.dead("*", "*", request_id))
+        lives = (subjects.all_events(request_id), subjects.dead("*", "*", request_id))
         wanted = _met((pattern,), lives)
     streams: dict[str, tuple[str, ...]] = {}
     for stream in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD):

@@ -19,7 +19,7 @@ from contracts import pipeline, retry
 from contracts.errors import Unavailable
 from contracts.policy import budget
 from contracts.policy.budget import Account, Change, Refusal, Reserve, Settle
-from contracts.policy.budget_scope import AccountName, named
+from contracts.policy.budget_scope import AccountName, parse_account_name
 from infra.nats import log
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def current(wire: RequestMultiplexer, now_ms: int) -> list[LiveAccount]:
     found: list[tuple[str, LiveAccount]] = []
     async for entry in log.read(wire, pipeline.BUDGETS.stream, f"{PREFIX}>"):
         name = entry.subject.removeprefix(PREFIX)
-        read = named(name)
+        read = parse_account_name(name)
         if read is not None and read.ends_ms > now_ms:
             found.append(
                 (name, LiveAccount(named=read, account=msgspec.json.decode(entry.body, type=Account)))

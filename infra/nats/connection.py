@@ -130,8 +130,8 @@ def require_tls(client: Client, url: str, access: NatsAccess | None) -> None:
     at = client.connected_url
     if wanted and not info.get("tls_required") and (at is None or at.scheme != "wss"):
         raise Unreachable(
-            f"the broker at {shown(url)} does not speak TLS, which the URL or UNDERSTUDY_NATS__TLS asks for; "
-            "turn TLS on there, or write nats:// to go without"
+            f"the broker at {shown(url)} does not speak TLS, which the URL or UNDERSTUDY_NATS__TLS requires; "
+            "enable TLS there, or use nats:// without TLS"
         )
 
 

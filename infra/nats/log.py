@@ -162,8 +162,8 @@ async def of_request(wire: RequestMultiplexer, request_id: str) -> tuple[LogEntr
     """Everything the log keeps about one request, dead letters included, by time."""
     found: list[LogEntry] = []
     for stream, subject in (
-        (pipeline.REQUESTS, subjects.whole_life(request_id)),
-        (pipeline.EVENTS, subjects.whole_life(request_id)),
+        (pipeline.REQUESTS, subjects.all_events(request_id)),
+        (pipeline.EVENTS, subjects.all_events(request_id)),
         (pipeline.DEAD, subjects.dead("*", "*", request_id)),
     ):
         found += [entry async for entry in read(wire, stream, subject)]

@@ -15,7 +15,7 @@ import msgspec
 from nats import errors as nats_errors
 
 from contracts import envelope
-from contracts.errors import Unavailable, said
+from contracts.errors import Unavailable, error_text
 from infra.nats import direct
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class RequestMultiplexer:
                 call.lost = True
             return await call.future
         except _UNSENT as error:
-            raise Unavailable(f"the broker cannot be reached: {said(error)}") from error
+            raise Unavailable(f"the broker cannot be reached: {error_text(error)}") from error
         finally:
             self._calls.pop(token, None)
 
@@ -230,7 +230,9 @@ class RequestMultiplexer:
                 await self._send(token, call)
             except (*_UNSENT, OSError) as error:
                 if not call.future.done():
-                    call.future.set_exception(Unavailable(f"the broker cannot be reached: {said(error)}"))
+                    call.future.set_exception(
+                        Unavailable(f"the broker cannot be reached: {error_text(error)}")
+                    )
 
     def _answered(self, msg: Msg) -> None:
         call = self._calls.get(msg.subject[len(self._inbox) + 1 :])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 from nats.js import errors as js_errors
 
-from contracts.errors import Unavailable, UnderstudyError, said
+from contracts.errors import Unavailable, UnderstudyError, error_text
 from infra.nats import direct
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class CreditPull:
             ) from None
         except (TimeoutError, js_errors.Error) as error:
             raise Unavailable(
-                f"the broker gives no information about consumer {self.durable!r}: {said(error)}"
+                f"the broker gives no information about consumer {self.durable!r}: {error_text(error)}"
             ) from error
 
     def _ask(self) -> None:

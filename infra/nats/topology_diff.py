@@ -347,7 +347,7 @@ def _stream(name: str, wanted: Config, actual: Config) -> list[Difference]:
     for field, default in TERMS.items():
         had, wants = actual.get(field) or default, wanted.get(field) or default
         if had != wants:
-            why = "it changes what the stream promises; kept without --force"
+            why = "it changes the stream's guarantees; not changed without --force"
             found.append(
                 change(severity=DifferenceSeverity.UNSAFE, field=field, actual=had, wanted=wants, why=why)
             )
@@ -362,7 +362,7 @@ def _subjects(name: str, wanted: Config, actual: Config) -> list[Difference]:
         found.append(change(severity=DifferenceSeverity.UPDATE, why="subjects are missing"))
     extra = sorted(set(had) - set(wants))
     if extra:
-        why = f"{', '.join(extra)} would not be stored any more; kept without --force"
+        why = f"{', '.join(extra)} would no longer be stored; not changed without --force"
         found.append(change(severity=DifferenceSeverity.UNSAFE, why=why))
     return found
 
@@ -378,11 +378,11 @@ def _judge(had: float, wants: float, *, mine: bool) -> tuple[DifferenceSeverity,
         case True, True:
             return DifferenceSeverity.UPDATE, "it grows"
         case True, False:
-            return DifferenceSeverity.UNSAFE, "an operator's stricter limit; kept without --force"
+            return DifferenceSeverity.UNSAFE, "an operator's stricter limit; not changed without --force"
         case False, True:
-            return DifferenceSeverity.UNSAFE, "it shrinks; kept without --force"
+            return DifferenceSeverity.UNSAFE, "it would shrink; not changed without --force"
         case _:
-            return DifferenceSeverity.INFO, "an operator's larger limit; kept"
+            return DifferenceSeverity.INFO, "an operator's larger limit; not changed"
 
 
 def _consumer(name: str, wanted: Config, actual: Config) -> list[Difference]:
@@ -403,7 +403,7 @@ def _consumer(name: str, wanted: Config, actual: Config) -> list[Difference]:
         (
             CONSUMER_FIXED,
             DifferenceSeverity.UNSAFE,
-            "the consumer must be created again; kept without --force",
+            "the consumer must be recreated; not changed without --force",
         ),
     ):
         for field, default in fields.items():

@@ -16,7 +16,7 @@ import msgspec
 
 from contracts.errors import ErrorCode
 from contracts.policy.budget import NANOS, Refusal, Reservation, Reserve, Settle, Spent
-from contracts.policy.budget_scope import BillingContext, purses, told
+from contracts.policy.budget_scope import BillingContext, budget_scopes, refusal_text
 from contracts.ports import CallRefused, ProviderError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Budgeted:
         """
         spender = prompt.spender or BillingContext()
         now_ms = int(self._clock() * 1000)
-        paid = purses(self._limits, spender, now_ms)
+        paid = budget_scopes(self._limits, spender, now_ms)
         if not paid:
             return await self._provider.generate(prompt, params, schema, on_token)
         self._priced(paid)
@@ -205,8 +205,8 @@ class Budgeted:
         if self._tariff.prompt is None and any(purse.cap.nanos is not None for purse in paid):
             raise CallRefused(
                 ErrorCode.GEN_PROVIDER_UNAVAILABLE,
-                f"{self.name} is not asked: cost is capped, and nobody has said what it costs; set "
-                f"{self._tariff.variable}__PRICE_PROMPT and __PRICE_COMPLETION, 0 where it is free",
+                f"{self.name} is not asked: cost is capped, but its prices are not set; set "
+                f"{self._tariff.variable}__PRICE_PROMPT and __PRICE_COMPLETION, 0 if it is free",
             )
 
 
@@ -240,11 +240,11 @@ class _Call:
 
     def _refused(self, purse: BudgetScope, why: Refusal) -> CallRefused:
         if purse.rate:
-            return CallRefused(ErrorCode.GEN_RATE_LIMITED, told(purse, why))
+            return CallRefused(ErrorCode.GEN_RATE_LIMITED, refusal_text(purse, why))
         # Most of what is reserved comes back within seconds; what is spent does not.
         held_up = why.spent + why.need <= why.cap
         return CallRefused(
-            ErrorCode.GEN_BUDGET_EXCEEDED, told(purse, why), retryable=held_up and self._patient
+            ErrorCode.GEN_BUDGET_EXCEEDED, refusal_text(purse, why), retryable=held_up and self._patient
         )
 
     async def _reserved(self, purse: BudgetScope, most: Spent) -> Refusal | None:

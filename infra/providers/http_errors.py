@@ -13,7 +13,7 @@ import httpx2
 import msgspec
 
 from contracts.errors import ErrorCode
-from contracts.policy.quoting import well_formed
+from contracts.policy.quoting import replace_surrogates
 from contracts.ports import CallRefused, ProviderError
 from infra.providers import finish_reasons
 
@@ -47,7 +47,7 @@ class CalledServer(msgspec.Struct, frozen=True, kw_only=True):
         text = text[: 16 * _MAX_SAID]
         if self.key:
             text = text.replace(self.key, "***")
-        line = " ".join(_UNPRINTABLE.sub(" ", well_formed(text)).split())
+        line = " ".join(_UNPRINTABLE.sub(" ", replace_surrogates(text)).split())
         return line if len(line) <= _MAX_SAID else f"{line[:_MAX_SAID]}…"
 
 
@@ -178,7 +178,7 @@ def _lost(error: Exception, asked: CalledServer) -> str:
         case httpx2.HTTPError() if not isinstance(error, httpx2.DecodingError | httpx2.SSEError):
             return f"the connection to {asked.name} at {asked.base_url} broke: {why}"
         case _:
-            return f"{asked.name} answered with something that cannot be read: {why}"
+            return f"{asked.name} sent an unreadable answer: {why}"
 
 
 def _status(error: ErrorResponse, asked: CalledServer) -> ProviderError:

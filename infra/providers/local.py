@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from contracts.errors import ErrorCode
-from contracts.policy.quoting import OPEN, last_quoted, quoted, well_formed
+from contracts.policy.quoting import OPEN, extract_last_quote, quote, replace_surrogates
 from contracts.ports import CallRefused, Completion, ProviderError
 from contracts.usage import Tokens
 from infra.engine.files import Unloadable, name_of
@@ -84,7 +84,7 @@ class LocalProvider:
         try:
             engine = await self.ready()
             task, note = self._task(engine, prompt, params, schema)
-            prose, wish = schema is None and prompt.stage == _PROSE, last_quoted(prompt.text)
+            prose, wish = schema is None and prompt.stage == _PROSE, extract_last_quote(prompt.text)
             if prose and self._guided:
                 task = replace(task, wanted=spelled(wish))
             within_s = _for_drafts(prompt, params)
@@ -176,11 +176,11 @@ class LocalProvider:
         def count(text: str) -> int:
             return len(tokenizer.encode(text, add_special_tokens=False))
 
-        block = well_formed(last_quoted(prompt.text))
+        block = replace_surrogates(extract_last_quote(prompt.text))
         before = count(block)
         fitted = fit(block, max(1, before - over), count)
         rules = prompt.text[: prompt.text.rfind(OPEN)]
-        words = self._spoken(engine, prompt, rules + quoted(fitted.text))
+        words = self._spoken(engine, prompt, rules + quote(fitted.text))
         return words, (
             f"shortened from {before} to {count(fitted.text)} tokens to fit the context window: "
             f"{fitted.kept} of {fitted.of} sentences kept"
@@ -189,7 +189,7 @@ class LocalProvider:
     def _spoken(self, engine: Engine, prompt: Prompt, text: str) -> tuple[int, ...]:
         """The tokens of a prompt, as this model is spoken to."""
         tokenizer = engine.loaded.tokenizer
-        text = well_formed(text)
+        text = replace_surrogates(text)
         if not tokenizer.chat_template:
             return tuple(tokenizer.encode(text))
         # Models differ in how they are spoken to; theirs is the template beside the weights.
@@ -345,7 +345,7 @@ def _schema_limit(settings: Settings, name: str) -> SchemaLimit | None:
 
     def limit(schema: Mapping[str, Any]) -> str | None:
         why = unsupported(schema)
-        return None if why is None else f"the local model cannot be held to it: {why}"
+        return None if why is None else f"constrained decoding does not support it: {why}"
 
     return limit
 

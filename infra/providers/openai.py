@@ -207,7 +207,7 @@ class OpenAIProvider:
             rest = "" if text.strip() else " and none of an answer"
             notes.append(f"{written.reasoning} characters of reasoning{rest}")
         if written.tools and not text.strip():
-            notes.append("it asked for a tool, and was offered none")
+            notes.append("it called a tool, but none was offered")
         if finish_reason not in {STOP, LENGTH}:
             notes.append(f"it ended the answer with {finish_reason!r}, which is no known word for a good end")
         notes += counts.doubts

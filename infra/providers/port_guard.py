@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from contracts.errors import ErrorCode
-from contracts.policy.quoting import well_formed
+from contracts.policy.quoting import replace_surrogates
 from contracts.ports import ProviderError
 from contracts.usage import Attempt
 
@@ -56,7 +56,7 @@ class Guarded:
             raise
         except Exception as error:
             self._on_defect(error)
-            said = well_formed(" ".join(str(error)[:_MAX_SAID].split()))
+            said = replace_surrogates(" ".join(str(error)[:_MAX_SAID].split()))
             why = f"{self.name} failed: {type(error).__name__}: {said}"
             attempt = Attempt(
                 provider=self.name,

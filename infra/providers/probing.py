@@ -64,7 +64,7 @@ async def probe(where: tuple[OpenAIServer, str]) -> ProbeResult:
     if model not in known and f"{model}:latest" not in known:
         named = ", ".join(known[:_MAX_NAMED]) + (", …" if len(known) > _MAX_NAMED else "")
         return ProbeResult(
-            detail=f"{place} does not name the model {model!r} among its own: {asked.clean(named)}",
+            detail=f"{place} does not list the model {model!r}; it lists: {asked.clean(named)}",
             fix=f"set {variable}__MODEL to one of them, if calls fail",
         )
     return ProbeResult(detail=f"{place} answers and knows the model {model!r}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import msgspec
 
-from contracts.policy.quoting import well_formed
+from contracts.policy.quoting import replace_surrogates
 
 if TYPE_CHECKING:
     from contracts.events import Params
@@ -99,7 +99,7 @@ def body(
     }
     made: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": well_formed(prompt.text)}],
+        "messages": [{"role": "user", "content": replace_surrogates(prompt.text)}],
         dialect.limit: params.max_tokens,
     }
     made |= {

@@ -167,7 +167,7 @@ def _mistakes(settings: Settings) -> Iterator[str]:
     for name in table.BUILT_IN:
         if name in narrative.servers:
             yield (
-                f"setting {_VARIABLE}SERVERS names a server {name!r}, and that is a provider of its own; "
+                f"setting {_VARIABLE}SERVERS names a server {name!r}, which is a built-in provider; "
                 "choose another name"
             )
     known = table.known(settings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from contracts.policy.quoting import well_formed
+from contracts.policy.quoting import replace_surrogates
 from infra.providers.reasoning import Thoughts, without_lost
 
 #: Characters after which an answer is cut, whatever the server makes of ``max_tokens``.
@@ -85,7 +85,7 @@ class StreamedAnswer:
         fields = _object(chunk, "a chunk") or {}
         model = fields.get("model")
         if isinstance(model, str) and model.strip():
-            self.model = well_formed(" ".join(model[:_MAX_NAME].split()))
+            self.model = replace_surrogates(" ".join(model[:_MAX_NAME].split()))
         usage = fields.get("usage")
         self.usage = self.usage if usage is None else usage
         choice = self._choice(fields.get("choices"))
@@ -99,7 +99,7 @@ class StreamedAnswer:
 
     def end(self) -> str:
         """No more comes; the text that was kept back."""
-        piece = self._thoughts.add(well_formed(self._half)) + self._thoughts.end()
+        piece = self._thoughts.add(replace_surrogates(self._half)) + self._thoughts.end()
         self._half = ""
         self._parts.append(piece)
         if not self._thoughts.seen:
@@ -182,7 +182,7 @@ class StreamedAnswer:
 
     def _refuses(self, words: Any) -> None:
         if isinstance(words, str) and sum(map(len, self._refusal)) < _MAX_REFUSAL:
-            self._refusal.append(well_formed(words[:_MAX_REFUSAL]))
+            self._refusal.append(replace_surrogates(words[:_MAX_REFUSAL]))
 
     def _whole(self, piece: str) -> str:
         """The piece with whole characters: some servers cut between two halves of one."""
@@ -195,7 +195,7 @@ class StreamedAnswer:
             piece.encode()
         except UnicodeEncodeError:
             joined = piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-            return well_formed(joined)
+            return replace_surrogates(joined)
         return piece
 
 

@@ -66,7 +66,7 @@ class Guards:
 
     async def _admit(self, received: Received[Any], delivery: Delivery) -> Outcome | None:
         """An outcome for a request that is not begun."""
-        allowed_ms = deadline.named_ms(delivery.msg.data)
+        allowed_ms = deadline.read_deadline_ms(delivery.msg.data)
         if allowed_ms is not None and self._clock.now_ms() + _NEAR_MS >= received.time_ms + allowed_ms:
             # Doomed, like below.
             return Emit()

@@ -9,7 +9,7 @@ import msgspec
 
 from contracts import events as ev
 from contracts import subjects
-from contracts.policy.quoting import within
+from contracts.policy.quoting import truncate
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -45,7 +45,7 @@ class Announcer:
 
     def _send(self) -> None:
         self._timer = None
-        text = within("".join(self._pieces), _MOST)
+        text = truncate("".join(self._pieces), _MOST)
         self._pieces.clear()
         event = ev.Progress(stage=self._stage, attempt=self._attempt, index=self._index, text=text)
         self._index += 1

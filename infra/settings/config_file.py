@@ -86,7 +86,7 @@ def _note(
         name, line = (*at, str(key.value)), key.start_mark.line + 1
         if name in lines:
             raise SettingsError(
-                f"{path}, line {line}: {'.'.join(name)} is given twice, first on line {lines[name]}; keep one"
+                f"{path}, line {line}: {'.'.join(name)} appears twice, first on line {lines[name]}; keep one"
             )
         lines[name] = line
         _note(value, name, lines, path, above=(*above, node))

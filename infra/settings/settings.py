@@ -310,7 +310,7 @@ def _explain(item: Any, file: ConfigFile, model: type[Settings]) -> str:
     name = setting_names.variable(model, path)
     said = item["msg"]
     if item["type"] in ("model_type", "model_attributes_type") and item["input"] is None:
-        said = "holds nothing; write its settings below it, indented, or leave it out"
+        said = "is empty; write its settings below it, indented, or leave it out"
     elif item["type"] == "extra_forbidden":
         # Inside a variable that holds a whole part as JSON.
         said = "there is no such setting; docs/settings.md lists all"

@@ -1,4 +1,4 @@
-"""Prompt families: their versions, compiled from files and rendered with values.
+"""Prompt families: versions, release list, and rendering.
 
 A version is a file, ``<family>/<version>.md``: front matter and a Jinja template.  Everything that a template
 prints, except numbers and its own words, is enclosed in markers that it cannot close; no author of a version
@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from contracts.errors import Misconfigured
 from contracts.policy.prompts import FAMILY, PromptVersion, VariableType
-from contracts.policy.quoting import last_quoted, quoted
+from contracts.policy.quoting import extract_last_quote, quote
 from infra.settings import shipped
 
 FOLDER: Final = shipped.PROMPTS
@@ -139,7 +139,7 @@ def load(folder: Path = FOLDER, *more: Path) -> PromptStore:
             versions.append(version)
         for name in released:
             if where.get(name) != each:
-                raise PromptError(f"{name} was released and its file is gone from {each}; put it back")
+                raise PromptError(f"{name} was released, but its file is missing from {each}; put it back")
     return PromptStore(tuple(sorted(versions, key=lambda each: (each.family, each.version))), templates)
 
 
@@ -170,16 +170,16 @@ def _printed(value: Any) -> str:  # noqa: PLR0911 - one case for each type
         case int() | float():
             return str(value)
         case str():
-            return quoted(value)
+            return quote(value)
         case list() | tuple():
-            return quoted("\n".join(f"- {each}" for each in value))
+            return quote("\n".join(f"- {each}" for each in value))
         case dict():
-            return quoted(json.dumps(value, ensure_ascii=False))
+            return quote(json.dumps(value, ensure_ascii=False))
         case None:
             raise TemplateError("it prints a variable that may be null; put it into {% if … is not none %}")
         case _:
             # An undefined value raises here and names itself.
-            return quoted(str(value))
+            return quote(str(value))
 
 
 def _fill(version: PromptVersion, template: Template, values: Mapping[str, Any]) -> str:
@@ -221,7 +221,7 @@ def _read(path: Path, released: Mapping[str, Release]) -> PromptVersion:
     for name in front.keys() & {"family", "source", "hash", "released"}:
         raise PromptError(f"{_name(path)}: {name}: is not the file's to say; leave it out")
     if front.get("version") != number:
-        raise PromptError(f"{_name(path)}: version: is {front.get('version')}; the file's name says {number}")
+        raise PromptError(f"{_name(path)}: version: is {front.get('version')}; the file name says {number}")
     stated = front | {
         "family": family,
         "source": source,
@@ -284,8 +284,8 @@ def _try(path: Path, version: PromptVersion, template: Template, release: Releas
         text = _fill(version, template, values)
         for sentence in version.guardrails:
             if sentence not in text:
-                raise PromptError(f"{name}: guardrails: {sentence!r} does not stand in the prompt")
-        if not last_quoted(text).startswith(values["wish"]):
+                raise PromptError(f"{name}: guardrails: {sentence!r} is missing from the prompt")
+        if not extract_last_quote(text).startswith(values["wish"]):
             raise PromptError(f"{name}: the wish must be the last block, and begin it")
     if release is None:
         return

@@ -1,4 +1,4 @@
-"""What would the audit's rows be if the log were folded again?
+"""Rebuild of the audit: the log folded again into new tables.
 
 New tables are filled from the log while audit goes on.  Then, holding the lock under which audit
 writes, what has come since is folded too, and the rows of every request that the log covers are
@@ -123,7 +123,7 @@ class _Reader:
         except js_errors.NotFoundError:
             raise event_log.StreamMissing(stream) from None
         except (nats_errors.Error, TimeoutError) as error:
-            raise Unavailable(f"the broker does not tell about stream {stream}: {error}") from error
+            raise Unavailable(f"the broker does not answer about stream {stream}: {error}") from error
         # As the runner has it: log rows are known by it.
         return int(info.created.timestamp() * 1000) if info.created else 0
 

@@ -1,4 +1,4 @@
-"""Golden samples: prepared documents that stand in when generation fails, read and checked."""
+"""Golden samples: loading and checking."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def load(folder: Path, *more: Path) -> SampleStore:
     for each in (folder, *more):
         files, defaults = _files(each)
         if not files:
-            raise SampleError(f"no {PATTERN} in {each}; without golden samples nothing can stand in: add one")
+            raise SampleError(f"no {PATTERN} in {each}; the fallback needs golden samples: add one")
         for path in _orphans(each):
             raise SampleError(_lonely(path))
         samples += map(_read, files)

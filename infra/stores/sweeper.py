@@ -322,7 +322,7 @@ class _Look:
 
     async def _forget(self, stream: _Stream, ids: list[str]) -> int:
         gone = 0
-        wanted = [subject for one in ids for subject in (subjects.whole_life(one), f"gen.timer.*.{one}.*")]
+        wanted = [subject for one in ids for subject in (subjects.all_events(one), f"gen.timer.*.{one}.*")]
         while True:
             # The last message of each subject: what was asked twice comes up in the next round.
             found = await event_log.last_of_each(self._wire, stream.name, wanted, up_to=stream.last)

@@ -1,4 +1,4 @@
-"""Which node templates are there, and can each of them be used?
+"""Node templates: loading and checking.
 
 A template is a node of its own, ``<id>.json``: complete together with the defaults, and without errors.
 """
@@ -13,7 +13,7 @@ import msgspec
 
 from contracts.errors import Misconfigured
 from contracts.nodes import validation
-from contracts.nodes.field_aliases import spelled
+from contracts.nodes.field_aliases import resolve_aliases
 from contracts.nodes.node import Node
 from contracts.nodes.validation import Facts, Finding, Report
 from infra.authoring import node_files
@@ -82,7 +82,7 @@ class TemplateStore:
         if template_id in self._broken:
             return f"template {template_id!r} cannot be used: {self._broken[template_id]}"
         if template_id in self._templates and not (self._folder / f"{template_id}.json").is_file():
-            return f"template {template_id!r} is gone: its file was there at the start; put it back"
+            return f"template {template_id!r} is missing: its file existed at the start; restore it"
         return None
 
 
@@ -108,7 +108,7 @@ def load(folder: Path = FOLDER, *, strict: bool = True) -> TemplateStore:
 
 def fields(template: Mapping[str, Any]) -> dict[str, Any]:
     """A template as layers have it: names in snake_case."""
-    return cast("dict[str, Any]", spelled(dict(template), Node).value)
+    return cast("dict[str, Any]", resolve_aliases(dict(template), Node).value)
 
 
 def check(folder: Path, *, default_contents: Container[str] | None = None) -> list[CheckedTemplate]:
@@ -156,7 +156,7 @@ def _misnamed(template: Mapping[str, Any], name: str) -> list[Finding]:
     found: list[Finding] = []
     if template.get("id") != name:
         said = repr(template["id"]) if "id" in template else "missing"
-        found.append(_finding("id", f"the id is {said}; the file's name says {name!r}", f"write {name!r}"))
+        found.append(_finding("id", f"the id is {said}; the file name says {name!r}", f"write {name!r}"))
     deeper = [each for each in ("template_id", "templateId") if template.get(each) is not None]
     return found + [_finding(each, "a template lies on no other one", "leave it out") for each in deeper]
 

@@ -1,4 +1,4 @@
-"""What stands in a TOML file that people write, and which field of it is at fault?"""
+"""TOML files that people write, validated against a model."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def _fault(problem: ValidationError, model: type[BaseModel]) -> str:
         case "value_error":
             pass
         case _:
-            said = f"{repr(first['input'])[:60]} cannot stand here: {said[:1].lower()}{said[1:]}"
+            said = f"{repr(first['input'])[:60]} is not allowed here: {said[:1].lower()}{said[1:]}"
     return f"{'.'.join(where)}: {said}" if where else said

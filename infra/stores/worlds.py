@@ -1,4 +1,4 @@
-"""Which worlds have a schema, and can it be used?"""
+"""World schemas: loading and checking."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def load(folder: Path) -> WorldStore:
     files = sorted(folder.glob("*.toml"))
     if not any(path.stem == DEFAULT for path in files):
         raise WorldError(
-            f"no {DEFAULT}.toml in {folder}; add it, for requests that name no world (docs/social.md)"
+            f"no {DEFAULT}.toml in {folder}; add it for requests without a world (docs/social.md)"
         )
     return WorldStore({path.stem: _read(path) for path in files})
 
@@ -52,6 +52,6 @@ def load(folder: Path) -> WorldStore:
 def _read(path: Path) -> World:
     if not _NAME.fullmatch(path.stem):
         raise WorldError(
-            f"{path.name}: {path.stem!r} is no world's name; use letters, digits, - and _, at most 64"
+            f"{path.name}: {path.stem!r} is not a world name; use letters, digits, - and _, at most 64"
         )
     return toml_tables.read(path, World, WorldError, name=path.stem)

@@ -73,7 +73,7 @@ def decide_scope(
         return CacheScope(seed=plain)
     node, strategy, player = merged.node, merged.node.strategy, asked.player_context or PlayerContext()
     added = merged.by("strategy") == DEFAULTS
-    source = node.seed_source or (None if added else seeds.fitting(strategy))
+    source = node.seed_source or (None if added else seeds.default_source(strategy))
     fresh = strategy is Strategy.ALWAYS or source is SeedSource.TIMESTAMP
     parts = CacheKeyParts(
         type=kind,
@@ -121,7 +121,7 @@ def assign_key(
     slot = None
     # A plot that requests scenes is not shared: their ids contain its id.  Each scene may be cached.
     if route is not None and brief.scenes is None and Lineage.parse(request_id).relation != "shadow":
-        slot = cache_key.slot(
+        slot = cache_key.build_key(
             shared.parts, shaping_inputs(brief, shared, route), node=shared.node, schemes=schemes
         )
     return msgspec.structs.replace(brief, cache_key=str(shared.parts), slot=slot)

@@ -119,7 +119,7 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         instruction = render_freeform(
             ports.prompts,
             received.kind,
-            adjacent_scenes.told(asked.prompt, asked.scene_from, asked.scene_to),
+            adjacent_scenes.add_scene_lines(asked.prompt, asked.scene_from, asked.scene_to),
             node=node.model_copy(update={"constraints": constraints}),
             schema=asked.schema_,
             config=asked.prompt_config,
@@ -163,7 +163,7 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         schema=asked.schema_,
         required_elements=constraints.required_elements,
         avoid_elements=constraints.avoid_elements,
-        settled=(schema_pins.settled(node, schema) or None) if asked.schema_ is None else None,
+        settled=(schema_pins.pin_fields(node, schema) or None) if asked.schema_ is None else None,
         rating=setting.decision.rating,
         social=setting.standing,
         tags=asked.tags,
@@ -214,7 +214,7 @@ async def _require_usable(
             raise request.RequestError("schema", verdict.refusal)
         warnings = verdict.warnings
     if asked.world is not None and worlds.world(asked.world) is None:
-        raise request.RequestError("world", wording.unknown("world", asked.world, worlds.names()))
+        raise request.RequestError("world", wording.format_unknown("world", asked.world, worlds.names()))
     fallback = asked.fallback
     if fallback is None or fallback.default_content_id is None:
         return warnings

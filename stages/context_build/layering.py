@@ -10,10 +10,10 @@ import msgspec
 from pydantic_core import from_json
 
 from contracts.events import Decided
-from contracts.expansion import Expansion, context_of, template_of, unknown_template
+from contracts.expansion import Expansion, format_unknown_template, rules_context, template_of
 from contracts.nodes import layers
 from contracts.nodes import rules as language
-from contracts.nodes.field_aliases import spelled
+from contracts.nodes.field_aliases import resolve_aliases
 from contracts.nodes.node import Node
 from contracts.nodes.rules import Compiled, RuleFinding, RuleSeverity
 from contracts.nodes.rules.effects import alike
@@ -128,7 +128,7 @@ def _template(asked: GenerationRequest, templates: Templates) -> Mapping[str, An
         if lost is not None:
             raise TemplateLost(lost)
         where = "template_id" if asked.template_id else "node.templateId"
-        raise RequestError(where, unknown_template(named, templates))
+        raise RequestError(where, format_unknown_template(named, templates))
     return template
 
 
@@ -144,7 +144,7 @@ def _compiled(asked: GenerationRequest) -> tuple[Compiled, tuple[str, ...]]:
     if errors:
         more = f" | and {len(errors) - 1} more" if len(errors) > 1 else ""
         raise RequestError("rules", f"{errors[0]}{more}")
-    compiled = language.compile(parsed, context_of(asked))
+    compiled = language.compile(parsed, rules_context(asked))
     warned = [each for each in found if each.severity is RuleSeverity.WARNING]
     return compiled, _told(dict.fromkeys((*warned, *compiled.warnings)))
 
@@ -164,10 +164,10 @@ def _told(found: Mapping[RuleFinding, None]) -> tuple[str, ...]:
 
 def _below(template: Mapping[str, Any] | None, node: Mapping[str, Any]) -> layers.Merged:
     """The layers below the rules, without the defaults."""
-    return layers.merge(
+    return layers.merge_layers(
         {
-            layers.TEMPLATE: layers.template_layer(spelled(dict(template or {}), Node).value),
-            layers.NODE: spelled(dict(node), Node).value,
+            layers.TEMPLATE: layers.template_layer(resolve_aliases(dict(template or {}), Node).value),
+            layers.NODE: resolve_aliases(dict(node), Node).value,
         }
     )
 

@@ -36,10 +36,10 @@ def examine(
         template: the layer below the node.
         rules: the layer above it.
     """
-    fallback = asked.wanted_fallback(expansion.layers)
+    fallback = asked.merged_fallback(expansion.layers)
     named = fallback.default_content_id if fallback else None
     known = (named,) if named is not None and samples.default_content(named) is not None else ()
-    limits = rating.decide(said=None, social=asked.social, world=asked.world, worlds=worlds)
+    limits = rating.decide(given=None, social=asked.social, world=asked.world, worlds=worlds)
     facts = validation.Facts(
         kind=kind,
         moods=asked.moods,

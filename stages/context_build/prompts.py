@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.nodes.node import Constraints, Duration, Node, Style
-from contracts.policy.prompts import MAX_INLINE, OWN, PromptConfig, PromptVersion, Variable, wrong
+from contracts.policy.prompts import MAX_INLINE, OWN, PromptConfig, PromptVersion, Variable, find_fault
 from contracts.ports import Prompts
 from contracts.request import RequestError
 
@@ -157,7 +157,7 @@ def _given(version: PromptVersion, variables: Mapping[str, Any]) -> dict[str, An
         value = variables.get(name)
         if value is None and each.required:
             raise RequestError(_variable(name), f"is required by {version.id}: {each.says}{_choices(each)}")
-        fault = wrong(each, value) if value is not None else None
+        fault = find_fault(each, value) if value is not None else None
         if fault is not None:
             raise RequestError(_variable(name), f"{fault} ({version.id})")
         values[name] = each.default if value is None else value

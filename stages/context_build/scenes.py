@@ -55,7 +55,7 @@ def shared_fields(asked: GenerationRequest, merged: MergedNode | None) -> dict[s
         told: dict[str, Any] = {name: node[name] for name in _OF_NODE if own and name in node}
         told["constraints"] = {name: limits[name] for name in _LIMITS if limits.get(name)}
         said["node"] = {name: value for name, value in told.items() if value}
-    fallback = asked.wanted_fallback(merged.around if merged else None)
+    fallback = asked.merged_fallback(merged.around if merged else None)
     # The plot's default content does not fit a scene.
     if fallback is not None and FallbackMode.DEFAULT_CONTENT not in (fallback.mode, fallback.then):
         said["fallback"] = _fallback(fallback)

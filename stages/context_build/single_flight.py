@@ -203,7 +203,7 @@ def _follow(
             why = result.error.message if result.error else str(result.status)
             return Fail(
                 code=code,
-                message=f"request {lease.leader} asked for the same and failed: {why}",
+                message=f"request {lease.leader} for the same content failed: {why}",
                 trail=built.trail,
             )
         case _ as never:

@@ -10,7 +10,7 @@ from contracts import events as ev
 from contracts.nodes import required_terms
 from contracts.nodes.node import Constraints
 from contracts.policy import rating
-from contracts.policy.social import IntimacyLevel, RelationshipEffect, Tier, Worlds, standing
+from contracts.policy.social import IntimacyLevel, RelationshipEffect, Tier, Worlds, classify
 from contracts.request import GenerationRequest
 
 
@@ -47,10 +47,10 @@ def build_setting(asked: GenerationRequest, constraints: Constraints, worlds: Wo
     social = asked.social
     named = worlds.world(asked.world)
     world = named or worlds.world(None)
-    decision = rating.decide(said=constraints.rating, social=social, world=asked.world, worlds=worlds)
+    decision = rating.decide(given=constraints.rating, social=social, world=asked.world, worlds=worlds)
     stands, told = None, list[str]()
     if social is not None and social.tells and world is not None:
-        stands, tier, level = standing(social, world)
+        stands, tier, level = classify(social, world)
         told.append(f"relationship: {tier.name}{_said(tier)}")
         # The prompt must not ask for what the rating forbids.
         if stands.rating.rank <= decision.rating.effective.rank:
@@ -74,7 +74,7 @@ def build_setting(asked: GenerationRequest, constraints: Constraints, worlds: Wo
                 for who, avoids in whose.items()
                 for avoided in avoids
                 for wanted in constraints.required_elements
-                if required_terms.includes(wanted, avoided)
+                if required_terms.term_includes(wanted, avoided)
             ),
             None,
         ),
@@ -86,10 +86,10 @@ def _said(of: Tier | IntimacyLevel) -> str:
 
 
 def _avoiding(constraints: Constraints, more: Iterable[tuple[str, ...]]) -> Constraints:
-    known = {required_terms.words(each) for each in constraints.avoid_elements}
+    known = {required_terms.normalise_term(each) for each in constraints.avoid_elements}
     added: dict[str, str] = {}
     for avoided in (each for some in more for each in some):
-        words = required_terms.words(avoided)
+        words = required_terms.normalise_term(avoided)
         if words not in known:
             added.setdefault(words, avoided)
     if not added:

@@ -1,1 +1,1 @@
-"""What goes on stage when generation failed?"""
+"""Fallback stage: the answer to a request whose generation failed."""

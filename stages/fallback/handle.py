@@ -1,4 +1,4 @@
-"""What goes on stage when generation failed?"""
+"""Fallback handler: golden sample, default content, skip, retry, placeholder or error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request's fallback does, and what is remembered of it until it is needed."""
+"""Fallback plan: what to do if generation fails, fixed when the request is accepted."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _plan(
     try:
         asked = request.read(body, kind)
     except request.RequestError as error:
-        named_ms = deadline.named_ms(body) or default_deadline_ms
+        named_ms = deadline.read_deadline_ms(body) or default_deadline_ms
         plan = request.plan_fallback(None, default_deadline_ms=named_ms)
         return Planned(asked=None, fault=str(error), plan=plan)
     try:

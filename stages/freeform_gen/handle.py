@@ -12,7 +12,7 @@ from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.nodes import required_terms
 from contracts.outcome import Emit, Fail, Outcome, Retry
-from contracts.policy.quoting import well_formed, within
+from contracts.policy.quoting import replace_surrogates, truncate
 from contracts.ports import (
     LENGTH,
     Announce,
@@ -112,7 +112,9 @@ async def write(received: Received[Any], *, providers: Mapping[str, Provider], o
                 return Fail(code=ErrorCode.GEN_EMPTY_OUTPUT, message=said, trail=trail)
             params, why = _colder(params), "again, colder and shorter"
             continue
-        unmet = required_terms.faults(done.text, required=brief.required_elements, avoid=brief.avoid_elements)
+        unmet = required_terms.find_faults(
+            done.text, required=brief.required_elements, avoid=brief.avoid_elements
+        )
         if not unmet:
             return _drafted(event, params, done, _account(trail, done, None, why or "wrote the draft"))
         trail = _account(trail, done, ErrorCode.GEN_CONSTRAINT_FAIL, why or "wrote a draft")
@@ -120,7 +122,7 @@ async def write(received: Received[Any], *, providers: Mapping[str, Provider], o
         if drawn == MAX_DRAWS:
             return Fail(
                 code=ErrorCode.GEN_CONSTRAINT_FAIL,
-                message=f"all {drawn} drafts miss what was asked for: {'; '.join(unmet)}",
+                message=f"all {drawn} drafts miss the request: {'; '.join(unmet)}",
                 evidence=done.text[:MAX_EVIDENCE],
                 letter=True,
                 trail=trail,
@@ -129,7 +131,7 @@ async def write(received: Received[Any], *, providers: Mapping[str, Provider], o
 
 
 def _drafted(event: ev.ContextBuilt, params: ev.Params, done: Completion, trail: ev.Trail) -> Emit:
-    text = within(well_formed(done.text[:MAX_TEXT]), MAX_BYTES)
+    text = truncate(replace_surrogates(done.text[:MAX_TEXT]), MAX_BYTES)
     draft = ev.Draft(
         text=text,
         provider=done.provider,

@@ -13,7 +13,7 @@ from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.nodes import schema_pins
 from contracts.outcome import Emit, Fail, Outcome, Retry
-from contracts.policy.quoting import well_formed, within
+from contracts.policy.quoting import replace_surrogates, truncate
 from contracts.ports import (
     LENGTH,
     Announce,
@@ -90,7 +90,7 @@ async def structure(
         return Fail(
             code=ErrorCode.GEN_PROVIDER_DISABLED, message="model calls are turned off (USE_LOCAL_MODEL=false)"
         )
-    schema = schema_pins.narrowed(contents.schema(received.kind, event.brief.schema), event.brief.settled)
+    schema = schema_pins.apply_pins(contents.schema(received.kind, event.brief.schema), event.brief.settled)
     prompt = Prompt(
         text=prompts.structuring_prompt(
             received.kind, event.draft.text, msgspec.json.encode(schema).decode(), errors
@@ -132,7 +132,7 @@ async def structure(
         amount=amount,
     )
     document = ev.Draft(
-        text=well_formed(done.text),
+        text=replace_surrogates(done.text),
         provider=done.provider,
         model=done.model,
         finish_reason=done.finish_reason,
@@ -155,7 +155,7 @@ def _fitting(event: ev.Structured) -> ev.Structured:
     """The event with as much of its document as a message holds; what is cut off says so."""
     document = event.document
     rest = msgspec.structs.replace(event, document=msgspec.structs.replace(document, text=""))
-    text = within(document.text, max(0, MAX_BYTES - _size(rest)))
+    text = truncate(document.text, max(0, MAX_BYTES - _size(rest)))
     if text == document.text:
         return event
     cut = msgspec.structs.replace(document, text=text, finish_reason=LENGTH)

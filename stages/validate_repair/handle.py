@@ -14,7 +14,7 @@ from contracts.errors import ErrorCode
 from contracts.nodes import required_terms, schema_pins
 from contracts.outcome import Emit, Fail, Outcome
 from contracts.policy import fingerprint
-from contracts.policy.quoting import last_quoted
+from contracts.policy.quoting import extract_last_quote
 from contracts.ports import GRAMMAR, Contents, DriftLedger, Explicitness, KnownReplays, ResultCache
 from contracts.result import SCRIPTED, Cost, Meta, Origin, Receipt, RepairLevel, Status
 from stages.validate_repair import quality, repair, seed_drift
@@ -25,7 +25,7 @@ from stages.validate_repair.parse import MAX_TOLD, Parsed, UnparsableText, parse
 MAX_FAULTS = 12
 #: Characters of unusable output that are kept for triage.
 MAX_EVIDENCE = 8_000
-_MENDED = "the model's document had to be mended; its receipt says what was changed"
+_MENDED = "the model's document was repaired; its receipt lists the changes"
 
 
 async def handle(  # noqa: PLR0913 - its ports, one by one
@@ -181,8 +181,8 @@ def _unfit(document: Any, brief: ev.Brief, explicitness: Explicitness) -> tuple[
     explicit = _too_explicit(document, brief, explicitness)
     unmet: tuple[str, ...] = ()
     if brief.required_elements or brief.avoid_elements:
-        text = required_terms.texts(document)
-        unmet = required_terms.faults(text, required=brief.required_elements, avoid=brief.avoid_elements)
+        text = required_terms.join_texts(document)
+        unmet = required_terms.find_faults(text, required=brief.required_elements, avoid=brief.avoid_elements)
     code = ErrorCode.GEN_RATING_VIOLATION if explicit else ErrorCode.GEN_CONSTRAINT_FAIL
     return code, (*explicit, *unmet)
 
@@ -240,13 +240,13 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
             rating=brief.rating,
             cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
             quality_score=quality.score(
-                document, wish=last_quoted(brief.prompt), draft=event.draft.text, level=receipt.level
+                document, wish=extract_last_quote(brief.prompt), draft=event.draft.text, level=receipt.level
             ),
             receipt=receipt,
             warnings=(
                 *trail.warnings,
                 *((_MENDED,) if parsed.repaired else ()),
-                *schema_pins.deviations(document, brief.settled),
+                *schema_pins.find_deviations(document, brief.settled),
             ),
             replay_of=brief.replay_of,
             input_hash=brief.input_hash,

@@ -1,4 +1,4 @@
-"""Which documents does a model's text hold?
+"""Candidate documents in a model's text.
 
 A text that is strict JSON (RFC 8259) is its document.  From every other one documents are built token after
 token, in the order of the text, so that nothing can be put in, left out or moved; what stands between the tokens
@@ -70,7 +70,7 @@ def parse(text: str) -> tuple[Parsed, ...]:
     except (ValueError, RecursionError):
         if len(text) > MAX_MENDED:
             raise UnparsableText(
-                f"document: the text is no strict JSON, and with {len(text)} characters too long to be mended "
+                f"document: the text is not strict JSON, and with {len(text)} characters too long to repair "
                 f"(at most {MAX_MENDED}); write strict JSON, or less"
             ) from None
         return _mended(text)

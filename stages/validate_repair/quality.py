@@ -1,4 +1,4 @@
-"""How good is a valid document, as far as words can tell?
+"""Quality score of a valid document, from its words.
 
 Two shares, each 0 to 1: how much of the wish is in the document, and how much of the document is in
 the prose that it was made from.  Their mean is lowered where the document had to be mended (0.9) or
@@ -31,7 +31,7 @@ _WORTH: Final = {
 
 def score(document: Any, *, wish: str, draft: str, level: RepairLevel) -> float:
     """The score, 0 to 1, to three digits."""
-    said = _words(required_terms.texts(document).replace("_", " "))
+    said = _words(required_terms.join_texts(document).replace("_", " "))
     kept = _share(_words(wish) - _EMPTY, said)
     true = _share(said, _words(draft))
     return round(_WORTH[level] * (kept + true) / 2, 3)

@@ -1,4 +1,4 @@
-"""Which document begins at a bracket, built token after token?
+"""Tolerant JSON reader: a document built token by token from an opening bracket.
 
 Every token of the text goes into the document, in its order, and nothing else does.  What stands between tokens has to
 be punctuation, white space or a comment.
@@ -263,7 +263,7 @@ class Reader:
         top.state, top.last = _State.AFTER, token
 
     def _repeated(self, before: Any, now: Any) -> None:
-        one, other = fingerprint.canonical(before), fingerprint.canonical(now)
+        one, other = fingerprint.canonical_json(before), fingerprint.canonical_json(now)
         if one != other:
             both = f"{shown(one.decode())} and as {shown(other.decode())}"
             raise self._wrong(f"is written twice, as {both}; write it once")

@@ -1,4 +1,4 @@
-"""Can a document that breaks a rule across its fields be mended without inventing anything?
+"""Semantic repair: rules across a document's fields, fixed without inventing content.
 
 Three rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
 People who are listed twice: the first entry of a name stays, if the later ones say nothing else.  People who
@@ -67,7 +67,8 @@ def with_people_once(document: Any) -> tuple[Any, tuple[str, ...]]:
                 case {"name": str() as name, **rest}:
                     known = first.setdefault(name.strip(), entry)
                     if known is not entry and all(
-                        each in known and fingerprint.canonical(known[each]) == fingerprint.canonical(said)
+                        each in known
+                        and fingerprint.canonical_json(known[each]) == fingerprint.canonical_json(said)
                         for each, said in rest.items()
                     ):
                         changes.append(f"{field}.{index}: {name.strip()!r} was listed before, now left out")
@@ -87,7 +88,7 @@ def with_unique_ids(document: Any) -> tuple[Any, tuple[str, ...]]:
     mended = copy.deepcopy(document)
     parts = list(_parts(mended, ""))
     used = Counter(part[_ID] for _, part in parts)
-    named = Counter(required_terms.strings(mended))
+    named = Counter(required_terms.iter_strings(mended))
     taken = set(used)
     seen: set[str] = set()
     changes: list[str] = []

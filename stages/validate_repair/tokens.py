@@ -1,4 +1,4 @@
-"""Which tokens does a text hold, read as JSON with the slips that models make?
+"""Tolerant JSON tokenizer: text to tokens, with the slips that models make.
 
 A token is a text in quotes, a bracket, a comma, a colon, or a word: what stands unquoted between them.
 Every token is read from its own characters alone, so that nothing can come out that was not written.

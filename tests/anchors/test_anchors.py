@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from contracts.kinds import KINDS
-from contracts.nodes.field_aliases import part_of
+from contracts.nodes.field_aliases import model_of_field
 from contracts.nodes.node import FILM_RATINGS, FallbackMode, Node, Rating, SeedSource, Strategy
 from contracts.request import GenerationRequest, RequestError, read
 from infra.settings.settings import Settings
@@ -67,7 +67,7 @@ def fields(model: type[BaseModel]) -> set[str]:
     """Dotted paths of all fields of a model and of those below it."""
     found: set[str] = set()
     for name in model.model_fields:
-        part = part_of(model, name)
+        part = model_of_field(model, name)
         found |= {name} if part is None else {f"{name}.{inner}" for inner in fields(part)}
     return found
 

@@ -16,7 +16,7 @@ from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.events import Params
 from contracts.policy.budget_scope import BillingContext
-from contracts.policy.quoting import quoted
+from contracts.policy.quoting import quote
 from contracts.ports import Prompt, ProviderError
 from infra.app import doctor
 from infra.providers import local
@@ -53,7 +53,7 @@ async def test_prose_is_written_and_accounted_for(provider) -> None:
 @pytest.mark.parametrize(("paid", "written"), [(None, 4), (2, 2), (1, 1)])
 async def test_as_many_drafts_are_written_as_there_is_room_for(folders, paid, written) -> None:
     made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=4, max_len=512, drafts=4))
-    asked = replace(PROMPT, text=quoted("a quince"), drafts=paid)
+    asked = replace(PROMPT, text=quote("a quince"), drafts=paid)
     done = await made.generate(asked, PARAMS)
     engine = await made.ready()
     engine.close()
@@ -68,7 +68,7 @@ async def test_drafts_leave_a_request_time_for_its_document(folders, left_s, wri
     # Time stands still between the deadline's choice and the provider's look at it.
     monkeypatch.setattr(local, "time", SimpleNamespace(time=lambda: 1_000.0))
     spender = BillingContext(deadline_at_ms=int((1_000 + left_s) * 1000))
-    await made.generate(replace(PROMPT, text=quoted("a quince"), spender=spender), PARAMS)
+    await made.generate(replace(PROMPT, text=quote("a quince"), spender=spender), PARAMS)
     engine.close()
     assert engine.stats.answered == written
 
@@ -77,7 +77,7 @@ async def test_only_a_guided_model_hears_of_the_words_in_a_wish(folders) -> None
     texts = []
     for guided in (None, False, True):
         made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=1, max_len=512, guided=guided))
-        wish = quoted("platforms coin forest ferryman")
+        wish = quote("platforms coin forest ferryman")
         texts.append((await made.generate(replace(PROMPT, text=wish), PARAMS)).text)
         (await made.ready()).close()
     assert texts[0] == texts[1] != texts[2]
@@ -149,7 +149,7 @@ async def test_a_prompt_whose_rules_alone_do_not_fit_is_refused(provider) -> Non
 
 async def test_a_long_wish_is_shortened_to_whole_sentences_and_the_record_says_so(provider) -> None:
     wish = "The lake is frozen. " + "A coin lies on the ice. " * 60 + "Somebody sneezes."
-    long = Prompt(text=f"Write a level.\n{quoted(wish)}", kind="layout", stage="freeform-gen", request_id="r")
+    long = Prompt(text=f"Write a level.\n{quote(wish)}", kind="layout", stage="freeform-gen", request_id="r")
     engine = await provider.ready()
     task, note = provider._task(engine, long, params(max_tokens=100), None)
     said = engine.loaded.tokenizer.decode(task.prompt)

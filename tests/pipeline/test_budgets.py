@@ -141,7 +141,7 @@ async def test_fifty_at_once_in_two_processes_against_a_cap_for_ten(
             assert (each.status, each.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
             assert each.error is not None
             assert (each.error.code, each.error.stage) == (ErrorCode.GEN_BUDGET_EXCEEDED, "freeform-gen")
-            assert f"its cap is {cap:,} tokens a day" in each.error.message
+            assert f"cap {cap:,} tokens per day" in each.error.message
     states = await writings(client, ".total")
     # The clock stands before all of them: nothing has expired.
     assert max((one.spent + one.reserved(0)).tokens for one in states) <= cap
@@ -214,7 +214,7 @@ async def test_a_nodes_own_budget_and_a_rate_name_whose_they_are(
     assert stopped.error.code is ErrorCode.GEN_BUDGET_EXCEEDED
     assert "the budget of node 'harbour_storm' of workspace 'docks'" in stopped.error.message
     assert {each.code for each in limited} == {ErrorCode.GEN_RATE_LIMITED}
-    assert "for workspace 'docks', and 2 are allowed; it opens again at" in limited[0].message
+    assert "for workspace 'docks', 2 are allowed; the next window opens at" in limited[0].message
     assert nameless.status is Status.REJECTED
     (row,) = json.loads(listed)
     assert (row["workspace"], row["always"], row["cap"]["generations"]) == ("docks", True, 2)

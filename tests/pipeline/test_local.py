@@ -110,6 +110,6 @@ async def test_a_schema_that_no_grammar_can_hold_is_rejected_by_its_keyword(
         )
     assert result.status is Status.REJECTED
     assert result.reason == (
-        "schema: the local model cannot be held to it: dependentRequired: has no grammar; leave it out, or write "
+        "schema: constrained decoding does not support it: dependentRequired: has no grammar; leave it out, or write "
         "it in other words"
     )

@@ -96,7 +96,7 @@ async def test_a_lowered_rating_is_in_the_result_on_the_stream_in_the_log_and_in
     assert off.meta.rating == RatingInfo(requested=Rating.MATURE_IMPLIED, effective=Rating.SFW, clamped=True)
     assert len(client.events("clamped")) == 2
     assert bad.status is Status.REJECTED
-    assert "social.max_rating: 'hot' is no rating" in (bad.reason or "")
+    assert "social.max_rating: 'hot' is not a rating" in (bad.reason or "")
 
 
 async def test_a_request_that_runs_late_gets_a_stand_in_of_its_lowered_rating(

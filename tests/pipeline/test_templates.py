@@ -98,6 +98,6 @@ async def test_a_template_that_is_lost_while_stages_run_is_a_golden_sample_with_
         lost = await client.ask("lost-1", "transition", template_id=FIRST)
         await client.settled()
     assert (lost.status, lost.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
-    assert f"template {FIRST!r} is gone: its file was there at the start; put it back; golden sample" in (
+    assert f"template {FIRST!r} is missing: its file existed at the start; restore it; golden sample" in (
         lost.reason or ""
     )

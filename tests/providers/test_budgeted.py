@@ -238,7 +238,7 @@ async def test_money_is_bounded_by_the_servers_prices() -> None:
     # 100 + 1 bytes with the schema, 100 tokens of the answer: 0.102 + 0.2.
     inner = Playing(done("a", tokens=Tokens(prompt=10, completion=20)))
     till = Till(inner, tariff, total=cap)
-    with pytest.raises(ProviderError, match=r"0\.301 units of money a day.*may take 0\.302"):
+    with pytest.raises(ProviderError, match=r"0\.301 units of money per day.*may need 0\.302"):
         await till.ask(spender=None, schema={})
     await till.ask(spender=None)
     assert till.accounts.spent() == (Spent(tokens=30, nanos=50_000_000), Spent())

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from contracts.events import Params
-from contracts.policy.quoting import quoted
+from contracts.policy.quoting import quote
 from contracts.ports import Completion, Prompt
 from infra.providers.local import LocalProvider, model_folder
 from infra.settings.narrative import Local
@@ -62,7 +62,7 @@ async def written(provider: LocalProvider, number: int) -> Completion:
     """The answer to one of sixteen calls: prose and documents, of different lengths and seeds."""
     document = structuring(number)
     prompt = Prompt(
-        text=quoted("A frozen lake with two platforms and a coin." + " The ice is thin." * number),
+        text=quote("A frozen lake with two platforms and a coin." + " The ice is thin." * number),
         kind="custom" if document else "scene",
         stage="structuring" if document else "freeform-gen",
         request_id=f"r-{number}",

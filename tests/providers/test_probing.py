@@ -20,7 +20,7 @@ def listed(*names: str) -> Said:
     [
         (listed("m", "n"), "answers and knows the model 'm'", ""),
         (listed("m:latest"), "answers and knows the model 'm'", ""),
-        (listed("n", "o"), "does not name the model 'm' among its own: n, o", f"set {WHERE}__MODEL"),
+        (listed("n", "o"), "does not list the model 'm'; it lists: n, o", f"set {WHERE}__MODEL"),
         (
             Said(status=401, body={"error": {"message": "bad key"}}),
             "answers 401: bad key",

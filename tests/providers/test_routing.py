@@ -134,7 +134,7 @@ async def test_what_cannot_be_asked_says_what_to_do() -> None:
             {"providers": {"plot": "openai"}, "openai": {"model": "m", "api_key": "sk-a\nb"}},
             "UNDERSTUDY_NARRATIVE__OPENAI__API_KEY has characters that no key has",
         ),
-        ({"servers": {"local": {"model": "m"}}}, "names a server 'local', and that is a provider of its own"),
+        ({"servers": {"local": {"model": "m"}}}, "names a server 'local', which is a built-in provider"),
     ],
 )
 def test_providers_that_cannot_be_are_refused_at_the_start(narrative, said: str) -> None:

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from contracts.policy import budget
 from contracts.policy.budget import Account, Cap, Refusal, Reservation, Reserve, Settle, Spent
-from contracts.policy.budget_scope import BillingContext, Limits, escaped, named, purses, told, unescaped
+from contracts.policy.budget_scope import (
+    BillingContext,
+    Limits,
+    budget_scopes,
+    escape_name,
+    parse_account_name,
+    refusal_text,
+    unescape_name,
+)
 
 NOW = 1_763_683_200_000
 DAY = 86_400_000
@@ -124,7 +132,7 @@ def test_a_call_is_paid_from_the_narrowest_budget_first() -> None:
         always_node=Cap(generations=1),
     )
     spender = BillingContext(workspace="the docks", node="storm", cap=Cap(tokens=5), always=True)
-    paid = purses(limits, spender, NOW + 61_000)
+    paid = budget_scopes(limits, spender, NOW + 61_000)
     day, minute = f"{DAY}.{NOW // DAY}", f"60000.{NOW // 60_000 + 1}"
     assert [purse.name for purse in paid] == [
         f"{day}.node.the=20docks.storm",
@@ -135,15 +143,17 @@ def test_a_call_is_paid_from_the_narrowest_budget_first() -> None:
     ]
     assert paid[0].cap == Cap(tokens=5, nanos=3)
     assert {purse.ends_ms for purse in paid} == {NOW + DAY, NOW + 120_000}
-    assert purses(Limits(window_ms=DAY), BillingContext(workspace="w", node="n", always=True), NOW) == ()
-    own = purses(Limits(window_ms=DAY), BillingContext(node="n", cap=Cap(tokens=1)), NOW)
+    assert (
+        budget_scopes(Limits(window_ms=DAY), BillingContext(workspace="w", node="n", always=True), NOW) == ()
+    )
+    own = budget_scopes(Limits(window_ms=DAY), BillingContext(node="n", cap=Cap(tokens=1)), NOW)
     assert [purse.name for purse in own] == [f"{day}.node.=.n"]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64))
 def test_a_name_is_one_token_and_can_be_read_again(name: str) -> None:
-    token = escaped(name)
-    assert unescaped(token) == name
+    token = escape_name(name)
+    assert unescape_name(token) == name
     assert set(token) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=")
 
 
@@ -158,33 +168,35 @@ def test_a_name_is_one_token_and_can_be_read_again(name: str) -> None:
 )
 def test_an_accounts_name_says_whose_it_is(spender: BillingContext, owner: str) -> None:
     cap = Cap(tokens=1)
-    (purse, *_) = purses(Limits(window_ms=DAY, node=cap, workspace=cap), spender, NOW)
-    said = named(purse.name)
+    (purse, *_) = budget_scopes(Limits(window_ms=DAY, node=cap, workspace=cap), spender, NOW)
+    said = parse_account_name(purse.name)
     assert said is not None
     assert (said.owner, said.window_ms, said.ends_ms) == (owner, DAY, NOW + DAY)
 
 
 @pytest.mark.parametrize("name", ["", "x", "1.2", "1.2.total.x", "1.x.total", "1.2.node.a", "a.2.total"])
 def test_what_is_no_accounts_name_is_none(name: str) -> None:
-    assert named(name) is None
+    assert parse_account_name(name) is None
 
 
 def test_a_refusal_names_the_cap_whose_it_is_and_when_it_opens_again() -> None:
-    (purse,) = purses(Limits(window_ms=DAY, node=Cap(tokens=10_000)), BillingContext(node="storm"), NOW)
-    why = Refusal(unit="tokens", cap=10_000, spent=9000, reserved=700, need=800)
-    assert told(purse, why) == (
-        "the budget of node 'storm' without a workspace has no room: its cap is 10,000 tokens a day, "
-        "9,000 tokens spent and 700 tokens reserved, and this call may take 800 tokens; "
-        "it opens again at 2025-11-22T00:00:00Z"
+    (purse,) = budget_scopes(
+        Limits(window_ms=DAY, node=Cap(tokens=10_000)), BillingContext(node="storm"), NOW
     )
-    (purse,) = purses(Limits(window_ms=DAY, total=Cap.of(None, 2.5)), BillingContext(), NOW)
+    why = Refusal(unit="tokens", cap=10_000, spent=9000, reserved=700, need=800)
+    assert refusal_text(purse, why) == (
+        "the budget of node 'storm' without a workspace has no room: cap 10,000 tokens per day, "
+        "9,000 tokens spent, 700 tokens reserved, and this call may need 800 tokens; "
+        "the next window opens at 2025-11-22T00:00:00Z"
+    )
+    (purse,) = budget_scopes(Limits(window_ms=DAY, total=Cap.of(None, 2.5)), BillingContext(), NOW)
     why = Refusal(unit="nanos", cap=2_500_000_000, spent=0, reserved=0, need=3_000_000_000)
-    assert "its cap is 2.5 units of money a day" in told(purse, why)
-    assert told(purse, why).endswith("it never has room for that: raise the cap, or lower max_tokens")
+    assert "cap 2.5 units of money per day" in refusal_text(purse, why)
+    assert refusal_text(purse, why).endswith("it can never fit: raise the cap or lower max_tokens")
     limits = Limits(window_ms=DAY, always_node=Cap(generations=3))
-    (purse,) = purses(limits, BillingContext(workspace="w", node="n", always=True), NOW)
+    (purse,) = budget_scopes(limits, BillingContext(workspace="w", node="n", always=True), NOW)
     why = Refusal(unit="generations", cap=3, spent=0, reserved=3, need=1)
-    assert told(purse, why) == (
-        "3 generations with strategy 'always' were started this minute for node 'n' of workspace 'w', "
-        "and 3 are allowed; it opens again at 2025-11-21T00:01:00Z"
+    assert refusal_text(purse, why) == (
+        "3 generations with strategy 'always' were started this minute for node 'n' of workspace 'w'; "
+        "3 are allowed; the next window opens at 2025-11-21T00:01:00Z"
     )

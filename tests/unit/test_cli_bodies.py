@@ -109,7 +109,7 @@ def test_an_unknown_template_names_the_field_and_the_nearest() -> None:
         (
             "context",
             '{"weather": "rain"}',
-            "--context f: a request cannot tell 'weather'; put it into choices",
+            "--context f: a request has no field 'weather'; put it into choices",
         ),
         ("context", '{"player_context": 3}', "--context f: player_context must be an object"),
     ],

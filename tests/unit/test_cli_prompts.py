@@ -98,7 +98,7 @@ def test_examples_fill_what_is_not_given(understudy) -> None:
         (("render", "--family", "layout", "--var", "wish=a", "--var", "wish=b"), "wish is given twice"),
         (("render", "--family", "layout", "--var", "hope=a"), "layout@2 has no variable 'hope'; it has wish"),
         (("render", "--family", "dialogue-directed", "--var", "tone=loud"), "--var tone must be one of calm"),
-        (("render", "--family", "dialogue-directed", "--var", "lines=few"), "--var lines is no JSON"),
+        (("render", "--family", "dialogue-directed", "--var", "lines=few"), "--var lines is not JSON"),
         (
             ("render", "--family", "custom", "--examples", "--var", 'avoid_elements=["A barometer"]'),
             "is required, and it is to be avoided",

@@ -79,7 +79,7 @@ def test_text_that_cannot_be_parsed_is_a_finding_with_its_place(tmp_path: Path) 
     assert told.exit_code == 1
     (error,) = json.loads(told.stdout)["errors"]
     assert error["code"] == "FIL001"
-    assert error["message"].startswith("line 2, column 8: this is not JSON")
+    assert error["message"].startswith("line 2, column 8: invalid JSON")
     assert f"{path}:2:8 error FIL001" in ran(str(path)).stdout
     log = json.loads(ran(str(path), "--format", "sarif").stdout)
     (result,) = log["runs"][0]["results"]

@@ -16,7 +16,7 @@ from contracts.nodes.node import Constraints, Node
 from contracts.nodes.validation import Facts, validate
 from contracts.outcome import Emit, Fail, Reject
 from contracts.policy import fingerprint
-from contracts.policy.quoting import last_quoted
+from contracts.policy.quoting import extract_last_quote
 from infra.app.schema_checks import CheckedContents
 from infra.settings.settings import load
 from infra.stores import prompts, samples, templates, worlds
@@ -128,7 +128,7 @@ def test_a_nodes_elements_are_told_below_the_wish_and_travel_with_the_brief() ->
     constraints = {"requiredElements": ["phone_ring", "key"], "avoid_elements": ["gore"]}
     made = brief("plot", node={"constraints": constraints})
     assert (made.required_elements, made.avoid_elements) == (("phone_ring", "key"), ("gore",))
-    wish = last_quoted(made.prompt).splitlines()[1:]
+    wish = extract_last_quote(made.prompt).splitlines()[1:]
     assert wish == ["required elements: phone_ring, key", "avoid elements: gore"]
 
 
@@ -230,21 +230,21 @@ def test_who_writes_for_a_schema_of_the_requests_own_sees_it_as_data() -> None:
     text = render_freeform(PROMPTS, "custom", "a calm record", schema=schema).text
     assert '"mood"' in text
     assert text.count("<<<\n") == text.count("\n>>>\n") == text.count("<<<") == text.count(">>>") == 2
-    assert last_quoted(text) == "a calm record"
+    assert extract_last_quote(text) == "a calm record"
 
 
 def test_a_request_chooses_its_prompt_and_the_choice_is_on_record() -> None:
     made = brief("dialogue", prompt_config={"familyId": "dialogue-directed", "variables": {"tone": "bitter"}})
     assert made.prompt_version == "dialogue-directed@2"
     assert "The tone is bitter. About 12 lines are spoken." in made.prompt
-    assert last_quoted(made.prompt) == "a forest"
+    assert extract_last_quote(made.prompt) == "a forest"
 
 
 def test_an_inline_prompt_works_and_its_deprecation_is_told() -> None:
     (event,) = built(
         prompt_config={"inlinePrompt": "at {{ hour }}, {{hour}} {{ x", "variables": {"hour": 7}}
     ).events
-    assert last_quoted(event.brief.prompt) == "a forest\nat 7, 7 {{ x"
+    assert extract_last_quote(event.brief.prompt) == "a forest\nat 7, 7 {{ x"
     assert event.brief.prompt_version == "layout@2"
     (warning,) = event.trail.warnings
     assert "deprecated" in warning

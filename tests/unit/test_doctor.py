@@ -78,7 +78,7 @@ def _consumer(*, num_waiting: int, last_s: int, **more: Any) -> dict[str, Any]:
 
 def test_messages_that_are_not_delivered_are_a_warning() -> None:
     row = broker_checks.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=11))
-    assert (row.severity, "although somebody asks" in row.detail) == ("warning", True)
+    assert (row.severity, "although stages poll" in row.detail) == ("warning", True)
 
 
 def test_a_paused_consumer_is_a_warning_with_the_command() -> None:

@@ -24,7 +24,7 @@ from contracts.nodes import required_terms
     ],
 )
 def test_an_element_is_named(text: str, element: str) -> None:
-    assert required_terms.names(text, element)
+    assert required_terms.mentions(text, element)
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,16 @@ def test_an_element_is_named(text: str, element: str) -> None:
     ],
 )
 def test_an_element_is_not_named(text: str, element: str) -> None:
-    assert not required_terms.names(text, element)
+    assert not required_terms.mentions(text, element)
 
 
 @given(st.text(min_size=1).filter(str.strip), st.text("., \n"), st.text("., \n"))
 def test_what_stands_alone_is_always_found(element: str, before: str, after: str) -> None:
-    assert required_terms.names(f"{before} {element} {after}", element)
+    assert required_terms.mentions(f"{before} {element} {after}", element)
 
 
 def test_faults_are_told_one_by_one() -> None:
-    assert required_terms.faults("A coin.", required=("coin", "key"), avoid=("coin", "gore")) == (
+    assert required_terms.find_faults("A coin.", required=("coin", "key"), avoid=("coin", "gore")) == (
         "required element 'key' is missing",
         "element 'coin' must not appear",
     )
@@ -55,4 +55,4 @@ def test_faults_are_told_one_by_one() -> None:
 
 def test_only_values_are_content() -> None:
     document = {"coin": "key", "list": [{"a": "lamp"}, 3, None, True], "n": 1}
-    assert required_terms.texts(document).split() == ["key", "lamp"]
+    assert required_terms.join_texts(document).split() == ["key", "lamp"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from contracts.errors import UnderstudyError, said
+from contracts.errors import UnderstudyError, error_text
 from infra.cli import console
 from infra.lab import demo
 from infra.lab.demo import fallback, live, scene
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
     [(TimeoutError(), "TimeoutError"), (OSError(" "), "OSError"), (UnderstudyError("why"), "why")],
 )
 def test_an_error_without_words_is_told_by_its_name(error: Exception, text: str) -> None:
-    assert said(error) == text
+    assert error_text(error) == text
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), UnderstudyError(), OSError(), TimeoutError("[why]")])
@@ -45,7 +45,7 @@ async def test_a_demo_that_fails_names_step_seconds_and_log(
     out = io.StringIO()
     assert await demo.play(Console(file=out, width=300), with_model=with_model) == 1
     told = out.getvalue()
-    assert f"3  The weights are gone: failed after 0 s: {said(error)}" in told
+    assert f"3  The weights are gone: failed after 0 s: {error_text(error)}" in told
     assert str(next(tmp_path.rglob("nats-server.log"))) in told
 
 

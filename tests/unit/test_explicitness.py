@@ -144,7 +144,7 @@ def test_a_rule_may_be_any(tmp_path) -> None:
         ("", "words.toml: rule: is missing; add it"),
         (
             '[[rule]]\nwhat = "x"\nneeds = "hot"\nwords = ["a"]\n',
-            "rule.0.needs: 'hot' is no rating; use one of",
+            "rule.0.needs: 'hot' is not a rating; use one of",
         ),
         (
             '[[rule]]\nwhat = "x"\nneeds = "G"\nwords = ["a"]\n',
@@ -154,7 +154,7 @@ def test_a_rule_may_be_any(tmp_path) -> None:
             '[[rule]]\nwhat = "x"\nneeds = "R"\nwords = ["--"]\n',
             "rule.0.words: '--' has no letters; remove it",
         ),
-        ('[[rule]]\nwhat = "x"\nneeds = "R"\nwords = []\n', "rule.0.words: [] cannot stand here"),
+        ('[[rule]]\nwhat = "x"\nneeds = "R"\nwords = []\n', "rule.0.words: [] is not allowed here"),
         ('[[rule]]\nwhat = "x"\nneeds = "R"\nwords = ["a"]\nnear = []\n', "rule.0.near: unknown field"),
     ],
 )

@@ -158,7 +158,7 @@ async def test_default_content_that_is_gone_is_a_golden_sample_and_says_so() -> 
     asked = body({"mode": "default_content", "default_content_id": "lost"})
     result = await ended(failure(), asked, "transition")
     assert result.origin is Origin.GOLDEN_SAMPLE
-    assert "default content 'lost' is gone" in result.reason
+    assert "default content 'lost' is missing" in result.reason
 
 
 FIRST = "romantic_to_action_transition_v1"
@@ -357,4 +357,4 @@ async def test_a_deadline_of_another_request_does_not_end_the_plot() -> None:
 
 async def test_a_stand_in_for_a_plot_says_that_it_has_no_scenes() -> None:
     result = await ended(failure(), body(scenes=True), "plot")
-    assert any("no scenes were asked for" in line for line in result.meta.warnings)
+    assert any("no scenes were requested" in line for line in result.meta.warnings)

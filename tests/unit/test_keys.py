@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from contracts.nodes.node import Strategy
 from contracts.policy import cache_key
-from contracts.policy.cache_key import LIFETIMES, CacheKeyParts, escape, key_v1, matches, slot
-from contracts.policy.fingerprint import canonical
+from contracts.policy.cache_key import LIFETIMES, CacheKeyParts, build_key, escape, key_v1, matches
+from contracts.policy.fingerprint import canonical_json
 from tests.docs.pages import fences
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -44,7 +44,7 @@ SOME = CacheKeyParts(type="transition", purpose="gap_fill", strategy=Strategy.PE
 def test_different_requests_have_different_keys(
     one: CacheKeyParts, its: dict[str, Any], other: CacheKeyParts, its_own: dict[str, Any]
 ) -> None:
-    same = one.tokens == other.tokens and canonical(its) == canonical(its_own)
+    same = one.tokens == other.tokens and canonical_json(its) == canonical_json(its_own)
     assert (key_v1(one, its) == key_v1(other, its_own)) == same
 
 
@@ -101,7 +101,7 @@ def test_once_has_no_seed_part() -> None:
 
 def test_a_strategy_that_keeps_nothing_has_no_slot() -> None:
     with pytest.raises(KeyError):
-        slot(CacheKeyParts(type="scene", strategy=Strategy.ALWAYS), {}, node=None)
+        build_key(CacheKeyParts(type="scene", strategy=Strategy.ALWAYS), {}, node=None)
 
 
 def test_lifetimes_are_those_of_the_page() -> None:

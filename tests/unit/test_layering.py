@@ -24,7 +24,7 @@ from contracts.nodes.node import (
 )
 from contracts.nodes.rules import fields, limits
 from contracts.outcome import Emit, Fail, Reject
-from contracts.policy.quoting import last_quoted
+from contracts.policy.quoting import extract_last_quote
 from contracts.request import read
 from infra.stores import templates
 from stages.context_build.layering import merge_node
@@ -50,7 +50,7 @@ def event(kind: str = "transition", **fields: Any) -> ev.ContextBuilt:
 
 def told(made: ev.ContextBuilt) -> list[str]:
     """The lines below the wish."""
-    return last_quoted(made.brief.prompt).splitlines()[1:]
+    return extract_last_quote(made.brief.prompt).splitlines()[1:]
 
 
 def laid(**fields: Any) -> Any:
@@ -266,7 +266,7 @@ def test_a_template_that_is_lost_is_a_failure_that_a_golden_sample_answers(tmp_p
     file.unlink()
     outcome = built("transition", template_id=FIRST, templates_=store)
     assert isinstance(outcome, Fail)
-    assert outcome.message == f"template {FIRST!r} is gone: its file was there at the start; put it back"
+    assert outcome.message == f"template {FIRST!r} is missing: its file existed at the start; restore it"
 
 
 def test_a_version_that_cannot_tell_the_style_is_told() -> None:

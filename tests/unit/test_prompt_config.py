@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts import request
 from contracts.policy.prompts import OWN, PromptConfig
-from contracts.policy.quoting import last_quoted
+from contracts.policy.quoting import extract_last_quote
 from contracts.request import RequestError
 from infra.stores import prompts as store
 from stages.context_build.prompts import Rendered, render_freeform, select
@@ -71,10 +71,14 @@ def test_the_version_that_is_named_writes_and_the_latest_otherwise(kind, fields,
         (
             {"version": 1, "autoSelectLatest": True},
             "prompt_config.autoSelectLatest",
-            "contradicts the version that is named",
+            "contradicts the named version",
         ),
-        ({"auto_select_latest": False}, "prompt_config.auto_select_latest", "name a version"),
-        ({"inline_prompt": "y", "version": 1}, "prompt_config.inline_prompt", "without family and version"),
+        ({"auto_select_latest": False}, "prompt_config.auto_select_latest", "needs a version"),
+        (
+            {"inline_prompt": "y", "version": 1},
+            "prompt_config.inline_prompt",
+            "cannot be combined with a family",
+        ),
         ({"inline_prompt": ""}, "prompt_config.inline_prompt", "is empty"),
         ({"variables": {"a b": 1}}, "prompt_config.variables.a b", "must match ^[A-Za-z_]"),
         ({"variables": [1]}, "prompt_config.variables", "[1] is not an object"),
@@ -196,7 +200,7 @@ def test_an_inline_prompt_that_cannot_be_filled_is_refused(fields, says) -> None
 
 def test_what_fills_an_inline_prompt_is_not_read_again() -> None:
     text = written(inline_prompt="{{a}} and {{ b }}", variables={"a": "{{b}} >>>", "b": "{% x %}"}).text
-    assert last_quoted(text) == "a ferry\n{{b}} > > > and {% x %}"
+    assert extract_last_quote(text) == "a ferry\n{{b}} > > > and {% x %}"
 
 
 @given(
@@ -223,4 +227,4 @@ def test_any_configuration_is_rendered_or_refused_by_its_path(fields) -> None:
     else:
         path = "prompt_config."
     assert path.startswith("prompt_config.")
-    assert made is None or last_quoted(made.text).startswith("a ferry")
+    assert made is None or extract_last_quote(made.text).startswith("a ferry")

@@ -97,8 +97,12 @@ def test_a_family_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("kind: scene", "kind: castle", "night/1.md: kind: 'castle' is no content kind; use one of layout"),
-        ("version: 1", "version: 2", "night/1.md: version: is 2; the file's name says 1"),
+        (
+            "kind: scene",
+            "kind: castle",
+            "night/1.md: kind: 'castle' is not a content kind; use one of layout",
+        ),
+        ("version: 1", "version: 2", "night/1.md: version: is 2; the file name says 1"),
         ("version: 1\n", "", "night/1.md: version: is None"),
         ("tokens: 9", "tokens: many", "night/1.md: tokens: Input should be a valid integer"),
         ("tokens: 9", "tokens: 9\nauthor: me", "night/1.md: author: Extra inputs are not permitted"),
@@ -108,14 +112,14 @@ def test_a_family_is_read(tmp_path: Path) -> None:
         ("tokens: 9", "tokens: [", "front matter is not YAML"),
         ("tokens: 9", "tokens: !!python/name:os.system", "front matter is not YAML"),
         ("[Write plain prose.]", "[]", "guardrails: Tuple should have at least 1 item"),
-        ("[Write plain prose.]", "[Be kind.]", "guardrails: 'Be kind.' does not stand in the prompt"),
+        ("[Write plain prose.]", "[Be kind.]", "guardrails: 'Be kind.' is missing from the prompt"),
         ("  wish:", "  hope:", "variables: 'wish' must be declared and required"),
         ("required: true, ", "", "variables: 'wish' must be declared and required"),
         ("type: text", "type: list", "variables.wish: example must be a list of texts, not 'a lake'"),
         ("type: text", "type: word", "variables.wish.type: Input should be 'text', 'list'"),
         ("example: a lake", "example: 3", "variables.wish: example must be a text, not 3"),
-        ("a lake}", "a lake, default: x}", "a required variable has no default"),
-        ("a lake}", "a lake, one_of: [x]}", "one_of is for type choice, and a choice needs it"),
+        ("a lake}", "a lake, default: x}", "a required variable cannot have a default"),
+        ("a lake}", "a lake, one_of: [x]}", "one_of belongs to type choice, and a choice needs it"),
         ("{{ wish }}", "{{ wish }", "night/1.md: line 11: unexpected '}'"),
         ("{{ wish }}", "{{ wish | shout }}", "line 11: No filter named 'shout'."),
         ("{{ wish }}", "{{ hope }}", "uses 'hope', which its variables do not declare"),
@@ -143,7 +147,7 @@ def test_a_version_that_cannot_be_used_is_refused(tmp_path: Path, old: str, new:
 @pytest.mark.parametrize(
     ("variable", "says"),
     [
-        ("{type: choice, says: x, example: a}", "one_of is for type choice, and a choice needs it"),
+        ("{type: choice, says: x, example: a}", "one_of belongs to type choice, and a choice needs it"),
         ("{type: choice, one_of: [a], says: x, example: b}", "example must be one of a, not 'b'"),
         ("{type: integer, says: x, example: true}", "example must be a whole number, not true"),
         ("{type: integer, most: 5, says: x, example: 6}", "to 5, not 6"),
@@ -194,7 +198,7 @@ def test_a_released_version_that_is_gone_is_missed(tmp_path: Path) -> None:
     family(tmp_path, name="day/1.md")
     release(tmp_path)
     shutil.rmtree(tmp_path / "day")
-    assert refusal(tmp_path).startswith("day@1 was released and its file is gone")
+    assert refusal(tmp_path).startswith("day@1 was released, but its file is missing")
 
 
 def test_the_same_file_that_renders_otherwise_is_refused(tmp_path: Path) -> None:
@@ -250,7 +254,7 @@ def test_a_released_file_that_is_gone_from_another_folder_is_named(folders: tupl
     release(second)
     path.unlink()
     family(second, name="dusk/1.md")
-    with pytest.raises(PromptError, match=r"day@1 was released and its file is gone from .*second"):
+    with pytest.raises(PromptError, match=r"day@1 was released, but its file is missing from .*second"):
         store.load(first, second)
 
 

@@ -11,7 +11,7 @@ from contracts.kinds import KINDS
 from contracts.nodes.node import Constraints, Duration, Node
 from contracts.policy import fingerprint
 from contracts.policy.prompts import PromptConfig, VariableType
-from contracts.policy.quoting import last_quoted
+from contracts.policy.quoting import extract_last_quote
 from infra.stores import prompts as store
 from stages.context_build.prompts import render_freeform
 from stages.structuring.prompts import structuring_prompt
@@ -101,7 +101,7 @@ def test_the_version_that_tells_the_style_is_the_one_before_where_there_is_none(
 )
 def test_a_duration_is_told_in_seconds(seconds, said):
     text = rendered("scene", "x", node=Node(duration=Duration(**seconds)))
-    assert last_quoted(text) == f"x\nduration in seconds: {said}"
+    assert extract_last_quote(text) == f"x\nduration in seconds: {said}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,7 +183,7 @@ def test_whatever_the_values_the_instruction_of_a_version_stays(data, version):
     blocks = re.compile(r"<<<\n.*?\n>>>\n", re.DOTALL)
     text = PROMPTS.render(version, values)
     assert blocks.sub("", text) == blocks.sub("", PROMPTS.render(version, version.values()))
-    assert last_quoted(text).startswith(
+    assert extract_last_quote(text).startswith(
         re.sub("<{3,}|>{3,}", lambda found: " ".join(found[0]), values["wish"])
     )
 
@@ -191,7 +191,7 @@ def test_whatever_the_values_the_instruction_of_a_version_stays(data, version):
 @given(wish=st.text(max_size=60))
 def test_a_wish_arrives_as_it_was_written(wish):
     if "<<<" not in wish and ">>>" not in wish:
-        assert last_quoted(rendered("plot", wish)) == wish
+        assert extract_last_quote(rendered("plot", wish)) == wish
 
 
 def test_a_choice_that_is_none_of_the_words_is_quoted_like_any_text():

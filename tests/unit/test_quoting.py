@@ -6,27 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.policy.quoting import last_quoted, quoted
+from contracts.policy.quoting import extract_last_quote, quote
 
 HOSTILE = st.lists(st.sampled_from(["<", ">", "\n", "a"]), max_size=30).map("".join)
 
 
 @given(HOSTILE)
 def test_no_text_opens_or_closes_a_block(text) -> None:
-    assert quoted(text).count("<<<") == quoted(text).count(">>>") == 1
+    assert quote(text).count("<<<") == quote(text).count(">>>") == 1
 
 
 @given(HOSTILE, HOSTILE)
 def test_the_last_block_is_read_back(first, last) -> None:
-    inner = quoted(last)[len("<<<\n") : -len("\n>>>\n")]
-    assert last_quoted(f"Do this:\n{quoted(first)}with that:\n{quoted(last)}") == inner
+    inner = quote(last)[len("<<<\n") : -len("\n>>>\n")]
+    assert extract_last_quote(f"Do this:\n{quote(first)}with that:\n{quote(last)}") == inner
     assert inner.replace(" ", "") == last
 
 
 @pytest.mark.parametrize("plain", ["", "a forest", "a << b >> c"])
 def test_ordinary_text_stays_as_it_is(plain) -> None:
-    assert last_quoted(quoted(plain)) == plain
+    assert extract_last_quote(quote(plain)) == plain
 
 
 def test_a_prompt_without_a_block_has_none() -> None:
-    assert last_quoted("a forest") == ""
+    assert extract_last_quote("a forest") == ""

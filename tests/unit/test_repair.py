@@ -424,5 +424,5 @@ def test_any_text_is_read_or_refused(text) -> None:
 def test_strict_json_may_be_longer_than_what_is_mended() -> None:
     text = json.dumps({"a": "x" * MAX_MENDED})
     assert parse(text)[0].document == json.loads(text)
-    with pytest.raises(UnparsableText, match="too long to be mended"):
+    with pytest.raises(UnparsableText, match="too long to repair"):
         parse(text[:-1] + ",}")

@@ -64,8 +64,8 @@ def test_both_spellings_are_the_same_request() -> None:
         (b"[]", "", "the body is [], not an object; the smallest request is {"),
         (b'{"prompt": 1}', "prompt", "1 is not a text; write a text"),
         (b"{}", "prompt", "is required"),
-        (body(prompt=""), "prompt", "is empty; say something"),
-        (body(prompt=" \n"), "prompt", "must say what to generate"),
+        (body(prompt=""), "prompt", "is empty; write something"),
+        (body(prompt=" \n"), "prompt", "must not be blank"),
         (body(prompt="a" * 32_001), "prompt", "has 32001 characters; at most 32000 are accepted"),
         (b'{"promt": "x"}', "promt", "promt: unknown field; did you mean prompt?"),
         (body(params={"heat": 1}), "params.heat", "unknown field; known are temperature, top_p, max_tokens"),
@@ -79,7 +79,7 @@ def test_both_spellings_are_the_same_request() -> None:
         (body(deadline_ms=0), "deadline_ms", "greater than or equal to 1"),
         (body(tags=["a" * 65]), "tags.0", "has 65 characters; at most 64 are accepted"),
         (body(fallback={"mode": "default_content"}), "fallback", "default_content_id is required"),
-        (body(fallback={"mode": "retry", "then": "retry"}), "fallback", "another mode than retry"),
+        (body(fallback={"mode": "retry", "then": "retry"}), "fallback", "then cannot be retry"),
         (body(fallback={"mode": "panic"}), "fallback.mode", "'panic' is unknown; use one of golden_sample, "),
         (
             body(fallback={"mode": "retry", "then": "default_content"}),
@@ -128,13 +128,13 @@ def test_both_spellings_are_the_same_request() -> None:
         (body(deadline_ms="12"), "deadline_ms", "'12' is not a whole number"),
         (body(params={"topP": "0.5"}), "params.topP", "'0.5' is not a number"),
         (body(schema={"type": "object"}), "schema", "is for kind custom only; kind layout has its own"),
-        (b'{"prompt": "a", "prompt": "b"}', "prompt", "given twice; keep one of them"),
+        (b'{"prompt": "a", "prompt": "b"}', "prompt", "appears twice; keep one of them"),
         (
             b'{"prompt": "a", "node": {"style": {"pacing": "slow", "pacing": "slow"}}}',
             "node.style.pacing",
-            "given twice",
+            "appears twice",
         ),
-        (b'{"prompt": "a", "x": [{"y": 1}, {"y": 1, "y": 1}]}', "x.1.y", "given twice"),
+        (b'{"prompt": "a", "x": [{"y": 1}, {"y": 1, "y": 1}]}', "x.1.y", "appears twice"),
         (
             body(prompt_config={"familyId": "a", "family": "b"}),
             "prompt_config.familyId",
@@ -187,7 +187,7 @@ def test_unknown_fields_are_told_first_and_the_one_that_was_meant_is_not_missed(
 
 def test_a_nodes_faults_are_told_behind_those_of_the_request() -> None:
     assert told(body(seed="a", node={"strategy": "per_plyer", "version": 0})) == (
-        "seed: 'a' is not a whole number; write a whole number | node.version: NOD005 0 cannot stand here: must be "
+        "seed: 'a' is not a whole number; write a whole number | node.version: NOD005 0 is not allowed here: must be "
         "greater than or equal to 1; change it so that it fits | node.strategy: ENU001 'per_plyer' is unknown; did "
         "you mean 'per_player'? Known are once, per_playthrough, per_player, always"
     )

@@ -49,7 +49,7 @@ def test_a_dead_process_is_told(settings: Settings) -> None:
     file = runtime_file.path(settings)
     file.write_text(file.read_text().replace(str(os.getpid()), str(child)))
     with pytest.raises(
-        runtime_file.StaleRuntimeError, match=rf"process {child}, which is gone; .*understudy up"
+        runtime_file.StaleRuntimeError, match=rf"process {child}, which no longer runs; .*understudy up"
     ):
         runtime_file.find_url(settings)
 

@@ -90,9 +90,9 @@ def test_one_request_is_a_list_of_one() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "it asks for nothing"),
-        ("[]", "it asks for nothing"),
-        ("{", "line 1, column 2: this is not JSON"),
+        ("", "it is empty"),
+        ("[]", "it is empty"),
+        ("{", "line 1, column 2: invalid JSON"),
         ("- 3", "request 1 is no object; write one such as {kind: plot, prompt: a heist}"),
         ('{"prompt": "x"}\n{"prompt": }', "line 2 is not JSON"),
         ("- {kind: 3, prompt: x}", "request 1: kind: Input should be a valid string"),

@@ -214,7 +214,7 @@ def test_each_gets_a_fair_share_of_the_time() -> None:
 def test_without_time_no_scene_is_asked_for() -> None:
     (result,) = decided(plotted(2), {}, after_ms=DEADLINE_MS).events  # pyright: ignore[reportAttributeAccessIssue]
     assert {(each.status, each.reason) for each in result.scenes} == {
-        ("pending", "not asked for before the plot ended")
+        ("pending", "not requested before the plot ended")
     }
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contracts.nodes.node import SeedSource, Strategy
 from contracts.policy.cache_key import CacheKeyParts
-from contracts.policy.seeds import BELOW, derive, fitting
+from contracts.policy.seeds import BELOW, default_source, derive
 from tests.docs.pages import fences
 from tests.import_path import IMPORT_PATH
 
@@ -111,7 +111,7 @@ def test_every_json_reader_takes_a_seed(parts: CacheKeyParts, source: SeedSource
 
 
 def test_a_strategy_has_a_source_that_fits_it() -> None:
-    assert {strategy: fitting(strategy) for strategy in Strategy} == {
+    assert {strategy: default_source(strategy) for strategy in Strategy} == {
         Strategy.ONCE: SeedSource.FIXED,
         Strategy.PER_PLAYTHROUGH: SeedSource.PLAYTHROUGH,
         Strategy.PER_PLAYER: SeedSource.PLAYER,

@@ -308,9 +308,9 @@ def test_a_route_that_is_none_is_one_fault_of_one_setting(config, route) -> None
         ("a\x00b: 1", "cannot be read: "),
         (
             "broker:\n  port: 1\nbroker:\n  port: 2",
-            ", line 3: broker is given twice, first on line 1; keep one",
+            ", line 3: broker appears twice, first on line 1; keep one",
         ),
-        ("broker:\n  port: 1\n  port: 2", ", line 3: broker.port is given twice, first on line 2; keep one"),
+        ("broker:\n  port: 1\n  port: 2", ", line 3: broker.port appears twice, first on line 2; keep one"),
         ("# words\njust words", r"must hold settings by their names.*\(line 2\)"),
         ("just words", "must hold settings by their names"),
         ("[max_attempts, 3]", "must hold settings by their names"),
@@ -332,7 +332,7 @@ def test_a_value_that_holds_itself_is_told(config) -> None:
 def test_a_part_that_holds_nothing_is_told(config) -> None:
     config("broker:\nmax_reasks: 1")
     assert refusal() == (
-        "setting UNDERSTUDY_BROKER is None (config.yaml, line 1): holds nothing; write its settings below it, "
+        "setting UNDERSTUDY_BROKER is None (config.yaml, line 1): is empty; write its settings below it, "
         "indented, or leave it out"
     )
 

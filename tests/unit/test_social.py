@@ -10,7 +10,7 @@ from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.nodes.node import Rating
 from contracts.outcome import Emit, Fail, Reject
-from contracts.policy.quoting import last_quoted
+from contracts.policy.quoting import extract_last_quote
 from contracts.policy.rating import RatingInfo
 from contracts.policy.social import Band
 from tests.unit.test_context_build import brief, built
@@ -32,7 +32,7 @@ def test_a_request_that_says_nothing_is_sfw_and_its_prompt_is_the_wish_alone() -
     made = brief("plot")
     assert made.rating == RatingInfo()
     assert made.social is None
-    assert last_quoted(made.prompt) == "a forest"
+    assert extract_last_quote(made.prompt) == "a forest"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_request_that_says_nothing_is_sfw_and_its_prompt_is_the_wish_alone() -
 def test_a_rating_of_either_scale_is_asked_for_and_told_in_the_canonical_one(written, meant) -> None:
     made = brief("plot", node=said(written))
     assert made.rating == RatingInfo(requested=meant, effective=meant)
-    assert last_quoted(made.prompt) == f"a forest\nrating: {meant}"
+    assert extract_last_quote(made.prompt) == f"a forest\nrating: {meant}"
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_a_world_that_nobody_knows_refuses_the_request(world, told) -> None:
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"social": {"max_rating": "X"}}, "social.max_rating: 'X' is no rating; use one of sfw, romantic"),
-        ({"social": {"maxRating": "pg13"}}, "social.maxRating: 'pg13' is no rating"),
+        ({"social": {"max_rating": "X"}}, "social.max_rating: 'X' is not a rating; use one of sfw, romantic"),
+        ({"social": {"maxRating": "pg13"}}, "social.maxRating: 'pg13' is not a rating"),
         ({"node": said("pg13")}, "node.constraints.rating: ENU001"),
         ({"social": {"charm": 3}}, "social.charm: unknown field"),
         ({"social": {"trust": 101}}, "social.trust: "),
@@ -113,7 +113,7 @@ def test_a_relationship_is_told_to_the_writer_and_sets_the_rating() -> None:
     assert made.social is not None
     assert (made.social.tier, made.social.level, made.social.band) == ("lovers", "intimate", Band.DEEP)
     assert made.rating == RatingInfo(requested=Rating.MATURE_IMPLIED, effective=Rating.MATURE_IMPLIED)
-    wish, relationship, intimacy, rating = last_quoted(made.prompt).split("\n")
+    wish, relationship, intimacy, rating = extract_last_quote(made.prompt).split("\n")
     assert wish == "a forest"
     assert relationship == "relationship: lovers (they are a couple, and know it)"
     assert intimacy.startswith("intimacy: deep, intimate (")
@@ -142,7 +142,7 @@ def test_a_user_who_wants_less_intimacy_gets_less() -> None:
 def test_a_users_limits_alone_tell_no_relationship() -> None:
     made = brief("plot", social={"max_rating": "R"})
     assert made.social is None
-    assert last_quoted(made.prompt) == "a forest"
+    assert extract_last_quote(made.prompt) == "a forest"
 
 
 def test_what_world_and_user_avoid_is_told_and_checked_with_the_nodes_own() -> None:

@@ -51,7 +51,7 @@ def write(folder: Path, name: str, **changes: Any) -> Path:
     [
         (
             {"id": "other"},
-            "t1.json: line 2, column 2: TPL003 id: the id is 'other'; the file's name says 't1'",
+            "t1.json: line 2, column 2: TPL003 id: the id is 'other'; the file name says 't1'",
         ),
         ({"templateId": "t2"}, "TPL003 templateId: a template lies on no other one; leave it out"),
         ({"strategy": "per_plyer"}, "ENU001 strategy: 'per_plyer' is unknown; did you mean 'per_player'?"),
@@ -102,7 +102,7 @@ def test_one_whose_file_is_gone_is_lost_until_it_is_back(tmp_path: Path) -> None
     body = file.read_bytes()
     file.unlink()
     assert library.find("t1") is None
-    assert "is gone" in (library.lost("t1") or "")
+    assert "is missing" in (library.lost("t1") or "")
     file.write_bytes(body)
     assert library.find("t1") is not None
 

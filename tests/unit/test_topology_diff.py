@@ -200,7 +200,7 @@ def test_a_single_filter_counts_as_a_list_of_one() -> None:
 def test_a_difference_reads_well() -> None:
     (change,) = topology_diff.diff(_WANTED, _with(max_age=3600 * 10**9))
     assert str(change) == (
-        "stream REQUESTS: max_age is 1 h, wanted 7 d (an operator's stricter limit; kept without --force)"
+        "stream REQUESTS: max_age is 1 h, wanted 7 d (an operator's stricter limit; not changed without --force)"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.duplicate_names import MOST, given_twice
+from contracts.duplicate_names import MOST, find_duplicates
 from tests.profiles import examples
 
 VALUES = st.recursive(
@@ -23,7 +23,7 @@ VALUES = st.recursive(
 @examples(60)
 @given(VALUES)
 def test_a_text_that_gives_each_name_once_is_left_alone(value: Any) -> None:
-    assert given_twice(json.dumps(value).encode()) == ()
+    assert find_duplicates(json.dumps(value).encode()) == ()
 
 
 @examples(60)
@@ -32,7 +32,7 @@ def test_a_name_given_twice_is_found_at_any_depth(one: Any, other: Any, name: st
     text = f"{{{json.dumps(name)}: {json.dumps(one)}, {json.dumps(name)}: {json.dumps(other)}}}"
     for part in reversed(at):
         text = f"[{text}]" if part == 0 else f"{{{json.dumps(part)}: {text}}}"
-    assert given_twice(text.encode()) == ((*at, name),)
+    assert find_duplicates(text.encode()) == ((*at, name),)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_name_given_twice_is_found_at_any_depth(one: Any, other: Any, name: st
     ],
 )
 def test_some_texts(text: bytes, places: Any) -> None:
-    assert given_twice(text) == places
+    assert find_duplicates(text) == places
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,5 @@ def test_some_texts(text: bytes, places: Any) -> None:
 )
 def test_it_takes_little_time_and_tells_a_few(text: bytes) -> None:
     began = time.process_time()
-    assert len(given_twice(text)) <= MOST
+    assert len(find_duplicates(text)) <= MOST
     assert time.process_time() - began < 1

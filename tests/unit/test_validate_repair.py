@@ -83,9 +83,7 @@ def test_a_scripted_document_never_claims_to_be_live() -> None:
 def test_what_had_to_be_mended_says_so() -> None:
     (result,) = judged(f"```json\n{json.dumps(GOOD)[:-1]},}}\n```").events
     assert result.content == GOOD
-    assert result.meta.warnings == (
-        "the model's document had to be mended; its receipt says what was changed",
-    )
+    assert result.meta.warnings == ("the model's document was repaired; its receipt lists the changes",)
     assert result.meta.receipt.level is RepairLevel.REPAIRED
     assert result.meta.receipt.changes == (
         "took the document out of a code fence",
@@ -300,7 +298,7 @@ def test_what_the_document_says_beside_its_nodes_direction_is_told() -> None:
     settled = {"scene_name": {"const": "Harbour"}}
     (result,) = judged(json.dumps(GOOD), settled=settled).events
     assert result.status is Status.SUCCESS
-    assert result.meta.warnings == ("scene_name is 'Forest', and the node asks for 'Harbour'",)
+    assert result.meta.warnings == ("scene_name is 'Forest'; the node asks for 'Harbour'",)
 
 
 def test_a_document_that_was_cut_off_is_none_even_if_it_parses() -> None:

@@ -132,7 +132,7 @@ def test_a_designers_node_gets_what_it_leaves_out_with_a_warning(node: Any) -> N
 
 def test_a_purpose_that_is_nearly_known_is_told_beside_other_errors() -> None:
     report = validate({"purpose": "gapfill", "generationType": "sceen"})
-    assert "'gap_fill' was perhaps meant" in find(report, "PUR002").message
+    assert "did you mean 'gap_fill'?" in find(report, "PUR002").message
 
 
 @pytest.mark.parametrize("node", [{"seedSource": "timestamp"}, {"strategy": "always"}])

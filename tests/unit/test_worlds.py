@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.nodes.node import Rating
-from contracts.policy.social import VALUES, Band, Social, World, standing
+from contracts.policy.social import VALUES, Band, Social, World, classify
 from infra.settings.settings import load
 from infra.stores import worlds
 
@@ -31,7 +31,7 @@ def world(**changes: Any) -> World:
 
 def level(reduce: bool = False, **values: float) -> tuple[str, Band, Rating]:  # noqa: FBT001, FBT002 - a switch
     social = Social.model_validate({**values, "preferences": {"reduce_intimacy": reduce}})
-    found = standing(social, world())[0]
+    found = classify(social, world())[0]
     return found.level, found.band, found.rating
 
 
@@ -62,7 +62,7 @@ def test_every_relationship_has_a_tier_and_a_level_in_every_shipped_world(values
     for name in (None, "academy"):
         schema = SHIPPED.world(name)
         assert schema is not None
-        found, tier, held = standing(social, schema)
+        found, tier, held = classify(social, schema)
         assert tier in schema.tiers
         assert held in schema.levels
         assert (found.world, found.tier, found.band) == (schema.name, tier.name, held.band)
@@ -81,7 +81,7 @@ def test_every_relationship_has_a_tier_and_a_level_in_every_shipped_world(values
 def test_the_default_world_calls_relationships_what_people_do(values, tier, name) -> None:
     schema = SHIPPED.world(None)
     assert schema is not None
-    found = standing(Social.model_validate(values), schema)[0]
+    found = classify(Social.model_validate(values), schema)[0]
     assert (found.tier, found.level) == (tier, name)
 
 
@@ -117,24 +117,27 @@ def test_a_file_is_a_world_under_its_own_name_and_its_rating_may_speak_the_film_
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (GOOD.replace("R", "X"), "isle.toml: max_rating: 'X' is no rating; use one of sfw, romantic"),
+        (GOOD.replace("R", "X"), "isle.toml: max_rating: 'X' is not a rating; use one of sfw, romantic"),
         (GOOD.removeprefix('max_rating = "R"\n'), "isle.toml: max_rating: is missing; add it"),
         (GOOD + "colour = 3\n", "isle.toml: levels.0.colour: unknown field; leave it out"),
         ("colour = 3\n" + GOOD, "isle.toml: colour: unknown field; a file has"),
         ('name = "x"\n' + GOOD, "isle.toml: name: is not the file's to say; leave it out"),
         (
             GOOD.replace('"none"', '"warm"'),
-            "isle.toml: levels.0.band: 'warm' cannot stand here: input should be",
+            "isle.toml: levels.0.band: 'warm' is not allowed here: input should be",
         ),
         (
             GOOD.replace('"none"', '"deep"'),
-            "levels: the first level holds for strangers; give it the band 'none'",
+            "levels: the first level applies to strangers; give it the band 'none'",
         ),
-        (GOOD + "at_least = {trust = 1}\n", "isle.toml: levels: the first must take every relationship"),
-        (GOOD + "[[levels]]\nname = 'b'\nband = 'deep'\n", "isle.toml: levels: 'b' takes every relationship"),
+        (GOOD + "at_least = {trust = 1}\n", "isle.toml: levels: the first must match every relationship"),
+        (
+            GOOD + "[[levels]]\nname = 'b'\nband = 'deep'\n",
+            "isle.toml: levels: 'b' matches every relationship",
+        ),
         (
             GOOD + "[[levels]]\nname = 'Plain'\nband = 'deep'\nat_least = {trust = 1}\n",
-            "isle.toml: levels: 'Plain' is named twice; rename",
+            "isle.toml: levels: 'Plain' appears twice; rename",
         ),
         (
             GOOD + "[[levels]]\nname = 'b'\nband = 'deep'\nrating = 'NC-17'\nat_least = {trust = 1}\n",
@@ -144,8 +147,11 @@ def test_a_file_is_a_world_under_its_own_name_and_its_rating_may_speak_the_film_
             GOOD + "[[levels]]\nname = 'b'\nband = 'deep'\nat_least = {trust = 9}\nat_most = {trust = 1}\n",
             "isle.toml: levels.1: no trust is both at least 9 and at most 1; change one of them",
         ),
-        (GOOD + "at_least = {charm = 1}\n", "isle.toml: levels.0.at_least.charm: 'charm' cannot stand here"),
-        (GOOD + "at_least = {trust = 101}\n", "isle.toml: levels.0.at_least.trust: 101 cannot stand here"),
+        (
+            GOOD + "at_least = {charm = 1}\n",
+            "isle.toml: levels.0.at_least.charm: 'charm' is not allowed here",
+        ),
+        (GOOD + "at_least = {trust = 101}\n", "isle.toml: levels.0.at_least.trust: 101 is not allowed here"),
         ("[[tiers", "isle.toml: is not TOML"),
     ],
 )
@@ -154,7 +160,7 @@ def test_a_world_that_cannot_be_used_is_refused_with_file_field_and_fix(tmp_path
 
 
 def test_a_worlds_name_is_its_files(tmp_path) -> None:
-    assert "'a b' is no world's name" in written(tmp_path, GOOD, "a b")
+    assert "'a b' is not a world name" in written(tmp_path, GOOD, "a b")
 
 
 def test_there_must_be_a_default_world(tmp_path) -> None:

@@ -130,7 +130,7 @@ async def test_drafts_that_never_are_what_was_asked_for_fail_visibly() -> None:
     outcome = await write(provider, brief=WITH_COIN)
     assert isinstance(outcome, Fail)
     assert outcome.code is ErrorCode.GEN_CONSTRAINT_FAIL
-    assert outcome.message == "all 3 drafts miss what was asked for: required element 'coin' is missing"
+    assert outcome.message == "all 3 drafts miss the request: required element 'coin' is missing"
     assert (outcome.evidence, outcome.letter, len(outcome.trail.attempts)) == ("A lake.", True, 3)
 
 

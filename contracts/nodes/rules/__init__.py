@@ -1,4 +1,4 @@
-"""How does a designer say, in words, what a node asks of which player?
+"""The rule language: a designer's conditions on what a node asks for.
 
 The language's page is docs/rules.md.  :func:`parse` reads a text, :func:`lint` says what is wrong with it,
 :func:`format` writes it in one way, and :func:`compile` makes overrides of a node for one player.

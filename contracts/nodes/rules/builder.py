@@ -1,4 +1,4 @@
-"""What does the grammar make of each of its rules?
+"""Builder of the syntax tree from the grammar's productions.
 
 Called by the parser bottom-up while it reads, so no depth of text costs depth of calls; a part that has
 become too deep is refused before it is put into another.
@@ -70,7 +70,7 @@ class Builder(Transformer[Token, Any]):
         made = Conditional(branches=branches, at=_at(first), until=branches[-1].body[-1].until)
         if _depth(made) > limits.DEPTH:
             raise _too_large(
-                made.at, f"IF stands in IF more than {limits.DEPTH} deep", "join conditions with AND"
+                made.at, f"IF is nested more than {limits.DEPTH} deep", "join conditions with AND"
             )
         return made
 
@@ -254,7 +254,7 @@ def _unquoted(token: Token) -> str:
             return _ESCAPED[escape]
         code = int(escape[1:], 16) if len(escape) > 1 else 0xD800
         if 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004 - the halves of surrogate pairs
-            raise _unreadable(token, f"{found[0]} stands for no character", "write the character itself")
+            raise _unreadable(token, f"{found[0]} is not a valid escape", "write the character itself")
         return chr(code)
 
     return _short(_ESCAPE.sub(meant, token[1:-1]), token)

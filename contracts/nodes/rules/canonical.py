@@ -1,4 +1,4 @@
-"""How are rules written, if everybody writes them alike?"""
+"""Canonical form of rules: the formatter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""To which rule does a comment belong?"""
+"""Comments of rules, and the statements that they belong to."""
 
 from __future__ import annotations
 

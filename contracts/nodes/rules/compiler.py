@@ -1,4 +1,4 @@
-"""What do rules ask of a node for one player?"""
+"""Compiler: rules and one player's context to the fields of a node."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class _Run:
                 Code.OVERRIDDEN,
                 step,
                 f"{step.field} is {_shown(step.value)} here and {_shown(earlier.value)} in line {earlier.line},"
-                " and both conditions hold; this one counts",
+                " and both conditions are true; this one applies",
                 "join the conditions in one IF … ELSE",
             )
 

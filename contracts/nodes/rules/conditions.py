@@ -1,4 +1,4 @@
-"""Does a condition hold for one player?
+"""Evaluation of conditions for one player.
 
 Nothing is executed: values are looked up, compared, and that is all.  A name that is missing and a
 comparison of values of unlike types make a comparison false and are told.

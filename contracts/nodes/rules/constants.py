@@ -1,4 +1,4 @@
-"""Which conditions hold, or fail, whoever plays?"""
+"""Conditions that are always true or always false."""
 
 from __future__ import annotations
 

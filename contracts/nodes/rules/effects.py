@@ -1,4 +1,4 @@
-"""What does one rule do to a node, whoever plays?"""
+"""Effects of a single rule on a node, independent of the player."""
 
 from __future__ import annotations
 

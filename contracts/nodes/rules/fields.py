@@ -1,4 +1,4 @@
-"""Which fields of a node can rules set, and to what?"""
+"""Fields of a node that rules can set, and their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with rules, and where?"""
+"""Findings of the linter and the compiler: code, severity and place."""
 
 from __future__ import annotations
 

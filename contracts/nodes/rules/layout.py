@@ -1,4 +1,4 @@
-"""Which lines of rules belong together, by the columns they begin in?"""
+"""Blocks of rules by indentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large may rules be?"""
+"""Size limits of rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with rules, whoever plays?"""
+"""Linter: problems of rules that do not depend on the player."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class _Linter:
             self._tell(
                 Code.POSSIBLE_CONTRADICTION,
                 later.at,
-                f"{said}, and both conditions may hold",
+                f"{said}, and both conditions can be true",
                 "put them into two branches of one IF",
             )
 
@@ -109,7 +109,7 @@ class _Linter:
         self._tell(
             Code.DUPLICATE,
             effect.at,
-            f"{effect.value} is named in line {earlier.at.line} already",
+            f"{effect.value} is already in line {earlier.at.line}",
             "leave it out here",
         )
 

@@ -1,4 +1,4 @@
-"""How is a text that the grammar does not know told to the one who wrote it?"""
+"""Syntax error messages: what is wrong, where, and what to write instead."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ def _about(word: str, terminals: Collection[str]) -> str:
 
 def _missing(terminals: Collection[str]) -> str:
     if "_INDENT" in terminals:
-        return "indent what belongs to it, or begin it with THEN"
-    return "write THEN before what holds then" if "THEN" in terminals else ""
+        return "indent its statements, or start with THEN"
+    return "write THEN before the statements" if "THEN" in terminals else ""
 
 
 def _called(terminals: Collection[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What does a text of rules say?"""
+"""Parser: a text of rules to its syntax tree."""
 
 from __future__ import annotations
 

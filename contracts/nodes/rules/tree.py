@@ -1,4 +1,4 @@
-"""What does a text of rules consist of, once it is read?"""
+"""Syntax tree of rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a node's configuration in order, and if not, where and why?"""
+"""Validation of a node: checks with codes, paths and suggestions."""
 
 from contracts.nodes.validation.check import Facts, Finding, Report, Severity
 from contracts.nodes.validation.validate import Examined, examine, validate

@@ -1,4 +1,4 @@
-"""What is one check of a node, and what does it find?"""
+"""Checks and findings: the types that all validation modules share."""
 
 from __future__ import annotations
 

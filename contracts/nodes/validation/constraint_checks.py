@@ -1,4 +1,4 @@
-"""Can a node's constraints all be met, and are there not too many?"""
+"""Constraint checks: contradictions and too many requirements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _conflict(reading: Reading) -> Iterable[CheckResult]:
     constraints = _constraints(reading)
     for index, wanted in enumerate(constraints.required_elements):
         for avoided in constraints.avoid_elements:
-            if required_terms.includes(wanted, avoided):
+            if required_terms.term_includes(wanted, avoided):
                 same = wanted.casefold() == avoided.casefold()
                 yield CheckResult(
                     ("constraints", "required_elements", index),
@@ -36,12 +36,12 @@ def _conflict(reading: Reading) -> Iterable[CheckResult]:
 
 def _contradiction(reading: Reading) -> Iterable[CheckResult]:
     constraints = _constraints(reading)
-    said = {required_terms.words(rule): rule for rule in constraints.content_rules}
+    said = {required_terms.normalise_term(rule): rule for rule in constraints.content_rules}
     for index, rule in enumerate(constraints.content_rules):
-        first, _, rest = required_terms.words(rule).partition(" ")
+        first, _, rest = required_terms.normalise_term(rule).partition(" ")
         if first not in FORBIDDING or not rest:
             continue
-        wanted = [each for each in constraints.required_elements if required_terms.includes(each, rest)]
+        wanted = [each for each in constraints.required_elements if required_terms.term_includes(each, rest)]
         if rest in said:
             wanted.insert(0, said[rest])
         if wanted:
@@ -70,7 +70,7 @@ def _many(reading: Reading) -> Iterable[CheckResult]:
         yield CheckResult(
             ("constraints",),
             f"{count} constraints are more than {limits.MOST_CONSTRAINTS}",
-            "keep those that the story cannot do without",
+            "keep the essential ones",
         )
 
 
@@ -112,7 +112,7 @@ CHECKS: Final = (
         code="CON003",
         severity=Severity.WARNING,
         title="empty list of constraints",
-        why="It takes away what the template below says, which is rarely meant.",
+        why="It removes the template's list, which is rarely intended.",
         find=_empty,
         failing=example(constraints={"avoidElements": []}),
         passing=example(constraints={"avoidElements": ["violence"]}),

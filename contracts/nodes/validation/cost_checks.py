@@ -1,4 +1,4 @@
-"""Can a node's content be there in time, and at what cost?"""
+"""Cost checks: generations per request, deadlines and budgets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _slow(reading: Reading) -> Iterable[CheckResult]:
     if patience is not None and p95 > patience:
         yield CheckResult(
             ("fallback", "timeout_ms"),
-            f"one request in twenty takes more than {p95:g} ms, and the stand-in answers after {patience} ms",
+            f"one request in twenty takes more than {p95:g} ms, and the fallback answers after {patience} ms",
             "allow more time, or ask for less",
         )
     elif p95 > limits.SLOWEST_P95_MS:
@@ -56,7 +56,7 @@ def _nameless(reading: Reading) -> Iterable[CheckResult]:
     if node.budget is not None and node.id is None and node.template_id is None:
         yield CheckResult(
             ("budget",),
-            "the node has a budget and no name, so nobody knows whose generations it is for",
+            "the node has a budget and no name, so its generations cannot be identified",
             "give it an `id`",
         )
 
@@ -75,7 +75,7 @@ CHECKS: Final = (
         code="PER002",
         severity=Severity.WARNING,
         title="slow node",
-        why=f"Its p95 latency is above {limits.SLOWEST_P95_MS} ms, or above the time after which it is stood in for.",
+        why=f"Its p95 latency is above {limits.SLOWEST_P95_MS} ms, or above the deadline of its fallback.",
         find=_slow,
         needs="p95_ms",
         failing=example(fallback={"mode": "golden_sample", "timeoutMs": 4000}, facts=Facts(p95_ms=5200)),
@@ -85,7 +85,7 @@ CHECKS: Final = (
         code="BUD001",
         severity=Severity.ERROR,
         title="budget without a name",
-        why="All generations of a node are paid from one budget; what tells nodes apart is `id`, else `templateId`.",
+        why="All generations of a node share one budget; `id`, else `templateId`, identifies the node.",
         find=_nameless,
         failing=example(budget={"tokens": 50_000}),
         passing=example(id="harbour_storm", budget={"tokens": 50_000}),
@@ -94,7 +94,7 @@ CHECKS: Final = (
         code="PRV001",
         severity=Severity.WARNING,
         title="provider away",
-        why="Nothing is wrong with the node, but until the provider answers its content is a stand-in.",
+        why="The node is correct, but until the provider answers, requests get their fallback.",
         find=_away,
         needs="provider_available",
         failing=example(facts=Facts(provider_available=False)),

@@ -1,4 +1,4 @@
-"""Is it clear what happens when a node's generation fails?"""
+"""Fallback checks: mode, default content, retries and deadline."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ CHECKS: Final = (
         code="FBK001",
         severity=Severity.ERROR,
         title="fallback missing",
-        why="By default a golden sample stands in; `null` takes that back, and then nothing is said.",
+        why="By default a golden sample answers; `null` removes that default.",
         find=_missing,
         failing=example(fallback=None),
         passing=example("fallback"),
@@ -143,7 +143,7 @@ CHECKS: Final = (
         code="FBK003",
         severity=Severity.ERROR,
         title="retry after retry",
-        why="Something has to follow when the retries are used up.",
+        why="A mode must follow when the retries are used up.",
         find=_endless,
         failing=example(fallback={"mode": "retry", "retries": 2, "timeoutMs": 500, "then": "retry"}),
         passing=example(fallback={"mode": "retry", "retries": 2, "timeoutMs": 500, "then": "skip"}),
@@ -152,7 +152,7 @@ CHECKS: Final = (
         code="FBK004",
         severity=Severity.ERROR,
         title="unknown default content",
-        why="A name without a file would come to light at the first failure.",
+        why="A name without a file would be noticed only at the first failure.",
         find=_known,
         needs="default_contents",
         failing=transition(
@@ -178,7 +178,7 @@ CHECKS: Final = (
         code="FBK006",
         severity=Severity.WARNING,
         title="setting of another mode",
-        why="Whoever names a default content or retries wants them used; the mode does not.",
+        why="The node sets a default content or retries that its mode does not use.",
         find=_unused,
         failing=example(fallback={"mode": "golden_sample", "retries": 3}),
         passing=example(fallback={"mode": "golden_sample", "timeoutMs": 4000}),

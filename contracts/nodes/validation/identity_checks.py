@@ -1,4 +1,4 @@
-"""Does a node say what it generates, what for, for whom and from which seed?"""
+"""Identity checks: kind, purpose, strategy, seed source and template."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _unusual(reading: Reading) -> Iterable[CheckResult]:
         close = get_close_matches(purpose.lower(), PURPOSES, n=1)
         message = f"{purpose!r} is a purpose of its own"
         if close:
-            message += f"; {close[0]!r} was perhaps meant"
+            message += f"; did you mean {close[0]!r}?"
     known = f"usual for {kind!r} are {', '.join(usual)}" if usual else f"known are {', '.join(PURPOSES)}"
     yield CheckResult(("purpose",), message, known)
 
@@ -120,7 +120,7 @@ def _below(reading: Reading) -> Iterable[CheckResult]:
         yield CheckResult(
             ("template_id",),
             f"what the template {reading.node.template_id!r} says is not known here",
-            "what it may fill in was not checked as missing; check the two together",
+            "fields that it may set were not checked; check both together",
         )
 
 
@@ -140,7 +140,7 @@ def _social(reading: Reading) -> Iterable[CheckResult]:
     if reading.node.generation_type == "dialogue" and not reading.facts.social:
         yield CheckResult(
             ("generation_type",),
-            "a dialogue without social context does not know how its speakers stand to each other",
+            "a dialogue without social context has no relationship between its speakers",
             "give the request `social` with their relationship",
         )
 
@@ -159,7 +159,7 @@ CHECKS: Final = (
         code="TYP002",
         severity=Severity.ERROR,
         title="another type than the request",
-        why="The kind stands in the request's subject, and all stages go by it.",
+        why="The kind is part of the request's subject, and all stages use that one.",
         find=_kind,
         needs="kind",
         failing=example(facts=Facts(kind="scene")),
@@ -188,7 +188,7 @@ CHECKS: Final = (
         code="STR001",
         severity=Severity.WARNING,
         title="strategy missing",
-        why="Who shares a generation decides what it costs. Without one it is `always`, the dearest.",
+        why="The strategy decides how often content is generated, and so its cost. The default is `always`, the most expensive.",
         find=_no_strategy,
         failing=example("strategy"),
         passing=example(strategy="once", seedSource="fixed"),
@@ -197,7 +197,7 @@ CHECKS: Final = (
         code="SED001",
         severity=Severity.WARNING,
         title="fresh seed with a strategy that repeats",
-        why="A timestamp gives another seed each time: what is lost from the cache comes back different.",
+        why="A timestamp gives a new seed each time: an entry that is lost from the cache is regenerated differently.",
         find=_fresh_seed,
         failing=example(seedSource="timestamp"),
         passing=example(strategy="always", seedSource="timestamp"),
@@ -224,7 +224,7 @@ CHECKS: Final = (
         code="TPL001",
         severity=Severity.WARNING,
         title="template not known here",
-        why="The template lies below the node and may fill what the node leaves out.",
+        why="The template may set fields that the node leaves out.",
         find=_below,
         failing=example("strategy", templateId="romantic_to_action_transition_v1"),
         passing=example(),
@@ -233,7 +233,7 @@ CHECKS: Final = (
         code="TPL002",
         severity=Severity.ERROR,
         title="no such template",
-        why="What the template should have said is missing. `understudy templates ls` lists all.",
+        why="The template's fields are missing. `understudy templates ls` lists all templates.",
         find=_unknown_template,
         needs="templates",
         failing=example(templateId="romantic_to_acton", facts=Facts(templates=(_FIRST,))),
@@ -243,7 +243,7 @@ CHECKS: Final = (
         code="CTX001",
         severity=Severity.SUGGESTION,
         title="social context for a dialogue",
-        why="How speakers stand to each other shapes every line.",
+        why="The relationship of the speakers shapes every line.",
         find=_social,
         failing=example(),
         passing=example(facts=Facts(social=True)),

@@ -1,4 +1,4 @@
-"""From which size on is something worth a warning?
+"""Thresholds of the validation warnings.
 
 Each figure is a threshold of one check; none of them blocks a node.
 """

@@ -1,4 +1,4 @@
-"""Which node do some layers make, and which of their values cannot be part of one?"""
+"""Normalisation: layers to a node, and the values that cannot be part of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.kinds import KINDS
 from contracts.nodes import layers, wording
-from contracts.nodes.field_aliases import Path, Spelled, part_of, spelled, types_in
+from contracts.nodes.field_aliases import (
+    Path,
+    ResolvedNames,
+    annotation_types,
+    model_of_field,
+    resolve_aliases,
+)
 from contracts.nodes.node import FILM_RATINGS, Node, Rating
 from contracts.nodes.validation.check import Facts, Fault, Reading
 
@@ -27,7 +33,7 @@ def read(
     rules: Mapping[str, Any] | None,
     request: Mapping[str, Any] | None,
     facts: Facts,
-) -> tuple[Reading, Spelled]:
+) -> tuple[Reading, ResolvedNames]:
     """Merge the layers, and set aside what cannot be used.
 
     Args:
@@ -40,7 +46,7 @@ def read(
     Returns:
         the node with the faults of its values, and how its author spelled it.
     """
-    own = spelled(node, Node, camel=facts.camel)
+    own = resolve_aliases(node, Node, camel=facts.camel)
     whole: Any = own.value
     fields = cast("dict[str, Any]", whole) if isinstance(whole, dict) else dict[str, Any]()
     said: dict[str, Mapping[str, Any]] = {
@@ -57,7 +63,7 @@ def read(
     if facts.kind is not None and not kinds:
         said[layers.REQUEST] = {**said[layers.REQUEST], "generation_type": facts.kind}
     said[layers.REQUEST] = _between(said, facts.moods)
-    merged = layers.merge({layers.DEFAULTS: layers.defaults(kind), **said})
+    merged = layers.merge_layers({layers.DEFAULTS: layers.default_layer(kind), **said})
     made, faults = _made(merged.values, own)
     if fields is not whole:
         faults = [_no_object(node)]
@@ -89,10 +95,10 @@ def _between(said: Mapping[str, Mapping[str, Any]], moods: Mapping[str, str]) ->
 
 
 def _fields(layer: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return spelled(dict(layer), Node).value if layer else {}
+    return resolve_aliases(dict(layer), Node).value if layer else {}
 
 
-def _made(values: Mapping[str, Any], own: Spelled) -> tuple[Node, list[Fault]]:
+def _made(values: Mapping[str, Any], own: ResolvedNames) -> tuple[Node, list[Fault]]:
     """The node without what is wrong with it; each round sets aside what the last one found."""
     faults: list[Fault] = []
     left = _known(values, Node, (), faults, own)
@@ -110,7 +116,7 @@ def _made(values: Mapping[str, Any], own: Spelled) -> tuple[Node, list[Fault]]:
 
 
 def _known(
-    values: Mapping[str, Any], model: type[BaseModel], at: Path, faults: list[Fault], own: Spelled
+    values: Mapping[str, Any], model: type[BaseModel], at: Path, faults: list[Fault], own: ResolvedNames
 ) -> dict[str, Any]:
     """A copy with the fields that a model knows; the others are faults."""
     left: dict[str, Any] = {}
@@ -123,13 +129,13 @@ def _known(
             if len(faults) < MOST_FAULTS:
                 faults.append(_unknown(path, model, own))
             continue
-        inside = part_of(model, name)
+        inside = model_of_field(model, name)
         if isinstance(value, dict) and inside is not None:
             left[name] = _known(cast("dict[str, Any]", value), inside, path, faults, own)
         elif isinstance(value, list) and len(cast("list[Any]", value)) > _LONGEST_LIST:
             # Looked at no further: each entry may be a fault of its own.
             entries = len(cast("list[Any]", value))
-            said = f"{wording.shown(value)} cannot stand here: the list has {entries} entries"
+            said = f"{wording.format_value(value)} is not allowed here: the list has {entries} entries"
             faults.append(
                 Fault(kind="bounds", path=path, message=said, suggestion="change it so that it fits")
             )
@@ -155,7 +161,7 @@ def _fault(kind: str, said: str, path: Path, value: Any) -> Fault:
         return Fault(
             kind="type",
             path=path,
-            message=f"{wording.shown(value)} is not a text",
+            message=f"{wording.format_value(value)} is not a text",
             suggestion=f"write one of {', '.join(_words(path))}",
         )
     if kind in wording.TYPES:
@@ -163,25 +169,25 @@ def _fault(kind: str, said: str, path: Path, value: Any) -> Fault:
         return Fault(
             kind="type",
             path=path,
-            message=f"{wording.shown(value)} is not {wanted}",
+            message=f"{wording.format_value(value)} is not {wanted}",
             suggestion=f"write {wanted}",
         )
     return Fault(
         kind="bounds",
         path=path,
-        message=f"{wording.shown(value)} cannot stand here: {said}",
+        message=f"{wording.format_value(value)} is not allowed here: {said}",
         suggestion="change it so that it fits",
     )
 
 
-def _unknown(path: Path, model: type[BaseModel], own: Spelled) -> Fault:
+def _unknown(path: Path, model: type[BaseModel], own: ResolvedNames) -> Fault:
     name = str(path[-1])
-    near = wording.meant(name, model)
+    near = wording.suggest_field(name, model)
     known = ", ".join(own.spell(field) for field in model.model_fields)
     return Fault(
         kind="field",
         path=path,
-        message=f"there is no field {wording.shown(name)}",
+        message=f"there is no field {wording.format_value(name)}",
         suggestion=f"did you mean {'.'.join(own.spell(str(part)) for part in near)!r}?"
         if near
         else f"known here are {known}",
@@ -192,12 +198,12 @@ def _word(path: Path, value: str) -> Fault:
     return Fault(
         kind="word",
         path=path,
-        message=f"{wording.shown(value)} is unknown",
-        suggestion=wording.word(value, _words(path)),
+        message=f"{wording.format_value(value)} is unknown",
+        suggestion=wording.suggest_word(value, _words(path)),
     )
 
 
-def _twice(path: Path, own: Spelled) -> Fault:
+def _twice(path: Path, own: ResolvedNames) -> Fault:
     return Fault(
         kind="twice",
         path=path,
@@ -210,7 +216,7 @@ def _no_object(value: Any) -> Fault:
     return Fault(
         kind="object",
         path=(),
-        message=f"{wording.shown(value)} is not a node",
+        message=f"{wording.format_value(value)} is not a node",
         suggestion="write an object with the node's fields",
     )
 
@@ -221,8 +227,10 @@ def _words(path: Path) -> tuple[str, ...]:
         return tuple(KINDS)
     model: type[BaseModel] = Node
     for part in path[:-1]:
-        model = part_of(model, str(part)) or model
+        model = model_of_field(model, str(part)) or model
     enum = next(
-        each for each in types_in(model.model_fields[str(path[-1])].annotation) if issubclass(each, StrEnum)
+        each
+        for each in annotation_types(model.model_fields[str(path[-1])].annotation)
+        if issubclass(each, StrEnum)
     )
     return (*enum, *FILM_RATINGS) if enum is Rating else tuple(enum)

@@ -1,4 +1,4 @@
-"""Do a node's style, duration and rating make sense together?"""
+"""Style checks: moods, pacing, duration and rating."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _no_target(reading: Reading) -> Iterable[CheckResult]:
 @lru_cache(maxsize=1024)
 def _needed(element: str) -> Rating:
     """The rating that the words of an element usually need."""
-    asked = [least for word in required_terms.words(element).split() if (least := _least(word))]
+    asked = [least for word in required_terms.normalise_term(element).split() if (least := _least(word))]
     return max(asked, key=lambda rating: rating.rank, default=Rating.SFW)
 
 
@@ -195,7 +195,7 @@ CHECKS: Final = (
         code="STY003",
         severity=Severity.SUGGESTION,
         title="style of a transition",
-        why="What the node leaves open, each generation decides anew.",
+        why="Without a target, each generation picks its own length.",
         find=_manner,
         failing=transition(style={"moodFrom": "calm", "moodTo": "tense"}),
         passing=transition(),
@@ -257,7 +257,7 @@ CHECKS: Final = (
     Check(
         code="RAT001",
         severity=Severity.WARNING,
-        title="rating below what is asked for",
+        title="rating below what the content needs",
         why="What a required element or a rule asks for is refused later, by the check of the content against "
         f"its rating. Looked for are {', '.join(f'{word} ({least})' for word, least in EXPLICIT.items())}.",
         find=_explicit,
@@ -267,8 +267,8 @@ CHECKS: Final = (
     Check(
         code="RAT002",
         severity=Severity.WARNING,
-        title="rating above what world and user allow",
-        why="It is lowered for them, and the content differs from what the node describes.",
+        title="rating above the limit of world or user",
+        why="The rating is lowered, and the content differs from the node's description.",
         find=_clamped,
         needs="max_rating",
         failing=example(constraints={"rating": "R"}, facts=Facts(max_rating=Rating.ROMANTIC)),

@@ -1,4 +1,4 @@
-"""Can every value that a node gives stand where it is?"""
+"""Type checks: values of the wrong type or outside their range."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CHECKS: Final = (
         code="NOD002",
         severity=Severity.ERROR,
         title="unknown field",
-        why="A misspelt field would be ignored, and nobody would notice.",
+        why="A misspelt field would be ignored without notice.",
         find=_faults("field"),
         failing=example(pacing="slow"),
         passing=example(style={"pacing": "slow"}),
@@ -70,7 +70,7 @@ CHECKS: Final = (
         code="NOD005",
         severity=Severity.ERROR,
         title="out of bounds",
-        why="Texts, lists and numbers have bounds, and names have an alphabet; the schema tells them.",
+        why="Texts, lists and numbers have bounds, and names a fixed alphabet; see the schema.",
         find=_faults("bounds"),
         failing=example(version=0),
         passing=example(version=2),

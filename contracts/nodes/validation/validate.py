@@ -1,4 +1,4 @@
-"""Validation of nodes: the checks of the table, run over a node with all its layers merged."""
+"""Validation entry points: all findings for a node or for the layers of a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.nodes.field_aliases import Spelled
+from contracts.nodes.field_aliases import ResolvedNames
 from contracts.nodes.node import Node
 from contracts.nodes.validation import (
     constraint_checks,
@@ -130,7 +130,7 @@ def examine(
     return Examined(node=reading.node, report=report, set_by=reading.set_by)
 
 
-def _findings(check: Check, reading: Reading, own: Spelled) -> list[Finding]:
+def _findings(check: Check, reading: Reading, own: ResolvedNames) -> list[Finding]:
     try:
         results = list(check.find(reading))
     except Exception as error:

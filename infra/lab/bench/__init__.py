@@ -1,1 +1,1 @@
-"""How fast, how sparing and how hard to kill is the pipeline, beside what one would write oneself?"""
+"""Benchmarks: speed, memory and robustness, beside a hand-written loop."""

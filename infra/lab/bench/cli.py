@@ -1,4 +1,4 @@
-"""Which measurements can a person start?"""
+"""`understudy bench`: its commands."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def pipeline(
 
 @app.command()
 def context(
-    requests: Annotated[int, typer.Option(min=100, help="Of each case, no two of them equal.")] = 2000,
+    requests: Annotated[int, typer.Option(min=100, help="Distinct requests per case.")] = 2000,
     *,
     json_: Json = False,
 ) -> None:
@@ -96,13 +96,13 @@ def context(
 @app.command()
 def soak(
     requests: Annotated[int, typer.Option(min=1, help="Size of the burst.")] = 10_000,
-    kills: Annotated[int, typer.Option(min=0, help="SIGKILLs at random.")] = 24,
+    kills: Annotated[int, typer.Option(min=0, help="Number of random SIGKILLs.")] = 24,
     copies: Annotated[int, typer.Option(min=1, help="Processes per stage.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of targets and moments.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed for targets and times.")] = 1,
     *,
     json_: Json = False,
 ) -> None:
-    """One result each while every stage and the broker are being killed; exit 1 if not."""
+    """Exactly one result per request while stages and broker are killed; exit status 1 otherwise."""
     from infra.lab.bench import soak as measured  # noqa: PLC0415 - only what is asked for
 
     with tempfile.TemporaryDirectory(prefix="understudy-soak-") as folder:
@@ -122,21 +122,23 @@ def overload(  # noqa: PLR0913 - a parameter is an option
     ] = "both",
     model: Annotated[
         Literal["slow", "none", "both"],
-        typer.Option(metavar="slow|none|both", help="A slow one, or USE_LOCAL_MODEL=false."),
+        typer.Option(metavar="slow|none|both", help="A slow model, or none (USE_LOCAL_MODEL=false)."),
     ] = "both",
     capacity: Annotated[
         float, typer.Option(min=1, help="Requests per second that the slow model serves.")
     ] = 50,
-    factors: Annotated[str, typer.Option(help="Rates, as multiples of what is served.")] = "1,2,4,8",
-    seconds: Annotated[float, typer.Option(min=1, help="Of each rate.")] = 60,
-    burst: Annotated[int, typer.Option(min=0, help="Requests at once, at the end.")] = 20_000,
-    deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Of every request.")] = 2000,
+    factors: Annotated[str, typer.Option(help="Request rates, as multiples of the capacity.")] = "1,2,4,8",
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds per rate.")] = 60,
+    burst: Annotated[int, typer.Option(min=0, help="Requests sent at once, at the end.")] = 20_000,
+    deadline_ms: Annotated[
+        int, typer.Option("--deadline-ms", min=1, help="Deadline of every request, ms.")
+    ] = 2000,
     *,
-    poisson: Annotated[bool, typer.Option("--poisson", help="Arrivals at random, not even ones.")] = False,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds until a result is given up.")] = 120,
+    poisson: Annotated[bool, typer.Option("--poisson", help="Random arrivals instead of even ones.")] = False,
+    patience: Annotated[float, typer.Option(min=1, help="Longest wait for a result, seconds.")] = 120,
     json_: Json = False,
 ) -> None:
-    """More requests than can be served: each accepted one is answered by its deadline and 2 s; exit 1 if not."""
+    """Overload: each accepted request is answered within 2 s of its deadline; exit status 1 otherwise."""
     from infra.lab.bench import overload as measured  # noqa: PLC0415 - only what is asked for
 
     try:
@@ -167,30 +169,28 @@ def storm(  # noqa: PLR0913 - a parameter is an option
         typer.Option(metavar="always|2m|both", help="When writes reach the disk."),
     ] = "both",
     *,
-    requests: Annotated[
-        int, typer.Option(min=0, help="All due in the same second; 0: no such storm.")
-    ] = 5_000,
-    over: Annotated[float, typer.Option(min=1, help="Seconds over which those are asked.")] = 50,
+    requests: Annotated[int, typer.Option(min=0, help="Requests due in the same second; 0: none.")] = 5_000,
+    over: Annotated[float, typer.Option(min=1, help="Seconds over which these are published.")] = 50,
     fallbacks: Annotated[
         int, typer.Option(min=2, help="Copies of the fallback, for --kill and --freeze.")
     ] = 2,
     kill: Annotated[
-        Literal["none", "one"], typer.Option(metavar="none|one", help="SIGKILL one fallback at half time.")
+        Literal["none", "one"], typer.Option(metavar="none|one", help="SIGKILL one fallback halfway.")
     ] = "none",
     freeze: Annotated[
-        Literal["none", "one"], typer.Option(metavar="none|one", help="SIGSTOP one fallback at half time.")
+        Literal["none", "one"], typer.Option(metavar="none|one", help="SIGSTOP one fallback halfway.")
     ] = "none",
-    rate: Annotated[float, typer.Option(min=1, help="Requests per second meanwhile.")] = 10,
-    seconds: Annotated[float, typer.Option(min=2, help="How long they are asked.")] = 24,
+    rate: Annotated[float, typer.Option(min=1, help="Further requests per second.")] = 10,
+    seconds: Annotated[float, typer.Option(min=2, help="Seconds of further requests.")] = 24,
     broker_kills: Annotated[
         int, typer.Option(min=0, help="SIGKILLs of the broker, under 60 requests per second for 20 s.")
     ] = 0,
     deadline_ms: Annotated[
-        int, typer.Option("--deadline-ms", min=1, help="Of every request but those.")
+        int, typer.Option("--deadline-ms", min=1, help="Deadline of the further requests, ms.")
     ] = 2000,
     json_: Json = False,
 ) -> None:
-    """Deadlines at once, a fallback killed or frozen, a broker killed: all in time, none lost; exit 1 if not."""
+    """Simultaneous deadlines, a killed or frozen fallback, a killed broker: all in time, none lost; else exit status 1."""
     from infra.lab.bench import storm as measured  # noqa: PLC0415 - only what is asked for
 
     faults: list[measured.Fault] = []
@@ -216,17 +216,20 @@ def storm(  # noqa: PLR0913 - a parameter is an option
 @app.command()
 def hostile(
     inputs: Annotated[str, typer.Option(help="Names, or `all`; `list` prints them.")] = "all",
-    copies: Annotated[int, typer.Option(min=1, help="Of each input, at once.")] = 45,
-    innocent: Annotated[int, typer.Option(min=1, help="Requests beside them, 40 per second.")] = 200,
-    deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Of every request.")] = 2000,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds until a result is given up.")] = 60,
+    copies: Annotated[int, typer.Option(min=1, help="Concurrent copies of each input.")] = 45,
+    innocent: Annotated[int, typer.Option(min=1, help="Normal requests, 40 per second.")] = 200,
+    deadline_ms: Annotated[
+        int, typer.Option("--deadline-ms", min=1, help="Deadline of every request, ms.")
+    ] = 2000,
+    patience: Annotated[float, typer.Option(min=1, help="Longest wait for a result, seconds.")] = 60,
     *,
     house: Annotated[
-        bool, typer.Option("--house", help="The house model writes kind `custom`, not the scripted provider.")
+        bool,
+        typer.Option("--house", help="Use the house model for kind `custom`, not the scripted provider."),
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Innocent requests beside hostile ones: none is late, and none ends as our own defect; exit 1 if not."""
+    """Normal requests beside hostile ones: none is late or ends in an internal error; exit status 1 otherwise."""
     from infra.lab.bench import hostile as measured  # noqa: PLC0415 - only what is asked for
     from infra.lab.bench import hostile_inputs  # noqa: PLC0415 - as above
 
@@ -268,12 +271,12 @@ def memory(
 @app.command()
 def steady(
     model: Annotated[str, typer.Option(help="`house`, or a folder.")] = "house",
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 30,
-    seed: Annotated[int, typer.Option(help="Of what is asked.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Minutes.")] = 30,
+    seed: Annotated[int, typer.Option(help="Random seed of the requests.")] = 1,
     *,
     json_: Json = False,
 ) -> None:
-    """Memory of the local engine at full load, some requests cancelled or overdue; exit 1 if it grows."""
+    """Memory of the local engine at full load, with cancelled and late requests; exit status 1 if it grows."""
     _need_model()
     from infra.lab.bench import steady as measured  # noqa: PLC0415 - needs the extra `local`
     from infra.lab.house_model.files import WEIGHTS  # noqa: PLC0415 - as above
@@ -290,14 +293,14 @@ def live(
     model: Annotated[
         str, typer.Option(help="`house`, a folder, a hub id, or `random`: the house model, never trained.")
     ] = "house",
-    requests: Annotated[int, typer.Option(min=1, help="Of the built-in kinds.")] = 500,
-    schemas: Annotated[int, typer.Option(min=0, help="More requests, each with a schema of its own.")] = 50,
-    in_flight: Annotated[int, typer.Option(min=1, help="Requests that are not answered yet.")] = 16,
-    seed: Annotated[int, typer.Option(help="Of what is asked.")] = 1,
+    requests: Annotated[int, typer.Option(min=1, help="Requests of the built-in kinds.")] = 500,
+    schemas: Annotated[int, typer.Option(min=0, help="Further requests, each with its own schema.")] = 50,
+    in_flight: Annotated[int, typer.Option(min=1, help="Number of concurrent requests.")] = 16,
+    seed: Annotated[int, typer.Option(help="Random seed of the requests.")] = 1,
     *,
     json_: Json = False,
 ) -> None:
-    """Random requests to a real model: what claims to be live is valid, the rest says why; exit 1 if not."""
+    """Random requests to a real model: live content is valid, the rest has a reason; exit status 1 otherwise."""
     from infra.lab.bench import live as measured  # noqa: PLC0415 - needs the extra `local`
 
     found = asyncio.run(
@@ -312,9 +315,9 @@ def live(
 
 @app.command()
 def engine(
-    models: Annotated[str, typer.Option(help="Of house, 15m, 125m: the last two have random weights.")] = (
-        "house,15m,125m"
-    ),
+    models: Annotated[
+        str, typer.Option(help="Any of house, 15m, 125m; the last two have random weights.")
+    ] = ("house,15m,125m"),
     tokens: Annotated[int, typer.Option(min=2, max=128, help="Tokens of each answer.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; the best counts.")] = 3,
     *,

@@ -1,4 +1,4 @@
-"""What does a request cost before a model is asked, and what would it cost without versions and layers?
+"""Cost of context-build per request, with and without versions and layers.
 
 Context-build as it runs in its stage, without a broker, beside the shortest thing that somebody would write
 instead: the request read with pydantic, the same prompt version compiled by Jinja for each request and rendered,

@@ -1,4 +1,4 @@
-"""How fast does the local engine write, beside others with the same weights on the same processor?
+"""Speed of the local engine, beside other programs with the same weights.
 
 Each model has a process of its own.  In it rounds alternate between all who write, and the best round
 of each counts: whatever disturbs a measurement makes it slower.

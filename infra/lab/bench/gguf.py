@@ -1,4 +1,4 @@
-"""How fast does llama.cpp write with the same weights?
+"""Speed of llama.cpp with the same weights.
 
 The file it reads holds them unchanged, in F32, and here no vocabulary: tokens go in and come out as numbers.
 """

@@ -1,4 +1,4 @@
-"""Requests that have stopped a pipeline, or could.
+"""Hostile requests: inputs that have stopped a pipeline, or could.
 
 Each is generated, in its smallest form, and has a name; tests take them too.  Most are schemas of kind ``custom``: small
 ones that are much work, ones whose numbers are legal and unusual, ones that no document can follow.  Others are

@@ -1,4 +1,4 @@
-"""Is what claims to be live valid, and does everything else say why it is not?
+"""Check of results: live content is valid, and everything else gives its reason.
 
 Random requests over every built-in kind, and some with a schema of their own, go through the whole
 pipeline; then the log is read, and each result is judged anew.

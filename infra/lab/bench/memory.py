@@ -1,4 +1,4 @@
-"""Does memory stay flat while requests pass?"""
+"""Memory check: the resident size stays flat while requests pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a model server say that follows no standard?
+"""A model server that breaks the protocol, for tests.
 
 Run as a program: a :class:`ServerReply` as JSON on standard input, its port as a line on standard output.  It speaks just
 enough of the OpenAI protocol: whoever does not name the odd request gets good answers.

@@ -1,4 +1,4 @@
-"""When did the broker store a request and its result, and how much too late was that?
+"""Times at which the broker stored requests and results, and lateness.
 
 Read from the streams, while load is on and after it: who listens for results hears neither when they were stored
 nor that one was refused.

@@ -1,4 +1,4 @@
-"""Is every accepted request answered in time when more is asked than can be served?
+"""Overload bench: accepted requests are answered in time beyond the capacity.
 
 Each mode gets a pipeline of its own.  The publisher does not wait for answers (open loop): it asks at 1, 2, 4 and
 8 times the rate that can be served, then as fast as the broker takes requests.
@@ -40,7 +40,7 @@ class OverloadPlan(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[Model, ...] = ("slow", "none")
     #: Requests per second that the slow model serves.
     capacity: float = 50.0
-    #: Rates, as multiples of what is served.
+    #: Request rates, as multiples of the capacity.
     factors: tuple[float, ...] = FACTORS
     #: Of each rate.
     seconds: float = 60.0

@@ -1,4 +1,4 @@
-"""How many requests does the broker take, and how quickly, at a rate that does not wait for answers?
+"""Open-loop publisher: requests at a fixed rate, and the broker's response times.
 
 Run as a program, so that nothing else on its event loop delays it: a :class:`PublishPlan` as JSON on standard
 input, what became of it as a :class:`Published` on standard output.

@@ -1,4 +1,4 @@
-"""Which models are measured where no trained ones are there?  Random weights of known sizes, made on the spot."""
+"""Models with random weights of known sizes, for measurements without trained ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory do the processes of a pipeline take while something happens?"""
+"""Memory samples of a pipeline's processes."""
 
 from __future__ import annotations
 

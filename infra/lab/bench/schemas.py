@@ -1,4 +1,4 @@
-"""Which JSON Schemas might a stranger's request bring?"""
+"""JSON Schemas of foreign requests, for fuzzing."""
 
 from __future__ import annotations
 

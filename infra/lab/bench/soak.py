@@ -1,4 +1,4 @@
-"""Is every request answered once while everything is being killed?"""
+"""Soak test: every request gets one answer while processes are killed."""
 
 from __future__ import annotations
 

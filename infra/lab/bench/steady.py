@@ -1,4 +1,4 @@
-"""Does the engine's memory stay flat while it writes for hours?
+"""Long-run check of the engine's memory.
 
 Every row is taken all the time, and more requests wait: prose, documents of all kinds, schemas never seen
 before, prompts of up to half the window.  Some are cancelled while they are written, some run out of time.

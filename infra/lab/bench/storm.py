@@ -1,4 +1,4 @@
-"""Are answers in time when all are due at once, when a fallback dies or freezes, and when the broker is killed?
+"""Storm bench: deadlines that fall due at once, a fallback that dies or freezes, a broker kill.
 
 A storm of deadlines; one of several fallbacks killed or frozen at half time; the broker killed again and again.
 Each gets a pipeline of its own.

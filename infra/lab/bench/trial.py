@@ -1,4 +1,4 @@
-"""How is a pipeline started, put under load and looked at, one step after another?"""
+"""Trial: a pipeline started, loaded and observed step by step."""
 
 from __future__ import annotations
 

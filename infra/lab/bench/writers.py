@@ -1,4 +1,4 @@
-"""Who writes the same requests: the engine, the model's own ``generate`` in two ways, and llama.cpp?"""
+"""Writers of the same requests: the engine, ``generate`` of the model, and llama.cpp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does Understudy do, shown once from a request to a replayed dead letter?
+"""Demo: one request from publication to a replayed dead letter.
 
 Self-contained: a data folder and a broker of its own, both gone when it ends.  Everything it says
 is read back from the broker or the audit and checked; one false word and it exits 1.
@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from understudy_client import ClientError
 
-from contracts.errors import UnderstudyError, said
+from contracts.errors import UnderstudyError, error_text
 from infra.lab.demo import fallback, live
 from infra.lab.demo.scene import DemoStage
 
@@ -36,8 +36,8 @@ async def play(out: Console, *, with_model: bool) -> int:
     stage = DemoStage(out)
     out.print(
         Panel(
-            "A request in, exactly one labelled result out: stages on a real nats-server, in a folder of their "
-            "own. A [green]✓[/] is something that was checked.",
+            "A request in, exactly one labelled result out: stages on a real nats-server, in a "
+            "temporary folder. A [green]✓[/] marks a passed check.",
             title="Understudy",
             title_align="left",
         )
@@ -47,15 +47,15 @@ async def play(out: Console, *, with_model: bool) -> int:
         await (live if with_model else fallback).play(stage, folder)
     except (UnderstudyError, ClientError, TimeoutError, OSError, nats_errors.Error) as error:
         seconds = time.perf_counter() - began
-        stage.claim(escape(f"{stage.step}: failed after {seconds:.0f} s: {said(error)}"), holds=False)
+        stage.claim(escape(f"{stage.step}: failed after {seconds:.0f} s: {error_text(error)}"), holds=False)
     out.print()
     if stage.failed:
         out.print(f"[bold red]{len(stage.failed)} of {stage.checked} checks failed[/]")
         logs = _logs(folder)
         out.print(
-            f"What the stages say stands above; the broker's log: {', '.join(map(str, logs))}"
+            f"The stages' output is above; the broker's log: {', '.join(map(str, logs))}"
             if logs
-            else "What the stages say stands above; the broker has no log yet.",
+            else "The stages' output is above; the broker has no log yet.",
             soft_wrap=True,
         )
         return 1

@@ -1,4 +1,4 @@
-"""What does Understudy do without a model, and when one fails?"""
+"""Demo of the fallback: without a model, and when a model fails."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from infra.cli import show
 from infra.inspect import dead_letters, timeline
 from infra.inspect import tail as tailing
 from infra.inspect.filters import Filters
+from infra.inspect.record import ending
 from infra.lab.demo.scene import (
     PATIENCE_S,
     DemoStage,
@@ -129,7 +130,7 @@ async def _golden(stage: DemoStage, client: PipelineClient) -> None:
     )
     again = await ask(address, "layout", _id("layout-again"), REQUESTS["layout"])
     stage.claim(
-        "the same request under another id gets the same stand-in",
+        "the same request under another id gets the same fallback",
         again["stand_in"] == msgspec.to_builtins(first.stand_in),
     )
 
@@ -138,16 +139,16 @@ async def _failure(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("2  With a model that fails")
     stage.say(
         "The pipeline starts again on the same data, now with a provider: the scripted one, which is made for "
-        "tests. Its results are labelled [bold]scripted[/], never live. It is told to refuse one request.\n"
+        "tests. Its results are labelled [bold]scripted[/], never live. It refuses one request.\n"
     )
     good = checked(await client.ask("scene", prompt="a ferry frozen in", request_id=WRITTEN))
     stage.claim(
-        f"{WRITTEN}: {good.status} from {good.origin}, by {good.meta.provider}/{good.meta.model}",
+        f"{WRITTEN}: {ending(good.status, good.origin)}, by {good.meta.provider}/{good.meta.model}",
         (good.status, good.origin, good.meta.provider) == (Status.SUCCESS, Origin.SCRIPTED, SCRIPTED),
     )
     bad = checked(await client.ask("scene", prompt="a storm on the pier", request_id=REFUSED))
     stage.claim(
-        f"{REFUSED}: {bad.status} from {bad.origin}, error {bad.error.code if bad.error else None}",
+        f"{REFUSED}: {ending(bad.status, bad.origin)}, error {bad.error.code if bad.error else None}",
         (bad.status, bad.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)
         and bad.error is not None
         and bad.error.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE,
@@ -158,7 +159,7 @@ async def _failure(stage: DemoStage, client: PipelineClient) -> None:
     if told is not None:
         stage.out.print(show.story(told))
     stage.claim(
-        "the story, told from the event log alone, has the same ending and the failed attempt",
+        "the timeline, built from the event log alone, has the same result and the failed attempt",
         told is not None
         and (told.status, told.reason, told.error) == (bad.status, bad.reason, bad.error)
         and any(attempt.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE for attempt in told.attempts),
@@ -167,10 +168,10 @@ async def _failure(stage: DemoStage, client: PipelineClient) -> None:
 
 async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("3  A dead letter, and its replay")
-    stage.say(f"For {TORN} the provider answers with no document at all, also when it is asked again.\n")
+    stage.say(f"For {TORN} the provider never returns a document, not even when asked again.\n")
     torn = checked(await client.ask("dialogue", prompt="a quarrel over a map", request_id=TORN))
     stage.claim(
-        f"{TORN}: {torn.status} from {torn.origin}, error {torn.error.code if torn.error else None}",
+        f"{TORN}: {ending(torn.status, torn.origin)}, error {torn.error.code if torn.error else None}",
         (torn.status, torn.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
     )
     stage.say("\n[dim]$ understudy dead ls[/]")
@@ -201,7 +202,7 @@ async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
     stage.claim("the same replay a second time is refused by the broker", twice is letters.Applied.ALREADY)
     revision = await revised
     stage.claim(
-        f"whoever asked for {TORN} is told: gen.revised.dialogue.{TORN} brings that content",
+        f"gen.revised.dialogue.{TORN} delivers the new content to the subscribers of {TORN}",
         revision.revised_by == planned.request_id and revision.content_hash == result.content_hash,
     )
 

@@ -1,4 +1,4 @@
-"""What does a real model write, and who stands in when it is gone?"""
+"""Demo with a model: live content, and the fallback when the model is gone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from infra.app.pipeline_client import PipelineClient, checked
 from infra.authoring import workload
 from infra.cli import show
 from infra.inspect import timeline
+from infra.inspect.record import ending
 from infra.lab.demo.scene import PATIENCE_S, DemoStage, ShowSettings, books, free_port, pipeline_of, stored
 from infra.nats import log
 from infra.settings.narrative import Local
@@ -92,10 +93,10 @@ async def _written(stage: DemoStage, client: PipelineClient) -> None:
         len({each.content_hash for each in results}) == len(results),
     )
     for (ident, _, _, named), result in zip(WISHES, results, strict=True):
-        said = required_terms.texts(result.content)
+        said = required_terms.join_texts(result.content)
         stage.claim(
             f"{ident} has what it must have: {', '.join(named)}",
-            all(required_terms.names(said, each) for each in named),
+            all(required_terms.mentions(said, each) for each in named),
         )
     stage.say(f"\n[dim]$ understudy why {_WATCHED}[/]")
     await stored(client, _WATCHED)
@@ -106,7 +107,7 @@ async def _written(stage: DemoStage, client: PipelineClient) -> None:
 
 async def _bridged(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("2  Three scenes, one transition node")
-    stage.say("[dim]$ understudy warm library/scenarios/three_scenes.yaml[/], before anybody plays:\n")
+    stage.say("[dim]$ understudy warm library/scenarios/three_scenes.yaml[/], ahead of time:\n")
     wanted = workload.read(workload.THREE_SCENES.read_text(encoding="utf-8"))
     library = templates.load()
     deadline_ms = int(_SLOW_S * 1000)
@@ -124,13 +125,13 @@ async def _bridged(stage: DemoStage, client: PipelineClient) -> None:
 
 
 async def _stand_in(stage: DemoStage, client: PipelineClient, gone: Path) -> None:
-    stage.scene("3  The weights are gone: an understudy goes on stage")
+    stage.scene("3  The weights are gone: the fallback answers")
     result = await _ask(client, _ORPHANED, *WISHES[0][1:])
     stage.claim(
-        f"{_ORPHANED}: {result.status} from {result.origin}, {result.stand_in.name if result.stand_in else ''}",
+        f"{_ORPHANED}: {ending(result.status, result.origin)}, {result.stand_in.name if result.stand_in else ''}",
         (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
     )
-    stage.claim("its reason names the folder that holds no model", str(gone) in (result.reason or ""))
+    stage.claim("its reason names the folder without a model", str(gone) in (result.reason or ""))
     stage.say(f"  [italic]{result.reason}[/]")
 
 

@@ -1,4 +1,4 @@
-"""What do all shows need: a stage to speak on, a pipeline of their own, and the books at the end?"""
+"""Demo support: output, a pipeline of its own, and the totals at the end."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which pages under docs/ are written by the code itself, so that they cannot drift?"""
+"""Generated documentation: the pages under docs/ that come from the code."""

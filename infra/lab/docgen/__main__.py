@@ -1,4 +1,4 @@
-"""Are the generated pages what the code says, and if not, what differs?
+"""Command that writes or checks the generated pages.
 
 ``python -m infra.lab.docgen`` writes them; ``python -m infra.lab.docgen --check`` exits 1 and prints the
 difference.

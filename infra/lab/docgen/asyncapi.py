@@ -1,4 +1,4 @@
-"""What does docs/asyncapi.json say? The wire, for tools: channels, messages, who sends and who receives.
+"""docs/asyncapi.json: channels, messages, senders and receivers.
 
 From the table in contracts/pipeline.py.  FastStream's own document has one channel per consumer and
 no senders, since stages publish through the runner (docs/adr/0001).

@@ -1,4 +1,4 @@
-"""Which fields does a body have, and what may stand in them?"""
+"""Field tables of message bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does docs/commands.md say? Every command and its options."""
+"""docs/commands.md: every command and its options."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from infra.lab.docgen.markdown import page as joined
 _INTRODUCTION: Final = """\
 `understudy` is in `.venv/bin/` after `just install` (or after either of the README's commands).
 
-With `--json` a command prints JSON to standard output and nothing else there; logs and remarks go to standard
+With `--json` a command prints only JSON to standard output; logs and messages go to standard
 error. Commands find a running pipeline through `<data_dir>/runtime.json`, or through `UNDERSTUDY_NATS_URL`.
-Lists are whole with `--json`; a table says how many rows it leaves out. Ids take wildcards (`--id 'w-*'`).
-A command that waits says on standard error when the connection to the broker is lost and when it is back.
+Lists are complete with `--json`; a table says how many rows it omits. Ids accept wildcards (`--id 'w-*'`).
+A waiting command reports on standard error when the connection to the broker is lost and restored.
 
 | exit status | meaning |
 | --- | --- |
-| 0 | done; for `request --wait`, `wait` and `result`: the answer can be used |
+| 0 | success; for `request --wait`, `wait` and `result`: the answer can be used |
 | 1 | the request or the check failed |
 | 2 | wrong usage: nothing was done |
-| 3 | the broker cannot be reached, or was lost while waiting: the request is safe |
+| 3 | the broker is unreachable or was lost while waiting; accepted requests are safe |
 """
 
 #: How a value is shown whose option does not say.

@@ -1,4 +1,4 @@
-"""What does the source say beside a name?
+"""Comments beside names in the source.
 
 The ``#:`` lines above a field are its documentation; docstrings are that of classes.
 """

@@ -1,4 +1,4 @@
-"""How does a table, a piece of code or a reference look in Markdown?"""
+"""Markdown tables, code and references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do docs/nodes.md and the schema of node files say? What a designer may ask for, and what comes of it."""
+"""Tables of docs/nodes.md, and the JSON Schema of node files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from contracts.nodes import layers, node
-from contracts.nodes.field_aliases import part_of
+from contracts.nodes.field_aliases import model_of_field
 from contracts.nodes.node import FILM_RATINGS, PURPOSES, Node
 from infra.lab.docgen import comments, schemas
 from infra.lab.docgen.markdown import code, codes, notice, table
@@ -18,10 +18,9 @@ from infra.lab.docgen.markdown import page as joined
 
 _SOURCES: Final = "contracts/nodes/node.py, contracts/nodes/layers.py and stages/context_build/nodes.py"
 _INTRODUCTION: Final = """\
-A node says what a piece of content is for, what it should feel like, what it must name and what it must not, who
-shares it, and what is shown when generation fails. A request brings one under `node`; a file of its own is checked
-with `understudy validate FILE` ([every check](validation.md)), and editors complete it with
-[`node.schema.json`](schemas/node.schema.json).
+A node describes a piece of content: its purpose, its mood, what it must and must not mention, who shares it, and what to
+show when generation fails. A request carries it in the field `node`. `understudy validate FILE` checks a node file
+([all checks](validation.md)), and [`node.schema.json`](schemas/node.schema.json) gives editors completion.
 
 ```json
 {
@@ -36,46 +35,45 @@ with `understudy validate FILE` ([every check](validation.md)), and editors comp
 """
 _FIELDS: Final = """\
 Every name is accepted in camelCase and in snake_case (`generationType` or `generation_type`), and an unknown one is an
-error. The writer is told style, duration and constraints; where the kind's document has a field for a mood, the pacing, the
-transition type or the duration in seconds, the schema of the document allows only what the node says. A provider that is not
-held to the schema may say something else; then `meta.warnings` tells. Purpose, strategy, seed source
-and version decide who [shares a generation](seeds.md).
+error. The prompt states style, duration and constraints. Where the kind's document has a field for a mood, the pacing, the
+transition type or the duration in seconds, the schema of the document allows only the node's value. A provider without constrained
+decoding may deviate; `meta.warnings` then reports it. Purpose, strategy, seed source and version decide who
+[shares a generation](seeds.md).
 """
 _MERGING: Final = """\
-A node is one of five layers. The later layer wins, field by field, however deep; a list replaces the list below it;
-`null` takes back what the layers below said. Checks look at what comes out.
+A node is one of five layers. The later layer wins, field by field, at every level; a list replaces the list below it;
+`null` removes the value of the lower layers. Checks run on the merged node.
 
 1. **defaults**: {defaults}.
-2. **template**: the node's or the request's [template](templates.md); its `id` becomes the `templateId` of what is
-   made from it.
+2. **template**: the node's or the request's [template](templates.md); its `id` becomes the merged node's
+   `templateId`.
 3. **node**: what the designer wrote.
-4. **rules**: what the request's [rules](rules.md) come to for its player. What they add to a list stands behind what
-   the list has: rules never take an element away.
-5. **request**: its `fallback`; its kind where no layer names a type, and the moods of its [scenes](../library/scenarios/README.md)
-   where none names them.
+4. **rules**: the result of the request's [rules](rules.md) for its player. Rules append to lists and never remove an
+   element.
+5. **request**: its `fallback`; its kind if no layer sets a type, and the moods of its [scenes](../library/scenarios/README.md)
+   if no layer sets them.
 
 For instance, with these layers:
 """
 _REQUESTS: Final = """\
-A request brings its node's layers as `node`, `template_id` and `rules`; each of them may come alone. What the layers
-come to is checked as a whole. An error refuses the request: its status is `rejected`, nothing is generated, and the
-reason names the layer, for rules with their line, and code, path and fix. Warnings stand in the result's
-`meta.warnings`, each with its layer. The request's own `fallback` lies above the node's, and its `deadline_ms` goes
-before the node's `fallback.timeoutMs`, whichever layer that comes from.
+A request carries its node's layers in `node`, `template_id` and `rules`; all three are optional. The merged node is
+checked as a whole. On an error the request is `rejected`, nothing is generated, and the reason names the layer (for rules,
+the line), code, path and fix. Warnings are in the result's `meta.warnings`, each with its layer. The request's own
+`fallback` overrides the node's, and its `deadline_ms` overrides `fallback.timeoutMs` of every layer.
 
-Style, duration and all three lists of constraints are told to the writer, below the wish. Required and avoided elements
+The prompt states style, duration and all three lists of constraints below the wish. Required and avoided elements
 are checked in the draft and in the document too.
 
-`understudy why ID` shows which layer decided what, for rules with the line and the conditions that held; so does
+`understudy why ID` shows which layer set each value, for rules with the line and the conditions that were true; so does
 `decided` in the event [`context_built`](subjects.md#context_built).
 
-A disabled node asks no model: its fallback answers, with the code `GEN_PROVIDER_DISABLED`.
+A disabled node calls no model: its fallback answers, with the code `GEN_PROVIDER_DISABLED`.
 
-No node need be complete. Without a purpose it is `original` (for transitions `gap_fill`), without a strategy `always`:
-generated anew each time, and not kept. Where it names one of {own},
-it is a designer's own, and a warning says what was assumed.
+A node need not be complete. The default purpose is `original` (for transitions `gap_fill`), the default strategy `always`:
+generated for each request, never cached. If the node sets one of {own},
+a warning names the assumed defaults.
 """
-#: Layers that show every rule of merging.
+#: Example layers that show every rule of merging.
 EXAMPLE: Final[Mapping[str, Mapping[str, Any]]] = {
     layers.TEMPLATE: {
         "style": {"mood_from": "romantic", "mood_to": "intense", "pacing": "medium"},
@@ -97,8 +95,8 @@ def page() -> str:
         "## Fields",
         _FIELDS,
         _fields(),
-        f"Purposes that are known: {_listed(PURPOSES)}. A word of your own is accepted with a warning.",
-        "Ratings of the film scale mean: "
+        f"Known purposes: {_listed(PURPOSES)}. A word of your own is accepted with a warning.",
+        "Ratings of the film scale: "
         f"{', '.join(f'{code(film)} {code(rating)}' for film, rating in FILM_RATINGS.items())}.",
         "## How layers are merged",
         _MERGING.format(defaults=_defaults()),
@@ -148,7 +146,7 @@ def _both_spellings(
 def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     yield model
     for name in model.model_fields:
-        inside = part_of(model, name)
+        inside = model_of_field(model, name)
         if inside is not None:
             yield from _models(inside)
 
@@ -161,7 +159,7 @@ def _fields() -> str:
         schema = model.model_json_schema()
         definitions: dict[str, Any] = schema.get("$defs", {})
         for name, field in model.model_fields.items():
-            path, inside = f"{above}{name}", part_of(model, name)
+            path, inside = f"{above}{name}", model_of_field(model, name)
             if inside is not None:
                 add(inside, f"{path}.")
                 continue
@@ -186,10 +184,10 @@ def _defaults() -> str:
 
 
 def _example() -> str:
-    below = {layers.DEFAULTS: layers.defaults("transition")}
+    below = {layers.DEFAULTS: layers.default_layer("transition")}
     shown = {layer: EXAMPLE[layer] for layer in layers.ORDER if layer in EXAMPLE}
     lines = ",\n".join(f"  {json.dumps(layer)}: {json.dumps(fields)}" for layer, fields in shown.items())
-    merged = layers.merge(below | dict(EXAMPLE))
+    merged = layers.merge_layers(below | dict(EXAMPLE))
     rows = [
         (code(path), code(json.dumps(_at(merged.values, path))), by) for path, by in merged.set_by.items()
     ]

@@ -1,4 +1,4 @@
-"""What does a JSON Schema allow, in a few words?"""
+"""JSON Schemas in a few words."""
 
 from __future__ import annotations
 

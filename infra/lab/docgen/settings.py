@@ -1,4 +1,4 @@
-"""What does docs/settings.md say? Everything that can be set."""
+"""docs/settings.md: every setting."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 _PREFIX: Final = "UNDERSTUDY_"
 
 _INTRODUCTION: Final = """\
-Read once when a process starts, from three places; the first that names a setting counts:
+A process reads its settings once, at its start, from three places; the first that has a setting wins:
 
-1. a variable of the environment, named in the tables (levels are joined by two underscores);
+1. an environment variable, named in the tables (levels are joined by two underscores);
 2. `config.yaml` in the working directory, or the file that `UNDERSTUDY_CONFIG` names;
 3. the default.
 
-A wrong value stops the start with the setting's name, its value and what is allowed; a name that is no setting stops
-it too, with the one that was probably meant. In the file names are written as in the tables; the case of variables
-does not matter.
-[`config.yaml.example`](../config.yaml.example) is a file to start from. `understudy up` hands its settings to
+A wrong value stops the start; the message has the setting's name, its value and the allowed values. An unknown name stops
+it too, with a suggestion. The file uses the names of the tables; variables are not case-sensitive.
+Start from [`config.yaml.example`](../config.yaml.example). `understudy up` passes its settings to
 every process that it starts.
 """
 
 
 class SettingDoc(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that can be set."""
+    """One setting."""
 
     #: Place in ``config.yaml``, dotted.
     path: str
@@ -68,8 +67,8 @@ def page() -> str:
 def example() -> str:
     """``config.yaml.example``: every setting with its default."""
     lines = [
-        "# Generated from infra/settings/settings.py by `python -m infra.lab.docgen`.  Copy it to config.yaml and keep what is",
-        "# to differ: every value below is the default.  docs/settings.md says what is allowed.",
+        "# Generated from infra/settings/settings.py by `python -m infra.lab.docgen`.  Copy it to config.yaml and keep only",
+        "# what differs: every value below is the default.  docs/settings.md has the allowed values.",
     ]
     opened: list[str] = []
     for group, settings in _groups().items():

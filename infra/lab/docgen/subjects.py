@@ -1,4 +1,4 @@
-"""docs/subjects.md: everything that a message on the wire can be, and where it is kept."""
+"""docs/subjects.md: every message on the wire."""
 
 from __future__ import annotations
 
@@ -48,63 +48,63 @@ def page() -> str:
         "## Events",
         _events(),
         "## Who may publish what",
-        "`gen.result` is for stages alone: a result that somebody else could publish would prove nothing. "
+        "Only stages may publish `gen.result`: otherwise a result would prove nothing. "
         "[Operations](operations.md#an-external-nats-server-or-cluster) turns this table into credentials.",
         _publishers(),
         "## Streams and buckets",
-        "Defaults of `understudy topology apply`; an operator's larger limits stay.",
+        "Defaults of `understudy topology apply`; it keeps an operator's larger limits.",
         _streams(),
         "What the buckets are for, and who needs them. All of it may be lost: the log is the record.",
         _buckets(),
         "## Consumers",
-        "One durable pull consumer per stage and stream, bound by name, never declared by a stage.",
+        "One durable pull consumer per stage and stream. Stages bind to them by name and never create them.",
         _consumers(),
         "## Headers",
-        "CloudEvents 1.0 in binary mode. A request published without any header is fine; everything that stages "
-        "publish has all of these, here those of one `drafted`.",
+        "CloudEvents 1.0 in binary mode. Requests need no headers; messages of stages have all of these. "
+        "The example is a `drafted` event.",
         _headers(),
         "## The request",
         f"Body of `gen.requested.<kind>.<request_id>`: a JSON object of at most {request.MAX_BODY // 1024} KiB. "
-        "Every name is accepted in snake_case and in camelCase, and an unknown one is refused. "
+        "Every name is accepted in snake_case and in camelCase; an unknown name is refused. "
         'The smallest request is `{"prompt": "a forest with three coins"}`.',
         *_models(
             (request.GenerationRequest, request.SamplingParams, node.Fallback, request.PlayerContext), said
         ),
-        "[Nodes](nodes.md) tells what a node is for, which fields have an effect, and how layers are merged.",
+        "[Nodes](nodes.md) describes nodes, their fields, and how layers are merged.",
         *_models(
             (node.Node, node.Style, node.Duration, node.Constraints, node.NodeFallback, node.NodeBudget), said
         ),
         *_models((prompts.PromptConfig, adjacent_scenes.SceneRef), said),
-        "[Worlds](social.md) tell what comes of `social` and `world`.",
+        "[Worlds](social.md) describes the effect of `social` and `world`.",
         *_models((social.Social, social.Preferences), said),
         "## Bodies",
         "JSON. Readers ignore fields that they do not know, and every field added later has a default: "
-        "a stored event decodes for ever.",
+        "stored events always decode.",
         *_bodies(own, said),
         "## Parts of bodies",
         *_sections((cls for cls in structs if cls not in own and cls is not ev.DeadLetter), said),
         "## Values",
         *(f"### {each.__name__}\n\n{bodies.values_of(each, said)}" for each in enums),
-        "## The endings",
-        "The pairs of status and origin that exist. A result with another pair cannot be built, neither can a stand-in "
-        "without a reason. *Usable*: somebody can go on with it, and `understudy request --wait` exits 0.",
+        "## Status and origin",
+        "The possible pairs of status and origin. A result with another pair cannot be built, nor a fallback "
+        "without a reason. *Usable*: the client can continue with it, and `understudy request --wait` exits 0.",
         _endings(),
     )
 
 
 def _grammar() -> str:
     return (
-        "`gen.<event>.<kind>.<request_id>`: `gen.*.*.<request_id>` is one request's whole life, `gen.failed.>` is "
+        "`gen.<event>.<kind>.<request_id>`: `gen.*.*.<request_id>` has every event of one request, `gen.failed.>` has "
         f"every failure. `<kind>` is one of {codes(KINDS)}; `<request_id>` matches `{REQUEST_ID.pattern}`. "
-        "A timer has one token more where a request has several (`gen.timer.<kind>.<request_id>.<slot>`). "
-        "Dead letters stand on `dead.<stage>.<kind>.<request_id>`; where the subject itself cannot be read, on "
+        "A timer has one more token if its request has several timers (`gen.timer.<kind>.<request_id>.<slot>`). "
+        "Dead letters are on `dead.<stage>.<kind>.<request_id>`; if the subject itself cannot be parsed, on "
         "`dead.<stage>.unknown.<stream>-<sequence>`."
     )
 
 
 def _events() -> str:
     return table(
-        ("event", "published by", "consumed by", "kept in", "meaning"),
+        ("event", "published by", "consumed by", "stored in", "meaning"),
         [
             (
                 _event(row),
@@ -131,7 +131,7 @@ def _publishers() -> str:
         events = [f"gen.{row.event}.>" for row in pipeline.ROWS if name in row.published_by]
         letters = [] if name == pipeline.CLIENT else [f"dead.{name}.>"]
         rows.append((name, codes([*events, *letters])))
-    return table(("who", "publishes"), rows)
+    return table(("publisher", "subjects"), rows)
 
 
 def _streams() -> str:
@@ -141,7 +141,7 @@ def _streams() -> str:
     for name, config in wanted.streams.items():
         limit = topology_diff.show("max_bytes", config["max_bytes"])
         if config["max_bytes"] < 0 and name in budgets:
-            limit = f"none; kept under {budgets[name]:,} by the sweeper"
+            limit = f"none; the sweeper keeps it under {budgets[name]:,}"
         able = [field for field in topology_diff.FLAGS if config.get(field)]
         rows.append(
             (
@@ -153,7 +153,7 @@ def _streams() -> str:
                 codes(able),
             )
         )
-    return table(("stream", "subjects", "max age", "max bytes", "discard", "abilities"), rows)
+    return table(("stream", "subjects", "max age", "max bytes", "discard", "features"), rows)
 
 
 def _buckets() -> str:
@@ -234,8 +234,8 @@ def _default(value: Any) -> str:
 def _bodies(own: list[type[ev.Event]], said: dict[str, comments.ClassComments]) -> list[str]:
     sections = [f"### {body.name}\n\n{_body(body, said)}" for body in own]
     letter = (
-        "### dead letter\n\nBody on `dead.>`. `DEAD` also keeps what the broker itself says when it gives up on a "
-        f"message: {codes(pipeline.ADVISORIES)}.\n\n{bodies.fields_of(ev.DeadLetter, said)}"
+        "### dead letter\n\nBody on `dead.>`. `DEAD` also stores the broker's advisories about messages that it gives up "
+        f"on: {codes(pipeline.ADVISORIES)}.\n\n{bodies.fields_of(ev.DeadLetter, said)}"
     )
     return [*sections, letter]
 

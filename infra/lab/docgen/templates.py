@@ -1,4 +1,4 @@
-"""What does docs/templates.md say? Which node templates ship, and how they are used."""
+"""docs/templates.md: the shipped node templates and their use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from infra.stores import templates
 
 _SOURCES: Final = "library/templates/*.json and infra/lab/docgen/templates.py"
 _INTRODUCTION: Final = """\
-A template is a [node](nodes.md) that many nodes can lie on: what a request or its node leaves out, the template says.
-It is a JSON file, `<id>.json`, in the folder that `UNDERSTUDY_TEMPLATES_DIR` names; these ship:
+A template is a [node](nodes.md) that many nodes build on: it sets the fields that a request and its node leave out.
+It is a JSON file, `<id>.json`, in the folder `UNDERSTUDY_TEMPLATES_DIR`. These templates ship:
 """
 _USE: Final = """\
 ```json
@@ -24,18 +24,18 @@ _USE: Final = """\
 }
 ```
 
-A template is named by `template_id`, or by the node's `templateId`; if both name one, it must be the same. It lies on the
-defaults and below the node ([how layers are merged](nodes.md#how-layers-are-merged)), so that every field can be said
-anew by the node, the rules or the request. `null` in the node takes back what the template says.
+A request names a template in `template_id`, or its node in `templateId`; if both do, they must agree. The template is the
+layer above the defaults and below the node ([how layers are merged](nodes.md#how-layers-are-merged)), so the node, the rules
+and the request can override every field. `null` in the node removes the template's value.
 
-From a command line, with the rules and the player's choices in files; the content kind is the template's:
+On the command line, with the rules and the player's choices in files; the content kind is the template's:
 
 ```bash
 understudy request "They dance on the roof." --template romantic_to_action_transition_v1 \\
   --rules quest.rules --context player.json --wait
 ```
 
-`--context` takes what `understudy rules compile --context` takes: `{"player_choice": {"quest_accept": true}}`, also with
+`--context` accepts the same file as `understudy rules compile --context`: `{"player_choice": {"quest_accept": true}}`, also with
 `player_id` and `playthrough_id`, or all of it under `player_context`. `--node FILE` adds a node in JSON or YAML.
 """
 _COMMANDS: Final = """\
@@ -45,26 +45,26 @@ understudy templates show romantic_to_action_transition_v1
 understudy templates check
 ```
 
-`show` also tells what the defaults add; `check` takes a file or a folder and says what `understudy validate` would say,
+`show` also prints the defaults that apply; `check` takes a file or a folder and reports the findings of `understudy validate`,
 with line and column. All three print JSON with `--json`; `check` exits 1 if a template cannot be used.
 """
 _OWN: Final = """\
-A template of your own is a complete node, together with the defaults: `understudy templates check FILE` looks. Beyond
+Together with the defaults, your own template must be a complete node: `understudy templates check FILE` verifies it. Beyond
 the [checks of every node](validation.md), `TPL003` is an error of the file itself:
 
-- its `id` is not the file's name, or is missing;
-- it names a `templateId`: templates do not lie on each other;
-- it is no single object, cannot be read, is not UTF-8, or is above {size} KiB.
+- its `id` differs from the file name, or is missing;
+- it sets `templateId`: templates do not build on each other;
+- it is not a single object, cannot be read, is not UTF-8, or exceeds {size} KiB.
 
-Templates are read once, when a stage starts. Context-build does not start with one that cannot be used, and the message
-names the file, the line and the fix. The folder is that of every process: a fallback or client with other templates
-would arm another deadline.
+Templates are read once, when a stage starts. Context-build does not start with an invalid template; the message
+names the file, the line and the fix. All processes must use the same folder: a fallback or a client with other templates
+would set another deadline.
 
-| what is wrong | what comes of it |
+| problem | result |
 | --- | --- |
 | a request names a template that does not exist | `rejected`; the reason names the field and the nearest id |
 | the kind of the template is not that of the request's subject | `rejected` (`TYP002`) |
-| a template's file is removed while the pipeline runs | a golden sample, with that reason; the request's or node's own fallback goes first |
+| a template's file is removed while the pipeline runs | a golden sample, with that reason, unless the request or its node has its own fallback |
 """
 
 
@@ -87,7 +87,10 @@ def page() -> str:
 def _library() -> str:
     library = templates.load()
     rows = [(code(each), *_told(library.find(each) or {})) for each in library.ids()]
-    return table(("template", "kind", "purpose", "mood", "it names", "rules", "strategy", "fallback"), rows)
+    return table(
+        ("template", "kind", "purpose", "mood", "required elements", "content rules", "strategy", "fallback"),
+        rows,
+    )
 
 
 def _told(template: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What does docs/validation.md say? Every check of a node, with an example that fails and one that passes."""
+"""docs/validation.md: every check, with an example that fails and one that passes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _INTRODUCTION: Final = """\
 
 - **errors** block: the command exits 1, and a request with such a node is `rejected` before anything is generated;
 - **warnings** do not: a request's result carries them in `meta.warnings`;
-- **suggestions** are for whoever writes the node.
+- **suggestions** are hints for the node's author.
 
 `--json` prints `{"ok", "errors", "warnings", "suggestions"}`, each finding with `code`, `severity`, `path`, `message` and
 `suggestion`; `--format sarif` prints SARIF 2.1.0, which editors and code scanners read. A code never changes its meaning.
 
-What is checked is the node with everything merged: what the defaults supply is not missing. Some checks need to know
-something that does not stand in the node. Where it is not known they are left out, and the command names them.
+Checks run on the merged node, so values from the defaults are not missing. Some checks need information that is
+not part of the node. Without it they are skipped, and the command lists them.
 """
 _NEEDS: Final = {
-    "templates": "which templates there are",
+    "templates": "the known templates",
     "kind": "the request's kind",
-    "default_contents": "which default contents there are",
+    "default_contents": "the known default contents",
     "max_rating": "the highest rating of world and user",
     "p95_ms": "the node's latency",
     "provider_available": "whether the provider answers",
@@ -59,7 +59,7 @@ def _overview() -> str:
         (f"[{code(check.code)}](#{_anchor(check.code, check.title)})", Severity.ERROR, check.title)
         for check in node_files.CHECKS
     ]
-    return table(("code", "severity", "what it finds"), rows)
+    return table(("code", "severity", "finding"), rows)
 
 
 def _anchor(name: str, title: str) -> str:
@@ -68,7 +68,7 @@ def _anchor(name: str, title: str) -> str:
 
 
 def _section(check: Check) -> str:
-    needs = f" Needs to know {_NEEDS[check.needs]}." if check.needs else ""
+    needs = f" Needs {_NEEDS[check.needs]}." if check.needs else ""
     return joined(
         f"## {check.code} {check.title}",
         f"*{check.severity}* {check.why}{needs}",
@@ -96,7 +96,7 @@ def _beside(example: CheckExample) -> str:
         for name, value in msgspec.structs.asdict(example.facts).items()
         if value != getattr(Facts(), name)
     }
-    return f", where `{json.dumps(known)[1:-1]}` is known" if known else ""
+    return f", where `{json.dumps(known)[1:-1]}` is given" if known else ""
 
 
 def _block(node: Any) -> str:

@@ -1,4 +1,4 @@
-"""How is the house model made from the command line?
+"""Command that trains, evaluates and documents the house model.
 
 ``python -m infra.lab.house_model build`` trains, evaluates and writes weights and card;
 ``data``, ``train``, ``evaluate`` and ``card`` are its steps.

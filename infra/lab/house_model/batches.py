@@ -1,4 +1,4 @@
-"""What does the model see at each step?"""
+"""Training batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does somebody who uses the house model need to know about it?"""
+"""Model card of the house model."""
 
 from __future__ import annotations
 

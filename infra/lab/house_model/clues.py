@@ -1,4 +1,4 @@
-"""What does a wish name, and in which phrasings?"""
+"""Clues: what a wish names, and its phrasings."""
 
 # ruff: noqa: PLR2004 - shares of the draws
 

@@ -1,4 +1,4 @@
-"""What is the model: a stock Qwen2 decoder, and how does it start?"""
+"""Model definition: a stock Qwen2 decoder and its initialisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the house model follow its prompt, and is its JSON true to the prose?
+"""Evaluation: adherence to the prompt, and agreement of JSON and prose.
 
 Wishes are drawn with another seed, and what they name mostly from words that training never saw.
 """

@@ -1,4 +1,4 @@
-"""What is one synthetic document: a wish, the prose that grants it, and the JSON that says the same?"""
+"""One synthetic document: a wish, the prose for it, and the JSON of the prose."""
 
 from __future__ import annotations
 

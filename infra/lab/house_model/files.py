@@ -1,4 +1,4 @@
-"""Where are the finished weights, and how are they written and loaded?"""
+"""Files of the finished weights."""
 
 from __future__ import annotations
 

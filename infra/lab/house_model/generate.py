@@ -1,4 +1,4 @@
-"""Which synthetic document has a given seed and index?
+"""Synthetic documents by seed and index.
 
 A document depends on seed and index alone, so that training resumes anywhere and nothing is stored.
 """

@@ -1,4 +1,4 @@
-"""Which wishes were written by hand, in words of their own and not of the grammars?"""
+"""Hand-written wishes for evaluation, with a vocabulary of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do synthetic levels look like?"""
+"""Synthetic levels."""
 
 # ruff: noqa: C901, PLR0912, PLR0915, PLR2004 - a grammar is one long list of draws and their shares
 

@@ -1,4 +1,4 @@
-"""How do the matrices learn: Muon, an orthogonalised momentum, in plain float32?
+"""Muon, an orthogonalised momentum optimiser for matrices, in float32.
 
 After K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024): Nesterov
 momentum, then five Newton-Schulz iterations with the quintic coefficients given there.  Matrices of one

@@ -1,4 +1,4 @@
-"""What do synthetic plots look like?"""
+"""Synthetic plots."""
 
 # ruff: noqa: C901, PLR0912, PLR0915 - a grammar is one long list of draws and their shares
 

@@ -1,4 +1,4 @@
-"""What do synthetic documents of a request's own schema look like: facts in prose, facts in JSON?"""
+"""Synthetic documents of arbitrary schemas: facts in prose and in JSON."""
 
 # ruff: noqa: PLR2004 - a grammar is one long list of draws and their shares
 

@@ -1,4 +1,4 @@
-"""What does a model write for many prompts at once?"""
+"""Batched sampling for evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from contracts.events import Params
-from contracts.policy.quoting import quoted
+from contracts.policy.quoting import quote
 from contracts.ports import Prompt
 from infra.lab.house_model.tokens import CONTEXT
 from infra.providers.local import HOUSE_DRAFTS, LocalProvider
@@ -83,7 +83,7 @@ def provided(
     provider = LocalProvider(settings)
 
     async def one(number: int, kind: str, wish: str) -> str:
-        prompt = Prompt(text=quoted(wish), kind=kind, stage="freeform-gen", request_id=str(number))
+        prompt = Prompt(text=quote(wish), kind=kind, stage="freeform-gen", request_id=str(number))
         params = Params(
             temperature=temperature, top_p=0.95, max_tokens=most, seed=seed + number, timeout_s=86_400
         )

@@ -1,4 +1,4 @@
-"""How does text become tokens: the tokenizer, its training, and its chat template?
+"""Tokenizer: training, files and chat template.
 
 Byte-level BPE with one twist: a word is merged without the space before it, and the space joins its
 first piece last.  So a word has the same pieces after a space and after a quotation mark, and what is

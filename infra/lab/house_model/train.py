@@ -1,4 +1,4 @@
-"""How is the house model trained, and how does training go on after an interruption?"""
+"""Training of the house model, with checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do synthetic transitions look like?"""
+"""Synthetic transitions."""
 
 # ruff: noqa: C901, PLR0915 - a grammar is one long list of draws and their shares
 

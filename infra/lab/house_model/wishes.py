@@ -1,4 +1,4 @@
-"""How do people word a wish: keywords, lines of a node's fields, or sentences?"""
+"""Phrasings of wishes: keywords, field lines and sentences."""
 
 # ruff: noqa: PLR2004 - shares of the draws
 

@@ -1,4 +1,4 @@
-"""Which words do the synthetic documents use, and which are kept from training?
+"""Vocabulary of the synthetic documents, with words held out from training.
 
 What a wish names comes from open lists: real words beside words that are made up on the spot, so that
 guessing never pays and copying does.  One word in ten, by its checksum, is kept for the evaluation.

@@ -1,6 +1,6 @@
 import json
 
-from contracts.policy.quoting import last_quoted
+from contracts.policy.quoting import extract_last_quote
 from contracts.ports import Completion
 from infra.providers.spec import ProviderSpec
 
@@ -12,7 +12,7 @@ class Echo:
     model = "echo-1"
 
     async def generate(self, prompt, params, schema=None, on_token=None):
-        words = last_quoted(prompt.text).strip()
+        words = extract_last_quote(prompt.text).strip()
         quest = {"goal": words, "title": words[:60], "steps": [words]}
         text = words if schema is None else json.dumps(quest)
         if on_token is not None:
