@@ -127,6 +127,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     body: type[ev.Event] | None
     #: One line for the generated documentation.
     says: str
+    #: What makes it in a publisher's folder where that is not the body's own class: an outcome, of which the
+    #: runner makes the event (infra/runner/effects.py), a function of contracts, or a port.
+    made_by: tuple[str, ...] = ()
 
 
 ROWS: Final = (
@@ -138,6 +141,7 @@ ROWS: Final = (
         stream=REQUESTS,
         body=None,
         says="a client requests content; the body is the request",
+        made_by=("Submit",),
     ),
     Row(
         event="timer",
@@ -147,6 +151,7 @@ ROWS: Final = (
         stream=EVENTS,
         body=None,
         says="a broker schedule: a message for later, and its subject",
+        made_by=("Schedule", "Retry"),
     ),
     Row(
         event="context_built",
@@ -155,6 +160,7 @@ ROWS: Final = (
         stream=EVENTS,
         body=ev.ContextBuilt,
         says="everything the model needs is decided",
+        made_by=("Retry",),
     ),
     Row(
         event="clamped",
@@ -171,6 +177,7 @@ ROWS: Final = (
         stream=EVENTS,
         body=ev.Drafted,
         says="the model wrote its prose",
+        made_by=("Retry",),
     ),
     Row(
         event="structured",
@@ -187,6 +194,7 @@ ROWS: Final = (
         stream=EVENTS,
         body=ev.Invalid,
         says="the document cannot be used; structuring runs again with the errors",
+        made_by=("Retry",),
     ),
     Row(
         event="plotted",
@@ -195,6 +203,7 @@ ROWS: Final = (
         stream=EVENTS,
         body=ev.Plotted,
         says="a plot is valid; its scenes are requested before it ends",
+        made_by=("ending",),
     ),
     Row(
         event="failed",
@@ -203,6 +212,7 @@ ROWS: Final = (
         stream=EVENTS,
         body=ev.Failed,
         says="a stage gave up on the request",
+        made_by=("Fail", "Retry"),
     ),
     Row(
         event="deadline",
@@ -228,6 +238,7 @@ ROWS: Final = (
         stream=EVENTS,
         body=ev.Result,
         says="the one answer to the request",
+        made_by=("Reject", "to_result", "answers_with"),
     ),
     Row(
         event="revised",
@@ -236,6 +247,7 @@ ROWS: Final = (
         stream=EVENTS,
         body=ev.Revised,
         says="a replay succeeded: content for a request that the fallback had answered",
+        made_by=("ending", "answers", "answers_with"),
     ),
     Row(
         event="progress",
@@ -244,6 +256,7 @@ ROWS: Final = (
         stream=None,
         body=ev.Progress,
         says="text as it is being written",
+        made_by=("announce",),
     ),
 )
 

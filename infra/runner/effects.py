@@ -194,12 +194,11 @@ def _retry(outcome: Retry, at: Situation, address: Subject, sender: Sender) -> E
         raise Unavailable(outcome.message)
     trail = outcome.trail if outcome.trail is not None else event.trail
     if event.attempt >= at.max_attempts:
-        failed = ev.Failed(
-            attempt=event.attempt,
-            code=outcome.code,
+        failed = messages.failed(
+            event,
             stage=at.stage.name,
+            code=outcome.code,
             message=f"{outcome.message} (given up after {event.attempt} attempts)",
-            brief=event.brief,
             trail=trail,
         )
         message = messages.of_event(failed, kind=address.kind, request_id=address.request_id, sender=sender)
@@ -291,8 +290,9 @@ def _too_large(message: Message, at: Situation, address: Subject) -> Effects:
         bare: ev.Event = _bare(Status.FAILED, why, at, address, requested_at_ms or at.delivery.time_ms)
     else:
         # Without the trail and the brief: they may be what is too large.
-        attempt = getattr(at.event, "attempt", 1)
-        bare = ev.Failed(attempt=attempt, code=why.code, stage=at.stage.name, message=why.message)
+        bare = messages.failed(
+            at.event, stage=at.stage.name, code=why.code, message=why.message, brief=None, trail=ev.Trail()
+        )
     return Effects(
         messages=(messages.of_event(bare, kind=address.kind, request_id=address.request_id, sender=sender),)
     )

@@ -177,16 +177,10 @@ def of_letter(letter: ev.DeadLetter, *, kind: str, request_id: str, sender: Send
 
 
 def failed(event: Any, *, stage: str, code: ErrorCode, message: str, **more: Any) -> ev.Failed:
-    """``failed`` for an event, with the brief and trail that it carried."""
+    """``failed`` for an event, with the brief and trail that it carried unless others are given."""
     more.setdefault("trail", getattr(event, "trail", ev.Trail()))
-    return ev.Failed(
-        attempt=getattr(event, "attempt", 1),
-        code=code,
-        stage=stage,
-        message=message,
-        brief=getattr(event, "brief", None),
-        **more,
-    )
+    more.setdefault("brief", getattr(event, "brief", None))
+    return ev.Failed(attempt=getattr(event, "attempt", 1), code=code, stage=stage, message=message, **more)
 
 
 def bare_result(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from contracts.pipeline import Guard
 from infra.nats import topology
 from infra.settings.settings import Settings
 
+_STAGES = Path(next(iter(stages.__path__)))
 PARTIES = {*pipeline.STAGES, pipeline.CLIENT, pipeline.BROKER}
 
 
@@ -40,6 +43,33 @@ def test_every_event_has_known_publishers_and_consumers(row) -> None:
 @pytest.mark.parametrize("row", [row for row in pipeline.ROWS if row.body], ids=lambda row: row.event)
 def test_a_body_has_the_name_of_its_event(row) -> None:
     assert row.body.name == row.event
+
+
+def _called(stage: str) -> Iterator[str]:
+    for path in sorted(_STAGES.joinpath(stage.replace("-", "_")).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                match node.func:
+                    case ast.Name(id=name) | ast.Attribute(attr=name):
+                        yield name
+                    case _:
+                        pass
+
+
+@pytest.mark.parametrize("stage", pipeline.STAGES)
+def test_what_a_stage_publishes_is_made_in_its_folder(stage) -> None:
+    called = set(_called(stage))
+    for row in pipeline.ROWS:
+        own = {row.body.__name__} if row.body else set()
+        if stage in row.published_by:
+            assert called & (own | set(row.made_by)), f"{row.event} is made nowhere in the folder of {stage}"
+
+
+@pytest.mark.parametrize("stage", [stage for stage in pipeline.STAGES if stage != "audit"])
+def test_what_is_made_in_a_stages_folder_is_published_by_it(stage) -> None:
+    # A deadline is the body of the fallback's timer; the broker publishes it.
+    made = {row.event for row in pipeline.ROWS if row.body and row.body.__name__ in set(_called(stage))}
+    assert made - {"deadline"} <= {row.event for row in pipeline.ROWS if stage in row.published_by}
 
 
 def test_only_stages_publish_results() -> None:
