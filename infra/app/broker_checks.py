@@ -15,7 +15,7 @@ from contracts import pipeline
 from contracts.errors import UnderstudyError
 from infra.app.doctor_check import DoctorCheck, Severity, row
 from infra.host import parent_death, runtime_file
-from infra.nats import buckets, server_config, topology, topology_diff
+from infra.nats import buckets, server_config, topology, topology_diff, topology_fields
 from infra.nats.connection import Unreachable, broker_url, dial, shown
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ def streams(actual: Topology) -> tuple[DoctorCheck, ...]:
         config = actual.streams.get(name)
         if config is None:
             continue
-        kept = f"{topology_diff.show('max_age', config['max_age'])}, {topology_diff.show('max_bytes', config['max_bytes'])}"
+        kept = f"{topology_fields.show('max_age', config['max_age'])}, {topology_fields.show('max_bytes', config['max_bytes'])}"
         rows.append(row(f"retention {name}", "ok", kept))
         window = config.get("duplicate_window", 0)
         severity: Severity = "ok" if window > 0 else "warning"
-        detail = topology_diff.show("duplicate_window", window)
+        detail = topology_fields.show("duplicate_window", window)
         rows.append(row(f"dedup window {name}", severity, detail, "" if window > 0 else _APPLY))
     return tuple(rows)
 
@@ -131,7 +131,7 @@ def waiting(stream: str, stage: str, info: Mapping[str, Any]) -> DoctorCheck:
     pending, held = int(info.get("num_pending", 0)), int(info.get("num_ack_pending", 0))
     again, asking = int(info.get("num_redelivered", 0)), int(info.get("num_waiting", 0))
     ack_wait_ns = info["config"].get("ack_wait", 0)
-    ack_wait = topology_diff.show("ack_wait", ack_wait_ns)
+    ack_wait = topology_fields.show("ack_wait", ack_wait_ns)
     detail = f"{pending} waiting, {held} being worked on, {again} redelivered, ack_wait {ack_wait}"
     check = f"consumer {stream}/{stage}"
     last = info.get("delivered", {}).get("last_active")
@@ -139,7 +139,7 @@ def waiting(stream: str, stage: str, info: Mapping[str, Any]) -> DoctorCheck:
         fix = f"start the stage: 'understudy run {stage}'"
         return row(check, "warning", f"{detail}; no stage is fetching", fix)
     if pending and asking and not _within(info, last or info.get("created"), ack_wait_ns):
-        paused = topology_diff.PAUSED in topology_diff.state(info)
+        paused = topology_fields.PAUSED in topology_diff.read_state(info)
         fix = (
             _APPLY if paused else f"start the stage again: 'understudy run {stage}'; look at the broker's log"
         )
@@ -185,7 +185,7 @@ def fill(name: str, info: Mapping[str, Any]) -> DoctorCheck | None:
     """A stream that refuses what is published, or is about to; ``None``: it has room."""
     config, state = info["config"], info["state"]
     limits = [("bytes", state["bytes"], config.get("max_bytes", -1))]
-    if (name, "max_msgs") not in topology_diff.RUN_TIME:
+    if (name, "max_msgs") not in topology_fields.RUN_TIME:
         limits.append(("messages", state["messages"], config.get("max_msgs", -1)))
     for what, has, most in limits:
         if most > 0 and has >= _FULL * most and config.get("discard") == "new":
@@ -200,7 +200,7 @@ def fill(name: str, info: Mapping[str, Any]) -> DoctorCheck | None:
 
 
 async def _jetstream(nc: Client, settings: Settings) -> tuple[DoctorCheck, ...]:
-    wanted = topology.wanted(settings)
+    wanted = topology.desired_topology(settings)
     names = (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)
     try:
         actual = await topology.actual(nc, wanted)

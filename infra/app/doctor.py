@@ -14,7 +14,7 @@ from contracts.errors import UnderstudyError
 from infra.app import broker_checks
 from infra.app.doctor_check import DoctorCheck, Severity, row
 from infra.host import extras
-from infra.nats import server_config, topology
+from infra.nats import server_config, topology_config
 from infra.providers import routing
 from infra.providers.local import model_folder
 
@@ -177,7 +177,7 @@ def _disk(settings: Settings) -> DoctorCheck:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    need = sum(topology.byte_budgets(settings).values()) if ours else 0
+    need = sum(topology_config.byte_budgets(settings).values()) if ours else 0
     detail = f"{free / 1e9:.1f} GB free for {settings.data_dir}"
     if ours:
         detail = f"{detail}, the streams may take {need / 1e9:.1f} GB"

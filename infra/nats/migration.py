@@ -1,4 +1,4 @@
-"""Older topologies, and how one becomes today's without losing what was accepted.
+"""Migration of older topologies to today's, without loss of accepted requests.
 
 Version 1 kept ``cancelled`` in EVENTS and let REQUESTS take any kind and any number of tokens.
 """
@@ -17,7 +17,7 @@ from infra.nats.multiplexer import RequestMultiplexer
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-#: Subjects that version 1 gave to a stream and that are taken away from it.
+#: Subjects that a stream had in version 1 and loses.
 _FORMER: Final[Mapping[str, frozenset[str]]] = {
     pipeline.EVENTS: frozenset({"gen.cancelled.>"}),
     pipeline.REQUESTS: frozenset({"gen.requested.>"}),
@@ -30,32 +30,32 @@ Call = Callable[[str, Any], Awaitable[dict[str, Any] | None]]
 
 
 def is_former(streams: Mapping[str, Config]) -> bool:
-    """Do streams of an older version hold subjects that now stand elsewhere?"""
+    """Whether streams of an older version have subjects that now belong elsewhere."""
     return any(_former(name, streams.get(name)) for name in _FORMER)
 
 
 async def migrate(
-    nc: Client, call: Call, *, wanted: Mapping[str, Config], present: Mapping[str, Config]
+    nc: Client, call: Call, *, desired: Mapping[str, Config], present: Mapping[str, Config]
 ) -> None:
     """Give the streams of version 1 today's subjects; safe to repeat, also after a crash halfway.
 
-    EVENTS gives up its subject before REQUESTS takes it: a cancellation published in the moment between is
-    refused, and its publisher tries again.  Cancellations that the fallback has not handled yet are copied
-    to REQUESTS; one that is handled twice has no second effect.  REQUESTS keeps its former subject until all
-    is done, so that a second run knows that the first one did not end.
+    EVENTS loses its subject before REQUESTS gets it: a cancellation that is published in between is refused,
+    and its publisher tries again.  Cancellations that the fallback has not handled yet are copied to REQUESTS;
+    one that is handled twice has no second effect.  REQUESTS keeps its former subject until everything is done,
+    so that a second run knows that the first one did not end.
 
     Args:
         nc: connected client.
         call: the JetStream API.
-        wanted: today's streams by name.
+        desired: today's streams by name.
         present: the broker's streams by name.
     """
     events, requests = present.get(pipeline.EVENTS), present.get(pipeline.REQUESTS)
     if events is not None and _former(pipeline.EVENTS, events):
-        await call(f"STREAM.UPDATE.{pipeline.EVENTS}", _moved(events, wanted[pipeline.EVENTS], final=True))
+        await call(f"STREAM.UPDATE.{pipeline.EVENTS}", _moved(events, desired[pipeline.EVENTS], final=True))
     if requests is None or not _former(pipeline.REQUESTS, requests):
         return
-    target = wanted[pipeline.REQUESTS]
+    target = desired[pipeline.REQUESTS]
     await call(f"STREAM.UPDATE.{pipeline.REQUESTS}", _moved(requests, target, final=False))
     info = await call(f"CONSUMER.INFO.{pipeline.EVENTS}.fallback", None) or {}
     await _copy(nc, int(info.get("ack_floor", {}).get("stream_seq", 0)) + 1)
@@ -66,27 +66,27 @@ def _former(name: str, config: Config | None) -> frozenset[str]:
     return _FORMER[name] & frozenset((config or {}).get("subjects", ()))
 
 
-def _moved(had: Config, wanted: Config, *, final: bool) -> dict[str, Any]:
-    """The stream's configuration with today's subjects; before the end its former ones stay beside the new."""
+def _moved(had: Config, desired: Config, *, final: bool) -> dict[str, Any]:
+    """The stream's configuration with today's subjects; until the final step the former ones stay beside them."""
     former = _FORMER[had["name"]]
     if final:
         kept = [subject for subject in had["subjects"] if subject not in former]
-        fresh = [subject for subject in wanted["subjects"] if subject not in kept]
+        fresh = [subject for subject in desired["subjects"] if subject not in kept]
     else:
         kept = list(had["subjects"])
         heads = {".".join(subject.split(".")[:2]) for subject in kept}
-        fresh = [subject for subject in wanted["subjects"] if ".".join(subject.split(".")[:2]) not in heads]
-    notes = {key: said for key, said in (had.get("metadata") or {}).items() if not key.startswith("_nats.")}
+        fresh = [subject for subject in desired["subjects"] if ".".join(subject.split(".")[:2]) not in heads]
+    notes = {key: note for key, note in (had.get("metadata") or {}).items() if not key.startswith("_nats.")}
     return {
         **had,
         "subjects": [*kept, *fresh],
-        "duplicate_window": wanted["duplicate_window"],
+        "duplicate_window": desired["duplicate_window"],
         "metadata": notes,
     }
 
 
 async def _copy(nc: Client, start: int) -> int:
-    """Publish the cancellations that EVENTS keeps from a sequence on once more; how many they are."""
+    """Publish again the cancellations that EVENTS keeps from a sequence on; how many they are."""
     wire = RequestMultiplexer()
     await wire.open(nc)
     try:
@@ -95,7 +95,7 @@ async def _copy(nc: Client, start: int) -> int:
             start = found.sequence + 1
             if found.subject.split(".")[2] not in KINDS:
                 continue
-            headers = {name: said for name, said in found.headers.items() if not name.startswith("Nats-")}
+            headers = {name: value for name, value in found.headers.items() if not name.startswith("Nats-")}
             ack = await wire.publish(found.subject, found.body, headers)
             if ack.error is not None:
                 raise Unavailable(f"the broker refuses {found.subject}: {ack.error.description}")

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contracts import pipeline, subjects
 from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import log as event_log
-from infra.nats.topology_diff import BUDGET_KEY
+from infra.nats.topology_fields import BUDGET_KEY
 from infra.stores import anomalies, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
 from infra.telemetry.store_events import AnomaliesFound, StreamsFilling, StreamsSwept, SweepDelayed

@@ -26,7 +26,7 @@ async def _subjects(nc: Client, stream: str, pattern: str) -> list[str]:
 
 async def _version_1(nc: Client, settings: Settings) -> None:
     """REQUESTS and EVENTS with the subjects of version 1, and the fallback's consumer on EVENTS."""
-    wanted = topology.wanted(settings)
+    wanted = topology.desired_topology(settings)
     for name, subjects in (
         (pipeline.REQUESTS, ["gen.requested.>"]),
         (pipeline.EVENTS, [*pipeline.stream_subjects(pipeline.EVENTS), "gen.cancelled.>"]),

@@ -42,7 +42,7 @@ async def _edit(nc: Client, stream: str, **fields: Any) -> None:
 async def test_apply_creates_everything_once(nc: Client, settings: Settings) -> None:
     first = await topology.apply(nc, settings)
     second = await topology.apply(nc, settings)
-    wanted = topology.wanted(settings)
+    wanted = topology.desired_topology(settings)
     assert {change.name for change in first} == {
         *wanted.streams,
         *(f"{stream}/{name}" for stream, name in wanted.consumers),

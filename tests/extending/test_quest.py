@@ -34,7 +34,7 @@ params = Params(temperature=0, top_p=1, max_tokens=100, seed=7, timeout_s=5)
 answer = asyncio.run(ScriptedProvider().generate(ask, params))
 print(json.dumps({
     "subjects": pipeline.stream_subjects("REQUESTS"),
-    "wanted": topology.wanted(settings).streams["REQUESTS"]["subjects"],
+    "wanted": topology.desired_topology(settings).streams["REQUESTS"]["subjects"],
     "parsed": subjects.parse("gen.requested.quest.a").kind,
     "faults": CONTENTS.faults("quest", json.loads(answer.text), None),
     "placeholder": CONTENTS.placeholder("quest", None),

@@ -104,14 +104,14 @@ def history(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the bucket keep every state of an account."""
     from infra.nats import topology  # noqa: PLC0415 - patched for this test alone
 
-    made = topology.wanted
+    made = topology.desired_topology
 
     def keeping(settings: Settings) -> topology.Topology:
         wanted = made(settings)
         wanted.streams["KV_budgets"]["max_msgs_per_subject"] = -1
         return wanted
 
-    monkeypatch.setattr(topology, "wanted", keeping)
+    monkeypatch.setattr(topology, "desired_topology", keeping)
 
 
 @pytest.mark.usefixtures("history")

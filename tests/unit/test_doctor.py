@@ -42,7 +42,7 @@ def test_an_old_python_is_an_error() -> None:
 
 
 def test_missing_streams_are_errors_with_the_command() -> None:
-    wanted = topology.wanted(load())
+    wanted = topology.desired_topology(load())
     rows = broker_checks.differences(topology_diff.diff(wanted, Topology(streams={}, consumers={})))
     assert all(row.severity == "error" and "topology apply" in row.fix for row in rows)
     (fine,) = broker_checks.differences(())

@@ -112,7 +112,7 @@ def test_what_answers_publishes_results_and_never_fails() -> None:
 
 def test_every_bucket_is_used_by_known_parties_and_is_in_the_topology() -> None:
     parties = {*pipeline.STAGES, pipeline.CLIENT, pipeline.OPERATOR}
-    streams = topology.wanted(Settings.model_construct()).streams
+    streams = topology.desired_topology(Settings.model_construct()).streams
     for bucket in pipeline.BUCKETS:
         assert bucket.written_by
         assert bucket.read_by

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import pipeline
-from infra.nats import topology, topology_diff
+from infra.nats import topology, topology_config, topology_diff, topology_fields, topology_merge
 from infra.nats.topology_diff import DifferenceSeverity, Topology
 from infra.settings.settings import load
 
 _SETTINGS = load()
-_WANTED = topology.wanted(_SETTINGS)
+_WANTED = topology.desired_topology(_SETTINGS)
 _STREAM = pipeline.REQUESTS
 
 
@@ -46,9 +46,9 @@ def test_a_stream_with_a_byte_limit_never_drops_to_make_room() -> None:
 
 
 def test_events_may_take_twelve_times_the_bytes_of_requests() -> None:
-    budgets = topology.byte_budgets(_SETTINGS)
+    budgets = topology_config.byte_budgets(_SETTINGS)
     assert budgets["EVENTS"] == 12 * budgets["REQUESTS"]
-    assert _WANTED.streams["EVENTS"]["metadata"][topology_diff.BUDGET_KEY] == str(budgets["EVENTS"])
+    assert _WANTED.streams["EVENTS"]["metadata"][topology_fields.BUDGET_KEY] == str(budgets["EVENTS"])
 
 
 def test_equal_topologies_do_not_differ() -> None:
@@ -66,7 +66,7 @@ def test_what_others_have_beside_ours_is_nobodys_business() -> None:
     assert topology_diff.diff(_WANTED, more) == ()
 
 
-_FOREIGN = {"metadata": {topology_diff.VERSION_KEY: topology.VERSION}}
+_FOREIGN = {"metadata": {topology_fields.VERSION_KEY: topology_config.VERSION}}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_stream_that_differs(fields: dict[str, Any], severity: DifferenceSever
 
 
 def test_our_own_limit_may_grow_and_not_shrink() -> None:
-    larger = topology.wanted(load(broker={"requests_max_bytes": 2**30}))
+    larger = topology.desired_topology(load(broker={"requests_max_bytes": 2**30}))
     grown, _ = topology_diff.diff(larger, _WANTED)
     shrunk, _ = topology_diff.diff(_WANTED, larger)
     assert (grown.severity, shrunk.severity) == (DifferenceSeverity.UPDATE, DifferenceSeverity.UNSAFE)
@@ -138,7 +138,7 @@ def test_a_consumer_that_differs(fields: dict[str, Any], severity: DifferenceSev
 def test_the_count_of_open_requests_is_the_pipelines_own_to_set(count: int) -> None:
     actual = _with(max_msgs=count)
     assert topology_diff.diff(_WANTED, actual) == ()
-    kept = topology_diff.settle(_WANTED.streams[_STREAM], actual.streams[_STREAM], (), force=True)
+    kept = topology_merge.merge_config(_WANTED.streams[_STREAM], actual.streams[_STREAM], (), force=True)
     assert kept["max_msgs"] == count
 
 
@@ -149,7 +149,7 @@ def test_the_count_of_open_requests_is_the_pipelines_own_to_set(count: int) -> N
             {"config": {"pause_until": "2030-01-01T00:00:00Z"}, "paused": True},
             "consumer EVENTS/fallback: paused until 2030-01-01T00:00:00Z; nothing is delivered",
         ),
-        ({"config": {}, "cluster": {"name": "C1"}}, "consumer EVENTS/fallback: no server leads it"),
+        ({"config": {}, "cluster": {"name": "C1"}}, "consumer EVENTS/fallback: it has no leader"),
         (
             {"config": {}, "cluster": {"leader": "n1", "replicas": [{"name": "n2", "offline": True}]}},
             "consumer EVENTS/fallback: offline on n2",
@@ -157,7 +157,7 @@ def test_the_count_of_open_requests_is_the_pipelines_own_to_set(count: int) -> N
     ],
 )
 def test_a_state_that_no_setting_shows_is_a_difference(info: dict[str, Any], says: str) -> None:
-    states = {"EVENTS/fallback": topology_diff.state(info)}
+    states = {"EVENTS/fallback": topology_diff.read_state(info)}
     (change,) = topology_diff.diff(_WANTED, msgspec.structs.replace(_WANTED, states=states))
     assert change.drift
     assert str(change).startswith(says)
@@ -226,25 +226,27 @@ def test_settling_removes_what_it_says(
         description="ours",
         subjects=sorted(subjects),
         allow_direct=direct,
-        metadata=topology_diff.stamp(topology.VERSION, noted),
+        metadata=topology_fields.stamp(topology_config.VERSION, noted),
         theirs="kept",
     )
     changes = topology_diff.diff(_WANTED, actual)
 
     def settled(*, force: bool) -> Topology:
         return _with(
-            **topology_diff.settle(_WANTED.streams[_STREAM], actual.streams[_STREAM], changes, force=force)
+            **topology_merge.merge_config(
+                _WANTED.streams[_STREAM], actual.streams[_STREAM], changes, force=force
+            )
         )
 
     gentle, forced = settled(force=False), settled(force=True)
     left = topology_diff.diff(_WANTED, gentle)
     assert {(c.field, c.severity) for c in left} == {
-        (c.field, c.severity) for c in changes if not topology_diff.takes(c, force=False)
+        (c.field, c.severity) for c in changes if not topology_merge.removes(c, force=False)
     }
     assert topology_diff.diff(_WANTED, forced) == ()
     assert gentle.streams[_STREAM]["theirs"] == "kept"
     for field, before in limits.items():
-        if (_STREAM, field) in topology_diff.RUN_TIME:
+        if (_STREAM, field) in topology_fields.RUN_TIME:
             assert forced.streams[_STREAM][field] == before
         kept = gentle.streams[_STREAM][field]
         assert kept == before or kept in {0, -1} or kept >= before

@@ -16,7 +16,7 @@ from contracts.policy import budget, budget_scope, cache_key, prompts, rating, s
 from contracts.subjects import REQUEST_ID
 from infra.lab.docgen import bodies, comments, markdown, schemas
 from infra.lab.docgen.markdown import code, codes, table
-from infra.nats import topology, topology_diff
+from infra.nats import topology, topology_config, topology_fields
 from infra.settings.settings import Settings
 
 _SOURCES: Final = "contracts/pipeline.py, contracts/events.py, contracts/request.py and contracts/result.py"
@@ -135,19 +135,19 @@ def _publishers() -> str:
 
 
 def _streams() -> str:
-    wanted = topology.wanted(Settings.model_construct())
-    budgets = topology.byte_budgets(Settings.model_construct())
+    wanted = topology.desired_topology(Settings.model_construct())
+    budgets = topology_config.byte_budgets(Settings.model_construct())
     rows: list[tuple[str, ...]] = []
     for name, config in wanted.streams.items():
-        limit = topology_diff.show("max_bytes", config["max_bytes"])
+        limit = topology_fields.show("max_bytes", config["max_bytes"])
         if config["max_bytes"] < 0 and name in budgets:
             limit = f"none; the sweeper keeps it under {budgets[name]:,}"
-        able = [field for field in topology_diff.FLAGS if config.get(field)]
+        able = [field for field in topology_fields.FLAGS if config.get(field)]
         rows.append(
             (
                 code(name),
                 codes(config["subjects"]),
-                topology_diff.show("max_age", config["max_age"]),
+                topology_fields.show("max_age", config["max_age"]),
                 limit,
                 code(config["discard"]),
                 codes(able),
@@ -173,18 +173,18 @@ def _buckets() -> str:
 
 def _life(bucket: pipeline.Bucket) -> str:
     if bucket.life_s:
-        return topology_diff.show("max_age", bucket.life_s * 10**9)
+        return topology_fields.show("max_age", bucket.life_s * 10**9)
     return "as each entry says" if bucket.store == "KV" else "ever"
 
 
 def _consumers() -> str:
-    consumers = topology.wanted(Settings.model_construct()).consumers
+    consumers = topology.desired_topology(Settings.model_construct()).consumers
     rows = [
         (
             code(route.durable),
             route.stream,
             codes(route.subjects),
-            topology_diff.show("ack_wait", consumers[route.stream, route.durable]["ack_wait"]),
+            topology_fields.show("ack_wait", consumers[route.stream, route.durable]["ack_wait"]),
         )
         for route in pipeline.routes()
     ]
