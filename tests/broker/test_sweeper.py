@@ -19,8 +19,10 @@ from infra.nats import log as event_log
 from infra.nats import topology
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings, load
-from infra.stores import audit, database, sweeper
+from infra.stores import audit, database, stream_fill, sweeper
 from infra.stores.database import GENERATION_LOGS
+from infra.stores.done_requests import DoneRequests
+from infra.stores.log_deletion import LogDeletion
 from infra.stores.rebuild import record_of
 from tests.broker.audit_fixtures import rows_of
 from tests.broker.servers import until_read
@@ -116,7 +118,7 @@ async def test_a_stream_full_of_finished_work_takes_new_work_after_a_sweep(
     await _audit(wire, engine)
     swept = await _sweep(wire, engine)
     assert swept.before > 0.95
-    assert swept.after <= sweeper.STOP_BELOW
+    assert swept.after <= stream_fill.STOP_BELOW
     assert swept.one_by_one == 0
     left = await _left(wire, pipeline.REQUESTS)
     assert left == [f"r-{n:03}" for n in range(asked - len(left), asked)]
@@ -146,7 +148,7 @@ async def test_an_unfinished_request_at_the_head_stays_and_those_behind_it_go(
         await _finish(wire, f"r-{n:03}")
     await _audit(wire, engine)
     swept = await _sweep(wire, engine)
-    assert swept.after <= sweeper.STOP_BELOW
+    assert swept.after <= stream_fill.STOP_BELOW
     assert 0 < swept.one_by_one < 3 * MANY / 2, "no more than has to go"
     assert (await _left(wire, pipeline.REQUESTS))[0] == "r-000"
     assert (await _left(wire, pipeline.EVENTS))[0] == "r-000"
@@ -199,7 +201,7 @@ async def test_messages_that_belong_to_no_request_go_with_their_neighbours(
         assert await _ask(wire, f"r-{n:03}")
         await _finish(wire, f"r-{n:03}")
     await _audit(wire, engine)
-    assert (await _sweep(wire, engine)).after <= sweeper.STOP_BELOW
+    assert (await _sweep(wire, engine)).after <= stream_fill.STOP_BELOW
     assert "x!1" not in await _left(wire, pipeline.REQUESTS)
 
 
@@ -219,8 +221,8 @@ async def test_events_have_a_budget_too(wire: RequestMultiplexer, engine: Engine
         await _finish(wire, f"r-{n:03}", size=24_000)
     await _audit(wire, engine)
     swept = await _sweep(wire, engine)
-    assert swept.before > sweeper.START_ABOVE
-    assert swept.after <= sweeper.STOP_BELOW
+    assert swept.before > stream_fill.START_ABOVE
+    assert swept.after <= stream_fill.STOP_BELOW
     requests, events = await _left(wire, pipeline.REQUESTS), await _left(wire, pipeline.EVENTS)
     assert len(requests) < 30
     assert set(requests) == set(events), "a request goes whole"
@@ -266,7 +268,7 @@ async def test_a_swept_id_is_free_again_and_its_new_request_is_as_safe(
     await _swept_and_asked_again(wire, engine)
     await _audit(wire, engine)
     swept = await _sweep(wire, engine)
-    assert swept.after <= sweeper.STOP_BELOW
+    assert swept.after <= stream_fill.STOP_BELOW
     assert (await _left(wire, pipeline.REQUESTS))[0] == "r-000"
 
 
@@ -277,7 +279,7 @@ async def test_a_swept_id_that_was_answered_again_goes_again(
     await _finish(wire, "r-000")
     await _audit(wire, engine)
     swept = await _sweep(wire, engine)
-    assert (swept.after <= sweeper.STOP_BELOW, swept.one_by_one) == (True, 0)
+    assert (swept.after <= stream_fill.STOP_BELOW, swept.one_by_one) == (True, 0)
     assert "r-000" not in await _left(wire, pipeline.REQUESTS)
     assert [row["request_id"] for row in rows_of(engine, GENERATION_LOGS)].count("r-000") == 2
 
@@ -290,7 +292,7 @@ async def test_a_late_duplicate_keeps_nothing_in_the_log(wire: RequestMultiplexe
             assert await _ask(wire, "r-000")
     await _audit(wire, engine)
     swept = await _sweep(wire, engine)
-    assert (swept.after <= sweeper.STOP_BELOW, swept.one_by_one) == (True, 0)
+    assert (swept.after <= stream_fill.STOP_BELOW, swept.one_by_one) == (True, 0)
     assert "r-000" not in await _left(wire, pipeline.REQUESTS)
 
 
@@ -313,7 +315,7 @@ async def test_what_is_swept_leaves_nothing_that_keeps_its_id_from_being_used(
     for n in (0, *range(MANY - 20, MANY)):
         await _finish(wire, f"r-{n:03}")
     await _audit(wire, engine)
-    assert (await _sweep(wire, engine)).after <= sweeper.STOP_BELOW
+    assert (await _sweep(wire, engine)).after <= stream_fill.STOP_BELOW
     left = set(await _left(wire, pipeline.REQUESTS))
     swept = [f"r-{n:03}" for n in range(MANY) if f"r-{n:03}" not in left]
     assert swept
@@ -329,7 +331,7 @@ async def test_a_repetition_goes_with_its_request(wire: RequestMultiplexer, engi
         await _finish(wire, f"r-{n:03}")
     assert await _ask(wire, "r-000")
     await _audit(wire, engine)
-    assert (await _sweep(wire, engine)).after <= sweeper.STOP_BELOW
+    assert (await _sweep(wire, engine)).after <= stream_fill.STOP_BELOW
     assert await event_log.owner(wire, "r-000") is None
 
 
@@ -339,9 +341,9 @@ async def test_an_id_that_is_asked_for_while_it_is_swept_is_kept(
     for name in ("r-1", "r-2"):
         assert await _ask(wire, name)
         await _finish(wire, name)
-    seen = await sweeper._streams(wire)
+    seen = await stream_fill.read_fill(wire)
     assert await _ask(wire, "r-1")
-    look = sweeper._Look(wire, engine, ended_before_ms=2**50, skew_ms=0)
+    look = LogDeletion(wire, DoneRequests(engine, ended_before_ms=2**50), skew_ms=0)
     assert await look.forget(["r-1"], seen) == 3
     assert await _everything(wire, "r-1") == ["requested"]
     assert len(await _everything(wire, "r-2")) == 3
