@@ -1,4 +1,4 @@
-"""What may a handler ask the runner to do?
+"""Outcomes: what a handler asks the runner to do.
 
 A handler returns one of these; it never publishes, acknowledges, logs or reads a clock.
 """

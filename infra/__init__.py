@@ -1,1 +1,1 @@
-"""What touches socket, disk, GPU or clock?"""
+"""Adapters: everything that touches a socket, a disk, a GPU or a clock."""

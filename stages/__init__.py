@@ -1,1 +1,1 @@
-"""Which pure consumers does the pipeline have?"""
+"""Stages of the pipeline, one folder each; ``handle.py`` is the whole decision."""

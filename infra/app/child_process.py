@@ -1,4 +1,4 @@
-"""What is one life of a child process, from its start to its end?"""
+"""One run of a child process, from its start to its end."""
 
 from __future__ import annotations
 

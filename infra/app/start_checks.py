@@ -1,6 +1,6 @@
-"""Checks before a start: the files that people wrote, and the extensions that are installed.
+"""Checks before a start: users' files, and installed extensions.
 
-`up` runs them before anything else, and `doctor` lists them; each process of stages reads its own part.
+`up` runs them first, `doctor` lists them, and each process of stages loads the files that it needs.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _EXTENSION: Final = "extension: "
 
 
 class StartCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What is there of one part."""
+    """Result of one check."""
 
     part: str
-    #: What was found, or what is wrong and what to do.
+    #: What was found; or what is wrong, and what to do.
     detail: str
     ok: bool
 
 
 def check(settings: Settings) -> None:
-    """Check everything that can be known before a request comes.
+    """Check all parts.
 
     Raises:
-        Misconfigured: naming every part that cannot be used, its file and the fix.
+        Misconfigured: a part cannot be used; names every one, its file and the fix.
     """
     wrong = [
         # An extension's error begins with its name.
@@ -50,7 +50,7 @@ def check(settings: Settings) -> None:
 
 
 def look(settings: Settings) -> tuple[StartCheck, ...]:
-    """Every part, the broken ones included."""
+    """Results of all checks."""
     problems = dict(settings.extensions.problems) | table.extension_problems(settings)
     parts: dict[str, Callable[[], str]] = {
         "golden samples": lambda: _samples(settings),

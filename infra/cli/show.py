@@ -156,7 +156,7 @@ def ending(result: ResultBody) -> Text:
 
 
 def endings_table(endings: Mapping[str, int], took: Sequence[float], seconds: float) -> Table:
-    """What became of many requests."""
+    """How many requests ended in which way, and in what time."""
     table = Table(box=box.SIMPLE, show_header=False)
     for name, number in sorted(endings.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{number:,}")
@@ -174,15 +174,15 @@ def endings_table(endings: Mapping[str, int], took: Sequence[float], seconds: fl
     return table
 
 
-def story(told: Timeline) -> RenderableType:
-    """A request's whole life."""
-    parts: list[RenderableType] = [_head(told), _timeline(told.steps)]
-    if told.attempts:
-        parts += [Text("Attempts", style="bold"), _attempts(told.attempts)]
+def render_timeline(timeline: Timeline) -> RenderableType:
+    """A request from its publication to its end."""
+    parts: list[RenderableType] = [_head(timeline), _steps(timeline.steps)]
+    if timeline.attempts:
+        parts += [Text("Attempts", style="bold"), _attempts(timeline.attempts)]
     return Group(*parts)
 
 
-#: Characters of a value that stands in a column.
+#: Characters of a value in a column.
 _VALUE: Final = 56
 
 
@@ -221,28 +221,30 @@ def value(said: Any) -> str:
     return said if isinstance(said, str) else msgspec.json.encode(said).decode()
 
 
-def _head(told: Timeline) -> Panel:
-    text = Text.assemble((lines.ending(told.status, told.origin), status_style(told.status)))
-    if told.stand_in is not None:
-        text.append(f": {printable(told.stand_in.name)} (SHA-256 {printable(told.stand_in.hash[:12])}…)")
-    if told.reason:
-        text.append(f"\nreason: {printable(told.reason)}")
-    if told.error is not None:
-        error = told.error
+def _head(timeline: Timeline) -> Panel:
+    text = Text.assemble((lines.ending(timeline.status, timeline.origin), status_style(timeline.status)))
+    if timeline.stand_in is not None:
+        text.append(
+            f": {printable(timeline.stand_in.name)} (SHA-256 {printable(timeline.stand_in.hash[:12])}…)"
+        )
+    if timeline.reason:
+        text.append(f"\nreason: {printable(timeline.reason)}")
+    if timeline.error is not None:
+        error = timeline.error
         text.append(f"\nerror:  {error.code} in {printable(error.stage)}: {printable(error.message)}")
-    if told.waiting_for is not None:
-        text.append(f"\nwaiting for {told.waiting_for}")
-    if told.replay_of is not None:
-        text.append(f"\na replay of {printable(told.replay_of)}")
-    if told.scene_of is not None:
-        text.append(f"\na scene of {printable(told.scene_of)}")
-    if told.revised_by is not None:
-        text.append(f"\nreal content came later, by {printable(told.revised_by)}", style="green")
-    title = f"{told.kind or '?'} {told.request_id}"
-    return Panel(text, title=title, title_align="left", border_style=status_style(told.status))
+    if timeline.waiting_for is not None:
+        text.append(f"\nwaiting for {timeline.waiting_for}")
+    if timeline.replay_of is not None:
+        text.append(f"\na replay of {printable(timeline.replay_of)}")
+    if timeline.scene_of is not None:
+        text.append(f"\na scene of {printable(timeline.scene_of)}")
+    if timeline.revised_by is not None:
+        text.append(f"\nreal content came later, by {printable(timeline.revised_by)}", style="green")
+    title = f"{timeline.kind or '?'} {timeline.request_id}"
+    return Panel(text, title=title, title_align="left", border_style=status_style(timeline.status))
 
 
-def _timeline(steps: Sequence[TimelineStep]) -> Table:
+def _steps(steps: Sequence[TimelineStep]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="dim")
     table.add_column("at", justify="right", no_wrap=True)
     table.add_column("took", justify="right", no_wrap=True)
@@ -269,7 +271,7 @@ def _timeline(steps: Sequence[TimelineStep]) -> Table:
 
 def _what(step: TimelineStep) -> str:
     body = step.line.body
-    # The panel above tells a result's reason.
+    # The panel above has the reason of a result.
     return named(body) if isinstance(body, ResultBody) else gist(step.line)
 
 
@@ -303,7 +305,7 @@ def aligned(head: Sequence[str] | None, rows: Sequence[Sequence[Text | str]]) ->
 
 
 def _cell(value: Text | str) -> Text:
-    """What stands in a column: escaped before its width is known."""
+    """A value of a column, escaped before its width is measured."""
     if isinstance(value, str):
         return Text(printable(value))
     return value if value.plain.isprintable() else Text(printable(value.plain), style=value.style)
@@ -327,7 +329,7 @@ def letter_lines(letters: Sequence[Letter]) -> list[Text]:
 
 
 def letter_summary(letter: Letter) -> Panel:
-    """What a dead letter says about itself."""
+    """Reason, origin and time of a dead letter."""
     text = Text(printable(letter.reason))
     found = letter.letter
     facts = {
@@ -345,7 +347,7 @@ def letter_summary(letter: Letter) -> Panel:
 
 
 def letter(out: Console, letter: Letter) -> None:
-    """One dead letter with everything it carries."""
+    """One dead letter in full."""
     out.print(letter_summary(letter))
     for part in _letter_parts(letter):
         out.print(part, soft_wrap=True)
@@ -368,7 +370,7 @@ def _letter_parts(letter: Letter) -> list[Text]:
 
 
 def payload(body: bytes) -> Text:
-    """Any bytes: as JSON where they are, else escaped."""
+    """A body as a JSON document, or escaped if it is none."""
     try:
         return document(msgspec.json.decode(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -48,9 +48,9 @@ def tail(
 
     --stage is the stage that published the event; --status and --origin are those of results.
     """
-    from infra.inspect.tail import watched
+    from infra.inspect.tail import resolve
 
-    what = watched(pattern, wanted.one_id, progress=progress)
+    what = resolve(pattern, wanted.one_id, progress=progress)
     # What is over by then needs no waiting.
     follow = follow and wanted.until_ms is None
     # Without a start, a tail that goes on begins now; one request's tail begins with the request.

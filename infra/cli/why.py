@@ -33,11 +33,11 @@ def why(request_id: _Id, json: Json = False) -> None:
         check_id(request_id)
         async with console.connect(console.settings()) as client:
             entries = await log.of_request(client.wire, request_id)
-            plot = timeline.plot(entries)
+            plot = timeline.find_plot(entries)
             seen = None
             if plot is not None:
                 seen = await LoggedScenes(Lookup(client.wire)).seen(scenes.ids(plot))
-            told = timeline.tell(request_id, entries, scenes_seen=seen)
+            told = timeline.build(request_id, entries, scenes_seen=seen)
         if told is None:
             console.complain(unknown(request_id, client.url))
             return console.FAILED
@@ -47,7 +47,7 @@ def why(request_id: _Id, json: Json = False) -> None:
             from infra.cli import show
 
             out = console.people()
-            out.print(show.story(told))
+            out.print(show.render_timeline(told))
             # Lines as long as they are: in a table, a long rule would be folded away.
             for each in (*show.scenes(told.scenes), *show.decisions(told.decided)):
                 out.print(each, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Which requests does somebody ask the audit for, and how many were left out?"""
+"""Listing of the audit: the requests that match filters, and how many more there are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.inspect.filters import Filters
 from infra.stores.database import GENERATIONS, reading
 from stages.audit.fold import REPEATED
 
-#: Columns of a listing: all but what only the sweeper, or only ``show``, needs.
+#: Columns of a listing; the record is for ``show``, ``open_since_ms`` for the sweeper.
 _SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in {"record", "open_since_ms"}]
 #: Rows that the driver fetches at once.
 _PAGE: Final = 1_000
@@ -29,7 +29,7 @@ _EQUAL: Final = {
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found."""
+    """One page of a listing."""
 
     #: Rows of ``generations``, newest first.
     rows: list[dict[str, Any]]
@@ -51,7 +51,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """Of a record, what no column holds."""
+    """The fields of a record that have no column."""
 
     asked: _Asked | None = None
 
@@ -60,14 +60,13 @@ _decode: Final = msgspec.json.Decoder(_Record).decode
 
 
 def ls(engine: Engine, *, where: Filters | None = None, limit: int | None = 100) -> Listed:
-    """The latest requests that a filter asks for.
+    """The latest requests that match filters.
 
-    Stray events make rows that nobody asked for, and repetitions of a request are none; ``show`` has them,
-    lists do not.
+    Rows of stray events (without a request) and of repeated requests are left out; ``show`` has them.
 
     Args:
         engine: the database.
-        where: which; none: all.
+        where: the filters; none: all requests.
         limit: rows at most; none: all of them.
 
     Raises:
@@ -91,7 +90,7 @@ def ls(engine: Engine, *, where: Filters | None = None, limit: int | None = 100)
 
 
 def _sift(execute: Any, query: Select[Any], where: Filters, limit: int | None) -> Listed:
-    """Ask each record for what no column holds; databases disagree about case beyond ASCII."""
+    """Filter by fields without a column, and by text here: databases fold case beyond ASCII differently."""
     rows: list[dict[str, Any]] = []
     cut = 0
     text = None if where.text is None else where.text.casefold()
@@ -133,7 +132,7 @@ def _globbed(pattern: str, *, sqlite: bool) -> ColumnElement[bool]:
     if "*" not in pattern and "?" not in pattern:
         return column == pattern
     if sqlite:
-        # Its LIKE takes capitals for small letters.
+        # Its LIKE ignores case.
         return column.op("GLOB", is_comparison=True)(pattern.replace("[", "[[]"))
     for special in ("\\", "%", "_"):
         pattern = pattern.replace(special, f"\\{special}")

@@ -1,4 +1,4 @@
-"""Dead letters: messages that no stage could use, and the broker's advisories; each named by its sequence in DEAD."""
+"""Dead letters: messages that no stage could use, and the broker's advisories; each identified by its sequence in DEAD."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """One message of DEAD: a stage's dead letter, or the broker's own advisory."""
 
-    #: Its name.
+    #: Its number in DEAD.
     sequence: int
     #: Broker's timestamp, ms since the epoch.
     time_ms: int
@@ -32,7 +32,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None
     code: ErrorCode | None
     reason: str
-    #: Said by the broker; the message itself is still in its stream.
+    #: An advisory of the broker; the message itself is still in its stream.
     advisory: bool
     #: The message's place in the log.
     stream: str | None
@@ -42,16 +42,16 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
 
 
-class NoLetter(UnderstudyError):  # noqa: N818 - names what is not there
-    """No letter has this name."""
+class NoLetter(UnderstudyError):  # noqa: N818 - names what is missing
+    """No letter has this number."""
 
     def __init__(self, sequence: int) -> None:
         super().__init__(f"there is no dead letter {sequence}; `understudy dead ls` lists them")
 
 
 def read(entry: LogEntry) -> Letter:
-    """Read one message of DEAD; never raises, what cannot be read says so in ``reason``."""
-    found = record.of(entry)
+    """Read one message of DEAD; never raises: ``reason`` says what cannot be read."""
+    found = record.decode(entry)
     letter = found.body if isinstance(found.body, DeadLetter) else None
     advisory = found.event == record.ADVISORY
     data = cast("dict[str, Any]", found.data) if isinstance(found.data, dict) else {}
@@ -74,15 +74,15 @@ def read(entry: LogEntry) -> Letter:
 
 
 def matches(letter: Letter, wanted: Filters) -> bool:
-    """Whether the filters mean this letter; of a letter they know id, kind, stage, code, time and text."""
+    """Whether a letter matches, by id, kind, stage, code, time and text."""
     return (
-        filters.has_id(wanted.request_id, letter.request_id)
+        filters.id_matches(wanted.request_id, letter.request_id)
         and wanted.kind in (None, letter.kind)
         and wanted.stage in (None, letter.stage)
         and wanted.code in (None, letter.code)
         and (wanted.since_ms is None or letter.time_ms >= wanted.since_ms)
         and (wanted.until_ms is None or letter.time_ms < wanted.until_ms)
-        and (wanted.text is None or filters.says([letter.reason, _words(letter)], wanted.text))
+        and (wanted.text is None or filters.contains_text([letter.reason, _words(letter)], wanted.text))
     )
 
 
@@ -94,15 +94,15 @@ def _words(letter: Letter) -> str:
 async def find(
     wire: RequestMultiplexer, wanted: Filters, *, sequences: Sequence[int] = ()
 ) -> AsyncIterator[Letter]:
-    """Yield the letters that filters mean, oldest first.
+    """Yield the letters that match filters, oldest first.
 
     Args:
         wire: an open wire.
         wanted: the filters.
-        sequences: only these letters, by name; none: all.
+        sequences: only these letters; none: all.
 
     Raises:
-        NoLetter: a named letter does not exist.
+        NoLetter: one of ``sequences`` does not exist.
         StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
     """
     if sequences:
@@ -111,7 +111,7 @@ async def find(
             if matches(letter, wanted):
                 yield letter
         return
-    # Advisories name no request.
+    # Advisories have no request id.
     one = wanted.one_id
     subject = ">" if one is None else subjects.dead(wanted.stage or "*", "*", one)
     async for entry in log.read(wire, pipeline.DEAD, subject, since_ms=wanted.since_ms):
@@ -121,7 +121,7 @@ async def find(
 
 
 async def get(wire: RequestMultiplexer, sequence: int) -> Letter:
-    """One letter by its name.
+    """One letter by its number.
 
     Raises:
         NoLetter: it does not exist.

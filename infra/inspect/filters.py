@@ -17,7 +17,7 @@ _WILD: Final = frozenset("*?")
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted; everything that is left out matches."""
+    """Conditions that must all hold; a field left out matches everything."""
 
     #: Wildcards allowed.
     request_id: str | None = None
@@ -31,60 +31,60 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     workspace: str | None = None
     node: str | None = None
-    #: First broker timestamp, ms since the epoch.
+    #: Earliest broker timestamp, ms since the epoch.
     since_ms: int | None = None
-    #: Broker timestamp before which it was, ms since the epoch.
+    #: Broker timestamp before which it must be, ms since the epoch.
     until_ms: int | None = None
-    #: Part of the text, in any case.
+    #: Part of the text; upper and lower case are equal.
     text: str | None = None
 
     @property
     def empty(self) -> bool:
-        """Nothing is said: everything matches."""
+        """Whether everything matches."""
         return self == Filters()
 
     @property
     def one_id(self) -> str | None:
-        """The id, where one is meant and not several."""
-        return None if self.request_id is None or wild(self.request_id) else self.request_id
+        """The id, unless it is a pattern."""
+        return None if self.request_id is None or has_wildcards(self.request_id) else self.request_id
 
 
-def wild(pattern: str) -> bool:
-    """Does it mean several ids?"""
+def has_wildcards(pattern: str) -> bool:
+    """Whether a pattern of ids has wildcards."""
     return bool(_WILD & set(pattern))
 
 
-def has_id(wanted: str | None, request_id: str | None) -> bool:
-    """Is an id meant by a pattern?"""
+def id_matches(wanted: str | None, request_id: str | None) -> bool:
+    """Whether an id matches a pattern; without a pattern every id does."""
     return wanted is None or (request_id is not None and fnmatchcase(request_id, wanted))
 
 
-def passes(line: LogRecord, wanted: Filters) -> bool:
-    """Is this message wanted?  What it does not say about itself does not match."""
-    time_ms = line.time_ns // 1_000_000
+def passes(record: LogRecord, wanted: Filters) -> bool:
+    """Whether a message matches; a field that it does not have does not match."""
+    time_ms = record.time_ns // 1_000_000
     return (
-        has_id(wanted.request_id, line.request_id)
-        and wanted.kind in (None, line.kind)
-        and wanted.stage in (None, line.stage)
-        and wanted.status in (None, getattr(line.body, "status", None))
-        and wanted.origin in (None, getattr(line.body, "origin", None))
-        and wanted.code in (None, _code(line))
-        and (wanted.provider is None or any(wanted.provider == each for each, _ in _writers(line)))
-        and (wanted.model is None or any(wanted.model == each for _, each in _writers(line)))
+        id_matches(wanted.request_id, record.request_id)
+        and wanted.kind in (None, record.kind)
+        and wanted.stage in (None, record.stage)
+        and wanted.status in (None, getattr(record.body, "status", None))
+        and wanted.origin in (None, getattr(record.body, "origin", None))
+        and wanted.code in (None, _code(record))
+        and (wanted.provider is None or any(wanted.provider == each for each, _ in _writers(record)))
+        and (wanted.model is None or any(wanted.model == each for _, each in _writers(record)))
         and (wanted.since_ms is None or time_ms >= wanted.since_ms)
         and (wanted.until_ms is None or time_ms < wanted.until_ms)
-        and (wanted.text is None or says(line.data, wanted.text))
+        and (wanted.text is None or contains_text(record.data, wanted.text))
     )
 
 
-def says(data: Any, text: str) -> bool:
-    """Does any text within JSON values contain a text, in any case?"""
+def contains_text(data: Any, text: str) -> bool:
+    """Whether a string within JSON values contains a text; upper and lower case are equal."""
     wanted = text.casefold()
     left = [data]
     while left:
         match left.pop():
-            case str(said):
-                if wanted in said.casefold():
+            case str(value):
+                if wanted in value.casefold():
                     return True
             case dict(fields):
                 left += fields.values()
@@ -95,8 +95,8 @@ def says(data: Any, text: str) -> bool:
     return False
 
 
-def _code(line: LogRecord) -> str | None:
-    match line.body:
+def _code(record: LogRecord) -> str | None:
+    match record.body:
         case ev.Failed(code=code) | ev.DeadLetter(code=code):
             return code
         case ev.Result(error=error) | ev.Revised(error=error) if error is not None:
@@ -105,9 +105,9 @@ def _code(line: LogRecord) -> str | None:
             return None
 
 
-def _writers(line: LogRecord) -> list[tuple[str | None, str | None]]:
-    """Who wrote what the message carries, and who was asked."""
-    match line.body:
+def _writers(record: LogRecord) -> list[tuple[str | None, str | None]]:
+    """Providers and models that wrote the content, and those that were called."""
+    match record.body:
         case ev.Drafted(draft=made) | ev.Structured(document=made):
             return [(made.provider, made.model)]
         case ev.Result(meta=meta, attempts=attempts) | ev.Revised(meta=meta, attempts=attempts):

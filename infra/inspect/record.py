@@ -1,4 +1,4 @@
-"""What does one message of the log say, to a program and to a person?"""
+"""Log records: one decoded message of the log, as JSON and in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contracts.result import Origin, ResultBody, Status
 from contracts.timestamp import format_ns
 from infra.nats.log import LogEntry
 
-#: Event names of what stands in DEAD.
+#: Event names of messages in DEAD.
 DEAD: Final = "dead"
 ADVISORY: Final = "advisory"
 
@@ -38,19 +38,19 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     kind: str | None
     request_id: str | None
-    #: Who published it, as far as the message says.
+    #: Its publisher, if the message names one.
     stage: str | None
     #: The body as plain JSON values.
     data: Any
     headers: dict[str, str] = {}
-    #: The body as our types have it; ``None`` where there is none or it cannot be read.
+    #: The decoded body; ``None`` for a request, and for what cannot be read.
     body: ev.Event | ev.DeadLetter | None = None
     #: Why the message cannot be read; ``None`` when it can.
     fault: str | None = None
 
 
-def of(entry: LogEntry) -> LogRecord:
-    """Decode one message; never raises, what cannot be read is said in ``fault``."""
+def decode(entry: LogEntry) -> LogRecord:
+    """Decode one message; never raises: ``fault`` says what cannot be read."""
     if entry.subject.startswith(_ADVISORY_PREFIX):
         return _advisory(entry)
     if entry.subject.startswith("dead."):
@@ -92,19 +92,28 @@ def _event(entry: LogEntry) -> LogRecord:
         body = _decode(name, entry)
     except (Unreadable, NewerVersion) as error:
         fault = str(error)
+    return _record(
+        entry,
+        event=name,
+        kind=kind,
+        request_id=request_id,
+        stage=_publisher(name, entry.headers, body),
+        body=body,
+        fault=fault,
+    )
+
+
+def _record(entry: LogEntry, *, event: str, stage: str | None, fault: str | None, **found: Any) -> LogRecord:
     return LogRecord(
         stream=entry.stream,
         seq=entry.sequence,
         time_ns=entry.time_ns,
         subject=entry.subject,
-        event=name,
-        kind=kind,
-        request_id=request_id,
-        stage=_publisher(name, entry.headers, body),
-        data=_plain(entry.body, fault),
+        event=event,
+        stage=stage,
         headers=entry.headers,
-        body=body,
         fault=fault,
+        **({"kind": None, "request_id": None, "data": _plain(entry.body, fault)} | found),
     )
 
 
@@ -140,42 +149,25 @@ def _dead(entry: LogEntry) -> LogRecord:
         letter = _letter.decode(entry.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         fault = f"not a dead letter of this pipeline: {error}"
-    return LogRecord(
-        stream=entry.stream,
-        seq=entry.sequence,
-        time_ns=entry.time_ns,
-        subject=entry.subject,
-        event=DEAD,
-        kind=kind if known else None,
-        request_id=request_id if known else None,
-        stage=stage,
-        data=_plain(entry.body, fault),
-        headers=entry.headers,
-        body=letter,
-        fault=fault,
-    )
+    found = {"kind": kind, "request_id": request_id} if known else {}
+    return _record(entry, event=DEAD, stage=stage, fault=fault, body=letter, **found)
 
 
 def _advisory(entry: LogEntry) -> LogRecord:
     data = _plain(entry.body, None)
-    told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    return LogRecord(
-        stream=entry.stream,
-        seq=entry.sequence,
-        time_ns=entry.time_ns,
-        subject=entry.subject,
+    fields = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    consumer = fields.get("consumer")
+    return _record(
+        entry,
         event=ADVISORY,
-        kind=None,
-        request_id=None,
-        stage=consumer if isinstance(consumer := told.get("consumer"), str) else None,
+        stage=consumer if isinstance(consumer, str) else None,
+        fault=None if fields else "this is not an advisory of the broker",
         data=data,
-        headers=entry.headers,
-        fault=None if told else "this is not an advisory of the broker",
     )
 
 
 def _plain(body: bytes, fault: str | None) -> Any:
-    """The body as JSON values, or what can be shown of it."""
+    """The body as JSON values; what is not JSON becomes its fault, size and a preview."""
     if fault is None:
         try:
             return msgspec.json.decode(body)
@@ -185,12 +177,12 @@ def _plain(body: bytes, fault: str | None) -> Any:
 
 
 def preview(body: bytes, characters: int = _PREVIEW) -> str:
-    """The start of any bytes as printable text; what is no printable text is escaped."""
+    """The start of any bytes as printable text; the rest is escaped."""
     return printable(body[: characters * 4].decode("utf-8", "backslashreplace"), most=characters)
 
 
 def gist(line: LogRecord) -> str:
-    """The few words that a person wants to read first, on one line and safe for a terminal."""
+    """The message in a few words: one line, safe for a terminal."""
     return printable(_gist(line).replace("\n", " "))
 
 
@@ -236,7 +228,7 @@ def _again(attempt: int) -> str:
 
 
 def _ending(result: ev.Result | ev.Revised) -> str:
-    # A reason names its stand-in.
+    # The reason names the stand-in.
     reason = f": {result.reason}" if result.reason else ""
     return f"{named(result)}{reason}"
 
@@ -247,8 +239,8 @@ def named(result: ResultBody) -> str:
 
 
 def ending(status: str, origin: str | None) -> str:
-    """The same of a status and an origin; an origin that its status says already is left out."""
-    # `cached` is from the cache, a `placeholder` is one.
+    """Status and origin in words, without an origin that the status implies."""
+    # `cached` implies the cache, `placeholder` a placeholder.
     plain = origin in (None, Origin.NONE, status) or (status, origin) == (Status.CACHED, Origin.CACHE)
     return status if plain else f"{status} ({origin})"
 

@@ -1,4 +1,4 @@
-"""What passes on the subjects, past and present, and how is it shown?"""
+"""Tail of the log: past and new messages of all streams, in the order of their time."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from infra.nats.log import LogEntry
     from infra.nats.multiplexer import RequestMultiplexer
 
-#: Where text is announced while it is being written; core NATS.
+#: Progress messages, core NATS.
 _PROGRESS: Final = "gen.progress.>"
-#: Seconds a live message waits for an earlier one from another stream.
+#: Seconds that a live message waits for an earlier one of another stream.
 _SETTLE_S: Final = 0.05
 
 
@@ -36,15 +36,15 @@ class PatternError(UnderstudyError):
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pattern and an id mean."""
+    """The subscriptions that a pattern and an id resolve to."""
 
     #: Filters by stream; they do not overlap.
     streams: dict[str, tuple[str, ...]]
-    #: Filter for live text; ``None`` when it is not wanted.
+    #: Subject of progress messages; ``None``: none are shown.
     progress: str | None
 
 
-def meet(one: str, other: str) -> str | None:
+def intersect(one: str, other: str) -> str | None:
     """The subject pattern that matches what both patterns match; ``None`` where that is nothing."""
     left, right = one.split("."), other.split(".")
     met: list[str] = []
@@ -63,16 +63,15 @@ def meet(one: str, other: str) -> str | None:
     return None if left or right else ".".join(met)
 
 
-def watched(pattern: str | None, request_id: str | None, *, progress: bool = False) -> Watched:
-    """Resolve what is to be watched.
+def resolve(pattern: str | None, request_id: str | None, *, progress: bool = False) -> Watched:
+    """Resolve a pattern and an id to subscriptions.
 
-    Text is announced in many pieces while it is written, which drown everything else: it is watched where one
-    request is, or where it is asked for.
+    Progress messages outnumber all others, so they are included only for one request or on demand.
 
     Args:
         pattern: a NATS subject, wildcards allowed; none: everything.
         request_id: only this request.
-        progress: also text while it is being written.
+        progress: include progress messages.
 
     Raises:
         PatternError: it is no subject, or no subject of the pipeline matches it.
@@ -101,7 +100,7 @@ def watched(pattern: str | None, request_id: str | None, *, progress: bool = Fal
 
 
 def _met(ones: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
-    pairs = (meet(one, other) for one in ones for other in others)
+    pairs = (intersect(one, other) for one in ones for other in others)
     return tuple(met for met in pairs if met is not None)
 
 
@@ -124,13 +123,13 @@ async def past(
     since_ms: int | None = None,
     until: Mapping[str, int] | None = None,
 ) -> AsyncIterator[LogRecord]:
-    """Yield what the log keeps, merged by time.
+    """Yield the stored messages, merged by time.
 
     Args:
         wire: an open wire.
-        what: as :func:`watched` resolved it.
+        what: from :func:`resolve`.
         since_ms: first broker timestamp, ms since the epoch; none: from the start.
-        until: sequence by stream at which to stop, itself excluded.
+        until: first sequence by stream to leave out.
 
     Raises:
         StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
@@ -145,20 +144,20 @@ async def past(
         await _push(heads, source, index)
     while heads:
         _, index, entry = heapq.heappop(heads)
-        told = record.of(entry)
-        if _wanted(told.subject, what):
-            yield told
+        found = record.decode(entry)
+        if _wanted(found.subject, what):
+            yield found
         await _push(heads, sources[index], index)
 
 
 async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> AsyncGenerator[LogRecord, None]:
-    """Yield what is being stored from now on, and the text that is being written; never ends.
+    """Yield new messages and progress as they come; never ends.
 
-    Messages of different streams are put in order of time where they come within some 50 ms.
+    Messages of different streams that arrive within 50 ms are sorted by time.
 
     Args:
         client: a connected client.
-        what: as :func:`watched` resolved it.
+        what: from :func:`resolve`.
         start: first sequence by stream.
 
     Raises:
@@ -169,7 +168,7 @@ async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> As
     async def read(stream: str, filters: tuple[str, ...]) -> None:
         try:
             async for entry in log.follow(client, stream, filters, start=start[stream]):
-                arrived.put_nowait(record.of(entry))
+                arrived.put_nowait(record.decode(entry))
         except UnderstudyError as error:
             arrived.put_nowait(error)
 
@@ -182,8 +181,8 @@ async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> As
     try:
         if what.progress is not None:
             listening = await client.subscribe(what.progress, cb=written)
-        async for told in _settled(arrived):
-            yield told
+        async for found in _settled(arrived):
+            yield found
     finally:
         for reader in readers:
             reader.cancel()
@@ -194,7 +193,7 @@ async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> As
 
 
 async def _settled(arrived: asyncio.Queue[LogRecord | UnderstudyError]) -> AsyncIterator[LogRecord]:
-    """Hold each line for a moment, so that earlier ones from other streams can overtake it."""
+    """Hold each record for a moment, so that earlier ones of other streams come first."""
     loop = asyncio.get_running_loop()
     held: list[tuple[int, int, float, LogRecord]] = []
     count = 0
@@ -204,7 +203,7 @@ async def _settled(arrived: asyncio.Queue[LogRecord | UnderstudyError]) -> Async
             came = await asyncio.wait_for(arrived.get(), wait)
         except TimeoutError:
             now = loop.time()
-            # Everything up to the latest line whose time is up, in the order of the log.
+            # Everything up to the latest record whose wait is over, in the order of the log.
             last = max((key[:2] for key in held if key[2] <= now), default=None)
             while held and last is not None and held[0][:2] <= last:
                 yield heapq.heappop(held)[3]
@@ -229,10 +228,10 @@ async def _push(heads: list[tuple[int, int, LogEntry]], source: AsyncIterator[Lo
 
 
 def _widest(filters: tuple[str, ...]) -> tuple[str, ...]:
-    """What to read: one filter as it is, several in one pass over the stream."""
+    """The subjects to read: one filter as it is, several in one pass over the stream."""
     if len(filters) == 1:
         return filters
-    # One read instead of eleven; what is too much is left out afterwards.
+    # One read instead of eleven; the caller drops what does not match.
     tokens = [subject.split(".") for subject in filters]
     if len({len(each) for each in tokens}) > 1 or any(">" in each for each in tokens):
         return (">",)
@@ -240,4 +239,4 @@ def _widest(filters: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _wanted(subject: str, what: Watched) -> bool:
-    return any(meet(subject, one) is not None for filters in what.streams.values() for one in filters)
+    return any(intersect(subject, one) is not None for filters in what.streams.values() for one in filters)

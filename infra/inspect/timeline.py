@@ -1,6 +1,6 @@
-"""Why did a request end as it did?
+"""Timeline of a request: its events, their latencies, and why it ended as it did.
 
-Told from the event log alone: no database, no other memory.
+Built from the event log alone, without a database.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from contracts import pipeline, scenes
 from contracts.ports import RequestProgress
 from contracts.result import ErrorInfo, Origin, SceneInfo, StandIn, Status
 from contracts.usage import Attempt
-from infra.inspect import record as line
+from infra.inspect import record
 from infra.inspect.record import LogRecord
 from infra.nats.log import LogEntry
 
 #: A record's states before its result.
 PENDING: Final = "pending"
 RUNNING: Final = "running"
-#: Nothing about it can be read; its dead letter has a name of its own.
+#: None of its messages can be read.
 UNREADABLE: Final = "unreadable"
 
 _NS_PER_MS: Final = 1_000_000
 #: Events that do not move a request on.
-_ASIDE: Final = frozenset({"timer", "clamped", "revised", line.DEAD, line.ADVISORY})
+_ASIDE: Final = frozenset({"timer", "clamped", "revised", record.DEAD, record.ADVISORY})
 
 
 class TimelineStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +36,10 @@ class TimelineStep(msgspec.Struct, frozen=True, kw_only=True):
     line: LogRecord
     #: Milliseconds since the request was stored.
     offset_ms: float
-    #: Milliseconds since the event that this one answers; ``None`` where nothing was answered.
+    #: Milliseconds since the event that caused this one; ``None`` where none did.
     latency_ms: float | None
     attempt: int | None
-    #: What a reader should know about its effect; empty for the usual course.
+    #: What is unusual about its effect; else empty.
     note: str = ""
 
 
@@ -51,43 +51,43 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     #: A :class:`~contracts.result.Status`, or ``pending``, ``running`` or ``unreadable``.
     status: str
     origin: Origin | None = None
-    #: Why the content is not the model's own.
+    #: Why the content is not the model's.
     reason: str | None = None
     error: ErrorInfo | None = None
     attempts: tuple[Attempt, ...] = ()
     stand_in: StandIn | None = None
     replay_of: str | None = None
-    #: The plot that asked for it.
+    #: The plot whose scene it is.
     scene_of: str | None = None
-    #: The scenes that it asked for, each as far as it is now.
+    #: Its scenes, each with its present status.
     scenes: tuple[SceneInfo, ...] = ()
     #: The replay that brought real content later.
     revised_by: str | None = None
-    #: Which layer decided what about its node: template, node, rules with their line, request.
+    #: The layer that set each field of its node: template, node, rules with their line, request.
     decided: tuple[ev.Decided, ...] = ()
     #: The stage that has to act next; ``None`` after the result.
     waiting_for: str | None = None
     steps: tuple[TimelineStep, ...] = ()
 
 
-def plot(entries: Iterable[LogEntry]) -> ev.Plotted | None:
-    """The plot that asks for its scenes, if the request is one."""
-    bodies = (line.of(each).body for each in entries if each.subject.startswith("gen.plotted."))
+def find_plot(entries: Iterable[LogEntry]) -> ev.Plotted | None:
+    """The event that lists the scenes of a plot; ``None`` for other requests."""
+    bodies = (record.decode(each).body for each in entries if each.subject.startswith("gen.plotted."))
     return next((each for each in bodies if isinstance(each, ev.Plotted)), None)
 
 
-def tell(
+def build(
     request_id: str, entries: Iterable[LogEntry], *, scenes_seen: Mapping[str, RequestProgress] | None = None
 ) -> Timeline | None:
-    """Put one request's messages into a story; ``None`` when there are none.
+    """Build a request's timeline from its messages; ``None`` without any.
 
     Args:
-        request_id: whose story.
+        request_id: the request.
         entries: its messages from all streams, in any order.
-        scenes_seen: how far the scenes of its :func:`plot` are, by id.
+        scenes_seen: progress of the scenes of its plot, by id.
     """
     ordered = sorted(entries, key=lambda entry: (entry.time_ns, entry.stream, entry.sequence))
-    lines = tuple(line.of(entry) for entry in ordered)
+    lines = tuple(record.decode(entry) for entry in ordered)
     if not lines:
         return None
     request = min((one for one in lines if _is_request(one)), key=lambda one: one.seq or 0, default=None)
@@ -106,7 +106,7 @@ def tell(
         attempts=result.attempts if result else _attempts(lines),
         stand_in=result.stand_in if result else None,
         replay_of=_replay_of(request, result),
-        scene_of=_said(request, "scene_of", "sceneOf"),
+        scene_of=_text_field(request, "scene_of", "sceneOf"),
         scenes=_scenes(lines, result, scenes_seen),
         revised_by=revised[-1] if revised else None,
         decided=_decided(lines),
@@ -115,10 +115,10 @@ def tell(
     )
 
 
-def to_json(story: Timeline) -> dict[str, Any]:
+def to_json(timeline: Timeline) -> dict[str, Any]:
     """The object that ``why --json`` prints."""
     events = [
-        line.to_json(step.line)
+        record.to_json(step.line)
         | {
             "stream": step.line.stream,
             "offset_ms": step.offset_ms,
@@ -126,11 +126,11 @@ def to_json(story: Timeline) -> dict[str, Any]:
             "attempt": step.attempt,
             "note": step.note,
         }
-        for step in story.steps
+        for step in timeline.steps
     ]
-    told: dict[str, Any] = msgspec.to_builtins(story)
-    del told["steps"]
-    return told | {"events": events}
+    fields: dict[str, Any] = msgspec.to_builtins(timeline)
+    del fields["steps"]
+    return fields | {"events": events}
 
 
 def _is_request(one: LogRecord) -> bool:
@@ -152,7 +152,7 @@ def _step(
 
 
 def _latency(this: LogRecord, earlier: tuple[LogRecord, ...]) -> float | None:
-    """Milliseconds that the publishing stage took, waiting in its queue included."""
+    """Milliseconds from the cause to this event, with the time in the stage's queue."""
     if isinstance(this.body, ev.DeadLetter):
         return _ms(this.time_ns - this.body.time_ms * _NS_PER_MS)
     if this.stage not in pipeline.STAGES:
@@ -175,7 +175,7 @@ def _note(this: LogRecord, request: LogRecord | None, ending: LogRecord | None) 
         same = (this.kind, this.data) == (request.kind, request.data)
         return "published again: no effect" if same else "the id is already used: refused"
     late = ending is not None and this is not ending and this.time_ns > ending.time_ns
-    if late and this.event not in ("revised", line.DEAD, line.ADVISORY):
+    if late and this.event not in ("revised", record.DEAD, record.ADVISORY):
         return "after the result: no effect"
     return ""
 
@@ -220,11 +220,11 @@ def _waiting_for(lines: tuple[LogRecord, ...]) -> str | None:
 def _replay_of(request: LogRecord | None, result: ev.Result | None) -> str | None:
     if result is not None and result.meta.replay_of is not None:
         return result.meta.replay_of
-    return _said(request, "replay_of", "replayOf")
+    return _text_field(request, "replay_of", "replayOf")
 
 
-def _said(request: LogRecord | None, *names: str) -> str | None:
-    """A text of the request's body, by any of its names."""
+def _text_field(request: LogRecord | None, *names: str) -> str | None:
+    """A string field of the request's body, by any of its names."""
     data = cast("dict[str, Any]", request.data) if request and isinstance(request.data, dict) else {}
     return next((each for each in map(data.get, names) if isinstance(each, str)), None)
 
@@ -235,10 +235,10 @@ def _scenes(
     plotted = next((one.body for one in lines if isinstance(one.body, ev.Plotted)), None)
     if plotted is None or seen is None:
         return result.scenes if result else ()
-    # What the log has swept since, the result still tells.
-    told = {each.request_id: each for each in result.scenes} if result else {}
+    # The result still has what was removed from the log since.
+    known = {each.request_id: each for each in result.scenes} if result else {}
     now = scenes.listing(plotted, seen, over=result is not None)
-    return tuple(told.get(each.request_id, each) if each.status == PENDING else each for each in now)
+    return tuple(known.get(each.request_id, each) if each.status == PENDING else each for each in now)
 
 
 def _ms(nanoseconds: int) -> float:

@@ -1,1 +1,1 @@
-"""How is a message taken from the broker, worked on and settled?"""
+"""Runner: takes a message from the broker, runs its handler, publishes and settles."""

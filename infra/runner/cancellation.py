@@ -1,6 +1,6 @@
-"""Did somebody else answer the request while it is being worked on?
+"""Cancellation of work whose request was cancelled or answered meanwhile.
 
-A cancelled or overdue request must not go on using the model (rule 7).
+Such a request must not use the model any longer (rule 7).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Who may run beside whom?
+"""Isolation of suspects: messages that may have killed a process run alone in their worker.
 
-Ordinary messages run together; a suspect runs alone in its worker, so that no neighbour is blamed
-when it kills the process.
+Ordinary messages run together; no neighbour of a suspect is blamed when it kills the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How do watchers see text while it is being written?"""
+"""Progress messages: text for watchers while a model writes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which trace does a message belong to?
+"""Trace context of a message.
 
 Source: W3C Trace Context, ``traceparent``.
 """

@@ -1,6 +1,6 @@
-"""Is the event loop alive?
+"""Watchdog of the event loop, in a thread of its own.
 
-Judged from a thread: a frozen loop can neither answer a health check nor heed a signal (rule 11).
+A frozen loop can neither answer a health check nor react to a signal (rule 11).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What is logged and measured?"""
+"""Telemetry: the catalogue of events, log lines and metrics."""

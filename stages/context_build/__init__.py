@@ -1,1 +1,1 @@
-"""How does a request become a brief?"""
+"""Context-build: a request becomes a brief, or is answered from the cache."""

@@ -1,1 +1,1 @@
-"""How is the prose written?"""
+"""Freeform-gen: the provider writes a prose draft."""

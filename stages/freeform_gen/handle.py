@@ -26,11 +26,11 @@ from contracts.ports import (
 from contracts.usage import Attempt
 
 STAGE = "freeform-gen"
-#: Characters of a draft that are kept; more is no answer to a bounded request.
+#: Characters of a draft that are kept.
 MAX_TEXT = 120_000
-#: Bytes that it takes in a message: there has to be room for its document beside it.
+#: Bytes of a draft in a message, which must have room for the document too.
 MAX_BYTES = 240 * 1024
-#: Drafts that are drawn until one names what it must and nothing that it must not.
+#: Drafts until one has every required element and no avoided one.
 MAX_DRAWS = 3
 #: Characters of an unusable draft that are kept for triage.
 MAX_EVIDENCE = 8_000
@@ -48,8 +48,8 @@ async def handle(
     Args:
         received: a ``context_built`` event.
         providers: provider by kind; a kind without one has no model.
-        announce: shows watchers the text as it is written.
-        release: returns the tokens reserved for structuring; called where there is no draft.
+        announce: publishes progress while the model writes.
+        release: returns the tokens reserved for structuring; called if there is no draft.
 
     Returns:
         ``drafted``, a retry, or a failure with the provider's code.
@@ -62,15 +62,15 @@ async def handle(
 
 
 async def write(received: Received[Any], *, providers: Mapping[str, Provider], on_token: OnToken) -> Outcome:
-    """Call the provider until a draft has what the brief asks for.
+    """Call the provider until a draft meets the brief.
 
-    An empty answer is repeated once, colder and shorter; a draft that misses a required element or names an
-    avoided one is drawn again with the next seed, up to :data:`MAX_DRAWS` drafts in all.
+    An empty answer is repeated once, colder and shorter.  A draft without a required element, or with an avoided
+    one, is repeated with the next seed, up to :data:`MAX_DRAWS` drafts in all.
 
     Args:
         received: a ``context_built`` event.
         providers: provider by kind.
-        on_token: takes the text as it is written.
+        on_token: called with each piece of text.
 
     Returns:
         ``drafted``, a retry, or a failure with the provider's code.
@@ -147,7 +147,7 @@ def _drafted(event: ev.ContextBuilt, params: ev.Params, done: Completion, trail:
     if done.finish_reason == LENGTH:
         short = f"the draft was cut off at max_tokens, after {len(done.text)} characters"
         trail = msgspec.structs.replace(trail, warnings=(*trail.warnings, short))
-    # The result names the seed that the text was written with.
+    # The result names the seed of the call that wrote the text.
     asked = msgspec.structs.replace(event.brief.freeform, seed=params.seed)
     brief = msgspec.structs.replace(event.brief, freeform=asked)
     return Emit(events=(ev.Drafted(attempt=event.attempt, brief=brief, draft=draft, trail=trail),))

@@ -1,1 +1,1 @@
-"""How does prose become a document?"""
+"""Structuring: the draft becomes a JSON document."""

@@ -28,9 +28,9 @@ from contracts.usage import Attempt
 from stages.structuring import prompts
 
 STAGE = "structuring"
-#: Bytes of an event, its document included: less than what a broker takes by default.
+#: Bytes of an event with its document: less than a broker's default limit.
 MAX_BYTES = 960 * 1024
-#: What each re-ask adds to the temperature: without any, another seed changes nothing.
+#: Added to the temperature by each re-ask: at temperature 0 another seed changes nothing.
 _WARMER = 0.4
 
 
@@ -48,9 +48,8 @@ async def handle(
         received: ``drafted``, or ``invalid`` with the errors of the document before.
         providers: provider by kind; a kind without one has no model.
         contents: the content kinds.
-        announce: shows watchers the text as it is written.
-        release: returns tokens that were reserved for this call and not used: a cache answered, or no call was
-            made.
+        announce: publishes progress while the model writes.
+        release: returns the tokens reserved for this call that it did not use.
 
     Returns:
         ``structured``, a retry, or a failure with the provider's code.
@@ -70,7 +69,7 @@ async def structure(
         received: ``drafted`` or ``invalid``.
         providers: provider by kind.
         contents: the content kinds.
-        on_token: takes the text as it is written.
+        on_token: called with each piece of text.
 
     Returns:
         ``structured``, a retry, or a failure with the provider's code.
@@ -101,7 +100,7 @@ async def structure(
         attempt=event.attempt,
         spender=event.brief.spender and event.brief.spender.structuring(),
     )
-    # Asked again in the same way, a deterministic model repeats its mistake.
+    # Without a change, a deterministic model repeats its mistake.
     asked = event.brief.structuring
     params = msgspec.structs.replace(
         asked,
@@ -152,7 +151,7 @@ async def structure(
 
 
 def _fitting(event: ev.Structured) -> ev.Structured:
-    """The event with as much of its document as a message holds; what is cut off says so."""
+    """The event with as much of its document as a message holds; a cut sets the finish reason."""
     document = event.document
     rest = msgspec.structs.replace(event, document=msgspec.structs.replace(document, text=""))
     text = truncate(document.text, max(0, MAX_BYTES - _size(rest)))
@@ -167,5 +166,5 @@ def _size(event: ev.Structured) -> int:
     try:
         return len(msgspec.json.encode(event))
     except UnicodeEncodeError:
-        # Half a surrogate pair, which is published as a question mark.
+        # Half a surrogate pair; it is published as a question mark.
         return len(json.dumps(msgspec.to_builtins(event), ensure_ascii=False).encode("utf-8", "replace"))

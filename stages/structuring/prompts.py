@@ -1,4 +1,4 @@
-"""How is the model asked to turn prose into JSON?"""
+"""Prompt of structuring."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def structuring_prompt(kind: str, draft: str, schema: str, errors: tuple[str, ..
     Args:
         kind: content kind.
         draft: the prose.
-        schema: JSON Schema of the answer, as JSON; a request's own is a stranger's text too.
-        errors: what was wrong with the document before, one line per fault.
+        schema: JSON Schema of the answer, as JSON; a request may bring its own, so it is quoted too.
+        errors: the faults of the document before, one line each.
 
     Returns:
-        The prompt; what others wrote stands between markers that it cannot close.
+        The prompt; text from outside is between markers that it cannot close.
     """
     again = ""
     if errors:

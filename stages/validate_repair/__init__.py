@@ -1,1 +1,1 @@
-"""Is the document good, and if not, can it be mended?"""
+"""Validate-repair: the document is checked, repaired, or returned with its errors."""

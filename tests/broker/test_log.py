@@ -176,18 +176,18 @@ async def test_the_past_is_merged_over_streams_by_time(wire: RequestMultiplexer)
         ("gen.requested.layout.b", b'{"prompt": "y"}'),
         ("dead.fallback.layout.a", b"{}"),
     )
-    what = tail.watched(None, None)
+    what = tail.resolve(None, None)
     lines = [line async for line in tail.past(wire, what)]
     assert [line.event for line in lines] == ["requested", "failed", "requested", "dead"]
     assert lines[1].data["malformed"]
     stopped = [line.event async for line in tail.past(wire, what, until={"REQUESTS": 2, "DEAD": 1})]
     assert stopped == ["requested", "failed"]
-    narrow = tail.watched("gen.*.layout.>", "a")
+    narrow = tail.resolve("gen.*.layout.>", "a")
     assert [line.event async for line in tail.past(wire, narrow)] == ["requested", "failed"]
 
 
 async def test_live_lines_come_in_order_with_text_that_is_never_stored(wire: RequestMultiplexer) -> None:
-    what = tail.watched(None, "a")
+    what = tail.resolve(None, "a")
     start = {stream: await log.next_sequence(wire, stream) for stream in what.streams}
     coming = tail.live(wire.client, what, start=start)
     async with aclosing(coming), asyncio.timeout(60):

@@ -52,7 +52,7 @@ async def test_the_first_template_and_the_rule_example_run_to_a_result_that_hono
         await client.settled()
 
         async with PipelineClient(settings) as reader:
-            told = timeline.tell("good-1", await log.of_request(reader.wire, "good-1"))
+            told = timeline.build("good-1", await log.of_request(reader.wire, "good-1"))
 
     assert (good.status, good.origin, good.content["mood_to"]) == (
         Status.SUCCESS,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import pipeline
-from infra.inspect.tail import PatternError, meet, watched
+from infra.inspect.tail import PatternError, intersect, resolve
 
 _TOKEN = st.sampled_from(["gen", "dead", "failed", "result", "layout", "r1"])
 _SUBJECT = st.lists(_TOKEN, min_size=1, max_size=5)
@@ -28,13 +28,13 @@ def _matches(pattern: list[str], subject: list[str]) -> bool:
 
 @given(_PATTERN, _PATTERN, _SUBJECT)
 def test_what_meets_is_what_both_match(one: list[str], other: list[str], subject: list[str]) -> None:
-    met = meet(".".join(one), ".".join(other))
+    met = intersect(".".join(one), ".".join(other))
     both = _matches(one, subject) and _matches(other, subject)
     assert both == (met is not None and _matches(met.split("."), subject))
 
 
 def test_everything_is_every_stored_subject_and_live_text() -> None:
-    what = watched(None, None, progress=True)
+    what = resolve(None, None, progress=True)
     assert what.streams == {
         stream: pipeline.stream_subjects(stream)
         for stream in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)
@@ -43,19 +43,19 @@ def test_everything_is_every_stored_subject_and_live_text() -> None:
 
 
 def test_live_text_is_left_out_unless_it_is_asked_for() -> None:
-    assert watched(None, None).progress is None
-    assert watched("gen.>", None).progress is None
-    assert watched("gen.progress.>", None).progress == "gen.progress.>"
-    assert watched(None, "r1").progress == "gen.progress.*.r1"
+    assert resolve(None, None).progress is None
+    assert resolve("gen.>", None).progress is None
+    assert resolve("gen.progress.>", None).progress == "gen.progress.>"
+    assert resolve(None, "r1").progress == "gen.progress.*.r1"
 
 
 def test_one_event_is_looked_for_in_its_stream_alone() -> None:
-    what = watched("gen.failed.>", None)
+    what = resolve("gen.failed.>", None)
     assert (what.streams, what.progress) == ({"EVENTS": ("gen.failed.>",)}, None)
 
 
 def test_one_request_is_looked_for_everywhere() -> None:
-    what = watched(None, "r1")
+    what = resolve(None, "r1")
     assert "gen.requested.layout.r1" in what.streams["REQUESTS"]
     assert {each.rpartition(".")[2] for each in what.streams["REQUESTS"]} == {"r1"}
     assert "gen.result.*.r1" in what.streams["EVENTS"]
@@ -66,12 +66,12 @@ def test_one_request_is_looked_for_everywhere() -> None:
 @pytest.mark.parametrize("pattern", ["gen..x", "gen.>.x", "gen fail", "", "gen.fa*", "orders.>"])
 def test_a_pattern_that_cannot_match_is_refused(pattern: str) -> None:
     if not pattern:
-        assert watched(pattern, None) == watched(None, None)
+        assert resolve(pattern, None) == resolve(None, None)
         return
     with pytest.raises(PatternError):
-        watched(pattern, None)
+        resolve(pattern, None)
 
 
 def test_a_bad_id_is_refused() -> None:
     with pytest.raises(PatternError, match="request id"):
-        watched(None, "a.b")
+        resolve(None, "a.b")

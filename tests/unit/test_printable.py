@@ -111,7 +111,7 @@ def test_lines_letters_and_reasons_are_safe(trick: str) -> None:
         headers={"ce-source": f"understudy/{trick}"},
         body=msgspec.json.encode(dead),
     )
-    told = record.of(entry)
+    told = record.decode(entry)
     assert record.gist(told).isprintable()
     assert show.Columns().text(told).plain.isprintable()
     letter = dead_letters.read(entry)

@@ -25,7 +25,7 @@ def _line(name: str, body: Any, request_id: str, *, kind: str = "layout", stage:
         headers={"ce-source": f"understudy/{stage}"},
         body=body if isinstance(body, bytes) else msgspec.json.encode(body),
     )
-    return record.of(entry)
+    return record.decode(entry)
 
 
 _FAILED = ev.Failed(attempt=1, code=ErrorCode.GEN_TIMEOUT, stage="freeform-gen", message="too slow")

@@ -71,13 +71,13 @@ def _failed_request() -> list[LogEntry]:
 
 
 def _told(entries: Sequence[LogEntry]) -> timeline.Timeline:
-    told = timeline.tell("r1", entries)
+    told = timeline.build("r1", entries)
     assert told is not None
     return told
 
 
 def test_nothing_is_no_story() -> None:
-    assert timeline.tell("r1", []) is None
+    assert timeline.build("r1", []) is None
 
 
 def test_the_ending_is_the_results() -> None:
@@ -224,7 +224,7 @@ def test_json_has_the_documented_fields() -> None:
 )
 def test_no_bytes_on_any_subject_break_a_line(body: bytes, subject: str) -> None:
     entry = LogEntry(stream="EVENTS", sequence=1, subject=subject, time_ns=0, headers={}, body=body)
-    told = line.of(entry)
+    told = line.decode(entry)
     assert msgspec.json.encode(line.to_json(told))
     assert line.gist(told).isprintable() or told.fault is None
 
@@ -242,7 +242,7 @@ def test_a_story_tells_which_layer_decided_what_and_an_older_one_tells_nothing()
         ),
     )
     built = ev.ContextBuilt(attempt=1, brief=lives.brief(), decided=decided)
-    told = timeline.tell(
+    told = timeline.build(
         "r1", [_entry("requested", {"prompt": "x"}, ms=0), _entry("context_built", built, ms=1)]
     )
     assert told is not None
@@ -275,9 +275,9 @@ def test_a_plot_shows_its_scenes_as_far_as_they_are_now() -> None:
     )
     failed = Ending(status=Status.FAIL_FALLBACK, origin=Origin.GOLDEN_SAMPLE, reason=_REASON)
     seen = {"r1-s1": RequestProgress(ending=failed), "r1-s2": RequestProgress(owner=asked)}
-    told = timeline.tell("r1", entries, scenes_seen=seen)
+    told = timeline.build("r1", entries, scenes_seen=seen)
     assert told is not None
-    assert timeline.plot(entries) == plotted
+    assert timeline.find_plot(entries) == plotted
     assert (told.status, told.waiting_for, told.scene_of) == ("running", "context-build", "r0")
     assert [(each["request_id"], each["status"]) for each in timeline.to_json(told)["scenes"]] == [
         ("r1-s1", "fail_fallback"),
@@ -287,7 +287,7 @@ def test_a_plot_shows_its_scenes_as_far_as_they_are_now() -> None:
     ended = msgspec.structs.replace(
         result, scenes=(SceneInfo(request_id="r1-s3", beat=3, name="Ending", status="success"),)
     )
-    swept = timeline.tell("r1", [*entries, _entry("result", ended, ms=20)], scenes_seen=seen)
+    swept = timeline.build("r1", [*entries, _entry("result", ended, ms=20)], scenes_seen=seen)
     assert swept is not None
     assert [each.status for each in swept.scenes] == ["fail_fallback", "running", "success"]
     assert [line.plain.split("  ")[0] for line in show.scenes(told.scenes)[1:]] == [

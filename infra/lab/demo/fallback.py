@@ -87,7 +87,7 @@ async def _golden(stage: DemoStage, client: PipelineClient) -> None:
     await stored(client, *map(_id, REQUESTS))
     stage.say("[dim]$ understudy tail --no-follow[/]")
     columns = show.Columns(narrow=stage.out.width < _NARROW)
-    async for line in tailing.past(client.wire, tailing.watched("gen.>", None)):
+    async for line in tailing.past(client.wire, tailing.resolve("gen.>", None)):
         if line.event != "timer":
             stage.line(columns.text(line))
     stage.say("\nThe results, as the client got them:\n")
@@ -155,9 +155,9 @@ async def _failure(stage: DemoStage, client: PipelineClient) -> None:
     )
     stage.say(f"\n[dim]$ understudy why {REFUSED}[/]")
     await stored(client, REFUSED)
-    told = timeline.tell(REFUSED, await log.of_request(client.wire, REFUSED))
+    told = timeline.build(REFUSED, await log.of_request(client.wire, REFUSED))
     if told is not None:
-        stage.out.print(show.story(told))
+        stage.out.print(show.render_timeline(told))
     stage.claim(
         "the timeline, built from the event log alone, has the same result and the failed attempt",
         told is not None

@@ -100,9 +100,9 @@ async def _written(stage: DemoStage, client: PipelineClient) -> None:
         )
     stage.say(f"\n[dim]$ understudy why {_WATCHED}[/]")
     await stored(client, _WATCHED)
-    told = timeline.tell(_WATCHED, await log.of_request(client.wire, _WATCHED))
+    told = timeline.build(_WATCHED, await log.of_request(client.wire, _WATCHED))
     if told is not None:
-        stage.out.print(show.story(told))
+        stage.out.print(show.render_timeline(told))
 
 
 async def _bridged(stage: DemoStage, client: PipelineClient) -> None:
