@@ -1,8 +1,8 @@
 """Engine: the scheduler of concurrent requests on one model.
 
-One thread owns model and cache.  A step admits who waits, drops who is gone or late, reads prompts
-in a forward pass of their own, writes one token for every other row in another, and tells what was
-written.  Rows stay compact: a finished one is overwritten by the last.
+One thread owns model and cache.  A step admits waiting tasks, drops those that are cancelled or late, reads
+prompts in a forward pass of their own, writes one token for every other row in another, and hands out the text.
+Rows stay compact: the last one overwrites a finished one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import numpy as np
 import torch
 
 from infra.engine.files import Unloadable
@@ -24,7 +23,6 @@ from infra.engine.forward import Forward
 from infra.engine.grammar import Grammars
 from infra.engine.kv_cache import KvCache
 from infra.engine.required_words import Guides
-from infra.engine.sampling import pick
 from infra.engine.sequence import ActiveSequence, settle
 from infra.engine.task import (
     EngineBusy,
@@ -37,6 +35,7 @@ from infra.engine.task import (
     TooLong,
 )
 from infra.engine.threads import Threads
+from infra.engine.token_choice import TokenChoice
 
 if TYPE_CHECKING:
     from infra.engine.load import Loaded
@@ -63,10 +62,10 @@ class Engine:
     """Writes answers with one model.
 
     Args:
-        loaded: the model; from the start on the engine's alone.
+        loaded: the model; nothing else may use it from the start on.
         rows: requests that are written at once.
         max_len: positions of a row; at most the model's window.
-        queue: requests that may wait beside those that are written.
+        queue: requests that may wait beside those that are being written.
         strict: fixed shapes: the same bits whatever else is being written.
     """
 
@@ -84,6 +83,7 @@ class Engine:
         self._most_waiting = queue
         self.grammars = Grammars(loaded.tokenizer, loaded.vocabulary)
         self._guides = Guides(loaded.tokenizer, loaded.vocabulary, loaded.ends)
+        self._choice = TokenChoice(self.grammars, self._guides)
         self._rows: list[ActiveSequence] = []
         self._waiting: deque[_Job] = deque()
         self._wake = threading.Condition()
@@ -94,11 +94,11 @@ class Engine:
 
     @property
     def identity(self) -> str:
-        """What has to be equal, beside the model, for equal seeds to draw the same."""
+        """What must be equal, beside the model, for equal seeds to give equal answers."""
         return f"torch {torch.__version__} {self.loaded.device.type} {self.loaded.dtype}"
 
     def start(self) -> None:
-        """Start the thread, see that the model runs, and answer once at full width.
+        """Start the thread, check that the model runs, and answer once at full width.
 
         Raises:
             Unloadable: the model cannot be run by this engine.
@@ -110,7 +110,7 @@ class Engine:
         futures = [self.submit(warm) for _ in range(min(self._most, self._most_waiting))]
         for future in futures:
             future.result()
-        # A vocabulary that cannot write JSON is told to those who want some.
+        # If the vocabulary cannot write JSON, tasks with a schema fail with that error.
         with suppress(EngineError):
             self.submit(
                 Task(prompt=first, max_tokens=2, schema={"type": "object", "properties": {}})
@@ -118,7 +118,7 @@ class Engine:
         self.stats = Stats()
 
     def close(self) -> None:
-        """Give up everything and end the thread."""
+        """Fail every task and end the thread."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -160,17 +160,17 @@ class Engine:
             on_text: called on the event loop with each piece of text.
 
         Raises:
-            EngineTimeout: its time was up.
+            EngineTimeout: its time ran out.
             EngineError: as in :meth:`submit`, or the model failed.
         """
         loop = asyncio.get_running_loop()
 
-        def told(text: str) -> None:
+        def forward(text: str) -> None:
             if on_text is not None:
                 with suppress(RuntimeError):  # the loop was closed meanwhile
                     loop.call_soon_threadsafe(on_text, text)
 
-        return await asyncio.wrap_future(self.submit(task, told))
+        return await asyncio.wrap_future(self.submit(task, forward))
 
     # -- the engine's thread -------------------------------------------------------------------
 
@@ -186,11 +186,11 @@ class Engine:
                     self._admit()
                     if self._rows:
                         self._step()
-        except Exception as error:  # noqa: BLE001 - a thread that dies silently leaves everybody waiting
+        except Exception as error:  # noqa: BLE001 - every waiting task gets the error
             self._end = (
                 error if isinstance(error, EngineError) else EngineError(f"the engine broke down: {error!r}")
             )
-        # Whoever comes after starts with what was set last, in whichever thread.
+        # The setting is the process's: the next engine starts with the value set last, in whichever thread.
         torch.set_num_threads(threads)
         with self._wake:
             self._closing = True
@@ -203,7 +203,7 @@ class Engine:
             self._ready.set_exception(self._end)
 
     def _prepare(self) -> None:
-        # In this thread: each that computes has workers of its own, and with more of them than cores all are slower.
+        # In this thread: each thread that computes has workers of its own, and more workers than cores slow all down.
         config: Any = self.loaded.model.config.get_text_config()
         heads = config.num_attention_heads
         try:
@@ -229,7 +229,7 @@ class Engine:
         return tuple(self.loaded.tokenizer.encode("A frozen lake", add_special_tokens=False)) or (0,)
 
     def _wait(self) -> bool:
-        """Until there is something to do; whether there is, and not the end."""
+        """Wait for work; false at the end."""
         with self._wake:
             while not (self._rows or self._waiting or self._closing):
                 self._wake.wait()
@@ -241,7 +241,7 @@ class Engine:
                 if not self._waiting:
                     return
                 job = self._waiting.popleft()
-            # From here on a cancellation is asked for by the row's flag.
+            # From here on the step checks the row's future for a cancellation.
             if job.future.cancelled():
                 continue
             try:
@@ -293,7 +293,7 @@ class Engine:
             self._pass(writing, 1 if self.strict else few, alone=False)
 
     def _read_groups(self, reading: list[ActiveSequence]) -> list[list[ActiveSequence]]:
-        """Who reads in this step: the shortest first, up to a bound; in strict mode each by itself."""
+        """Rows that read in this step: the shortest first, up to a bound; in strict mode each by itself."""
         group: list[ActiveSequence] = []
         tokens = 0
         for row in sorted(reading, key=lambda row: len(row.pending)):
@@ -318,8 +318,8 @@ class Engine:
             self._took(rows, chunks, logits)
         except (torch.OutOfMemoryError, MemoryError) as error:
             self._shrink(rows, error)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises, the others go on
-            # On a CPU torch has no class for it.
+        except Exception as error:  # noqa: BLE001 - a failed pass must not end the thread
+            # On a CPU torch has no exception class for it.
             if "can't allocate memory" in str(error):
                 self._shrink(rows, error)
             else:
@@ -337,29 +337,11 @@ class Engine:
             self._choose(ready, logits if len(ready) == len(rows) else logits[at])
 
     def _choose(self, rows: list[ActiveSequence], logits: torch.Tensor) -> None:
-        began = time.perf_counter()
-        self._guides.weigh(logits, {at: row.guide for at, row in enumerate(rows) if row.guide is not None})
-        masks: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
-        at: list[int] = []
-        failed: list[ActiveSequence] = []
-        for number, row in enumerate(rows):
-            if row.matcher is None:
-                continue
-            try:
-                masks.append(self.grammars.allowed(row.matcher))
-                at.append(number)
-            except EngineError as error:
-                self._fail(row, error)
-                failed.append(row)
-        if at:
-            allowed = torch.from_numpy(np.stack(masks)).to(logits.device)
-            logits[at] = logits[at].masked_fill(~allowed, float("-inf"))
-        masked = time.perf_counter()
-        self.stats.grammar_s += masked - began
-        tokens = pick(logits, [row.choice for row in rows])
-        self.stats.sampling_s += time.perf_counter() - masked
+        tokens = self._choice.choose(rows, logits, self.stats)
         for row, token in zip(rows, tokens, strict=True):
-            if row not in failed:
+            if isinstance(token, EngineError):
+                self._fail(row, token)
+            else:
                 self._go_on(row, token)
 
     def _go_on(self, row: ActiveSequence, token: int) -> None:
@@ -368,7 +350,7 @@ class Engine:
         except EngineError as error:
             self._fail(row, error)
             return
-        except Exception as error:  # noqa: BLE001 - whoever listens must not stop the others
+        except Exception as error:  # noqa: BLE001 - an error of one listener must not stop the other rows
             self._fail(row, EngineError(f"the answer could not be decoded: {error!r}"))
             return
         if finish is None:
@@ -382,7 +364,7 @@ class Engine:
         settle(row.future, answer)
 
     def _shrink(self, rows: list[ActiveSequence], error: Exception) -> None:
-        """Out of memory: fewer rows from now on; who was in the pass may come again."""
+        """Out of memory: allow fewer rows from now on; tasks of the pass fail and may be retried."""
         self._limit = max(1, min(self._limit, len(self._rows)) // 2)
         self._calm = 0
         if torch.cuda.is_available():

@@ -57,7 +57,7 @@ def test_a_listener_that_fails_loses_its_own_answer_only(engine: Engine) -> None
     alone = texts(engine, [asked(engine.loaded)])
     with engine._wake:
         bad, good = engine.submit(asked(engine.loaded), deaf), engine.submit(asked(engine.loaded))
-    with pytest.raises(EngineError, match=r"could not be told.*gone"):
+    with pytest.raises(EngineError, match=r"could not be decoded.*gone"):
         bad.result(60)
     assert [good.result(60).text] == alone
 

@@ -1,0 +1,63 @@
+"""Choice of the next tokens: weights of required words, masks of grammars, then the draw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from infra.engine.sampling import pick
+from infra.engine.task import EngineError, Stats
+
+if TYPE_CHECKING:
+    from infra.engine.grammar import Grammars
+    from infra.engine.required_words import Guides
+    from infra.engine.sequence import ActiveSequence
+
+
+class TokenChoice:
+    """Chooses the next token of every row of a forward pass.
+
+    Args:
+        grammars: allowed tokens of rows with a schema.
+        guides: weights of rows with required words.
+    """
+
+    def __init__(self, grammars: Grammars, guides: Guides) -> None:
+        self._grammars = grammars
+        self._guides = guides
+
+    def choose(
+        self, rows: Sequence[ActiveSequence], logits: torch.Tensor, stats: Stats
+    ) -> list[int | EngineError]:
+        """Choose the next token of each row, or say why its grammar allows none.
+
+        Args:
+            rows: the rows.
+            logits: one line for each row; they are changed.
+            stats: gets the seconds in grammars and in the draw.
+        """
+        began = time.perf_counter()
+        self._guides.weigh(logits, {at: row.guide for at, row in enumerate(rows) if row.guide is not None})
+        masks: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
+        at: list[int] = []
+        failed: dict[int, EngineError] = {}
+        for number, row in enumerate(rows):
+            if row.matcher is None:
+                continue
+            try:
+                masks.append(self._grammars.allowed(row.matcher))
+                at.append(number)
+            except EngineError as error:
+                failed[number] = error
+        if at:
+            allowed = torch.from_numpy(np.stack(masks)).to(logits.device)
+            logits[at] = logits[at].masked_fill(~allowed, float("-inf"))
+        masked = time.perf_counter()
+        stats.grammar_s += masked - began
+        tokens = pick(logits, [row.choice for row in rows])
+        stats.sampling_s += time.perf_counter() - masked
+        return [failed.get(number, token) for number, token in enumerate(tokens)]
