@@ -101,6 +101,12 @@ STAGE_OF: Final = {row.name: row for row in STAGE_ROWS}
 STAGES: Final = tuple(STAGE_OF)
 #: Stages that call a provider.
 EXPENSIVE: Final = frozenset(row.name for row in STAGE_ROWS if row.expensive)
+#: Stages that take in requests.
+INTAKE: Final = frozenset(row.name for row in STAGE_ROWS if Guard.INTAKE in row.guards)
+#: Stages that arm deadlines.
+DEADLINE_KEEPERS: Final = frozenset(row.name for row in STAGE_ROWS if row.arms_deadlines)
+#: Stages that write rows to the database.
+RECORDERS: Final = frozenset(row.name for row in STAGE_ROWS if row.records)
 
 REQUESTS: Final = "REQUESTS"
 EVENTS: Final = "EVENTS"

@@ -86,6 +86,7 @@ class Application:
         self.ready: asyncio.Event = asyncio.Event()
         self.telemetry = adapters.telemetry
         self._stopping = False
+        self._keeps_deadlines = bool(pipeline.DEADLINE_KEEPERS & set(stages))
         #: The broker's URL at the last look, and when its connection was lost, on the clock of ``time.monotonic``.
         self._connected_to = ""
         self._lost_at_s = 0.0
@@ -101,8 +102,8 @@ class Application:
             error_cb=self._trouble,
             # Not the clients' inbox: prompts and drafts are delivered here.
             inbox_prefix="_INBOX_stages",
-            # The fallback knows its own results, and needs those of other processes.
-            no_echo=stages == ("fallback",),
+            # The stage that arms deadlines knows its own results, and needs those of other processes.
+            no_echo=set(stages) <= pipeline.DEADLINE_KEEPERS,
             graceful_timeout=settings.grace,
             **connection.options(settings.nats),
         )
@@ -155,11 +156,11 @@ class Application:
         client = await self.broker.connect()
         connection.require_tls(client, self.settings.nats_url or "", self.settings.nats)
         await self.adapters.wire.open(client)
-        if "context-build" in self.stages:
+        if pipeline.INTAKE & set(self.stages):
             await self.adapters.cache.open()
         await topology.require(client, self.settings, self.stages)
         await self.adapters.clock.compare()
-        if "fallback" in self.stages:
+        if self._keeps_deadlines:
             await direct.listen(client, "gen.result.*.*", self._ended)
         self._watchdog.start()
 
@@ -168,18 +169,19 @@ class Application:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT)
-        if "fallback" in self.stages:
-            # A stand-in cannot wait until a process has started.
+        if self._keeps_deadlines:
+            # A deadline leaves no time for the start of a process.
             self.adapters.schema_worker.start()
         self.ready.set()
         self.telemetry.emit(StagesReady(stages="+".join(self.stages), broker=self.broker_address()))
 
     async def answer_overdue(self) -> None:
-        """Answer requests whose deadline timers are late; for the fallback."""
-        await self.adapters.deadlines.watch(self._runners["fallback"])
+        """Answer requests whose deadline timers are late; for the stage that arms deadlines."""
+        (runner,) = (self._runners[stage] for stage in self.stages if stage in pipeline.DEADLINE_KEEPERS)
+        await self.adapters.deadlines.watch(runner)
 
     async def admit(self) -> None:
-        """Limit the requests that the broker accepts to those that can be answered; for the fallback."""
+        """Limit the requests that the broker accepts to those that can be answered; for the stage that arms deadlines."""
         # A call from before the connection would wait for its time-out.
         await self.ready.wait()
         await Admission(
@@ -192,7 +194,7 @@ class Application:
     def begin(self, background: Background) -> None:
         """Begin this process's work beside its stages."""
         background.keep_running("clock", self.keep_time)
-        if "fallback" in self.stages:
+        if self._keeps_deadlines:
             background.keep_running("overdue", self.answer_overdue)
             background.keep_running("admission", self.admit)
 
@@ -232,7 +234,7 @@ class Application:
             self.loading = False
 
     async def _trouble(self, error: Exception) -> None:
-        # nats-py's own default prints a traceback for every lost connection.
+        # nats-py's default prints a traceback for every lost connection.
         self.telemetry.emit(ConnectionTrouble(problem=error_text(error)))
 
     async def _disconnected(self) -> None:

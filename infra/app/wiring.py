@@ -83,7 +83,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
     prompts: Prompts = (
         prompt_store.load(*settings.prompt_folders) if builds else prompt_store.PromptStore((), {})
     )
-    # The fallback reports a template that it cannot read in the result.
+    # The fallback reports in the result that it cannot read a template.
     templates: Templates = template_store.load(settings.templates_dir, strict=builds)
     worlds = _load_worlds(settings, stages, adapters)
     explicitness: Explicitness = (
@@ -172,7 +172,7 @@ def _load_worlds(settings: Settings, stages: tuple[str, ...], adapters: Adapters
     except world_store.WorldError as error:
         if "context-build" in stages:
             raise
-        # The fallback answers without them, at sfw.
+        # The fallback answers without worlds, at sfw.
         adapters.telemetry.emit(WorldsLeftOut(stages=stages, problem=str(error)))
         return world_store.WorldStore({})
 
@@ -203,8 +203,8 @@ async def run_stages(
     telemetry_logging.configure(settings)
     sink: Any = None
     sweep: Callable[[Application], Coroutine[Any, Any, None]] | None = None
-    if "audit" in stages:
-        from infra.stores import audit as audit_store  # noqa: PLC0415 - only audit needs the database
+    if pipeline.RECORDERS & set(stages):
+        from infra.stores import audit as audit_store  # noqa: PLC0415 - only recorders need the database
 
         sink = await audit_store.open_sink(settings)
         sweep = partial(_sweep, sink=sink)
@@ -213,7 +213,7 @@ async def run_stages(
     exporter: Exporter | None = None
 
     async def announce() -> None:
-        # Requests are taken meanwhile; a caller that waits for this line counts on answers within seconds.
+        # Requests are accepted meanwhile; a caller that waits for this line expects answers within seconds.
         await application.load_models(on_loading=on_loading)
         if json_ready:
             sys.stdout.write(json.dumps({"ready": True, "stages": list(stages)}) + "\n")
@@ -247,8 +247,8 @@ async def run_stages(
 
 
 async def _sweep(application: Application, *, sink: AuditSink) -> None:
-    """Close the records of requests that the log has forgotten, beside the audit stage."""
-    from infra.stores import sweeper  # noqa: PLC0415 - only audit needs the database
+    """Run the sweeper of the log beside the audit stage."""
+    from infra.stores import sweeper  # noqa: PLC0415 - only recorders need the database
 
     await application.ready.wait()
     await sweeper.run(

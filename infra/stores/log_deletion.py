@@ -25,9 +25,7 @@ ONE_BY_ONE: Final = 20_000
 #: Consumers of both streams that must have acknowledged what is deleted.  Audit writes its rows.  The stage that
 #: takes in requests refuses some without reading them, and those have no row until then; and a plot that waits
 #: for its scenes is not acknowledged, since it still reads their results.
-_READERS: Final = tuple(
-    row.name for row in pipeline.STAGE_ROWS if row.records or pipeline.Guard.INTAKE in row.guards
-)
+_READERS: Final = sorted(pipeline.RECORDERS | pipeline.INTAKE)
 _PAGE: Final = 256
 _AT_ONCE: Final = 16
 #: Ids that are looked up in one call; the broker answers with up to 1024 messages.
