@@ -12,7 +12,6 @@ from typing import Any, Final
 import pytest
 import structlog
 
-from infra.nats import connection
 from tests import profiles
 from tests.broker import audit_fixtures
 from tests.ports import free_port
@@ -132,7 +131,7 @@ def own_port(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that is not there is given up at once: the port refuses, and nobody is going to open it."""
-    monkeypatch.setattr(connection, "CONNECT_S", 0.2)
+    monkeypatch.setattr("understudy_client.connection.CONNECT_S", 0.2)
 
 
 @pytest.fixture(autouse=True)

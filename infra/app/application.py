@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from faststream import FastStream
 from faststream.nats import NatsBroker
+from understudy_client.connection import servers
 
 from contracts import pipeline
 from contracts.errors import error_text
@@ -92,7 +93,7 @@ class Application:
         self._lost_at_s = 0.0
         self._watchdog = Watchdog()
         self.broker = NatsBroker(
-            connection.servers(settings.nats_url or "nats://127.0.0.1:4222"),
+            servers(settings.nats_url or "nats://127.0.0.1:4222"),
             apply_types=False,
             logger=None,
             reconnect_time_wait=_RECONNECT_S,  # pyright: ignore[reportArgumentType] - seconds, fractions too

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from nats import errors as nats_errors
+from understudy_client.connection import without_password
 
 from contracts import pipeline
 from contracts.errors import UnderstudyError
 from infra.app.doctor_check import DoctorCheck, Severity, row
 from infra.host import parent_death, runtime_file
 from infra.nats import buckets, server_config, topology, topology_diff, topology_fields
-from infra.nats.connection import Unreachable, broker_url, dial, shown
+from infra.nats.connection import Unreachable, broker_url, dial
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -50,7 +51,7 @@ async def examine(settings: Settings) -> tuple[DoctorCheck, ...]:
     try:
         version = nc.connected_server_version
         rows = [
-            row("broker", "ok", shown(url)),
+            row("broker", "ok", without_password(url)),
             broker_version((version.major, version.minor, version.patch)),
             fsync(_sync_interval(settings)),
         ]

@@ -10,6 +10,7 @@ import msgspec
 import understudy_client
 from nats import errors as nats_errors
 from understudy_client.client import LOST_S
+from understudy_client.connection import without_password
 
 from contracts import events as ev
 from contracts import request, scenes, subjects
@@ -17,7 +18,7 @@ from contracts.errors import Unreadable
 from contracts.kinds import KINDS
 from contracts.request import RequestError
 from infra.app import timeouts
-from infra.nats.connection import broker_url, dial, shown
+from infra.nats.connection import broker_url, dial
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings
 
@@ -59,7 +60,7 @@ class _Dialer:
             self._where, name="understudy-client", on_reconnect=reconnected, on_disconnect=disconnected
         )
         await self._wire.open(connection)
-        return connection, shown(url)
+        return connection, without_password(url)
 
 
 class PipelineClient(understudy_client.Client):

@@ -10,6 +10,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from understudy_client.connection import without_password
+
 from contracts.errors import UnderstudyError
 from infra.app.child_process import ChildProcess, StartError
 from infra.app.process_plan import (
@@ -25,7 +27,6 @@ from infra.app.supervised import STEADY_S, StartPatience, SupervisedMember, paus
 from infra.app.supervised_broker import SupervisedBroker
 from infra.host import runtime_file
 from infra.nats import topology
-from infra.nats.connection import shown
 from infra.telemetry.log_lines import to_log
 from infra.telemetry.process_events import (
     FileNotWritten,
@@ -358,7 +359,11 @@ async def up(
     async def life() -> None:
         await supervisor.start()
         if on_ready is not None:
-            ready = {"ready": True, "nats_url": shown(supervisor.nats_url), "pids": supervisor.pids}
+            ready = {
+                "ready": True,
+                "nats_url": without_password(supervisor.nats_url),
+                "pids": supervisor.pids,
+            }
             try:
                 on_ready(ready)
             except OSError as error:

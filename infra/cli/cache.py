@@ -160,7 +160,9 @@ def purge(
 
 @asynccontextmanager
 async def _wire() -> AsyncGenerator[RequestMultiplexer]:
-    from infra.nats.connection import close, dial
+    from understudy_client.connection import close
+
+    from infra.nats.connection import dial
     from infra.nats.multiplexer import RequestMultiplexer
 
     client = await dial(console.settings(), name="understudy cache")

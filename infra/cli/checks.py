@@ -128,7 +128,9 @@ def _print_checks(rows: list[dict[str, Any]], *, everything: bool) -> None:
 async def _with_broker(
     act: Callable[[Client, Settings], Awaitable[tuple[Difference, ...]]],
 ) -> tuple[Difference, ...]:
-    from infra.nats.connection import close, dial
+    from understudy_client.connection import close
+
+    from infra.nats.connection import dial
 
     settings: Settings = console.settings()
     nc = await dial(settings, name="understudy-topology")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
+from understudy_client.connection import servers
 
 from infra.nats import topology
-from infra.nats.connection import servers
 from infra.nats.embedded import Embedded
 from infra.settings.settings import Settings, load
 from tests.broker.servers import BROKERS, CLUSTER, EMBEDDED, URL, URL_VARIABLE, BrokerUnderTest

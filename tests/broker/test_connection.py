@@ -1,4 +1,4 @@
-"""Is a broker reached by a list, left when it falls silent, and refused when it does not encrypt?"""
+"""Connections: lists of servers, silent servers, TLS, credentials."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from understudy_client.connection import close, without_password
 
-from infra.nats import connection
 from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
 from infra.settings.settings import load
@@ -39,7 +39,7 @@ async def test_servers_of_the_settings_are_such_a_list(bare_url: str, tmp_path: 
 async def test_a_silent_server_is_left_for_another(
     monkeypatch: pytest.MonkeyPatch, bare_url: str, other: Embedded
 ) -> None:
-    monkeypatch.setattr(connection, "PING_S", 0.1)
+    monkeypatch.setattr("understudy_client.connection.PING_S", 0.1)
     lost, back = asyncio.Event(), asyncio.Event()
     client = await dial(other.url, name="test", on_disconnect=lost.set, on_reconnect=back.set)
     client._setup_server_pool([other.url, bare_url])  # as if the list had been given, connected to the first
@@ -53,7 +53,7 @@ async def test_a_silent_server_is_left_for_another(
         os.kill(pid, signal.SIGCONT)
     assert client.connected_url is not None
     assert f"{client.connected_url.hostname}:{client.connected_url.port}" in bare_url
-    await connection.close(client)
+    await close(client)
 
 
 async def test_tls_means_tls(bare_url: str) -> None:
@@ -87,11 +87,11 @@ async def test_access_that_cannot_be_used_is_told_by_its_setting(
     ],
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:
-    assert connection.shown(url) == shown
+    assert without_password(url) == shown
 
 
 async def test_closing_a_connection_never_raises(other: Embedded) -> None:
     client = await dial(other.url, name="test")
     await other.stop()
-    await connection.close(client)
+    await close(client)
     assert client.is_closed

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
+from understudy_client.connection import without_password
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
@@ -18,7 +19,6 @@ from contracts.printable import printable
 from contracts.request import RequestError, read
 from infra.cli import console, show
 from infra.inspect import dead_letters, record
-from infra.nats.connection import shown
 from infra.nats.log import LogEntry
 
 #: Colours, a window title, the C1 form of both, a line that is written over, text that runs backwards, and what
@@ -144,4 +144,4 @@ def test_the_reason_of_a_refusal_is_safe_and_bounded(trick: str) -> None:
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, safe: str) -> None:
-    assert shown(url).replace(",,", ",") == safe
+    assert without_password(url).replace(",,", ",") == safe

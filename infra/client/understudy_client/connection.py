@@ -26,7 +26,7 @@ CONNECT_S: Final = 3.0
 _CONNECT_ONE_S: Final = 2
 _RECONNECT_WAIT_S: Final = 0.25
 #: Seconds between two pings, and lost ones after which a silent server is left for another.
-_PING_S: Final = 2
+PING_S: Final = 2
 _PINGS_LOST: Final = 2
 #: Where the next URL of a list begins.
 _NEXT_URL: Final = re.compile(r"(?=\b[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
@@ -77,43 +77,21 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
         """
         pool = servers(self.url)
         shown = ",".join(map(without_password, pool))
-        last: list[Exception] = []
-
-        async def note(error: Exception) -> None:
-            # nats-py's own default prints a traceback for every lost connection.
-            last[:] = [error]
-            _log.debug("broker: %s", error)
-
-        async def reconnected() -> None:
-            on_reconnect()
-
-        async def disconnected() -> None:
-            on_disconnect()
-
         try:
-            async with asyncio.timeout(CONNECT_S * max(1, len(pool))):
-                connection = await nats.connect(
-                    pool,
-                    name="understudy-client",
-                    error_cb=note,
-                    reconnected_cb=reconnected,
-                    disconnected_cb=disconnected,
-                    reconnect_time_wait=_RECONNECT_WAIT_S,
-                    max_reconnect_attempts=-1,
-                    ping_interval=_PING_S,
-                    max_outstanding_pings=_PINGS_LOST,
-                    connect_timeout=_CONNECT_ONE_S,
-                    **self._access(),
-                )
+            connection = await connect(
+                pool,
+                name="understudy-client",
+                on_reconnect=on_reconnect,
+                on_disconnect=on_disconnect,
+                access=self._access(),
+            )
         except ValueError:
-            # Its text may hold a part of the password.
             raise Unreachable(f"{shown} is not the URL of a broker; write nats://HOST:PORT") from None
-        except (OSError, TimeoutError, nats_errors.Error) as error:
-            why = str(error) or (str(last[0]) if last else "") or "no answer"
+        except ConnectionError as error:
             raise Unreachable(
-                f"no broker answers at {shown} ({why}); start the pipeline, or correct the URL"
+                f"no broker answers at {shown} ({error}); start the pipeline, or correct the URL"
             ) from None
-        if self._wants_tls(pool) and not encrypted(connection):
+        if (self.tls is not None or names_tls(pool)) and not encrypted(connection):
             await close(connection)
             raise Unreachable(
                 f"the broker at {shown} does not speak TLS, which the client asks for; "
@@ -137,8 +115,67 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
             found["tls_hostname"] = self.tls_hostname
         return found
 
-    def _wants_tls(self, pool: list[str]) -> bool:
-        return self.tls is not None or any(urlsplit(each).scheme in {"tls", "wss"} for each in pool)
+
+def options() -> dict[str, Any]:
+    """Arguments of ``nats.connect``: it reconnects for ever, and leaves a silent server for another."""
+    return {
+        "max_reconnect_attempts": -1,
+        "ping_interval": PING_S,
+        "max_outstanding_pings": _PINGS_LOST,
+        "connect_timeout": _CONNECT_ONE_S,
+    }
+
+
+async def connect(
+    pool: list[str],
+    *,
+    name: str,
+    on_reconnect: Callable[[], None] | None,
+    on_disconnect: Callable[[], None] | None,
+    access: dict[str, Any],
+) -> Connection:
+    """Connect to one of several servers; the first try must succeed, later ones are repeated for ever.
+
+    Args:
+        pool: single URLs.
+        name: shown in the broker's list of connections.
+        on_reconnect: called after each reconnect.
+        on_disconnect: called when the connection is lost.
+        access: credentials and TLS, as arguments of ``nats.connect``.
+
+    Raises:
+        ValueError: a URL is none; its text may hold a part of a password.
+        ConnectionError: no answer within :data:`CONNECT_S` seconds for each server; the text says why.
+    """
+    last: list[Exception] = []
+
+    async def note(error: Exception) -> None:
+        # nats-py's own default prints a traceback for every lost connection.
+        last[:] = [error]
+        _log.debug("broker: %s", error)
+
+    async def reconnected() -> None:
+        if on_reconnect is not None:
+            on_reconnect()
+
+    async def disconnected() -> None:
+        if on_disconnect is not None:
+            on_disconnect()
+
+    try:
+        async with asyncio.timeout(CONNECT_S * max(1, len(pool))):
+            return await nats.connect(
+                pool,
+                name=name,
+                error_cb=note,
+                reconnected_cb=reconnected,
+                disconnected_cb=disconnected,
+                reconnect_time_wait=_RECONNECT_WAIT_S,
+                **options(),
+                **access,
+            )
+    except (OSError, TimeoutError, nats_errors.Error) as error:
+        raise ConnectionError(str(error) or (str(last[0]) if last else "") or "no answer") from None
 
 
 def servers(url: str | Sequence[str]) -> list[str]:
@@ -157,6 +194,11 @@ def without_password(url: str) -> str:
 def _without_user(url: str) -> str:
     scheme, separator, rest = url.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def names_tls(pool: list[str]) -> bool:
+    """Whether a URL asks for TLS."""
+    return any(urlsplit(each).scheme in {"tls", "wss"} for each in pool)
 
 
 def encrypted(connection: Connection) -> bool:
