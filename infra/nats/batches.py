@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import msgspec
 from nats import errors as nats_errors
+from understudy_client.calls import PubAck
 
 from contracts import envelope
 from contracts.errors import Unavailable
 from infra.nats import direct
-from infra.nats.multiplexer import PubAck
 
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from nats import errors as nats_errors
 from nats.js import api
 from nats.js import errors as js_errors
+from understudy_client.log import nanoseconds
 
 from contracts import pipeline, subjects, timestamp
 from contracts.errors import Unavailable, UnderstudyError
@@ -310,14 +310,7 @@ def _entry(msg: Msg) -> LogEntry | None:
         stream=headers.pop("Nats-Stream"),
         sequence=int(headers.pop("Nats-Sequence")),
         subject=headers.pop("Nats-Subject"),
-        time_ns=_nanoseconds(headers.pop("Nats-Time-Stamp")),
+        time_ns=nanoseconds(headers.pop("Nats-Time-Stamp")),
         headers=headers,
         body=msg.data,
     )
-
-
-def _nanoseconds(text: str) -> int:
-    """Read the broker's RFC 3339 with up to nine digits of a second, in UTC."""
-    seconds, _, digits = text.removesuffix("Z").partition(".")
-    whole = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
-    return int(whole.timestamp()) * 1_000_000_000 + int(digits.ljust(9, "0") or "0")

@@ -8,11 +8,9 @@ lost connection with errors that differ by moment; here every unanswered call en
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-from nats import errors as nats_errors
+from understudy_client.calls import UNSENT, Collector, PubAck, decode_ack
 
 from contracts import envelope
 from contracts.errors import Unavailable, error_text
@@ -25,43 +23,6 @@ if TYPE_CHECKING:
 #: Seconds after which an unanswered call is given up (rule 11).
 TIMEOUT_S: Final = 5.0
 
-#: JetStream errors: the subject's last sequence is not the expected one; a cluster says the second while the
-#: publish that was first is still being replicated.
-WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
-
-_UNSENT: Final = (
-    nats_errors.ConnectionClosedError,
-    nats_errors.ConnectionDrainingError,
-    nats_errors.ConnectionReconnectingError,
-    nats_errors.OutboundBufferLimitError,
-)
-
-
-class _AckError(msgspec.Struct, frozen=True):
-    code: int = 0
-    err_code: int = 0
-    description: str = ""
-
-
-class PubAck(msgspec.Struct, frozen=True):
-    """The broker's answer to a publish."""
-
-    stream: str = ""
-    seq: int = 0
-    duplicate: bool = False
-    error: _AckError | None = None
-
-    @property
-    def refused(self) -> bool:
-        """The expected last sequence did not hold: somebody else was first."""
-        return self.error is not None and self.error.err_code in WRONG_LAST_SEQUENCE
-
-
-_decode_ack: Final = msgspec.json.Decoder(PubAck).decode
-
-#: Takes one answer; true when the call is complete.
-_Collector = Callable[["Msg"], bool]
-
 
 class _Call:
     __slots__ = ("collect", "due", "future", "headers", "lost", "payload", "repeat", "sent", "subject")
@@ -73,7 +34,7 @@ class _Call:
         headers: dict[str, str] | None,
         *,
         due: float,
-        collect: _Collector | None,
+        collect: Collector | None,
         repeat: bool,
     ) -> None:
         self.subject = subject
@@ -137,7 +98,7 @@ class RequestMultiplexer:
         payload: bytes = b"",
         headers: dict[str, str] | None = None,
         *,
-        collect: _Collector | None = None,
+        collect: Collector | None = None,
         repeat: bool = True,
     ) -> Msg:
         """Send one message and wait for its answer.
@@ -168,7 +129,7 @@ class RequestMultiplexer:
             else:
                 call.lost = True
             return await call.future
-        except _UNSENT as error:
+        except UNSENT as error:
             raise Unavailable(f"the broker cannot be reached: {error_text(error)}") from error
         finally:
             self._calls.pop(token, None)
@@ -203,7 +164,7 @@ class RequestMultiplexer:
         answer = await self.call(subject, payload, headers, repeat=repeat)
         if not answer.data:
             raise Unavailable(f"no stream takes {subject}; is the topology applied?")
-        return _decode_ack(answer.data)
+        return decode_ack(answer.data)
 
     def suspend(self) -> None:
         """The connection is lost: what is under way will not be answered over it."""
@@ -228,7 +189,7 @@ class RequestMultiplexer:
             call.lost = False
             try:
                 await self._send(token, call)
-            except (*_UNSENT, OSError) as error:
+            except (*UNSENT, OSError) as error:
                 if not call.future.done():
                     call.future.set_exception(
                         Unavailable(f"the broker cannot be reached: {error_text(error)}")

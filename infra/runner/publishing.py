@@ -20,10 +20,11 @@ from infra.runner.trace import child_of
 from infra.telemetry.events import LetterLost, PublishDelayed
 
 if TYPE_CHECKING:
+    from understudy_client.calls import PubAck
+
     from contracts.envelope import Received
     from contracts.pipeline import Stage
     from contracts.subjects import Subject
-    from infra.nats.multiplexer import PubAck
     from infra.nats.pull import Delivery
     from infra.runner.deadlines import Deadlines
     from infra.runner.messages import Message

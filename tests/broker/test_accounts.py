@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
+from understudy_client.calls import PubAck
 
 from contracts.errors import Unavailable
 from contracts.policy.budget import Account, Cap, Refusal, Reservation, Reserve, Settle, Spent
@@ -19,7 +20,7 @@ from infra.nats import topology
 from infra.nats.accounts import KvAccounts
 from infra.nats.embedded import Embedded
 from infra.nats.lookup import Lookup
-from infra.nats.multiplexer import PubAck, RequestMultiplexer
+from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings
 from tests.providers.doubles import ManualClock
 

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
+from understudy_client.calls import PubAck
 
 from contracts import envelope, subjects
 from infra.nats.batches import Batches
-from infra.nats.multiplexer import PubAck, RequestMultiplexer
+from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings
 
 MANY = 400

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 from nats.js.errors import APIError
+from understudy_client.calls import PubAck
 
 from contracts.errors import ErrorCode
 from contracts.result import Origin, Status
-from infra.nats.multiplexer import PubAck, RequestMultiplexer
+from infra.nats.multiplexer import RequestMultiplexer
 from tests.pipeline.conftest import Configure, Observer, Start
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+from understudy_client.calls import WRONG_LAST_SEQUENCE, AckError, PubAck
 
 from contracts import envelope, pipeline, subjects
 from contracts import events as ev
@@ -17,7 +18,6 @@ from contracts.outcome import Outcome
 from contracts.ports import StoredRequest
 from contracts.result import ContentRef
 from infra.nats.log import LogEntry
-from infra.nats.multiplexer import WRONG_LAST_SEQUENCE, PubAck, _AckError
 from infra.runner.cancellation import Cancellation
 from infra.runner.deadlines import Deadlines
 from infra.runner.execution import Runner, Sink
@@ -28,13 +28,13 @@ from infra.telemetry.dispatch import Telemetry, TelemetryEvent
 
 SAMPLES = Path(__file__).parent / "event_samples"
 NOW_MS = 1_700_000_000_000
-REFUSED = PubAck(stream="EVENTS", error=_AckError(code=400, err_code=min(WRONG_LAST_SEQUENCE)))
-NEVER = PubAck(error=_AckError(code=400, err_code=10054, description="message size exceeds maximum"))
-FULL = PubAck(error=_AckError(code=503, err_code=10077, description="maximum messages exceeded"))
+REFUSED = PubAck(stream="EVENTS", error=AckError(code=400, err_code=min(WRONG_LAST_SEQUENCE)))
+NEVER = PubAck(error=AckError(code=400, err_code=10054, description="message size exceeds maximum"))
+FULL = PubAck(error=AckError(code=503, err_code=10077, description="maximum messages exceeded"))
 
 
 def refusal(code: int, text: str) -> PubAck:
-    return PubAck(error=_AckError(code=code, err_code=0, description=text))
+    return PubAck(error=AckError(code=code, err_code=0, description=text))
 
 
 class FakeBroker:

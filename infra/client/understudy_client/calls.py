@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 5.0
 #: JetStream errors: the subject's last sequence is not the expected one; a cluster gives the second while the publish
 #: that was first is still being replicated.
-_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
-_UNSENT: Final = (
+WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+#: Errors of nats-py for a message that was not sent.
+UNSENT: Final = (
     nats_errors.ConnectionClosedError,
     nats_errors.ConnectionDrainingError,
     nats_errors.ConnectionReconnectingError,
@@ -42,6 +43,8 @@ class AckError(msgspec.Struct, frozen=True):
 class PubAck(msgspec.Struct, frozen=True):
     """The broker's answer to a publish."""
 
+    #: The stream that stored it.
+    stream: str = ""
     seq: int = 0
     duplicate: bool = False
     error: AckError | None = None
@@ -51,10 +54,10 @@ class PubAck(msgspec.Struct, frozen=True):
     @property
     def refused(self) -> bool:
         """The expected last sequence is not the last: the subject has a message already."""
-        return self.error is not None and self.error.err_code in _WRONG_LAST_SEQUENCE
+        return self.error is not None and self.error.err_code in WRONG_LAST_SEQUENCE
 
 
-_decode_ack: Final = msgspec.json.Decoder(PubAck).decode
+decode_ack: Final = msgspec.json.Decoder(PubAck).decode
 
 
 class _Call:
@@ -155,7 +158,7 @@ class Calls:
                 return await call.answer
         except TimeoutError:
             raise Unavailable(f"the broker did not answer within {self._timeout_s:g} s") from None
-        except _UNSENT as error:
+        except UNSENT as error:
             raise Unavailable(f"the broker cannot be reached: {error}") from error
         finally:
             del self._open[token]
@@ -167,7 +170,7 @@ class Calls:
             Unavailable: no acknowledgement in time.
         """
         answer = await self.call(subject, payload, headers)
-        return _decode_ack(answer.data) if answer.data else PubAck(unheard=True)
+        return decode_ack(answer.data) if answer.data else PubAck(unheard=True)
 
     async def _send(self, token: str, call: _Call) -> None:
         if self._connection is None:
@@ -182,7 +185,7 @@ class Calls:
                 continue
             try:
                 await self._send(token, call)
-            except (*_UNSENT, OSError) as error:
+            except (*UNSENT, OSError) as error:
                 call.fail(f"the broker cannot be reached: {error}")
 
     async def _answered(self, msg: Msg) -> None:

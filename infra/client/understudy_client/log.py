@@ -137,13 +137,13 @@ def _stored(msg: Msg) -> StoredMessage | None:
     return StoredMessage(
         sequence=int(headers["Nats-Sequence"]),
         subject=headers["Nats-Subject"],
-        time_ns=_nanoseconds(headers["Nats-Time-Stamp"]),
+        time_ns=nanoseconds(headers["Nats-Time-Stamp"]),
         headers=headers,
         body=msg.data,
     )
 
 
-def _nanoseconds(text: str) -> int:
+def nanoseconds(text: str) -> int:
     """Read the broker's RFC 3339, in UTC with up to nine digits of a second."""
     seconds, _, digits = text.removesuffix("Z").partition(".")
     whole = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
