@@ -230,9 +230,10 @@ async def _take(
 
 
 async def _replay(client: PipelineClient, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
+    from understudy_client.protocol import child_of
+
     from contracts import timestamp
     from infra.replay import letters
-    from infra.runner.trace import child_of
 
     try:
         planned = await letters.prepare(client.wire, letter, again=again)

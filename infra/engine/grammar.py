@@ -235,11 +235,6 @@ class Matcher:
         """Nothing but the end may follow."""
         return self._inner.is_stopped()
 
-    @property
-    def may_end(self) -> bool:
-        """What is there is a whole document."""
-        return self._inner.is_accepting()
-
     def take(self, token: int) -> list[int]:
         """Go on by one token; the tokens that must follow, taken as well.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-import msgspec
+from understudy_client.identity import same_body
 
 from contracts import deadline, subjects
 from contracts.errors import ErrorCode
@@ -78,7 +78,7 @@ class Guards:
         owner = await self._lookup.first_request(received.request_id)
         if owner is None or owner.sequence >= received.sequence:
             return None
-        if owner.kind == received.kind and _equal(owner.body, delivery.msg.data):
+        if owner.kind == received.kind and same_body(owner.body, delivery.msg.data):
             return Emit()
         return Reject(
             code=ErrorCode.GEN_INVALID_REQUEST,
@@ -127,12 +127,3 @@ class Guards:
                 return Emit() if await self._lookup.has_result(received.request_id) else None
             case _ as never:
                 assert_never(never)
-
-
-def _equal(one: bytes, other: bytes) -> bool:
-    if one == other:
-        return True
-    try:
-        return msgspec.json.decode(one) == msgspec.json.decode(other)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False

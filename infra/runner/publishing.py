@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from nats import errors as nats_errors
+from understudy_client.protocol import child_of
 
 from contracts import envelope, retry
 from contracts import events as ev
@@ -16,7 +17,6 @@ from infra.runner import effects
 from infra.runner.deadlines import Armed
 from infra.runner.effects import Situation
 from infra.runner.report import letter_written, published
-from infra.runner.trace import child_of
 from infra.telemetry.events import LetterLost, PublishDelayed
 
 if TYPE_CHECKING:

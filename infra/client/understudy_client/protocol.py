@@ -128,7 +128,7 @@ def headers(
         "ce-subject": f"{kind}/{request_id}",
         "ce-time": now,
         "ce-datacontenttype": "application/json",
-        TRACEPARENT: _child_of(parent),
+        TRACEPARENT: child_of(parent),
     }
 
 
@@ -138,7 +138,7 @@ def trace_id(message_headers: Mapping[str, str]) -> str | None:
     return found and found[1]
 
 
-def _child_of(parent: str | None) -> str:
+def child_of(parent: str | None) -> str:
     """A new span in the trace of ``parent``, or a new trace (W3C Trace Context)."""
     span = f"{random.getrandbits(64) or 1:016x}"
     found = _TRACEPARENT.fullmatch(parent or "")

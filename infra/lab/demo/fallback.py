@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from rich.syntax import Syntax
 from rich.text import Text
+from understudy_client.protocol import child_of
 
 from contracts import events as ev
 from contracts import pipeline, subjects, timestamp
@@ -36,7 +37,6 @@ from infra.lab.demo.scene import (
 )
 from infra.nats import log
 from infra.replay import letters
-from infra.runner.trace import child_of
 from infra.settings.narrative import Narrative, Providers
 from infra.settings.settings import Broker, Settings
 
