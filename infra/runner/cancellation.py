@@ -1,7 +1,4 @@
-"""Cancellation of work whose request was cancelled or answered meanwhile.
-
-Such a request must not use the model any longer (rule 7).
-"""
+"""Cancellation of work whose request has got its result elsewhere: it must not go on using the model (rule 7)."""
 
 from __future__ import annotations
 
@@ -36,47 +33,79 @@ class Cancellation:
         self._lookup = lookup
 
     async def run(self, received: Received[Any], work: Awaitable[Outcome]) -> Outcome:
-        """The handler's outcome, or nothing to do when the result came first."""
-        running = asyncio.ensure_future(work)
+        """The handler's outcome, or nothing to do when the result came first.
+
+        The work runs in the caller's task, and only what takes longer than :data:`PATIENCE_S` gets a watch beside it.
+        """
+        loop = asyncio.get_running_loop()
+        watch: asyncio.Task[None] | None = None
+
+        def begin_watch() -> None:
+            nonlocal watch
+            watch = loop.create_task(self._watch(received.request_id, scope))
+
+        timer = loop.call_later(PATIENCE_S, begin_watch)
+        # Without a time: it ends when the watch says so.
+        scope = asyncio.timeout(None)
+        outcome: Outcome = Emit()
         try:
-            done, _ = await asyncio.wait({running}, timeout=PATIENCE_S)
-            if done:
-                return running.result()
-            return await self._watched(received.request_id, running)
+            try:
+                async with scope:
+                    outcome = await work
+            except Exception:
+                if not scope.expired():
+                    raise
+            if watch is not None and scope.expired():
+                # The result decides, whatever the work made of its stop.
+                await watch
+                outcome = Emit()
+            return outcome
         finally:
-            if not running.done():
-                running.cancel()
-                await asyncio.wait({running})
+            timer.cancel()
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
 
-    async def _watched(self, request_id: str, running: asyncio.Future[Outcome]) -> Outcome:
-        ended = asyncio.Event()
+    async def _watch(self, request_id: str, scope: asyncio.Timeout) -> None:
+        """Stop the work as soon as there is a result, or when nothing can be heard of one."""
+        try:
+            await self._until_answered(request_id)
+        except asyncio.CancelledError:
+            # The work has ended.
+            raise
+        except Exception:
+            _expire(scope)
+            raise
+        _expire(scope)
 
-        async def heard(_: Msg) -> None:
-            ended.set()
+    async def _until_answered(self, request_id: str) -> None:
+        heard = asyncio.Event()
 
-        subscription = await self._wire.client.subscribe(subjects.any_kind("result", request_id), cb=heard)
+        async def note(_: Msg) -> None:
+            heard.set()
+
+        subscription = await self._wire.client.subscribe(subjects.any_kind("result", request_id), cb=note)
         try:
             # The first look is for a result that came before there was anything to hear it with.
             looks = 1
-            while not running.done():
-                ended.clear()
-                if await self._stored(request_id, running, looks):
-                    return Emit()
+            while not await self._is_stored(request_id, looks):
+                await heard.wait()
+                heard.clear()
                 looks = _LOOKS
-                waiting = asyncio.ensure_future(ended.wait())
-                await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-            return running.result()
         finally:
             await subscription.unsubscribe()
 
-    async def _stored(self, request_id: str, running: asyncio.Future[Outcome], looks: int) -> bool:
-        """Is there a result?  One that was heard may be stored a moment later, or refused by the broker."""
+    async def _is_stored(self, request_id: str, looks: int) -> bool:
+        """Whether there is a result.  One that was heard may be stored a moment later, or refused by the broker."""
         for left in reversed(range(looks)):
             # A broker that is away says nothing about the request: what runs goes on.
             with contextlib.suppress(Unavailable):
                 if await self._lookup.has_result(request_id):
                     return True
-            if not left or (await asyncio.wait({running}, timeout=_LOOK_S))[0]:
-                break
+            if left:
+                await asyncio.sleep(_LOOK_S)
         return False
+
+
+def _expire(scope: asyncio.Timeout) -> None:
+    scope.reschedule(asyncio.get_running_loop().time())

@@ -121,3 +121,40 @@ async def test_a_stop_of_the_caller_stops_the_work(broker: FakeBroker) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert work.stopped
+
+
+async def test_what_the_work_makes_of_its_stop_does_not_matter(broker: FakeBroker) -> None:
+    work = Work()
+
+    async def converts() -> Outcome:
+        try:
+            return await work()
+        except asyncio.CancelledError:
+            raise KeyError("beats") from None
+
+    broker.put("gen.result.plot.r-1")
+    assert await asyncio.wait_for(watch(broker).run(RECEIVED, converts()), 10) == Emit()
+    assert work.stopped
+
+
+async def test_the_works_own_time_out_is_its_callers(broker: FakeBroker) -> None:
+    async def work() -> Outcome:
+        await broker.subscribed.wait()
+        raise TimeoutError("the model")
+
+    with pytest.raises(TimeoutError, match="the model"):
+        await watch(broker).run(RECEIVED, work())
+    assert broker.heard == {}
+
+
+async def test_without_a_subscription_the_work_stops_and_its_caller_gets_the_error(
+    broker: FakeBroker,
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionError("closed")
+
+    broker.client.subscribe = refuse
+    work = Work()
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(watch(broker).run(RECEIVED, work()), 10)
+    assert work.stopped
