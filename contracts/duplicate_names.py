@@ -20,36 +20,52 @@ class _WithDuplicates(dict[str, Any]):
     names: tuple[str, ...]
 
 
+class _Duplicate(Exception):  # noqa: N818 - names what was found
+    """Some name is given twice."""
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _Duplicate
+    return made
+
+
+#: Numbers do not matter here, and huge ones are slow to parse.
+_scan: Final = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_int=str, parse_float=str).decode
+
+
 def find_duplicates(body: bytes) -> tuple[Path, ...]:
     """The paths of duplicate names, in the order of the text, at most :data:`MOST`; in linear time.
 
     Args:
         body: JSON in UTF-8; anything else has no names.
     """
-    found = False
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal found
-        made = dict(pairs)
-        if len(made) == len(pairs):
-            return made
-        found = True
-        seen: set[str] = set()
-        again: dict[str, None] = {}
-        for name, _ in pairs:
-            if name in seen:
-                again[name] = None
-            seen.add(name)
-        marked = _WithDuplicates(made)
-        marked.names = tuple(again)
-        return marked
-
     try:
-        # Numbers do not matter here, and huge ones are slow to parse.
-        whole = json.loads(body.decode(), object_pairs_hook=collect, parse_int=str, parse_float=str)
+        text = body.decode()
+        try:
+            # Nearly every text has none: only one that has some is read for where they are.
+            _scan(text)
+        except _Duplicate:
+            return _places(json.loads(text, object_pairs_hook=_mark, parse_int=str, parse_float=str))
     except (ValueError, RecursionError):
-        return ()
-    return _places(whole) if found else ()
+        pass
+    return ()
+
+
+def _mark(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    seen: set[str] = set()
+    again: dict[str, None] = {}
+    for name, _ in pairs:
+        if name in seen:
+            again[name] = None
+        seen.add(name)
+    marked = _WithDuplicates(made)
+    marked.names = tuple(again)
+    return marked
 
 
 def _places(whole: Any) -> tuple[Path, ...]:

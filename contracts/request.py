@@ -179,8 +179,10 @@ class GenerationRequest(BaseModel):
             around: the layers of template and rules, as :attr:`contracts.expansion.Expansion.layers`.
         """
         merged = self._merge_part("fallback", around)
+        if not merged:
+            return None
         try:
-            return Fallback.model_validate(merged) if merged else None
+            return Fallback.model_validate(merged)
         except ValidationError:
             # Context-build refuses such a request.
             return None
@@ -191,8 +193,11 @@ class GenerationRequest(BaseModel):
         Args:
             around: as for :meth:`merged_fallback`.
         """
+        merged = self._merge_part("constraints", around)
+        if not merged:
+            return None
         try:
-            return Constraints.model_validate(self._merge_part("constraints", around) or {}).rating
+            return Constraints.model_validate(merged).rating
         except ValidationError:
             return Rating.SFW
 
@@ -201,7 +206,7 @@ class GenerationRequest(BaseModel):
         node = {} if own is None else {part: _set_fields(own)}
         given = {**(around or {}), layers.NODE: node, layers.REQUEST: self.layer}
         parts = {name: {part: layer[part]} for name, layer in given.items() if part in layer}
-        return layers.merge_layers(parts).values.get(part)
+        return layers.merge_layers(parts).values.get(part) if parts else None
 
     def input_hash(self, kind: str) -> str:
         """SHA-256 of the request's input; key order and the spelling of field names do not matter."""

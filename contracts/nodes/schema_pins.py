@@ -15,6 +15,7 @@ from contracts.nodes.node import Duration, Node, Style
 #: JSON Schema by name of a top-level field of the document.
 SchemaPins = Mapping[str, Mapping[str, Any]]
 
+_NO_STYLE, _NO_DURATION = Style(), Duration()
 _DURATION: Final = "duration_s"
 _BOUNDS: Final = ("minimum", "maximum")
 
@@ -27,7 +28,7 @@ def pin_fields(node: Node, schema: Mapping[str, Any]) -> dict[str, dict[str, Any
         schema: JSON Schema of the kind; values without a field in it, and a duration outside its bounds, stay
             wishes.
     """
-    style, fields = node.style or Style(), schema.get("properties", {})
+    style, fields = node.style or _NO_STYLE, schema.get("properties", {})
     values = {
         "mood_from": style.mood_from,
         "mood_to": style.mood_to,
@@ -38,7 +39,7 @@ def pin_fields(node: Node, schema: Mapping[str, Any]) -> dict[str, dict[str, Any
         name: {"const": value} for name, value in values.items() if value is not None and name in fields
     }
     if _DURATION in fields:
-        found |= _pin_duration(node.duration or Duration(), fields[_DURATION])
+        found |= _pin_duration(node.duration or _NO_DURATION, fields[_DURATION])
     return found
 
 

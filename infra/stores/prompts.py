@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,7 @@ RELEASED: Final = "released.json"
 #: Rendered prompts that are kept, and the longest values that are worth it, characters.
 KEPT: Final = 256
 _KEPT_LENGTH: Final = 16_384
+_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 _FRONT: Final = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
 #: All that a template may be made of; the others could print something that no marker encloses.
 _STATEMENTS: Final = (nodes.Output, nodes.If, nodes.For, nodes.Assign)
@@ -72,7 +74,7 @@ class PromptStore:
     def __init__(self, versions: tuple[PromptVersion, ...], templates: Mapping[str, Template]) -> None:
         self._versions = versions
         self._templates = templates
-        self._kept: dict[tuple[str, str], str] = {}
+        self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def families(self) -> tuple[str, ...]:
         """Names of all families, sorted."""
@@ -92,14 +94,14 @@ class PromptStore:
         Raises:
             PromptError: the template cannot work with these values.
         """
-        key = (version.id, json.dumps(values, ensure_ascii=False))
+        key = (version.id, _to_json(values))
         text = self._kept.get(key)
         if text is not None:
             return text
         text = _fill(version, self._templates[version.id], values)
         if len(key[1]) <= _KEPT_LENGTH:
             while len(self._kept) >= KEPT:
-                del self._kept[next(iter(self._kept))]
+                self._kept.popitem(last=False)
             self._kept[key] = text
         return text
 
@@ -174,7 +176,7 @@ def _printed(value: Any) -> str:  # noqa: PLR0911 - one case for each type
         case list() | tuple():
             return quote("\n".join(f"- {each}" for each in value))
         case dict():
-            return quote(json.dumps(value, ensure_ascii=False))
+            return quote(_to_json(value))
         case None:
             raise TemplateError("it prints a variable that may be null; put it into {% if … is not none %}")
         case _:

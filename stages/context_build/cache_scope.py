@@ -36,6 +36,9 @@ NOT_SHAPING: Final = frozenset(
 _NOT_SHAPING_PARAMS: Final = frozenset({"seed", "timeout_s", "fresh"})
 
 
+_NO_PLAYER: Final = PlayerContext()
+
+
 class CacheScope(msgspec.Struct, frozen=True, kw_only=True):
     """Seed of a request, and the parts of its cache key."""
 
@@ -71,7 +74,7 @@ def decide_scope(
     plain = asked.seed if asked.seed is not None else input_seed
     if merged is None or merged.node.strategy is None:
         return CacheScope(seed=plain)
-    node, strategy, player = merged.node, merged.node.strategy, asked.player_context or PlayerContext()
+    node, strategy, player = merged.node, merged.node.strategy, asked.player_context or _NO_PLAYER
     added = merged.by("strategy") == DEFAULTS
     source = node.seed_source or (None if added else seeds.default_source(strategy))
     fresh = strategy is Strategy.ALWAYS or source is SeedSource.TIMESTAMP

@@ -25,6 +25,8 @@ from stages.context_build.prompts import render_freeform
 from stages.context_build.single_flight import SingleFlight
 from stages.context_build.spending import build_billing
 
+_NO_NODE, _NO_CONSTRAINTS = Node(), Constraints()
+
 
 class BriefPorts(msgspec.Struct, frozen=True, kw_only=True):
     """What a brief is made from, beside the request."""
@@ -113,14 +115,15 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         merged = merge_node(
             asked, event.body, received.kind, samples=samples, templates=ports.templates, worlds=worlds
         )
-        node = merged.node if merged else Node()
-        setting = social.build_setting(asked, node.constraints or Constraints(), worlds)
+        node = merged.node if merged else _NO_NODE
+        given = node.constraints or _NO_CONSTRAINTS
+        setting = social.build_setting(asked, given, worlds)
         constraints = setting.constraints
         instruction = render_freeform(
             ports.prompts,
             received.kind,
             adjacent_scenes.add_scene_lines(asked.prompt, asked.scene_from, asked.scene_to),
-            node=node.model_copy(update={"constraints": constraints}),
+            node=node if constraints is given else node.model_copy(update={"constraints": constraints}),
             schema=asked.schema_,
             config=asked.prompt_config,
             told=setting.told,

@@ -20,6 +20,9 @@ from contracts.request import RequestError
 
 _PATH: Final = "prompt_config"
 _PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+#: What a request has that sets nothing.
+_NO_CONFIG: Final = PromptConfig()
+_NO_NODE, _NO_CONSTRAINTS, _NO_STYLE, _NO_DURATION = Node(), Constraints(), Style(), Duration()
 _DEPRECATED: Final = "prompt_config.inline_prompt is deprecated; use a prompt family and its variables"
 
 
@@ -60,14 +63,14 @@ def render_freeform(
     Raises:
         RequestError: naming the field of ``prompt_config`` and the fix.
     """
-    chosen = config or PromptConfig()
+    chosen = config or _NO_CONFIG
     version = select(prompts, kind, chosen, drafts=drafts)
     warnings: tuple[str, ...] = ()
     variables: Mapping[str, Any] = chosen.variables
     if chosen.inline_prompt is not None:
         prompt = f"{prompt}\n{_inline(chosen.inline_prompt, variables)}"
         variables, warnings = {}, (_DEPRECATED,)
-    own = {"wish": "\n".join((prompt, *told)), "schema": schema} | _directions(node or Node())
+    own = {"wish": "\n".join((prompt, *told)), "schema": schema} | _directions(node or _NO_NODE)
     untold = [name for name in own if own[name] and name not in version.variables and name != "schema"]
     if untold:
         warnings += (f"{version.id} does not tell the writer {', '.join(untold)}; choose a later version",)
@@ -77,13 +80,13 @@ def render_freeform(
 
 def _directions(node: Node) -> dict[str, Any]:
     """What a node says about its content, by the variables that tell it."""
-    constraints, style = node.constraints or Constraints(), node.style or Style()
+    constraints, style = node.constraints or _NO_CONSTRAINTS, node.style or _NO_STYLE
     return {
         "mood_from": style.mood_from,
         "mood_to": style.mood_to,
         "pacing": style.pacing and str(style.pacing),
         "transition_type": style.transition_type and str(style.transition_type),
-        "duration": _seconds(node.duration or Duration()),
+        "duration": _seconds(node.duration or _NO_DURATION),
         "required_elements": constraints.required_elements,
         "avoid_elements": constraints.avoid_elements,
         "content_rules": constraints.content_rules,

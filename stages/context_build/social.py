@@ -86,9 +86,12 @@ def _said(of: Tier | IntimacyLevel) -> str:
 
 
 def _avoiding(constraints: Constraints, more: Iterable[tuple[str, ...]]) -> Constraints:
+    avoids = [each for some in more for each in some]
+    if not avoids:
+        return constraints
     known = {required_terms.normalise_term(each) for each in constraints.avoid_elements}
     added: dict[str, str] = {}
-    for avoided in (each for some in more for each in some):
+    for avoided in avoids:
         words = required_terms.normalise_term(avoided)
         if words not in known:
             added.setdefault(words, avoided)

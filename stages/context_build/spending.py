@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
+from contracts.content import schema_text
 from contracts.events import Params
 from contracts.nodes.node import Node, NodeBudget, Strategy
 from contracts.policy.budget import Cap
@@ -14,6 +13,7 @@ from contracts.policy.budget_scope import BillingContext
 from contracts.request import GenerationRequest
 from contracts.usage import Tokens
 
+_NO_BUDGET: Final = NodeBudget()
 #: Bytes of the structuring prompt without schema and draft.
 _INSTRUCTION: Final = 400
 #: Usual bytes per token of a draft; the prompt that quotes it is counted in bytes.
@@ -39,8 +39,8 @@ def build_billing(
         structuring: parameters of the structuring call.
         deadline_at_ms: the request's deadline, ms since the epoch.
     """
-    own = (node.budget if node else None) or NodeBudget()
-    quoted = len(msgspec.json.encode(schema)) + _INSTRUCTION
+    own = (node.budget if node else None) or _NO_BUDGET
+    quoted = len(schema_text.encode(schema, keep=asked.schema_ is None)) + _INSTRUCTION
     return BillingContext(
         workspace=asked.workspace,
         node=(node.id or node.template_id) if node else None,

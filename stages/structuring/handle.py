@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
+from contracts.content import schema_text
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.nodes import schema_pins
@@ -89,11 +90,11 @@ async def structure(
         return Fail(
             code=ErrorCode.GEN_PROVIDER_DISABLED, message="model calls are turned off (USE_LOCAL_MODEL=false)"
         )
-    schema = schema_pins.apply_pins(contents.schema(received.kind, event.brief.schema), event.brief.settled)
+    brief = event.brief
+    schema = schema_pins.apply_pins(contents.schema(received.kind, brief.schema), brief.settled)
+    text = schema_text.encode(schema, keep=brief.schema is None and not brief.settled)
     prompt = Prompt(
-        text=prompts.structuring_prompt(
-            received.kind, event.draft.text, msgspec.json.encode(schema).decode(), errors
-        ),
+        text=prompts.structuring_prompt(received.kind, event.draft.text, text.decode(), errors),
         kind=received.kind,
         stage=STAGE,
         request_id=received.request_id,
