@@ -64,7 +64,7 @@ def register(name: str, kind: ContentKind) -> None:
 
 
 class Registry:
-    """Knows every kind, and works where it is asked; :class:`contracts.ports.Contents` asks it elsewhere.
+    """The kinds, checked in the caller's thread; :class:`contracts.ports.Contents` checks elsewhere.
 
     Where a method takes a budget, it raises ``TooMuchWork`` past it; without one it says so as a fault.
 
@@ -85,10 +85,6 @@ class Registry:
             raise UnknownKindError(f"kind {kind!r} has no model; kinds with one are {', '.join(MODELS)}")
         return MODELS[kind]
 
-    def kinds_of(self, document: Any) -> tuple[str, ...]:
-        """The kinds with a model that accept the document."""
-        return tuple(kind for kind in MODELS if not self.faults(kind, document, None))
-
     def schema(self, kind: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The JSON Schema (draft 2020-12) that documents of the kind follow.
 
@@ -98,10 +94,6 @@ class Registry:
         if kind == CUSTOM:
             return _given(own)
         return _schema(self.model(kind))
-
-    def check_schema(self, own: Mapping[str, Any]) -> str | None:
-        """Why a request's JSON Schema cannot be used, as ``path: what to do``; ``None`` when it can."""
-        return self.verdict(own).refusal
 
     def verdict(self, own: Mapping[str, Any], budget: Budget | None = None) -> Verdict:
         """Whether a request's JSON Schema can be used, and what its author should hear of it.

@@ -91,7 +91,7 @@ WITHOUT_PLACEHOLDER = [USABLE[4], USABLE[5], USABLE[13]]
 
 @pytest.mark.parametrize("schema", WITHOUT_PLACEHOLDER, ids=json.dumps)
 def test_a_schema_may_be_usable_and_have_no_placeholder(schema):
-    assert CONTENTS.check_schema(schema) is None
+    assert CONTENTS.verdict(schema).refusal is None
     assert CONTENTS.placeholder("custom", schema) is None
 
 
@@ -99,7 +99,7 @@ def test_a_schema_may_be_usable_and_have_no_placeholder(schema):
     "schema", [each for each in USABLE if each not in WITHOUT_PLACEHOLDER], ids=json.dumps
 )
 def test_a_usable_schema_gets_a_placeholder_that_follows_it(schema):
-    assert CONTENTS.check_schema(schema) is None
+    assert CONTENTS.verdict(schema).refusal is None
     document = CONTENTS.placeholder("custom", schema)
     assert document
     assert CONTENTS.faults("custom", document, schema) == ()
@@ -168,7 +168,7 @@ def test_a_usable_schema_gets_a_placeholder_that_follows_it(schema):
     ],
 )
 def test_an_unusable_schema_is_refused_with_the_path(schema, line):
-    found = CONTENTS.check_schema(schema)
+    found = CONTENTS.verdict(schema).refusal
     assert found is not None
     assert found.startswith(line)
     assert CONTENTS.placeholder("custom", schema) is None
@@ -266,7 +266,7 @@ SCHEMA = st.recursive(
 @examples(60)
 @given(schema=SCHEMA, document=JSON_VALUE)
 def test_any_schema_and_document_are_judged_as_the_standard_has_it(schema, document):
-    refused = CONTENTS.check_schema(schema)
+    refused = CONTENTS.verdict(schema).refusal
     found = CONTENTS.faults("custom", document, schema)
     if refused is None and isinstance(document, dict | list) and document:
         assert (found == ()) == Draft202012Validator(schema).is_valid(document)
@@ -281,14 +281,14 @@ def test_any_schema_and_document_are_judged_as_the_standard_has_it(schema, docum
 @given(fields=st.dictionaries(st.text("abcde", min_size=1, max_size=3), LEAF, min_size=1, max_size=4))
 def test_a_flat_object_always_gets_a_placeholder(fields):
     schema = an_object(properties=fields, required=sorted(fields), additionalProperties=False)
-    assert CONTENTS.check_schema(schema) is None
+    assert CONTENTS.verdict(schema).refusal is None
     assert sorted(CONTENTS.placeholder("custom", schema)) == sorted(fields)
 
 
 @examples(60)
 @given(own=st.dictionaries(st.text(max_size=12), JSON_VALUE, max_size=4))
 def test_any_json_object_is_judged_as_a_schema_and_never_crashes(own):
-    assert CONTENTS.check_schema(own) is None or ": " in CONTENTS.check_schema(own)
+    assert CONTENTS.verdict(own).refusal is None or ": " in CONTENTS.verdict(own).refusal
 
 
 @given(expression=st.text(max_size=30), text=st.text(max_size=5))

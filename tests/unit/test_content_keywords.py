@@ -22,7 +22,7 @@ def of(**fields: Any) -> dict[str, Any]:
 
 
 def refusal(schema: dict[str, Any]) -> str:
-    return CONTENTS.check_schema(schema) or ""
+    return CONTENTS.verdict(schema).refusal or ""
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_what_cannot_be_kept_is_refused_with_its_path_and_what_to_write(schema, 
     ids=lambda schema: json.dumps(schema)[:60],
 )
 def test_what_can_be_followed_is_taken_and_gets_a_placeholder(schema) -> None:
-    assert CONTENTS.check_schema(schema) is None
+    assert CONTENTS.verdict(schema).refusal is None
     assert CONTENTS.faults("custom", CONTENTS.placeholder("custom", schema), schema) == ()
 
 

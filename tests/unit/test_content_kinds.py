@@ -47,8 +47,7 @@ def test_every_kind_but_custom_has_a_model():
 
 @pytest.mark.parametrize("name", ["simple_geometry", "asset_intensive", "complex_structure"])
 def test_the_first_golden_samples_are_layouts_as_they_are(name):
-    assert CONTENTS.faults("layout", sample(name), None) == ()
-    assert CONTENTS.kinds_of(sample(name)) == ("layout",)
+    assert [kind for kind in MODELS if not CONTENTS.faults(kind, sample(name), None)] == ["layout"]
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -115,7 +114,7 @@ def test_every_text_and_list_of_a_schema_is_bounded(kind):
 def test_an_accepted_document_follows_the_schema_too(kind):
     schema = CONTENTS.schema(kind, None)
     found = [sample(path.stem.removeprefix("sample_")) for path in SAMPLES.glob("sample_*.json")]
-    mine = [document for document in found if kind in CONTENTS.kinds_of(document)]
+    mine = [document for document in found if not CONTENTS.faults(kind, document, None)]
     assert mine
     for document in mine:
         assert CONTENTS.faults("custom", document, schema) == ()
