@@ -54,7 +54,7 @@ def accept(*options: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
         @wraps(command)
         def run(**given: Any) -> T:
-            wanted = sieve(**{name: given.pop(name) for name in options})
+            wanted = to_filters({name: given.pop(name) for name in options})
             return command(wanted=wanted, **given)
 
         # The class of ``wanted`` is imported for type checkers alone.
@@ -77,23 +77,8 @@ def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def sieve(
-    *,
-    request_id: str | None = None,
-    kind: str | None = None,
-    status: str | None = None,
-    origin: str | None = None,
-    code: str | None = None,
-    stage: str | None = None,
-    provider: str | None = None,
-    model: str | None = None,
-    workspace: str | None = None,
-    node: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-    text: str | None = None,
-) -> Filters:
-    """The filters that options mean.
+def to_filters(given: dict[str, str | None]) -> Filters:
+    """The filters that options mean, by the name of the field that each one sets.
 
     Raises:
         Usage: one of them cannot match anything; the text names what is allowed.
@@ -105,28 +90,20 @@ def sieve(
     from infra.inspect.filters import PATTERN, Filters
     from infra.inspect.timeline import PENDING, RUNNING
 
+    request_id = given.get("request_id")
     if request_id is not None and PATTERN.fullmatch(request_id) is None:
         raise console.Usage(f"--id {request_id!r} is no request id, nor a pattern of ids such as w-*")
-    _one_of("--kind", kind, KINDS)
-    _one_of("--status", status, (PENDING, RUNNING, *result.Status))
-    _one_of("--origin", origin, result.Origin)
-    _one_of("--code", code, ErrorCode)
-    _one_of("--stage", stage, STAGES)
-    return Filters(
-        request_id=request_id,
-        kind=kind,
-        status=status,
-        origin=origin,
-        code=code,
-        stage=stage,
-        provider=provider,
-        model=model,
-        workspace=workspace,
-        node=node,
-        since_ms=console.since_ms(since),
-        until_ms=console.since_ms(until),
-        text=text,
-    )
+    for name, allowed in (
+        ("kind", KINDS),
+        ("status", (PENDING, RUNNING, *result.Status)),
+        ("origin", result.Origin),
+        ("code", ErrorCode),
+        ("stage", STAGES),
+    ):
+        _one_of(f"--{name}", given.get(name), allowed)
+    since_ms, until_ms = (console.since_ms(given.get(name)) for name in ("since", "until"))
+    plain = {name: value for name, value in given.items() if name not in ("since", "until")}
+    return Filters(**plain, since_ms=since_ms, until_ms=until_ms)
 
 
 def _one_of(option: str, value: str | None, allowed: Iterable[str]) -> None:

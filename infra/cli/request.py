@@ -13,7 +13,7 @@ import typer
 
 from infra.cli import console
 from infra.cli.console import Json
-from infra.cli.result import status_of, tell
+from infra.cli.result import print_result, status_of
 
 if TYPE_CHECKING:
     from understudy_client import Submitted
@@ -146,7 +146,7 @@ async def _one(
         with console.errors().status(f"waiting for {request_id}"):
             result = await asking
         found, content = checked(result), await client.document(result)
-    tell(found, content, json=json)
+    print_result(found, content, json=json)
     return status_of(found)
 
 

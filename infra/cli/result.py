@@ -11,6 +11,9 @@ from infra.cli.console import Json
 from infra.cli.why import check_id, unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
     from understudy_client import Result as ClientResult
     from understudy_client.log import StoredMessage
 
@@ -38,6 +41,17 @@ def result(
 
     The status goes to standard error.  The exit status is that of `request --wait`.
     """
+    _print(request_id, timeout, wait=wait, json=json, label=console.errors)
+
+
+def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
+    """Wait for a request's result and print it, as `request --wait` does."""
+    _print(request_id, timeout, wait=True, json=json, label=console.people)
+
+
+def _print(
+    request_id: str, timeout: str | None, *, wait: bool, json: bool, label: Callable[[], Console]
+) -> None:
     from infra.app.pipeline_client import checked
 
     check_id(request_id)
@@ -50,47 +64,29 @@ def result(
         if found is None:
             return console.FAILED
         shown = checked(found)
-        if json:
-            console.emit(shown)
-        else:
-            from infra.cli import show
-
-            show.result(console.errors(), shown)
-            if content is not None:
-                console.raw(content)
+        print_result(shown, content, json=json, label=label)
         return status_of(shown)
 
     console.run(work())
 
 
-def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
-    """Wait for a request's result and print it, as `request --wait` does."""
-    from infra.app.pipeline_client import checked
+def print_result(
+    found: Result, content: Any, *, json: bool, label: Callable[[], Console] = console.people
+) -> None:
+    """Print a result: its status, and its content below, raw and whole.
 
-    check_id(request_id)
-    seconds = None if timeout is None else console.duration(timeout)
-
-    async def work() -> int:
-        async with console.connect(console.settings(), waits=True) as client:
-            found = await _found(client, request_id, seconds, wait=True)
-            content = None if found is None or json else await client.document(found)
-        if found is None:
-            return console.FAILED
-        shown = checked(found)
-        tell(shown, content, json=json)
-        return status_of(shown)
-
-    console.run(work())
-
-
-def tell(found: Result, content: Any, *, json: bool) -> None:
-    """Print a result: how it ended, and its content below, raw and whole."""
+    Args:
+        found: the result.
+        content: its content; not needed for JSON.
+        json: print the result alone, as JSON.
+        label: where the status is printed.
+    """
     if json:
         console.emit(found)
         return
     from infra.cli import show
 
-    show.result(console.people(), found)
+    show.result(label(), found)
     if content is not None:
         console.raw(content)
 
