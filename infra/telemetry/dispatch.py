@@ -24,6 +24,13 @@ class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True):
     LEVEL: ClassVar[int] = logging.INFO
     #: Equal ones that are written before the rest of them is counted instead.
     WRITTEN: ClassVar[int] = 1
+    #: The sentence, with fields in braces; events whose sentence depends on them override ``__str__``.
+    SENTENCE: ClassVar[str] = ""
+    #: Fields in which equal events agree, but for ids and numbers in ``problem``; none: each one is written.
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ()
+
+    def __str__(self) -> str:
+        return self.SENTENCE.format_map(msgspec.structs.asdict(self))
 
     @property
     def level(self) -> int:
@@ -33,7 +40,10 @@ class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def folds_as(self) -> Hashable | None:
         """Events with an equal value here are counted together; ``None``: each one is written."""
-        return None
+        found = {name: getattr(self, name) for name in self.FOLDS_BY}
+        if "problem" in found:
+            found["problem"] = alike(found["problem"])
+        return tuple(found.values()) or None
 
     @property
     def error(self) -> BaseException | None:

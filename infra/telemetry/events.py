@@ -176,14 +176,11 @@ class LetterWritten(TelemetryEvent, frozen=True, kw_only=True):
     answered: bool = False
 
     WRITTEN: ClassVar[int] = 20
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("stage", "code", "answered")
 
     @property
     def level(self) -> int:
         return logging.DEBUG if self.answered else logging.WARNING
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return self.stage, self.code, self.answered
 
     def __str__(self) -> str:
         what = _of(self.request_id, self.kind) if self.request_id else f"message {self.seq} of {self.stream}"
@@ -198,13 +195,8 @@ class LetterLost(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return self.stage, alike(self.problem)
-
-    def __str__(self) -> str:
-        return f"a dead letter of {self.stage} is lost ({self.subject}): {self.problem}"
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("stage", "problem")
+    SENTENCE: ClassVar[str] = "a dead letter of {stage} is lost ({subject}): {problem}"
 
 
 class PublishDelayed(TelemetryEvent, frozen=True, kw_only=True):
@@ -217,13 +209,8 @@ class PublishDelayed(TelemetryEvent, frozen=True, kw_only=True):
     tries: int
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return self.stage, alike(self.problem)
-
-    def __str__(self) -> str:
-        return f"{self.stage} cannot publish {self.subject} yet, try {self.tries}: {self.problem}"
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("stage", "problem")
+    SENTENCE: ClassVar[str] = "{stage} cannot publish {subject} yet, try {tries}: {problem}"
 
 
 class HandBackFailed(TelemetryEvent, frozen=True, kw_only=True):
@@ -235,16 +222,11 @@ class HandBackFailed(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return self.stage, self.stream, alike(self.problem)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.stage} cannot hand back message {self.seq} of {self.stream} "
-            f"(the broker does when its lease runs out): {self.problem}"
-        )
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("stage", "stream", "problem")
+    SENTENCE: ClassVar[str] = (
+        "{stage} cannot hand back message {seq} of {stream} "
+        "(the broker does when its lease runs out): {problem}"
+    )
 
 
 class DefectFound(TelemetryEvent, frozen=True, kw_only=True):
@@ -316,9 +298,7 @@ class ConnectionTrouble(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.DEBUG
-
-    def __str__(self) -> str:
-        return f"the connection to the broker has trouble: {self.problem}"
+    SENTENCE: ClassVar[str] = "the connection to the broker has trouble: {problem}"
 
 
 class ConsumerLost(TelemetryEvent, frozen=True, kw_only=True):
@@ -340,9 +320,9 @@ class AdmissionClosed(TelemetryEvent, frozen=True, kw_only=True):
     open: int
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    def __str__(self) -> str:
-        return f"new requests are refused: no more than {self.open} open ones can be answered in time"
+    SENTENCE: ClassVar[str] = (
+        "new requests are refused: no more than {open} open ones can be answered in time"
+    )
 
 
 class AdmissionOpened(TelemetryEvent, frozen=True, kw_only=True):
@@ -350,8 +330,9 @@ class AdmissionOpened(TelemetryEvent, frozen=True, kw_only=True):
 
     open: int
 
-    def __str__(self) -> str:
-        return f"new requests are accepted again: up to {self.open} open ones can be answered in time"
+    SENTENCE: ClassVar[str] = (
+        "new requests are accepted again: up to {open} open ones can be answered in time"
+    )
 
 
 class AdmissionStuck(TelemetryEvent, frozen=True, kw_only=True):
@@ -360,9 +341,7 @@ class AdmissionStuck(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    def __str__(self) -> str:
-        return f"the bound on open requests cannot be moved: {self.problem}"
+    SENTENCE: ClassVar[str] = "the bound on open requests cannot be moved: {problem}"
 
 
 class CircuitChanged(TelemetryEvent, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Hashable
 from typing import ClassVar
 
-from infra.telemetry.dispatch import TelemetryEvent, alike
+from infra.telemetry.dispatch import TelemetryEvent
 
 
 class PipelineStopping(TelemetryEvent, frozen=True, kw_only=True):
@@ -15,8 +15,7 @@ class PipelineStopping(TelemetryEvent, frozen=True, kw_only=True):
     #: Processes that are up.
     processes: int
 
-    def __str__(self) -> str:
-        return f"pipeline stopping, {self.processes} processes end"
+    SENTENCE: ClassVar[str] = "pipeline stopping, {processes} processes end"
 
 
 class StagesReady(TelemetryEvent, frozen=True, kw_only=True):
@@ -27,8 +26,7 @@ class StagesReady(TelemetryEvent, frozen=True, kw_only=True):
     #: Host and port of the broker.
     broker: str
 
-    def __str__(self) -> str:
-        return f"{self.stages} ready, connected to {self.broker}"
+    SENTENCE: ClassVar[str] = "{stages} ready, connected to {broker}"
 
 
 class StagesStopping(TelemetryEvent, frozen=True, kw_only=True):
@@ -63,8 +61,7 @@ class ModelLoading(TelemetryEvent, frozen=True, kw_only=True):
     provider: str
     model: str
 
-    def __str__(self) -> str:
-        return f"model {self.model} is being loaded"
+    SENTENCE: ClassVar[str] = "model {model} is being loaded"
 
 
 class ModelLoaded(TelemetryEvent, frozen=True, kw_only=True):
@@ -74,8 +71,7 @@ class ModelLoaded(TelemetryEvent, frozen=True, kw_only=True):
     model: str
     seconds: float
 
-    def __str__(self) -> str:
-        return f"model {self.model} loaded in {self.seconds:.1f} s"
+    SENTENCE: ClassVar[str] = "model {model} loaded in {seconds:.1f} s"
 
 
 class ModelFailed(TelemetryEvent, frozen=True, kw_only=True):
@@ -85,9 +81,7 @@ class ModelFailed(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    def __str__(self) -> str:
-        return f"the model of provider {self.provider} cannot be loaded: {self.problem}"
+    SENTENCE: ClassVar[str] = "the model of provider {provider} cannot be loaded: {problem}"
 
 
 class WorldsLeftOut(TelemetryEvent, frozen=True, kw_only=True):
@@ -112,9 +106,7 @@ class ExporterFailed(TelemetryEvent, frozen=True, kw_only=True):
     fix: str = "UNDERSTUDY_METRICS"
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    def __str__(self) -> str:
-        return f"no metrics at {self.address} (set {self.fix} to a free address): {self.problem}"
+    SENTENCE: ClassVar[str] = "no metrics at {address} (set {fix} to a free address): {problem}"
 
 
 class BackgroundFailed(TelemetryEvent, frozen=True, kw_only=True):
@@ -150,8 +142,7 @@ class StagesNotReady(TelemetryEvent, frozen=True, kw_only=True):
     #: Since it was started.
     seconds: float
 
-    def __str__(self) -> str:
-        return f"{self.stages} not ready after {self.seconds:.0f} s: {self.doing}"
+    SENTENCE: ClassVar[str] = "{stages} not ready after {seconds:.0f} s: {doing}"
 
 
 class StagesKilled(TelemetryEvent, frozen=True, kw_only=True):
@@ -165,9 +156,7 @@ class StagesKilled(TelemetryEvent, frozen=True, kw_only=True):
     seconds: float
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    def __str__(self) -> str:
-        return f"{self.stages} killed (process {self.pid}) after {self.seconds:.1f} s: {self.problem}"
+    SENTENCE: ClassVar[str] = "{stages} killed (process {pid}) after {seconds:.1f} s: {problem}"
 
 
 class StagesEnded(TelemetryEvent, frozen=True, kw_only=True):
@@ -194,8 +183,7 @@ class StagesBack(TelemetryEvent, frozen=True, kw_only=True):
     #: How often it was started again.
     restarts: int
 
-    def __str__(self) -> str:
-        return f"{self.stages} back (process {self.pid}, restart {self.restarts})"
+    SENTENCE: ClassVar[str] = "{stages} back (process {pid}, restart {restarts})"
 
 
 class StartRefused(TelemetryEvent, frozen=True, kw_only=True):
@@ -205,9 +193,7 @@ class StartRefused(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    def __str__(self) -> str:
-        return f"{self.stages} cannot be started, trying again: {self.problem}"
+    SENTENCE: ClassVar[str] = "{stages} cannot be started, trying again: {problem}"
 
 
 class TopologyNotApplied(TelemetryEvent, frozen=True, kw_only=True):
@@ -217,9 +203,7 @@ class TopologyNotApplied(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    def __str__(self) -> str:
-        return f"the topology that {self.stages} needs cannot be applied, trying again: {self.problem}"
+    SENTENCE: ClassVar[str] = "the topology that {stages} needs cannot be applied, trying again: {problem}"
 
 
 class TopologyDiffers(TelemetryEvent, frozen=True, kw_only=True):
@@ -228,9 +212,7 @@ class TopologyDiffers(TelemetryEvent, frozen=True, kw_only=True):
     change: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    def __str__(self) -> str:
-        return f"the broker's topology differs: {self.change}"
+    SENTENCE: ClassVar[str] = "the broker's topology differs: {change}"
 
 
 class TopologyApplied(TelemetryEvent, frozen=True, kw_only=True):
@@ -239,9 +221,7 @@ class TopologyApplied(TelemetryEvent, frozen=True, kw_only=True):
     change: str
 
     LEVEL: ClassVar[int] = logging.DEBUG
-
-    def __str__(self) -> str:
-        return f"topology applied: {self.change}"
+    SENTENCE: ClassVar[str] = "topology applied: {change}"
 
 
 class FileNotWritten(TelemetryEvent, frozen=True, kw_only=True):
@@ -251,9 +231,7 @@ class FileNotWritten(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    def __str__(self) -> str:
-        return f"{self.file} cannot be written: {self.problem}"
+    SENTENCE: ClassVar[str] = "{file} cannot be written: {problem}"
 
 
 class FolderExposed(TelemetryEvent, frozen=True, kw_only=True):
@@ -262,9 +240,7 @@ class FolderExposed(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    def __str__(self) -> str:
-        return self.problem
+    SENTENCE: ClassVar[str] = "{problem}"
 
 
 class BrokerMoved(TelemetryEvent, frozen=True, kw_only=True):
@@ -277,9 +253,7 @@ class BrokerMoved(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    def __str__(self) -> str:
-        return self.problem
+    SENTENCE: ClassVar[str] = "{problem}"
 
 
 class BrokerEnded(TelemetryEvent, frozen=True, kw_only=True):
@@ -304,8 +278,7 @@ class BrokerBack(TelemetryEvent, frozen=True, kw_only=True):
     #: How long there was none.
     seconds: float
 
-    def __str__(self) -> str:
-        return f"broker back at {self.url} after {self.seconds:.1f} s"
+    SENTENCE: ClassVar[str] = "broker back at {url} after {seconds:.1f} s"
 
 
 class BrokerNotStarted(TelemetryEvent, frozen=True, kw_only=True):
@@ -314,13 +287,8 @@ class BrokerNotStarted(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return alike(self.problem)
-
-    def __str__(self) -> str:
-        return f"broker cannot be started, trying again: {self.problem}"
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("problem",)
+    SENTENCE: ClassVar[str] = "broker cannot be started, trying again: {problem}"
 
 
 class BrokerKilled(TelemetryEvent, frozen=True, kw_only=True):
@@ -331,9 +299,7 @@ class BrokerKilled(TelemetryEvent, frozen=True, kw_only=True):
     seconds: float
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    def __str__(self) -> str:
-        return f"broker killed (process {self.pid}): it did not answer for {self.seconds:.1f} s"
+    SENTENCE: ClassVar[str] = "broker killed (process {pid}): it did not answer for {seconds:.1f} s"
 
 
 class BrokerFull(TelemetryEvent, frozen=True, kw_only=True):
@@ -347,12 +313,10 @@ class BrokerFull(TelemetryEvent, frozen=True, kw_only=True):
     folder: str
 
     LEVEL: ClassVar[int] = logging.ERROR
-
-    def __str__(self) -> str:
-        return (
-            f"broker cannot store, make room on the disk of {self.folder}: {self.stored_bytes:,} of "
-            f"{self.limit_bytes:,} bytes are used"
-        )
+    SENTENCE: ClassVar[str] = (
+        "broker cannot store, make room on the disk of {folder}: {stored_bytes:,} of "
+        "{limit_bytes:,} bytes are used"
+    )
 
 
 class BrokerRestarted(TelemetryEvent, frozen=True, kw_only=True):
@@ -361,6 +325,4 @@ class BrokerRestarted(TelemetryEvent, frozen=True, kw_only=True):
     free_bytes: int
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    def __str__(self) -> str:
-        return f"broker is restarted to store again: {self.free_bytes:,} bytes are free now"
+    SENTENCE: ClassVar[str] = "broker is restarted to store again: {free_bytes:,} bytes are free now"

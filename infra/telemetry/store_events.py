@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
 from typing import ClassVar
 
-from infra.telemetry.dispatch import TelemetryEvent, alike
+from infra.telemetry.dispatch import TelemetryEvent
 
 
 class EntryNotStored(TelemetryEvent, frozen=True, kw_only=True):
@@ -17,13 +16,8 @@ class EntryNotStored(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return self.bucket, alike(self.problem)
-
-    def __str__(self) -> str:
-        return f"bucket {self.bucket} does not store {self.key}: {self.problem}"
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("bucket", "problem")
+    SENTENCE: ClassVar[str] = "bucket {bucket} does not store {key}: {problem}"
 
 
 class EntryUnreadable(TelemetryEvent, frozen=True, kw_only=True):
@@ -34,13 +28,8 @@ class EntryUnreadable(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return self.bucket, alike(self.problem)
-
-    def __str__(self) -> str:
-        return f"bucket {self.bucket} has an entry that cannot be read, {self.key}: {self.problem}"
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("bucket", "problem")
+    SENTENCE: ClassVar[str] = "bucket {bucket} has an entry that cannot be read, {key}: {problem}"
 
 
 class SeedDrifted(TelemetryEvent, frozen=True, kw_only=True):
@@ -54,10 +43,7 @@ class SeedDrifted(TelemetryEvent, frozen=True, kw_only=True):
     first_request: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return self.first_request
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("first_request",)
 
     def __str__(self) -> str:
         return (
@@ -72,13 +58,8 @@ class SweepDelayed(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return alike(self.problem)
-
-    def __str__(self) -> str:
-        return f"the sweeper could not look at the streams and looks again later: {self.problem}"
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("problem",)
+    SENTENCE: ClassVar[str] = "the sweeper could not look at the streams and looks again later: {problem}"
 
 
 class StreamsSwept(TelemetryEvent, frozen=True, kw_only=True):
@@ -91,11 +72,10 @@ class StreamsSwept(TelemetryEvent, frozen=True, kw_only=True):
     before: float
     after: float
 
-    def __str__(self) -> str:
-        return (
-            f"the sweeper deleted {self.messages} messages of ended requests: the fullest stream went from "
-            f"{self.before:.0%} of its limit to {self.after:.0%}"
-        )
+    SENTENCE: ClassVar[str] = (
+        "the sweeper deleted {messages} messages of ended requests: the fullest stream went from "
+        "{before:.0%} of its limit to {after:.0%}"
+    )
 
 
 class StreamsFilling(TelemetryEvent, frozen=True, kw_only=True):
@@ -107,12 +87,10 @@ class StreamsFilling(TelemetryEvent, frozen=True, kw_only=True):
     after: float
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    def __str__(self) -> str:
-        return (
-            f"the streams are filling up with unfinished requests: the fullest one is at {self.after:.0%} of its "
-            f"limit after {self.messages} messages were deleted"
-        )
+    SENTENCE: ClassVar[str] = (
+        "the streams are filling up with unfinished requests: the fullest one is at {after:.0%} of its "
+        "limit after {messages} messages were deleted"
+    )
 
 
 class AnomaliesFound(TelemetryEvent, frozen=True, kw_only=True):
@@ -136,10 +114,5 @@ class ResponseCacheFailed(TelemetryEvent, frozen=True, kw_only=True):
     problem: str
 
     LEVEL: ClassVar[int] = logging.WARNING
-
-    @property
-    def folds_as(self) -> Hashable | None:
-        return alike(self.problem)
-
-    def __str__(self) -> str:
-        return f"the response cache cannot use its folder: {self.problem}"
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("problem",)
+    SENTENCE: ClassVar[str] = "the response cache cannot use its folder: {problem}"

@@ -98,6 +98,12 @@ def fell_back(request_id: str, **changes: Any) -> ResultPublished:
 
 
 @pytest.mark.parametrize("event", catalogue(), ids=name_of)
+def test_every_event_is_compared_by_fields_that_it_has(event: type[TelemetryEvent]) -> None:
+    assert set(event.FOLDS_BY) <= set(event.__struct_fields__)
+    assert example(event).folds_as == example(event).folds_as
+
+
+@pytest.mark.parametrize("event", catalogue(), ids=name_of)
 def test_every_event_is_one_line_of_words(event: type[TelemetryEvent]) -> None:
     made = example(event)
     assert event.__doc__
