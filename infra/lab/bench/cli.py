@@ -23,6 +23,12 @@ from infra.telemetry import logging as telemetry_logging
 app = typer.Typer(no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+Sync = Annotated[
+    Literal["always", "2m", "both"],
+    typer.Option(metavar="always|2m|both", help="When writes reach the disk."),
+]
+DeadlineMs = Annotated[int, typer.Option("--deadline-ms", min=1, help="Deadline of every request, ms.")]
+Patience = Annotated[float, typer.Option(min=1, help="Longest wait for a result, seconds.")]
 
 
 @app.callback()
@@ -54,10 +60,10 @@ def _show(figures: dict[str, Any], *, as_json: bool) -> None:
     sys.stdout.write((json.dumps(figures) if as_json else json.dumps(figures, indent=2)) + "\n")
 
 
-def _end(found: msgspec.Struct, *, passed: bool, text: str, as_json: bool) -> None:
-    """Print what was found, for people or machines, and exit 1 if a claim does not hold."""
-    if as_json:
-        _show({**msgspec.to_builtins(found), "passed": passed}, as_json=True)
+def _end(found: msgspec.Struct, *, passed: bool, text: str | None = None, as_json: bool) -> None:
+    """Print a report, as text if it has one, and exit 1 if a claim does not hold."""
+    if as_json or text is None:
+        _show({**msgspec.to_builtins(found), "passed": passed}, as_json=as_json)
     else:
         sys.stdout.write(text)
     if not passed:
@@ -109,17 +115,12 @@ def soak(
         found = asyncio.run(
             measured.run(Path(folder), requests=requests, kills=kills, copies=copies, seed=seed, say=_say)
         )
-    _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
-    if not found.passed:
-        raise typer.Exit(1)
+    _end(found, passed=found.passed, as_json=json_)
 
 
 @app.command()
 def overload(  # noqa: PLR0913 - a parameter is an option
-    sync: Annotated[
-        Literal["always", "2m", "both"],
-        typer.Option(metavar="always|2m|both", help="When writes reach the disk."),
-    ] = "both",
+    sync: Sync = "both",
     model: Annotated[
         Literal["slow", "none", "both"],
         typer.Option(metavar="slow|none|both", help="A slow model, or none (USE_LOCAL_MODEL=false)."),
@@ -130,12 +131,10 @@ def overload(  # noqa: PLR0913 - a parameter is an option
     factors: Annotated[str, typer.Option(help="Request rates, as multiples of the capacity.")] = "1,2,4,8",
     seconds: Annotated[float, typer.Option(min=1, help="Seconds per rate.")] = 60,
     burst: Annotated[int, typer.Option(min=0, help="Requests sent at once, at the end.")] = 20_000,
-    deadline_ms: Annotated[
-        int, typer.Option("--deadline-ms", min=1, help="Deadline of every request, ms.")
-    ] = 2000,
+    deadline_ms: DeadlineMs = 2000,
     *,
     poisson: Annotated[bool, typer.Option("--poisson", help="Random arrivals instead of even ones.")] = False,
-    patience: Annotated[float, typer.Option(min=1, help="Longest wait for a result, seconds.")] = 120,
+    patience: Patience = 120,
     json_: Json = False,
 ) -> None:
     """Overload: each accepted request is answered within 2 s of its deadline; exit status 1 otherwise."""
@@ -164,10 +163,7 @@ def overload(  # noqa: PLR0913 - a parameter is an option
 
 @app.command()
 def storm(  # noqa: PLR0913 - a parameter is an option
-    sync: Annotated[
-        Literal["always", "2m", "both"],
-        typer.Option(metavar="always|2m|both", help="When writes reach the disk."),
-    ] = "both",
+    sync: Sync = "both",
     *,
     requests: Annotated[int, typer.Option(min=0, help="Requests due in the same second; 0: none.")] = 5_000,
     over: Annotated[float, typer.Option(min=1, help="Seconds over which these are published.")] = 50,
@@ -218,10 +214,8 @@ def hostile(
     inputs: Annotated[str, typer.Option(help="Names, or `all`; `list` prints them.")] = "all",
     copies: Annotated[int, typer.Option(min=1, help="Concurrent copies of each input.")] = 45,
     innocent: Annotated[int, typer.Option(min=1, help="Normal requests, 40 per second.")] = 200,
-    deadline_ms: Annotated[
-        int, typer.Option("--deadline-ms", min=1, help="Deadline of every request, ms.")
-    ] = 2000,
-    patience: Annotated[float, typer.Option(min=1, help="Longest wait for a result, seconds.")] = 60,
+    deadline_ms: DeadlineMs = 2000,
+    patience: Patience = 60,
     *,
     house: Annotated[
         bool,
@@ -283,9 +277,7 @@ def steady(
 
     source = WEIGHTS if model == "house" else Path(model)
     found = measured.run(source=source, minutes=minutes, seed=seed, say=_say)
-    _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
-    if not found.passed:
-        raise typer.Exit(1)
+    _end(found, passed=found.passed, as_json=json_)
 
 
 @app.command()
@@ -308,9 +300,7 @@ def live(
             model=model, requests=requests, schemas=schemas, in_flight=in_flight, seed=seed, say=_say
         )
     )
-    _show({**msgspec.to_builtins(found), "passed": found.passed}, as_json=json_)
-    if not found.passed:
-        raise typer.Exit(1)
+    _end(found, passed=found.passed, as_json=json_)
 
 
 @app.command()
