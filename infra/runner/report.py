@@ -13,6 +13,7 @@ from infra.telemetry.events import (
     MessageHandled,
     RatingLowered,
     ResultPublished,
+    level_of,
 )
 
 if TYPE_CHECKING:
@@ -53,24 +54,26 @@ def report(
     duration_ms: float,
 ) -> None:
     """Emit how the work on a message ended."""
-    _, name, kind, request_id, *_ = *delivery.msg.subject.split(".", 3), "", "", ""
-    telemetry.emit(
-        MessageHandled(
-            stage=stage,
-            name=name,
-            kind=kind,
-            request_id=request_id,
-            stream=delivery.stream,
-            seq=delivery.sequence,
-            deliveries=delivery.deliveries,
-            ending=ending,
-            code=getattr(outcome, "code", ""),
-            problem=problem,
-            duration_ms=round(duration_ms, 2),
+    if telemetry.takes(MessageHandled, level_of(ending, problem)):
+        name, kind, request_id = _names(delivery.msg.subject)
+        telemetry.emit(
+            MessageHandled(
+                stage=stage,
+                name=name,
+                kind=kind,
+                request_id=request_id,
+                stream=delivery.stream,
+                seq=delivery.sequence,
+                deliveries=delivery.deliveries,
+                ending=ending,
+                code=getattr(outcome, "code", ""),
+                problem=problem,
+                duration_ms=round(duration_ms, 2),
+            )
         )
-    )
     for event in outcome.events if isinstance(outcome, Emit | Fail) else ():
         if isinstance(event, ev.Clamped):
+            _, kind, request_id = _names(delivery.msg.subject)
             telemetry.emit(
                 RatingLowered(
                     stage=stage,
@@ -81,6 +84,12 @@ def report(
                     by=event.by,
                 )
             )
+
+
+def _names(subject: str) -> tuple[str, str, str]:
+    """Event name, content kind and request id of a subject; empty where it has none."""
+    _, name, kind, request_id, *_ = *subject.split(".", 3), "", "", ""
+    return name, kind, request_id
 
 
 def published(stage: str, result: ev.Result) -> ResultPublished:

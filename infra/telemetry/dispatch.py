@@ -80,6 +80,21 @@ class Telemetry:
     def __init__(self, *subscribers: Callable[[TelemetryEvent], object]) -> None:
         self._subscribers = list(subscribers)
 
+    def takes(self, event: type[TelemetryEvent], level: int) -> bool:
+        """Whether any subscriber takes such an event; nobody needs to build one otherwise.
+
+        A subscriber with a method ``takes`` decides itself, any other one takes every event.
+
+        Args:
+            event: the event's class.
+            level: its level, as in ``logging``.
+        """
+        for subscriber in self._subscribers:
+            takes = getattr(subscriber, "takes", None)
+            if takes is None or takes(event, level):
+                return True
+        return False
+
     def subscribe(self, subscriber: Callable[[TelemetryEvent], object]) -> None:
         """Call somebody else with each event, too."""
         self._subscribers.append(subscriber)

@@ -47,6 +47,20 @@ class MessageEnding(StrEnum):
     HANDED_BACK = "handed_back"
 
 
+def level_of(ending: MessageEnding, problem: str) -> int:
+    """Level of the log line about a message that ended so."""
+    match ending:
+        case MessageEnding.WAITS:
+            return logging.WARNING
+        case MessageEnding.PUT_OFF:
+            return logging.WARNING if problem else logging.DEBUG
+        case MessageEnding.HANDED_BACK:
+            return logging.INFO
+        case _:
+            # What people should know of the others is in the result, or in the dead letter.
+            return logging.DEBUG
+
+
 class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):
     """A stage has ended its work on one message."""
 
@@ -68,16 +82,7 @@ class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):
 
     @property
     def level(self) -> int:
-        match self.ending:
-            case MessageEnding.WAITS:
-                return logging.WARNING
-            case MessageEnding.PUT_OFF:
-                return logging.WARNING if self.problem else logging.DEBUG
-            case MessageEnding.HANDED_BACK:
-                return logging.INFO
-            case _:
-                # What people should know of the others is in the result, or in the dead letter.
-                return logging.DEBUG
+        return level_of(self.ending, self.problem)
 
     @property
     def folds_as(self) -> Hashable | None:

@@ -46,13 +46,18 @@ class LogLines:
         self._later = later
         self._folded: dict[Hashable, _Folded] = {}
 
-    def __call__(self, event: TelemetryEvent) -> None:
-        """Write the event, or count it."""
-        level = event.level
+    def takes(self, event: type[TelemetryEvent], level: int) -> bool:
+        """Whether the log has lines of this level."""
+        del event
         log = self._log
         if log is None:
             log = self._log = structlog.get_logger().bind(**self._fields)
-        if not log.is_enabled_for(level):
+        return log.is_enabled_for(level)
+
+    def __call__(self, event: TelemetryEvent) -> None:
+        """Write the event, or count it."""
+        level = event.level
+        if not self.takes(type(event), level):
             return
         kind = event.folds_as
         later = self._later or _later()

@@ -48,7 +48,8 @@ def build_setting(asked: GenerationRequest, constraints: Constraints, worlds: Wo
     named = worlds.world(asked.world)
     world = named or worlds.world(None)
     decision = rating.decide(given=constraints.rating, social=social, world=asked.world, worlds=worlds)
-    stands, told = None, list[str]()
+    stands = None
+    told: list[str] = []
     if social is not None and social.tells and world is not None:
         stands, tier, level = classify(social, world)
         told.append(f"relationship: {tier.name}{_said(tier)}")

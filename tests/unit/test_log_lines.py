@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 
 from infra.lab.docgen.telemetry import catalogue, example
+from infra.runner.report import report
 from infra.settings.settings import load
 from infra.telemetry import logging as log_format
 from infra.telemetry.dispatch import Telemetry, TelemetryEvent, name_of
@@ -229,3 +231,38 @@ def test_every_subscriber_gets_every_event() -> None:
             "GEN_TIMEOUT",
         ): 1,
     }
+
+
+def test_an_event_below_the_level_of_the_log_is_taken_by_nobody(lines: LogLines) -> None:
+    telemetry = Telemetry(lines)
+    assert telemetry.takes(MessageHandled, logging.INFO)
+    assert not telemetry.takes(MessageHandled, logging.DEBUG)
+    telemetry.subscribe(EventCounts())
+    assert telemetry.takes(MessageHandled, logging.DEBUG)
+    assert not Telemetry().takes(MessageHandled, logging.ERROR)
+
+
+@pytest.mark.parametrize("ending", MessageEnding)
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_report_reaches_whoever_takes_it(shown: Shown, ending: MessageEnding, *, counted: bool) -> None:
+    counts, telemetry = EventCounts(), Telemetry(LogLines(later=Timers()))
+    if counted:
+        telemetry.subscribe(counts)
+    delivery: Any = SimpleNamespace(
+        msg=SimpleNamespace(subject="gen.result.scene.a"), stream="EVENTS", sequence=7, deliveries=1
+    )
+    report(
+        telemetry,
+        stage="audit",
+        delivery=delivery,
+        outcome=None,
+        ending=ending,
+        problem="the disk is full",
+        duration_ms=1.0,
+    )
+    shows = ending in {MessageEnding.WAITS, MessageEnding.PUT_OFF, MessageEnding.HANDED_BACK}
+    assert [each["request_id"] for each in said(shown)] == (["a"] if shows else [])
+    handled = next(family for family in counts.collect() if family.name == "understudy_messages")
+    assert [sample.labels for sample in handled.samples] == (
+        [{"stage": "audit", "name": "result", "ending": str(ending)}] if counted else []
+    )
