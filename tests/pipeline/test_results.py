@@ -108,7 +108,7 @@ async def test_an_empty_draft_is_written_again_colder(
 
 
 @pytest.mark.parametrize("kind", ["layout", "plot", "dialogue", "transition"])
-async def test_malformed_json_is_mended(
+async def test_malformed_json_is_repaired(
     client: Observer, configure: Configure, start: Start, kind: str
 ) -> None:
     async with start(configure(rules=[{"match": {"stage": "structuring"}, "do": "malformed"}])):
@@ -116,7 +116,7 @@ async def test_malformed_json_is_mended(
         await client.settled()
 
     assert (result.status, result.origin) == (Status.SUCCESS, Origin.SCRIPTED)
-    assert any("mended" in line for line in result.meta.warnings)
+    assert any("was repaired" in line for line in result.meta.warnings)
     assert Registry().faults(kind, result.content, None) == ()
     assert client.letters() == []
 
