@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from contracts.errors import UnderstudyError
 
@@ -312,7 +312,10 @@ def _exclusive(engine: Engine, name: str, number: int, *, wait: bool) -> Generat
                 raise busy
             yield
         finally:
-            # Not back to the pool: lock and time-out end with the session.
+            # The server frees the lock of a closed session a moment later; who comes next need not wait for that.
+            with suppress(DBAPIError):
+                holder.execute(text("SELECT pg_advisory_unlock_all()"))
+            # Not back to the pool: the time-out ends with the session.
             holder.invalidate()
 
 

@@ -214,7 +214,7 @@ async def test_a_nodes_own_budget_and_a_rate_name_whose_they_are(
     assert stopped.error.code is ErrorCode.GEN_BUDGET_EXCEEDED
     assert "the budget of node 'harbour_storm' of workspace 'docks'" in stopped.error.message
     assert {each.code for each in limited} == {ErrorCode.GEN_RATE_LIMITED}
-    assert "for workspace 'docks', 2 are allowed; the next window opens at" in limited[0].message
+    assert "for workspace 'docks'; 2 are allowed; the next window opens at" in limited[0].message
     assert nameless.status is Status.REJECTED
     (row,) = json.loads(listed)
     assert (row["workspace"], row["always"], row["cap"]["generations"]) == ("docks", True, 2)

@@ -165,7 +165,7 @@ async def test_an_event_that_is_no_json_is_told() -> None:
     async with FakeServer(lambda _: Streamed(events=(chunk("half"), "{nonsense"))) as server:
         error = await failure(server)
     assert error.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE
-    assert "cannot be read" in str(error)
+    assert "unreadable" in str(error)
 
 
 async def test_a_web_page_is_no_stream() -> None:
