@@ -1,1 +1,1 @@
-"""How do we talk to the broker?"""
+"""The NATS broker: its server, connections, topology, and everything that is read from and published to it."""

@@ -1,8 +1,8 @@
-"""How are the accounts of budgets kept in KV bucket ``budgets``, so that no cap is passed?
+"""Budget accounts in KV bucket ``budgets``, written so that spending never passes a cap.
 
-One key per account and window, written by compare-and-set: the reservations stand in the account
-itself, so that one write decides.  Changes that wait together are written together, so that a busy
-account costs each process one write at a time, however many calls it makes.
+There is one key per account and window, written by compare-and-set.  The account itself holds the reservations,
+so that one write decides.  Changes that wait together are written together: a busy account costs each process
+one write at a time, however many calls the process makes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 BUCKET: Final = pipeline.BUDGETS.name
 PREFIX: Final = f"$KV.{BUCKET}."
-#: Seconds that an account is kept after its window and its last reservation have ended.
+#: Seconds for which an account is kept after the end of its window and of its last reservation.
 _KEPT_S: Final = 60
-#: Processes whose last write an account remembers: those that wrote last.  One that is forgotten while it does
-#: not know whether its write was stored, because so many others wrote since, would write it again.
+#: Processes whose last write an account remembers: the latest ones.  If an account forgets a process that does
+#: not know yet whether its write was stored, the process writes it again.
 _REMEMBERED: Final = 64
-#: Seconds in which what was spent is still written when the process stops.
+#: Seconds for the last writes of a process that stops.
 _CLOSE_S: Final = 5.0
 
 
@@ -52,7 +52,7 @@ async def current(wire: RequestMultiplexer, now_ms: int) -> list[LiveAccount]:
         now_ms: ms since the epoch.
 
     Raises:
-        StreamMissing: there is no bucket; the topology is not applied.
+        StreamMissing: the bucket does not exist; the topology is not applied.
         Unavailable: the broker does not answer.
     """
     found: list[tuple[str, LiveAccount]] = []
@@ -83,7 +83,7 @@ class _Waiting:
             self.future.set_exception(error)
 
     def give_up(self, error: Unavailable) -> None:
-        """A reservation may be given up: written or not, it comes back.  What was spent has to be written."""
+        """Fail a reservation, which expires if it was written after all; spending must be written and goes on waiting."""
         if isinstance(self.change, Reserve):
             self.fail(error)
 
@@ -125,7 +125,7 @@ class KvAccounts:
         return asyncio.shield(one.future)
 
     async def close(self) -> None:
-        """Write what is still to be written, as far as the broker lets us in a few seconds."""
+        """Write the changes that still wait, as many as the broker takes in a few seconds."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_S)
         for task in self._tasks:
@@ -138,16 +138,16 @@ class KvAccounts:
                 self._waiting[name] = []
                 try:
                     await self._commit(name, changes)
-                except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
+                except Exception as error:  # noqa: BLE001 - every waiting caller gets it
                     for one in changes:
                         one.fail(error)
         finally:
             del self._waiting[name]
 
     async def _commit(self, name: str, changes: list[_Waiting]) -> None:
-        """Until it is stored, or nobody waits for it any more."""
+        """Write changes until they are stored or no caller waits for them."""
         tries = 0
-        #: Answers by the number of a write that got no acknowledgement: it may be stored all the same.
+        #: Answers by the number of a write without acknowledgement: it may be stored nevertheless.
         doubtful: dict[int, list[tuple[_Waiting, Refusal | None]]] = {}
         while open_ := [one for one in changes if not one.future.done()]:
             try:
@@ -179,7 +179,7 @@ class KvAccounts:
         sequence: int,
         doubtful: dict[int, list[tuple[_Waiting, Refusal | None]]],
     ) -> list[tuple[_Waiting, Refusal | None]] | None:
-        """The answers once they are stored; ``None``: somebody else was first."""
+        """Write the account; the answers, or ``None`` if another process wrote first."""
         now_ms = int(self._clock() * 1000)
         after, answers = _applied(account, changes, now_ms)
         if after is account:

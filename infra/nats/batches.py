@@ -24,20 +24,20 @@ from infra.nats import direct
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
-#: Messages that are worth a batch, and most of one; the broker takes 1,000.  A batch of 8 takes as long as
-#: one of 64, and so do 48 single messages where each is a write to the disk.
+#: Fewest and most messages of a batch; the broker takes 1,000.  A batch of 8 takes as long as
+#: one of 64, and so do 48 single messages where each one is a disk write.
 _LEAST: Final = 48
 _MOST: Final = 500
 #: Bytes of one batch.
 _BYTES: Final = 2 * 1024**2
-#: Single publishes under way at once: at least, and at most while they are acknowledged quickly.  A broker that
-#: does not write each to the disk takes them with less work than a batch.
+#: Bounds of single publishes in flight; more than the lower one only while they are acknowledged quickly.  A broker
+#: that does not write each message to the disk has less work with them than with a batch.
 _SINGLES: Final = 48
 _SINGLES_MOST: Final = 256
-#: Seconds until an acknowledgement that count as quick, and as slow.
+#: Seconds until an acknowledgement: below the first it is quick, above the second slow.
 _QUICK_S: Final = 0.010
 _SLOW_S: Final = 0.020
-#: Share of a new measurement.
+#: Weight of a new measurement in the average.
 _SHARE: Final = 0.1
 
 _ID, _SEQUENCE, _COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
@@ -64,13 +64,13 @@ class Batches:
 
     def __init__(self, wire: RequestMultiplexer) -> None:
         self._wire = wire
-        #: What answers a request goes before what may wait.
+        #: Messages that answer a request go before those that may wait.
         self._first: deque[PendingPublish] = deque()
         self._second: deque[PendingPublish] = deque()
-        #: Single publishes under way, and how many may be.
+        #: Single publishes in flight, and their bound.
         self._alone = 0
         self._window = _SINGLES
-        #: Seconds until a single publish is acknowledged, of late.
+        #: Seconds until a single publish is acknowledged, moving average.
         self._ack_s = _SLOW_S
         self._batching: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,7 +86,7 @@ class Batches:
             subject: where to.
             body: bytes.
             headers: NATS headers.
-            urgent: before what others of this process publish.
+            urgent: publish before the other waiting messages of this process.
 
         Raises:
             Unavailable: no acknowledgement in time, or no stream listens on the subject.
@@ -116,7 +116,7 @@ class Batches:
         return ack
 
     def _next(self) -> None:
-        """Go on with what waits: a batch at a time, and single messages while there is room for them."""
+        """Publish waiting messages: one batch at a time, and single messages while there is room for them."""
         if not (self._first or self._second):
             return
         if self._batching is None and len(self._first) + len(self._second) >= _LEAST:
@@ -148,7 +148,7 @@ class Batches:
             self._next()
 
     async def _store(self, items: list[PendingPublish]) -> None:
-        """Publish in one batch, else in two of half the size: what keeps one from being stored is soon alone."""
+        """Publish in one batch, else in two halves: this soon isolates a message that the broker refuses."""
         if len(items) < _LEAST:
             await self._singles(items)
         elif not await self._batch(items):
@@ -159,7 +159,7 @@ class Batches:
     def _take(self, most: int) -> list[PendingPublish]:
         items: list[PendingPublish] = []
         size = 0
-        #: A subject is in a batch once: the second one's condition could not be told from the first's.
+        #: A subject occurs once in a batch: conditions of two messages on one subject would contradict each other.
         subjects: set[str] = set()
         for queue in (self._first, self._second):
             while queue and len(items) < most and size < _BYTES and queue[0].subject not in subjects:
@@ -171,7 +171,7 @@ class Batches:
         return items
 
     async def _batch(self, items: list[PendingPublish]) -> bool:
-        """Publish all or none; false: none, as far as anybody knows."""
+        """Publish all or none; false: none, or no acknowledgement."""
         name = f"{self._me}-{next(self._numbers)}"
         try:
             for number, item in enumerate(items[:-1], start=1):
@@ -181,7 +181,7 @@ class Batches:
             headers = {**last.headers, _ID: name, _SEQUENCE: str(len(items)), _COMMIT: "1"}
             ack = await self._wire.publish(last.subject, last.body, headers, repeat=False)
         except (Unavailable, nats_errors.Error, OSError):
-            # Stored or not: every message has its id or its condition, and is asked for again.
+            # Stored or not: every message has an id or a condition, so it can be published again.
             return False
         if ack.error is not None:
             return False
@@ -204,7 +204,7 @@ class Batches:
     async def _alone_once(self, item: PendingPublish) -> None:
         try:
             ack = await self._publish(item.subject, item.body, item.headers)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+        except Exception as error:  # noqa: BLE001 - the waiting caller gets it
             if not item.future.done():
                 item.future.set_exception(error)
         else:
@@ -213,7 +213,7 @@ class Batches:
 
 
 def batched(subject: str, headers: dict[str, str]) -> bool:
-    """May a message go in a batch?  Only what is told apart when it goes again."""
+    """Whether a message may go in a batch: only if the broker recognises it when it is published again."""
     return subject.startswith("gen.") and (
         envelope.MSG_ID in headers or headers.get(envelope.EXPECTED_LAST) == "0"
     )

@@ -1,4 +1,4 @@
-"""Which headers make a message of a stream the entry of a bucket?
+"""Headers that make a message of a stream the entry of a bucket.
 
 Source: ADR-8 (key-value) and ADR-43 (per-message TTL) of NATS.
 """
@@ -9,11 +9,11 @@ from typing import Final
 
 OPERATION: Final = "KV-Operation"
 TTL: Final = "Nats-TTL"
-#: Seconds that the mark of a purge stays: whoever lists meanwhile sees it.
-_MARK_S: Final = 60
-PURGE: Final = {OPERATION: "PURGE", "Nats-Rollup": "sub", TTL: f"{_MARK_S}s"}
+#: Seconds for which the marker of a purge stays: a listing that runs meanwhile sees it.
+_MARKER_S: Final = 60
+PURGE: Final = {OPERATION: "PURGE", "Nats-Rollup": "sub", TTL: f"{_MARKER_S}s"}
 
 
 def ttl(seconds: int) -> str:
-    """A life of at least a second, as the broker reads it."""
+    """Format a lifetime as the broker reads it; at least one second."""
     return f"{max(1, seconds)}s"

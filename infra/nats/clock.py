@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two comparisons.
 EVERY_S: Final = 30.0
-#: Comparisons in a row, of which the quickest counts.
+#: Comparisons in a row; the quickest one counts.
 _TRIES: Final = 3
 
 
@@ -28,7 +28,7 @@ class _Info(msgspec.Struct, frozen=True):
 
 
 class BrokerClock:
-    """This process' clock, corrected by its distance from the broker's.
+    """This machine's clock, corrected by its difference from the broker's.
 
     Args:
         wire: calls to the broker.

@@ -23,10 +23,10 @@ class Unreachable(UnderstudyError):  # noqa: N818 - names the state of the broke
 
 
 def broker_url(settings: Settings) -> str:
-    """Where the broker of these settings is: a URL, or several with commas between them.
+    """Find the broker of these settings: its URL, or several separated by commas.
 
     Raises:
-        Unreachable: none is set and none runs.
+        Unreachable: no URL is set and no broker runs.
     """
     try:
         url = runtime_file.find_url(settings)
@@ -44,7 +44,7 @@ def options(access: NatsAccess | None) -> dict[str, Any]:
     """Arguments of ``nats.connect`` for every connection.
 
     Args:
-        access: credentials and TLS of the settings; ``None``: none beyond those of the URL.
+        access: credentials and TLS of the settings; ``None``: only those of the URL.
 
     Raises:
         Unreachable: a file of the settings cannot be read.
@@ -81,7 +81,7 @@ def _access(access: NatsAccess) -> dict[str, Any]:
 def require_tls(client: Client, url: str, access: NatsAccess | None) -> None:
     """Refuse a connection in plain text where the settings or the URL say TLS.
 
-    nats-py encrypts when the server asks for it, and says nothing when the server does not.
+    nats-py encrypts when the server asks for it, and raises no error when the server does not.
 
     Raises:
         Unreachable: the connection is not encrypted.
@@ -102,12 +102,12 @@ async def dial(
     on_reconnect: Callable[[], None] | None = None,
     on_disconnect: Callable[[], None] | None = None,
 ) -> Client:
-    """Connect to a broker; the first try must succeed, later ones are repeated for ever.
+    """Connect to a broker; the first try must succeed, after a lost connection tries are repeated for ever.
 
-    A server that falls silent is left for another one of the list, or tried again.
+    If a server falls silent, the client tries the others of the list, or the same one again.
 
     Args:
-        where: ``nats://host:port``, several with commas between them, or the settings that say where it is.
+        where: ``nats://host:port``, several separated by commas, or the settings that name it.
         name: shown in the broker's list of connections.
         access: credentials and TLS, where ``where`` is a URL.
         on_reconnect: called after each reconnect.

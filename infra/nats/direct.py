@@ -1,8 +1,8 @@
-"""Direct path into and out of nats-py's connection: messages without queue and task, publishes without checks twice.
+"""Direct path into and out of nats-py's connection: messages without queue and task, publishes without double checks.
 
 nats-py parses each control line with up to six expressions, parses the headers of every message, and hands it to a
 task of the subscription through a queue.  Here a message of a direct subscription goes from the read loop to a plain
-function, and its headers are parsed when somebody reads them.  Subscribing, reconnecting, pings, back-pressure and the
+function, and its headers are parsed when they are first read.  Subscribing, reconnecting, pings, back-pressure and the
 subscriptions of others stay nats-py's own.
 
 The attributes used here are nats-py's internal ones: its version is pinned, and tests/broker/test_direct.py says
@@ -37,7 +37,7 @@ _MESSAGES: Final = frozenset({b"MSG", b"HMSG"})
 
 
 class Frame(Msg):
-    """One message as it came from the broker."""
+    """One message as it was received."""
 
     def __init__(self, client: Client, subject: str, reply: str, data: bytes, block: bytes | None) -> None:
         self._client = client
@@ -47,7 +47,7 @@ class Frame(Msg):
         self._block = block
 
     @property
-    def headers(self) -> dict[str, str] | None:  # pyright: ignore[reportIncompatibleVariableOverride] - nobody sets it
+    def headers(self) -> dict[str, str] | None:  # pyright: ignore[reportIncompatibleVariableOverride] - it is never set
         """Values by name, parsed when they are first read."""
         if self._block is not None:
             self._parsed = header_block.parse(self._block)
@@ -74,11 +74,11 @@ class FrameParser(Parser):
         #: Reads the control lines that are not about a message.
         self._control = Parser(client)
         self._client = client
-        #: Pieces of a message, or of a control line, whose end has not come yet.
+        #: Pieces of a message, or of a control line, whose end is not received yet.
         self._held: list[bytes] = []
         self._size = 0
         self._needed = 0
-        #: Counts connections: what was read from a lost one is dropped.
+        #: Counts connections: data read from a lost one is dropped.
         self._connection = 0
         super().__init__(client)
 
@@ -90,11 +90,11 @@ class FrameParser(Parser):
         self._size = self._needed = 0
         self._connection += 1
 
-    async def parse(self, data: bytes = b"") -> None:  # noqa: C901 - one loop over what came, without a call per step
-        """Read what came from the broker.
+    async def parse(self, data: bytes = b"") -> None:  # noqa: C901 - one loop over the data, without a call per step
+        """Parse received data.
 
         Raises:
-            nats.errors.ProtocolError: it is not the protocol.
+            nats.errors.ProtocolError: the data violates the protocol.
         """
         if self._held:
             self._held.append(data)
@@ -164,14 +164,14 @@ class DirectSubscription:
         self._parser = parser
 
     async def drain(self) -> None:
-        """Take what is under way, and then nothing more."""
+        """Take the messages in flight, and then no more."""
         try:
             await self._plain.drain()
         finally:
             self._parser.sinks.pop(self._plain._id, None)
 
     async def unsubscribe(self) -> None:
-        """Take nothing more."""
+        """Take no more messages."""
         self._parser.sinks.pop(self._plain._id, None)
         await self._plain.unsubscribe()
 
@@ -186,7 +186,7 @@ async def listen(client: Client, subject: str, sink: Sink) -> DirectSubscription
     """
 
     async def early(msg: Msg) -> None:
-        # Came before the broker's number for the subscription was known here.
+        # Received before the subscription's number was known here.
         sink(msg)
 
     parser = _parser_of(client)
@@ -196,19 +196,21 @@ async def listen(client: Client, subject: str, sink: Sink) -> DirectSubscription
 
 
 def _parser_of(client: Client) -> FrameParser:
-    """The client's parser, replaced by ours the first time."""
-    found = client._ps
-    if isinstance(found, FrameParser):
-        return found
+    """The client's parser; the first call replaces it by a :class:`FrameParser`."""
+    current = client._ps
+    if isinstance(current, FrameParser):
+        return current
     parser = FrameParser(client)
-    held = bytes(found.buf)
-    if found.state == AWAITING_MSG_PAYLOAD:
-        # In the middle of a message: its control line is read already.
-        words: dict[str, Any] = found.msg_arg
+    held = bytes(current.buf)
+    if current.state == AWAITING_MSG_PAYLOAD:
+        # In the middle of a message: its control line is already read.
+        words: dict[str, Any] = current.msg_arg
         sizes = (
-            b"%d %d" % (found.header_needed, found.needed) if found.header_needed else b"%d" % found.needed
+            b"%d %d" % (current.header_needed, current.needed)
+            if current.header_needed
+            else b"%d" % current.needed
         )
-        kind = b"HMSG" if found.header_needed else b"MSG"
+        kind = b"HMSG" if current.header_needed else b"MSG"
         held = b"%b %b %d %b %b\r\n%b" % (kind, words["subject"], words["sid"], words["reply"], sizes, held)
     if held:
         parser._held, parser._size = [held], len(held)
@@ -243,7 +245,7 @@ def post(
     size = len(payload)
     connected = client.is_connected
     if not connected and size + client._pending_data_size > client._max_pending_size:
-        # As nats-py: what waits for a connection is bounded.
+        # As in nats-py: the buffer of unsent messages is bounded.
         raise nats_errors.OutboundBufferLimitError
     if size > client._max_payload:
         raise nats_errors.MaxPayloadError

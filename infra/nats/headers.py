@@ -15,14 +15,14 @@ from nats.js.api import Header
 #: Position of the status code in a block's first line, ``NATS/1.0 404 No Messages``, and its digits.
 _STATUS_AT: Final = 9
 _STATUS_SIZE: Final = 3
-#: What bytes.strip() takes for blanks.
+#: Characters that bytes.strip() removes.
 _BLANK: Final = " \t\n\r\x0b\x0c"
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-#: Names of headers that were received, as they came and as they are used.
+#: Names of received headers, by their spelling in the block.
 _received: dict[str, str] = {}
 #: Names of headers that may be sent as they are.
 _sendable: set[str] = set()
-#: Names that are remembered at most: a stranger may send any.
+#: Names that are remembered at most: any client may send new ones.
 _MOST: Final = 512
 
 

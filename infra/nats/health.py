@@ -1,6 +1,6 @@
-"""What does a nats-server say of itself?
+"""Health of a nats-server, read over HTTP.
 
-Over HTTP, which a server answers whatever its clients do: no answer means that it is frozen.
+A server answers HTTP whatever its clients do: no answer means that it is frozen.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Final, TypeVar
 
 import msgspec
 
-#: Share of the store's limit from which on the server may refuse what comes.
+#: Share of the store's limit from which on the server may refuse messages.
 _FULL_SHARE: Final = 0.95
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of itself; that it says something at all means that it is alive."""
+    """State of a server's store; that the server answers at all means that it is alive."""
 
-    #: Streams that it gave up after a write that failed; nothing is stored in them until it is restarted.
+    #: Streams that the server closed after a failed write; they store nothing until it is restarted.
     broken: tuple[str, ...]
     #: Bytes in its store, and bytes at which it refuses more.
     stored: int
@@ -25,12 +25,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def full(self) -> bool:
-        """Is the store at the limit that was set when the server started?"""
+        """Whether the store is at the limit that was set when the server started."""
         return self.stored >= self.limit * _FULL_SHARE
 
 
 async def ask(host: str, port: int, path: str) -> Health:
-    """Ask a server how it is; waits for its answer without a bound.
+    """Ask a server for its health; waits for the answer without a limit.
 
     Args:
         host: of its HTTP port.
@@ -38,10 +38,10 @@ async def ask(host: str, port: int, path: str) -> Health:
         path: below which it answers (``http_base_path``).
 
     Raises:
-        OSError: it is down, or went away meanwhile.
+        OSError: the server is down, or ended before it answered.
     """
-    state = _decoded(await _get(host, port, f"{path}/healthz?details=true"), _Healthz)
-    store = _decoded(await _get(host, port, f"{path}/jsz"), _Jsz)
+    state = _decode(await _get(host, port, f"{path}/healthz?details=true"), _Healthz)
+    store = _decode(await _get(host, port, f"{path}/jsz"), _Jsz)
     return Health(
         broken=tuple(sorted({each.stream for each in state.errors if each.type == "STREAM"})),
         stored=store.storage,
@@ -49,13 +49,13 @@ async def ask(host: str, port: int, path: str) -> Health:
     )
 
 
-class _Trouble(msgspec.Struct, frozen=True):
+class _Fault(msgspec.Struct, frozen=True):
     type: str = ""
     stream: str = ""
 
 
 class _Healthz(msgspec.Struct, frozen=True):
-    errors: tuple[_Trouble, ...] = ()
+    errors: tuple[_Fault, ...] = ()
 
 
 class _StoreConfig(msgspec.Struct, frozen=True):
@@ -79,9 +79,9 @@ async def _get(host: str, port: int, path: str) -> bytes:
 _T = TypeVar("_T")
 
 
-def _decoded(body: bytes, to: type[_T]) -> _T:
+def _decode(body: bytes, to: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=to)
     except msgspec.MsgspecError as error:
-        # Cut off: the server went away while it answered.
+        # Cut off: the server ended while it answered.
         raise ConnectionResetError(f"the broker's answer cannot be read: {error}") from None

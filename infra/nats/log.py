@@ -1,7 +1,7 @@
-"""Reads of streams: direct gets for what is stored, an ordered consumer for what comes.
+"""Reads of streams: direct gets for stored messages, an ordered consumer for new ones.
 
 Direct gets (ADR-31 of NATS) are answered by the stream itself, without a consumer.  The ordered consumer is
-short-lived and starts again where it lost its place.
+short-lived, and starts again where it lost its place.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 #: Messages and bytes in one answer of the broker; it takes up to 1024 messages.
 _BATCH: Final = 256
 _BATCH_BYTES: Final = 8 * 1024**2
-#: What a direct get answers for "there is none", and at the end of several.
+#: Status codes of a direct get: there is no message, and the end of several.
 _NONE: Final = frozenset({"404", "204"})
-#: Seconds between two signs of life of a consumer that has nothing to say.
+#: Seconds between two heartbeats of an idle consumer.
 _HEARTBEAT_S: Final = 1.0
 #: Seconds before a lost consumer is tried again.
 _AGAIN_S: Final = 0.5
@@ -67,7 +67,7 @@ class StreamMissing(UnderstudyError):  # noqa: N818 - names the state of the bro
 async def read(
     wire: RequestMultiplexer, stream: str, subject: str, *, start: int = 1, since_ms: int | None = None
 ) -> AsyncIterator[LogEntry]:
-    """Yield what a stream keeps on a subject now, in order.
+    """Yield the messages that a stream has on a subject now, in order.
 
     Args:
         wire: an open wire.
@@ -123,21 +123,21 @@ async def last(wire: RequestMultiplexer, stream: str, subject: str) -> LogEntry 
 
 
 async def last_of_each(
-    wire: RequestMultiplexer, stream: str, wanted: Sequence[str], *, up_to: int | None = None
+    wire: RequestMultiplexer, stream: str, filters: Sequence[str], *, up_to: int | None = None
 ) -> list[LogEntry]:
     """The last message of every subject that matches one of several, at most 1024 of them.
 
     Args:
         wire: an open wire.
         stream: the stream's name.
-        wanted: subjects, wildcards allowed.
+        filters: subjects, wildcards allowed.
         up_to: last sequence to look at; none: all.
 
     Raises:
         StreamMissing: the stream does not exist, or does not allow direct gets.
         Unavailable: the broker does not answer.
     """
-    query: dict[str, object] = {"multi_last": wanted}
+    query: dict[str, object] = {"multi_last": filters}
     query |= {} if up_to is None else {"up_to_seq": up_to}
     return (await _several(wire, stream, query))[0]
 
@@ -151,15 +151,15 @@ async def owner(wire: RequestMultiplexer, request_id: str) -> LogEntry | None:
     """
     if not subjects.addressable(request_id):
         return None
-    wanted = subjects.any_kind("requested", request_id)
-    found = await first(wire, pipeline.REQUESTS, wanted)
+    subject = subjects.any_kind("requested", request_id)
+    found = await first(wire, pipeline.REQUESTS, subject)
     while found is not None and found.subject.split(".")[2] not in KINDS:
-        found = await first(wire, pipeline.REQUESTS, wanted, start=found.sequence + 1)
+        found = await first(wire, pipeline.REQUESTS, subject, start=found.sequence + 1)
     return found
 
 
 async def of_request(wire: RequestMultiplexer, request_id: str) -> tuple[LogEntry, ...]:
-    """Everything the log keeps about one request, dead letters included, by time."""
+    """Read everything that the log has about one request, dead letters included, by time."""
     found: list[LogEntry] = []
     for stream, subject in (
         (pipeline.REQUESTS, subjects.all_events(request_id)),
@@ -187,7 +187,7 @@ async def next_sequence(wire: RequestMultiplexer, stream: str) -> int:
 async def follow(
     client: Client, stream: str, filters: tuple[str, ...], *, start: int
 ) -> AsyncIterator[LogEntry]:
-    """Yield what a stream keeps and gets on some subjects, in order and without gaps, for ever.
+    """Yield the stored and the new messages of a stream on some subjects, in order and without gaps, for ever.
 
     Args:
         client: a connected client.
@@ -209,7 +209,7 @@ async def follow(
 async def _until_lost(
     client: Client, stream: str, filters: tuple[str, ...], start: int
 ) -> AsyncIterator[LogEntry]:
-    """Follow with one consumer until a message or a sign of life is missing."""
+    """Follow with one consumer until a message or a heartbeat is missing."""
     inbox = client.new_inbox()
     listening = await client.subscribe(inbox)
     config = api.ConsumerConfig(
@@ -285,7 +285,7 @@ async def _several(
 
 
 def _check_end(answer: Msg, stream: str) -> None:
-    """What is no entry must be an end: a stranger's message may have a header ``Status`` too.
+    """Check that an answer that is no entry is an end: any message may have a header ``Status``.
 
     Raises:
         StreamMissing: no stream answers.

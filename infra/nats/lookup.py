@@ -1,4 +1,4 @@
-"""Lookups of single requests in the event log, with the questions of a moment joined into one call."""
+"""Lookups of single requests in the event log; questions about results that are asked together share one call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _newer(headers: dict[str, str]) -> str:
     except NewerVersion as error:
         return str(error)
     except Unreadable:
-        # Context-build has refused it, with the reason.
+        # Context-build has refused it and given the reason.
         return ""
     return ""
 
@@ -63,13 +63,13 @@ class Lookup:
         """
         return await _available(log.last(self._wire, stream, subject))
 
-    async def last_of_each(self, stream: str, wanted: Sequence[str]) -> list[LogEntry]:
+    async def last_of_each(self, stream: str, filters: Sequence[str]) -> list[LogEntry]:
         """The last message of every subject that matches one of several, at most 1024 of them.
 
         Raises:
             Unavailable: as :meth:`first`.
         """
-        return await _available(log.last_of_each(self._wire, stream, wanted))
+        return await _available(log.last_of_each(self._wire, stream, filters))
 
     async def first_request(self, request_id: str) -> StoredRequest | None:
         """The request that owns the id: the one with the lowest sequence, whatever its kind.
@@ -109,7 +109,7 @@ class Lookup:
                 found = await self.last_of_each(
                     pipeline.EVENTS, [subjects.any_kind("result", each) for each in batch]
                 )
-            except Exception as error:  # noqa: BLE001 - handed to everybody who asked
+            except Exception as error:  # noqa: BLE001 - every waiting caller gets it
                 for _, future in waiting:
                     if not future.done():
                         future.set_exception(error)
@@ -121,7 +121,7 @@ class Lookup:
 
 
 async def _available(answer: Awaitable[T]) -> T:
-    """A stage waits for a stream that is missing as it waits for the broker."""
+    """Raise ``Unavailable`` for a missing stream: a stage waits for it as it waits for the broker."""
     try:
         return await answer
     except log.StreamMissing as error:

@@ -1,7 +1,7 @@
 """Requests to the broker, many in flight over one inbox.
 
 nats-py's own request and JetStream publish cost several times as much per call, and give up on a
-lost connection with errors that differ by moment; here every unanswered call ends as
+lost connection with errors that depend on the moment; here every unanswered call ends as
 :class:`~contracts.errors.Unavailable`.
 """
 
@@ -45,7 +45,7 @@ class _Call:
         self.collect = collect
         self.repeat = repeat
         self.sent = False
-        #: Went out over a connection that is gone.
+        #: It was sent over a connection that is lost.
         self.lost = False
 
 
@@ -103,14 +103,14 @@ class RequestMultiplexer:
     ) -> Msg:
         """Send one message and wait for its answer.
 
-        While the connection is lost the call waits for it; one that was under way is sent again at once.
+        While the connection is lost, the call waits for the next one; a call that was in flight is sent again at once.
 
         Args:
             subject: where to.
             payload: bytes.
             headers: NATS headers.
-            collect: for calls with several answers: takes each one, true on the last.
-            repeat: it may be sent again after a lost connection; else ``Unavailable`` is raised then.
+            collect: takes each of several answers; true on the last.
+            repeat: send it again after a lost connection; otherwise ``Unavailable`` is raised.
 
         Raises:
             Unavailable: no answer in time, or no connection.
@@ -153,8 +153,8 @@ class RequestMultiplexer:
             subject: where to.
             payload: bytes.
             headers: NATS headers.
-            repeat: as in :meth:`call`; by default what has no condition: the broker refuses the second of two
-                equal conditional publishes, also to the one who sent both.
+            repeat: as in :meth:`call`; by default true for a message without a condition: of two equal conditional
+                publishes the broker refuses the second one, even from the same client.
 
         Raises:
             Unavailable: no acknowledgement in time, or no stream listens on the subject.
@@ -167,13 +167,13 @@ class RequestMultiplexer:
         return decode_ack(answer.data)
 
     def suspend(self) -> None:
-        """The connection is lost: what is under way will not be answered over it."""
+        """Note that the connection is lost: calls in flight get no answer over it."""
         self._up.clear()
         for call in self._calls.values():
             call.lost = True
 
     def renew(self) -> None:
-        """There is a connection again: send once more what had no answer (rule 16)."""
+        """Note that there is a connection again: send unanswered calls again (rule 16)."""
         self._up.set()
         task = asyncio.get_running_loop().create_task(self._repeat())
         self._repeats.add(task)

@@ -1,7 +1,7 @@
 """Credit-based pull from a durable consumer.
 
-A message taken is a credit used until it is settled; the broker is asked for as many as there are
-credits.  What the stock loops get wrong is listed in docs/adr/0001.
+Each message in hand uses a credit until it is settled; the pull asks the broker for as many messages as there
+are free credits.  docs/adr/0001 lists the faults of the stock loops.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-#: Seconds a pull request waits at the broker.
+#: Seconds for which a pull request waits at the broker.
 EXPIRES_S: Final = 30.0
-#: The same where a frozen worker must not attract much (rule 14).
+#: The same where a frozen worker must attract few messages (rule 14).
 SHORT_S: Final = 2.0
-#: Seconds between the broker's signs of life on a waiting pull, at most.
+#: Most seconds between two heartbeats of the broker on a waiting pull.
 _HEARTBEAT_S: Final = 2.0
-#: Signs of life that are missed before the pull is taken for lost.
+#: Missing heartbeats after which the pull counts as lost.
 _MISSED: Final = 3
 
 
@@ -64,20 +64,20 @@ class Delivery:
         self.time_ms = int(tokens[at + 5]) // 1_000_000
 
     async def ack(self) -> None:
-        """Done; never give it out again."""
+        """Acknowledge it: the broker does not deliver it again."""
         direct.post(self._client, self.reply, b"+ACK")
 
     async def nak(self, delay_s: float) -> None:
-        """Give it out again after a delay."""
+        """Have it delivered again after a delay."""
         self.hand_back(delay_s)
 
     def hand_back(self, delay_s: float) -> None:
-        """The same at once."""
+        """As :meth:`nak`, without await."""
         delay = int(delay_s * 1_000_000_000)
         direct.post(self._client, self.reply, b'-NAK {"delay": %d}' % delay)
 
     async def in_progress(self) -> None:
-        """Still at it: start the broker's ``ack_wait`` anew."""
+        """Extend the lease: restart the broker's ``ack_wait``."""
         direct.post(self._client, self.reply, b"+WPI")
 
 
@@ -99,7 +99,7 @@ class CreditPull:
         heartbeat_s: seconds between two extensions of the lease of a message in hand.
         work: what to do with each message.
         lost: called once when the consumer does not exist (any more).
-        expires_s: seconds that a pull waits at the broker; a worker that freezes attracts messages that long.
+        expires_s: seconds for which a pull waits at the broker; a frozen worker attracts messages that long.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class CreditPull:
         self._work = work
         self._lost = lost
         self._expires = expires_s
-        # The broker takes at most half of the time that the pull waits.
+        # The broker accepts at most half of the time for which the pull waits.
         self._life = min(_HEARTBEAT_S, expires_s / 2)
         self._client: Client | None = None
         self._inbox = ""
@@ -134,7 +134,7 @@ class CreditPull:
         self._stopping = False
         self._idle = asyncio.Event()
         self._wake = asyncio.Event()
-        #: The pull may be dead: ask the broker about the consumer, then start anew.
+        #: The pull may be lost: ask the broker about the consumer, then start again.
         self._suspect = False
 
     @property
@@ -173,7 +173,7 @@ class CreditPull:
         self._ask()
 
     def renew(self) -> None:
-        """After a reconnect: what was asked for is gone; ask again."""
+        """Pull again after a reconnect: the earlier pull requests are lost."""
         self._suspect = True
         self._wake.set()
 
@@ -232,7 +232,7 @@ class CreditPull:
             return
         client = self._connected
         if not client.is_connected:
-            # The watch asks when there is a connection again.
+            # The watch pulls when there is a connection again.
             return
         self._pulls += 1
         reply = f"{self._inbox}.{self._pulls}"
@@ -260,7 +260,7 @@ class CreditPull:
         self._arrived()
         held = self._in_hand.get(delivery.sequence)
         if held is not None:
-            # Its lease ran out while it is still being worked on here: keep one run, new lease.
+            # Its lease expired while it is still in work here: keep the one run, with the new lease.
             held.reply, held.deliveries = delivery.reply, delivery.deliveries
             self._ask()
             return
@@ -268,10 +268,10 @@ class CreditPull:
         self._tasks[delivery.sequence] = loop.create_task(self._run(delivery))
 
     def _arrived(self) -> None:
-        # Data does not say which pull it answers; the broker serves them in order.
+        # A message does not name the pull that it answers; the broker serves them in order.
         for reply, left in self._asked.items():
             if left <= 0:
-                # One that the broker gave up: it stays until the silence is noticed.
+                # The broker dropped this pull: it stays until the silence is noticed.
                 continue
             self._asked[reply] = left - 1
             if left == 1:
@@ -279,17 +279,17 @@ class CreditPull:
             return
 
     def _informed(self, reply: str, status: str, description: str) -> None:
-        """The broker says something about a pull."""
+        """Handle a status of the broker about a pull."""
         if status in {"", "100"}:
             return
         self._asked.pop(reply, None)
         if status in {"404", "408"}:
             self._ask()
         elif "Deleted" in description or status == "503":
-            # Not from here: a new inbox ends the very task that runs this.
+            # Not here: a new inbox would end the task that runs this code.
             self.renew()
         else:
-            # Leadership change, server shutdown: the watch asks again after a while of silence.
+            # Leadership change, server shutdown: the watch pulls again after a while of silence.
             self._asked.setdefault(reply, 0)
 
     async def _run(self, delivery: Delivery) -> None:
@@ -300,11 +300,11 @@ class CreditPull:
             self._tasks.pop(delivery.sequence, None)
             if not self._in_hand:
                 self._idle.set()
-            # Also after a failure: a credit that is never asked for again would be lost.
+            # After a failure too: otherwise the credit would be lost.
             self._ask()
 
     async def stop(self, grace_s: float) -> None:
-        """Take nothing more, let what is in hand end, hand back what does not end in time."""
+        """Take no more messages, wait for those in hand, and hand back those that do not end in time."""
         self._stopping = True
         self._wake.set()
         subscription, self._subscription = self._subscription, None

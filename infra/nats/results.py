@@ -1,4 +1,4 @@
-"""Results in the event log: read, looked for, and waited for."""
+"""Results in the event log: reading, checking and waiting for them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LoggedResults:
     async def wait(self, request_id: str, seconds: float) -> bool:
         """Wait for a request's result; whether there is one after at most ``seconds``.
 
-        Without a broker the answer is no.
+        Without a broker the answer is false.
         """
         heard = asyncio.Event()
 

@@ -27,7 +27,7 @@ class LoggedScenes:
         self._lookup = lookup
 
     async def seen(self, request_ids: Sequence[str]) -> Mapping[str, RequestProgress]:
-        """How far each of the requests is.
+        """Read the progress of each request.
 
         Raises:
             Unavailable: the broker does not answer.
@@ -42,7 +42,7 @@ class LoggedScenes:
         }
 
     async def plotted(self, request_id: str) -> Plotted | None:
-        """The plot that waits for its scenes; ``None``: there is none, or nobody here can read it.
+        """Find the plot that waits for its scenes; ``None``: there is none, or this version cannot read it.
 
         Raises:
             Unavailable: the broker does not answer.
@@ -57,8 +57,8 @@ class LoggedScenes:
         return event if isinstance(event, Plotted) else None
 
     async def _endings(self, request_ids: Sequence[str]) -> dict[str, Ending]:
-        wanted = [subjects.any_kind("result", each) for each in request_ids]
-        found = await self._lookup.last_of_each(pipeline.EVENTS, wanted)
+        filters = [subjects.any_kind("result", each) for each in request_ids]
+        found = await self._lookup.last_of_each(pipeline.EVENTS, filters)
         return {entry.subject.rpartition(".")[2]: _ending(entry.body) for entry in found}
 
 
@@ -66,5 +66,5 @@ def _ending(body: bytes) -> Ending:
     try:
         return _decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        # It has the result's place in the stream: there will be no other.
+        # It is the stored result of its request: there will be no other.
         return Ending(status=Status.FAILED, origin=Origin.NONE, reason=f"its result cannot be read: {error}")

@@ -1,6 +1,6 @@
 """Configurations to send to the broker: what it has, with the differences that may be removed.
 
-Limits belong to whoever set them.  Those that ``topology apply`` sets are noted in the stream's metadata; one
+A limit belongs to the one who set it.  Limits that ``topology apply`` sets are noted in the stream's metadata; one
 that differs from its note was set by an operator, and stays until ``--force``.
 """
 
