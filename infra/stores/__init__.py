@@ -1,1 +1,1 @@
-"""Where is what has to last kept?"""
+"""Stores: audit database, result cache, assets, drift ledger, and files that people write."""

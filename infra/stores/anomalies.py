@@ -1,8 +1,8 @@
-"""Which messages of the log are not what they say they are?
+"""Anomalies: messages of the log that are not what they claim to be.
 
-A result counts only for the request that it names.  What is beside that is told: results beyond a
-request's first, results that no request wants, and events of the pipeline whose headers name nobody who
-may publish them, or another message.
+A result counts only for the request that it names.  Reported are results after the first one of a request,
+results without a request, and events of the pipeline whose headers name another message, or a publisher that
+may not publish them.
 """
 
 from __future__ import annotations
@@ -17,52 +17,52 @@ from sqlalchemy import Engine, and_, exists, func, literal, select, union_all
 from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS, reading
 from stages.audit.fold import UNREQUESTED
 
-#: A result beyond the first of its request.
+#: A result after the first one of its request.
 SECOND: Final = "second"
-#: Seconds after which what should have come before a result has come.
+#: Seconds after which everything that belongs before a result has arrived.
 GRACE_S: Final = 30
-#: The log keeps no event longer, ms: what is older has been told long enough.
-TOLD_FOR_MS: Final = 7 * 86_400_000
+#: Milliseconds for which an anomaly is reported; the log keeps no event longer.
+REPORTED_FOR_MS: Final = 7 * 86_400_000
 
 #: What each kind means, for people.
 MEANING: Final = {
-    SECOND: "results beyond the first of their request",
-    UNREQUESTED: "results that no request wants",
-    "source": "events from somebody who may not publish them",
+    SECOND: "results after the first one of their request",
+    UNREQUESTED: "results without a request",
+    "source": "events from a publisher that may not publish them",
     "identity": "events that name another message",
 }
 
 
 class Anomalies(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found."""
+    """Anomalies of a period."""
 
-    #: How many of each kind; only kinds that there are.
+    #: Number of each kind that occurs.
     counts: dict[str, int]
-    #: Ids of the first requests that they are about.
+    #: Ids of the first requests concerned.
     ids: tuple[str, ...]
 
     def __str__(self) -> str:
-        said = ", ".join(f"{count} {MEANING.get(kind, kind)}" for kind, count in self.counts.items())
-        return f"{said}: {', '.join(self.ids)}"
+        kinds = ", ".join(f"{count} {MEANING.get(kind, kind)}" for kind, count in self.counts.items())
+        return f"{kinds}: {', '.join(self.ids)}"
 
 
 def find(
     engine: Engine, *, now_ms: int, log_since_ms: int | None, since_ms: int | None = None, most: int = 5
 ) -> Anomalies:
-    """Count what is not what it says, in what the log still keeps or has just lost.
+    """Count the anomalies among messages that the log still has, or has just lost.
 
     Args:
         engine: the database.
         now_ms: ms since the epoch.
-        log_since_ms: when the oldest message of REQUESTS was stored, where audit has read them all: a result
-            of an earlier request may have had one that is forgotten.  None: nothing is known.
-        since_ms: only what came from then on; none: as long as such things are told.
-        most: ids at most.
+        log_since_ms: when the oldest message of REQUESTS was stored, if audit has read them all: an earlier result
+            may have had a request that is deleted.  None: unknown.
+        since_ms: only later messages; none: as far back as anomalies are reported.
+        most: greatest number of ids.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
-    since = now_ms - TOLD_FOR_MS if since_ms is None else since_ms
+    since = now_ms - REPORTED_FOR_MS if since_ms is None else since_ms
     until = now_ms - GRACE_S * 1000
     row, log, odd = GENERATIONS.c, GENERATION_LOGS.c, ANOMALIES.c
     earlier = GENERATION_LOGS.alias().c
@@ -81,7 +81,7 @@ def find(
     unrequested = select(literal(UNREQUESTED), row.request_id, row.ended_at_ms).where(
         row.status == UNREQUESTED,
         row.ended_at_ms.between(since, until),
-        # One that names no request cannot have had one that is forgotten.
+        # A result that names no request cannot have had one that is deleted.
         (row.life_ms == 0) | (row.life_ms >= forgotten),
     )
     contradicting = select(odd.kind, odd.request_id, odd.at_ms).where(odd.at_ms >= since)
@@ -98,11 +98,11 @@ def find(
 
 
 def log_since_ms(stream: Mapping[str, Any], consumer: Mapping[str, Any]) -> int | None:
-    """When the oldest request was stored that the log still has; ``None`` where audit has not read them all.
+    """When the log stored its oldest request, ms since the epoch; ``None`` if audit has not read all of them.
 
     Args:
-        stream: REQUESTS as the JetStream API tells about it.
-        consumer: audit's consumer there.
+        stream: information of the JetStream API about REQUESTS.
+        consumer: the same about audit's consumer.
     """
     state = stream["state"]
     if not state["messages"] or consumer["num_pending"] or consumer["num_ack_pending"]:

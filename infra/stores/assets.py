@@ -1,4 +1,4 @@
-"""Object store ``assets``: what is too large for a message."""
+"""Object store ``assets``: contents that are too large for a message."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ STREAM: Final = pipeline.ASSETS.stream
 
 
 def reference(body: bytes) -> ContentRef:
-    """The reference that a message carries in place of large bytes."""
+    """Make the reference that a message carries in place of large bytes."""
     digest = hashlib.sha256(body).hexdigest()
     return ContentRef(object=digest, sha256=digest, size=len(body))
 
 
 class _Info(msgspec.Struct, frozen=True):
-    """The metadata of an object that is read here (ADR-20 of NATS)."""
+    """The metadata of an object, as far as it is needed here (ADR-20 of NATS)."""
 
     nuid: str = ""
     deleted: bool = False
@@ -47,7 +47,7 @@ class Assets:
         """Store bytes; equal bytes are stored once.
 
         Raises:
-            Unavailable: the broker does not take it now.
+            Unavailable: the broker does not store it now.
         """
         ref = reference(body)
         try:
@@ -69,17 +69,17 @@ class Assets:
         return await self._info(ref) is not None
 
     async def get(self, ref: ContentRef) -> bytes:
-        """The bytes of a reference.
+        """Read the bytes of a reference.
 
-        They are read with direct gets, like the whole log: a reader needs no permission to create consumers, which
-        would let it publish on any subject.
+        Direct gets read them, as they read the whole log: a reader then needs no permission to create consumers,
+        which would let it publish on any subject.
 
         Raises:
-            Unavailable: the broker does not answer, or the object is gone or damaged.
+            Unavailable: the broker does not answer, or the object is missing or damaged.
         """
         info = await self._info(ref)
         if info is None:
-            raise Unavailable(f"object {ref.object} is not there (any more)")
+            raise Unavailable(f"object {ref.object} does not exist (any more)")
         chunks = log.read(self._wire, STREAM, f"$O.{BUCKET}.C.{info.nuid}")
         try:
             body = b"".join([entry.body async for entry in chunks])

@@ -1,4 +1,4 @@
-"""Audit sink: commits records in groups; and reads them back."""
+"""Audit sink: records committed in groups, and read back."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from stages.audit.fold import REPEATED, UNKNOWN, UNREQUESTED, RequestRecord
 if TYPE_CHECKING:
     from infra.settings.settings import Settings
 
-#: Errors that speak about a record's values; any other one speaks about the database.
+#: Errors about a record's values; every other one is about the database.
 _REFUSED: Final = (DataError, IntegrityError, ArithmeticError, ValueError, TypeError, msgspec.MsgspecError)
-#: A record and whoever waits for it.
+#: A record, and the future of its commit.
 _Waiting = tuple[RequestRecord, asyncio.Future[None]]
 
 
@@ -30,12 +30,12 @@ GATHER_S: Final = 0.1
 
 
 class AuditSink:
-    """Commits records in groups: whatever comes in while one transaction runs goes into the next.
+    """Commits records in groups: those that arrive while one transaction runs go into the next one.
 
     Args:
         engine: the database; opened and migrated on first use, so that a missing database stops
-            nobody but audit.
-        batch: records in one transaction at most.
+            audit alone.
+        batch: greatest number of records in one transaction.
     """
 
     def __init__(self, engine: Engine, *, batch: int) -> None:
@@ -50,8 +50,8 @@ class AuditSink:
         """Return when the record is committed.
 
         Raises:
-            Unavailable: the database is away or locked; nothing is written.
-            Unstorable: the database refuses this record, and would again.
+            Unavailable: the database does not answer or is locked; nothing is written.
+            Unstorable: the database refuses this record for good.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, future))
@@ -63,12 +63,12 @@ class AuditSink:
         group: list[_Waiting] = []
         try:
             while self._waiting:
-                # Most of a request's events come within this time: gathered, they are one row and one flush.
+                # Most of a request's events arrive within this time: together they are one row and one flush.
                 await asyncio.sleep(GATHER_S)
                 group, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
                 await self._commit(group)
         except BaseException as error:
-            # A defect, or the end of the loop: no caller may wait for ever.
+            # A defect, or the end of the event loop: no caller may wait for ever.
             lost = Unavailable(f"the audit's writer stopped: {type(error).__name__}: {error}")
             waiting, self._waiting = self._waiting, []
             _settle([*group, *waiting], lost)
@@ -82,23 +82,23 @@ class AuditSink:
             await loop.run_in_executor(self._thread, self._transaction, [record for record, _ in group])
         except (*_REFUSED, StatementError) as error:
             if isinstance(error, DBAPIError) and not isinstance(error, _REFUSED):
-                _settle(group, _away(error))
+                _settle(group, _unavailable(error))
             else:
                 await self._divide(group, error)
         except (SQLAlchemyError, database.DatabaseError, OSError) as error:
-            _settle(group, _away(error))
+            _settle(group, _unavailable(error))
         else:
             _settle(group, None)
 
     async def _divide(self, group: list[_Waiting], error: Exception) -> None:
-        """Commit the halves: one record that cannot be written must not keep the others out."""
+        """Commit the halves: one record that cannot be written must not block the others."""
         if len(group) > 1:
             middle = len(group) // 2
             await self._commit(group[:middle])
             await self._commit(group[middle:])
             return
         request_id = group[0][0].request_id
-        refused = Unstorable(f"the database refuses what is known about {request_id}: {_said(error)}")
+        refused = Unstorable(f"the database refuses the record of {request_id}: {_driver_text(error)}")
         _settle(group, refused)
 
     def _transaction(self, records: list[RequestRecord]) -> None:
@@ -109,7 +109,7 @@ class AuditSink:
             fold(connection, records)
 
     async def close(self) -> None:
-        """Wait for what is being written, then let the database go."""
+        """Wait for the running transactions, then close the database."""
         if self._writer is not None:
             await asyncio.wait({self._writer})
         await asyncio.to_thread(self._thread.shutdown)
@@ -126,21 +126,21 @@ def _settle(group: list[_Waiting], error: Exception | None) -> None:
             future.set_exception(error)
 
 
-def _away(error: Exception) -> Unavailable:
+def _unavailable(error: Exception) -> Unavailable:
     hint = "; the file is damaged: move it away, then run `understudy audit rebuild`"
     return Unavailable(
-        f"the database cannot be written: {_said(error)}{hint if database.damaged(error) else ''}"
+        f"the database cannot be written: {_driver_text(error)}{hint if database.damaged(error) else ''}"
     )
 
 
-def _said(error: BaseException) -> str:
-    """The driver's own words, without statement and parameters: those hold prompts."""
+def _driver_text(error: BaseException) -> str:
+    """The driver's text without statement and parameters, since these contain prompts."""
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(origin).__name__}: {origin}".splitlines()[0]
 
 
 async def open_sink(settings: Settings) -> AuditSink:
-    """The sink of this process; nothing is opened before the first record.
+    """Make the sink of this process; it opens nothing before the first record.
 
     Raises:
         DatabaseError: the URL cannot be used.
@@ -149,15 +149,15 @@ async def open_sink(settings: Settings) -> AuditSink:
 
 
 def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
-    """The last request with an id: its row, its whole record and all log rows; ``None`` for an unknown id.
+    """Read the last request with an id: its row, its whole record and all log rows; ``None`` for an unknown id.
 
-    An id that the log had forgotten may have been used again: ``earlier`` has the rows of the requests
-    before, the latest first.  What names no request, and repetitions, come last.
+    An id that was swept from the log may be used again: ``earlier`` has the rows of the requests before, the
+    latest first.  Rows that name no request, and repetitions, are last.
     """
     with database.reading(engine) as connection:
         query = select(GENERATIONS).where(GENERATIONS.c.request_id == request_id)
-        found = [dict(row) for row in connection.execute(query).mappings()]
-        if not found:
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+        if not rows:
             return None
         logs = connection.execute(
             select(GENERATION_LOGS)
@@ -165,7 +165,7 @@ def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
             .order_by(GENERATION_LOGS.c.ended_at_ms)
         ).mappings()
         aside = {UNKNOWN, UNREQUESTED, REPEATED}
-        last, *earlier = sorted(found, key=lambda row: (row["status"] in aside, -row["life_ms"]))
+        last, *earlier = sorted(rows, key=lambda row: (row["status"] in aside, -row["life_ms"]))
         return {
             **_shown(last),
             "record": msgspec.json.decode(last["record"]),

@@ -62,7 +62,7 @@ class ListedEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of the result cache."""
+    """Statistics of the result cache."""
 
     entries: int
     #: Bytes.
@@ -74,7 +74,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     hit_rate: float | None
 
 
-async def items(wire: RequestMultiplexer, wanted: CacheFilter) -> AsyncIterator[ListedEntry]:
+async def items(wire: RequestMultiplexer, selected: CacheFilter) -> AsyncIterator[ListedEntry]:
     """Yield the selected entries, oldest first.
 
     Raises:
@@ -85,12 +85,12 @@ async def items(wire: RequestMultiplexer, wanted: CacheFilter) -> AsyncIterator[
         if buckets.OPERATION in entry.headers or _key(entry).startswith(cache_stats.PREFIX):
             continue
         item = _item(entry)
-        if item in wanted:
+        if item in selected:
             yield item
 
 
 async def purge(wire: RequestMultiplexer, key: str) -> None:
-    """Remove one entry, from the memory of every process too.
+    """Remove one entry, also from the memory of every process.
 
     Raises:
         PurgeRefusedError: naming the broker's reason.
@@ -120,14 +120,14 @@ async def statistics(wire: RequestMultiplexer) -> Statistics:
         item = _item(entry)
         entries, size = entries + 1, size + item.size
         by_strategy[item.part(_STRATEGY)] += 1
-    found = sum(counts[name] for name in cache_stats.ANSWERED)
-    asked = found + counts["led"] + counts["taken_over"]
+    answered = sum(counts[name] for name in cache_stats.ANSWERED)
+    asked = answered + counts["led"] + counts["taken_over"]
     return Statistics(
         entries=entries,
         size=size,
         by_strategy=dict(sorted(by_strategy.items())),
         counts={name: counts[name] for name in cache_stats.COUNTS},
-        hit_rate=found / asked if asked else None,
+        hit_rate=answered / asked if asked else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Counts of the result cache, per process, in KV bucket ``cache`` beside the entries.
 
-Each process writes its own counts under a key of its own, a second after they changed; a reader adds them up.  A
+Each process writes its counts under its own key, a second after they change; a reader adds them up.  A
 killed process loses the counts of its last second.
 """
 
@@ -63,7 +63,7 @@ class CacheStats:
             await self._flush()
 
     async def _later(self) -> None:
-        # Counts that come during a write start another one.
+        # Counts that change during a write need another one.
         while self._dirty:
             await asyncio.sleep(_DELAY_S)
             await self._flush()

@@ -35,7 +35,7 @@ _decode: Final = msgspec.json.Decoder(CacheEntry).decode
 
 
 class CacheMemory:
-    """The layer in the process: the entries used last, as bytes.
+    """The layer in the process: the most recently used entries, as bytes.
 
     Args:
         entries: maximum number of entries.
@@ -54,7 +54,7 @@ class CacheMemory:
         return self._lru.get(key)
 
     def put(self, key: str, body: bytes) -> None:
-        """Store an entry and evict the least recently used; one larger than all the space is not stored."""
+        """Store an entry and evict the least recently used ones; an entry above ``max_bytes`` is not stored."""
         self.drop(key)
         if len(body) > self._lru.maxsize:
             return
@@ -80,7 +80,7 @@ class CacheStore:
         assets: stores large content.
         memory: the layer in the process.
         count: counts the entries that are written.
-        telemetry: gets what goes wrong.
+        telemetry: gets entries that cannot be stored or read.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class CacheStore:
         self._memory = memory
         self._count = count
         self._telemetry = telemetry
-        #: Purges seen: an entry read before a purge is not put into memory after it.
+        #: Number of purges: an entry that was read before a purge is not put into memory after it.
         self._purges = 0
 
     async def open(self) -> None:
@@ -107,7 +107,7 @@ class CacheStore:
         await self._wire.client.subscribe(f"{_PREFIX}>", cb=self._changed)
 
     def forget(self) -> None:
-        """Empty the memory: purges during a lost connection are not known."""
+        """Empty the memory: purges during a lost connection are unknown."""
         self._memory.clear()
 
     async def get(self, key: CacheKey) -> tuple[CacheEntry, CacheLayer] | None:
@@ -137,7 +137,7 @@ class CacheStore:
     async def put(self, key: CacheKey, entry: CacheEntry) -> None:
         """Store an entry; a second one under the same key replaces the first.
 
-        A bucket that does not take it costs no request its result: that is logged.
+        A request gets its result even if the bucket does not take the entry: that is logged.
 
         Raises:
             Unavailable: the broker does not answer.

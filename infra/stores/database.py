@@ -41,8 +41,8 @@ GENERATIONS: Final = Table(
     "generations",
     METADATA,
     Column("request_id", String(64), primary_key=True),
-    # When the broker took the request: an id that was swept may be used again, for another one.
-    # 0: what names no request.
+    # When the broker stored the request: a swept id may be used again, for another request.
+    # 0: the row names no request.
     Column("life_ms", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", String(16), nullable=False),
     Column("status", String(32), nullable=False),
@@ -60,7 +60,7 @@ GENERATIONS: Final = Table(
     Column("model", String(128)),
     Column("requested_at_ms", BigInteger),
     Column("ended_at_ms", BigInteger),
-    # When the request came that has no result yet, as far as audit knows; for the sweeper.
+    # When a request without a result came, as far as audit knows; for the sweeper.
     Column("open_since_ms", BigInteger),
     Column("replay_of", String(64)),
     Column("revised_by", String(64)),
@@ -77,7 +77,7 @@ GENERATION_LOGS: Final = Table(
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("request_id", String(64), nullable=False),
-    # Which life of the id it says that it ends; null in rows of the first version that do not tell.
+    # The life of the id that it ends; null in rows of the first version without one.
     Column("life_ms", BigInteger),
     Column("kind", String(16), nullable=False),
     Column("status", String(32), nullable=False),
@@ -99,7 +99,7 @@ GENERATION_LOGS: Final = Table(
     Column("stream", String(32), nullable=False),
     Column("stream_created_ms", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
-    # With the id: a broker that lost its last writes in a power cut gives their sequences out again.
+    # With the id: after a power cut a broker that lost its last writes assigns their sequences again.
     UniqueConstraint(
         "request_id", "stream", "stream_created_ms", "sequence", name="uq_generation_logs_message"
     ),
@@ -131,7 +131,7 @@ _SWEEPING: Final = 3
 _PRIMARY: Final = 0xFF
 #: Execution option of connections that only read.
 _READS: Final = "understudy_reads"
-#: Milliseconds that a writer waits for another one before the database counts as away.
+#: Milliseconds for which a writer waits for another one before the database counts as unavailable.
 _PATIENCE_MS: Final = 2_000
 
 
@@ -144,7 +144,7 @@ class DatabaseBusy(DatabaseError):  # noqa: N818 - names a state
 
 
 def url_of(plain: str) -> URL:
-    """The URL with the driver that is installed: ``postgresql://`` means psycopg 3.
+    """Add the installed driver to a URL: ``postgresql://`` means psycopg 3.
 
     Raises:
         DatabaseError: it is no SQLAlchemy URL.
@@ -160,10 +160,10 @@ def url_of(plain: str) -> URL:
 
 
 def engine_of(plain: str) -> Engine:
-    """An engine for a database URL; connects on first use.
+    """Make an engine for a database URL; it connects on first use.
 
     Raises:
-        DatabaseError: the URL names no database that we speak to.
+        DatabaseError: the URL names an unsupported database.
     """
     url = url_of(plain)
     match url.get_backend_name():
@@ -194,7 +194,7 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
-        # A reader that took the write lock would block audit, and audit would block it.
+        # A reader with the write lock would block audit, and audit would block the reader.
         reads = connection.get_execution_options().get(_READS, False)
         connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
 
@@ -214,14 +214,14 @@ def _postgresql(url: URL) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Generator[Connection]:
-    """A connection that only reads, and on SQLite neither waits for writers nor stops them."""
+    """A connection that only reads; on SQLite it neither waits for writers nor blocks them."""
     with engine.connect() as plain, plain.execution_options(**{_READS: True}) as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Generator[Connection]:
-    """A transaction that folds; one at a time, whichever process it is in.
+    """A transaction that folds; one at a time over all processes.
 
     SQLite has one writer anyway.  PostgreSQL needs the lock, which ends with the transaction: reading,
     merging and writing back without it would lose what another process merged in between.
@@ -233,16 +233,16 @@ def writing(engine: Engine) -> Generator[Connection]:
 
 
 def remedy(plain: str, error: object) -> str:
-    """What to do about a database that cannot be used.
+    """Say what to do about a database that cannot be used.
 
     Args:
         plain: its URL.
-        error: what it said.
+        error: its error.
     """
     url = url_of(plain)
     if url.get_backend_name() != "sqlite":
         return (
-            "see that the server runs and that the database is there (audit makes tables, not the database: "
+            "make sure that the server runs and that the database exists (audit makes tables, not the database: "
             f"createdb {url.database}), or correct UNDERSTUDY_DATABASE_URL"
         )
     if damaged(error):
@@ -257,7 +257,7 @@ def remedy(plain: str, error: object) -> str:
 
 
 def damaged(error: object) -> bool:
-    """Does SQLite say that the file is not what it was?"""
+    """Whether SQLite reports a damaged file."""
     origin = getattr(error, "orig", None) or error
     code = getattr(origin, "sqlite_errorcode", None)
     return code is not None and code & _PRIMARY in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -271,7 +271,7 @@ def _config() -> Config:
 
 @contextmanager
 def rebuilding(engine: Engine) -> Generator[None]:
-    """Keep a second rebuild out.
+    """Exclude a second rebuild.
 
     Raises:
         DatabaseBusy: another one is running.
@@ -282,10 +282,10 @@ def rebuilding(engine: Engine) -> Generator[None]:
 
 @contextmanager
 def sweeping(engine: Engine) -> Generator[None]:
-    """Keep a second sweeper out, whichever process it is in.
+    """Exclude a second sweeper, over all processes.
 
     Raises:
-        DatabaseBusy: another one is at work.
+        DatabaseBusy: another one is running.
     """
     with _exclusive(engine, "sweep", _SWEEPING, wait=False):
         yield
@@ -293,7 +293,7 @@ def sweeping(engine: Engine) -> Generator[None]:
 
 @contextmanager
 def _exclusive(engine: Engine, name: str, number: int, *, wait: bool) -> Generator[None]:
-    """Hold a lock that all processes with this database see, and that ends with its holder."""
+    """Hold a lock over all processes with this database; it ends with its holder."""
     busy = DatabaseBusy(f"another {name} of this database is running; wait for it to end")
     if engine.dialect.name == "sqlite":
         with Path(f"{engine.url.database}.{name}.lock").open("w") as file:
@@ -340,7 +340,7 @@ def migrate(engine: Engine) -> None:
 
 
 def migration_state(plain: str) -> str:
-    """``current``, or what the database's tables lack; creates nothing.
+    """Compare the tables with this version: ``current``, or what they lack; creates nothing.
 
     Raises:
         DatabaseError: the URL cannot be used, or the tables are those of a newer Understudy.

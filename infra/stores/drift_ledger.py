@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _decode: Final = msgspec.json.Decoder(SeedOutput).decode
 
-#: A cluster refuses the second writer before each of its servers can read the first entry: how often it is looked
-#: for again, and the seconds between.
+#: A cluster refuses the second writer before each of its servers can read the first entry: number of repeated
+#: lookups, and seconds between two.
 _LOOKS: Final = 20
 _PAUSE_S: Final = 0.05
 
@@ -37,7 +37,7 @@ class KvDriftLedger:
         wire: writes the bucket.
         lookup: reads it.
         count: counts outputs that differ from the first.
-        telemetry: gets what differs or goes wrong.
+        telemetry: gets outputs that differ, and entries that cannot be stored or read.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class KvDriftLedger:
         self._telemetry = telemetry
 
     async def first(self, key: str, output: SeedOutput) -> SeedOutput:
-        """Store an output unless one is stored under the key; the one that is stored.
+        """Store an output unless there is one under the key; returns the stored one.
 
-        A ledger that cannot be written or read costs no request its result: the output counts as the first.
+        If the ledger cannot be written or read, the output counts as the first: the request still gets its result.
 
         Raises:
             Unavailable: the broker does not answer.

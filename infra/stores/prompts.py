@@ -1,8 +1,8 @@
 """Prompt families: versions, release list, and rendering.
 
 A version is a file, ``<family>/<version>.md``: front matter and a Jinja template.  Everything that a template
-prints, except numbers and its own words, is enclosed in markers that it cannot close; no author of a version
-has to remember it.
+prints, except numbers and its own words, is enclosed in markers that it cannot close, without any action of its
+author.
 """
 
 from __future__ import annotations
@@ -28,39 +28,39 @@ from contracts.policy.quoting import extract_last_quote, quote
 from infra.settings import shipped
 
 FOLDER: Final = shipped.PROMPTS
-#: Hashes of what was released, by version.
+#: File with the hashes of released versions.
 RELEASED: Final = "released.json"
-#: Rendered prompts that are kept, and the longest values that are worth it, characters.
-KEPT: Final = 256
-_KEPT_LENGTH: Final = 16_384
+#: Rendered prompts in memory, and characters of the longest values that are cached.
+RENDERED_MAX: Final = 256
+_RENDERED_LENGTH: Final = 16_384
 _to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 _FRONT: Final = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
-#: All that a template may be made of; the others could print something that no marker encloses.
+#: Statements that a template may use; others could print something outside the markers.
 _STATEMENTS: Final = (nodes.Output, nodes.If, nodes.For, nodes.Assign)
 
 
 class PromptError(Misconfigured):
-    """A prompt version that cannot be used; the text names the file and what to do."""
+    """A prompt version that cannot be used; the text names the file and the fix."""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was released: SHA-256 of the file, and of the prompt with the examples filled in."""
+    """A released version: SHA-256 of the file, and of the prompt with the examples filled in."""
 
     file: str
     rendered: str
 
 
 class _Word(str):
-    """One of a version's own words: it may stand in a sentence."""
+    """One of a version's own words: it is printed without markers."""
 
     __slots__ = ()
 
 
 class _YamlLoader(yaml.SafeLoader):
-    """YAML in which no key can be given twice."""
+    """YAML in which a duplicate key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
-        """As PyYAML's, which lets the last one win."""
+        """As in PyYAML, where the last one of duplicate keys wins."""
         names = [key.value for key, _ in node.value]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -74,7 +74,7 @@ class PromptStore:
     def __init__(self, versions: tuple[PromptVersion, ...], templates: Mapping[str, Template]) -> None:
         self._versions = versions
         self._templates = templates
-        self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._rendered: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def families(self) -> tuple[str, ...]:
         """Names of all families, sorted."""
@@ -85,7 +85,7 @@ class PromptStore:
         return tuple(each for each in self._versions if each.family == family)
 
     def render(self, version: PromptVersion, values: Mapping[str, Any]) -> str:
-        """The prompt, from memory where the same was rendered lately.
+        """Render the prompt, or take it from memory if it was rendered lately.
 
         Args:
             version: one of :meth:`versions`.
@@ -95,14 +95,14 @@ class PromptStore:
             PromptError: the template cannot work with these values.
         """
         key = (version.id, _to_json(values))
-        text = self._kept.get(key)
+        text = self._rendered.get(key)
         if text is not None:
             return text
         text = _fill(version, self._templates[version.id], values)
-        if len(key[1]) <= _KEPT_LENGTH:
-            while len(self._kept) >= KEPT:
-                self._kept.popitem(last=False)
-            self._kept[key] = text
+        if len(key[1]) <= _RENDERED_LENGTH:
+            while len(self._rendered) >= RENDERED_MAX:
+                self._rendered.popitem(last=False)
+            self._rendered[key] = text
         return text
 
 
@@ -110,12 +110,12 @@ def load(folder: Path = FOLDER, *more: Path) -> PromptStore:
     """Read, compile and try every version.
 
     Args:
-        folder: the families that ship.
+        folder: the shipped families.
         more: folders with further families or versions, each with its own ``released.json``.
 
     Raises:
-        PromptError: a version that cannot be used, a released one that has changed, one that two folders have,
-            or a folder without any.
+        PromptError: a version cannot be used, a released one has changed, two folders have the same one, or a
+            folder has none.
     """
     environment = _environment()
     versions: list[PromptVersion] = []
@@ -146,14 +146,14 @@ def load(folder: Path = FOLDER, *more: Path) -> PromptStore:
 
 
 def release_of(version: PromptVersion, store: PromptStore) -> Release:
-    """A version's entry for ``released.json``."""
+    """Make a version's entry for ``released.json``."""
     return Release(file=version.hash, rendered=_digest(store.render(version, version.values()).encode()))
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
-        # A prompt is no HTML; what is printed goes through _printed.
+        # A prompt is no HTML; _printed formats what is printed.
         autoescape=False,
         trim_blocks=True,
         finalize=_printed,
@@ -163,7 +163,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def _printed(value: Any) -> str:  # noqa: PLR0911 - one case for each type
-    """What stands in the prompt for a value that a template prints."""
+    """Format a value that a template prints."""
     match value:
         case _Word():
             return str(value)
@@ -221,7 +221,7 @@ def _read(path: Path, released: Mapping[str, Release]) -> PromptVersion:
     family, number = path.parent.name, int(path.stem)
     front, source = _parts(path, content)
     for name in front.keys() & {"family", "source", "hash", "released"}:
-        raise PromptError(f"{_name(path)}: {name}: is not the file's to say; leave it out")
+        raise PromptError(f"{_name(path)}: {name}: is set by Understudy, not by the file; leave it out")
     if front.get("version") != number:
         raise PromptError(f"{_name(path)}: version: is {front.get('version')}; the file name says {number}")
     stated = front | {
@@ -231,13 +231,13 @@ def _read(path: Path, released: Mapping[str, Release]) -> PromptVersion:
         "released": f"{family}@{number}" in released,
     }
     try:
-        # By way of JSON: strict, and with lists for tuples.
+        # Through JSON: strict, and lists become tuples.
         return PromptVersion.model_validate_json(json.dumps(stated), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise PromptError(f"{_name(path)}: {where}: {said}") from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise PromptError(f"{_name(path)}: {where}: {problem}") from None
     except TypeError as error:
         raise PromptError(f"{_name(path)}: front matter: {error}; write it as text in quotes") from None
 
@@ -270,7 +270,9 @@ def _compile(path: Path, version: PromptVersion, environment: ImmutableSandboxed
     for statement in tree.find_all(nodes.Stmt):
         if not isinstance(statement, _STATEMENTS):
             what = type(statement).__name__
-            raise PromptError(f"{name}: {what} is not for prompts; use if, for, set and {{{{ … }}}} alone")
+            raise PromptError(
+                f"{name}: {what} is not allowed in prompts; use only if, for, set and {{{{ … }}}}"
+            )
     used, declared = meta.find_undeclared_variables(tree), set(version.variables)
     for variable in sorted(used - declared):
         raise PromptError(f"{name}: uses {variable!r}, which its variables do not declare")
@@ -280,7 +282,7 @@ def _compile(path: Path, version: PromptVersion, environment: ImmutableSandboxed
 
 
 def _try(path: Path, version: PromptVersion, template: Template, release: Release | None) -> None:
-    """Render the examples: does it work, do the guardrails hold, is it what was released?"""
+    """Render the examples: check that it works, keeps the guardrails, and equals the released prompt."""
     name = _name(path)
     for values in (version.values(full=False), version.values()):
         text = _fill(version, template, values)
@@ -288,7 +290,7 @@ def _try(path: Path, version: PromptVersion, template: Template, release: Releas
             if sentence not in text:
                 raise PromptError(f"{name}: guardrails: {sentence!r} is missing from the prompt")
         if not extract_last_quote(text).startswith(values["wish"]):
-            raise PromptError(f"{name}: the wish must be the last block, and begin it")
+            raise PromptError(f"{name}: the last block must begin with the wish")
     if release is None:
         return
     if release.file != version.hash:
@@ -298,8 +300,8 @@ def _try(path: Path, version: PromptVersion, template: Template, release: Releas
         )
     if release.rendered != _digest(text.encode()):
         raise PromptError(
-            f"{version.id} renders otherwise than when it was released, although {name} is the same: "
-            "the change is in infra/stores/prompts.py, contracts/policy/quoting.py or Jinja; take it back"
+            f"{version.id} renders differently than when it was released, although {name} is the same: "
+            "the change is in infra/stores/prompts.py, contracts/policy/quoting.py or Jinja; undo it"
         )
 
 

@@ -1,9 +1,8 @@
 """Rebuild of the audit: the log folded again into new tables.
 
-New tables are filled from the log while audit goes on.  Then, holding the lock under which audit
-writes, what has come since is folded too, and the rows of every request that the log covers are
-exchanged for the new ones in one transaction.  Audit may see any of these events again afterwards:
-the fold does not mind.  docs/adr/0003 says what "covers" means.
+First new tables are filled from the log while audit continues.  Then, under the lock of audit's writes, newer
+messages are folded too, and in one transaction the new rows replace those of every request that the log covers.
+Audit may fold any of these events again afterwards without effect.  docs/adr/0003 defines "covers".
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
 _BATCH: Final = 2_000
-#: What is read of each stream.
+#: Subjects that are read, by stream.
 _READ: Final = {pipeline.REQUESTS: ">", pipeline.EVENTS: ">", pipeline.DEAD: "dead.>"}
 _letter: Final = msgspec.json.Decoder(ev.DeadLetter)
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild went through."""
+    """What a rebuild read and changed."""
 
     #: Messages read.
     events: int
-    #: Requests that the log says something about.
+    #: Requests that the log has messages of.
     requests: int
-    #: Rows among them that were not as the log says.
+    #: Rows of theirs that differed from the log.
     changed: int
     #: Rows that the log no longer covers.
     kept: int
@@ -65,7 +64,7 @@ async def rebuild(
         wire: calls to the broker.
         engine: the database.
         store_prompts: as the setting of that name.
-        progress: told the number of events read so far.
+        progress: called with the number of events read so far.
 
     Raises:
         DatabaseError: another rebuild is running.
@@ -88,7 +87,7 @@ async def rebuild(
 
 
 class _Reader:
-    """Reads the log on from where it stopped."""
+    """Reads the log; each call continues where the last one stopped."""
 
     def __init__(
         self, wire: RequestMultiplexer, *, store_prompts: bool, progress: Callable[[int], None]
@@ -100,7 +99,7 @@ class _Reader:
         self.events = 0
 
     async def batches(self) -> AsyncIterator[list[RequestRecord]]:
-        """Yield what the log says, from the last call's end to what is there now."""
+        """Yield records of the messages between the last call's end and now."""
         waiting: list[RequestRecord] = []
         for stream, subject in _READ.items():
             created_ms = await self._created_ms(stream)
@@ -124,12 +123,12 @@ class _Reader:
             raise event_log.StreamMissing(stream) from None
         except (nats_errors.Error, TimeoutError) as error:
             raise Unavailable(f"the broker does not answer about stream {stream}: {error}") from error
-        # As the runner has it: log rows are known by it.
+        # In ms as the runner has it: it is part of the key of log rows.
         return int(info.created.timestamp() * 1000) if info.created else 0
 
 
 def record_of(entry: event_log.LogEntry, created_ms: int, *, store_prompts: bool) -> RequestRecord | None:
-    """What one message of the log says; ``None`` where audit would learn nothing either.
+    """Fold one message of the log into a record; ``None`` if audit would make none either.
 
     Args:
         entry: the message.
@@ -170,7 +169,7 @@ def _decode(name: str, entry: event_log.LogEntry) -> Any:
     except NewerVersion:
         if name != "requested":
             raise
-        # As the runner has it: that it was there can be said of any version.
+        # As in the runner: a request of any version was there.
         return Requested(body=entry.body)
 
 
@@ -185,7 +184,7 @@ def _create(engine: Engine) -> tuple[Table, Table]:
             constraint.name = None
         tables.append(copy)
     with engine.begin() as connection:
-        # Left over by a rebuild that was killed.
+        # Left by a rebuild that was killed.
         scratch.drop_all(connection)
         scratch.create_all(connection)
     return tables[0], tables[1]
@@ -207,45 +206,45 @@ def _fold(connection: Connection, new: tuple[Table, Table], records: list[Reques
 
 
 def _swap(connection: Connection, new: tuple[Table, Table]) -> tuple[int, int, int]:
-    """Exchange rows; how many ids there are, how many rows differed, how many the log does not know."""
+    """Replace rows; the numbers of ids, of rows that differed, and of rows that the log does not cover."""
     seen = changed = 0
-    mine, theirs = GENERATIONS.c, new[0].c
-    same = exists().where(theirs.request_id == mine.request_id, theirs.life_ms == mine.life_ms)
+    current, rebuilt = GENERATIONS.c, new[0].c
+    same = exists().where(rebuilt.request_id == current.request_id, rebuilt.life_ms == current.life_ms)
     kept = int(connection.execute(select(func.count()).select_from(GENERATIONS).where(~same)).scalar_one())
     for ids in _pages(connection, new[0]):
         seen += len(ids)
         stored = {
             (one.request_id, one.life_ms): one for one in rows.stored_records(connection, ids, GENERATIONS)
         }
-        wanted = dict(stored)
+        merged = dict(stored)
         for fresh in rows.stored_records(connection, ids, new[0]):
             life = fresh.request_id, fresh.life_ms
             had = stored.get(life)
-            wanted[life] = fresh if had is None or covers(fresh, had) else merge(had, fresh)
-        differing = [life for life, record in wanted.items() if record != stored.get(life)]
+            merged[life] = fresh if had is None or covers(fresh, had) else merge(had, fresh)
+        differing = [life for life, record in merged.items() if record != stored.get(life)]
         touched = {request_id for request_id, _ in differing}
-        rows.put(connection, [record for (one, _), record in wanted.items() if one in touched])
+        rows.put(connection, [record for (one, _), record in merged.items() if one in touched])
         changed += len(differing)
         _swap_logs(connection, new[1], ids)
     return seen, changed, kept
 
 
 def _swap_logs(connection: Connection, new: Table, ids: list[str]) -> None:
-    """Rows of the same result are exchanged, others are added; none goes."""
+    """Replace rows of the same result and add others; no row is deleted."""
 
-    def of(table: Table) -> dict[tuple[Any, ...], dict[str, Any]]:
+    def rows_of(table: Table) -> dict[tuple[Any, ...], dict[str, Any]]:
         columns = [table.c[name] for name in rows.LOG_COLUMNS]
         query = select(*columns).where(table.c.request_id.in_(ids))
         return {rows.log_key(found): dict(found) for found in connection.execute(query).mappings()}
 
-    old = of(GENERATION_LOGS)
-    rows.put_logs(connection, [found for key, found in of(new).items() if old.get(key) != found])
+    old = rows_of(GENERATION_LOGS)
+    rows.put_logs(connection, [found for key, found in rows_of(new).items() if old.get(key) != found])
 
 
 def covers(fresh: RequestRecord, stored: RequestRecord) -> bool:
-    """Does the log still hold the whole of the life that is stored?
+    """Whether the log still has everything about the stored request.
 
-    Requests leave the log before their events, so that a life with its request is whole.
+    Requests are deleted from the log before their events: where the request is there, its events are too.
     """
     return fresh.asked is not None and (stored.end is None or fresh.end is not None)
 

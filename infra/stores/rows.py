@@ -27,13 +27,13 @@ from stages.audit.fold import (
     status,
 )
 
-#: Ids asked for in one statement; SQLite takes 32,766 values.
+#: Ids in one statement; SQLite takes 32,766 values.
 CHUNK: Final = 1_000
-#: Columns of ``generation_logs`` that say something.
+#: Columns of ``generation_logs`` without its own key.
 LOG_COLUMNS: Final = tuple(column.name for column in GENERATION_LOGS.columns if column.name != "id")
 _LOG_KEY: Final = ("request_id", "stream", "stream_created_ms", "sequence")
 _ANOMALY_KEY: Final = ("stream", "stream_created_ms", "sequence")
-#: What a log row may lack while its request has not been read.
+#: Columns that a log row may lack until its request is read.
 _FILLED: Final = ("prompt", "prompt_hash", "input_hash", "latency_ms")
 _INT_MAX: Final = 2**31 - 1
 _BIGINT_MAX: Final = 2**63 - 1
@@ -50,8 +50,8 @@ def generation_row(one: LifeView) -> dict[str, Any]:
         trouble = record.trouble
         error = {"code": trouble.code, "stage": trouble.stage, "message": trouble.message}
     asked, step = record.asked, record.step
-    provider, model = _who(result) if record.end else (step and step.provider, step and step.model)
-    # Not what a result says about itself: whoever wrote it may have made it up.
+    provider, model = _provider(result) if record.end else (step and step.provider, step and step.model)
+    # Not the time in the result: its writer may have invented it.
     began = asked.at_ms if asked else (step and step.requested_at_ms)
     return _fitting(
         GENERATIONS,
@@ -87,7 +87,7 @@ def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, 
     result = end.result
     meta = result["meta"]
     tokens = meta["cost"]["tokens"]
-    provider, model = _who(result)
+    provider, model = _provider(result)
     began = meta.get("requested_at_ms")
     if began is None and asked is not None:
         began = asked.at_ms
@@ -148,8 +148,8 @@ def fold(
 ) -> None:
     """Merge records into the tables, within the caller's transaction.
 
-    Two statements read and write ``generations``, one appends to ``generation_logs``, however many
-    records there are; a third and a fourth where ids were used again or messages contradict themselves.
+    However many records there are, two statements read and write ``generations`` and one appends to
+    ``generation_logs``; a third and a fourth follow where ids were used again or messages contradict themselves.
     """
     known: dict[Life, RequestRecord] = {}
     ends: dict[tuple[str, int, int], tuple[Life, End]] = {}
@@ -163,13 +163,13 @@ def fold(
             plain = msgspec.structs.replace(record, anomaly=None)
         known[life] = merge(known[life], plain) if life in known else plain
         if record.end is not None:
-            # Each result is logged, also one that should not be there.
+            # Each result is logged, even one that should not exist.
             ends[record.request_id, record.end.created_ms, record.end.sequence] = life, record.end
     for stored in stored_records(connection, sorted({life[0] for life in known}), generations):
         life = stored.request_id, stored.life_ms
         merged = known[life] = merge(known[life], stored) if life in known else stored
         if stored.end is not None and stored.asked != merged.asked:
-            # The request is read after its result: what the log row lacked can be filled in.
+            # The request is read after its result: now the missing columns of the log row are known.
             ends[stored.request_id, stored.end.created_ms, stored.end.sequence] = life, stored.end
     put(connection, list(known.values()), generations=generations)
     _append(
@@ -182,11 +182,11 @@ def fold(
 
 
 def put(connection: Connection, lives: Sequence[RequestRecord], *, generations: Table = GENERATIONS) -> None:
-    """Write all lives of some ids as they are, within the caller's transaction.
+    """Write all lives of some ids unchanged, within the caller's transaction.
 
     Args:
         connection: the transaction.
-        lives: every life that is known of each of these ids.
+        lives: every known life of each of these ids.
         generations: the table.
     """
     of: dict[str, list[RequestRecord]] = {}
@@ -210,7 +210,7 @@ def put(connection: Connection, lives: Sequence[RequestRecord], *, generations: 
 
 
 def put_logs(connection: Connection, log_rows: list[dict[str, Any]]) -> None:
-    """Write log rows as they are, whatever is stored for the same results; what they lack is kept."""
+    """Write log rows over those of the same results; columns that the new rows lack keep their values."""
     insert = _insert(connection, GENERATION_LOGS)
     changes: dict[str, Any] = {
         name: insert.excluded[name] for name in LOG_COLUMNS if name not in (*_LOG_KEY, *_FILLED)
@@ -220,7 +220,7 @@ def put_logs(connection: Connection, log_rows: list[dict[str, Any]]) -> None:
 
 
 def log_key(row: RowMapping) -> tuple[Any, ...]:
-    """Which result a log row is about."""
+    """The key of a log row: the result that it is about."""
     return tuple(row[name] for name in _LOG_KEY)
 
 
@@ -228,12 +228,12 @@ def stored_records(connection: Connection, ids: Sequence[str], generations: Tabl
     """Yield every stored life of these ids."""
     for start in range(0, len(ids), CHUNK):
         some = list(ids[start : start + CHUNK])
-        # Filled up to a power of two: every length is a statement of its own, and the driver keeps them.
+        # Padded to a power of two: the driver caches a statement for each length.
         some += some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))
         query = select(generations.c.record, generations.c.life_ms).where(generations.c.request_id.in_(some))
         for row in connection.execute(query):
             record = _decode(row[0])
-            # Rows of the first version say it in the column alone.
+            # In rows of the first version only the column has it.
             same = record.life_ms == row[1]
             yield record if same else msgspec.structs.replace(record, life_ms=row[1])
 
@@ -243,7 +243,7 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 def _append(connection: Connection, table: Table, values: list[dict[str, Any]]) -> None:
-    """Append; what was unknown when the row was written is filled in, nothing is changed."""
+    """Append rows; in existing ones fill in what was unknown, and change nothing else."""
     insert = _insert(connection, table)
     filled = {name: func.coalesce(table.c[name], insert.excluded[name]) for name in _FILLED}
     _write(connection, insert, values, key=_LOG_KEY, changes=filled)
@@ -265,15 +265,15 @@ def _write(
         if changes is None
         else insert.on_conflict_do_update(**where, set_=changes)
     )
-    # Straight to the driver: SQLAlchemy would look at every value of every row, which takes longer than the rest.
+    # Directly to the driver: SQLAlchemy would inspect every value of every row, which takes longer than all the rest.
     compiled = statement.compile(dialect=connection.dialect, column_keys=list(values[0]))
     order: list[str] | None = compiled.positiontup
     rows = values if order is None else list(map(itemgetter(*order), values))
     connection.exec_driver_sql(compiled.string, rows)
 
 
-def _who(result: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Who wrote the content, else who was asked last."""
+def _provider(result: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Provider and model that wrote the content, else those of the last attempt."""
     meta, attempts = result["meta"], result["attempts"]
     if meta.get("provider") is not None or not attempts:
         return meta.get("provider"), meta.get("model")
@@ -281,7 +281,7 @@ def _who(result: dict[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _fitting(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose every value its column can hold, on both databases, whatever the wire brought."""
+    """A row whose values fit their columns on both databases, whatever the message had."""
     fits = _FITS[table.name]
     return {name: None if value is None else fits[name](value) for name, value in row.items()}
 
@@ -303,7 +303,7 @@ def _whole(most: int, value: int) -> int:
 
 
 def _text(size: int | None, value: str) -> str:
-    # PostgreSQL refuses what is longer than declared; it has no NUL, and neither has UTF-8 half a surrogate pair.
+    # PostgreSQL refuses longer texts than declared, and NUL; UTF-8 has no half of a surrogate pair.
     text = value if size is None else value[:size]
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()

@@ -20,8 +20,8 @@ from contracts.ports import Sample
 from contracts.request import Label
 
 PATTERN: Final = "sample_*.json"
-#: What stands beside a sample: ``sample_x.toml`` beside ``sample_x.json``.  Another format than the
-#: sample's, so that the pattern above never takes it for a sample.
+#: Suffix of the file beside a sample: ``sample_x.toml`` beside ``sample_x.json``.  Its format differs from the
+#: sample's, so that the pattern above never matches it.
 SIDECAR: Final = ".toml"
 DEFAULTS: Final = "default_content"
 DEFAULT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -30,15 +30,15 @@ MAX_SIZE: Final = 512 * 1024
 
 
 class SampleError(Misconfigured):
-    """A sample that cannot go on stage; the text names the file and the field."""
+    """A sample that cannot be used; the text names the file and the field."""
 
 
 class Sidecar(BaseModel):
-    """What a sample needs beside its content; each field has a default, and so has the whole file."""
+    """Facts about a sample beside its content; each field has a default, and so has the whole file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: What a request's ``tags`` are compared with.
+    #: Compared with a request's ``tags``.
     tags: tuple[Label, ...] = Field(default=(), max_length=32)
     rating: Rating = Rating.SFW
     author: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
@@ -46,7 +46,7 @@ class Sidecar(BaseModel):
 
 
 class CheckedSample(msgspec.Struct, frozen=True, kw_only=True):
-    """One file and what is wrong with it."""
+    """One file, and its first error."""
 
     file: str
     kind: str | None = None
@@ -77,11 +77,11 @@ def load(folder: Path, *more: Path) -> SampleStore:
     """Read and check every sample.
 
     Args:
-        folder: the configured one; its default contents count before those of the others.
-        more: folders that extensions bring.
+        folder: the configured one; its default contents take precedence.
+        more: folders of extensions.
 
     Raises:
-        SampleError: an invalid one, with its file and field; or a folder without any.
+        SampleError: a sample is invalid (file and field are named), or a folder has none.
     """
     samples: list[Sample] = []
     named: dict[str, Sample] = {}
@@ -97,12 +97,12 @@ def load(folder: Path, *more: Path) -> SampleStore:
 
 
 def default_ids(folders: tuple[Path, ...]) -> frozenset[str]:
-    """Ids of the default contents that are there; nothing is read."""
+    """Ids of the default contents that exist; no file is read."""
     return frozenset(path.stem for folder in folders for path in _files(folder)[1])
 
 
 def check(folder: Path) -> list[CheckedSample]:
-    """Look at every file, the broken ones included."""
+    """Check every file, invalid ones included."""
     files, defaults = _files(folder)
     rows = [_check(path, folder, _read) for path in files]
     rows += [_check(path, folder, _read_default) for path in defaults]
@@ -168,7 +168,7 @@ def _read(path: Path) -> Sample:
 
 
 def _distance(lines: tuple[str, ...]) -> tuple[int, int]:
-    """How far a document is from a kind: a fault of its outline weighs more than any number inside."""
+    """Distance of a document from a kind: one fault at the top level outweighs any number of inner ones."""
     return sum("." not in line.partition(":")[0] for line in lines), len(lines)
 
 
@@ -181,8 +181,8 @@ def _sidecar(path: Path) -> Sidecar:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
-        said = "unknown field; known are tags, rating, author and last_resort" if unknown else first["msg"]
-        raise SampleError(f"{path.name}: {where}: {said}") from None
+        problem = "unknown field; known are tags, rating, author and last_resort" if unknown else first["msg"]
+        raise SampleError(f"{path.name}: {where}: {problem}") from None
     except ValueError as error:
         raise SampleError(f"{path.name}: is not TOML: {error}") from None
 

@@ -1,6 +1,6 @@
 """Node templates: loading and checking.
 
-A template is a node of its own, ``<id>.json``: complete together with the defaults, and without errors.
+A template is a node in a file ``<id>.json``: complete together with the defaults, and without errors.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class TemplateError(Misconfigured):
 
 
 class CheckedTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """One file, and what was found in it."""
+    """One file, and the findings in it."""
 
     file: str
-    #: The template's id, which is the file's name; findings stand in its ``report``.
+    #: The template's id, which is the file's name; its findings are in ``report``.
     id: str
     ok: bool
-    #: As the author wrote it; ``None`` where the file is no template at all.
+    #: As the author wrote it; ``None`` if the file is no template at all.
     template: Mapping[str, Any] | None = None
     report: Report = Report()
     #: Line and column of each finding.
@@ -45,17 +45,17 @@ class CheckedTemplate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def error(self) -> str:
         """The first error, with its place."""
-        place, found = next(zip(self.places, self.report.findings, strict=True))
-        return f"{self.file}: line {place.line}, column {place.column}: {found}"
+        place, finding = next(zip(self.places, self.report.findings, strict=True))
+        return f"{self.file}: line {place.line}, column {place.column}: {finding}"
 
 
 class TemplateStore:
-    """The templates of a folder as they were at the start; implements :class:`contracts.ports.Templates`.
+    """The templates of a folder as read at the start; implements :class:`contracts.ports.Templates`.
 
     Args:
         templates: fields in snake_case, by id.
-        folder: where their files are; one that is removed meanwhile is lost.
-        broken: why others could not be used from the start, by id.
+        folder: where their files are; a template whose file is removed later is lost.
+        broken: why others cannot be used, by id.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TemplateStore:
         self._broken = broken or {}
 
     def ids(self) -> tuple[str, ...]:
-        """Ids of all that there are, sorted."""
+        """Ids of all templates, sorted."""
         return tuple(sorted(self._templates))
 
     def find(self, template_id: str) -> Mapping[str, Any] | None:
@@ -78,7 +78,7 @@ class TemplateStore:
         return None if self.lost(template_id) else self._templates.get(template_id)
 
     def lost(self, template_id: str) -> str | None:
-        """Why a template that there was cannot be used any more; ``None`` otherwise."""
+        """Why an existing template cannot be used; ``None`` otherwise."""
         if template_id in self._broken:
             return f"template {template_id!r} cannot be used: {self._broken[template_id]}"
         if template_id in self._templates and not (self._folder / f"{template_id}.json").is_file():
@@ -91,10 +91,10 @@ def load(folder: Path = FOLDER, *, strict: bool = True) -> TemplateStore:
 
     Args:
         folder: where they are.
-        strict: one that cannot be used is an error; otherwise it is lost, and the others work.
+        strict: a template that cannot be used is an error; otherwise it is lost, and the others work.
 
     Raises:
-        TemplateError: the first one that cannot be used, or no folder.
+        TemplateError: the first template that cannot be used, or a missing folder.
     """
     if strict and not folder.is_dir():
         raise TemplateError(f"{folder} is not a folder; give the one with the templates")
@@ -107,34 +107,34 @@ def load(folder: Path = FOLDER, *, strict: bool = True) -> TemplateStore:
 
 
 def fields(template: Mapping[str, Any]) -> dict[str, Any]:
-    """A template as layers have it: names in snake_case."""
+    """Convert a template's field names to snake_case, as layers have them."""
     return cast("dict[str, Any]", resolve_aliases(dict(template), Node).value)
 
 
 def check(folder: Path, *, default_contents: Container[str] | None = None) -> list[CheckedTemplate]:
-    """Look at every file, the broken ones included, in the order of their names.
+    """Check every file, invalid ones included, in the order of their names.
 
     Args:
         folder: where they are.
-        default_contents: ids of the default contents, if a template's own is to be looked for.
+        default_contents: ids of the default contents, to check a template's own; none: not checked.
     """
     return [check_file(path, default_contents=default_contents) for path in sorted(folder.glob("*.json"))]
 
 
 def check_file(path: Path, *, default_contents: Container[str] | None = None) -> CheckedTemplate:
-    """Look at one file, as :func:`check` does."""
+    """Check one file, as :func:`check` does."""
     try:
         source = node_files.read(_text(path), "json")
         if source.listed:
             raise _unusable("holds a list", "write one object with the template's fields")
     except UnparsableFile as error:
-        # The place stands beside the finding here.
-        said = error.finding.message.partition(": ")[2]
+        # ``places`` has the place.
+        message = error.finding.message.partition(": ")[2]
         return CheckedTemplate(
             file=path.name,
             id=path.stem,
             ok=False,
-            report=Report(errors=(msgspec.structs.replace(error.finding, message=said),)),
+            report=Report(errors=(msgspec.structs.replace(error.finding, message=message),)),
             places=(error.place,),
         )
     given = source.nodes[0]
@@ -155,10 +155,12 @@ def check_file(path: Path, *, default_contents: Container[str] | None = None) ->
 def _misnamed(template: Mapping[str, Any], name: str) -> list[Finding]:
     found: list[Finding] = []
     if template.get("id") != name:
-        said = repr(template["id"]) if "id" in template else "missing"
-        found.append(_finding("id", f"the id is {said}; the file name says {name!r}", f"write {name!r}"))
+        current = repr(template["id"]) if "id" in template else "missing"
+        found.append(_finding("id", f"the id is {current}; the file name says {name!r}", f"write {name!r}"))
     deeper = [each for each in ("template_id", "templateId") if template.get(each) is not None]
-    return found + [_finding(each, "a template lies on no other one", "leave it out") for each in deeper]
+    return found + [
+        _finding(each, "a template cannot have a template of its own", "leave it out") for each in deeper
+    ]
 
 
 def _finding(path: str, message: str, suggestion: str) -> Finding:
@@ -179,7 +181,7 @@ def _text(path: Path) -> str:
     try:
         body = path.read_bytes()
     except OSError as error:
-        raise _unusable(f"cannot be read: {error.strerror}", "look at its rights") from None
+        raise _unusable(f"cannot be read: {error.strerror}", "check its permissions") from None
     if len(body) > MAX_SIZE:
         raise _unusable(f"has more than {MAX_SIZE} bytes", "make it smaller")
     try:

@@ -18,13 +18,13 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read(path: Path, model: type[Model], error: type[UnderstudyError], **more: Any) -> Model:
-    """A checked file.
+    """Read and check a file.
 
     Args:
         path: the file.
-        model: what it must be.
-        error: what is raised.
-        more: fields that the file itself must not have.
+        model: the model that it must match.
+        error: class of the errors that are raised.
+        more: further fields, which the file itself must not have.
 
     Raises:
         UnderstudyError: ``error``, naming file, field and fix.
@@ -34,14 +34,14 @@ def read(path: Path, model: type[Model], error: type[UnderstudyError], **more: A
             raise error(f"{path.name}: has more than {MAX_SIZE} bytes; make it smaller")
         given = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as problem:
-        raise error(f"{path.name}: cannot be read ({problem.strerror}); see that it is there") from None
+        raise error(f"{path.name}: cannot be read ({problem.strerror}); make sure that it exists") from None
     except UnicodeDecodeError as problem:
         raise error(f"{path.name}: is not UTF-8 at byte {problem.start}; save it as UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as problem:
         raise error(f"{path.name}: is not TOML: {problem}") from None
-    twice = next((name for name in more if name in given), None)
-    if twice is not None:
-        raise error(f"{path.name}: {twice}: is not the file's to say; leave it out")
+    reserved = next((name for name in more if name in given), None)
+    if reserved is not None:
+        raise error(f"{path.name}: {reserved}: is set by Understudy, not by the file; leave it out")
     try:
         return model.model_validate(given | more)
     except ValidationError as problem:
@@ -51,17 +51,17 @@ def read(path: Path, model: type[Model], error: type[UnderstudyError], **more: A
 def _fault(problem: ValidationError, model: type[BaseModel]) -> str:
     first = problem.errors(include_url=False)[0]
     where = [str(part) for part in first["loc"] if part != "[key]"]
-    said = first["msg"].removeprefix("Value error, ")
+    text = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "extra_forbidden":
             known = f"; a file has {', '.join(model.model_fields)}" if len(where) == 1 else ""
-            said = f"unknown field{known}; leave it out or correct its spelling"
+            text = f"unknown field{known}; leave it out or correct its spelling"
         case "missing":
-            # Nobody wrote it: as our own files spell it.
-            where[-1] = _CAPITAL.sub(lambda found: f"_{found[0].lower()}", where[-1])
-            said = "is missing; add it"
+            # The field is missing: spelled as in the shipped files.
+            where[-1] = _CAPITAL.sub(lambda match: f"_{match[0].lower()}", where[-1])
+            text = "is missing; add it"
         case "value_error":
             pass
         case _:
-            said = f"{repr(first['input'])[:60]} is not allowed here: {said[:1].lower()}{said[1:]}"
-    return f"{'.'.join(where)}: {said}" if where else said
+            text = f"{repr(first['input'])[:60]} is not allowed here: {text[:1].lower()}{text[1:]}"
+    return f"{'.'.join(where)}: {text}" if where else text

@@ -31,7 +31,7 @@ class WorldStore:
         return self._worlds.get(DEFAULT if name is None else name)
 
     def names(self) -> tuple[str, ...]:
-        """The worlds that there are, in the order of their files."""
+        """Names of all worlds, in the order of their files."""
         return tuple(self._worlds)
 
 
@@ -39,7 +39,7 @@ def load(folder: Path) -> WorldStore:
     """Read and check every world.
 
     Raises:
-        WorldError: one that cannot be used, or no default one.
+        WorldError: a world cannot be used, or the default one is missing.
     """
     files = sorted(folder.glob("*.toml"))
     if not any(path.stem == DEFAULT for path in files):

@@ -47,7 +47,7 @@ async def test_a_second_result_is_counted_once(engine: Engine, *, first: bool) -
     await _add(engine, [second])
     found = _find(engine)
     assert (found.counts, found.ids) == ({"second": 1}, ("r-1",))
-    assert str(found) == "1 results beyond the first of their request: r-1"
+    assert str(found) == "1 results after the first one of their request: r-1"
 
 
 async def test_an_id_that_is_used_again_may_have_another_result(engine: Engine) -> None:
@@ -93,5 +93,5 @@ async def test_who_may_not_publish_is_counted_once(engine: Engine) -> None:
 
 async def test_what_is_older_than_the_log_is_told_no_more(engine: Engine) -> None:
     await _add(engine, [received(success("nobody"), "nobody", sequence=9, headers={})])
-    assert _counts(engine, now_ms=START_MS + anomalies.TOLD_FOR_MS) == {"source": 1, "unrequested": 1}
-    assert _counts(engine, now_ms=START_MS + anomalies.TOLD_FOR_MS + 1) == {}
+    assert _counts(engine, now_ms=START_MS + anomalies.REPORTED_FOR_MS) == {"source": 1, "unrequested": 1}
+    assert _counts(engine, now_ms=START_MS + anomalies.REPORTED_FOR_MS + 1) == {}

@@ -98,7 +98,7 @@ async def test_forged_results_are_named(there: Settings, nc: Client) -> None:
     row = _by_check(await doctor.examine(there))["log"]
     assert (row.ok, row.severity) == (False, "error")
     assert row.detail.startswith(
-        "2 events from somebody who may not publish them, 2 results that no request wants: a, b"
+        "2 events from a publisher that may not publish them, 2 results without a request: a, b"
     )
     assert "understudy why" in row.fix
 

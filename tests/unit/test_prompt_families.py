@@ -106,7 +106,11 @@ def test_a_family_is_read(tmp_path: Path) -> None:
         ("version: 1\n", "", "night/1.md: version: is None"),
         ("tokens: 9", "tokens: many", "night/1.md: tokens: Input should be a valid integer"),
         ("tokens: 9", "tokens: 9\nauthor: me", "night/1.md: author: Extra inputs are not permitted"),
-        ("tokens: 9", "tokens: 9\nreleased: true", "night/1.md: released: is not the file's to say"),
+        (
+            "tokens: 9",
+            "tokens: 9\nreleased: true",
+            "night/1.md: released: is set by Understudy, not by the file",
+        ),
         ("tokens: 9", "tokens: 9\ntokens: 8", "'tokens' is given twice"),
         ("tokens: 9", "tokens: 2020-01-01", "front matter: Object of type date is not JSON serializable"),
         ("tokens: 9", "tokens: [", "front matter is not YAML"),
@@ -128,11 +132,15 @@ def test_a_family_is_read(tmp_path: Path) -> None:
         ("{{ wish }}", "{{ wish.x }}", "night@1 cannot be rendered: 'str object' has no attribute 'x'"),
         ("{{ wish }}", "{{ wish.__class__ }}", "cannot be rendered: access to attribute '__class__'"),
         ("{{ wish }}", "{{ none }}{{ wish }}", "prints a variable that may be null"),
-        ("{{ wish }}", "{{ wish }}{{ 'x' }}", "the wish must be the last block"),
-        ("{{ wish }}", "{{ wish | upper }}", "the wish must be the last block, and begin it"),
-        ("{{ wish }}", "{% filter upper %}{{ wish }}{% endfilter %}", "FilterBlock is not for prompts"),
-        ("{{ wish }}", "{% include 'x' %}{{ wish }}", "Include is not for prompts"),
-        ("{{ wish }}", "{% macro m() %}{% endmacro %}{{ wish }}", "Macro is not for prompts"),
+        ("{{ wish }}", "{{ wish }}{{ 'x' }}", "the last block must begin with the wish"),
+        ("{{ wish }}", "{{ wish | upper }}", "the last block must begin with the wish"),
+        (
+            "{{ wish }}",
+            "{% filter upper %}{{ wish }}{% endfilter %}",
+            "FilterBlock is not allowed in prompts",
+        ),
+        ("{{ wish }}", "{% include 'x' %}{{ wish }}", "Include is not allowed in prompts"),
+        ("{{ wish }}", "{% macro m() %}{% endmacro %}{{ wish }}", "Macro is not allowed in prompts"),
         ("---\nkind", "kind", "does not begin with front matter between two lines of ---"),
     ],
 )
@@ -207,7 +215,7 @@ def test_the_same_file_that_renders_otherwise_is_refused(tmp_path: Path) -> None
     released = json.loads((tmp_path / store.RELEASED).read_text())
     released["night@1"]["rendered"] = "0" * 64
     (tmp_path / store.RELEASED).write_text(json.dumps(released))
-    assert "night@1 renders otherwise than when it was released" in refusal(tmp_path)
+    assert "night@1 renders differently than when it was released" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"night@1": {"file": "x"}}'])

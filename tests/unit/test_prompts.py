@@ -218,11 +218,11 @@ def test_what_is_kept_is_bounded_and_never_another_prompts():
     version = prompts.versions("dialogue-directed")[-1]
     made = {
         json.dumps(value): prompts.render(version, version.values() | {"lines": value})
-        for value in (1, True, 1.5, *range(2, store.KEPT + 50))
+        for value in (1, True, 1.5, *range(2, store.RENDERED_MAX + 50))
     }
     assert "About true lines" in made["true"]
     assert "About 1 lines" in made["1"]
     assert all(f"About {value} lines" in text for value, text in made.items())
-    again = prompts.render(version, version.values() | {"lines": store.KEPT + 49})
-    assert again is made[str(store.KEPT + 49)]
-    assert len(prompts._kept) == store.KEPT
+    again = prompts.render(version, version.values() | {"lines": store.RENDERED_MAX + 49})
+    assert again is made[str(store.RENDERED_MAX + 49)]
+    assert len(prompts._rendered) == store.RENDERED_MAX

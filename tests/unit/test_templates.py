@@ -53,7 +53,10 @@ def write(folder: Path, name: str, **changes: Any) -> Path:
             {"id": "other"},
             "t1.json: line 2, column 2: TPL003 id: the id is 'other'; the file name says 't1'",
         ),
-        ({"templateId": "t2"}, "TPL003 templateId: a template lies on no other one; leave it out"),
+        (
+            {"templateId": "t2"},
+            "TPL003 templateId: a template cannot have a template of its own; leave it out",
+        ),
         ({"strategy": "per_plyer"}, "ENU001 strategy: 'per_plyer' is unknown; did you mean 'per_player'?"),
         ({"duration": {"min": 9, "max": 3}}, "DUR001 duration.min: 9 s is more than the maximum of 3 s"),
     ],

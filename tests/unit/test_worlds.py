@@ -121,7 +121,7 @@ def test_a_file_is_a_world_under_its_own_name_and_its_rating_may_speak_the_film_
         (GOOD.removeprefix('max_rating = "R"\n'), "isle.toml: max_rating: is missing; add it"),
         (GOOD + "colour = 3\n", "isle.toml: levels.0.colour: unknown field; leave it out"),
         ("colour = 3\n" + GOOD, "isle.toml: colour: unknown field; a file has"),
-        ('name = "x"\n' + GOOD, "isle.toml: name: is not the file's to say; leave it out"),
+        ('name = "x"\n' + GOOD, "isle.toml: name: is set by Understudy, not by the file; leave it out"),
         (
             GOOD.replace('"none"', '"warm"'),
             "isle.toml: levels.0.band: 'warm' is not allowed here: input should be",

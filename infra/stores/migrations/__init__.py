@@ -1,1 +1,1 @@
-"""Which steps has the audit's database been through?"""
+"""Migrations of the audit database."""

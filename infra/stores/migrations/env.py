@@ -1,4 +1,4 @@
-"""How does Alembic reach the database?  Over the connection that ``database.migrate`` hands it."""
+"""Alembic environment: migrations over the connection that ``database.migrate`` opens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What did the first version's tables look like?"""
+"""Tables of the first version."""
 
 from __future__ import annotations
 

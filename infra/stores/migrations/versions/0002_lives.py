@@ -1,4 +1,4 @@
-"""How does a row of the first version learn which request it is, where an id names several?"""
+"""Column ``life_ms``: it tells apart several requests with the same id; rows of the first version get theirs."""
 
 from __future__ import annotations
 
