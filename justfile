@@ -11,7 +11,7 @@ code := "contracts stages infra tests"
 # What is installed from this folder, each editable: the client's distribution, and the application that depends on it.
 editable := "-e infra/client -e ."
 
-# A real model writes, on this machine's processor; then its weights are gone and an understudy goes on stage.
+# A real model writes, on this machine's CPU; then its weights are removed and golden samples answer.
 demo: install-local
     @USE_LOCAL_MODEL=true {{ bin }}/understudy demo
 

@@ -14,9 +14,9 @@ from contracts.ports import RequestProgress, StoredRequest
 from contracts.request import GenerationRequest, RequestError
 from contracts.result import Origin, SceneInfo, Status
 
-#: What a scene is asked for as.
+#: The kind of a scene's request.
 KIND: Final = "scene"
-#: Most beats of a plot, as its model has it.
+#: Maximum number of beats, as in the plot's model.
 MAX_BEATS: Final = 40
 #: States of a scene without a result.
 RUNNING: Final = "running"
@@ -33,7 +33,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 def check_id(asked: GenerationRequest, request_id: str) -> None:
-    """Refuse a plot's id that leaves no room for those of its scenes.
+    """Reject a plot's id that leaves no room for its scenes' ids.
 
     Raises:
         RequestError: the id is too long.
@@ -64,12 +64,12 @@ def beats(plotted: ev.Plotted) -> tuple[Mapping[str, Any], ...]:
 def listing(
     plotted: ev.Plotted, seen: Mapping[str, RequestProgress], *, over: bool = False
 ) -> tuple[SceneInfo, ...]:
-    """A plot's scenes, each as far as it is.
+    """A plot's scenes with their current state.
 
     Args:
         plotted: the plot.
-        seen: what the log says, by id.
-        over: nobody asks for scenes any more.
+        seen: the states in the log, by id.
+        over: no more scenes are requested.
     """
     plot_id = plotted.result.request_id
     found: list[SceneInfo] = []
@@ -101,7 +101,7 @@ def _state(seen: RequestProgress, plot_id: str) -> tuple[str, Origin | None, str
 
 
 def _is_scene_of(owner: StoredRequest, plot_id: str) -> bool:
-    # By what it says and not by its whole body: another release may word it otherwise.
+    # By its content and not by its whole body, because another release may encode it differently.
     try:
         asked = msgspec.json.decode(owner.body, type=_Asked)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -110,12 +110,12 @@ def _is_scene_of(owner: StoredRequest, plot_id: str) -> bool:
 
 
 def ending(result: ev.Result, brief: ev.Brief, *, attempt: int) -> tuple[ev.Event, ...]:
-    """What goes out for a request whose content is there.
+    """The events for a request whose content is ready.
 
     Args:
         result: the content with its label.
         brief: the request's brief.
-        attempt: the attempt that brought it.
+        attempt: the attempt that produced it.
 
     Returns:
         ``plotted`` for a plot that asks for its scenes, else the answers.
@@ -126,7 +126,7 @@ def ending(result: ev.Result, brief: ev.Brief, *, attempt: int) -> tuple[ev.Even
 
 
 def answers(result: ev.Result, brief: ev.Brief) -> tuple[ev.Event, ...]:
-    """The result; for a replay, also what its original's subscribers are told."""
+    """The result; for a replay, also the revision for its original's subscribers."""
     if brief.replay_of is None or Lineage.parse(result.request_id).relation != "replay":
         return (result,)
     body: dict[str, Any] = msgspec.structs.asdict(result) | {"request_id": brief.replay_of}
@@ -134,11 +134,11 @@ def answers(result: ev.Result, brief: ev.Brief) -> tuple[ev.Event, ...]:
 
 
 def answers_with(plotted: ev.Plotted, seen: Mapping[str, RequestProgress]) -> tuple[ev.Event, ...]:
-    """The answers of a plot whose scenes have ended, or whose time is up.
+    """The answers of a plot whose scenes have ended, or whose deadline has passed.
 
     Args:
         plotted: the plot.
-        seen: how far its scenes are.
+        seen: the state of its scenes.
     """
     found = listing(plotted, seen, over=True)
     result = msgspec.structs.replace(plotted.result, scenes=found)

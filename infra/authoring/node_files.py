@@ -21,43 +21,43 @@ from contracts.ports import Templates
 
 #: Largest file, bytes.
 MAX_SIZE: Final = 1024 * 1024
-#: Levels below a node whose places are kept; a node has three.
+#: Levels below a node whose positions are stored; a node has three.
 _LEVELS: Final = 6
-#: Places that are kept of one file; more than that comes from YAML aliases alone.
+#: Maximum number of positions stored per file; only YAML aliases cause more.
 _MOST_PLACES: Final = 50_000
 
 
 class TextPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where something stands in a text; both count from 1."""
+    """A position in a text; both numbers count from 1."""
 
     line: int = 1
     column: int = 1
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file says, and where."""
+    """The content of a file, with positions."""
 
     nodes: tuple[Any, ...]
     #: The file holds a list; paths begin with the node's place in it.
     listed: bool = False
-    #: Where values stand, by their dotted path as findings tell it.
+    #: Positions of values, by their dotted path as in findings.
     places: Mapping[str, TextPosition] = {}
 
     def place(self, path: str) -> TextPosition:
-        """Where a path stands; for what is missing, what is around it."""
+        """The position of a path; for a missing value, that of its parent."""
         while path not in self.places and path:
             path = path.rpartition(".")[0]
         return self.places.get(path, TextPosition())
 
 
 class UnparsableFile(ValueError):  # noqa: N818 - names the state of the text
-    """A text that is neither JSON nor YAML, or no node for another reason.
+    """A text that cannot be read as nodes.
 
     Args:
         code: of the finding.
-        message: what is wrong.
-        place: where.
-        suggestion: what to do.
+        message: the fault.
+        place: its position.
+        suggestion: the correction.
     """
 
     def __init__(self, code: str, message: str, place: TextPosition, suggestion: str) -> None:
@@ -69,7 +69,7 @@ class UnparsableFile(ValueError):  # noqa: N818 - names the state of the text
 
 
 class FileCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that can be wrong with a file before its nodes are looked at."""
+    """A check of a file before its nodes are checked."""
 
     code: str
     title: str
@@ -119,10 +119,10 @@ def read(text: str, language: Literal["json", "yaml"] | None = None) -> Source:
 
     Args:
         text: JSON or YAML.
-        language: what the file's name says; ``None``: what begins like JSON is JSON.
+        language: from the file's name; ``None``: a text that begins like JSON is JSON.
 
     Raises:
-        UnparsableFile: with the place of what is wrong.
+        UnparsableFile: with the position of the fault.
     """
     text = text.removeprefix("\ufeff")
     if language is None:
@@ -142,8 +142,8 @@ def examine(source: Source, facts: Facts, templates: Templates | None = None) ->
 
     Args:
         source: the file.
-        facts: what is known beside it.
-        templates: the library, for nodes that lie on a template; none: it is not known here.
+        facts: facts from outside the node.
+        templates: the library, for nodes with a template; none: unknown here.
     """
     reports = [validate(node, template=_template(node, templates), facts=facts) for node in source.nodes]
     found: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
@@ -204,7 +204,7 @@ def _json(text: str) -> tuple[Any, dict[str, TextPosition]]:
 
 
 def _unreadable(error: Exception) -> str:
-    """What Python's own limits mean for whoever wrote the text."""
+    """The message for a text that exceeds limits of Python's parser."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return "a number has too many digits" if "integer string conversion" in str(error) else str(error)
@@ -215,7 +215,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _walk(text: str, at: int, path: Path, places: dict[str, TextPosition], starts: list[int]) -> int:
-    """Note where a value of a valid JSON text stands, and what is in it; the end of it."""
+    """Record the positions of a value of a valid JSON text and its parts; return its end."""
     places.setdefault(format_path(map(str, path)), _at(at, starts))
     if text[at] not in "{[" or len(path) > _LEVELS:
         return _scan(text, at)[1]
@@ -229,7 +229,7 @@ def _walk(text: str, at: int, path: Path, places: dict[str, TextPosition], start
             if part in names:
                 raise _twice(str(part), _at(start, starts))
             names.add(str(part))
-            # A field stands where its name does.
+            # The position of a field is that of its name.
             places.setdefault(format_path(map(str, (*path, part))), _at(start, starts))
             at = _space(text, _space(text, at) + 1)
         at = _space(text, _walk(text, at, (*path, part), places, starts))
@@ -259,7 +259,7 @@ def _at(offset: int, starts: list[int]) -> TextPosition:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as JSON has it: a date is a text."""
+    """YAML with JSON's types: a date is a text."""
 
     yaml_implicit_resolvers: Final = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -270,7 +270,7 @@ class _Loader(yaml.SafeLoader):
 def _yaml(text: str) -> tuple[Any, dict[str, TextPosition]]:
     places: dict[str, TextPosition] = {}
     try:
-        # The whole text is looked at here: characters that YAML does not take end it.
+        # The constructor scans the whole text: characters that YAML forbids raise here.
         loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
@@ -299,7 +299,7 @@ def _of(mark: Any) -> TextPosition:
 
 
 def _note(node: yaml.Node, path: Path, places: dict[str, TextPosition]) -> None:
-    """Note where a value and what is in it stand."""
+    """Record the positions of a value and its parts."""
     places.setdefault(format_path(map(str, path)), _of(node.start_mark))
     if len(places) > _MOST_PLACES:
         raise _no_yaml("it has too many values", _of(node.start_mark))

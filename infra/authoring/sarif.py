@@ -22,9 +22,9 @@ def sarif(report: Report, *, uri: str, place: Callable[[str], TextPosition]) -> 
     """A log with one run.
 
     Args:
-        report: what was found in one file.
+        report: the findings of one file.
         uri: the file, as the editor should open it.
-        place: where a finding's path stands in it.
+        place: the position of a finding's path.
     """
     rules = _rules()
     index = {rule["id"]: number for number, rule in enumerate(rules)}

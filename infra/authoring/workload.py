@@ -20,27 +20,27 @@ from infra.settings import shipped
 #: The scenario that ships, and that the demo plays.
 THREE_SCENES: Final = shipped.SCENARIOS / "three_scenes.yaml"
 _TRANSITION: Final = "transition"
-#: Code of a file that holds nothing.
+#: Code of an empty file.
 _NOTHING: Final = "FIL003"
 
 
 class WorkloadError(UnderstudyError):
-    """A file that asks for nothing, or not in a way that can be read; the text says where and what to do."""
+    """An empty or unreadable file; the text has the position and the correction."""
 
 
 class WorkloadItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that a file asks for."""
+    """One request of a file."""
 
-    #: For people: ``rooftop to stairwell``, ``request 3``.
+    #: Label: ``rooftop to stairwell``, ``request 3``.
     name: str
-    #: Content kind, where the file says it.
+    #: Content kind, if the file has it.
     kind: str | None
     #: Fields of the request; the outermost names are in snake_case.
     body: Mapping[str, Any]
 
 
 def played(wanted: WorkloadItem, *, player: str | None, playthrough: str | None) -> WorkloadItem:
-    """A request for one player or playthrough, whatever the file says of them; ``None`` leaves it as it is."""
+    """A request for one player or playthrough, in place of the file's; ``None`` keeps the file's."""
     named = {"player_id": player, "playthrough_id": playthrough}
     said = {name: value for name, value in named.items() if value is not None}
     context = wanted.body.get("player_context") or {}
@@ -51,7 +51,7 @@ def played(wanted: WorkloadItem, *, player: str | None, playthrough: str | None)
 
 
 class _Fields(BaseModel):
-    """What a file says of one request; fields that are not named here are the request's."""
+    """One request of a file; fields that are not named here are the request's."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -65,38 +65,38 @@ class _Fields(BaseModel):
 
 
 class _Request(_Fields):
-    """One of a list."""
+    """An entry of a list."""
 
     kind: str | None = None
 
 
 class _Transition(_Fields):
-    """What lies between two scenes."""
+    """A transition between two scenes."""
 
     from_: str = Field(alias="from")
     to: str
 
 
 class _Scenario(BaseModel):
-    """Scenes, and what leads from one to another."""
+    """Scenes, and the transitions between them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scenes: tuple[SceneRef, ...] = Field(min_length=1)
-    #: What every transition's request says, unless the transition says otherwise.
+    #: Fields that all transition requests share; a transition's own fields override them.
     request: dict[str, JsonValue] = {}
     transitions: tuple[_Transition, ...] = Field(min_length=1)
 
 
 def read(text: str, language: Literal["json", "yaml"] | None = None) -> tuple[WorkloadItem, ...]:
-    """What a file's text asks for.
+    """Read the requests of a file's text.
 
     Args:
         text: JSON or YAML; a request, a list of them or a scenario; or JSON lines, one request each.
-        language: what the file's name says; ``None``: what begins like JSON is JSON.
+        language: from the file's name; ``None``: a text that begins like JSON is JSON.
 
     Raises:
-        ScenarioError: with the place of what is wrong.
+        WorkloadError: with the position of the fault.
     """
     lines = _json_lines(text)
     if lines is not None:
@@ -114,7 +114,7 @@ def read(text: str, language: Literal["json", "yaml"] | None = None) -> tuple[Wo
 
 
 def _json_lines(text: str) -> list[Any] | None:
-    """The values of JSON lines; ``None`` where the text is something else."""
+    """The values of JSON lines; ``None`` if the text is something else."""
     lines = [line for line in text.splitlines() if line.strip()]
     try:
         if len(lines) < 2 or not isinstance(json.loads(lines[0]), dict):  # noqa: PLR2004 - lines, in the plural
@@ -168,7 +168,7 @@ def _transitions(source: Source) -> tuple[WorkloadItem, ...]:
 
 
 def _first(error: ValidationError) -> tuple[str, str]:
-    """Path and message of what is wrong first."""
+    """Path and message of the first error."""
     first = error.errors(include_url=False, include_input=False)[0]
     said = first["msg"].removeprefix("Value error, ").replace(" after validation", "")
     return ".".join(map(str, first["loc"])), said.replace("Tuple should", "List should")

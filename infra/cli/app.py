@@ -114,7 +114,7 @@ app.command("help", rich_help_panel=_KEEP)(help_)
 app.command(
     "bench",
     rich_help_panel=_KEEP,
-    # Its own options are read by its own application, which is loaded only when it is asked for.
+    # Its own application parses the options; it is loaded only when the command runs.
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(run.bench)

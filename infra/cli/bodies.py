@@ -11,19 +11,19 @@ import msgspec
 
 from infra.cli import console
 
-#: Names under which a file may tell the player's choices, as the rules' conditions do.
+#: Names of the player's choices in a file, as in the rules' conditions.
 _CHOICES: Final = ("choices", "player_choice", "playerChoice", "player_choices", "choice")
 _PLAYER: Final = {"player_id": "player_id", "playerId": "player_id", "playthrough_id": "playthrough_id"} | {
     "playthroughId": "playthrough_id"
 }
-#: What a file with a context may tell beside the player.
+#: Other fields that a context file may have beside the player.
 _BESIDE: Final = ("social", "world", "workspace", "tags", "scene_from", "scene_to")
-#: The kind of a request that says nothing about it.
+#: The kind of a request that does not name one.
 _USUAL: Final = "layout"
 
 
 class BodyOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the options say."""
+    """Values of the options."""
 
     prompt: str | None = None
     file: Path | None = None
@@ -36,7 +36,7 @@ class BodyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def body(parts: BodyOptions) -> bytes:
-    """The body that the options mean; an option goes before the same field of ``--file``.
+    """Build the body; an option overrides the same field of ``--file``.
 
     Raises:
         Usage: neither a prompt nor a file, or both, or a file that cannot be used.
@@ -72,7 +72,7 @@ def body(parts: BodyOptions) -> bytes:
 
 
 def _is_node(body: bytes) -> bool:
-    """Has it no prompt, and nothing but what a node has?"""
+    """Whether a value has no prompt, and only fields of a node."""
     from contracts.nodes.node import Node
 
     try:
@@ -83,7 +83,7 @@ def _is_node(body: bytes) -> bool:
 
 
 def kind(given: str | None, body: bytes) -> str:
-    """The content kind: as given, else that of the node or template, else ``plot`` with scenes, else ``layout``.
+    """The content kind: the given one, else that of the node or template, else ``plot`` with scenes, else ``layout``.
 
     Raises:
         Usage: the template is unknown here, so that its kind is not known.
@@ -93,7 +93,7 @@ def kind(given: str | None, body: bytes) -> str:
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # What is wrong with it is told where the whole of it is checked.
+        # Its faults are reported when the whole node is checked.
         return _USUAL
     node: Any = said.get("node")
     fields = cast("Mapping[str, Any]", node) if isinstance(node, Mapping) else {}
@@ -139,7 +139,7 @@ def _whole(prompt: str | None, file: Path | None) -> bytes:
 
 
 def _rules(file: Path) -> str:
-    """The rules, checked here already: what is wrong is told with line and column."""
+    """The rules, checked before they are sent, so that errors have line and column."""
     from contracts.nodes import rules as language
 
     try:
@@ -175,7 +175,7 @@ def _node(file: Path) -> Any:
 
 
 def _context(file: Path) -> dict[str, Any]:
-    """A player's context, in any form that ``understudy rules compile --context`` takes and a request can tell."""
+    """A player's context, in any form of ``understudy rules compile --context`` that a request can have."""
     said = _object(_read(file, "--context"), f"--context {file}")
     told: dict[str, Any] = {name: said.pop(name) for name in _BESIDE if name in said}
     inner: Any = next((said.pop(name) for name in ("player_context", "playerContext") if name in said), {})

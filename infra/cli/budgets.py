@@ -71,7 +71,7 @@ def _row(kept: LiveAccount, now_ms: int) -> dict[str, Any]:
 
 
 def _used(kept: LiveAccount, now_ms: int) -> tuple[Spent, Spent]:
-    """What is spent and what is reserved; a generation that was started counts as spent."""
+    """Spent and reserved amounts; a started generation counts as spent."""
     reserved = kept.account.reserved(now_ms)
     return (reserved, kept.account.spent) if kept.named.rate else (kept.account.spent, reserved)
 

@@ -55,11 +55,11 @@ def ls(
     """List cached results, newest last."""
 
     async def work() -> int:
-        found = await _found(_wanted(None, prefix, node, version))
+        found = await _found(_filter(None, prefix, node, version))
         most = limit if json or limit is not None else console.ROWS
         shown = found if most is None else found[-most:]
         if json:
-            console.emit([_told(item) for item in shown])
+            console.emit([_to_json(item) for item in shown])
         else:
             _table(shown)
             console.left_out(len(found) - len(shown))
@@ -76,16 +76,16 @@ def show(
     """Print entries with their content; exit status 1 if none match."""
 
     async def work() -> int:
-        found = await _found(_wanted(key, None, None, None))
+        found = await _found(_filter(key, None, None, None))
         if not found:
             console.complain(f"no entry for {key!r}; `understudy cache ls` lists all")
             return console.FAILED
         for item in found:
-            told = _told(item) | {"entry": item.entry}
+            row = _to_json(item) | {"entry": item.entry}
             if json:
-                console.emit(told)
+                console.emit(row)
             else:
-                console.raw(told)
+                console.raw(row)
         return console.DONE
 
     console.run(work())
@@ -132,7 +132,7 @@ def purge(
     json: Json = False,
 ) -> None:
     """Delete cached results; several options must all match."""
-    wanted = _wanted(key, prefix, node, version)
+    wanted = _filter(key, prefix, node, version)
     if everything == any(each is not None for each in (key, prefix, node, version)):
         raise console.Usage("name what to delete: a key, --prefix, --node or --version; or use --all alone")
 
@@ -182,25 +182,25 @@ async def _found(wanted: CacheFilter) -> list[ListedEntry]:
         return [item async for item in cache_listing.items(wire, wanted)]
 
 
-def _wanted(key: str | None, prefix: str | None, node: str | None, version: int | None) -> CacheFilter:
+def _filter(key: str | None, prefix: str | None, node: str | None, version: int | None) -> CacheFilter:
     from infra.stores.cache_listing import CacheFilter
 
     return CacheFilter(key=key, prefix=prefix, node=node, version=version)
 
 
-def _told(item: ListedEntry) -> dict[str, Any]:
-    kept = item.entry
-    told: dict[str, Any] = {"key": item.key, "size": item.size}
-    if kept is None:
-        return told | {"readable": False}
-    return told | {
-        "cache_key": kept.cache_key,
-        "node": kept.node,
-        "request_id": kept.request_id,
-        "provider": kept.provider,
-        "model": kept.model,
-        "created": timestamp.format_ms(kept.created_at_ms, "seconds"),
-        "expires": timestamp.format_ms(kept.expires_at_ms, "seconds"),
+def _to_json(item: ListedEntry) -> dict[str, Any]:
+    entry = item.entry
+    row: dict[str, Any] = {"key": item.key, "size": item.size}
+    if entry is None:
+        return row | {"readable": False}
+    return row | {
+        "cache_key": entry.cache_key,
+        "node": entry.node,
+        "request_id": entry.request_id,
+        "provider": entry.provider,
+        "model": entry.model,
+        "created": timestamp.format_ms(entry.created_at_ms, "seconds"),
+        "expires": timestamp.format_ms(entry.expires_at_ms, "seconds"),
     }
 
 
@@ -209,14 +209,14 @@ def _table(found: list[ListedEntry]) -> None:
 
     rows: list[tuple[str, ...]] = []
     for item in found:
-        told = _told(item)
+        row = _to_json(item)
         rows.append(
             (
-                told.get("cache_key") or item.key,
-                told.get("request_id", "unreadable"),
-                told.get("node") or "",
+                row.get("cache_key") or item.key,
+                row.get("request_id", "unreadable"),
+                row.get("node") or "",
                 f"{item.size:,}",
-                told.get("expires", ""),
+                row.get("expires", ""),
             )
         )
     console.listed(aligned(("cache key", "generated for", "node", "bytes", "expires"), rows))

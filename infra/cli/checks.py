@@ -150,13 +150,13 @@ def _print_changes(changes: tuple[Difference, ...], *, json: bool) -> None:
         return
     out = console.people()
     for change in changes:
-        out.print(_said(change), soft_wrap=True, markup=False)
+        out.print(_describe(change), soft_wrap=True, markup=False)
     if not changes:
         out.print("[green]up to date[/]")
 
 
-def _said(change: Difference) -> str:
-    """A difference, or what was done about it."""
+def _describe(change: Difference) -> str:
+    """The text of a difference, or of its correction."""
     if not change.applied:
         return str(change)
     return f"{change.what} {change.name}: created" if not change.field else f"changed: {change}"

@@ -35,9 +35,9 @@ Limit = Annotated[
         "--limit", min=1, help="Print the latest N; default: 100 in a table, everything with --json."
     ),
 ]
-#: Rows of a table where nobody says how many.
+#: Default number of a table's rows.
 ROWS: Final = 100
-#: Columns that the rest of a line is indented by where a terminal is too narrow for it.
+#: Indentation of a wrapped line, in columns.
 _INDENT: Final = 4
 
 
@@ -46,7 +46,7 @@ class Usage(Exception):  # noqa: N818 - it is the person's, not ours
 
 
 class NobodyReads(Exception):  # noqa: N818 - names the state of the output
-    """Whoever read standard output has closed it: `understudy tail | head`."""
+    """The reader of standard output has closed it: `understudy tail | head`."""
 
 
 def settings() -> Settings:
@@ -61,20 +61,20 @@ def settings() -> Settings:
 
 
 def run(work: Coroutine[Any, Any, int | None]) -> None:
-    """Run a command's work to its end and exit with what it returns."""
+    """Run a command to its end and exit with its status."""
     import asyncio
 
     end(asyncio.run(work))
 
 
 def end(status: int | None) -> None:
-    """Exit unless all is done."""
+    """Exit unless the status is 0."""
     if status:
         raise typer.Exit(status)
 
 
 def guarded(app: Callable[..., object]) -> int:
-    """Run the command line; the exit status.  A person's mistake is one sentence, never a traceback.
+    """Run the command line; the exit status.  A user error prints one sentence, never a traceback.
 
     Args:
         app: the Typer application.
@@ -104,7 +104,7 @@ def status_of(error: Exception) -> int | None:
 
     if isinstance(error, Usage | RequestError | Misconfigured):
         return USAGE
-    # Slow to import, and not needed for a mistake in the usage.
+    # Slow to import, and not needed for a usage error.
     from understudy_client import errors as client_errors
 
     from infra.inspect.tail import PatternError
@@ -122,17 +122,17 @@ def status_of(error: Exception) -> int | None:
 
 
 def people() -> Console:
-    """Where people read results: standard output."""
+    """The console of standard output, for results."""
     return _console(stderr=False)
 
 
 def errors() -> Console:
-    """Where people read what is beside the result: standard error."""
+    """The console of standard error, for everything else."""
     return _console(stderr=True)
 
 
 def _console(*, stderr: bool) -> Console:
-    """A console that shows what strangers wrote, and never obeys it."""
+    """A console that shows untrusted text and never interprets control codes in it."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -146,7 +146,7 @@ def _console(*, stderr: bool) -> Console:
         def render(
             self, renderable: RenderableType, options: ConsoleOptions | None = None
         ) -> Iterable[Segment]:
-            # Rich's own control codes are marked; every other text is somebody's words.
+            # Rich marks its own control codes; all other text is untrusted.
             for each in super().render(renderable, options):
                 plain = each.control is not None or each.text.isprintable() or each.text == "\n"
                 yield each if plain else Segment(printable(each.text, keep="\n"), each.style)
@@ -158,8 +158,8 @@ def connect(where: Settings, *, waits: bool = False) -> PipelineClient:
     """A client of the pipeline, for ``async with``.
 
     Args:
-        where: says where the broker is.
-        waits: the command waits for something: it says when the connection is lost and when it is back.
+        where: the settings with the broker's address.
+        waits: the command waits, so it reports when the connection is lost and restored.
     """
     from infra.app.pipeline_client import PipelineClient
 
@@ -182,7 +182,7 @@ def _clock() -> str:
 
 
 def note(text: str) -> None:
-    """Say something beside the result, on standard error."""
+    """Print a note on standard error."""
     errors().print(text, soft_wrap=True, markup=False)
 
 
@@ -205,13 +205,13 @@ def listed(lines: Iterable[Text]) -> None:
 
 
 def left_out(more: int, what: str = "older") -> None:
-    """Say that a table does not show everything."""
+    """Print that a table is truncated."""
     if more > 0:
         note(f"… {more:,} {what} not shown; --limit N shows more, --json shows all")
 
 
 def complain(text: str) -> None:
-    """Say what went wrong, on standard error."""
+    """Print an error on standard error."""
     from rich.text import Text
 
     errors().print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
@@ -223,19 +223,19 @@ def emit(value: Any) -> None:
 
 
 def raw(value: Any) -> None:
-    """Print a JSON document for people: whole, over several lines, in nothing."""
+    """Print a JSON document for people: whole, indented, without colour."""
     _write(json_text(value, indent=2))
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON that means the same and holds nothing that a terminal obeys, or that cannot be seen."""
+    """Equivalent JSON without control codes and invisible characters."""
     import msgspec
 
     body = msgspec.json.encode(value)
     text = (body if indent is None else msgspec.json.format(body, indent=indent)).decode()
     if text.isprintable():
         return text
-    # Outside of its texts JSON has nothing but ASCII, so each of these stands where it can be escaped.
+    # Outside its texts JSON is ASCII, so each of these is inside a text and can be escaped.
     return "".join(each if each.isprintable() or each == "\n" else _json_escape(each) for each in text)
 
 
@@ -249,7 +249,7 @@ def _write(text: str) -> None:
         try:
             sys.stdout.write(text + "\n")
         except UnicodeEncodeError:
-            # A terminal that cannot show every character still gets every one.
+            # A terminal that cannot show a character gets its escape.
             sys.stdout.write("".join(each if each.isascii() else _json_escape(each) for each in text) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
@@ -260,7 +260,7 @@ def since_ms(text: str | None) -> int | None:
     """When a time such as ``10m`` ago was, in ms since the epoch; a time with its date is taken as it is.
 
     Raises:
-        Usage: it is neither.
+        Usage: the text is neither.
     """
     if text is None:
         return None
@@ -279,7 +279,7 @@ def duration(text: str) -> float:
     """Seconds of a duration: ``500ms``, ``30s``, ``10m``, ``2h``, ``1d``.
 
     Raises:
-        Usage: it is none.
+        Usage: the text is not a duration.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip())
     if found is None:
@@ -288,6 +288,6 @@ def duration(text: str) -> float:
 
 
 def _forget_output() -> None:
-    """Whoever read the output has gone: nothing more can be written, and nothing needs to be."""
+    """Discard the rest of the output: its reader is gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

@@ -239,17 +239,17 @@ async def _replay(client: PipelineClient, letter: Letter, *, again: bool, dry_ru
         planned = await letters.prepare(client.wire, letter, again=again)
     except letters.Unreplayable as error:
         return {"letter": letter.sequence, "outcome": "unreplayable", "reason": str(error)}
-    said = _said(planned)
+    described = _describe(planned)
     if dry_run:
         exists = await letters.exists(client.wire, planned)
-        return said | {"outcome": "already_replayed" if exists else "would_publish"}
+        return described | {"outcome": "already_replayed" if exists else "would_publish"}
     origin = letter.letter.headers.get("traceparent") if letter.letter else None
     now = timestamp.format_s(time.time())
     outcome = await letters.apply(client.wire, planned, time=now, traceparent=child_of(origin))
-    return said | {"outcome": outcome.value}
+    return described | {"outcome": outcome.value}
 
 
-def _said(planned: Replay) -> dict[str, Any]:
+def _describe(planned: Replay) -> dict[str, Any]:
     import msgspec
 
     return {
@@ -262,29 +262,29 @@ def _said(planned: Replay) -> dict[str, Any]:
     }
 
 
-def _line(said: dict[str, Any]) -> Any:
+def _line(described: dict[str, Any]) -> Any:
     from rich import text as rich
 
     from contracts.printable import printable
 
-    name = f"letter {said['letter']}: "
-    match said["outcome"]:
+    name = f"letter {described['letter']}: "
+    match described["outcome"]:
         case "unreplayable":
-            return rich.Text.assemble(name, ("cannot be replayed: ", "red"), printable(said["reason"]))
+            return rich.Text.assemble(name, ("cannot be replayed: ", "red"), printable(described["reason"]))
         case "already_replayed":
             after = "; --again makes another"
             return rich.Text.assemble(
-                name, ("already replayed", "yellow"), f" as {said['request_id']}{after}"
+                name, ("already replayed", "yellow"), f" as {described['request_id']}{after}"
             )
         case "would_publish":
             return rich.Text.assemble(
                 name,
-                f"would publish {printable(bytes(said['body']).decode())} to ",
-                (said["subject"], "bold"),
+                f"would publish {printable(bytes(described['body']).decode())} to ",
+                (described["subject"], "bold"),
             )
         case _:
             return rich.Text.assemble(
-                name, ("replayed", "green"), " as ", (said["request_id"], "bold"), f" on {said['subject']}"
+                name, ("replayed", "green"), " as ", (described["request_id"], "bold"), f" on {described['subject']}"
             )
 
 

@@ -1,6 +1,6 @@
 """Filter options of listings: the same words in every command.
 
-A command takes them with :func:`accept`, as one argument ``wanted``.
+A command gets them from :func:`accept`, as one argument ``wanted``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OPTIONS: Final[dict[str, Any]] = {
 
 
 def accept(*options: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Give a command filter options in place of its parameter ``wanted``, which gets the filters they mean.
+    """Replace a command's parameter ``wanted`` by filter options; it gets the resulting filters.
 
     Args:
         options: fields of the filters, in the order of the help text.
@@ -57,7 +57,7 @@ def accept(*options: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
             wanted = to_filters({name: given.pop(name) for name in options})
             return command(wanted=wanted, **given)
 
-        # The class of ``wanted`` is imported for type checkers alone.
+        # The class of ``wanted`` is imported only for type checkers.
         hints = get_type_hints(command, localns={"Filters": object}, include_extras=True)
         parameters: list[inspect.Parameter] = []
         for name, each in inspect.signature(command).parameters.items():
@@ -78,10 +78,10 @@ def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
 
 
 def to_filters(given: dict[str, str | None]) -> Filters:
-    """The filters that options mean, by the name of the field that each one sets.
+    """Make filters from options, by the name of the field that each one sets.
 
     Raises:
-        Usage: one of them cannot match anything; the text names what is allowed.
+        Usage: an option cannot match anything; the text lists the allowed values.
     """
     from contracts import result
     from contracts.errors import ErrorCode

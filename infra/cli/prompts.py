@@ -163,7 +163,7 @@ def render(
 
 
 def _duration(text: Any) -> dict[str, float]:
-    """Seconds of a text such as ``20-40, target 30``, as prompts tell them."""
+    """Seconds of a text such as ``20-40, target 30``, as in prompts."""
     found = re.fullmatch(r"(?:([\d.]+)\s*-\s*([\d.]+))?(?:\s*,\s*target\s+)?([\d.]+)?", str(text).strip())
     try:
         said = [None if each is None else float(each) for each in found.groups()] if found else []

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Requests under way at once with ``--count``.
+#: Concurrent requests with ``--count``.
 _IN_FLIGHT: Final = 256
-#: Seconds that one of many waits for room at the broker, and between two tries.
+#: Seconds that one of many requests waits for room at the broker, and between two tries.
 _BUSY_S: Final = 120.0
 _AGAIN_S: Final = 0.2
-#: Failures that are told one by one.
-_TOLD: Final = 10
+#: Failures that are printed one by one.
+_MAX_FAILURES: Final = 10
 
 
 def request(
@@ -98,7 +98,7 @@ def request(
     kind = bodies.kind(kind, body)
     ids = number(request_id, count) if request_id is not None else [new_id() for _ in range(count)]
     asked = check(kind, ids[0], body)
-    # The longest id of all.
+    # The last id is the longest.
     check(kind, ids[-1], body)
     settings = console.settings()
 
@@ -132,7 +132,7 @@ async def _one(
     if not wait:
         submitted = await client.submit(kind, body=body, request_id=request_id)
         if json:
-            console.emit(_told(submitted))
+            console.emit(_to_json(submitted))
         else:
             again = " (the broker had it already)" if submitted.duplicate else ""
             out.print(f"accepted as [bold]{submitted.subject}[/] at {client.url}{again}", soft_wrap=True)
@@ -197,15 +197,15 @@ async def _many(
                 failed += 1
                 away += console.status_of(came) == console.UNREACHABLE
                 endings["no result" if wait else "not accepted"] += 1
-                if failed <= _TOLD:
+                if failed <= _MAX_FAILURES:
                     bar.console.print(str(came), style="red", soft_wrap=True, markup=False)
                 continue
-            seconds, told = came
+            seconds, answer = came
             took.append(seconds)
-            endings[_ending(told)] += 1
-            failed += int(wait and status_of(cast("Result", told)) != console.DONE)
+            endings[_ending(answer)] += 1
+            failed += int(wait and status_of(cast("Result", answer)) != console.DONE)
             if json:
-                console.emit(told if wait else _told(cast("Submitted", told)))
+                console.emit(answer if wait else _to_json(cast("Submitted", answer)))
     if not json:
         from infra.cli.show import endings_table
 
@@ -214,7 +214,7 @@ async def _many(
 
 
 async def _when_there_is_room(ask: Callable[[], Awaitable[T]]) -> T:
-    """One of many requests: it is for whenever the broker takes it."""
+    """Publish one of many requests as soon as the broker accepts it."""
     from understudy_client import Busy
 
     until = time.perf_counter() + _BUSY_S
@@ -230,7 +230,7 @@ async def _when_there_is_room(ask: Callable[[], Awaitable[T]]) -> T:
 async def _bounded(
     ids: list[str], ask: Callable[[str], Any]
 ) -> AsyncIterator[tuple[float, Submitted | Result] | Exception]:
-    """Ask for all, so many at once, and yield each as it comes; a request's failure is a value."""
+    """Run requests with bounded concurrency, and yield each outcome as it comes; a failure is a value."""
     from understudy_client import ClientError
 
     from contracts.errors import UnderstudyError
@@ -259,12 +259,12 @@ async def _bounded(
             task.cancel()
 
 
-def _told(submitted: Submitted) -> dict[str, str]:
+def _to_json(submitted: Submitted) -> dict[str, str]:
     return {"request_id": submitted.request_id, "kind": submitted.kind, "subject": submitted.subject}
 
 
-def _ending(told: Submitted | Result) -> str:
+def _ending(answer: Submitted | Result) -> str:
     from contracts.result import ResultBody
     from infra.inspect.record import named
 
-    return named(told) if isinstance(told, ResultBody) else "accepted"
+    return named(answer) if isinstance(answer, ResultBody) else "accepted"

@@ -92,7 +92,7 @@ def print_result(
 
 
 def status_of(found: Result) -> int:
-    """The exit status that a result means."""
+    """The exit status for a result."""
     from contracts.result import USABLE
 
     return console.DONE if found.status in USABLE else console.FAILED
@@ -119,7 +119,7 @@ async def _found(
 
 
 def _timeout_s(client: PipelineClient, owner: StoredMessage) -> float:
-    """Seconds within which a request's result should come from now on."""
+    """Seconds from now within which a request's result should come."""
     from understudy_client.timeouts import MARGIN_S
 
     from contracts import request, subjects
@@ -127,5 +127,5 @@ def _timeout_s(client: PipelineClient, owner: StoredMessage) -> float:
     try:
         return client.timeout_s(request.read(owner.body, subjects.parse(owner.subject).kind))
     except request.RequestError:
-        # It will be rejected, at once.
+        # It will be rejected at once.
         return request.DEFAULT_DEADLINE_MS / 1000 + MARGIN_S

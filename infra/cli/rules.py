@@ -100,7 +100,7 @@ def compile_(
 
 
 def _checked(text: str) -> tuple[Rules | None, tuple[RuleFinding, ...]]:
-    """The rules of a text, unless it is none, and what is wrong with them."""
+    """Parse and lint a text: its rules, unless it is unreadable, and the findings."""
     from contracts.nodes import rules as language
 
     try:

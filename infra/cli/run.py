@@ -38,7 +38,7 @@ def up(
         from infra.app import start_checks, supervisor
         from infra.app.process_plan import SupervisorError
 
-        # Once and before anything runs: each process would say the same again.
+        # Once and before anything runs, so that not each process reports the same.
         await asyncio.to_thread(start_checks.check, settings)
         try:
             await supervisor.up(
@@ -62,7 +62,7 @@ def run(
     """Run some stages in this process, against a running broker."""
     from infra.host import heartbeat
 
-    # What it creates holds prompts: its owner's alone.
+    # Files with prompts: readable only by their owner.
     os.umask(0o077)
     beats_to = heartbeat.inherited()
     try:
@@ -101,7 +101,7 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
         from infra.nats.connection import broker_url, dial
 
         url = broker_url(settings)
-        # A stage waits for a lost broker for ever; one that was never there is a mistake to tell.
+        # A stage waits without limit for a lost broker; a broker that was never reached is an error.
         await (await dial(url, name="understudy-run", access=settings.nats)).close()
         found = settings.model_copy(update={"nats_url": url})
         return await wiring.run_stages(
@@ -116,7 +116,7 @@ def _say_loading(model: str) -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """End now: everything is closed, and a thread that loads a model would hold the process until it is done."""
+    """Exit now: everything is closed, and a thread that loads a model would delay the exit."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -127,7 +127,7 @@ def demo() -> None:
 
     With USE_LOCAL_MODEL=true a real model generates first; otherwise golden samples answer.
     """
-    # By name: the laboratory is above the command line, and not all of it ships.
+    # By name: infra.lab is above the command line, and not all of it is in the wheel.
     show: Any = import_module("infra.lab.demo")
     console.run(show.play(console.people(), with_model=console.settings().use_local_model))
 
@@ -145,7 +145,7 @@ def bench(context: typer.Context) -> None:
 
 
 def parse_copies(texts: list[str]) -> dict[str, int]:
-    """Read ``STAGE=N`` as often as it was given.
+    """Parse all ``STAGE=N`` options.
 
     Raises:
         Usage: it is not of that form; stage names are checked where they are used.

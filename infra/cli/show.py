@@ -54,9 +54,9 @@ _STATUS_STYLES: Final = {
     Status.SKIPPED: "bold yellow",
     Status.PLACEHOLDER: "bold yellow",
 }
-#: Requests from which on a hundredth of them is one.
+#: Number of requests from which a percentile of 99 makes sense.
 _MANY: Final = 100
-#: Characters of a document that are shown.
+#: Maximum number of characters shown of a document.
 _SHOWN: Final = 1200
 
 
@@ -98,7 +98,7 @@ def event_style(line: LogRecord) -> str:
 
 
 def status_style(status: str) -> str:
-    """The colour of an ending; ``pending`` and ``running`` included."""
+    """The colour of a status, including ``pending`` and ``running``."""
     try:
         return _STATUS_STYLES.get(Status(status), "bold red")
     except ValueError:
@@ -124,7 +124,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def document(value: Any) -> Text:
-    """A JSON document, cut to what can be read."""
+    """A JSON document, cut to a readable length."""
     text = console.json_text(value, indent=2)
     if len(text) <= _SHOWN:
         return Text(text)
@@ -132,7 +132,7 @@ def document(value: Any) -> Text:
 
 
 def result(out: Console, found: Result) -> None:
-    """How a result ended and why, and its scenes; its content is printed apart from it."""
+    """A result's status and reason, and its scenes, without its content."""
     out.print(ending(found), soft_wrap=True)
     for each in scenes(found.scenes):
         out.print(each, soft_wrap=True)
@@ -156,7 +156,7 @@ def ending(result: ResultBody) -> Text:
 
 
 def endings_table(endings: Mapping[str, int], took: Sequence[float], seconds: float) -> Table:
-    """How many requests ended in which way, and in what time."""
+    """The number of requests by status, and their latency."""
     table = Table(box=box.SIMPLE, show_header=False)
     for name, number in sorted(endings.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{number:,}")
@@ -187,7 +187,7 @@ _VALUE: Final = 56
 
 
 def decisions(decided: Sequence[Decided]) -> list[Text]:
-    """Which layer set what about a node, one line each."""
+    """The layer that set each value of a node, one line each."""
     if not decided:
         return []
     rows: list[tuple[Text | str, ...]] = []
@@ -201,7 +201,7 @@ def decisions(decided: Sequence[Decided]) -> list[Text]:
 
 
 def scenes(found: Sequence[SceneInfo]) -> list[Text]:
-    """A plot's scenes under their beats, one line each."""
+    """A plot's scenes with their beats, one line each."""
     if not found:
         return []
     rows: list[tuple[Text | str, ...]] = []
@@ -271,7 +271,7 @@ def _steps(steps: Sequence[TimelineStep]) -> Table:
 
 def _what(step: TimelineStep) -> str:
     body = step.line.body
-    # The panel above has the reason of a result.
+    # The panel above shows a result's reason.
     return named(body) if isinstance(body, ResultBody) else gist(step.line)
 
 
@@ -289,9 +289,9 @@ def _attempts(attempts: Sequence[Attempt]) -> Table:
 
 
 def aligned(head: Sequence[str] | None, rows: Sequence[Sequence[Text | str]]) -> list[Text]:
-    """Rows as lines, columns as wide as their widest value, the last one as long as it is.
+    """Rows as lines, columns as wide as their widest value, the last one unlimited.
 
-    A table would fold a long reason into a column too narrow to read.
+    A table would wrap a long reason in a narrow column.
     """
     cells = [[Text(name, style="dim") for name in head]] if head else []
     cells += [[_cell(value) for value in row] for row in rows]
@@ -370,7 +370,7 @@ def _letter_parts(letter: Letter) -> list[Text]:
 
 
 def payload(body: bytes) -> Text:
-    """A body as a JSON document, or escaped if it is none."""
+    """A body as a JSON document, or escaped if it is not JSON."""
     try:
         return document(msgspec.json.decode(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -51,9 +51,9 @@ def tail(
     from infra.inspect.tail import resolve
 
     what = resolve(pattern, wanted.one_id, progress=progress)
-    # What is over by then needs no waiting.
+    # A tail that ends in the past need not wait.
     follow = follow and wanted.until_ms is None
-    # Without a start, a tail that goes on begins now; one request's tail begins with the request.
+    # By default a continuous tail begins now; the tail of one request begins with the request.
     from_past = wanted.since_ms is not None or wanted.one_id is not None or not follow
     said = (pattern or "everything") + (f" of {wanted.request_id}" if wanted.request_id else "")
     try:

@@ -67,10 +67,10 @@ def validate(
 
 
 def _text(file: Path) -> str:
-    """What stands in the file.
+    """The text of the file.
 
     Raises:
-        Usage: it cannot be read, or is no text.
+        Usage: it cannot be read, or is not text.
     """
     from infra.authoring.node_files import MAX_SIZE
 
@@ -99,7 +99,7 @@ def _name(file: Path) -> str:
 
 
 def _uri(file: Path) -> str:
-    """As the person wrote it where that is below the working directory, so that it holds elsewhere too."""
+    """The path as given if it is below the working directory, so that it is valid on other machines."""
     from urllib.parse import quote
 
     if str(file) == "-":
@@ -124,7 +124,7 @@ def _templates() -> TemplateStore:
 
 
 def _facts(templates: TemplateStore) -> Any:
-    """What is known on this machine."""
+    """Facts that are known on this machine."""
     from contracts.nodes.validation import Facts
     from infra.stores.samples import default_ids
 

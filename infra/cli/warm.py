@@ -55,7 +55,7 @@ def warm(
     """
     from infra.authoring.workload import played
 
-    wanted = [played(each, player=player, playthrough=playthrough) for each in _wanted(file)]
+    wanted = [played(each, player=player, playthrough=playthrough) for each in _read_items(file)]
     orders = _orders(file, wanted, deadline_ms)
     if dry_run:
         for each, said in zip(orders, wanted, strict=True):
@@ -72,7 +72,7 @@ def warm(
 
         err = console.errors()
         columns = (TextColumn("warming"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        # Without a terminal there is no bar: the lines are enough.
+        # Without a terminal there is no progress bar.
         bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
         total, numbers = len({each.stem for each in orders}), count(1)
         task = bar.add_task("", total=total)
@@ -90,7 +90,7 @@ def warm(
     console.run(work())
 
 
-def _wanted(file: Path) -> tuple[WorkloadItem, ...]:
+def _read_items(file: Path) -> tuple[WorkloadItem, ...]:
     from infra.authoring import workload
 
     language = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}.get(file.suffix.lower())

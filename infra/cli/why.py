@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from infra.app.pipeline_client import PipelineClient
 
-#: Seconds in which a running fallback answers a cancellation.
+#: Seconds within which a running fallback answers a cancellation.
 _ANSWER_S = 3.0
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
@@ -48,7 +48,7 @@ def why(request_id: _Id, json: Json = False) -> None:
 
             out = console.people()
             out.print(show.render_timeline(told))
-            # Lines as long as they are: in a table, a long rule would be folded away.
+            # Unwrapped lines: a table would cut a long rule.
             for each in (*show.scenes(told.scenes), *show.decisions(told.decided)):
                 out.print(each, soft_wrap=True)
         return console.DONE
@@ -107,22 +107,22 @@ def _say(request_id: str, subject: str, before: Result | None, after: Result | N
 
 
 def check_id(request_id: str) -> None:
-    """Refuse what cannot be a request id.
+    """Reject an invalid request id.
 
     Raises:
-        Usage: naming it and what an id may be.
+        Usage: naming the id and the allowed characters.
     """
     from understudy_client import InvalidRequest, protocol
 
     try:
-        # One that was rejected for its id can be explained, too.
+        # A request that was rejected for its id can be explained, too.
         protocol.check_id(request_id, rejected=True)
     except InvalidRequest as error:
         raise console.Usage(f"request {error}") from None
 
 
 def unknown(request_id: str, url: str) -> str:
-    """What may have become of a request that nobody knows."""
+    """The message for an unknown request."""
     return (
         f"no request {request_id} in the event log at {url}. Check the id and the broker (`understudy tail "
         "gen.requested.> --no-follow` lists requests). A request older than the streams keep may be in the audit "

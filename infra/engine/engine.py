@@ -1,6 +1,6 @@
 """Engine: the scheduler of concurrent requests on one model.
 
-One thread owns model and cache.  A step admits waiting tasks, drops those that are cancelled or late, reads
+One thread owns model and cache.  A step admits waiting tasks, drops cancelled or late ones, reads
 prompts in a forward pass of their own, writes one token for every other row in another, and hands out the text.
 Rows stay compact: the last one overwrites a finished one.
 """
@@ -40,13 +40,13 @@ from infra.engine.token_choice import TokenChoice
 if TYPE_CHECKING:
     from infra.engine.load import Loaded
 
-#: Rows with more pending tokens than this are read in a pass of their own.
+#: Rows with more pending tokens than this are read in a separate pass.
 _FEW: Final = 16
 #: The same in strict mode, where the others are fed one token a step: each pass has one shape.
 _FEW_STRICT: Final = 4
 #: Tokens of prompts that are read in one step, over all rows; a longer prompt takes several.
 _READ: Final = 256
-#: Steps without trouble after which a batch that was made smaller grows by a row.
+#: Steps without an error after which a reduced batch grows by a row.
 _CALM: Final = 256
 
 
@@ -59,14 +59,14 @@ class _Job(msgspec.Struct, kw_only=True):
 
 
 class Engine:
-    """Writes answers with one model.
+    """Generates answers with one model.
 
     Args:
-        loaded: the model; nothing else may use it from the start on.
-        rows: requests that are written at once.
+        loaded: the model; nothing else may use it from the start.
+        rows: concurrent requests.
         max_len: positions of a row; at most the model's window.
-        queue: requests that may wait beside those that are being written.
-        strict: fixed shapes: the same bits whatever else is being written.
+        queue: requests that may wait.
+        strict: fixed shapes, so that answers are bit-equal regardless of other requests.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Engine:
         self.max_len = min(max_len, loaded.window)
         self.stats = Stats()
         self._most = rows
-        #: Rows at once; fewer than the most after memory ran out.
+        #: Concurrent rows; fewer than the maximum after memory ran out.
         self._limit = rows
         self._calm = 0
         self._most_waiting = queue
@@ -94,7 +94,7 @@ class Engine:
 
     @property
     def identity(self) -> str:
-        """What must be equal, beside the model, for equal seeds to give equal answers."""
+        """What must be equal, in addition to the model, for equal seeds to give equal answers."""
         return f"torch {torch.__version__} {self.loaded.device.type} {self.loaded.dtype}"
 
     def start(self) -> None:
@@ -160,7 +160,7 @@ class Engine:
             on_text: called on the event loop with each piece of text.
 
         Raises:
-            EngineTimeout: its time ran out.
+            EngineTimeout: it timed out.
             EngineError: as in :meth:`submit`, or the model failed.
         """
         loop = asyncio.get_running_loop()
@@ -175,7 +175,7 @@ class Engine:
     # -- the engine's thread -------------------------------------------------------------------
 
     def _run(self) -> None:
-        # Shares of unlikely tokens are tiny: computing with such numbers is slow, and changes nothing.
+        # Probabilities of unlikely tokens are denormal: computing with them is slow and changes nothing.
         torch.set_flush_denormal(True)
         threads = torch.get_num_threads()
         try:
@@ -203,7 +203,7 @@ class Engine:
             self._ready.set_exception(self._end)
 
     def _prepare(self) -> None:
-        # In this thread: each thread that computes has workers of its own, and more workers than cores slow all down.
+        # In this thread: each computing thread has its own workers, and more workers than cores slow all of them.
         config: Any = self.loaded.model.config.get_text_config()
         heads = config.num_attention_heads
         try:
@@ -225,7 +225,7 @@ class Engine:
         self._ready.set_result(None)
 
     def _known(self) -> tuple[int, ...]:
-        """Some tokens of the model."""
+        """Any tokens of the model."""
         return tuple(self.loaded.tokenizer.encode("A frozen lake", add_special_tokens=False)) or (0,)
 
     def _wait(self) -> bool:
@@ -293,7 +293,7 @@ class Engine:
             self._pass(writing, 1 if self.strict else few, alone=False)
 
     def _read_groups(self, reading: list[ActiveSequence]) -> list[list[ActiveSequence]]:
-        """Rows that read in this step: the shortest first, up to a bound; in strict mode each by itself."""
+        """Rows that read in this step: the shortest first, up to a bound; in strict mode one by one."""
         group: list[ActiveSequence] = []
         tokens = 0
         for row in sorted(reading, key=lambda row: len(row.pending)):
@@ -306,7 +306,7 @@ class Engine:
         return [group] if group else []
 
     def _pass(self, rows: list[ActiveSequence], most: int, *, alone: bool) -> None:
-        """One forward pass over some rows, and the next token of those whose text it reached."""
+        """One forward pass over some rows, and the next token of those that have read all their tokens."""
         began = time.perf_counter()
         chunks = [row.pending[:most] for row in rows]
         try:

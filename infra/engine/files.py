@@ -8,7 +8,7 @@ from typing import Final
 
 from infra.engine.task import EngineError
 
-#: Bytes of weights up to which all of them are hashed; beyond, their beginnings and sizes.
+#: Weights up to this size in bytes are hashed whole; of larger ones, beginnings and sizes.
 _HASHED: Final = 1 << 30
 
 
@@ -17,7 +17,7 @@ class Unloadable(EngineError):  # noqa: N818 - names the files' state
 
 
 def folder_of(path: str) -> Path:
-    """Where a model's files are; fetched from the hub if it is named by an id and not there yet.
+    """The folder of a model's files; downloads them if the model is a hub id and not cached.
 
     Raises:
         Unloadable: there is no such folder, or the hub cannot be reached.
@@ -39,7 +39,7 @@ def folder_of(path: str) -> Path:
 
 
 def weights(folder: Path) -> list[Path]:
-    """The weight files of a model, each looked into.
+    """The weight files of a model, each checked.
 
     Raises:
         Unloadable: one is missing or corrupt, or something that belongs to them is.

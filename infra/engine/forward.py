@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 #: Strict mode reads prompts in pieces of these many tokens, so that shapes repeat.
 _PIECES: Final = (16, 64, 256)
-#: What the engine's own pass is compared on with the model's.
+#: Number of tokens on which the engine's pass is compared with the model's.
 _PROBE: Final = 9
-#: Largest relative difference between the two; bfloat16 alone makes some 0.01.
+#: Largest relative difference between the two; bfloat16 alone causes some 0.01.
 _SAME: Final = 0.05
 
 
 class Pass(Protocol):
-    """One way through the model."""
+    """A forward pass through the model."""
 
     #: Rows need not be equally long.
     ragged: bool
@@ -35,7 +35,7 @@ class Pass(Protocol):
 
 
 class Stock:
-    """The model as transformers has it; implements :class:`Pass`.
+    """The model of transformers; implements :class:`Pass`.
 
     Args:
         model: of transformers.
@@ -52,7 +52,7 @@ class Stock:
     def __call__(self, batch: ForwardBatch) -> Tensor:
         """The logits after each row's last token, ``[rows, vocabulary]``."""
         positions = torch.tensor(batch.places, device=self._slots.device)
-        # Padding asks from position 0: what it reads and says is thrown away.
+        # Padding attends from position 0; its output is discarded.
         asked_from = positions.masked_fill(positions == self._slots.max_len, 0)
         view: Any = View(self._slots, batch.slots, positions, batch.width)
         logits: Tensor = self._model(
@@ -72,8 +72,8 @@ class Forward:
     Args:
         model: of transformers.
         slots: keys and values.
-        rows: how many there are.
-        strict: the same shapes whoever else is there.
+        rows: their number.
+        strict: fixed shapes regardless of other rows.
     """
 
     def __init__(self, model: PreTrainedModel, slots: KvCache, *, rows: int, strict: bool) -> None:
@@ -84,13 +84,13 @@ class Forward:
         self._pass: Pass = Stock(model, slots)
 
     def start(self, tokens: Sequence[int]) -> None:
-        """Take the faster pass where there is one, and compare it, in two pieces, with the model's own.
+        """Use the faster pass if there is one, after comparing it, in two pieces, with the model's own.
 
         Args:
             tokens: any that the model knows.
 
         Raises:
-            ValueError: the figures differ; the model needs something that the engine does not do.
+            ValueError: the logits differ; the model needs something that the engine does not support.
         """
         given = (list(tokens) * _PROBE)[:_PROBE]
         own: Tensor = self._model(torch.tensor([given], device=self._slots.device)).logits[0, -1].float()
@@ -128,7 +128,7 @@ class Forward:
                 taken = set(rows)
                 reads += [(slot, [], []) for slot in range(self._all) if slot not in taken]
         if self._strict or not self._pass.ragged:
-            # On the left, so that every row's last token stands last.
+            # On the left, so that every row ends with its last token.
             reads = [
                 (slot, [0] * (queries - len(each)) + each, [scratch] * (queries - len(each)) + places)
                 for slot, each, places in reads

@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
     from transformers import PreTrainedTokenizerFast
 
-#: No white space between tokens of JSON: a small model could go on with blanks for ever.
+#: No white space between tokens of JSON: a small model could write spaces without end.
 _COMPACT: Final[JsonCompileOptions] = {
     "whitespace_flexible": False,
     "item_separator": ",",
     "key_separator": ":",
 }
-#: Longest text, most items and largest number where a schema sets no bound, so that every answer ends.
+#: Longest text, most items and largest number if a schema sets no bound, so that every answer ends.
 _MAX_LENGTH: Final = 600
 _MAX_ITEMS: Final = 64
 _MAX_NUMBER: Final = 1_000_000_000
-#: The same where a schema sets one that is larger: no answer needs as much.
+#: The same if a schema sets a larger bound: no answer needs more.
 _LONGEST: Final = keywords.MAX_LENGTH
 _MOST_ITEMS: Final = keywords.MAX_ITEMS
 _LARGEST: Final = 10**15
 #: Largest step of whole numbers: a grammar counts every remainder.
 _MAX_STEP: Final = 10_000
-#: Keywords that speak of fields beside those that are named.
+#: Keywords about fields that ``properties`` does not name.
 _OPEN: Final = frozenset({"additionalProperties", "patternProperties", "anyOf", "oneOf", "$ref"})
-#: What a field that is required and nowhere described may hold.
+#: The schema of a field that is required and nowhere described.
 _ANYTHING: Final = {"type": ["string", "number", "boolean"]}
 _UNKNOWN: Final = re.compile(r'Unimplemented keys: \["([^"]+)"')
-#: Compiled schemas that are kept.
+#: Number of cached schemas.
 KEPT: Final = 256
 
 
 def unsupported(schema: Mapping[str, Any]) -> str | None:
-    """Why the schema cannot be made a grammar, with the path of the keyword; ``None`` when it can."""
+    """Why the schema cannot be compiled to a grammar, with the path of the keyword; ``None`` if it can."""
     for path, value in _of_keyword(schema, "multipleOf"):
         if isinstance(value, int | float) and exact(value).numerator > _MAX_STEP:
             return f"{path}: {value} is too large a step; {_MAX_STEP} is the most"
@@ -58,7 +58,7 @@ def unsupported(schema: Mapping[str, Any]) -> str | None:
 
 
 def _reason(schema: Mapping[str, Any], said: str) -> str:
-    """The library's words in ours, with a path where the keyword is known."""
+    """The library's message reworded, with a path if the keyword is known."""
     unknown = _UNKNOWN.search(said)
     word, why = "", ""
     if unknown is not None:
@@ -72,7 +72,7 @@ def _reason(schema: Mapping[str, Any], said: str) -> str:
 
 
 def _of_keyword(schema: Any, word: str, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Where a keyword stands, and its values."""
+    """The paths of a keyword, and its values."""
     if not isinstance(schema, Mapping):
         return
     own = cast("Mapping[str, Any]", schema)
@@ -94,7 +94,7 @@ def _compile(schema: Mapping[str, Any]) -> str:
 
 
 def bounded(schema: Any) -> Any:
-    """The schema, narrower: a bound on every text, list and number, no fields beside those it names.
+    """Narrow the schema: a bound on every text, list and number, only the fields that it names.
 
     Regular expressions are written for the grammar, and formats are such expressions: both mean what they mean to
     :mod:`contracts.content.conformance`, or less.  Fields are left open where ``allOf`` may add some of its own.
@@ -134,7 +134,7 @@ def _bounded(schema: Any, *, close: bool) -> Any:
 
 
 def _idle(keyword: str, own: Mapping[str, Any]) -> bool:
-    """Whether a keyword asks nothing where it stands."""
+    """Whether a keyword has no effect at its place."""
     check = _IDLE.get(keyword)
     return check is not None and check(own[keyword], own)
 
@@ -159,7 +159,7 @@ def _inside(keyword: str, value: Any, *, close: bool) -> Any:
     if keyword == "pattern" and isinstance(value, str):
         return pattern.rust(value)
     if keyword in keywords.MAP and isinstance(value, Mapping):
-        # A field may have a keyword's name.
+        # A field may have the name of a keyword.
         write = pattern.rust if keyword == "patternProperties" else str
         return {
             write(name): _bounded(each, close=close)
@@ -202,7 +202,7 @@ def _bound_object(made: dict[str, Any], *, close: bool) -> None:
         made["properties"] = {**named, **anything}
         made["additionalProperties"] = False
         return
-    # llguidance counts fields only where all that are named have to be there.
+    # llguidance counts fields only if all named ones are required.
     counted = set(named) <= set(required) and not (_OPEN - {"additionalProperties"}) & set(made)
     if close and counted and made.get("additionalProperties") is not False and "maxProperties" not in made:
         made["maxProperties"] = max(_MAX_ITEMS, made.get("minProperties", 0), len(named) + len(beside))
@@ -224,7 +224,7 @@ def _bound_number(made: dict[str, Any]) -> None:
 
 
 class Matcher:
-    """Where one answer stands in its grammar; ``forcing``: tokens that must follow are taken at once."""
+    """The state of one answer in its grammar; ``forcing``: forced tokens are taken at once."""
 
     def __init__(self, inner: LLMatcher, *, forcing: bool = True) -> None:
         self._inner = inner
@@ -236,7 +236,7 @@ class Matcher:
         return self._inner.is_stopped()
 
     def take(self, token: int) -> list[int]:
-        """Go on by one token; the tokens that must follow, taken as well.
+        """Advance by one token, and take the forced tokens after it.
 
         Raises:
             Unsupported: the grammar ran into its limits.
@@ -245,7 +245,7 @@ class Matcher:
         return [] if self.complete else self.start()
 
     def start(self) -> list[int]:
-        """The tokens that an answer must begin or go on with, taken."""
+        """Take the forced tokens at the beginning of an answer."""
         forced = self._inner.compute_ff_tokens() if self._forcing else []
         if forced:
             self._consume(forced)
@@ -256,7 +256,7 @@ class Matcher:
             raise Unsupported(f"the grammar gave up: {self._inner.get_error()}")
 
     def fill(self, row: np.ndarray[Any, np.dtype[np.int32]]) -> None:
-        """Write which tokens may come next, a bit each.
+        """Write the allowed next tokens, a bit each.
 
         Raises:
             Unsupported: the grammar ran into its limits.
@@ -282,14 +282,14 @@ class Grammars:
         self._vocabulary = vocabulary
         self._words = (self._tokenizer.vocab_size + 31) // 32
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
-        #: Whether tokens that must follow are taken at once; without it only to measure what that is worth.
+        #: Whether forced tokens are taken at once; ``False`` only to measure the gain.
         self.forcing = True
 
     def matcher(self, schema: Mapping[str, Any]) -> Matcher:
         """A matcher at the beginning of an answer.
 
         Raises:
-            Unsupported: naming what the grammar cannot hold.
+            Unsupported: naming the keywords without a grammar.
         """
         # Not the canonical digest: the order of properties is the order in which they are written.
         key = fingerprint.digest_text(repr(schema))
@@ -305,7 +305,7 @@ class Grammars:
         return Matcher(made.deep_copy(), forcing=self.forcing)
 
     def allowed(self, matcher: Matcher) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which tokens may come next, ``[vocabulary]``.
+        """The allowed next tokens, ``[vocabulary]``.
 
         Raises:
             Unsupported: the grammar ran into its limits.

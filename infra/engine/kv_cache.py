@@ -1,7 +1,7 @@
 """KV cache: keys and values of all sequences, and access from a forward pass.
 
-Rows are slices of one tensor per layer, allocated once.  A view of some rows is what the models of
-transformers get as ``past_key_values``: all they ask of it is ``update``.
+Rows are slices of one tensor per layer, allocated once.  The models of transformers get a
+view of some rows as ``past_key_values``; they use only its ``update``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class ForwardBatch:
 
     slots: list[int]
     tokens: list[list[int]]
-    #: Where each token is written; the scratch position for padding.
+    #: The position that each token is written to; the scratch position for padding.
     places: list[list[int]]
     #: Positions that are read.
     width: int
@@ -32,12 +32,12 @@ class KvCache:
 
     Args:
         layers: of the model.
-        rows: requests at once.
+        rows: concurrent requests.
         kv_heads: key/value heads per layer.
         max_len: positions of a row.
         head_dim: width of a head.
         dtype: of keys and values.
-        device: where they are.
+        device: of keys and values.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class KvCache:
             layer[target, :, :length] = layer[source, :, :length]
 
     def reading(self, rows: list[int]) -> slice | Tensor:
-        """The index of some rows, in order; what lies together is read without a copy."""
+        """The index of some rows, in order; adjacent rows are read without a copy."""
         if rows == list(range(rows[0], rows[-1] + 1)):
             return slice(rows[0], rows[-1] + 1)
         return torch.tensor(rows, device=self.device)
@@ -74,7 +74,7 @@ class View:
 
     Args:
         slots: all rows.
-        rows: indices of those taken part, one per row of the batch.
+        rows: indices of the slots, one per row of the batch.
         positions: where each query of each row is written, ``[batch, queries]``.
         width: positions that are read.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from infra.engine.kv_cache import ForwardBatch, KvCache
 
 _FAMILY: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-#: Rotations that depend on the position alone, not on how long the text is.
+#: Rotations that depend only on the position, not on the length of the text.
 _ROTATIONS: Final = frozenset({"default", "linear", "llama3", "yarn"})
 
 
@@ -35,7 +35,7 @@ class _Layer(msgspec.Struct, frozen=True, kw_only=True):
     #: Queries, keys and values.
     project: Product
     project_bias: Tensor | None
-    #: Of each head's queries and keys, in some models.
+    #: Norms of each head's queries and keys, in some models.
     query_norm: Tensor | None
     key_norm: Tensor | None
     back: Product
@@ -74,7 +74,7 @@ class Lean:
         places = torch.arange(slots.max_len + 1, device=slots.device)[None]
         cos, sin = decoder.rotary_emb(self._embedding[:1], places)
         half = cos.shape[-1] // 2
-        # Values go through the rotation too, turned by nothing.
+        # Values get the identity rotation, so that all three are one operation.
         still = cos.new_zeros(cos.shape[1], slots.kv_heads, 2 * half)
         turned = self._heads + slots.kv_heads
         signed = torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
@@ -83,7 +83,7 @@ class Lean:
 
     @staticmethod
     def fits(model: PreTrainedModel) -> bool:
-        """Whether the model is of the family, whole on one device, and without an unusual part."""
+        """Whether the model is of the family, on one device, and without unusual parts."""
         config: Any = model.config
         if config.model_type not in _FAMILY or hasattr(model, "hf_device_map"):
             return False
@@ -113,7 +113,7 @@ class Lean:
             device=self._slots.device,
         )
         scratch = self._slots.max_len
-        # Padding asks from position 0: what it reads and says is thrown away.
+        # Padding attends from position 0; its output is discarded.
         asked_from = places.masked_fill(places == scratch, 0)
         spread, gathered = _spread(sizes, ids.device) if len(ids) < rows * queries else (None, None)
         asked = asked_from.view(rows, queries) if spread is None else asked_from[spread]
@@ -143,7 +143,7 @@ class Lean:
         return (hidden * mean.rsqrt_()).mul_(weight)
 
     def _mask(self, asked: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        """What each query may not see, added to its scores: ``[rows, 1, shared * queries, width]``."""
+        """The attention mask, added to the scores: ``[rows, 1, shared * queries, width]``."""
         rows, queries = asked.shape
         unseen = self._columns[:width] > asked[:, None, None, :, None]
         mask = torch.zeros(unseen.shape, dtype=dtype, device=asked.device).masked_fill_(unseen, float("-inf"))
@@ -162,7 +162,7 @@ class Lean:
     def _attention(
         self, queries: Tensor, cached: Tensor, mask: Tensor, spread: Tensor | None, gathered: Tensor | None
     ) -> Tensor:
-        """What each token takes from the others, ``[tokens, heads * head_dim]``."""
+        """The attention output, ``[tokens, heads * head_dim]``."""
         tokens, _, size = queries.shape
         rows, groups = cached.shape[0], self._slots.kv_heads
         if spread is not None:
@@ -178,11 +178,11 @@ class Lean:
 
 
 def _spread(sizes: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where each place of a padded row gets its token from, and where each token is in those rows."""
+    """The token index for each place of the padded rows, and the place of each token in those rows."""
     longest = max(sizes)
     ends = accumulate(sizes)
     table = [
-        # Padding, on the left, asks what the row's last token asks.
+        # Padding, on the left, repeats the row's last token.
         [end - 1] * (longest - size) + list(range(end - size, end))
         for end, size in zip(ends, sizes, strict=True)
     ]

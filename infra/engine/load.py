@@ -25,7 +25,7 @@ _BF16: Final = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A model in memory, with what belongs to it."""
+    """A model in memory, with its tokenizer and properties."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
@@ -48,14 +48,14 @@ def load(path: str, *, device: str = "auto", dtype: str = "auto", known_as: str 
         path: a folder, or a hub id such as ``Qwen/Qwen2.5-0.5B-Instruct``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        known_as: its name, where its folder's is none.
+        known_as: its name, if the folder's name is meaningless.
 
     Raises:
         Unloadable: a file is missing, corrupt or of a kind that is not loaded.
     """
     folder = folder_of(path)
     files = weights(folder)
-    # Its bars would stand between the lines of our log.
+    # Its progress bars would mix with the log.
     hf_logging.disable_progress_bar()
     place = _device(device)
     kind = _dtype(dtype, place)
@@ -117,7 +117,7 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def _spread(device: torch.device, files: list[Path]) -> dict[str, Any]:
-    """Over several devices (accelerate), where one GPU is too small; a device named by number stays alone."""
+    """Distribute over several devices (accelerate) if one GPU is too small; a numbered device is used alone."""
     if str(device) != "cuda":
         return {}
     size = sum(file.stat().st_size for file in files)
@@ -126,7 +126,7 @@ def _spread(device: torch.device, files: list[Path]) -> dict[str, Any]:
 
 
 def _window(config: Any) -> int:
-    """Positions; not more than a sliding window, since the engine's rows do not slide."""
+    """Positions of the window; at most a sliding window, since the engine's rows do not slide."""
     window = int(getattr(config, "max_position_embeddings", 2048))
     kinds = getattr(config, "layer_types", None)
     slides = (

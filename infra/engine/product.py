@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-#: Numbers of a matrix from which on oneDNN's own layout is faster: below, its call alone takes longer.
+#: Matrix elements from which oneDNN's layout is faster: below, its call overhead dominates.
 _LARGE: Final = 2**18
-#: For each number of tokens that it meets oneDNN keeps a kernel; above these they are multiples of it.
+#: oneDNN caches a kernel per number of tokens; larger numbers are rounded up to multiples of it.
 _KERNELS: Final = 16
 
 
@@ -32,12 +32,12 @@ class Plain:
     """torch's own product; implements :class:`Product`.
 
     Args:
-        weight: ``[out, in]``; a copy may be made that lies the other way round.
+        weight: ``[out, in]``; may be copied to the transposed layout.
     """
 
     def __init__(self, weight: Tensor) -> None:
         if weight.device.type == "cpu" and weight.shape[0] >= weight.shape[1]:
-            # A few rows times a matrix that widens: 1.2 to 2.6 times as fast if it lies this way round.
+            # A few rows times a matrix that widens: 1.2 to 2.6 times as fast in this layout.
             weight = weight.t().contiguous().t()
         #: ``[out, in]``.
         self.weight = weight
@@ -55,13 +55,13 @@ class Packed:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        # What torch's compiler makes of linear layers; there is no public name for it.
+        # The operator that torch's compiler uses for linear layers; it has no public name.
         self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _KERNELS)  # noqa: SLF001
         self._product: Any = torch.ops.mkldnn._linear_pointwise.default  # noqa: SLF001
 
     @staticmethod
     def fits(weight: Tensor) -> bool:
-        """Whether it is worth it; measured on x86 in float32 alone."""
+        """Whether packing pays off; measured only on x86 in float32."""
         return (
             weight.device.type == "cpu"
             and weight.dtype == torch.float32

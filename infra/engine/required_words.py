@@ -1,8 +1,8 @@
 """Required words: the words that an answer lacks, and the tokens that start them.
 
-A soft constraint: among the tokens that the model thinks of itself, those of a word that is wanted and
-not there yet weigh more; so does the next number of a list that says how long it is ("Four lines.").
-What the model holds for out of place stays out.
+A soft constraint: among the tokens that the model finds likely, those of a required word that is
+missing get a bonus; so does the next number of a list that states its length ("Four lines.").
+Words that the model finds unlikely are omitted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SHORT: Final = 3
 
 
 class _Spelling:
-    """How a model's tokens make words."""
+    """The tokens of words in a model's vocabulary."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, vocabulary: int, ends: frozenset[int]) -> None:
         self._words = tokenizer.backend_tokenizer
@@ -68,12 +68,12 @@ class _Spelling:
 
 
 class Guide:
-    """Which wanted words one answer has, and which it may be in the middle of.
+    """The required words that one answer has, and the words that its last tokens may begin.
 
     Args:
         spelling: of the model.
         words: each with its other spellings.
-        insistence: nats by which missing words weigh more than usual; half as much less likely they may be.
+        insistence: additional nats for missing words; the probability threshold falls by half as many.
     """
 
     def __init__(self, spelling: _Spelling, words: Sequence[Sequence[str]], insistence: float) -> None:
@@ -89,19 +89,19 @@ class Guide:
         self._missing = set(range(len(words)))
         #: The one after the last that came: lists keep their order.
         self._next = 0
-        #: What :meth:`_beginning` found, within a word and outside.
+        #: Results of :meth:`_beginning`, within a word and outside.
         self._made: dict[bool, dict[int, tuple[float, float]]] = {}
-        #: What the last tokens may be the beginning of, and how many tokens of it are there.
+        #: Words that the last tokens may begin, and the number of their tokens so far.
         self._begun: list[tuple[int, tuple[int, ...], int]] = []
-        #: The last token is the last of a wanted word.
+        #: The last token completes a required word.
         self.complete = False
-        #: Of the text: its last line, how long its list is said to be, and how long it is.
+        #: The text's last line, the stated length of its list, and the current length.
         self._line = ""
         self._announced: int | None = None
         self._listed = 0
 
     def take(self, tokens: Sequence[int]) -> None:
-        """The answer goes on with some tokens."""
+        """Advance by some tokens."""
         for token in tokens:
             self._take(token)
 
@@ -135,15 +135,15 @@ class Guide:
         """By token: nats to add, and how likely it must be for that, as the logarithm of its probability.
 
         Args:
-            likeliest: the token that the model would rather have.
+            likeliest: the model's most likely token.
         """
-        # Where a number belongs a word is out of place, however evenly the numbers share the odds.
+        # Where a number belongs, no word fits, even if the probability is spread over many numbers.
         number = self._spelling.texts[likeliest].strip().isdigit()
         begun = {word[at]: (_SPELL, _SPELL_FROM) for _, word, at in self._begun}
         return ({} if number else self._beginning()) | self._numbering() | begun
 
     def _beginning(self) -> dict[int, tuple[float, float]]:
-        """For words that are missing; made anew when one came."""
+        """Bonuses for missing words; recomputed when a word is complete."""
         inside = self._inside
         if inside not in self._made:
             found: dict[int, tuple[float, float]] = {}
@@ -155,7 +155,7 @@ class Guide:
         return self._made[inside]
 
     def _numbering(self) -> dict[int, tuple[float, float]]:
-        """For a list that goes on as long as was said, and for an end where it is complete."""
+        """Bonuses for the next number of a list, and for the end of a complete one."""
         if self._announced is None:
             return {}
         listed = int(numbered[1]) if (numbered := NUMBERED.match(self._line)) else self._listed
@@ -179,15 +179,15 @@ class Guides:
         self._spelling: _Spelling | None = None
 
     def guide(self, words: Sequence[Sequence[str]], insistence: float = 0.0) -> Guide | None:
-        """A guide at the beginning of an answer, where words are wanted."""
+        """A guide at the beginning of an answer, if there are required words."""
         if not words:
             return None
-        # The first who wants some pays for reading the vocabulary.
+        # Lazy: reading the vocabulary takes time.
         self._spelling = self._spelling or _Spelling(*self._of)
         return Guide(self._spelling, words, insistence)
 
     def weigh(self, logits: Tensor, guides: Mapping[int, Guide]) -> None:
-        """Make what is wanted likelier, in place.
+        """Add the bonuses to the logits, in place.
 
         Args:
             logits: ``[batch, vocabulary]``.
@@ -207,13 +207,13 @@ class Guides:
             return
         rows, tokens, *_ = map(list, zip(*wanted, strict=True))
         found: list[float] = logits[rows, tokens].tolist()
-        # Nothing is likelier than the likeliest: most rows need no sum of all their odds.
+        # The likeliest token bounds all others: most rows need no sum over the vocabulary.
         near = [
             (value, *each)
             for value, each in zip(found, wanted, strict=True)
             if value >= best[each[0]] + each[3]
         ]
-        # Each row by itself: what it gets must not depend on how many there are.
+        # Row by row, so that the outcome does not depend on the number of rows.
         total = {row: float(logits[row].logsumexp(dim=-1)) for row in {each[1] for each in near}}
         for value, row, token, nats, least in near:
             if value >= total[row] + least:

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Likeliest tokens that are fetched from a device before a whole row is.
+#: Number of likeliest tokens that are fetched from a device before the whole row.
 _TOP: Final = 128
 
 _Row = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class SamplingRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How one token is to be chosen."""
+    """Parameters for the choice of one token."""
 
     temperature: float
     top_p: float
@@ -65,7 +65,7 @@ def _draw(shares: _Row, choice: SamplingRule) -> int:
         return _among(shares.cumsum(dtype=np.float64), choice)
     total = float(shares.sum(dtype=np.float64))
     # All tokens below this together are less than what the nucleus leaves out: only the others have
-    # to be sorted, some dozens where a model knows what it wants.
+    # to be sorted, some dozens if the distribution is narrow.
     tokens = np.flatnonzero(shares > (1 - choice.top_p) * total / len(shares))
     return int(tokens[_place(shares[tokens], total, choice)])
 
@@ -78,14 +78,14 @@ def _place(shares: _Row, total: float, choice: SamplingRule) -> int:
 
 
 def _among(reached: np.ndarray[Any, np.dtype[np.float64]], choice: SamplingRule) -> int:
-    """Where the random number falls, in sums from the first share to the last."""
+    """The index at which the cumulative probability exceeds the random number."""
     last = int(np.searchsorted(reached, reached[-1]))
     luck = uniform(choice.seed, choice.index) * reached[-1]
     return min(int(np.searchsorted(reached, luck, side="right")), last)
 
 
 def _fetched(shares: Tensor, choices: Sequence[SamplingRule]) -> list[int]:
-    """From a device the likeliest are fetched, and the whole row where they do not suffice."""
+    """The likeliest tokens from a device, or the whole row if they do not suffice."""
     totals: list[float] = shares.double().sum(dim=-1).tolist()
     values, tokens = (part.cpu() for part in shares.topk(min(_TOP, shares.shape[-1]), dim=-1))
     chosen: list[int] = []

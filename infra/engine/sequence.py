@@ -30,7 +30,7 @@ class ActiveSequence:
         arrived: seconds on the monotonic clock.
         tokenizer: of the model.
         matcher: of the task's grammar.
-        guide: to the words that the task wants.
+        guide: for the task's required words.
         room: positions left for the answer.
     """
 
@@ -53,14 +53,14 @@ class ActiveSequence:
         self.due = arrived + task.timeout_s
         #: Tokens whose keys and values are in the cache.
         self.length = 0
-        #: Tokens that the model has to read before it can choose the next.
+        #: Tokens that the model must read before the next choice.
         self.pending = list(task.prompt)
         self._on_text = on_text
         self._arrived = arrived
         self._room = min(task.max_tokens, room)
         self._written = 0
         self._forced = 0
-        #: There was no room for what the grammar says must follow.
+        #: There was no room for the forced tokens.
         self._cut = False
         self._first: float | None = None
 
@@ -73,7 +73,7 @@ class ActiveSequence:
 
     @property
     def choice(self) -> SamplingRule:
-        """How the next token is to be chosen."""
+        """Parameters for the choice of the next token."""
         return SamplingRule(
             temperature=self.task.temperature,
             top_p=self.task.top_p,
@@ -82,12 +82,12 @@ class ActiveSequence:
         )
 
     def took(self, tokens: int) -> None:
-        """The model has read so many of the pending tokens."""
+        """Record that the model has read ``tokens`` of the pending tokens."""
         self.length += tokens
         del self.pending[:tokens]
 
     def add(self, token: int, *, ends: frozenset[int]) -> str | None:
-        """Take the chosen token, and what the grammar says must follow; why the answer ends, if it does."""
+        """Add the chosen token and the forced tokens after it; the reason if the answer ends."""
         if self._first is None:
             self._first = time.monotonic()
         if token in ends and not self._cut:
@@ -125,7 +125,7 @@ class ActiveSequence:
             self._on_text(text)
 
     def answer(self, finish_reason: str, *, strict: bool) -> EngineOutput:
-        """The answer, as far as it was written."""
+        """The answer so far."""
         now = time.monotonic()
         return EngineOutput(
             text=self._writer.text,
@@ -140,7 +140,7 @@ class ActiveSequence:
 
 
 def settle(future: Future[EngineOutput], outcome: EngineOutput | EngineError) -> None:
-    """End a future that its owner may have cancelled at this very moment."""
+    """Settle a future that its owner may cancel at the same moment."""
     if not future.set_running_or_notify_cancel():
         return
     if isinstance(outcome, EngineError):

@@ -28,7 +28,7 @@ class EngineTimeout(EngineError):  # noqa: N818 - names the task's state
 
 
 class EngineBusy(EngineError):  # noqa: N818 - names the engine's state
-    """More is asked of the engine than it can begin; it is well."""
+    """The engine's queue is full; the engine is healthy."""
 
 
 class TooLong(EngineError):  # noqa: N818 - names the prompt's state
@@ -36,11 +36,11 @@ class TooLong(EngineError):  # noqa: N818 - names the prompt's state
 
 
 class Unsupported(EngineError):  # noqa: N818 - names the schema's state
-    """The schema cannot be made a grammar; the text names the keywords."""
+    """The schema cannot be compiled to a grammar; the text names the keywords."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One prompt and how it is to be continued."""
+    """One prompt and the parameters of its continuation."""
 
     #: Token ids, at least one.
     prompt: tuple[int, ...]
@@ -52,35 +52,35 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     #: The answer ends before any of these texts.
     stop: tuple[str, ...] = ()
-    #: JSON Schema that the answer has to follow.
+    #: JSON Schema of the answer.
     schema: Mapping[str, Any] | None = None
     #: Words that the answer should have, each with its other spellings.
     wanted: tuple[tuple[str, ...], ...] = ()
-    #: Nats by which they weigh more than usual.
+    #: Additional nats for them.
     insistence: float = 0.0
-    #: Seconds from its arrival until the task is given up.
+    #: Time-out in seconds from its arrival.
     timeout_s: float = 180.0
 
 
 class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written for a task."""
+    """The answer to a task."""
 
     text: str
     #: ``stop`` (the model ended, or a stop text came), ``grammar`` (the document is complete) or ``length``.
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
-    #: Those of the answer that the grammar left no choice for.
+    #: Number of the answer's forced tokens.
     forced_tokens: int
     #: Seconds from arrival to the first token, and to the last.
     first_token_s: float
     total_s: float
-    #: Bit-equal whatever else is being written at the same time.
+    #: Bit-equal regardless of other requests.
     strict: bool
 
 
 class Stats(msgspec.Struct, kw_only=True):
-    """What the engine has done so far."""
+    """Totals of the engine."""
 
     steps: int = 0
     tokens: int = 0

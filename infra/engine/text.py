@@ -11,11 +11,11 @@ NUMBERS: Final = (
     *("zero", "one", "two", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
 )
-#: A line that says how many numbered ones follow, and the beginning of a numbered one.
+#: A line that states the number of numbered lines, and the beginning of a numbered line.
 ANNOUNCES: Final = re.compile(rf"^({'|'.join(NUMBERS)}) \w+\.$", re.IGNORECASE | re.MULTILINE)
 NUMBERED: Final = re.compile(r"^(\d{1,4})\. ", re.MULTILINE)
 
-#: What a decoder puts where bytes are no complete character yet.
+#: A decoder's replacement for incomplete characters.
 _INCOMPLETE: Final = "\ufffd"
 
 Decode = Callable[[Sequence[int]], str]
@@ -24,7 +24,7 @@ Decode = Callable[[Sequence[int]], str]
 class Detokenizer:
     """Turns tokens into text piece by piece.
 
-    Holds back what may be half a character, or the beginning of a stop text.
+    Holds back incomplete characters and possible beginnings of a stop text.
 
     Args:
         decode: of a tokenizer.
@@ -44,7 +44,7 @@ class Detokenizer:
         self.stopped = False
 
     def add(self, tokens: Sequence[int]) -> str:
-        """Take tokens; what of the text is final and new."""
+        """Add tokens; the text that became final."""
         self._tokens.extend(tokens)
         before = self._decode(self._tokens[self._context : self._done])
         now = self._decode(self._tokens[self._context :])
@@ -55,7 +55,7 @@ class Detokenizer:
         return self._tell(self._held)
 
     def end(self) -> str:
-        """No more tokens come; what is left to tell."""
+        """End the text; what was held back."""
         if not self.stopped and self._done < len(self._tokens):
             before = self._decode(self._tokens[self._context : self._done])
             self.text += self._decode(self._tokens[self._context :])[len(before) :]
@@ -63,7 +63,7 @@ class Detokenizer:
         return self._tell(0)
 
     def _tell(self, held: int) -> str:
-        # A stop text may begin in what was held back.
+        # A stop text may begin in the text that was held back.
         start = max(0, self._told - self._held)
         found = [at for text in self._stop if (at := self.text.find(text, start)) >= 0]
         if found:

@@ -1,7 +1,7 @@
 """Thread count of the computation when other processes need the cores.
 
-Threads of one product wait for each other awake.  That is the fastest way while each has a core.  When
-somebody else takes one, each product waits until its last thread has a turn: two threads beside one
+Threads of one product busy-wait for each other.  That is fastest while each has a core.  When
+another process uses one, each product waits for its last thread: two threads beside one
 busy process are three to five times as slow as one (docs/adr/0010-packed-products.md).
 """
 
@@ -15,9 +15,9 @@ import torch
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: Seconds of computing after which the share of a core is judged.
+#: Seconds of computing after which the share of a core is evaluated.
 _WINDOW_S: Final = 0.15
-#: Share of the time that a thread which is always awake has a core, if nobody takes it.
+#: Share of the time that a busy thread has a core, if no other process uses it.
 _ALONE: Final = 0.85
 #: Seconds with fewer threads until more are tried; each failure doubles them, each success halves them.
 _SHORTEST_S: Final = 0.5
@@ -25,7 +25,7 @@ _LONGEST_S: Final = 16.0
 
 
 class Threads:
-    """Used around whatever the engine's thread computes; halves torch's threads while cores are taken."""
+    """Context manager around the engine's computation; halves torch's threads while other processes use the cores."""
 
     def __init__(self) -> None:
         self._most = self._used = torch.get_num_threads()

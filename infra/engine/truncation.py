@@ -18,20 +18,20 @@ _WORD: Final = re.compile(r"\w{4,}")
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A text that fits, and what it took."""
+    """A text that fits, and the number of its sentences."""
 
     text: str
-    #: Sentences that were kept, and that there were.
+    #: Sentences that were kept, and in all.
     kept: int
     of: int
 
 
 def fit(text: str, room: int, count: Callable[[str], int]) -> Fitted:
-    """Keep what fits.
+    """Truncate a text to the sentences that fit.
 
     Args:
         text: any.
-        room: most tokens of what is kept, at least one.
+        room: maximum number of tokens, at least one.
         count: tokens of a text.
     """
     sentences = _SENTENCE.findall(text)
@@ -49,7 +49,7 @@ def fit(text: str, room: int, count: Callable[[str], int]) -> Fitted:
             chosen.append(number)
             left -= cost
     kept = "".join(sentences[number] for number in sorted(chosen)).rstrip()
-    # Tokens at the seams may be counted otherwise in one piece.
+    # Joined sentences may have another number of tokens at their borders.
     while chosen and count(kept) > room:
         chosen.pop()
         kept = "".join(sentences[number] for number in sorted(chosen)).rstrip()

@@ -8,9 +8,9 @@ from infra.settings import shipped
 
 
 def install_command(extra: str) -> str:
-    """The command that adds an extra to this environment; it works where the application was installed from.
+    """The command that adds an extra to this environment; it must run in the folder of the installation.
 
-    The distribution is on no index: its name there would be somebody else's.
+    The distribution is not on an index: its name there may belong to another project.
     """
     if shipped.ROOT.joinpath("pyproject.toml").is_file():
         return f"pip install -e '{shipped.ROOT}[{extra}]'"

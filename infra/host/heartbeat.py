@@ -1,7 +1,7 @@
-"""Heartbeats of a child's event loop, seen from outside.
+"""Heartbeats of a child's event loop, observed by its parent.
 
-The child writes a byte a second into a pipe that it inherited, from a task of its event loop.  A thread
-of its own would beat in a process whose loop is stuck, and a watchdog inside is stopped with its process
+A task of the child's event loop writes a byte a second into an inherited pipe.  A separate thread
+would beat in a process whose loop is stuck, and a watchdog inside the process is stopped with it
 (rule 16).
 """
 
@@ -20,9 +20,9 @@ _MANY: Final = 65_536
 
 
 def inherited() -> int | None:
-    """The writing end that the supervisor of this process gave it; ``None``: it has none.
+    """The writing end from the supervisor of this process; ``None``: there is none.
 
-    What this process starts itself inherits neither the variable nor the pipe.
+    Children of this process inherit neither the variable nor the pipe.
     """
     number = os.environ.pop(VARIABLE, "")
     if not number.isdecimal():
@@ -30,7 +30,7 @@ def inherited() -> int | None:
     handle = int(number)
     try:
         os.set_inheritable(handle, False)  # noqa: FBT003 - takes no names
-        # A supervisor that does not read must not stop who is supervised.
+        # A supervisor that does not read must not block this process.
         os.set_blocking(handle, False)
     except OSError:
         return None
@@ -38,7 +38,7 @@ def inherited() -> int | None:
 
 
 async def beat(handle: int) -> None:
-    """Beat until nobody listens any more."""
+    """Beat until the reading end is closed."""
     while True:
         try:
             os.write(handle, b".")
@@ -50,7 +50,7 @@ async def beat(handle: int) -> None:
 
 
 def heard(handle: int) -> bool:
-    """Were there beats since the last look?  Reads them all; the handle must not block."""
+    """Whether there were beats since the last call.  Reads them all; the handle must not block."""
     try:
         return bool(os.read(handle, _MANY))
     except BlockingIOError:
@@ -58,10 +58,10 @@ def heard(handle: int) -> bool:
 
 
 class Silence:
-    """How long nothing was heard, in time during which the listener itself ran.
+    """Time without a beat, counted only while the listener itself ran.
 
-    A listener that was stopped, or a machine that slept, must not take that time for a silence: each of
-    its turns counts for two steps at most.
+    If the listener was stopped or the machine slept, that time is no silence: each of
+    the listener's turns counts for two steps at most.
 
     Args:
         step_s: seconds between two turns of a listener that runs.
@@ -74,20 +74,20 @@ class Silence:
         self._excused_s = 0.0
 
     def turn(self, seconds: float, *, excused_s: float = 0.0) -> None:
-        """Another turn without a sign of life.
+        """Count a turn without a beat.
 
         Args:
             seconds: since the last turn.
-            excused_s: how many of them nobody could have used for a sign of life.
+            excused_s: how many of them the child could not run.
         """
         counted = min(seconds, self._most_s)
         self.lasted_s += counted
         self._excused_s += min(excused_s, counted)
 
     def passes(self, limit_s: float) -> bool:
-        """Did it last for too long?  What is excused makes the limit three times as long at most."""
+        """Whether it lasted too long.  Excused time extends the limit to at most three times its length."""
         return self.lasted_s - self._excused_s >= limit_s or self.lasted_s >= 3 * limit_s
 
     def end(self) -> None:
-        """There was a sign of life."""
+        """End the silence."""
         self.lasted_s = self._excused_s = 0.0

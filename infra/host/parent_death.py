@@ -16,14 +16,14 @@ _PARENT_DEATH_SIGNAL: Final = 1
 
 
 def before_exec(*, nice: int = 0) -> Callable[[], None]:
-    """What a child runs before ``exec``: it gets SIGTERM when its parent dies, and gives way to others.
+    """Make the function that a child runs before ``exec``: SIGTERM when its parent dies, and a lower priority.
 
     For ``preexec_fn``.  Call it in the thread that starts the child and outlives it: the kernel
-    means that thread when it says parent.  Where there is no such thing (not Linux) a supervisor killed
+    regards that thread as the parent.  On other systems than Linux, a supervisor that is killed
     with SIGKILL leaves its children behind.
 
     Args:
-        nice: how much more readily than its parent it gives the processor away, 0 to 19.
+        nice: the increase of its nice value over its parent's, 0 to 19.
 
     Source: prctl(2), PR_SET_PDEATHSIG.
     """
@@ -32,7 +32,7 @@ def before_exec(*, nice: int = 0) -> Callable[[], None]:
     parent = os.getpid()
 
     def prepare() -> None:
-        # Of a terminal's background group: where `stty tostop` is set, a log line would stop it.
+        # In a terminal's background group with `stty tostop`, a log line would stop the process.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         if nice:
             with suppress(OSError):
@@ -52,7 +52,7 @@ def _prctl() -> Callable[..., int] | None:
 
 
 def queued_s(pid: int) -> float:
-    """Seconds that the main thread of a process has waited for a processor; 0 where nobody tells.
+    """Seconds that the main thread of a process has waited for a CPU; 0 if the system does not report it.
 
     Source: Linux, Documentation/scheduler/sched-stats.rst, ``/proc/<pid>/schedstat``.
     """
@@ -63,7 +63,7 @@ def queued_s(pid: int) -> float:
 
 
 def alive(pid: int) -> bool:
-    """Is there a process with this id?"""
+    """Whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

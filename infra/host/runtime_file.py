@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 FILE: Final = "runtime.json"
 
 
-#: How the names of what we keep in a data folder begin.
+#: Prefixes of Understudy's files in a data folder.
 _OURS: Final = ("broker", "understudy.db", FILE, f".{FILE}.")
 _OTHERS: Final = 0o077
 
 
 class StaleRuntimeError(UnderstudyError):
-    """The runtime file cannot be believed: its process is gone, or it cannot be read."""
+    """The runtime file is stale: its process is gone, or it is unreadable."""
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +46,12 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def path(settings: Settings) -> Path:
-    """Where the runtime file of a data folder is."""
+    """The path of a data folder's runtime file."""
     return settings.data_dir / FILE
 
 
 def write(settings: Settings, *, nats_url: str, pids: Mapping[str, int], started: str) -> Runtime:
-    """Say where this process' pipeline runs; readers see the old file or the new one, whole."""
+    """Write the runtime file of this process's pipeline atomically."""
     runtime = Runtime(nats_url=nats_url, pid=os.getpid(), pids=dict(pids), started=started)
     target = path(settings)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,15 +67,15 @@ def write(settings: Settings, *, nats_url: str, pids: Mapping[str, int], started
 
 
 def keep_private(folder: Path) -> tuple[str, ...]:
-    """See to it that only its owner reads a data folder: it holds prompts, and the broker's password.
+    """Restrict a data folder to its owner: it has prompts, and the broker's password.
 
-    A folder that keeps other things too stays as it is, but what is ours in it is closed.
+    A folder with other files keeps its mode; only Understudy's files in it are restricted.
 
     Returns:
-        what was open to others, as sentences.
+        sentences about what others could read.
 
     Raises:
-        OSError: the folder can be neither made nor read.
+        OSError: the folder cannot be created or read.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     entries = list(folder.iterdir())
@@ -98,7 +98,7 @@ def _close(entry: Path) -> str | None:
 
 
 def read(settings: Settings) -> Runtime | None:
-    """What the file says, believed or not; ``None`` where there is none.
+    """The content of the file, without a check of its process; ``None`` if there is no file.
 
     Raises:
         StaleRuntimeError: the file is not what :func:`write` writes.

@@ -17,33 +17,33 @@ from contracts.result import Cost, ErrorInfo, Meta, Origin, StandIn, Status
 
 
 class FailedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that did not get the model's own content, and why."""
+    """A request without content from the model, and the reason."""
 
     request_id: str
     kind: str
     error: ErrorInfo
     plan: request.FallbackPlan
-    #: ``None`` when it could not be read.
+    #: ``None`` if it is unreadable.
     asked: request.GenerationRequest | None
     brief: ev.Brief | None
     trail: ev.Trail
     requested_at_ms: int
     input_hash: str | None = None
-    #: Why the request's template had no say in the plan.
+    #: Why the plan ignores the request's template.
     lost: str | None = None
 
     @property
     def rating(self) -> RatingInfo:
-        """What context-build settled, else what could be told without it."""
+        """The rating that context-build determined, else the one of the plan."""
         return self.brief.rating if self.brief else self.plan.rating
 
 
 def choose(
     samples: tuple[Sample, ...], *, max_rating: Rating, tags: tuple[str, ...], key: str
 ) -> Sample | None:
-    """The golden sample for a request: by rating, then tags, then a choice that ``key`` decides.
+    """The golden sample for a request: by rating, then tags, then a pick seeded by ``key``.
 
-    Never one above ``max_rating``, and one of last resort only where there is no other; of those, the
+    Never one above ``max_rating``, and one of last resort only if there is no other; of those, the
     ones closest to it, of those, the ones that share most tags.  Equal arguments give the same sample.
     """
     allowed = [sample for sample in samples if sample.rating.rank <= max_rating.rank]
@@ -60,7 +60,7 @@ def choose(
 async def answer(  # noqa: PLR0911 - one way out per mode
     ending: FailedRequest, *, samples: Samples, contents: Contents
 ) -> ev.Result:
-    """The result that the request's fallback mode leads to."""
+    """Build the result for the request's fallback mode."""
     code = ending.error.code
     if code is ErrorCode.GEN_CANCELLED:
         return _result(ending, Status.CANCELLED, Origin.NONE, ending.error.message)

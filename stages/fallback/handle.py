@@ -17,7 +17,7 @@ from contracts.result import ErrorInfo
 from stages.fallback.answer import FailedRequest, answer
 from stages.fallback.plan import Planned, PlanOf
 
-#: After these another attempt would end the same way.
+#: After these codes another attempt would fail the same way.
 _FINAL = frozenset(
     {
         ErrorCode.GEN_PROVIDER_DISABLED,
@@ -39,7 +39,7 @@ async def handle(
     plan_of: PlanOf,
     replays: KnownReplays,
 ) -> Outcome:
-    """Arm the deadline of a new request; answer one that failed, ran late or was cancelled.
+    """Arm the deadline of a new request; answer one that failed, timed out or was cancelled.
 
     Args:
         received: ``requested``, ``failed``, ``deadline`` or ``cancelled``.
@@ -47,12 +47,12 @@ async def handle(
         scene_log: the same, for plots that wait for their scenes.
         samples: golden samples and default contents.
         contents: the content kinds, for placeholders.
-        plan_of: what a body and its kind come to (:func:`stages.fallback.plan.planner`).
+        plan_of: plans the fallback for a body and its kind (:func:`stages.fallback.plan.planner`).
         replays: the known replays.
 
     Returns:
         the deadline's timer, the next attempt, or the result; nothing for an unknown request.  A plot that
-        waits for its scenes is answered with what there is of them.
+        waits for its scenes is answered with their current state.
     """
     event = received.event
     if isinstance(event, Requested):
@@ -75,7 +75,7 @@ async def handle(
 
 
 def _ends_a_plot(event: Any, owner: StoredRequest) -> bool:
-    """Whether a plot that waits for its scenes waits no longer; what it has is good."""
+    """Whether the event ends a plot that waits for its scenes; its content is valid."""
     match event:
         case ev.Deadline():
             return event.request_seq == owner.sequence
@@ -131,7 +131,7 @@ async def _respond(
 
 
 def _next_attempt(event: ev.Failed, plan: request.FallbackPlan, now_ms: int) -> Schedule | None:
-    """Mode ``retry``: the brief once more, after the wait."""
+    """Mode ``retry``: publish the brief again after the wait."""
     if plan.mode is not FallbackMode.RETRY or event.code in _FINAL or event.brief is None:
         return None
     if event.attempt > plan.retries:

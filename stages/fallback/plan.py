@@ -13,35 +13,35 @@ from contracts.expansion import expand
 from contracts.policy.social import Worlds
 from contracts.ports import Overrides, Templates
 
-#: Bytes of a body whose plan is remembered, and how many are: more than there may be open requests.
+#: Largest body in bytes whose plan is cached, and the number of cached plans: more than open requests.
 _SMALL: Final = 4096
 _REMEMBERED: Final = 8192
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a request, and what its fallback does."""
+    """A request and its fallback."""
 
-    #: ``None`` when it could not be read; then ``fault`` says why.
+    #: ``None`` if it is unreadable; then ``fault`` has the reason.
     asked: request.GenerationRequest | None
     fault: str = ""
     plan: request.FallbackPlan
-    #: Why its template is not in the plan.
+    #: Why the plan ignores its template.
     lost: str | None = None
 
 
-#: What a body and its kind come to.
+#: Plans the fallback for a body and its kind.
 PlanOf = Callable[[bytes, str], Planned]
 
 
 def planner(
     *, templates: Templates, overrides: Overrides, worlds: Worlds, default_deadline_ms: int
 ) -> PlanOf:
-    """What plans fallbacks; a small body that comes again, as at its deadline, is not read twice.
+    """Make the planner of fallbacks; a small body that comes again, as at its deadline, is not parsed twice.
 
     Args:
         templates: the node templates.
-        overrides: what rules come to.
-        worlds: the worlds' schemas, for ratings that context-build could not settle.
+        overrides: evaluates rules.
+        worlds: the worlds' schemas, for ratings that context-build could not determine.
         default_deadline_ms: deadline of requests that name none.
     """
     remembered: OrderedDict[tuple[str, bytes], Planned] = OrderedDict()
@@ -87,7 +87,7 @@ def _plan(
         more = expand(asked, templates=templates, overrides=overrides)
         plan = request.plan_fallback(
             asked,
-            # A template that is lost may have lowered the rating.
+            # A lost template may have lowered the rating.
             worlds=None if more.lost else worlds,
             default_deadline_ms=default_deadline_ms,
             around=more.layers,

@@ -1,6 +1,6 @@
-"""The rule language: a designer's conditions on what a node asks for.
+"""The rule language: changes to a node that depend on the player.
 
-The language's page is docs/rules.md.  :func:`parse` reads a text, :func:`lint` says what is wrong with it,
+The language's page is docs/rules.md.  :func:`parse` reads a text, :func:`lint` reports problems,
 :func:`format` writes it in one way, and :func:`compile` makes overrides of a node for one player.
 """
 

@@ -47,7 +47,7 @@ _ESCAPED: Final = {"n": "\n", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
 
 
 class _Value:
-    """A value and where it stands."""
+    """A value and its position."""
 
     def __init__(self, value: Scalar, token: Token) -> None:
         self.value = value
@@ -55,7 +55,7 @@ class _Value:
 
 
 class Builder(Transformer[Token, Any]):
-    """Makes :class:`Rules` of what the parser finds."""
+    """Builds :class:`Rules` from the parser's productions."""
 
     def start(self, parts: list[Any]) -> Rules:
         statements = tuple(cast("list[Statement]", parts))
@@ -204,7 +204,7 @@ class Builder(Transformer[Token, Any]):
 
 
 def _at(token: Token) -> At:
-    """Where a token stands; the line break that the parser puts in front is not counted."""
+    """The position of a token, without the line break that the parser prepends."""
     return At(line=(token.line or 2) - 1, column=token.column or 1)
 
 

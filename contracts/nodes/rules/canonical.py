@@ -39,14 +39,14 @@ _ESCAPES: Final = {"\n": "\\n", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 def format(rules: Rules) -> str:  # noqa: A001 - a module's verb, as in `re.compile`
     """The rules in canonical form: one to a line, keywords in capitals, two spaces a level, comments kept.
 
-    Reading it gives equal rules, and writing those gives the same text.
+    Parsing the output gives equal rules, and formatting those gives the same text.
     """
     lines = [*_block(rules.statements, ""), *_comments(rules.comments, "")]
     return "".join(f"{line}\n" for line in lines)
 
 
 def condition_text(condition: Condition) -> str:
-    """A condition as it is written; parentheses where they are needed."""
+    """The text of a condition, with the necessary parentheses."""
     match condition:
         case Name():
             return condition.path
@@ -92,7 +92,7 @@ def rule_text(statement: Simple) -> str:
 
 
 def _block(statements: tuple[Statement, ...], indent: str, then: str = "") -> Iterator[str]:
-    """Lines of a block; ``then`` goes before its first rule."""
+    """The lines of a block; ``then`` precedes its first rule."""
     for number, each in enumerate(statements):
         if isinstance(each, Conditional):
             for index, branch in enumerate(each.branches):
@@ -148,7 +148,7 @@ def _item(item: Term) -> str:
 
 
 def _bare(text: str) -> str:
-    """A text without quotes where it can be read so."""
+    """A text, without quotes if they are not needed."""
     return text if _WORD.fullmatch(text) and text.lower() not in {"true", "false"} else _scalar(text)
 
 

@@ -27,14 +27,14 @@ _PIECE: Final = re.compile(r"""\n|"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*
 
 
 class Comment(msgspec.Struct, frozen=True):
-    """A comment without its ``#``, and the line it stands on."""
+    """A comment without its ``#``, and its line."""
 
     line: int
     text: str
 
 
 class _Slot:
-    """Something that comments can belong to, in the order of the text."""
+    """A node of the tree that comments can belong to, in the order of the text."""
 
     def __init__(self, first: int, last: int) -> None:
         self.first = first
@@ -54,7 +54,7 @@ def of(text: str) -> Iterator[Comment]:
 
 
 def attached(rules: Rules, comments: Iterable[Comment]) -> Rules:
-    """The rules with every comment at the rule or branch that it stands beside, else at the next one."""
+    """Attach every comment to the rule or branch on its line, else to the next one."""
     slots = list(_slots(rules.statements))
     ends = {slot.last: slot for slot in slots}
     after: list[str] = []

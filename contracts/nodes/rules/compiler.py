@@ -15,14 +15,14 @@ from contracts.nodes.rules.tree import Conditional, Not, Rules, Scalar, Statemen
 
 
 class CompiledStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that one rule set."""
+    """One value that a rule set."""
 
     #: Line of the rule, from 1.
     line: int
     column: int
-    #: The rule as it is written.
+    #: The text of the rule.
     rule: str
-    #: The conditions that led to it, outermost first; what did not hold stands with NOT.
+    #: The conditions that led to it, outermost first; false ones are negated with NOT.
     when: tuple[str, ...]
     #: Path in the node, such as ``style.mood_to``; of a list, such as ``constraints.avoid_elements``, an entry.
     field: str
@@ -30,32 +30,32 @@ class CompiledStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
-    """What rules come to for one player."""
+    """The outcome of rules for one player."""
 
-    #: Part of a node, in snake_case.  Lists hold what is to be added to the node's.
+    #: Part of a node, in snake_case.  Lists have entries to add to the node's.
     overrides: dict[str, Any]
     warnings: tuple[RuleFinding, ...] = ()
-    #: In the order of the rules; of a field that was set twice, the last one counts.
+    #: In the order of the rules; if a field was set twice, the last value applies.
     trace: tuple[CompiledStep, ...] = ()
 
 
 def compile(rules: Rules, context: Mapping[str, Any]) -> Compiled:  # noqa: A001 - a module's verb, as in `re.compile`
-    """What the rules ask for in a context.
+    """Evaluate rules in a context.
 
-    Never raises: what a rule says that no node can have is left out, with the warning that
+    Never raises: a value that no node can have is omitted, with the warning that
     :func:`contracts.nodes.rules.lint` gives as an error.
 
     Args:
-        rules: what a text says.
+        rules: the parsed rules.
         context: the player's choices under ``player_choice`` or ``choices``, also within ``player_context``;
-            whatever else conditions ask for under its name.
+            other values that conditions use, by name.
     """
     run = _Run(context)
     run.follow(rules.statements, ())
     return run.compiled()
 
 
-#: Combinations that hardly anybody wants: field, value, field, values, why, what to do.
+#: Combinations that are rarely intended: field, value, field, values, reason, suggestion.
 _ODD: Final = (
     (
         "style.transition_type",
@@ -77,7 +77,7 @@ _ODD: Final = (
 
 
 class _Run:
-    """Follows rules in one context, and keeps what they did."""
+    """Evaluates rules in one context, and records what they set."""
 
     def __init__(self, context: Mapping[str, Any]) -> None:
         self._judge = Judge(context)
@@ -129,7 +129,7 @@ class _Run:
         self._steps.append(step)
 
     def _compare(self, earlier: CompiledStep, step: CompiledStep) -> None:
-        """Tell of a conditional value that another condition's value takes the place of."""
+        """Report a conditional value that another condition's value replaces."""
         refines = step.when[: len(earlier.when)] == earlier.when
         if earlier.value != step.value and not refines:
             self._tell(
@@ -141,7 +141,7 @@ class _Run:
             )
 
     def compiled(self) -> Compiled:
-        """All of it, checked for what does not go together."""
+        """The outcome, checked for contradictions."""
         self._combinations()
         overrides: dict[str, Any] = {}
         for path, step in self._set.items():

@@ -1,7 +1,7 @@
 """Evaluation of conditions for one player.
 
-Nothing is executed: values are looked up, compared, and that is all.  A name that is missing and a
-comparison of values of unlike types make a comparison false and are told.
+Nothing is executed: values are only looked up and compared.  A missing name and a
+comparison of different types make a comparison false and give a warning.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from contracts.nodes.rules.finding import Code, RuleFinding, finding
 from contracts.nodes.rules.mistake import did_you_mean
 from contracts.nodes.rules.tree import All, Compare, Condition, Either, Literal, Name, Not, Operator
 
-#: Ways to say the player's choices, in a condition or in a context.
+#: Names of the player's choices, in a condition or in a context.
 CHOICES: Final = ("player_choice", "player_choices", "choices", "choice")
 _PLAYER: Final = "player_context"
-#: Of those that the context has, when one is looked for that is like another.
+#: Names of the context that are compared with an unknown one for a suggestion.
 _NAMES_COMPARED: Final = 200
 
 
 class _Missing:
-    """What a name stands for that the context lacks."""
+    """The value of a name that the context lacks."""
 
 
 _MISSING: Final = _Missing()
 
 
 class Judge:
-    """Decides conditions about one context.
+    """Evaluates conditions in one context.
 
     Args:
         context: choices under ``player_choice`` (or ``choices``, also within ``player_context``), and
-            whatever else conditions may ask for, by its name.
+            other values that conditions may use, by name.
     """
 
     def __init__(self, context: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Judge:
         self._player = _part(context, (_PLAYER,))
         found = _part(context, CHOICES)
         self._choices = _part(self._player, CHOICES) if found is None else found
-        #: What was told, in order and once each.
+        #: The warnings, in order, without duplicates.
         self.told: dict[RuleFinding, None] = {}
 
     def holds(self, condition: Condition) -> bool:
@@ -166,7 +166,7 @@ def _kind(value: Any) -> str:
 
 
 def _like(left: Any, right: Any) -> bool:
-    """Whether two values can be compared; lists only if nothing nested is in them."""
+    """Whether two values can be compared; lists only if they are flat."""
     kind = _kind(left)
     if kind != _kind(right):
         return False
@@ -196,12 +196,12 @@ def _decided(operator: Operator, left: Any, right: Any) -> bool:
 
 
 def _plain(values: Any) -> list[tuple[str, Any]]:
-    """A list whose equality knows types: 1 is not true."""
+    """A list whose equality respects types: 1 is not true."""
     return [(_kind(each), each) for each in values]
 
 
 def _part(mapping: Mapping[str, Any] | None, keys: Sequence[str]) -> Mapping[str, Any] | None:
-    """The first of some members that is itself a mapping; either spelling of its name."""
+    """The first of some members that is a mapping, under either spelling of its name."""
     for key, value in () if mapping is None else mapping.items():
         if snake(key) in keys and isinstance(value, Mapping):
             return cast("Mapping[str, Any]", value)
@@ -209,7 +209,7 @@ def _part(mapping: Mapping[str, Any] | None, keys: Sequence[str]) -> Mapping[str
 
 
 def _walked(start: Mapping[str, Any] | None, parts: Sequence[str]) -> Any:
-    """What a path leads to; a member whose name has dots is found as well."""
+    """The value at a path; a member whose name contains dots is found too."""
     if start is None:
         return _MISSING
     for taken in range(len(parts), 0, -1):

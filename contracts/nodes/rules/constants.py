@@ -10,7 +10,7 @@ from contracts.nodes.rules.tree import All, Compare, Condition, Either, Literal,
 
 
 def constant(condition: Condition) -> bool | None:  # noqa: PLR0911 - one for each form
-    """Whether a condition always holds or never; ``None`` if it depends."""
+    """``True`` or ``False`` if a condition is constant; ``None`` if it depends on the context."""
     match condition:
         case Name():
             return None
@@ -38,7 +38,7 @@ def constant(condition: Condition) -> bool | None:  # noqa: PLR0911 - one for ea
 
 
 def possible(compare: Compare) -> bool:
-    """Whether values exist for which a comparison with a written value is true."""
+    """Whether any value makes a comparison with a literal true."""
     left, right = compare.left, compare.right
     match compare.operator:
         case Operator.EQUAL | Operator.UNEQUAL:

@@ -38,13 +38,13 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     value: Scalar
-    #: The field is a list, and this is an entry.
+    #: The field is a list, and the value is an entry to add.
     adds: bool = False
     at: At
 
 
 def effects(statement: Simple) -> tuple[tuple[Effect, ...], tuple[RuleFinding, ...]]:
-    """What a rule does, and why it does not do the rest of what it says."""
+    """The effects of a rule, and the findings for its invalid parts."""
     done: list[Effect] = []
     wrong: list[RuleFinding] = []
     for each in _each(statement):
@@ -53,12 +53,12 @@ def effects(statement: Simple) -> tuple[tuple[Effect, ...], tuple[RuleFinding, .
 
 
 def alike(element: str) -> str:
-    """What two spellings of an element have in common: ``phone_ring`` and ``Phone ring``."""
+    """An element in a form that ignores spelling: ``phone_ring`` and ``Phone ring`` are equal."""
     return " ".join(_WORDS.findall(element.casefold())) or element.casefold()
 
 
 def broken(low: float | None, high: float | None, target: float | None) -> tuple[str, str] | None:
-    """What is wrong with a duration in seconds, and what to do; ``None`` if nothing is."""
+    """The fault of a duration in seconds and a suggestion; ``None`` if it is valid."""
     if any(each is not None and each < 0 for each in (low, high, target)):
         return "a duration below zero", "write seconds from 0"
     if any(each is not None and each > fields.DAY_S for each in (low, high, target)):

@@ -22,7 +22,7 @@ from contracts.nodes.rules.tree import Scalar
 
 
 class Takes(StrEnum):
-    """What a field takes."""
+    """The type of a field's value."""
 
     #: A text, such as a mood.
     TEXT = "a text"
@@ -84,7 +84,7 @@ FIELDS: Final[dict[str, Field]] = {
     )
 }
 
-#: Fields of a node that an assignment cannot set, and what to do instead.
+#: Fields of a node that an assignment cannot set, with a suggestion.
 REFUSED: Final[dict[str, str]] = {
     "constraints.required_elements": "write INCLUDE",
     "constraints.avoid_elements": "write AVOID",
@@ -97,7 +97,7 @@ REFUSED: Final[dict[str, str]] = {
     "version": "raise it in the node; leave it out",
 }
 
-#: Names that need no part before them; any leaf that only one field has is another.
+#: Names that are valid without their part, beside every leaf that only one field has.
 _SHORT: Final = {
     "fallback": "fallback.mode",
     **{
@@ -111,7 +111,7 @@ _SHORT: Final = {
 #: Both scales.
 RATINGS: Final[dict[str, Rating]] = {**{str(each): each for each in Rating}, **FILM_RATINGS}
 
-#: Functions of INCLUDE and the element that each stands for.
+#: Functions of INCLUDE and the element that each produces.
 FUNCTIONS: Final[dict[str, str]] = {"callback_to_scene": "{}_callback"}
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -119,7 +119,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
 _TEXT_MAX: Final = 80
 DAY_S: Final = 86_400
-#: A day in milliseconds, which is what the fallback takes at most.
+#: A day in milliseconds: the fallback's maximum.
 _COUNT_MAX: Final = 1000 * DAY_S
 
 
@@ -129,7 +129,7 @@ def snake(name: str) -> str:
 
 
 def path_of(name: str, *, within: str = "") -> str | None:
-    """The path of a field in any spelling, refused ones included; ``None`` if there is none.
+    """The path of a field in any spelling, including fields that rules cannot set; ``None`` if unknown.
 
     Args:
         name: ``moodTo``, ``mood_to``, ``style.moodTo``.
@@ -143,7 +143,7 @@ def path_of(name: str, *, within: str = "") -> str | None:
 
 
 def like(name: str, *, within: str = "") -> str:
-    """The field that is meant, probably, as a sentence; in camelCase if the name is."""
+    """A suggestion for a misspelt field, as a sentence; in camelCase if the name is."""
     known = [each for each in (*FIELDS, *_SHORT) if path_of(each, within=within) in FIELDS]
     if "_" not in name and name != name.lower():
         known = [_camel(each) for each in known]
@@ -157,7 +157,7 @@ def names(within: str = "") -> tuple[str, ...]:
 
 
 def value_for(field: Field, value: Scalar) -> Scalar | None:  # noqa: PLR0911 - one for each type
-    """A field's value as the node has it; ``None`` if it cannot take this one."""
+    """A field's value in the node's form; ``None`` if the field cannot have it."""
     match field.takes:
         case Takes.TEXT:
             return value if isinstance(value, str) and text_ok(value) else None
@@ -179,7 +179,7 @@ def value_for(field: Field, value: Scalar) -> Scalar | None:  # noqa: PLR0911 - 
 
 
 def text_ok(text: str) -> bool:
-    """Whether a mood, an element or a rule can be this text: 1 to 80 characters, none of them a control."""
+    """Whether a text is valid as mood, element or rule: 1 to 80 characters, no control characters."""
     return bool(text.strip()) and len(text) <= _TEXT_MAX and not _CONTROL.search(text)
 
 

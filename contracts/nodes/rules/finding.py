@@ -10,18 +10,18 @@ from contracts.errors import UnderstudyError
 
 
 class RuleSeverity(StrEnum):
-    """What a finding means."""
+    """The consequence of a finding."""
 
     #: The rules are refused.
     ERROR = "error"
-    #: They work, hardly as meant.
+    #: They work, but probably not as intended.
     WARNING = "warning"
     #: They could be simpler.
     SUGGESTION = "suggestion"
 
 
 class Code(StrEnum):
-    """Each way to be wrong; a code never changes its meaning."""
+    """Codes of findings; a code never changes its meaning."""
 
     #: The text does not follow the grammar.
     SYNTAX = "RUL001"
@@ -34,7 +34,7 @@ class Code(StrEnum):
 
     #: No such field, or none that rules can set.
     UNKNOWN_FIELD = "RUL101"
-    #: The field knows other values.
+    #: Not a value of the field.
     UNKNOWN_VALUE = "RUL102"
     #: A value of the wrong type, or out of its bounds.
     WRONG_VALUE = "RUL103"
@@ -49,25 +49,25 @@ class Code(StrEnum):
 
     #: A branch that is never taken.
     UNREACHABLE = "RUL201"
-    #: Said twice; one of them has no effect.
+    #: A duplicate; one of the two has no effect.
     DUPLICATE = "RUL202"
     #: One element may be both included and avoided, for some players.
     POSSIBLE_CONTRADICTION = "RUL203"
-    #: A condition asks for something that nobody has.
+    #: A condition uses a name that no request has.
     UNKNOWN_NAME = "RUL204"
     #: A comparison that is never true.
     NEVER_TRUE = "RUL205"
 
     #: For this player: the context lacks a name of a condition.
     MISSING_NAME = "RUL301"
-    #: For this player: a condition compares values of unlike types.
+    #: For this player: a condition compares values of different types.
     UNLIKE_TYPES = "RUL302"
     #: For this player: two conditions hold, and their rules set a field to different values.
     OVERRIDDEN = "RUL303"
-    #: For this player: the rules' outcomes do not go together.
+    #: For this player: the rules set values that contradict each other.
     COMBINATION = "RUL304"
 
-    #: ELSE with nothing but an IF in it.
+    #: ELSE that contains only an IF.
     ELSE_IF = "RUL401"
 
 
@@ -81,7 +81,7 @@ _SEVERITY = {
 
 
 class RuleFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong, and what to do about it."""
+    """One problem, with a suggestion."""
 
     code: Code
     severity: RuleSeverity
@@ -89,7 +89,7 @@ class RuleFinding(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     column: int
     message: str
-    #: What to write instead; empty where nothing fits.
+    #: What to write instead; empty if nothing fits.
     suggestion: str = ""
 
     def __str__(self) -> str:
@@ -110,11 +110,11 @@ def finding(code: Code, line: int, column: int, message: str, suggestion: str = 
 
 
 class RulesError(UnderstudyError):
-    """A text that is no rules.
+    """A text that cannot be parsed as rules.
 
     Args:
-        found: what is wrong with it, and where.
-        expected: what could have stood there, in words; empty where the grammar is not the matter.
+        found: the problem and its position.
+        expected: descriptions of the tokens that the grammar allows there; empty for other errors.
     """
 
     def __init__(self, found: RuleFinding, *, expected: tuple[str, ...] = ()) -> None:

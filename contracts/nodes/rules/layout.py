@@ -15,7 +15,7 @@ _END: Final = "_NL"
 _BEFORE_ELSE: Final = "_NL_ELSE"
 _OPEN: Final = {"LPAR", "LSQB"}
 _CLOSE: Final = {"RPAR", "RSQB"}
-#: A line that ends in one of these goes on in the next.
+#: A line that ends in one of these continues on the next.
 _GOES_ON: Final = {"AND", "OR", "NOT", "IN", "COMPARISON", "COMMA", "EQUAL"}
 
 
@@ -51,7 +51,7 @@ class Indenter(PostLex):
 
 
 def _begin(token: Token, levels: list[str]) -> Iterator[Token]:
-    """What lies between two lines; changes ``levels``, with what the lines of the open blocks begin."""
+    """The tokens between two lines; updates ``levels``, the indentation of the open blocks."""
     start = token.rpartition("\n")[2]
     yield Token.new_borrow_pos(_END, "", token)
     if start.lstrip(" \t").startswith("#"):

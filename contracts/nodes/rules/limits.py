@@ -6,7 +6,7 @@ from typing import Final
 
 #: Characters of a text.
 TEXT: Final = 16_384
-#: Words and signs of a text, and brackets in brackets.
+#: Tokens of a text, and nested brackets.
 TOKENS: Final = 4000
 BRACKETS: Final = 32
 #: Rules, branches counted as one each.
@@ -22,7 +22,7 @@ WORD: Final = 400
 #: Digits of a whole number, and of one with a decimal point or exponent.
 DIGITS: Final = 15
 FINE_DIGITS: Final = 24
-#: Of a time that can be read; a node takes far less.
+#: Of a time that can be parsed; a node allows far less.
 SECONDS: Final = 1_000_000_000
-#: What the linter lists of one text.
+#: Findings of the linter for one text.
 FINDINGS: Final = 100

@@ -15,7 +15,7 @@ from contracts.nodes.rules.finding import Code, RuleFinding, finding
 from contracts.nodes.rules.mistake import did_you_mean
 from contracts.nodes.rules.tree import At, Condition, Conditional, Name, Rules, Statement
 
-#: What a request brings that conditions can ask for.
+#: Names that conditions can use in any request.
 ROOTS: Final = (
     *CHOICES,
     "player_context",
@@ -34,9 +34,9 @@ _Way = tuple[tuple[int, int], ...]
 
 
 def lint(rules: Rules) -> tuple[RuleFinding, ...]:
-    """Everything that is wrong with rules, in the order of the text; at most 100 findings.
+    """Find the problems of rules, in the order of the text; at most 100 findings.
 
-    Errors mean that the rules are to be refused.
+    Rules with errors must be rejected.
     """
     linter = _Linter()
     linter.block(rules.statements, ())
@@ -54,12 +54,12 @@ class _Linter:
         self._elements: dict[tuple[str, str], dict[_Way, Effect]] = {}
 
     def block(self, statements: tuple[Statement, ...], way: _Way) -> None:
-        """Look at the rules of one block."""
+        """Check the rules of one block."""
         values: dict[str, Effect] = {}
         for each in statements:
             if isinstance(each, Conditional):
                 self._choice(each, way)
-                # What a branch set may be meant to be set again.
+                # Setting a field again after a branch may be intended.
                 values.clear()
                 continue
             done, wrong = effects(each)
@@ -71,7 +71,7 @@ class _Linter:
                     self._value(effect, values)
 
     def contradictions(self) -> None:
-        """Compare what is included with what is avoided."""
+        """Find elements that are both included and avoided."""
         for (path, key), included in self._elements.items():
             if path == REQUIRED:
                 avoided = self._elements.get((AVOIDED, key), {})
@@ -79,7 +79,7 @@ class _Linter:
                     self._contradiction(way, effect, avoided)
 
     def _contradiction(self, way: _Way, effect: Effect, avoided: dict[_Way, Effect]) -> None:
-        """Tell of one rule that avoids what another includes, of a certain one if there is any."""
+        """Report one rule that avoids what another includes, preferably a certain contradiction."""
         together = [each for each in avoided if not _exclusive(way, each)]
         certain = [each for each in together if _prefix(way, each) or _prefix(each, way)]
         if not together:
@@ -140,7 +140,7 @@ class _Linter:
             self.block(branch.body, (*way, (number, index)))
 
     def _condition(self, condition: Condition, at: At, seen: dict[str, int]) -> str:
-        """Look at a branch's condition; why no later branch is ever taken, or nothing."""
+        """Check a branch's condition; the reason why no later branch is ever taken, if there is one."""
         for each in _findings(condition):
             self.found.setdefault(each)
         text = condition_text(condition)
@@ -182,18 +182,18 @@ def _findings(condition: Condition) -> Iterator[RuleFinding]:
 
 
 def _root(name: Name) -> str:
-    """What a name's first part is meant to be, if it is like one that exists and is not one."""
+    """A suggestion for the first part of a name, if it resembles a known one."""
     root, dot, _ = name.path.partition(".")
     return "" if not dot or snake(root) in ROOTS else did_you_mean(root, ROOTS)
 
 
 def _prefix(way: _Way, other: _Way) -> bool:
-    """Whether everything that leads along ``other`` leads along ``way``."""
+    """Whether ``way`` is a prefix of ``other``."""
     return other[: len(way)] == way
 
 
 def _exclusive(way: _Way, other: _Way) -> bool:
-    """Whether two ways part at one choice, so that nobody goes both."""
+    """Whether two paths take different branches of one choice and so exclude each other."""
     for left, right in zip(way, other, strict=False):
         if left != right:
             return left[0] == right[0]

@@ -13,7 +13,7 @@ from contracts.nodes.rules.finding import Code, RulesError, finding
 
 _STATEMENTS: Final = ("IF", "INCLUDE", "AVOID", "RULE", "CONSTRAINT", "STYLE", "MOOD", "PACING", "DURATION")
 _KEYWORDS: Final = (*_STATEMENTS, "THEN", "ELSE", "AND", "OR", "NOT", "IN", "TARGET", "TO")
-#: How terminals are called; a keyword is its own name.
+#: Readable names of terminals; a keyword is its own name.
 _CALLED: Final = {
     "NAME": "a name",
     "WORD": "a word",
@@ -35,7 +35,7 @@ _CALLED: Final = {
     "_DEDENT": "the end of the block",
     "$END": "the end of the text",
 }
-#: What people write who know other languages, and what it is here; in the order of trial.
+#: Syntax of other languages and its equivalent here; the first match applies.
 _FOREIGN: Final = (
     (re.compile(r"=(?!=)"), "to compare, write == (two equals signs)"),
     (re.compile(r"&&?"), "write AND"),
@@ -56,7 +56,7 @@ _SHOWN: Final = 40
 
 
 def explained(error: UnexpectedInput, text: str) -> RulesError:
-    """What an error of the parser means.
+    """The message for an error of the parser.
 
     Args:
         error: raised on ``text`` with a line break in front.
@@ -97,7 +97,7 @@ def explained(error: UnexpectedInput, text: str) -> RulesError:
 
 
 def did_you_mean(written: str, known: Iterable[str]) -> str:
-    """The known word that is meant, probably, as a sentence; empty where none is like it."""
+    """A suggestion for a misspelt word, as a sentence; empty if none is similar."""
     by_fold = {each.casefold(): each for each in known}
     near = difflib.get_close_matches(written.casefold(), by_fold, n=1, cutoff=_CUTOFF)
     return f"did you mean {by_fold[near[0]]}?" if near else ""
@@ -117,7 +117,7 @@ def _suggestion(left: str, here: str, terminals: Collection[str]) -> str:
 
 
 def _about(word: str, terminals: Collection[str]) -> str:
-    """What the word before the fault should have been."""
+    """A suggestion for the word before the fault."""
     foreign = next((advice for pattern, advice in _FOREIGN if pattern.match(word)), "")
     keyword = word.upper()
     if not foreign and keyword in {"THEN", "ELSE"} and "EQUAL" in terminals:
@@ -132,7 +132,7 @@ def _missing(terminals: Collection[str]) -> str:
 
 
 def _called(terminals: Collection[str]) -> tuple[str, ...]:
-    """What could have stood there, in words; what is never worth proposing is left out."""
+    """Readable names of the allowed tokens, without those that are never useful."""
     known = {each for each in terminals if each in _CALLED or each in _KEYWORDS}
     if known >= {"WORD", "STRING"} or known >= {"STRING", "NUMBER"}:
         known -= {"TRUE", "FALSE", "LSQB"}

@@ -20,13 +20,13 @@ _GRAMMAR: Final = "grammar.lark"
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Rules:
-    """Read a text of rules; the latest 256 are remembered, as most requests of a node bring the same.
+    """Parse a text of rules; the latest 256 are cached, because most requests of a node have the same rules.
 
     Args:
         text: at most 16,384 characters.
 
     Raises:
-        RulesError: it is none, with line, column, what was expected and what to do.
+        RulesError: the text is invalid, with line, column, expected tokens and suggestion.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if len(text) > limits.TEXT:
@@ -41,7 +41,7 @@ def parse(text: str) -> Rules:
         )
     text = text.rstrip(" \t\n")
     try:
-        # The line break in front makes the first line begin as all others do.
+        # With a line break in front, the first line begins like all others.
         parsed: Any = _grammar().parse(f"\n{text}")  # pyright: ignore[reportUnknownMemberType] - also takes bytes
     except UnexpectedInput as error:
         raise explained(error, text) from None
@@ -51,7 +51,7 @@ def parse(text: str) -> Rules:
 
 @cache
 def _grammar() -> Lark:
-    """The compiled grammar; some 30 ms, once in a process."""
+    """The compiled grammar; some 30 ms, once per process."""
     source = resources.files(__package__ or "").joinpath(_GRAMMAR).read_text(encoding="utf-8")
     return Lark(
         source,

@@ -10,7 +10,7 @@ Scalar = str | int | float | bool
 
 
 class At(msgspec.Struct, frozen=True, eq=False):
-    """Where something stands, from 1; takes no part in comparisons: equal rules may stand anywhere."""
+    """A position, from 1; it is ignored in comparisons, so equal rules may be in different places."""
 
     line: int
     column: int
@@ -30,7 +30,7 @@ class Name(msgspec.Struct, frozen=True, kw_only=True, tag="name"):
 
 
 class Literal(msgspec.Struct, frozen=True, kw_only=True, tag="literal"):
-    """A value, or a list of values, as it is written."""
+    """A literal value or list of values."""
 
     value: Scalar | tuple[Scalar, ...]
     at: At
@@ -84,10 +84,10 @@ Condition = Name | Literal | Compare | Not | All | Either
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True):
-    """What must appear, must not appear, or is to be followed: ``phone_ring``, ``callback_to_scene("kiss")``."""
+    """An element or a content rule: ``phone_ring``, ``callback_to_scene("kiss")``."""
 
     text: str
-    #: ``None`` where nothing is called.
+    #: ``None`` without a call.
     arguments: tuple[Scalar, ...] | None = None
     at: At
 
@@ -105,7 +105,7 @@ class _Statement(msgspec.Struct, frozen=True, kw_only=True):
     """A rule."""
 
     at: At
-    #: Last line that it takes.
+    #: Its last line.
     until: At
     #: Comments on lines of their own above it.
     comments: tuple[str, ...] = ()
@@ -153,7 +153,7 @@ class DurationClause(_Statement, frozen=True, kw_only=True, tag="duration"):
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds under a condition; under none of those before it, where it has none."""
+    """The rules under a condition, or under ELSE if it has none."""
 
     condition: Condition | None
     body: tuple[Statement, ...]

@@ -14,23 +14,23 @@ from contracts.nodes.node import Node, Rating
 
 
 class Severity(StrEnum):
-    """What a finding means for the node."""
+    """The consequence of a finding for the node."""
 
     #: The node is refused.
     ERROR = "error"
-    #: It runs, and the result says that this was found.
+    #: It runs, and the result lists the finding.
     WARNING = "warning"
     #: It could be better.
     SUGGESTION = "suggestion"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was found, and what to do about it."""
+    """One problem, with a suggestion."""
 
     #: Which check found it; a code never changes its meaning.
     code: str
     severity: Severity
-    #: The field at fault, dotted, as its author spells it; empty for the node as a whole.
+    #: The dotted path of the field, in its author's spelling; empty for the whole node.
     path: str
     #: What is wrong, with the value.
     message: str
@@ -43,12 +43,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was found, and what could not be looked at."""
+    """All findings, and the checks that were skipped."""
 
     errors: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     suggestions: tuple[Finding, ...] = ()
-    #: Codes of the checks that were left out, because what they need to know was not known.
+    #: Codes of the checks that were skipped, because a fact that they need was unknown.
     unchecked: tuple[str, ...] = ()
 
     @property
@@ -58,18 +58,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All of them, the worst first."""
+        """All findings, the most severe first."""
         return (*self.errors, *self.warnings, *self.suggestions)
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known beside the node; ``None``: not known, and the checks that need it are left out."""
+    """Facts from outside the node; ``None``: unknown, and the checks that need it are skipped."""
 
     #: The content kind that the request's subject names.
     kind: str | None = None
-    #: Whether its author writes camelCase, where the node's own names do not tell.
+    #: Whether its author writes camelCase, if the node's own names do not show it.
     camel: bool = True
-    #: ``mood_from`` and ``mood_to`` of the scenes beside the content, for where no layer names them.
+    #: ``mood_from`` and ``mood_to`` of the adjacent scenes, used if no layer sets them.
     moods: Mapping[str, str] = {}
     #: Ids of the default contents that exist.
     default_contents: Container[str] | None = None
@@ -77,7 +77,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     templates: Sequence[str] | None = None
     #: Highest rating that the world and the user allow.
     max_rating: Rating | None = None
-    #: Whether the request tells the social context.
+    #: Whether the request has a social context.
     social: bool | None = None
     #: 95th percentile of the node's latency, ms.
     p95_ms: float | None = None
@@ -95,30 +95,30 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as checks see it: all layers merged, without the values that it cannot have."""
+    """A node as checks see it: all layers merged, without invalid values."""
 
     node: Node
     faults: tuple[Fault, ...]
     #: The layer that set each value, by its dotted path in snake_case.
     set_by: Mapping[str, str]
-    #: A template's name is given, and what it says is not known.
+    #: The node names a template whose content is unknown.
     below_unknown: bool
-    #: Its designer named something of it (:data:`contracts.nodes.layers.OWN`); otherwise it only adds to a request.
+    #: It sets one of :data:`contracts.nodes.layers.OWN`; otherwise it only adds to a request.
     own: bool
     facts: Facts
 
     def assumed(self, name: str) -> bool:
-        """Whether no layer says it, so that a node of its designer's own gets what is usual."""
+        """Whether no layer sets it, so that the node gets the default."""
         said = self.set_by.get(name) not in (None, DEFAULTS) or self.below_unknown or self.spoilt(name)
         return self.own and not said
 
     def spoilt(self, *path: str | int) -> bool:
-        """Whether a value was given there, or around it, that a node cannot have."""
+        """Whether an invalid value was given at the path or around it."""
         return any(path[: len(fault.path)] == fault.path for fault in self.faults)
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """What a check has to say; its code and severity are the table's."""
+    """The result of a check; its code and severity are in the table."""
 
     path: Path
     message: str
@@ -126,10 +126,10 @@ class CheckResult(msgspec.Struct, frozen=True):
 
 
 class CheckExample(msgspec.Struct, frozen=True, kw_only=True):
-    """A node that shows what a check means."""
+    """A node that demonstrates a check."""
 
     node: Any
-    #: What is known beside it.
+    #: Facts from outside the node.
     facts: Facts = Facts()
 
 
@@ -149,7 +149,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     needs: str | None = None
 
 
-#: A node with nothing to find, for examples to depart from.
+#: A node without findings, the base of the examples.
 SOUND: Mapping[str, Any] = {
     "generationType": "dialogue",
     "purpose": "adaptive",
@@ -170,15 +170,15 @@ SOUND_TRANSITION: Mapping[str, Any] = {
 
 
 def but(sound: Mapping[str, Any], *without: str, **changes: Any) -> dict[str, Any]:
-    """A node like a sound one, without some fields and with some changes."""
+    """A copy of a valid node, without some fields and with some changes."""
     return {name: value for name, value in sound.items() if name not in without} | changes
 
 
 def example(*without: str, facts: Facts | None = None, **changes: Any) -> CheckExample:
-    """The sound dialogue, changed."""
+    """The valid dialogue, changed."""
     return CheckExample(node=but(SOUND, *without, **changes), facts=facts or Facts())
 
 
 def transition(*without: str, facts: Facts | None = None, **changes: Any) -> CheckExample:
-    """The sound transition, changed."""
+    """The valid transition, changed."""
     return CheckExample(node=but(SOUND_TRANSITION, *without, **changes), facts=facts or Facts())

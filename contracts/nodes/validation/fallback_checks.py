@@ -83,7 +83,7 @@ def _unused(reading: Reading) -> Iterable[CheckResult]:
         "default_content_id": FallbackMode.DEFAULT_CONTENT not in modes,
     }
     for name, nobody in unused.items():
-        # What lies below the layer that chose the mode was meant for another mode.
+        # Values of layers below the one that chose the mode were meant for another mode.
         late = _height(reading, name) >= _height(reading, "mode")
         if nobody and late and modes[0] is not None and getattr(_fallback(reading), name) is not None:
             yield CheckResult(

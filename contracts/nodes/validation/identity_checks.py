@@ -126,7 +126,7 @@ def _below(reading: Reading) -> Iterable[CheckResult]:
 
 def _unknown_template(reading: Reading) -> Iterable[CheckResult]:
     named, known = reading.node.template_id, reading.facts.templates or ()
-    # A template's own name, where it is looked at alone, is the template layer's to say.
+    # If a template is checked alone, its own name belongs to the template layer.
     if named is not None and named not in known and reading.set_by.get("template_id") != TEMPLATE:
         close = get_close_matches(named, known, n=1, cutoff=0.5)
         yield CheckResult(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Seconds; less is over before anybody has taken it in.
+#: Seconds; anything shorter is too short to notice.
 SHORTEST_S: Final = 3
 #: Seconds; more is a scene of its own.  A transition's document cannot last longer than 600.
 LONGEST_S: Final = 300
 #: Required elements, avoided elements and content rules together; with more, drafts miss some.
 MOST_CONSTRAINTS: Final = 12
-#: Highest complexity score that models meet as a rule.
+#: Highest complexity score that models usually satisfy.
 MOST_COMPLEX: Final = 15
 #: Seconds of duration span that count as much as one rule.
 SPAN_STEP_S: Final = 10
@@ -28,7 +28,7 @@ HEAVY_KINDS: Final = ("layout", "plot", "scene", "transition")
 
 
 def complexity(*, rules: int, required: int, span_s: float) -> float:
-    """How much a node asks for at once: rules + required elements + the duration's span.
+    """Complexity score of a node: rules + required elements + the duration's span.
 
     Args:
         rules: how many content rules there are.

@@ -1,4 +1,4 @@
-"""Normalisation: layers to a node, and the values that cannot be part of one."""
+"""Normalisation: layers merged to a node, and their invalid values."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from contracts.nodes.field_aliases import (
 from contracts.nodes.node import FILM_RATINGS, Node, Rating
 from contracts.nodes.validation.check import Facts, Fault, Reading
 
-#: Faults of values that are told of one node.
+#: Maximum number of faults reported for one node.
 MOST_FAULTS: Final = 100
-#: No list of a node takes nearly as many entries.
+#: More entries than any list of a node allows.
 _LONGEST_LIST: Final = 1000
 
 
@@ -34,17 +34,17 @@ def read(
     request: Mapping[str, Any] | None,
     facts: Facts,
 ) -> tuple[Reading, ResolvedNames]:
-    """Merge the layers, and set aside what cannot be used.
+    """Merge the layers, and separate invalid values.
 
     Args:
         node: any JSON value; names in either spelling, as in all layers.
         template: the layer below it; ``None``: there is none, or it is not known.
         rules: the layer above it.
         request: the layer above that.
-        facts: what is known beside it.
+        facts: facts from outside the node.
 
     Returns:
-        the node with the faults of its values, and how its author spelled it.
+        the node with the faults of its values, and its author's spelling.
     """
     own = resolve_aliases(node, Node, camel=facts.camel)
     whole: Any = own.value
@@ -83,7 +83,7 @@ def read(
 
 
 def _between(said: Mapping[str, Mapping[str, Any]], moods: Mapping[str, str]) -> Mapping[str, Any]:
-    """The request's layer with the moods of its scenes that no layer speaks of."""
+    """The request's layer, with its scenes' moods if no layer sets them."""
     styles = [layer["style"] for layer in said.values() if "style" in layer]
     style = {
         name: mood
@@ -99,7 +99,7 @@ def _fields(layer: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _made(values: Mapping[str, Any], own: ResolvedNames) -> tuple[Node, list[Fault]]:
-    """The node without what is wrong with it; each round sets aside what the last one found."""
+    """The node without invalid values; each round removes those that the last one found."""
     faults: list[Fault] = []
     left = _known(values, Node, (), faults, own)
     while True:
@@ -110,7 +110,7 @@ def _made(values: Mapping[str, Any], own: ResolvedNames) -> tuple[Node, list[Fau
         faults += [
             _fault(each["type"], each["msg"], each["loc"], each["input"]) for each in found[: MOST_FAULTS + 1]
         ]
-        # From the end of a list to its start: what is set aside moves what comes after it.
+        # From the end of a list to its start, because removal moves the entries after it.
         for each in reversed(found):
             _set_aside(left, each["loc"])
 
@@ -118,14 +118,14 @@ def _made(values: Mapping[str, Any], own: ResolvedNames) -> tuple[Node, list[Fau
 def _known(
     values: Mapping[str, Any], model: type[BaseModel], at: Path, faults: list[Fault], own: ResolvedNames
 ) -> dict[str, Any]:
-    """A copy with the fields that a model knows; the others are faults."""
+    """A copy with the model's fields; all others are faults."""
     left: dict[str, Any] = {}
-    # Asked for once: pydantic looks it up each time.
+    # Read once, because pydantic looks it up each time.
     fields = model.model_fields
     for name, value in values.items():
         path = (*at, name)
         if name not in fields:
-            # Looking for what was meant takes time; a heap of junk must not take much of it.
+            # Suggestions take time, and a large invalid node must not take much of it.
             if len(faults) < MOST_FAULTS:
                 faults.append(_unknown(path, model, own))
             continue
@@ -133,7 +133,7 @@ def _known(
         if isinstance(value, dict) and inside is not None:
             left[name] = _known(cast("dict[str, Any]", value), inside, path, faults, own)
         elif isinstance(value, list) and len(cast("list[Any]", value)) > _LONGEST_LIST:
-            # Looked at no further: each entry may be a fault of its own.
+            # Its entries are not checked, because each may be another fault.
             entries = len(cast("list[Any]", value))
             said = f"{wording.format_value(value)} is not allowed here: the list has {entries} entries"
             faults.append(
@@ -222,7 +222,7 @@ def _no_object(value: Any) -> Fault:
 
 
 def _words(path: Path) -> tuple[str, ...]:
-    """The words that an enumeration's field takes."""
+    """The values of an enumeration's field."""
     if path == ("generation_type",):
         return tuple(KINDS)
     model: type[BaseModel] = Node

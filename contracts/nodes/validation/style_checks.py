@@ -11,7 +11,7 @@ from contracts.nodes.node import Pacing, Rating, Style, TransitionType
 from contracts.nodes.validation import limits
 from contracts.nodes.validation.check import Check, CheckResult, Facts, Reading, Severity, example, transition
 
-#: Words in required elements and content rules that ask for a rating at least.
+#: Words in required elements and content rules, with the rating that they need.
 EXPLICIT: Final = {
     "kiss": Rating.ROMANTIC,
     "flirt": Rating.ROMANTIC,
@@ -89,7 +89,7 @@ def _negative(reading: Reading) -> Iterable[CheckResult]:
 
 
 def _longest(reading: Reading) -> tuple[str, float] | None:
-    """The longest time that is wanted, and where it stands."""
+    """The longest duration of the node, and its path."""
     for name in ("target", "max", "min"):
         value = getattr(reading.node.duration, name, None)
         if value is not None and value >= 0:

@@ -32,7 +32,7 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 _OBJECT: Final = "NOD001"
 _CODE: Final = re.compile(r"[A-Z]{3,8}[0-9]{3}")
-#: Begins the codes of what is wrong with a file around its nodes.
+#: Prefix of the codes for problems of a file around its nodes.
 _OF_FILES: Final = "FIL"
 _installed: Final[dict[str, Check]] = {}
 
@@ -40,7 +40,7 @@ _installed: Final[dict[str, Check]] = {}
 def register(checks: Iterable[Check]) -> None:
     """Add the checks of an extension to this process.
 
-    Infra calls it when it reads the settings, before a node is examined; the same checks once more have no
+    Infra calls it when it reads the settings, before a node is examined; registering the same checks again has no
     effect, and a check is never removed.
 
     Raises:
@@ -67,9 +67,9 @@ def all_checks() -> tuple[Check, ...]:
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
-    """A node with everything merged, and what was found."""
+    """A merged node, with the findings."""
 
-    #: Without the values that it cannot have; fit for use when the report is ``ok``.
+    #: Without invalid values; usable if the report is ``ok``.
     node: Node
     report: Report
     #: The layer that set each value, by its dotted path in snake_case.
@@ -87,7 +87,7 @@ def validate(
     """Check one node, as :func:`examine` does.
 
     Returns:
-        what was found; never an exception, whatever JSON value ``node`` is.
+        the findings; never raises, for any JSON value ``node``.
     """
     return examine(node, template=template, rules=rules, request=request, facts=facts).report
 
@@ -100,14 +100,14 @@ def examine(
     request: Mapping[str, Any] | None = None,
     facts: Facts | None = None,
 ) -> Examined:
-    """Merge a node with the layers around it, and check what it comes to.
+    """Merge a node with its layers, and check the outcome.
 
     Args:
         node: any JSON value; names in snake_case or camelCase, as in every layer.
-        template: what lies below it.
-        rules: what lies above it.
-        request: what lies above that.
-        facts: what is known beside it; checks that need more are left out, and the report names them.
+        template: the layer below it.
+        rules: the layer above it.
+        request: the layer above the rules.
+        facts: facts from outside the node; checks that need unknown ones are skipped, and the report names them.
             With ``facts.kind`` the node is a request's: one that names nothing of its own (see
             :data:`contracts.nodes.layers.OWN`) gets the defaults of a plain request.
     """
@@ -136,7 +136,7 @@ def _findings(check: Check, reading: Reading, own: ResolvedNames) -> list[Findin
     except Exception as error:
         if check.code not in _installed:
             raise
-        # The defect of an extension refuses nobody's node.
+        # A defect of an extension must not reject a node.
         return [
             Finding(
                 code=check.code,

@@ -1,7 +1,7 @@
 """Demo: one request from publication to a replayed dead letter.
 
-Self-contained: a data folder and a broker of its own, both gone when it ends.  Everything it says
-is read back from the broker or the audit and checked; one false word and it exits 1.
+Self-contained: a temporary data folder and broker.  Everything it prints
+is read back from the broker or the audit and checked; if a check fails, it exits 1.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def play(out: Console, *, with_model: bool) -> int:
     """Play the demo; the exit status.
 
     Args:
-        out: where to.
+        out: the output stream.
         with_model: the local model writes first; otherwise golden samples answer.
     """
     began = time.perf_counter()

@@ -68,7 +68,7 @@ _NARROW: Final = 120
 
 
 async def play(stage: DemoStage, home: Path) -> None:
-    """Golden samples, a failure, a dead letter and its replay, the books."""
+    """Play golden samples, a failure, a dead letter with its replay, and the totals."""
     async with pipeline_of(stage, _without_model(home)) as client:
         await _golden(stage, client)
     async with pipeline_of(stage, _scripted(home)) as client:

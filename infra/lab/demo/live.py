@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 _WATCHED: Final = "live-lake"
-#: Request, kind, wish, and what has to be in the content: its required elements.
+#: Request, kind, prompt, and required elements.
 WISHES: Final = (
     (_WATCHED, "layout", "a frozen lake with two platforms and a coin", ("frozen lake", "coin")),
     ("live-forest", "layout", "a dark forest with three coins and an enemy", ("dark forest", "coin")),
@@ -47,7 +47,7 @@ _SLOW_S: Final = 90.0
 
 
 async def play(stage: DemoStage, home: Path) -> None:
-    """Live results with their tokens and their story; bridges between scenes; then no weights; the books."""
+    """Play live results with tokens and timeline, transitions between scenes, missing weights, and the totals."""
     async with pipeline_of(stage, _settings(home, Local())) as client:
         await _written(stage, client)
         await _bridged(stage, client)
@@ -59,7 +59,7 @@ async def play(stage: DemoStage, home: Path) -> None:
 
 
 async def _written(stage: DemoStage, client: PipelineClient) -> None:
-    stage.scene("1  With a model: written here, on this machine's processor")
+    stage.scene("1  With a model: generated on this machine's CPU")
     stage.say(
         "The house model comes with the repository: nothing is downloaded, nothing leaves this machine. "
         "Each request names elements that it must have; a draft without them is drawn again. What the model "
@@ -89,13 +89,13 @@ async def _written(stage: DemoStage, client: PipelineClient) -> None:
         and levels.total() == len(results),
     )
     stage.claim(
-        "other wishes, other contents",
+        "different prompts give different content",
         len({each.content_hash for each in results}) == len(results),
     )
     for (ident, _, _, named), result in zip(WISHES, results, strict=True):
         said = required_terms.join_texts(result.content)
         stage.claim(
-            f"{ident} has what it must have: {', '.join(named)}",
+            f"{ident} has its required elements: {', '.join(named)}",
             all(required_terms.mentions(said, each) for each in named),
         )
     stage.say(f"\n[dim]$ understudy why {_WATCHED}[/]")
@@ -149,7 +149,7 @@ async def _ask(client: PipelineClient, ident: str, kind: str, wish: str, named: 
 
 
 async def _watch(stage: DemoStage, client: PipelineClient) -> None:
-    """Print a request's text as it is told."""
+    """Print a request's text while it is generated."""
     pieces: asyncio.Queue[ev.Progress] = asyncio.Queue()
 
     async def heard(msg: Msg) -> None:

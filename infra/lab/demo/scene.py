@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 #: Seconds that an answer may take before it counts as missing.
 PATIENCE_S: Final = 30.0
-#: Seconds in which starting processes must do something: use a processor, or become ready.
+#: Seconds in which starting processes must make progress: use CPU time, or become ready.
 _STILL_S: Final = 60.0
-#: Seconds between two looks at them.
+#: Seconds between two checks of them.
 _LOOK_S: Final = 0.2
 
 
@@ -53,7 +53,7 @@ async def ask(url: str, kind: str, ident: str, body: dict[str, Any]) -> Any:
 
 
 class ShowSettings(Settings):
-    """Settings from nowhere else: neither environment nor file reach the demo."""
+    """Settings without environment and file."""
 
     @classmethod
     def settings_customise_sources(
@@ -64,37 +64,37 @@ class ShowSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the demo says, and the defaults."""
+        """Only the demo's values and the defaults."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
 
 class DemoStage:
-    """Where the demo speaks, and what it has claimed."""
+    """The demo's output, and its checks so far."""
 
     def __init__(self, out: Console) -> None:
         self.out = out
         self.failed: list[str] = []
         self.checked = 0
-        #: What is being done, for whoever has to say that it failed.
+        #: The current step, for the message of a failure.
         self.step = "the beginning"
 
     def scene(self, title: str) -> None:
-        """Open a part."""
+        """Begin a part."""
         self.step = title
         self.out.print()
         self.out.print(Rule(Text(title, style="bold"), align="left", style="dim"))
 
     def say(self, text: str) -> None:
-        """Say one thing; markup is Rich's."""
+        """Print a text with Rich's markup."""
         self.out.print(text)
 
     def line(self, text: Text) -> None:
-        """One line, cut where the terminal ends."""
+        """Print one line, cut to the terminal's width."""
         self.out.print(text, no_wrap=True, overflow="ellipsis", crop=True)
 
     def claim(self, text: str, holds: object) -> None:
-        """Say something that was checked."""
+        """Print a check and record its outcome."""
         self.checked += 1
         mark = "[bold green]✓[/]" if holds else "[bold red]✗[/]"
         self.out.print(f"{mark} {text}")
@@ -103,7 +103,7 @@ class DemoStage:
 
 
 async def books(stage: DemoStage, client: PipelineClient, settings: Settings, title: str) -> None:
-    """Every request has one result, and one row in the audit."""
+    """Check that every request has one result, and one row in the audit."""
     stage.scene(title)
     requests: set[str] = set()
     async for entry in log.read(client.wire, pipeline.REQUESTS, "gen.requested.>"):
@@ -145,7 +145,7 @@ async def _rows(settings: Settings, wanted: int) -> list[str]:
 
 
 async def stored(client: PipelineClient, *request_ids: str) -> None:
-    """Wait until the log has these results: a subscriber hears of a message before it is stored."""
+    """Wait until the log has these results: a subscriber gets a message before it is stored."""
     await asyncio.gather(*(client.wait(each, timeout_s=PATIENCE_S) for each in request_ids))
 
 
@@ -171,12 +171,12 @@ async def pipeline_of(stage: DemoStage, settings: Settings) -> AsyncGenerator[Pi
 
 
 async def _started(supervisor: Supervisor, *, say: Callable[[str], None]) -> None:
-    """Start everything, however long it takes, as long as it gets on.
+    """Start everything, without a time limit while there is progress.
 
-    A slow disk and a busy processor make loading a model take minutes; only standing still is a fault.
+    On a slow disk and a busy CPU, loading a model takes minutes; only a standstill is an error.
 
     Raises:
-        DemoError: nothing has happened for a while; the text says who is waited for.
+        DemoError: there was no progress for a while; the text names the processes.
         UnderstudyError: as :meth:`infra.app.supervisor.Supervisor.start`.
     """
     starting = asyncio.create_task(supervisor.start())
@@ -201,20 +201,20 @@ async def _started(supervisor: Supervisor, *, say: Callable[[str], None]) -> Non
 
 
 def _processor_time(pids: tuple[int, ...]) -> int | float:
-    """What processes have used so far, in ticks; where nobody tells, the time goes on."""
+    """CPU time of processes so far, in ticks; where it is unknown, the wall clock."""
     if not Path("/proc/self/stat").exists():
         return time.monotonic()
     used = 0
     for pid in pids:
         with suppress(OSError):
-            # Behind the name, which may hold anything: utime and stime are the 14th and 15th, proc(5).
+            # After the name, which may contain anything: utime and stime are fields 14 and 15, proc(5).
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             used += int(fields[11]) + int(fields[12])
     return used
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
