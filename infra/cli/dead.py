@@ -284,7 +284,11 @@ def _line(described: dict[str, Any]) -> Any:
             )
         case _:
             return rich.Text.assemble(
-                name, ("replayed", "green"), " as ", (described["request_id"], "bold"), f" on {described['subject']}"
+                name,
+                ("replayed", "green"),
+                " as ",
+                (described["request_id"], "bold"),
+                f" on {described['subject']}",
             )
 
 
