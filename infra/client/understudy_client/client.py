@@ -1,9 +1,4 @@
-"""Client for asyncio: publishes requests, awaits their results, and survives a restart of the broker.
-
-async with Client.connect("nats://127.0.0.1:4222") as client:
-answer = await client.generate("layout", prompt="a forest with three coins")
-print(answer.result.status, answer.document)
-"""
+"""Client for asyncio: publishes requests, awaits their results, and survives a restart of the broker."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Client for programs without asyncio: the same methods, run by an event loop in a thread of its own.
-
-with SyncClient.connect("nats://127.0.0.1:4222") as client:
-print(client.generate("layout", prompt="a forest with three coins").document)
-"""
+"""Client for programs without asyncio: the same methods, run by an event loop in a thread of its own."""
 
 from __future__ import annotations
 
