@@ -93,7 +93,7 @@ CHECKS: Final = (
         code="CON001",
         severity=Severity.ERROR,
         title="required and to be avoided",
-        why="No content can meet both; case, underscores and a plural s make no difference, and whoever names "
+        why="No content can meet both; case, underscores and a plural s make no difference, and content that names "
         "`phone_ring` also names `phone`.",
         find=_conflict,
         failing=example(constraints={"requiredElements": ["phone_ring"], "avoidElements": ["Phone ring"]}),

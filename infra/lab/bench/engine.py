@@ -1,7 +1,7 @@
-"""Speed of the local engine, beside other programs with the same weights.
+"""Speed of the local engine, compared with other programs with the same weights.
 
-Each model has a process of its own.  In it rounds alternate between all who write, and the best round
-of each counts: whatever disturbs a measurement makes it slower.
+Each model has a separate process.  In it rounds alternate between the engines, and the best round
+of each counts, because any disturbance makes a measurement slower.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _WISH: Final = (
 
 
 class EnginePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured of one model."""
+    """Parameters of a measurement."""
 
     #: Most tokens of each plain answer.
     tokens: int
@@ -103,13 +103,13 @@ def run(*, models: Sequence[str], tokens: int, rounds: int, say: Say) -> dict[st
 
 
 def _elsewhere(work: Callable[..., Any], *given: Any) -> Any:
-    """The result of a function in a fresh process: what it leaves in memory is no one else's."""
+    """Run a function in a fresh process, so that its memory does not affect other measurements."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(work, *given).result()
 
 
 def measure(name: str, source: Path, scratch: Path, plan: EnginePlan, say: Say) -> dict[str, Any]:
-    """Everything about one model.
+    """Measure one model.
 
     Args:
         name: told along with what is being done.
@@ -173,7 +173,7 @@ def _prompts(loaded: Loaded, count: int) -> list[list[int]]:
 def _plain(
     name: str, engine: Engine, others: Others, prompts: list[list[int]], plan: EnginePlan, say: Say
 ) -> dict[str, Any]:
-    """Tokens per second of everybody, and whether they write the same."""
+    """Tokens per second of each engine, and whether the texts are equal."""
     ours = Ours(engine)
 
     def write(who: str, count: int, tokens: int) -> tuple[list[BenchAnswer], float]:
@@ -234,7 +234,7 @@ def _same(written: list[BenchAnswer], reference: list[BenchAnswer]) -> float:
 
 
 def _late_arrival(engine: Engine, prompts: list[list[int]]) -> dict[str, Any]:
-    """Seconds to the first token beside nobody, and beside a batch that is full but for one row."""
+    """Seconds to the first token of a lone request, and beside a batch with one free row."""
     late = Task(prompt=tuple(prompts[0]), max_tokens=1, timeout_s=PATIENCE_S)
     moments = random.Random(1)  # noqa: S311 - no secret
 
@@ -263,7 +263,7 @@ def _late_arrival(engine: Engine, prompts: list[list[int]]) -> dict[str, Any]:
         for number, (prompt, event) in enumerate(zip(prompts[1:], begun, strict=True))
     ]
     if not all(event.wait(_BEGUN_S) for event in begun):
-        raise TimeoutError(f"{len(crowd)} requests have not begun to write within {_BEGUN_S:g} s")
+        raise TimeoutError(f"{len(crowd)} requests have not begun within {_BEGUN_S:g} s")
     beside = firsts(_MOMENTS * statistics.median(alone))
     # Fewer at the end than at the beginning: the figure is too good.
     left = sum(not future.done() for future in crowd)
@@ -280,7 +280,7 @@ def _late_arrival(engine: Engine, prompts: list[list[int]]) -> dict[str, Any]:
 
 
 def _layouts(engine: Engine, prompts: list[list[int]], plan: EnginePlan) -> dict[str, Any]:
-    """Layouts that a grammar keeps to their schema, beside as many tokens of free text.
+    """Layouts constrained by a grammar, compared with as many tokens of free text.
 
     And beside the same without taking tokens at once that must follow.
     """
@@ -324,7 +324,7 @@ def _layouts(engine: Engine, prompts: list[list[int]], plan: EnginePlan) -> dict
 
 
 def _best(rows: list[dict[str, float]]) -> dict[str, float]:
-    """The fastest round, with the best of what each figure was compared with."""
+    """The fastest round, with the best round of each comparison."""
     others = {name: max(row[f"{name}_tokens_per_s"] for row in rows) for name in ("free_text", "unforced")}
     fastest = max(rows, key=lambda row: row["tokens_per_s"])
     return {
@@ -336,7 +336,7 @@ def _best(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _asked(loaded: Loaded, prompts: list[list[int]], plan: EnginePlan) -> list[Task]:
-    """Layouts wished for in the model's own words, where it has some."""
+    """Tasks for layouts: through the chat template, if the model has one."""
     schema = CONTENTS.schema("layout", None)
     spoken = [tuple(prompt) for prompt in prompts]
     if loaded.tokenizer.chat_template:

@@ -1,4 +1,4 @@
-"""Bench of innocent requests beside hostile ones.
+"""Bench of normal requests beside hostile ones.
 
 Each hostile input gets a pipeline of its own: innocent requests at a rate, and in their midst the hostile one, many
 times at once.
@@ -40,7 +40,7 @@ _REASON: Final = 200
 
 
 class HostilePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to put beside what."""
+    """Parameters of a run."""
 
     #: Names of :mod:`infra.lab.bench.hostile_inputs`.
     inputs: tuple[str, ...]
@@ -57,7 +57,7 @@ class HostilePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """What one hostile input did."""
+    """Outcome of one hostile input."""
 
     name: str
     #: The innocent requests.
@@ -86,19 +86,19 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostileReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run found."""
+    """Outcome of a run."""
 
     wanted: HostilePlan
     inputs: tuple[Beside, ...]
 
     @property
     def passed(self) -> bool:
-        """Nothing hostile made anything late."""
+        """No hostile input delayed a request."""
         return all(each.passed for each in self.inputs)
 
 
 async def run(wanted: HostilePlan, *, say: Say = lambda _: None) -> HostileReport:
-    """Put innocent requests beside each hostile input.
+    """Publish normal requests beside each hostile input.
 
     Args:
         wanted: inputs and loads.
@@ -159,7 +159,7 @@ async def _beside(trial: Trial, wanted: HostilePlan, one: Hostile) -> Beside:
 async def _ask(
     trial: Trial, one: Hostile, ids: Sequence[str], refused: list[str], patience_s: float
 ) -> Sequence[Outage]:
-    """Publish the hostile ones once innocent requests are under way, and wait for their results."""
+    """Publish the hostile requests while normal ones are running, and wait for their results."""
     await trial.outcomes.until(lambda: bool(trial.outcomes.asked), timeout_s=patience_s)
     taken = await asyncio.gather(*(_taken(trial, one, each) for each in ids))
     refused += [each for each, is_taken in zip(ids, taken, strict=True) if not is_taken]
@@ -170,7 +170,7 @@ async def _ask(
 
 
 async def _taken(trial: Trial, one: Hostile, request_id: str) -> bool:
-    """Publish one; whether the broker took it."""
+    """Publish one; whether the broker accepted it."""
     try:
         ack = await trial.wire.publish(subjects.gen("requested", one.kind, request_id), one.body)
     except Unavailable:
@@ -179,7 +179,7 @@ async def _taken(trial: Trial, one: Hostile, request_id: str) -> bool:
 
 
 def _deadline_s(one: Hostile, deadline_ms: int) -> float:
-    """Seconds until the promise wants an answer; of what cannot be read the usual deadline holds."""
+    """Seconds until the answer is due; unreadable requests have the default deadline."""
     return (deadline_ms if one.readable else DEFAULT_DEADLINE_MS) / 1000
 
 
@@ -193,7 +193,7 @@ def judged(
     refused: int,
     restarts: int,
 ) -> Beside:
-    """Judge what one hostile input did.
+    """Evaluate one hostile input.
 
     Args:
         one: the input.

@@ -23,7 +23,7 @@ _PROMPT: Final = "a ferry"
 
 
 class Hostile(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of a stranger."""
+    """One hostile request."""
 
     name: str
     kind: str
@@ -84,7 +84,7 @@ def _fields(
 def _text(
     name: str, text: Callable[[int], str | bytes], *, kind: str = "layout", readable: bool = True
 ) -> None:
-    """A body as it stands, given the deadline."""
+    """A literal body, given the deadline."""
 
     def made(deadline_ms: int) -> Hostile:
         said = text(deadline_ms)

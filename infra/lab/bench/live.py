@@ -69,19 +69,19 @@ class RandomRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The request's body beside its prompt."""
+        """The request's body without its prompt."""
         return {"seed": self.seed, "deadline_ms": _DEADLINE_MS, "schema": self.schema}
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """A result, and its content wherever that is kept."""
+    """A result, and its content from the event or the object store."""
 
     result: ev.Result
     content: Any
 
 
 class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run found."""
+    """Outcome of a run."""
 
     model: str
     requests: int
@@ -114,7 +114,7 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """One result each; the live ones valid, the others with their reason and code."""
+        """Whether each request has one result, live ones are valid, and others have reason and code."""
         return not (self.faults or self.missing or self.duplicates)
 
 
@@ -146,7 +146,7 @@ def asked(requests: int, schemas: int, *, seed: int) -> list[RandomRequest]:
 
 
 def faults(one: RandomRequest, given: Given) -> tuple[str, ...]:
-    """What is wrong with a result: of a live one its content, of any other what it does not tell."""
+    """The faults of a result: invalid live content, or a missing reason or code."""
     result = given.result
     named = f"{one.request_id} ({one.kind}, {result.status})"
     if result.origin is Origin.LIVE:
@@ -176,7 +176,7 @@ def judged(
     seconds: Sequence[float],
     wall_s: float,
 ) -> LiveReport:
-    """Judge every result of a run.
+    """Evaluate every result of a run.
 
     Args:
         requests: what was asked.
@@ -240,7 +240,7 @@ def judged(
 
 
 async def run(*, model: str, requests: int, schemas: int, in_flight: int, seed: int, say: Say) -> LiveReport:
-    """Ask random things of a pipeline of its own, and judge every result.
+    """Send random requests to a new pipeline, and evaluate every result.
 
     Args:
         model: ``house``, a folder, a hub id, or :data:`RANDOM`.
@@ -258,7 +258,7 @@ async def run(*, model: str, requests: int, schemas: int, in_flight: int, seed: 
         path = str(_untrained(Path(folder) / "untrained", seed)) if model == RANDOM else model
         settings = _settings(Path(folder), path, prose=_UNTRAINED_PROSE if model == RANDOM else None)
         async with Supervisor(settings) as supervisor, PipelineClient(supervisor.nats_url) as client:
-            say("first answer, with the model being loaded")
+            say("first answer, while the model loads")
             name = await _first(client)
             say(f"{len(wanted)} requests to {name}, {in_flight} at a time")
             began = time.monotonic()
@@ -311,18 +311,18 @@ def _texts(seed: int, index: int) -> Iterator[str]:
 
 
 async def _first(client: PipelineClient) -> str:
-    """Have the model loaded, so that no request pays for that; its name."""
+    """Load the model, so that no request includes the load time; its name."""
     await client.submit("layout", "a forest", request_id=_FIRST, deadline_ms=_DEADLINE_MS)
     result = await client.wait(_FIRST, timeout_s=_DEADLINE_MS / 1000)
     if result.error is not None and result.error.code == ErrorCode.GEN_PROVIDER_UNAVAILABLE:
-        raise UnderstudyError(f"the model cannot be asked: {result.error.message}")
+        raise UnderstudyError(f"the model cannot be called: {result.error.message}")
     return result.meta.model or (result.attempts[-1].model if result.attempts else "unknown")
 
 
 async def _ask(
     client: PipelineClient, wanted: Sequence[RandomRequest], in_flight: int, say: Say
 ) -> list[float]:
-    """Seconds from publish to result, of every request that got one in time."""
+    """Seconds from publish to result, of requests with a result in time."""
     waiting = iter(wanted)
     seconds: list[float] = []
     left = len(wanted)
@@ -346,7 +346,7 @@ async def _ask(
 
 
 async def _results(client: PipelineClient, *, heard: int) -> tuple[dict[str, list[Given]], list[str]]:
-    """Every result in the log: a client hears the first one of each request alone."""
+    """Every result in the log: a client gets only the first one of each request."""
     give_up = time.monotonic() + _STORED_S
     while True:
         answers, unreadable = await _read(client)
@@ -357,7 +357,7 @@ async def _results(client: PipelineClient, *, heard: int) -> tuple[dict[str, lis
 
 
 async def _read(client: PipelineClient) -> tuple[dict[str, list[Given]], list[str]]:
-    """Results by request, and what is wrong with those that our own contract refuses."""
+    """Results by request, and the faults of undecodable ones."""
     answers: dict[str, list[Given]] = defaultdict(list)
     unreadable: list[str] = []
     assets = Assets(client.wire)

@@ -1,4 +1,4 @@
-"""Memory check: the resident size stays flat while requests pass."""
+"""Memory check: the resident size stays constant over many requests."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _MOST_BODY: Final = 4 * 1024**2
 
 
 class ServerReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server says to a writing call that is marked."""
+    """The server's reply to a marked generation call."""
 
     body: bytes
     status: int = 200
@@ -77,12 +77,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(said.body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing about every call."""
+        """Log no calls."""
 
 
 @contextlib.asynccontextmanager
 async def serving(said: ServerReply) -> AsyncGenerator[str]:
-    """Run the server in a process of its own; yields its base URL."""
+    """Run the server in a separate process; yields its base URL."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",

@@ -32,7 +32,7 @@ class _Told(msgspec.Struct, frozen=True):
 
 
 class _Body(msgspec.Struct, frozen=True):
-    """What a bench wants to know of a result."""
+    """The fields of a result that a bench needs."""
 
     status: str
     origin: str
@@ -70,7 +70,7 @@ class Outcomes:
         self.answered: dict[str, list[StoredAnswer]] = {}
 
     async def look(self) -> None:
-        """Read what has been stored since; what the broker does not tell now is read the next time."""
+        """Read the messages stored since; those that the broker does not return are read the next time."""
         try:
             async for entry in self._new(pipeline.REQUESTS, "gen.requested.>"):
                 self.asked.setdefault(_id(entry), entry.time_ns / 1e6)
@@ -86,7 +86,7 @@ class Outcomes:
             yield entry
 
     async def keep_looking(self) -> None:
-        """Look again and again, until cancelled."""
+        """Read repeatedly, until cancelled."""
         while True:
             await self.look()
             async with self._news:
@@ -94,7 +94,7 @@ class Outcomes:
             await asyncio.sleep(_LOOK_S)
 
     async def until(self, holds: Callable[[], bool], *, timeout_s: float) -> bool:
-        """Wait until something holds of what is known, while somebody keeps looking; false: it does not."""
+        """Wait until a condition holds, while another task keeps reading; false: timed out."""
         async with self._news:
             try:
                 await asyncio.wait_for(self._news.wait_for(holds), timeout_s)
@@ -113,7 +113,7 @@ class Outcomes:
         return await self.until(answered, timeout_s=timeout_s)
 
     def forget(self) -> None:
-        """Drop what is known so far, and keep the place in the streams."""
+        """Drop the data so far, and keep the position in the streams."""
         self.asked.clear()
         self.answered.clear()
 
@@ -134,7 +134,7 @@ def _answered(entry: event_log.LogEntry) -> StoredAnswer:
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """How values lie; all ``None`` where there are none."""
+    """Distribution of values; all ``None`` without values."""
 
     p50: float | None
     p99: float | None
@@ -186,7 +186,7 @@ Outage = tuple[float, float]
 
 
 def overdue_ms(due_ms: float, answered_ms: float, outages: Sequence[Outage] = ()) -> float:
-    """Milliseconds from the deadline to the result, without those in which there was no broker.
+    """Milliseconds from the deadline to the result, without time when the broker was down.
 
     Args:
         due_ms: the deadline, since the epoch.
@@ -201,7 +201,7 @@ def overdue_ms(due_ms: float, answered_ms: float, outages: Sequence[Outage] = ()
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value below which ``share`` of the sorted values lie (nearest rank)."""
+    """Quantile of sorted values (nearest rank)."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 

@@ -33,7 +33,7 @@ _BASE: Final = 1_000
 
 
 class OverloadPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to put a pipeline under."""
+    """Parameters of a run."""
 
     syncs: tuple[Sync, ...] = ("always", "2m")
     #: One that serves :attr:`capacity`, and none wanted.
@@ -64,7 +64,7 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OverloadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run found."""
+    """Outcome of a run."""
 
     wanted: OverloadPlan
     modes: tuple[Mode, ...]
@@ -76,7 +76,7 @@ class OverloadReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run(wanted: OverloadPlan, *, say: Say = lambda _: None) -> OverloadReport:
-    """Put a pipeline of each mode under each load.
+    """Apply each load to a pipeline of each mode.
 
     Args:
         wanted: modes and loads.
@@ -146,14 +146,14 @@ class _Asking:
         return step
 
     async def base(self) -> float:
-        """Requests per second that are answered when more than that are asked."""
+        """Capacity: requests per second that are answered under a higher rate."""
         step = await self.ask("base", None, _BASE)
         took = step.tally.requests / step.tally.offered_per_s + step.answered_after_s
         return step.tally.accepted / took
 
 
 def table(found: OverloadReport) -> str:
-    """A run as tables for people."""
+    """The tables of a run."""
     return report.table(
         ("sync", "model"),
         [((mode.sync_interval, mode.model), step) for mode in found.modes for step in mode.steps],

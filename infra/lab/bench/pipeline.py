@@ -1,4 +1,4 @@
-"""Cost of the pipeline beside a hand-written loop that does the same durable work.
+"""Cost of the pipeline compared with a hand-written loop that does the same durable work.
 
 Each gets a broker of its own; rounds alternate; medians are compared.
 """
@@ -39,7 +39,7 @@ _QUIET_S: Final = 60.0
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two that are compared, running."""
+    """One of the two compared systems, running."""
 
     #: Of its broker.
     url: str

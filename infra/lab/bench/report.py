@@ -1,4 +1,4 @@
-"""Tables of a bench's steps, for people."""
+"""Tables of a bench's steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.lab.bench.trial import LoadStep
 #: First columns of a step's row: the names of its pipeline's mode, for instance.
 Labels = tuple[str, ...]
 
-#: How a request ends that its model answered.
+#: Endings of requests that the model answered.
 _LIVE: Final = frozenset({"success/scripted", "success/live"})
 _FIGURES: Final = (
     "step", "asked/s", "taken/s", "refused", "no ack", "in time", "late", "lost", "twice", "live",
@@ -20,7 +20,7 @@ _FIGURES: Final = (
 
 
 def table(heads: Labels, steps: Sequence[tuple[Labels, LoadStep]]) -> str:
-    """Steps as two tables: how their requests ended, and the memory that this took.
+    """Steps as two tables: outcomes of the requests, and memory.
 
     Args:
         heads: of the labels.
@@ -47,7 +47,7 @@ def table(heads: Labels, steps: Sequence[tuple[Labels, LoadStep]]) -> str:
                 f"{step.load_average[1]:.1f}",
             )
         )
-    said = f"p50, p99, max: seconds beyond the deadline; in time: by the deadline and {PROMISED_S:g} s"
+    said = f"p50, p99, max: seconds beyond the deadline; in time: by the deadline plus {PROMISED_S:g} s"
     return f"{columns(rows)}\n{said}\n\n{_memory(heads, steps)}\n"
 
 
@@ -57,7 +57,7 @@ def live(tally: Tally) -> float:
 
 
 def line(step: LoadStep) -> str:
-    """A step in a line, for people who wait."""
+    """A step in one line, as progress output."""
     one = step.tally
     return (
         f"{step.name}: {one.accepted} accepted, {one.refused_share:.1%} refused, "
