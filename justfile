@@ -25,7 +25,7 @@ house-model: install-local
 
 # Unit, broker, pipeline and documentation tests; arguments go to pytest.
 test *args: install-dev
-    @{{ bin }}/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder {{ args }}
+    @{{ bin }}/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder {{ args }}
 
 # What `just test` leaves out too: random examples by the thousand, the cluster under every broker test, the soak
 # at full length, the stock subscriber's halves of the trap tests; about two hours.
