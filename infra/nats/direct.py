@@ -133,7 +133,8 @@ class FrameParser(Parser):
                 await self._client._process_msg(sid, words[1], reply, payload, block)  # pyright: ignore[reportArgumentType] - None is meant there
                 continue
             try:
-                sink(Frame(self._client, words[1].decode(), reply.decode(), payload, block))
+                # A stranger's subject may be no UTF-8: it still has to reach whoever settles the message.
+                sink(Frame(self._client, words[1].decode(errors="replace"), reply.decode(), payload, block))
             except Exception as error:  # noqa: BLE001 - one message must not end the connection, as in nats-py
                 await self._client._error_cb(error)
         if at < size and self._connection == connection:

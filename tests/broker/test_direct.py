@@ -146,3 +146,25 @@ async def test_publishing_fails_as_with_nats_py(bare_url: str) -> None:
     await client.close()
     with pytest.raises(nats_errors.ConnectionClosedError):
         await direct.publish(client, "f", b"")
+
+
+async def test_a_subject_or_header_that_is_no_utf_8_still_arrives(bare_url: str) -> None:
+    nc = await dial(bare_url, name="test")
+    heard = Collected()
+    await direct.listen(nc, "gen.>", heard)
+    await nc.flush()
+    host, port = bare_url.removeprefix("nats://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = b"NATS/1.0\r\nWho: \xff\xfe\r\n\r\n"
+    writer.write(
+        b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\n'
+        b"PUB gen.\xff\xfe 1\r\na\r\n"
+        b"HPUB gen.x %d %d\r\n%bb\r\n" % (len(head), len(head) + 1, head)
+    )
+    await writer.drain()
+    subject, _, first, _ = await heard.next()
+    *_, second, headers = await heard.next()
+    assert (subject.startswith("gen."), first, second) == (True, b"a", b"b")
+    assert set(headers) == {"Who"}
+    writer.close()
+    await nc.close()
