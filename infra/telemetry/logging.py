@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from contracts.printable import printable
+
 if TYPE_CHECKING:
     from infra.settings.settings import Settings
 
@@ -54,7 +56,8 @@ def configure(settings: Settings) -> None:
     renderer: structlog.typing.Processor
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     if settings.log_format == "json":
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        # Everything beyond ASCII is escaped: no terminal obeys it, and half a surrogate pair loses no line.
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=True)
     else:
         renderer = _sentence
         stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False)
@@ -78,9 +81,10 @@ def _sentence(_logger: Any, _method: str, event: structlog.typing.EventDict) -> 
     level = str(event.get("level", ""))
     colour, plain = (_COLOURS.get(level, ""), _PLAIN) if sys.stderr.isatty() else ("", "")
     level = f"{colour}{level:<7}{plain}"
-    line = f"{event.get('timestamp', '')} {level} {event.get('message', event.get('event', ''))}"
+    sentence = printable(str(event.get("message", event.get("event", ""))))
+    line = f"{event.get('timestamp', '')} {level} {sentence}"
     trace = event.get("exception")
-    return f"{line}\n{trace}" if trace else line
+    return "\n".join((line, printable(trace, keep="\n"))) if trace else line
 
 
 def traceback(error: BaseException | None) -> str:

@@ -80,3 +80,15 @@ def test_a_traceback_tells_what_an_error_came_from() -> None:
         "caused by KeyError: ",
     ]
     assert max(map(len, lines)) < 300
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_strangers_text_reaches_no_terminal_as_it_is(monkeypatch, log_format: str) -> None:
+    nowhere = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", nowhere)
+    logging.configure(load(log_format=log_format))
+    foreign = "a\x1b[2J\x9b31m\u202e\ud800b"
+    structlog.get_logger().error("happened", message=f"rejected {foreign}", exc_info=ValueError(foreign))
+    written = nowhere.getvalue()
+    assert written.count("rejected a\\") == 1
+    assert all(each.isprintable() or each == "\n" for each in written)
