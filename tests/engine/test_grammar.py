@@ -11,7 +11,8 @@ import pytest
 from contracts.content.formats import FORMATS
 from contracts.content.registry import MODELS, Registry
 from infra.engine.engine import Engine
-from infra.engine.grammar import bounded, unsupported
+from infra.engine.grammar import unsupported
+from infra.engine.grammar_schema import bounded
 from infra.engine.task import EngineError, Task
 
 CONTENTS = Registry()
