@@ -84,6 +84,10 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     request_id: str
     attempt: int = 1
+    #: The request's words, which are part of ``text`` when prose is written; for models that get messages of their own.
+    wish: str = ""
+    #: A request's own JSON Schema, for those too; ``None``: the kind's.
+    schema: Mapping[str, Any] | None = None
     #: The budgets that pay for the call.
     spender: BillingContext | None = None
     #: Drafts that these budgets have room for; ``None``: no limit.

@@ -54,6 +54,9 @@ class OpenAIProvider:
         variable: prefix of the variables of its settings, for messages to people.
     """
 
+    #: Whether an attempt says which response format was used.
+    says_format = True
+
     def __init__(
         self, server: OpenAIServer, *, name: str = "openai", variable: str = "UNDERSTUDY_NARRATIVE__OPENAI"
     ) -> None:
@@ -78,6 +81,12 @@ class OpenAIProvider:
         """Close its connections."""
         await self._client.aclose()
 
+    def body(
+        self, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None, dialect: Dialect
+    ) -> dict[str, Any]:
+        """The body of a request in a dialect."""
+        return request_mapping.body(self.model, prompt, params, schema, dialect)
+
     async def generate(
         self,
         prompt: Prompt,
@@ -101,7 +110,7 @@ class OpenAIProvider:
                 while True:
                     began = time.perf_counter()
                     try:
-                        body = request_mapping.body(self.model, prompt, params, schema, dialect)
+                        body = self.body(prompt, params, schema, dialect)
                         sent = msgspec.json.encode({**body, "stream": True})
                         await self._ask(sent, limit, written, on_token)
                         break
@@ -197,7 +206,7 @@ class OpenAIProvider:
                 notes.append(f"the server ignored {dialect.format}")
                 if not self._fixed:
                     self._dialect &= Dialect(format=JsonMode.PROMPT)
-            else:
+            elif self.says_format:
                 notes.append(f"asked with {dialect.format}")
         notes += [f"without {name}" for name in sorted(dialect.without - {"stream_options"})]
         if not written.heard:

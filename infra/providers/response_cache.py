@@ -92,6 +92,11 @@ def worth_keeping(done: Completion, schema: Mapping[str, Any] | None) -> bool:
         return False
 
 
+def _text(prompt: Prompt) -> str:
+    """All words that may shape an answer: models with messages of their own read the wish beside the draft."""
+    return prompt.text if prompt.wish in prompt.text else f"{prompt.text}\n{prompt.wish}"
+
+
 class CachedProvider:
     """A provider whose whole answers are kept; an answer from the cache says so.
 
@@ -132,7 +137,12 @@ class CachedProvider:
         if not allowed(prompt, params):
             return await self._provider.generate(prompt, params, schema, on_token)
         began = time.perf_counter()
-        keys = [scheme(self.name, self.model, prompt.text, params, schema) for scheme in self._schemes]
+        # Without the wish: entries of the release before, which are read for one release more (E10).
+        keys = [
+            scheme(self.name, self.model, text, params, schema)
+            for text in dict.fromkeys((_text(prompt), prompt.text))
+            for scheme in self._schemes
+        ]
         entry = await self._find(keys)
         if entry is not None:
             if on_token is not None:

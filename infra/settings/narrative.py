@@ -147,6 +147,23 @@ class Local(_Part):
     threads: int | None = Field(default=None, ge=1, le=1024)
 
 
+class Gguf(_Part):
+    """A GGUF file on this machine, run by llama.cpp."""
+
+    #: Path of a ``.gguf`` file, or ``demo``: SmolLM2-135M-Instruct with this repository's adapter.
+    model: str = "demo"
+    #: Paths of LoRA adapters (``.gguf``) that change the model.
+    adapters: tuple[Path, ...] = ()
+    #: Requests that are written at once.
+    rows: int = Field(default=4, ge=1, le=128)
+    #: Tokens of prompt and answer together, for each request.
+    max_len: int = Field(default=4096, ge=256, le=1_000_000)
+    #: Threads; none: one for each core.
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    #: Layers on a GPU, for a build of xllamacpp that has one; -1: as many as it holds.
+    gpu_layers: int = Field(default=0, ge=-1, le=10_000)
+
+
 @lru_cache(maxsize=16)
 def narrative_with(providers: tuple[tuple[str, str], ...]) -> type[Narrative]:
     """The settings of generation with more kinds in ``providers``.

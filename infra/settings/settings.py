@@ -35,7 +35,7 @@ from infra.settings import config_file, shipped
 from infra.settings import names as setting_names
 from infra.settings.budgets import Budgets
 from infra.settings.config_file import ConfigFile, SettingsError
-from infra.settings.narrative import Local, Narrative, narrative_with
+from infra.settings.narrative import Gguf, Local, Narrative, narrative_with
 
 #: Most unknown names in one message.
 _MOST: Final = 10
@@ -188,6 +188,7 @@ class Settings(BaseSettings):
     narrative: Narrative = Narrative()
     result_cache: ResultCacheSettings = ResultCacheSettings()
     local: Local = Local()
+    gguf: Gguf = Gguf()
     broker: Broker = Broker()
     concurrency: Concurrency = Concurrency()
     admission: AdmissionSettings = AdmissionSettings()

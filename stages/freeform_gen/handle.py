@@ -12,7 +12,7 @@ from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.nodes import required_terms
 from contracts.outcome import Emit, Fail, Outcome, Retry
-from contracts.policy.quoting import replace_surrogates, truncate
+from contracts.policy.quoting import extract_last_quote, replace_surrogates, truncate
 from contracts.ports import (
     LENGTH,
     Announce,
@@ -90,6 +90,8 @@ async def write(received: Received[Any], *, providers: Mapping[str, Provider], o
         stage=STAGE,
         request_id=received.request_id,
         attempt=event.attempt,
+        wish=extract_last_quote(brief.prompt),
+        schema=brief.schema,
         spender=brief.spender,
     )
     params, why, empty, drawn = brief.freeform, "", 0, 0

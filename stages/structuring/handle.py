@@ -14,7 +14,7 @@ from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.nodes import schema_pins
 from contracts.outcome import Emit, Fail, Outcome, Retry
-from contracts.policy.quoting import replace_surrogates, truncate
+from contracts.policy.quoting import extract_last_quote, replace_surrogates, truncate
 from contracts.ports import (
     LENGTH,
     Announce,
@@ -99,6 +99,8 @@ async def structure(
         stage=STAGE,
         request_id=received.request_id,
         attempt=event.attempt,
+        wish=extract_last_quote(brief.prompt),
+        schema=brief.schema,
         spender=event.brief.spender and event.brief.spender.structuring(),
     )
     # Without a change, a deterministic model repeats its mistake.

@@ -1,0 +1,1 @@
+"""The demo's model: SmolLM2-135M-Instruct with a low-rank adapter, its data, training and evaluation."""

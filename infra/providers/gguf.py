@@ -1,0 +1,177 @@
+"""GGUF provider: a model file on this machine, run by llama.cpp without a compiler and without torch.
+
+llama.cpp runs in a child process (:mod:`infra.providers.llama_server`) and is asked over HTTP on the loopback
+interface, like any server with the OpenAI protocol; documents follow their schema by llguidance's grammar in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from pydantic import SecretStr
+
+from contracts.errors import ErrorCode
+from contracts.policy.quoting import OPEN, extract_last_quote, quote, replace_surrogates
+from contracts.ports import CallRefused, Completion, ProviderError
+from infra.engine.files import Unloadable
+from infra.engine.grammar_schema import bounded
+from infra.engine.task import EngineError
+from infra.engine.truncation import fit
+from infra.providers import tuned
+from infra.providers.llama_server import LlamaServer, Running
+from infra.providers.openai import OpenAIProvider, address
+from infra.settings.narrative import OpenAIServer
+
+if TYPE_CHECKING:
+    from contracts.events import Params
+    from contracts.ports import OnToken, Prompt
+    from infra.providers.gguf_files import GgufModel
+    from infra.providers.request_mapping import Dialect
+    from infra.settings.narrative import Gguf
+
+NAME: Final = "gguf"
+_VARIABLE: Final = "UNDERSTUDY_GGUF"
+#: Replaced by the child's address at each call.
+_NOWHERE: Final = "http://127.0.0.1"
+#: Tokens that a chat template may add to a prompt.
+_TEMPLATE: Final = 64
+#: Makes llama.cpp use llguidance, as the local provider does; its own grammar language is far slower here.
+_GRAMMAR: Final = "%llguidance {}\nstart: %json "
+#: No white space between tokens of JSON: it doubles the tokens, and a small model can write it without end.
+_COMPACT: Final = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+
+
+class GgufProvider(OpenAIProvider):
+    """Implements :class:`contracts.ports.Provider` with a llama.cpp of its own.
+
+    Args:
+        settings: which file, and how it runs.
+        model: the file, with its adapters.
+    """
+
+    says_format = False
+
+    def __init__(self, settings: Gguf, model: GgufModel) -> None:
+        self._files = model
+        self._settings = settings
+        self._key = secrets.token_urlsafe(32)
+        self._llama = LlamaServer(model, settings, self._key)
+        server = OpenAIServer(
+            base_url=_NOWHERE, api_key=SecretStr(self._key), model=model.name, mode="json_schema"
+        )
+        super().__init__(server, name=NAME, variable=_VARIABLE)
+
+    async def ready(self) -> Running:
+        """llama.cpp with the model, loaded by the first call.
+
+        Raises:
+            Unloadable: with the name of the file.
+        """
+        running = await self._llama.ready()
+        self._url = address(running.url, "v1/chat/completions")
+        return running
+
+    async def close(self) -> None:
+        """End llama.cpp."""
+        await super().close()
+        await self._llama.close()
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        params: Params,
+        schema: Mapping[str, Any] | None = None,
+        on_token: OnToken | None = None,
+    ) -> Completion:
+        """Answer one prompt; with a schema, in JSON that follows it, or that was cut off and says ``length``.
+
+        Raises:
+            ProviderError: the model cannot be loaded, llama.cpp ended, or time was up.
+        """
+        try:
+            running = await self.ready()
+            fitting, note = await self._fitting(running, prompt, params)
+            done = await super().generate(fitting, params, schema, on_token)
+        except Unloadable as error:
+            # Not an outage: a circuit breaker must not hide which file it is.
+            raise CallRefused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
+        except EngineError as error:
+            raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error), retryable=True) from error
+        except ProviderError as error:
+            status = self._llama.ended()
+            if status is None:
+                raise
+            said = f"llama.cpp ended with status {status} while it wrote; it starts again with the next call"
+            ended = ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, said, retryable=True)
+            ended.attempts, ended.begun = error.attempts, error.begun
+            raise ended from error
+        return msgspec.structs.replace(
+            done,
+            # llama.cpp names the file's path.
+            model=self.model,
+            amount=0.0,
+            engine=self._llama.identity,
+            note="; ".join(filter(None, (note, done.note))),
+        )
+
+    def body(
+        self, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None, dialect: Dialect
+    ) -> dict[str, Any]:
+        """The request: messages, parameters, and the schema as a grammar."""
+        made = super().body(prompt, params, None, dialect)
+        made["messages"] = self._messages(prompt, schema)
+        # Templates of models may use them.
+        made["chat_template_kwargs"] = {"kind": prompt.kind, "stage": prompt.stage}
+        if schema is not None:
+            narrowed = {**bounded(schema), "x-guidance": _COMPACT}
+            made["grammar"] = f"{_GRAMMAR}{json.dumps(narrowed, ensure_ascii=False)}\n"
+        return made
+
+    def _messages(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> tuned.Messages:
+        text = replace_surrogates(prompt.text)
+        if not self._files.tuned:
+            return [{"role": "user", "content": text}]
+        own = prompt.schema
+        if schema is None:
+            return tuned.prose_messages(prompt.kind, replace_surrogates(prompt.wish or text), own)
+        return tuned.document_messages(
+            prompt.kind, replace_surrogates(prompt.wish), extract_last_quote(text), own
+        )
+
+    async def _fitting(self, running: Running, prompt: Prompt, params: Params) -> tuple[Prompt, str]:
+        """The prompt with less of what others wrote, if it does not fit: the last quoted block gives way."""
+        window = self._settings.max_len
+        # The answer has at least half of the window.
+        room = window - min(params.max_tokens, window // 2) - _TEMPLATE
+        sent = "".join(each["content"] for each in self._messages(prompt, None))
+        # A token has at least one byte.
+        if len(sent.encode("utf-8", "replace")) <= room:
+            return prompt, ""
+        used = await self._count(running, sent)
+        if used <= room:
+            return prompt, ""
+        block = replace_surrogates(extract_last_quote(prompt.text))
+        each_b = len(sent.encode()) / used
+
+        def count(text: str) -> int:
+            return math.ceil(len(text.encode()) / each_b)
+
+        before = count(block)
+        fitted = fit(block, max(1, before - (used - room) - _TEMPLATE), count)
+        rules = prompt.text[: prompt.text.rfind(OPEN)]
+        wish = fitted.text if prompt.wish == block else prompt.wish
+        shorter = msgspec.structs.replace(prompt, text=rules + quote(fitted.text), wish=wish)
+        return shorter, (
+            f"shortened from about {before} to {count(fitted.text)} tokens to fit the context window: "
+            f"{fitted.kept} of {fitted.of} sentences kept"
+        )
+
+    async def _count(self, running: Running, text: str) -> int:
+        """Tokens of a text."""
+        answer = await self._client.post(address(running.url, "tokenize"), json={"content": text})
+        return len(answer.raise_for_status().json()["tokens"])
