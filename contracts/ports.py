@@ -83,6 +83,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     stage: str
     request_id: str
+    #: The same with a sketch in place of the JSON Schema, for a provider that enforces the schema itself, and for a
+    #: small context window; empty: there is none.
+    compact: str = ""
     attempt: int = 1
     #: The request's words, which are part of ``text`` when prose is written; for models that get messages of their own.
     wish: str = ""

@@ -187,7 +187,7 @@ class Budgeted:
 
     def _read(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> int:
         """Tokens of a prompt at most: each is at least one byte of it."""
-        size = len(prompt.text.encode(errors="replace")) + _AROUND
+        size = max(len(text.encode(errors="replace")) for text in (prompt.text, prompt.compact)) + _AROUND
         if schema is not None and self._tariff.reads_schema:
             size += len(msgspec.json.encode(schema))
         return size

@@ -151,12 +151,13 @@ class LocalProvider:
         self, engine: Engine, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None
     ) -> tuple[Task, str]:
         """The task for the engine, and what had to be left out of the prompt."""
-        words = self._spoken(engine, prompt, prompt.text)
+        text = prompt.compact or prompt.text
+        words = self._spoken(engine, prompt, text)
         # The answer has at least half of the window.
         room = engine.max_len - min(params.max_tokens, engine.max_len // 2)
         note = ""
         if len(words) > room:
-            words, note = self._shortened(engine, prompt, len(words) - room)
+            words, note = self._shortened(engine, prompt, text, len(words) - room)
         task = Task(
             prompt=words,
             max_tokens=params.max_tokens,
@@ -169,17 +170,17 @@ class LocalProvider:
         )
         return task, note
 
-    def _shortened(self, engine: Engine, prompt: Prompt, over: int) -> tuple[tuple[int, ...], str]:
+    def _shortened(self, engine: Engine, prompt: Prompt, text: str, over: int) -> tuple[tuple[int, ...], str]:
         """The prompt with less of what others wrote: the last quoted block gives way, never the rules."""
         tokenizer = engine.loaded.tokenizer
 
         def count(text: str) -> int:
             return len(tokenizer.encode(text, add_special_tokens=False))
 
-        block = replace_surrogates(extract_last_quote(prompt.text))
+        block = replace_surrogates(extract_last_quote(text))
         before = count(block)
         fitted = fit(block, max(1, before - over), count)
-        rules = prompt.text[: prompt.text.rfind(OPEN)]
+        rules = text[: text.rfind(OPEN)]
         words = self._spoken(engine, prompt, rules + quote(fitted.text))
         return words, (
             f"shortened from {before} to {count(fitted.text)} tokens to fit the context window: "

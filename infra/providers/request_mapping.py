@@ -40,6 +40,8 @@ _OPTIONAL: Final = ("stream_options", "seed", "top_p", "temperature", "stop")
 _DISTINCT: Final = frozenset({"stream_options", "top_p"})
 #: OpenAI takes no more stop sequences.
 _STOPS: Final = 4
+#: Characters of a token in English or JSON, a low estimate.
+_CHARACTERS: Final = 3
 _MAX_TOKENS: Final = "max_tokens"
 _MAX_COMPLETION: Final = "max_completion_tokens"
 #: Seeds are cut to 31 bits: llama.cpp keeps 32, and its 2^32 - 1 means "at random".
@@ -77,7 +79,13 @@ class Concession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def body(
-    model: str, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None, dialect: Dialect
+    model: str,
+    prompt: Prompt,
+    params: Params,
+    schema: Mapping[str, Any] | None,
+    dialect: Dialect,
+    *,
+    window: int | None = None,
 ) -> dict[str, Any]:
     """The body of a chat completion.
 
@@ -87,6 +95,7 @@ def body(
         params: sampling parameters.
         schema: JSON Schema that the answer should follow.
         dialect: what the server takes.
+        window: tokens of prompt and answer that the server is known to hold.
 
     Source: OpenAI's API reference, "Create chat completion"; servers that follow it name the same fields.
     """
@@ -99,7 +108,7 @@ def body(
     }
     made: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": replace_surrogates(prompt.text)}],
+        "messages": [{"role": "user", "content": replace_surrogates(_text(prompt, schema, dialect, window))}],
         dialect.limit: params.max_tokens,
     }
     made |= {
@@ -109,6 +118,18 @@ def body(
     if asked is not None:
         made["response_format"] = asked
     return made
+
+
+def _text(prompt: Prompt, schema: Mapping[str, Any] | None, dialect: Dialect, window: int | None) -> str:
+    """The whole JSON Schema where the prompt alone tells it and it fits; a sketch where the server enforces it."""
+    enforced = schema is not None and dialect.format in (JsonMode.JSON_SCHEMA, JsonMode.JSON_OBJECT_SCHEMA)
+    full = window is not None and estimate_tokens(prompt.text) > window // 2
+    return prompt.compact if prompt.compact and (enforced or full) else prompt.text
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of a text for a tokenizer that is not at hand; more than most make of it."""
+    return len(text) // _CHARACTERS + 1
 
 
 def _response_format(kind: str, schema: Mapping[str, Any], mode: JsonMode) -> dict[str, Any] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from contracts import events as ev
 from contracts.content import schema_text
+from contracts.content.sketch import sketch
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.nodes import schema_pins
@@ -93,8 +95,10 @@ async def structure(
     brief = event.brief
     schema = schema_pins.apply_pins(contents.schema(received.kind, brief.schema), brief.settled)
     text = schema_text.encode(schema, keep=brief.schema is None and not brief.settled)
+    fields = _sketch(text, described=brief.schema is not None)
     prompt = Prompt(
         text=prompts.structuring_prompt(received.kind, event.draft.text, text.decode(), errors),
+        compact=prompts.compact_prompt(received.kind, event.draft.text, fields, errors),
         kind=received.kind,
         stage=STAGE,
         request_id=received.request_id,
@@ -151,6 +155,12 @@ async def structure(
         trail=trail,
     )
     return Emit(events=(_fitting(structured),))
+
+
+@lru_cache(maxsize=64)
+def _sketch(schema: bytes, *, described: bool) -> str:
+    """The sketch of a schema; a request's own says more in its descriptions than in its names."""
+    return sketch(msgspec.json.decode(schema), described=described)
 
 
 def _fitting(event: ev.Structured) -> ev.Structured:

@@ -161,6 +161,20 @@ async def test_a_long_wish_is_shortened_to_whole_sentences_and_the_record_says_s
     assert (await provider.generate(long, params(max_tokens=100))).note == note
 
 
+async def test_a_model_on_this_machine_gets_the_compact_prompt(provider) -> None:
+    both = Prompt(
+        text=f"{'x ' * 2000}{quote('Coins.')}",
+        compact=f"Fields: a\n{quote('Coins.')}",
+        kind="layout",
+        stage="structuring",
+        request_id="r",
+    )
+    engine = await provider.ready()
+    task, note = provider._task(engine, both, PARAMS, None)
+    assert engine.loaded.tokenizer.decode(task.prompt) == both.compact
+    assert not note
+
+
 async def test_missing_weights_are_told_by_every_call_and_by_doctor(tmp_path: Path) -> None:
     broken = LocalProvider(Local(model=str(tmp_path / "nowhere")))
     for _ in range(2):

@@ -1,5 +1,6 @@
 """Does asking again after refusals always end, and with what the server takes?"""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,6 +8,7 @@ from infra.providers import request_mapping
 from infra.providers.request_mapping import Dialect, JsonMode
 from tests.providers.openai_server import ask, params
 
+LONG = "a long schema " * 100
 OPTIONAL = ("stream_options", "seed", "top_p", "temperature", "stop")
 dialects = st.builds(
     Dialect,
@@ -52,6 +54,27 @@ def test_a_body_has_what_the_dialect_says_and_nothing_else(dialect, seed, stop) 
     assert ("response_format" in body) == (dialect.format is not JsonMode.PROMPT)
     assert 0 <= body.get("seed", 0) < 2**31
     assert 1 <= len(body.get("stop", ["-"])) <= 4
+
+
+@pytest.mark.parametrize(
+    ("mode", "window", "sent"),
+    [
+        (JsonMode.JSON_SCHEMA, None, "short"),
+        (JsonMode.JSON_OBJECT_SCHEMA, None, "short"),
+        (JsonMode.JSON_OBJECT, None, LONG),
+        (JsonMode.PROMPT, None, LONG),
+        (JsonMode.PROMPT, 4096, LONG),
+        (JsonMode.PROMPT, 512, "short"),
+    ],
+)
+def test_a_schema_is_sketched_where_the_server_enforces_it_or_where_it_does_not_fit(
+    mode, window, sent
+) -> None:
+    prompt = ask(LONG, compact="short")
+    body = request_mapping.body("m", prompt, params(), {}, Dialect(format=mode), window=window)
+    assert body["messages"][0]["content"] == sent
+    body = request_mapping.body("m", ask(LONG), params(), {}, Dialect(format=mode), window=window)
+    assert body["messages"][0]["content"] == LONG
 
 
 @given(st.text(), st.lists(st.text(), max_size=4).map(tuple))

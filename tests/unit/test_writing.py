@@ -11,6 +11,7 @@ from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail, Retry
+from contracts.policy.quoting import extract_last_quote
 from contracts.ports import Completion, ProviderError
 from contracts.usage import Attempt, Tokens
 from stages.freeform_gen import handle as freeform
@@ -69,6 +70,32 @@ async def structure(provider: Provider | None, event: ev.Event | None = None) ->
     return await structuring.structure(
         lives.received(event, sequence=1), providers=providers, contents=Registry(), on_token=lambda _: None
     )
+
+
+async def test_a_prompt_has_a_compact_form_with_the_same_draft_and_errors() -> None:
+    provider = Provider("{}", "{}")
+    own = {"type": "object", "properties": {"mood": {"type": "string", "description": "One word."}}}
+    brief = msgspec.structs.replace(BRIEF, schema=own)
+    invalid = ev.Invalid(
+        attempt=1,
+        brief=brief,
+        draft=lives.prose(),
+        document=lives.prose(),
+        errors=("mood: is missing",),
+        reask=1,
+    )
+    await structure(provider)
+    await structuring.structure(
+        msgspec.structs.replace(lives.received(invalid, sequence=1), kind="custom"),
+        providers={"custom": provider},
+        contents=Registry(),
+        on_token=lambda _: None,
+    )
+    (layout, _, _), (custom, _, _) = provider.asked
+    assert len(layout.compact) < len(layout.text) / 4
+    assert "{mood?: text (One word.)}" in custom.compact
+    assert "- mood: is missing" in custom.compact
+    assert extract_last_quote(custom.compact) == extract_last_quote(custom.text) == lives.prose().text
 
 
 both = pytest.mark.parametrize("run", [write, structure])
