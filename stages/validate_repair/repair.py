@@ -1,8 +1,9 @@
 """Semantic repair: rules across a document's fields, fixed without inventing content.
 
 Three rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
-People who are listed twice: the first entry of a name stays, if the later ones say nothing else.  People who
-speak and are not listed: they are listed, by the name that their lines have.
+People who are listed twice: the first entry stays, if the later ones say nothing else; where the model was asked
+again and repeats itself, their entries become one with the texts of all.  People who speak and are not listed: they
+are listed, by the name that their lines have.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ from contracts.nodes import required_terms
 from contracts.policy import fingerprint
 
 _ID = "id"
+_NAME = "name"
 #: Lists of people, whom others name by their names.
 _PEOPLE = ("speakers", "characters")
 
 
-def mended(document: Any) -> tuple[Any, tuple[str, ...]]:
-    """The document with the rules kept as far as they can be, and what was changed, one line each."""
-    listed_once, dropped = with_people_once(document)
+def mended(document: Any, *, asked_again: bool = False) -> tuple[Any, tuple[str, ...]]:
+    """The document with the rules kept as far as they can be, and what was changed, one line each.
+
+    Args:
+        document: of any kind.
+        asked_again: the model was told of these faults before.
+    """
+    listed_once, dropped = with_people_once(document, join=asked_again)
     listed, added = with_speakers_listed(listed_once)
     with_ids, renamed = with_unique_ids(listed)
     return with_ids, (*dropped, *added, *renamed)
@@ -50,8 +57,13 @@ def with_speakers_listed(document: Any) -> tuple[Any, tuple[str, ...]]:
     return {**fields, "speakers": listed}, tuple(changes)
 
 
-def with_people_once(document: Any) -> tuple[Any, tuple[str, ...]]:
-    """The document without entries of people of whom an earlier entry says as much; others are left alone."""
+def with_people_once(document: Any, *, join: bool = False) -> tuple[Any, tuple[str, ...]]:
+    """The document without entries of people of whom an earlier entry says as much; others are left alone.
+
+    Args:
+        document: of any kind.
+        join: entries that differ become one with the texts of all, in their order.
+    """
     if not isinstance(document, dict):
         return document, ()
     kept = dict(cast("dict[str, Any]", document))
@@ -60,24 +72,51 @@ def with_people_once(document: Any) -> tuple[Any, tuple[str, ...]]:
         entries = kept.get(field)
         if not isinstance(entries, list):
             continue
-        first: dict[str, dict[str, Any]] = {}
+        at: dict[str, int] = {}
         once: list[Any] = []
         for index, entry in enumerate(cast("list[Any]", entries)):
             match entry:
-                case {"name": str() as name, **rest}:
-                    known = first.setdefault(name.strip(), entry)
-                    if known is not entry and all(
-                        each in known
-                        and fingerprint.canonical_json(known[each]) == fingerprint.canonical_json(said)
-                        for each, said in rest.items()
-                    ):
-                        changes.append(f"{field}.{index}: {name.strip()!r} was listed before, now left out")
+                case {"name": str() as said}:
+                    name = said.strip()
+                    first = once[at[name]] if name in at else None
+                    joined = None if first is None else _joined(first, entry)
+                    if joined is not None and joined == first:
+                        changes.append(f"{field}.{index}: {name!r} was listed before, now left out")
                         continue
+                    if joined is not None and join:
+                        changes.append(
+                            f"{field}.{index}: {name!r} was listed before, now once with both texts"
+                        )
+                        once[at[name]] = joined
+                        continue
+                    at.setdefault(name, len(once))
                 case _:
                     pass
             once.append(entry)
         kept[field] = once
     return kept, tuple(changes)
+
+
+def _joined(first: dict[str, Any], later: dict[str, Any]) -> dict[str, Any] | None:
+    """One entry that says what both say; ``None``: they contradict each other."""
+    made = dict(first)
+    for name, said in later.items():
+        if name == _NAME or name not in made:
+            made.setdefault(name, said)
+            continue
+        before = made[name]
+        if fingerprint.canonical_json(before) == fingerprint.canonical_json(said):
+            continue
+        if not isinstance(before, str) or not isinstance(said, str):
+            return None
+        if said.strip() not in before:
+            made[name] = f"{before}{_between(before)}{said}"
+    return made
+
+
+def _between(text: str) -> str:
+    """What separates a text from the one that follows it: nothing but a space after a whole sentence."""
+    return " " if text.rstrip().endswith((".", "!", "?", "…")) else "; "
 
 
 def with_unique_ids(document: Any) -> tuple[Any, tuple[str, ...]]:

@@ -217,6 +217,32 @@ def test_of_two_entries_of_a_person_that_differ_none_is_chosen() -> None:
     assert asked_again.errors == ("document: speaker 'Mara' is used twice; ids must be unique",)
 
 
+SCENE = {
+    "purpose": "The ferry leaves.",
+    "title": "Ropes",
+    "setting": {"place": "the pier"},
+    "mood": "tense",
+    "moments": [{"action": "Jonas cuts the ropes."}],
+    "narration": "The pier groans.",
+    "outcome": "The ferry is free.",
+}
+
+
+def test_a_model_that_repeats_a_person_when_asked_again_gets_one_entry_with_both_texts() -> None:
+    characters = [
+        {"name": "Jonas", "goal": "Cut the ropes."},
+        {"name": "Jonas", "goal": "Save the ferry.", "mood": "calm"},
+    ]
+    document = {**SCENE, "characters": characters}
+    (result,) = judged(json.dumps(document), kind="scene", reask=1).events
+    assert result.content["characters"] == [
+        {"name": "Jonas", "goal": "Cut the ropes. Save the ferry.", "mood": "calm"}
+    ]
+    assert result.meta.receipt.changes == (
+        "characters.1: 'Jonas' was listed before, now once with both texts",
+    )
+
+
 def test_who_speaks_and_is_not_listed_is_listed_and_the_receipt_says_so() -> None:
     lines = [{"speaker": name, "text": "Well?"} for name in ("Mara", "Jonas", "Jonas")]
     document = {"purpose": "p", "title": "t", "speakers": [{"name": "Mara"}], "lines": lines}
