@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contracts.outcome import Outcome
     from contracts.policy.social import Worlds
     from contracts.ports import Contents, Prompts, Samples, Templates
-    from infra.settings.narrative import ModelDefaults
+    from infra.settings.narrative import Defaults, KindLimits, ModelDefaults
     from infra.settings.settings import Settings
 
 
@@ -82,6 +82,7 @@ def brief_ports(
         worlds=worlds,
         freeform=_params(defaults.freeform),
         structuring=_params(defaults.structuring),
+        kinds={kind: _limited(defaults, limits) for kind, limits in defaults.kinds.items()},
         default_deadline_ms=settings.deadline_ms,
         routes=_routes(settings, contents),
     )
@@ -104,6 +105,17 @@ def schema_forms(contents: Contents) -> dict[str, str]:
         schema = "" if kind == "custom" else msgspec.json.encode(contents.schema(kind, None)).decode()
         found[kind] = fingerprint.digest_text(structuring_prompt(kind, "", schema, ()))
     return found
+
+
+def _limited(defaults: Defaults, limits: KindLimits) -> tuple[ev.Params, ev.Params]:
+    """The parameters of both calls of a kind with limits of its own."""
+    freeform, structuring = _params(defaults.freeform), _params(defaults.structuring)
+    return (
+        msgspec.structs.replace(freeform, max_tokens=limits.freeform.max_tokens or freeform.max_tokens),
+        msgspec.structs.replace(
+            structuring, max_tokens=limits.structuring.max_tokens or structuring.max_tokens
+        ),
+    )
 
 
 def _params(defaults: ModelDefaults) -> ev.Params:

@@ -16,7 +16,7 @@ from infra.app.doctor_check import DoctorCheck, Severity, row
 from infra.host import extras
 from infra.nats import server_config, topology_config
 from infra.providers import routing
-from infra.providers.local import model_folder
+from infra.providers.local_model import model_folder
 
 if TYPE_CHECKING:
     from infra.settings.settings import Settings

@@ -28,6 +28,7 @@ from infra.engine.truncation import fit
 from infra.host import extras
 from infra.providers.budget import Tariff
 from infra.providers.drafts import best, spelled
+from infra.providers.local_model import HOUSE, answer_limit, describe, model_folder, window
 from infra.providers.reasoning import Thoughts
 from infra.providers.reasoning import answer as answer_of
 from infra.providers.spec import ProviderSpec, SchemaLimit
@@ -40,13 +41,10 @@ if TYPE_CHECKING:
     from infra.settings.settings import Settings
 
 NAME: Final = "local"
-#: The model that ships with the package.
-_HOUSE: Final = "house"
 #: Its drafts: it is small and leaves things out.
 HOUSE_DRAFTS: Final = 8
 #: The stage whose answers are prose.
 _PROSE: Final = "freeform-gen"
-_FOLDER: Final = Path(__file__).resolve().parents[1] / "lab/house_model/weights"
 
 
 class LocalProvider:
@@ -61,7 +59,7 @@ class LocalProvider:
     def __init__(self, settings: Local) -> None:
         self._settings = settings
         self._drafts = drafts_of(settings)
-        self._guided = settings.model == _HOUSE if settings.guided is None else settings.guided
+        self._guided = settings.model == HOUSE if settings.guided is None else settings.guided
         #: The one load, under way or done; a caller that stops waiting does not end it.
         self._load: Future[Engine] | None = None
         #: Why the model cannot be loaded: found once, reported for every call.
@@ -230,12 +228,7 @@ def _for_drafts(prompt: Prompt, params: Params) -> float:
 
 def drafts_of(settings: Local) -> int:
     """The most drafts of prose that a call writes."""
-    return settings.drafts or (HOUSE_DRAFTS if settings.model == _HOUSE else 1)
-
-
-def model_folder(settings: Local) -> str:
-    """Where the model is: a folder, or a hub id."""
-    return str(_FOLDER) if settings.model == _HOUSE else settings.model
+    return settings.drafts or (HOUSE_DRAFTS if settings.model == HOUSE else 1)
 
 
 def model_name(settings: Local) -> str:
@@ -245,7 +238,7 @@ def model_name(settings: Local) -> str:
 
 
 def _known_as(settings: Local) -> str | None:
-    return _HOUSE if settings.model == _HOUSE else None
+    return HOUSE if settings.model == HOUSE else None
 
 
 def _code(error: EngineError) -> ErrorCode:
@@ -351,4 +344,12 @@ def _schema_limit(settings: Settings, name: str) -> SchemaLimit | None:
     return limit
 
 
-SPEC: Final = ProviderSpec(make=_make, tariff=_tariff, identity=_identity, schema_limit=_schema_limit)
+SPEC: Final = ProviderSpec(
+    make=_make,
+    tariff=_tariff,
+    identity=_identity,
+    schema_limit=_schema_limit,
+    window=window,
+    answer_limit=answer_limit,
+    describe=describe,
+)

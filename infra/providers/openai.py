@@ -85,7 +85,8 @@ class OpenAIProvider:
         self, prompt: Prompt, params: Params, schema: Mapping[str, Any] | None, dialect: Dialect
     ) -> dict[str, Any]:
         """The body of a request in a dialect."""
-        return request_mapping.body(self.model, prompt, params, schema, dialect)
+        window = self._server.window
+        return request_mapping.body(self.model, prompt, params, schema, dialect, window=window)
 
     async def generate(
         self,

@@ -40,6 +40,8 @@ _OPTIONAL: Final = ("stream_options", "seed", "top_p", "temperature", "stop")
 _DISTINCT: Final = frozenset({"stream_options", "top_p"})
 #: OpenAI takes no more stop sequences.
 _STOPS: Final = 4
+#: Tokens that a chat template adds to a prompt, a high estimate.
+TEMPLATE_TOKENS: Final = 64
 #: Characters of a token in English or JSON, a low estimate.
 _CHARACTERS: Final = 3
 _MAX_TOKENS: Final = "max_tokens"
@@ -106,10 +108,12 @@ def body(
         "temperature": params.temperature,
         "stop": list(params.stop[:_STOPS]) or None,
     }
+    text = replace_surrogates(_text(prompt, schema, dialect, window))
+    limit = params.max_tokens if window is None else min(params.max_tokens, answer_room(window, text))
     made: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": replace_surrogates(_text(prompt, schema, dialect, window))}],
-        dialect.limit: params.max_tokens,
+        "messages": [{"role": "user", "content": text}],
+        dialect.limit: limit,
     }
     made |= {
         name: value for name, value in parameters.items() if value is not None and name not in dialect.without
@@ -118,6 +122,14 @@ def body(
     if asked is not None:
         made["response_format"] = asked
     return made
+
+
+def answer_room(window: int, text: str) -> int:
+    """Tokens for the answer to a prompt: what is left of the window, and at least half of it.
+
+    A server such as vLLM refuses a request whose prompt and limit do not fit together.
+    """
+    return max(window // 2, window - estimate_tokens(text) - TEMPLATE_TOKENS)
 
 
 def _text(prompt: Prompt, schema: Mapping[str, Any] | None, dialect: Dialect, window: int | None) -> str:

@@ -12,6 +12,7 @@ from contracts.errors import ErrorCode
 from contracts.ports import ProviderError
 from infra.extensions.entry_points import ExtensionError
 from infra.providers import table
+from infra.providers.answer_limits import FREEFORM, STRUCTURING, AnswerLimited
 from infra.providers.breaker import Breaker, CircuitChange
 from infra.providers.budget import Budgeted
 from infra.providers.chain import Chain
@@ -106,7 +107,7 @@ def providers(
         for name in names:
             if name not in made:
                 bare = _make(settings, name)
-                made[name] = wrap(bare)
+                made[name] = _limited(wrap(bare), settings, name)
                 if on_made is not None:
                     on_made(bare)
         routed[kind] = made[names[0]] if len(names) == 1 else Chain(tuple(made[name] for name in names))
@@ -170,6 +171,10 @@ def _mistakes(settings: Settings) -> Iterator[str]:
                 f"setting {_VARIABLE}SERVERS names a server {name!r}, which is a built-in provider; "
                 "choose another name"
             )
+    kinds = tuple(kind for kind, _ in _chains(settings))
+    for kind in narrative.defaults.kinds:
+        if kind not in kinds:
+            yield f"setting {_VARIABLE}DEFAULTS__KINDS names {kind!r}, which is no content kind; known are {', '.join(kinds)}"
     known = table.known(settings)
     named: dict[str, list[str]] = {}
     for kind, names in _chains(settings):
@@ -186,6 +191,21 @@ def _mistakes(settings: Settings) -> Iterator[str]:
             )
         elif settings.use_local_model and (why := _problem(settings, name)):
             yield f"{where} is {name!r}: {why}"
+
+
+def answer_limits(settings: Settings, name: str) -> dict[tuple[str, str], int]:
+    """The longest answers of a provider's model, in tokens by content kind and stage, where it has limits of its own."""
+    try:
+        limit = table.spec_of(settings, name).answer_limit
+    except (KeyError, ExtensionError):
+        return {}
+    calls = [(kind, stage) for kind, _ in _chains(settings) for stage in (FREEFORM, STRUCTURING)]
+    return {call: tokens for call in calls if (tokens := limit(settings, name, *call)) is not None}
+
+
+def _limited(provider: Provider, settings: Settings, name: str) -> Provider:
+    limits = answer_limits(settings, name)
+    return AnswerLimited(provider, limits=limits) if limits else provider
 
 
 def _problem(settings: Settings, name: str) -> str | None:

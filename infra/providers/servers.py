@@ -5,15 +5,18 @@ Imports without the extra ``openai``; the provider itself needs it.
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
 
 from infra.host import extras
 from infra.providers.budget import Tariff
-from infra.providers.spec import ProviderSpec
+from infra.providers.request_mapping import TEMPLATE_TOKENS, JsonMode, estimate_tokens
+from infra.providers.spec import ContextWindow, ModelInfo, ProviderSpec
 
 if TYPE_CHECKING:
-    from contracts.ports import Provider
+    from contracts.ports import Prompt, Provider
     from infra.settings.narrative import OpenAIServer
     from infra.settings.settings import Settings
 
@@ -58,4 +61,54 @@ def _identity(settings: Settings, name: str) -> str:
     return f"{name}:{server.model}@{server.base_url}"
 
 
-SPEC: Final = ProviderSpec(make=_make, tariff=_tariff, problem=_problem, identity=_identity)
+def window_of(server: OpenAIServer, variable: str, tokens: int) -> ContextWindow:
+    """The window of a server; its prompts are estimated, because its tokenizer is not at hand."""
+    sketched = server.mode in ("auto", JsonMode.JSON_SCHEMA, JsonMode.JSON_OBJECT_SCHEMA)
+    return ContextWindow(
+        tokens=tokens,
+        count=partial(_estimate, sketched=sketched),
+        estimated=True,
+        fix=partial(_fix, variable),
+    )
+
+
+def _estimate(prompt: Prompt, *, sketched: bool) -> int:
+    return estimate_tokens((sketched and prompt.compact) or prompt.text) + TEMPLATE_TOKENS
+
+
+def _fix(variable: str, needed: int) -> str:
+    return (
+        f"start the server with a window of at least {needed} tokens for each request (llama.cpp: --ctx-size, "
+        f"Ollama: OLLAMA_CONTEXT_LENGTH, vLLM: --max-model-len), and set {variable}__WINDOW if it is set"
+    )
+
+
+def _window(settings: Settings, name: str) -> ContextWindow | None:
+    server = server_of(settings, name)
+    return None if server.window is None else window_of(server, variable(name), server.window)
+
+
+def _describe(settings: Settings, name: str) -> ModelInfo:
+    server = server_of(settings, name)
+    how = "the strongest form that the server takes" if server.mode == "auto" else server.mode
+    return ModelInfo(
+        model=server.model or "",
+        place=_without_secrets(server.base_url),
+        window=server.window,
+        schemas=how,
+    )
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+SPEC: Final = ProviderSpec(
+    make=_make,
+    tariff=_tariff,
+    problem=_problem,
+    identity=_identity,
+    window=_window,
+    describe=_describe,
+)

@@ -10,7 +10,7 @@ import msgspec
 from infra.providers.budget import FREE, Tariff
 
 if TYPE_CHECKING:
-    from contracts.ports import Provider
+    from contracts.ports import Prompt, Provider
     from infra.settings.settings import Settings
 
 #: Says why a JSON Schema cannot be followed; ``None``: it can.
@@ -24,6 +24,40 @@ def _free(settings: Settings, name: str) -> Tariff:
 
 def _nothing(settings: Settings, name: str) -> None:
     del settings, name
+
+
+def _no_limit(settings: Settings, name: str, kind: str, stage: str) -> None:
+    del settings, name, kind, stage
+
+
+class ContextWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model holds of prompt and answer together."""
+
+    tokens: int
+    #: Tokens of a prompt as this model gets it.
+    count: Callable[[Prompt], int]
+    #: The counts are estimates: the tokenizer is not at hand.
+    estimated: bool = False
+    #: Says what to do where more tokens are needed, which are given.
+    fix: Callable[[int], str]
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a provider's model without asking it; ``None`` where it is not known."""
+
+    model: str
+    #: A folder, a file, a hub id, or the address of a server.
+    place: str
+    #: The name that the model gives itself, and its licence.
+    title: str | None = None
+    licence: str | None = None
+    size_bytes: int | None = None
+    #: Tokens of its own window; the settings may allow less.
+    window: int | None = None
+    #: How documents follow their schema.
+    schemas: str | None = None
+    #: What is wrong with its files.
+    problem: str | None = None
 
 
 class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,5 +78,11 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     identity: Callable[[Settings, str], str] | None = None
     #: Limit on a request's own schema, checked before anything is written.
     schema_limit: Callable[[Settings, str], SchemaLimit | None] = _nothing
+    #: Window of the model; ``None``: not known before it is asked.
+    window: Callable[[Settings, str], ContextWindow | None] = _nothing
+    #: Longest answer, in tokens, for a content kind and a stage, where neither the request nor a setting says another.
+    answer_limit: Callable[[Settings, str, str, str], int | None] = _no_limit
+    #: What is known of the model.
+    describe: Callable[[Settings, str], ModelInfo | None] = _nothing
     #: A test double: no circuit breaker and no response cache around it, so that every call reaches it.
     double: bool = False

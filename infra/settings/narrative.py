@@ -26,8 +26,26 @@ class ModelDefaults(_Part):
     timeout: float = Field(gt=0, le=3600)
 
 
+class AnswerLimit(_Part):
+    """Longest answer of one stage for one kind."""
+
+    #: Tokens; none: that of ``narrative.defaults``.
+    max_tokens: int | None = Field(default=None, ge=1, le=32_000)
+
+
+class KindLimits(_Part):
+    """Longest answers for one kind."""
+
+    freeform: AnswerLimit = AnswerLimit()
+    structuring: AnswerLimit = AnswerLimit()
+
+
 class Defaults(_Part):
     """Defaults of the two model stages."""
+
+    #: Longest answers by content kind, such as ``{plot: {structuring: {max_tokens: 2000}}}``.  A small local model
+    #: has limits of its own (docs/models.md), which a limit that is set here replaces.
+    kinds: dict[str, KindLimits] = {}
 
     freeform: ModelDefaults = ModelDefaults(temperature=0.8, top_p=0.95, max_tokens=1500, timeout=180)
     structuring: ModelDefaults = ModelDefaults(temperature=0.0, max_tokens=4000, timeout=180)
@@ -79,6 +97,9 @@ class OpenAIServer(_Part):
     model: str | None = None
     #: Seconds for one call, where the call itself allows more.
     timeout: float = Field(default=180.0, gt=0, le=3600)
+    #: Tokens of prompt and answer that the server holds for one request.  None: a check asks it, and calls send
+    #: what they have.
+    window: int | None = Field(default=None, ge=256, le=10_000_000)
     #: Structured output: ``auto`` starts with ``json_schema`` and steps down to what the server takes.
     mode: Literal["auto", "json_schema", "json_object_schema", "json_object", "prompt"] = "auto"
     #: Money for 1,000 prompt tokens, used where the server's answer names no cost.

@@ -40,6 +40,8 @@ class BriefPorts(msgspec.Struct, frozen=True, kw_only=True):
     freeform: ev.Params
     #: Parameters of the structuring call.
     structuring: ev.Params
+    #: The parameters of both calls for kinds that have their own.
+    kinds: Mapping[str, tuple[ev.Params, ev.Params]] = {}
     #: Deadline of requests that name none, ms.
     default_deadline_ms: int
     #: By kind, the models that write it; a kind without an entry has no cache key.
@@ -150,8 +152,9 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         asked, default_deadline_ms=ports.default_deadline_ms, around=merged.around if merged else None
     )
     wanted = asked.params.model_dump(exclude_none=True)
-    writing = msgspec.structs.replace(ports.freeform, seed=shared.seed, fresh=shared.fresh, **wanted)
-    structuring = msgspec.structs.replace(ports.structuring, fresh=shared.fresh)
+    freeform, structuring = ports.kinds.get(received.kind, (ports.freeform, ports.structuring))
+    writing = msgspec.structs.replace(freeform, seed=shared.seed, fresh=shared.fresh, **wanted)
+    structuring = msgspec.structs.replace(structuring, fresh=shared.fresh)
     schema = contents.schema(received.kind, asked.schema_)
     brief = ev.Brief(
         request_seq=received.sequence,

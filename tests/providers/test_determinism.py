@@ -13,7 +13,8 @@ import pytest
 from contracts.events import Params
 from contracts.policy.quoting import quote
 from contracts.ports import Completion, Prompt
-from infra.providers.local import LocalProvider, model_folder
+from infra.providers.local import LocalProvider
+from infra.providers.local_model import model_folder
 from infra.settings.narrative import Local
 from tests.engine.conftest import save
 
