@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple, cast
 from jsonschema import Draft202012Validator, ValidationError, exceptions, validators
 from referencing import Registry
 
-from contracts.content import formats, keywords, pattern, plain
-from contracts.content.custom import REFS, Usable
+from contracts.content import evaluated, formats, keywords, pattern, plain
+from contracts.content.custom import Usable
 from contracts.content.fault import MAX_FAULTS
 from contracts.content.possible import exact
 
@@ -64,17 +64,30 @@ def faults(schema: Usable, document: Any, budget: Budget | None = None) -> tuple
     beyond = unsound(document)
     if beyond is not None:
         return (beyond,)
-    work = _WORK.set(_Work(budget or Budget(), schema.targets))
+    errors = _errors(schema, schema.root, document, budget or Budget(), most=MAX_FAULTS)
+    lines = (line for error in errors for line in _explain(error))
+    return tuple(dict.fromkeys(lines))[:MAX_FAULTS]
+
+
+def holds(schema: Usable, part: Any, value: Any, budget: Budget) -> bool:
+    """Whether a value follows one subschema of a schema.
+
+    Raises:
+        TooMuchWork: past the budget.
+    """
+    return not _errors(schema, part, value, budget, most=1)
+
+
+def _errors(schema: Usable, part: Any, value: Any, budget: Budget, *, most: int) -> list[Any]:
+    work = _WORK.set(_Work(budget, schema.strict_integers, schema.targets))
     try:
         # An empty registry: what is not in the schema does not exist, whatever its address.
-        check = _VALIDATOR(schema.root, registry=Registry[Any]())
-        errors: list[Any] = list(islice(check.iter_errors(document), MAX_FAULTS))
+        check = _VALIDATOR(part, registry=Registry[Any]())
+        return list(islice(check.iter_errors(value), most))
     except RecursionError:
         raise TooMuchWork from None
     finally:
         _WORK.reset(work)
-    lines = (line for error in errors for line in _explain(error))
-    return tuple(dict.fromkeys(lines))[:MAX_FAULTS]
 
 
 def unsound(document: Any) -> str | None:
@@ -87,6 +100,8 @@ class _Work(NamedTuple):
     """What the keywords of the schema at hand share."""
 
     budget: Budget
+    #: Whether 2.0 is no integer, as draft-04 has it.
+    strict_integers: bool
     #: The subschema of every reference.
     targets: Mapping[str, Any]
 
@@ -150,9 +165,15 @@ def _multiple(_check: Any, step: Any, instance: Any, _around: Any) -> Iterator[V
 
 def _type(check: Any, wanted: Any, instance: Any, _around: Any) -> Iterator[ValidationError]:
     names: list[str] = [wanted] if isinstance(wanted, str) else wanted
-    if not any(check.is_type(instance, name) for name in names):
+    if not any(_is_type(check, instance, name) for name in names):
         said = ", ".join(repr(name) for name in names)
         yield ValidationError(f"{keywords.show(instance)} is not of type {said}")
+
+
+def _is_type(check: Any, instance: Any, name: str) -> bool:
+    if name == "integer" and isinstance(instance, float) and _WORK.get().strict_integers:
+        return False
+    return check.is_type(instance, name)
 
 
 def _any_of(check: Any, branches: list[Any], instance: Any, _around: Any) -> Iterator[ValidationError]:
@@ -199,6 +220,30 @@ def _unique(_check: Any, wanted: bool, instance: Any, _around: Any) -> Iterator[
             yield ValidationError(f"{keywords.show(item)} is there twice", path=[index])
             return
         seen.add(kept)
+
+
+def _unevaluated_properties(check: Any, inner: Any, instance: Any, around: Any) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    fields = cast("dict[str, Any]", instance)
+    known = evaluated.names(check, _WORK.get().targets, around, fields)
+    for name in [each for each in fields if each not in known]:
+        if inner is False:
+            yield ValidationError("unknown field", path=[name])
+        else:
+            yield from check.descend(fields[name], inner, path=name)
+
+
+def _unevaluated_items(check: Any, inner: Any, instance: Any, around: Any) -> Iterator[ValidationError]:
+    if not isinstance(instance, list):
+        return
+    items = cast("list[Any]", instance)
+    known = evaluated.indices(check, _WORK.get().targets, around, items)
+    for index in [each for each in range(len(items)) if each not in known]:
+        if inner is False:
+            yield ValidationError("is one item too many", path=[index])
+        else:
+            yield from check.descend(items[index], inner, path=index)
 
 
 def same(value: Any) -> Any:
@@ -252,7 +297,9 @@ _OWN: Final[dict[str, Callable[..., Any]]] = {
     "enum": _enum,
     "const": _const,
     "uniqueItems": _unique,
-    **dict.fromkeys(REFS, _reference),
+    "unevaluatedItems": _unevaluated_items,
+    "unevaluatedProperties": _unevaluated_properties,
+    "$ref": _reference,
 }
 _VALIDATOR: Final[Any] = _extend(
     Draft202012Validator,

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Final, cast
-from urllib.parse import unquote
+from typing import Any, Final
 
 import msgspec
 
-from contracts.content import bounds, keywords, pattern, plain, possible
+from contracts.content import bounds, dialect, pattern, plain, possible
 from contracts.content.subschemas import Subschema, Unusable, inner, walk
 
 #: Largest as JSON, bytes; and all that ``enum`` and ``const`` hold, bytes.
@@ -28,14 +27,9 @@ MAX_TEXT_PATTERNS: Final = 4
 MAX_PATTERN_WEIGHT: Final = 100_000
 #: Subschemas that one value is held against.
 MAX_CHECKS: Final = 5000
-DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-#: Older drafts are read as this one: what they say otherwise is refused where it is said.
-_DRAFTS: Final = ("2020-12", "2019-09")
-_OLD_DRAFTS: Final = ("draft-07", "draft-06", "draft-04")
 
 #: Those that look at the same value as the schema around them: a cycle through them never ends.
 _IN_PLACE: Final = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
-REFS: Final = ("$ref", "$dynamicRef")
 
 
 class Usable(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +37,16 @@ class Usable(msgspec.Struct, frozen=True, kw_only=True):
 
     #: As it came, in JSON.
     encoded: bytes
-    #: Without ``$schema`` and ``$id``: they would change the rules, or what ``#`` means.
+    #: In the words of 2020-12, with local references and without annotations.
     root: dict[str, Any]
     #: Every local reference with the subschema it means.
     targets: dict[str, Any]
     #: Words that ask nothing of a document, for its author.
     warnings: tuple[str, ...] = ()
+    #: Path in the original of every subschema that is an object, by its identity.
+    paths: dict[int, str] = {}
+    #: Whether 2.0 is no integer, as draft-04 has it.
+    strict_integers: bool = False
     #: Subschemas that one value is held against at most.
     checks: int = 1
     #: Of all its regular expressions, see :func:`contracts.content.pattern.weight`.
@@ -102,20 +100,12 @@ def _looked_through(encoded: bytes) -> Usable | str:
 
 
 def _look_through(encoded: bytes) -> Usable:
-    root: dict[str, Any] = msgspec.json.decode(encoded, type=dict[str, Any])
-    old = _old_draft(root.pop("$schema", DIALECT))
-    address = root.pop("$id", "")
-    if not isinstance(address, str):
-        raise Unusable(f"$id: {keywords.show(address)} is no address; leave it out")
-    places = walk(root)
+    found = dialect.rewrite(msgspec.json.decode(encoded, type=dict[str, Any]))
+    root, targets = found.root, found.targets
+    places = walk(root, found.paths)
     words = frozenset(word for place in places for word in place.keywords)
-    if {"unevaluatedProperties", "patternProperties"} <= words:
-        raise Unusable(
-            "unevaluatedProperties: cannot be used beside patternProperties; use additionalProperties"
-        )
     weight = _pattern_weight(places)
     _require_small_values(places)
-    targets = _targets(root, places, alone=old)
     checks = _checks(places, targets)
     why = possible.fault(root, {id(place.schema): place.path for place in places if place.keywords}, targets)
     if why is not None:
@@ -124,7 +114,9 @@ def _look_through(encoded: bytes) -> Usable:
         encoded=encoded,
         root=root,
         targets=targets,
-        warnings=_warnings(places),
+        paths=found.paths,
+        strict_integers=found.strict_integers,
+        warnings=found.warnings,
         checks=checks,
         pattern_weight=weight,
         words=words,
@@ -134,22 +126,6 @@ def _look_through(encoded: bytes) -> Usable:
             for value in (*place.keywords.get("enum", ()), place.keywords.get("const"))
         ),
     )
-
-
-def _old_draft(dialect: Any) -> str | None:
-    """The draft where nothing counts beside ``$ref``, if the schema is of one.
-
-    Raises:
-        Unusable: it is of no draft that is known.
-    """
-    if isinstance(dialect, str):
-        plain = dialect.rstrip("#").partition("://json-schema.org/")[2]
-        if plain in {f"draft/{each}/schema" for each in _DRAFTS}:
-            return None
-        old = next((each for each in _OLD_DRAFTS if plain == f"{each}/schema"), None)
-        if old is not None:
-            return old
-    raise Unusable(f"$schema: {keywords.show(dialect)} is not supported; write for {DIALECT}")
 
 
 def _pattern_weight(places: list[Subschema]) -> int:
@@ -186,84 +162,6 @@ def _require_small_values(places: list[Subschema]) -> None:
                     )
 
 
-def _targets(root: dict[str, Any], places: list[Subschema], *, alone: str | None) -> dict[str, Any]:
-    known = {id(place.schema) for place in places}
-    anchors = _anchors(places)
-    targets: dict[str, Any] = {}
-    for place in places:
-        for keyword in REFS:
-            reference = place.keywords.get(keyword)
-            if reference is None:
-                continue
-            shown = f"{place.at(keyword)}: {reference!r:.200}"
-            beside = next((word for word in place.keywords if word != keyword and word in _asks()), None)
-            if alone is not None and beside is not None:
-                raise Unusable(
-                    f"{shown} is beside {beside!r}, which {alone} does not read; put it into an allOf"
-                )
-            if not reference.startswith("#"):
-                raise Unusable(f"{shown} is outside of this schema, and nothing is fetched; copy it to $defs")
-            found = _resolved(reference, root, anchors)
-            if found is None:
-                raise Unusable(f"{shown} points to nothing in this schema; name one of its $defs")
-            # What is no subschema was not looked through: it may hold anything.
-            if id(found) not in known:
-                raise Unusable(f"{shown} does not point to a subschema; move it to $defs")
-            targets[reference] = found
-    return targets
-
-
-def _anchors(places: list[Subschema]) -> dict[str, Any]:
-    anchors: dict[str, Any] = {}
-    for place in places:
-        for keyword in ("$dynamicAnchor", "$anchor"):
-            anchor = place.keywords.get(keyword)
-            if anchor in anchors:
-                raise Unusable(f"{place.at(keyword)}: {anchor!r:.80} is there twice; rename one of them")
-            if anchor is not None:
-                anchors[anchor] = place.schema
-    return anchors
-
-
-@lru_cache(maxsize=1)
-def _asks() -> frozenset[str]:
-    """Keywords that ask something of a document."""
-    notes = {
-        "$anchor",
-        "$comment",
-        "$defs",
-        "$dynamicAnchor",
-        "$id",
-        "$schema",
-        "$vocabulary",
-        "contentEncoding",
-    }
-    notes |= {"contentMediaType", "contentSchema", "default", "definitions", "deprecated", "description"}
-    return keywords.KNOWN - notes - {"examples", "readOnly", "title", "writeOnly"}
-
-
-def _resolved(reference: str, root: dict[str, Any], anchors: dict[str, Any]) -> Any | None:
-    """What a local reference means (RFC 6901 for pointers); ``None`` for nothing."""
-    pointer = unquote(reference[1:])
-    if pointer and not pointer.startswith("/"):
-        return anchors.get(pointer)
-    value: Any = root
-    for token in pointer.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = cast("dict[str, Any]", value).get(key)
-        elif isinstance(value, list) and _index(key) < len(cast("list[Any]", value)):
-            value = cast("list[Any]", value)[_index(key)]
-        else:
-            return None
-    return value
-
-
-def _index(key: str) -> int:
-    """A token as a list's index; one that is none is beyond every list."""
-    return int(key) if key.isascii() and key.isdecimal() and len(key) < 8 else MAX_BYTES  # noqa: PLR2004 - digits
-
-
 def _checks(places: list[Subschema], targets: dict[str, Any]) -> int:
     """How many subschemas one value is held against at most.
 
@@ -274,7 +172,7 @@ def _checks(places: list[Subschema], targets: dict[str, Any]) -> int:
     graph: dict[int, list[int]] = {}
     for ident, place in place_of.items():
         steps = [below for _, below in inner(place, _IN_PLACE)]
-        steps += [targets[place.keywords[keyword]] for keyword in REFS if keyword in place.keywords]
+        steps += [targets[place.keywords["$ref"]]] if "$ref" in place.keywords else []
         graph[ident] = [id(step) for step in steps if id(step) in place_of]
     try:
         order = tuple(TopologicalSorter(graph).static_order())
@@ -300,11 +198,6 @@ def _checks(places: list[Subschema], targets: dict[str, Any]) -> int:
                 f"and at most {MAX_TEXT_PATTERNS} are accepted; join them"
             )
     return max(checks.values(), default=1)
-
-
-def _warnings(places: list[Subschema]) -> tuple[str, ...]:
-    found = dict.fromkeys(word for place in places for word in place.keywords if keywords.warned(word))
-    return tuple(f"schema: {word} is a note for editors; it asks nothing of a document" for word in found)
 
 
 def only_empty(schema: Usable) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, cast
 
 from contracts.content import conformance, formats, pattern, plain
 from contracts.content.conformance import Budget
-from contracts.content.custom import REFS, Usable
+from contracts.content.custom import Usable
 from contracts.content.possible import exact
 
 _MAX_DEPTH: Final = 40
@@ -109,7 +109,7 @@ class _Pass:
     def flatten(self, schema: dict[str, Any]) -> dict[str, Any]:
         """One level without references, ``allOf`` and alternatives: their keywords are laid over it."""
         flat = dict(schema)
-        parts: list[Any] = [self.targets[flat.pop(ref)] for ref in REFS if ref in flat] + flat.pop(
+        parts: list[Any] = ([self.targets[flat.pop("$ref")]] if "$ref" in flat else []) + flat.pop(
             "allOf", []
         )
         parts += [min(flat.pop(word), key=self.recurs) for word in ("anyOf", "oneOf") if word in flat]

@@ -1,15 +1,11 @@
-"""Vocabulary of JSON Schema 2020-12: the shape of each keyword's value, and advice for words that are none."""
+"""Vocabulary of JSON Schema 2020-12: the shape of each keyword's value."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, Final, cast
-
-from contracts.content import formats
 
 #: Keywords that hold one subschema, a list of them, or a map of them.
 ONE: Final = frozenset(
@@ -76,7 +72,6 @@ _TEXTS: Final = frozenset(
 _FLAGS: Final = frozenset({"deprecated", "readOnly", "uniqueItems", "writeOnly"})
 _OTHERS: Final = frozenset(
     {
-        "$vocabulary",
         "const",
         "default",
         "dependentRequired",
@@ -88,92 +83,28 @@ _OTHERS: Final = frozenset(
     }
 )
 KNOWN: Final = ONE | LIST | MAP | _COUNTS | _NUMBERS | _TEXTS | _FLAGS | _OTHERS
-#: Notes for editors and generators that files of the wild have; they ask nothing of a document.
-_NOTES: Final = frozenset(
+#: Keywords that ask nothing of a document: whatever their value is, it has no effect.
+ANNOTATIONS: Final = frozenset(
     {
-        "allowComments",
-        "allowTrailingCommas",
-        "defaultSnippets",
-        "deprecationMessage",
-        "doNotSuggest",
-        "enumDescriptions",
-        "enumNames",
-        "enumTitles",
-        "errorMessage",
-        "example",
-        "externalDocs",
-        "markdownDescription",
-        "markdownEnumDescriptions",
-        "patternErrorMessage",
-        "propertyOrder",
-        "suggestSortText",
-        "tsEnumNames",
-        "tsType",
-        "xml",
+        "$anchor",
+        "$comment",
+        "$dynamicAnchor",
+        "$id",
+        "$schema",
+        "contentEncoding",
+        "contentMediaType",
+        "contentSchema",
+        "default",
+        "deprecated",
+        "description",
+        "examples",
+        "readOnly",
+        "title",
+        "writeOnly",
     }
 )
-#: Words of older drafts and of relatives, and what says the same today.
-_ADVICE: Final[Mapping[str, str]] = {
-    "dependencies": "is of an older draft; write dependentRequired for names and dependentSchemas for schemas",
-    "additionalItems": "is of an older draft; write prefixItems for the first items and items for the others",
-    "divisibleBy": "is of an older draft; write multipleOf",
-    "disallow": "is of an older draft; write not",
-    "extends": "is of an older draft; write allOf",
-    "id": "is of an older draft; write $id",
-    "optional": 'is of an older draft; leave the name out of "required"',
-    "requires": "is of an older draft; write dependentRequired",
-    "minimumCanEqual": "is of an older draft; write exclusiveMinimum",
-    "maximumCanEqual": "is of an older draft; write exclusiveMaximum",
-    "$recursiveRef": "is of an older draft; write $dynamicRef",
-    "$recursiveAnchor": "is of an older draft; write $dynamicAnchor",
-    "discriminator": "is OpenAPI's; leave it out, and give each alternative a const",
-    "comment": "is no keyword; write $comment",
-    "_comment": "is no keyword; write $comment",
-    "//": "is no keyword; write $comment",
-    "name": "is no keyword; write title",
-    "label": "is no keyword; write title",
-    "values": "is no keyword; write enum",
-    "options": "is no keyword; write enum",
-    "regex": "is no keyword; write pattern",
-    "min": "is no keyword; write minimum, minLength or minItems",
-    "max": "is no keyword; write maximum, maxLength or maxItems",
-    "length": "is no keyword; write minLength and maxLength",
-    "fields": "is no keyword; write properties",
-    "desc": "is no keyword; write description",
-}
-_ANCHOR: Final = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*")
-_LOWER: Final = {word.lower(): word for word in KNOWN}
-
-
-def note(word: str) -> bool:
-    """Whether a word that is no keyword asks nothing of a document: an editor's, for instance."""
-    return word in _NOTES or word.startswith("x-")
-
-
-def warned(word: str) -> bool:
-    """Whether its author should hear that a word does nothing here."""
-    return word in _NOTES
-
-
-def advice(word: str, schema: Mapping[str, Any]) -> str:
-    """What to write instead of a word that is no keyword.
-
-    Args:
-        word: not in :data:`KNOWN`.
-        schema: the subschema that holds it.
-    """
-    if word == "nullable":
-        named = schema.get("type")
-        shown = f'["{named}", "null"]' if isinstance(named, str) and named in TYPES else '[…, "null"]'
-        return f'is OpenAPI\'s; write "type": {shown}'
-    if word in _ADVICE:
-        return _ADVICE[word]
-    close = get_close_matches(word[:40].lower(), _LOWER, n=1, cutoff=0.75)
-    if close:
-        return f"is no keyword; {_LOWER[close[0]]}?"
-    if isinstance(schema[word], dict):
-        return "is no keyword of JSON Schema 2020-12; leave it out; what references name goes to $defs"
-    return "is no keyword of JSON Schema 2020-12; leave it out, or begin it with x-"
+#: Keywords that ask something of a document.
+ASKING: Final = KNOWN - ANNOTATIONS - {"$defs", "definitions"}
 
 
 def shape(keyword: str, value: Any) -> str | None:
@@ -207,11 +138,9 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int) or math.isfinite(value)
 
 
-def _schema(keyword: str, value: Any) -> str | None:
+def _schema(_keyword: str, value: Any) -> str | None:
     if isinstance(value, dict | bool):
         return None
-    if keyword == "items" and isinstance(value, list):
-        return "a list of schemas is of an older draft; write prefixItems"
     return f"{show(value)} is no schema; write an object, true or false"
 
 
@@ -239,10 +168,7 @@ def _count(keyword: str, value: Any) -> str | None:
     return None
 
 
-def _number(keyword: str, value: Any) -> str | None:
-    if isinstance(value, bool) and keyword.startswith("exclusive"):
-        other = keyword.removeprefix("exclusive").lower()
-        return f"true and false are of an older draft; write the number of {other} here and leave {other} out"
+def _number(_keyword: str, value: Any) -> str | None:
     return None if is_number(value) else f"{show(value)} is no number"
 
 
@@ -251,8 +177,6 @@ def _step(_keyword: str, value: Any) -> str | None:
 
 
 def _names(_keyword: str, value: Any) -> str | None:
-    if isinstance(value, bool):
-        return 'true and false are of an older draft; list the name in "required" of the object around it'
     if not isinstance(value, list):
         return f"{show(value)} is no list of names"
     names = cast("list[Any]", value)
@@ -297,34 +221,14 @@ def _enum(_keyword: str, value: Any) -> str | None:
     return None
 
 
-def _examples(_keyword: str, value: Any) -> str | None:
-    return None if isinstance(value, list) else f"{show(value)} is no list; write the examples in brackets"
-
-
-def _format(_keyword: str, value: Any) -> str | None:
-    if not isinstance(value, str):
-        return f"{show(value)} is no text; write one in quotes"
-    if value in formats.FORMATS or value in formats.NUMBERS:
-        return None
-    known = ", ".join(sorted({*formats.FORMATS, *formats.NUMBERS}))
-    return f"{show(value)} is not checked here; leave it out or write a pattern; checked are {known}"
-
-
 def _flag(_keyword: str, value: Any) -> str | None:
     return None if isinstance(value, bool) else f"{show(value)} is neither true nor false"
 
 
-def _text(keyword: str, value: Any) -> str | None:
+def _text(_keyword: str, value: Any) -> str | None:
     if not isinstance(value, str):
         return f"{show(value)} is no text; write one in quotes"
-    if keyword in ("$anchor", "$dynamicAnchor") and not _ANCHOR.fullmatch(value):
-        return f"{show(value)} is no name; write letters, digits, - and _, a letter first"
     return None
-
-
-def _vocabulary(_keyword: str, value: Any) -> str | None:
-    del value
-    return "is for schemas of schemas; leave it out"
 
 
 def _anything(_keyword: str, value: Any) -> str | None:
@@ -339,13 +243,11 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], str | None]]] = {
     **dict.fromkeys(_NUMBERS, _number),
     **dict.fromkeys(_FLAGS, _flag),
     **dict.fromkeys(_TEXTS, _text),
-    "$vocabulary": _vocabulary,
     "const": _anything,
     "default": _anything,
     "dependentRequired": _needs,
     "enum": _enum,
-    "examples": _examples,
-    "format": _format,
+    "examples": _anything,
     "multipleOf": _step,
     "required": _names,
     "type": _type,

@@ -11,7 +11,6 @@ from contracts.content import keywords
 
 #: Rounds of reasoning: past them, the schema is taken for possible.
 _ROUNDS: Final = 20
-_REFS: Final = ("$ref", "$dynamicRef")
 
 
 def fault(root: dict[str, Any], paths: Mapping[int, str], targets: Mapping[str, Any]) -> str | None:
@@ -91,7 +90,7 @@ class _Search:
 
     def block(self, schema: dict[str, Any]) -> Any | None:
         """What makes a subschema impossible: one of its own subschemas, or keyword and reason; ``None``: nothing."""
-        needed: list[Any] = [self.targets[schema[ref]] for ref in _REFS if ref in schema]
+        needed: list[Any] = [self.targets[schema["$ref"]]] if "$ref" in schema else []
         needed += schema.get("allOf", [])
         for each in needed:
             if not self.ok(each):

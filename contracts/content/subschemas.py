@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -40,11 +40,15 @@ class Subschema(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.path}.{shown}" if self.path else shown
 
 
-def walk(root: dict[str, Any]) -> list[Subschema]:
+def walk(root: dict[str, Any], paths: Mapping[int, str]) -> list[Subschema]:
     """Every subschema, the root first; breadth-first, so that a path in a message is the shortest.
 
+    Args:
+        root: a schema in the words of 2020-12.
+        paths: what messages call its parts, by identity.
+
     Raises:
-        Unusable: a keyword is unknown or has a value of another shape; or there is too much.
+        Unusable: a keyword has a value of another shape; or there is too much.
     """
     places = [Subschema(path="", schema=root, depth=0)]
     for place in places:
@@ -54,7 +58,7 @@ def walk(root: dict[str, Any]) -> list[Subschema]:
                 raise Unusable(f"schema: is nested more than {MAX_DEPTH} levels deep; make it flatter")
             if len(places) == MAX_NODES:
                 raise Unusable(f"schema: has more than {MAX_NODES} subschemas; make it smaller")
-            path = f"{place.path}.{keyword}" if place.path else keyword
+            path = paths.get(id(below)) or (f"{place.path}.{keyword}" if place.path else keyword)
             places.append(Subschema(path=path, schema=below, depth=place.depth + 1))
     return places
 
@@ -75,15 +79,9 @@ def inner(place: Subschema, among: frozenset[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _check(place: Subschema) -> None:
-    """Refuse keywords that are none, and values that are not theirs; write 2.0 as 2 where it counts."""
+    """Refuse values that are not a keyword's; write 2.0 as 2 where it counts."""
     own = place.keywords
     for word, value in own.items():
-        if word not in keywords.KNOWN:
-            if not keywords.note(word):
-                raise Unusable(f"{place.at(word)}: {keywords.advice(word, own)}")
-            continue
-        if word in ("$schema", "$id") and place.path:
-            raise Unusable(f"{place.at(word)}: is supported at the root alone; leave it out")
         why = keywords.shape(word, value)
         if why is not None:
             raise Unusable(f"{place.at(word)}: {why}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from llguidance import LLMatcher
@@ -60,7 +60,7 @@ def _reason(schema: Mapping[str, Any], said: str) -> str:
 
 
 def _compile(schema: Mapping[str, Any]) -> str:
-    return LLMatcher.grammar_from_json_schema(cast("dict[str, Any]", bounded(schema)), overrides=_COMPACT)
+    return LLMatcher.grammar_from_json_schema(bounded(schema), overrides=_COMPACT)
 
 
 class Matcher:

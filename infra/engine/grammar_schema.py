@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
-from contracts.content import formats, keywords, pattern
+import msgspec
+
+from contracts.content import dialect, formats, keywords, pattern
 
 #: Longest text, most items and largest number if a schema sets no bound, so that every answer ends.
 _MAX_LENGTH: Final = 600
@@ -24,13 +26,16 @@ _OPEN: Final = frozenset({"additionalProperties", "patternProperties", "anyOf", 
 _ANYTHING: Final = {"type": ["string", "number", "boolean"]}
 
 
-def bounded(schema: Any) -> Any:
+def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Narrow the schema: a bound on every text, list and number, only the fields that it names.
 
     Regular expressions are written for the grammar, and formats are such expressions: both mean what they mean to
     :mod:`contracts.content.conformance`, or less.  Fields are left open where ``allOf`` may add some of its own.
     """
-    return _bounded(schema, close=next(find_keyword(schema, "allOf"), None) is None)
+    own = msgspec.json.decode(msgspec.json.encode(schema), type=dict[str, Any])
+    # OpenAPI's null is left out: no other reader of the schema takes it.
+    root = dialect.rewrite(own, null=False).root
+    return _bounded(root, close=next(find_keyword(root, "allOf"), None) is None)
 
 
 def _bounded(schema: Any, *, close: bool) -> Any:

@@ -173,7 +173,6 @@ def test_documents_of_random_weights_follow_their_kind_or_are_cut_off(engine: En
             {"allOf": [{"pattern": ".*a.*"}, {"pattern": ".*b.*"}], "type": "string"},
             "allOf.0.pattern: combined with neighbouring parts it",
         ),
-        ({"type": "string", "format": "colour"}, "Unknown format: colour"),
         ({"type": "string", "pattern": "(?=a)"}, "look-around"),
     ],
 )
