@@ -105,7 +105,8 @@ class GgufProvider(OpenAIProvider):
         except EngineError as error:
             raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error), retryable=True) from error
         except ProviderError as error:
-            status = self._llama.ended()
+            unavailable = error.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE
+            status = await self._llama.ended() if unavailable else None
             if status is None:
                 raise
             said = f"llama.cpp ended with status {status} while it wrote; it starts again with the next call"

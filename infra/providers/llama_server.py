@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds without a sign of life after which a load has failed; a file of many gigabytes takes minutes.
 _LOAD_S: Final = 600.0
+#: Seconds between the end of its connections and its exit status.
+_STATUS_S: Final = 0.5
 #: Lines of the child's standard error that are kept for a message, and characters of each.
 _LINES: Final = 20
 _WIDTH: Final = 300
@@ -75,9 +77,15 @@ class LlamaServer:
             self._running = await self._start()
             return self._running
 
-    def ended(self) -> int | None:
-        """The child's exit status, if it has ended by itself."""
-        return None if self._running is None else self._running.process.returncode
+    async def ended(self) -> int | None:
+        """The child's exit status, if it has just ended by itself; ``None``: it runs."""
+        if self._running is None:
+            return None
+        with contextlib.suppress(TimeoutError):
+            # The connection breaks before the status is known.
+            async with asyncio.timeout(_STATUS_S):
+                return await self._running.process.wait()
+        return None
 
     async def close(self) -> None:
         """End the child."""

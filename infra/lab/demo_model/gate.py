@@ -92,9 +92,7 @@ async def run(examples: Sequence[Example], gguf: Gguf, narrative: Narrative) -> 
         await supervisor.start()
         try:
             async with PipelineClient(supervisor.nats_url) as client:
-                found = [
-                    await _ask(client, number, each) for number, each in enumerate(examples)
-                ]
+                found = [await _ask(client, number, each) for number, each in enumerate(examples)]
         finally:
             await supervisor.stop()
     return found
@@ -103,12 +101,18 @@ async def run(examples: Sequence[Example], gguf: Gguf, narrative: Narrative) -> 
 async def _ask(client: PipelineClient, number: int, example: Example) -> Outcome:
     began = time.monotonic()
     drafts: list[str] = []
-    body: dict[str, Any] = {"prompt": example.wish, "deadline_ms": int(_DEADLINE_S * 1000), "seed": 1000 + number}
+    body: dict[str, Any] = {
+        "prompt": example.wish,
+        "deadline_ms": int(_DEADLINE_S * 1000),
+        "seed": 1000 + number,
+    }
     if example.schema is not None:
         body["schema"] = example.schema
     ident = f"gate-{number}"
     result = checked(
-        await client.ask(example.kind, request_id=ident, body=msgspec.json.encode(body), timeout_s=_DEADLINE_S + 5)
+        await client.ask(
+            example.kind, request_id=ident, body=msgspec.json.encode(body), timeout_s=_DEADLINE_S + 5
+        )
     )
     return Outcome(
         example=example,
@@ -122,12 +126,11 @@ async def _ask(client: PipelineClient, number: int, example: Example) -> Outcome
     )
 
 
-def figures(outcomes: Sequence[Outcome], exists: Callable[[str], bool]) -> GateFigures:
+def measure(outcomes: Sequence[Outcome]) -> GateFigures:
     """Count what the gate asks for.
 
     Args:
         outcomes: of all wishes; those that are not live have nothing right.
-        exists: whether a word, in lower case, is one.
     """
     named, counted = [], []
     words: list[tuple[str, bool]] = []
@@ -135,7 +138,9 @@ def figures(outcomes: Sequence[Outcome], exists: Callable[[str], bool]) -> GateF
     live = [each for each in outcomes if each.live]
     for each in outcomes:
         for expected in each.example.expect:
-            right = each.live and each.content is not None and is_met(expected, each.example.kind, each.content)
+            right = (
+                each.live and each.content is not None and is_met(expected, each.example.kind, each.content)
+            )
             (counted if _is_counted(expected) else named).append(right)
     for each in live:
         own = set(_words(each.example.wish.lower()))
@@ -144,7 +149,7 @@ def figures(outcomes: Sequence[Outcome], exists: Callable[[str], bool]) -> GateF
         sentences.update(
             {part for text in said for part in _SENTENCE.split(text) if len(part) >= _SENTENCE_LENGTH}
         )
-    (most, times), = sentences.most_common(1) or [("", 0)]
+    ((most, times),) = sentences.most_common(1) or [("", 0)]
     seconds = sorted(each.seconds for each in outcomes)
     return GateFigures(
         wishes=len(outcomes),
