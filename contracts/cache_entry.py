@@ -49,6 +49,7 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     prompt_version: str | None = None
     prompt_hash: str | None = None
     quality_score: float | None = None
+    quality_reasons: tuple[str, ...] = ()
     receipt: Receipt | None = None
     #: ms since the epoch; the store sets both.
     created_at_ms: int = 0
@@ -81,6 +82,7 @@ def from_result(result: ResultBody, *, request_id: str, node: str | None = None)
         prompt_version=meta.prompt_version,
         prompt_hash=meta.prompt_hash,
         quality_score=meta.quality_score,
+        quality_reasons=meta.quality_reasons,
         receipt=meta.receipt,
     )
 
@@ -116,6 +118,7 @@ def to_result(entry: CacheEntry, *, request_id: str, brief: Brief, trail: Trail)
             rating=brief.rating,
             cost=Cost(tokens=Tokens(prompt=0, completion=0), time_ms=trail.time_ms, amount=0.0),
             quality_score=entry.quality_score,
+            quality_reasons=entry.quality_reasons,
             receipt=entry.receipt,
             warnings=trail.warnings,
             replay_of=brief.replay_of,

@@ -22,6 +22,8 @@ class ErrorCode(StrEnum):
     GEN_SCHEMA_INVALID = "GEN_SCHEMA_INVALID"
     #: The content exceeds the effective rating.
     GEN_RATING_VIOLATION = "GEN_RATING_VIOLATION"
+    #: The content is valid and makes too little sense: its quality is below the bar, also after another draft.
+    GEN_QUALITY = "GEN_QUALITY"
     #: A cap on cost or tokens is used up.
     GEN_BUDGET_EXCEEDED = "GEN_BUDGET_EXCEEDED"
     #: Too many requests for a rate-limited node.

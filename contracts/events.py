@@ -89,6 +89,8 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True):
     #: Milliseconds of work per stage; the runner fills it in.
     time_ms: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
+    #: Drafts that were asked for because the document before was below the bar of quality.
+    redrafts: int = 0
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):

@@ -161,7 +161,8 @@ ROWS: Final = (
     ),
     Row(
         event="context_built",
-        published_by=("context-build", "fallback", "freeform-gen"),
+        # Fallback: the next attempt; freeform-gen: a retry; validate-repair: another draft.
+        published_by=("context-build", "fallback", "freeform-gen", "validate-repair"),
         consumed_by=("freeform-gen", "audit"),
         stream=EVENTS,
         body=ev.ContextBuilt,

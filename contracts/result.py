@@ -193,6 +193,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
     #: 0 to 1, from documented heuristics; ``None`` if nothing was generated.
     quality_score: float | None = None
+    #: What takes from the score, one short line each, with the path of the text.
+    quality_reasons: tuple[str, ...] = ()
     #: ``None`` if nothing was generated.
     receipt: Receipt | None = None
     warnings: tuple[str, ...] = ()

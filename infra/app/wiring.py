@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from contracts import pipeline
 from contracts.content.registry import Registry
+from contracts.kinds import KINDS
 from contracts.policy.explicitness import ExplicitWords
 from infra.app.adapters import Adapters
 from infra.app.application import Application
@@ -24,7 +25,7 @@ from infra.providers.routing import providers, refused_schemas
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
-from infra.stores import word_lists
+from infra.stores import vocabulary, word_lists
 from infra.stores import worlds as world_store
 from infra.telemetry import logging as telemetry_logging
 from infra.telemetry.process_events import WorldsLeftOut
@@ -37,10 +38,12 @@ from stages.fallback.plan import planner
 from stages.freeform_gen import handle as freeform_gen
 from stages.structuring import handle as structuring
 from stages.validate_repair import handle as validate_repair
+from stages.validate_repair.quality import QualityGate
+from stages.validate_repair.sense.words import EveryWord
 
 if TYPE_CHECKING:
     from contracts.policy.social import Worlds
-    from contracts.ports import Contents, Explicitness, Prompts, Samples, Templates
+    from contracts.ports import Contents, Explicitness, Prompts, Samples, Templates, Vocabulary
     from infra.runner.execution import Handle, Sink
     from infra.settings.settings import Settings
     from infra.stores.audit import AuditSink
@@ -89,6 +92,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
     explicitness: Explicitness = (
         word_lists.load(settings.rating_words) if "validate-repair" in stages else ExplicitWords(())
     )
+    words: Vocabulary = vocabulary.load_english() if "validate-repair" in stages else EveryWord()
     routed = (
         providers(
             settings,
@@ -141,6 +145,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
             validate_repair.handle,
             contents=contents,
             explicitness=explicitness,
+            gate=QualityGate(vocabulary=words, bars=settings.quality.bar.by_kind(KINDS)),
             max_reasks=settings.max_reasks,
             accept_filled=settings.accept_filled,
             forms=schema_forms(contents),

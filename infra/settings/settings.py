@@ -36,6 +36,7 @@ from infra.settings import names as setting_names
 from infra.settings.budgets import Budgets
 from infra.settings.config_file import ConfigFile, SettingsError
 from infra.settings.narrative import Gguf, Local, Narrative, narrative_with
+from infra.settings.quality import QualitySettings
 
 #: Most unknown names in one message.
 _MOST: Final = 10
@@ -194,6 +195,7 @@ class Settings(BaseSettings):
     admission: AdmissionSettings = AdmissionSettings()
     audit: Audit = Audit()
     budgets: Budgets = Budgets()
+    quality: QualitySettings = QualitySettings()
     #: Deadline of requests that name none, ms.
     deadline_ms: int = Field(default=DEFAULT_DEADLINE_MS, ge=1, le=86_400_000)
     #: Seconds without an acknowledgement after which the broker gives a message to another worker.

@@ -134,7 +134,8 @@ def _next_attempt(event: ev.Failed, plan: request.FallbackPlan, now_ms: int) -> 
     """Mode ``retry``: publish the brief again after the wait."""
     if plan.mode is not FallbackMode.RETRY or event.code in _FINAL or event.brief is None:
         return None
-    if event.attempt > plan.retries:
+    # Another draft for the sake of quality was an attempt too, and is no retry of the request's.
+    if event.attempt - event.trail.redrafts > plan.retries:
         return None
     trail = msgspec.structs.replace(
         event.trail, warnings=(*event.trail.warnings, f"attempt {event.attempt} failed: {event.code}")

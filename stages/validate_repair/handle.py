@@ -14,12 +14,12 @@ from contracts.errors import ErrorCode
 from contracts.nodes import required_terms, schema_pins
 from contracts.outcome import Emit, Fail, Outcome
 from contracts.policy import fingerprint
-from contracts.policy.quoting import extract_last_quote
 from contracts.ports import GRAMMAR, Contents, DriftLedger, Explicitness, KnownReplays, ResultCache
 from contracts.result import SCRIPTED, Cost, Meta, Origin, Receipt, RepairLevel, Status
-from stages.validate_repair import quality, repair, seed_drift
+from stages.validate_repair import redraft, repair, seed_drift
 from stages.validate_repair.cache_write import cache_write
 from stages.validate_repair.parse import MAX_TOLD, Parsed, UnparsableText, parse
+from stages.validate_repair.quality import Quality, QualityGate
 
 #: Faults that the re-ask and the result list.
 MAX_FAULTS = 12
@@ -33,6 +33,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
     *,
     contents: Contents,
     explicitness: Explicitness,
+    gate: QualityGate,
     max_reasks: int,
     accept_filled: bool,
     forms: Mapping[str, str],
@@ -46,6 +47,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         received: a ``structured`` event.
         contents: the content kinds.
         explicitness: finds what exceeds the effective rating.
+        gate: the measure of quality, and the bar of each kind.
         max_reasks: how often structuring may be asked again.
         accept_filled: accept a document in which a missing value was filled with an empty text.
         forms: by kind, a digest of its structuring prompt and schema.
@@ -55,7 +57,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
 
     Returns:
         ``result``, for a known replay also ``revised``; ``plotted`` for a plot that requests its scenes;
-        ``invalid``; or a failure.
+        ``invalid``; ``context_built`` for another draft; or a failure.
 
     Raises:
         Unavailable: the broker does not answer.
@@ -64,6 +66,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         received,
         contents=contents,
         explicitness=explicitness,
+        gate=gate,
         max_reasks=max_reasks,
         accept_filled=accept_filled,
     )
@@ -80,20 +83,22 @@ async def validate(
     *,
     contents: Contents,
     explicitness: Explicitness,
+    gate: QualityGate = QualityGate(),  # noqa: B008 - frozen: nothing is below no bar
     max_reasks: int,
     accept_filled: bool,
 ) -> Outcome:
-    """Check one document: parse, repair, validate; ask again, or give up.
+    """Check one document: parse, repair, validate, measure; ask again, or give up.
 
     Args:
         received: a ``structured`` event.
         contents: the content kinds.
         explicitness: finds what exceeds the effective rating.
+        gate: the measure of quality, and the bar of each kind.
         max_reasks: how often structuring may be asked again.
         accept_filled: accept a document in which a missing value was filled with an empty text.
 
     Returns:
-        ``result`` and ``revised``, ``plotted``, ``invalid``, or a failure.
+        ``result`` and ``revised``, ``plotted``, ``invalid``, ``context_built``, or a failure.
     """
     event = received.event
     if not isinstance(event, ev.Structured):
@@ -102,7 +107,11 @@ async def validate(
     if not faults:
         code, faults = _unfit(parsed.document, event.brief, explicitness)
     if not faults:
-        return _succeed(received, event, parsed)
+        receipt = _receipt(event, parsed)
+        quality = gate.assess(parsed.document, kind=received.kind, event=event, level=receipt.level)
+        if quality.score < (bar := gate.bar(received.kind)):
+            return redraft.decide(event, quality.below(bar))
+        return _succeed(received, event, parsed, receipt, quality)
     faults = faults[:MAX_FAULTS]
     if event.reask < max_reasks:
         return Emit(
@@ -208,9 +217,10 @@ async def _repair(
     return msgspec.structs.replace(parsed, document=document, repaired=True, changes=reported), ()
 
 
-def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> Emit:
+def _succeed(
+    received: Received[Any], event: ev.Structured, parsed: Parsed, receipt: Receipt, quality: Quality
+) -> Emit:
     brief, trail, document = event.brief, event.trail, parsed.document
-    receipt = _receipt(event, parsed)
     scripted = SCRIPTED in (event.document.provider, event.draft.provider)
     provider, model = (
         (SCRIPTED, event.document.model) if scripted else (event.document.provider, event.document.model)
@@ -239,9 +249,8 @@ def _succeed(received: Received[Any], event: ev.Structured, parsed: Parsed) -> E
             cache_key=brief.cache_key,
             rating=brief.rating,
             cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
-            quality_score=quality.score(
-                document, wish=extract_last_quote(brief.prompt), draft=event.draft.text, level=receipt.level
-            ),
+            quality_score=quality.score,
+            quality_reasons=quality.reasons,
             receipt=receipt,
             warnings=(
                 *trail.warnings,

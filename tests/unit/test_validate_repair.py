@@ -264,7 +264,7 @@ def test_quality_falls_with_what_is_left_out_made_up_or_mended() -> None:
     full = {"scene_name": "Frozen lake", "note": "Lanterns glow"}
 
     def score(document: Any, level: RepairLevel = RepairLevel.PARSED) -> float:
-        return quality.score(document, wish=wish, draft=draft, level=level)
+        return quality.assess(document, wish=wish, draft=draft, level=level).score
 
     assert score(full) == 1.0
     assert score({"scene_name": "Frozen lake"}) < 1.0

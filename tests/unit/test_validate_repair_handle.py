@@ -18,6 +18,7 @@ from contracts.result import Drift, Status
 from contracts.usage import Attempt
 from infra.app.schema_checks import CheckedContents
 from stages.validate_repair.handle import handle
+from stages.validate_repair.quality import QualityGate
 from tests import lives
 from tests.fakes import FakeCache, FakeLedger, FakeReplays
 
@@ -58,6 +59,7 @@ class Handled:
                 lives.received(event, request_id, sequence=5),
                 contents=CheckedContents(Registry()),
                 explicitness=ExplicitWords(()),
+                gate=QualityGate(),
                 max_reasks=0,
                 accept_filled=False,
                 forms={"layout": form},

@@ -186,6 +186,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
     #: 0 to 1; ``None`` for what was not generated.
     quality_score: float | None = None
+    #: What takes from the score, one short line each, with the path of the text.
+    quality_reasons: tuple[str, ...] = ()
     receipt: Receipt | None = None
     warnings: tuple[str, ...] = ()
     replay_of: str | None = None

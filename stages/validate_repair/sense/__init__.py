@@ -1,0 +1,1 @@
+"""Sense of a document: cheap measures of its visible texts, without a model."""

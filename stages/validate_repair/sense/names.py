@@ -1,0 +1,58 @@
+"""Names that are clauses: a sentence in the place of a name, a speaker or a title."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from stages.validate_repair.sense.part import Part, Reason
+from stages.validate_repair.sense.texts import Role, Text
+
+#: A full stop that ends a sentence: not an ellipsis, an initial or an abbreviation.
+_FULL_STOP: Final = re.compile(r"[^\W\d_]{4,}[.][\"'\u201d\u2019)]*\Z")
+_VERB: Final = re.compile(
+    r"\b(?:is|are|was|were|am|has|had|does|did|will|would|can|could|should|must|isn't|don't)\b"
+)
+_STARTS_SMALL: Final = re.compile(
+    r"(?:a|an|and|are|as|at|by|for|from|he|i|in|into|is|it|its|not|of|on|or|our|she|that|the|their|then|there|they|"
+    r"this|to|was|we|were|what|when|where|who|with|you|your)\s"
+)
+_CLAUSE: Final = re.compile(r"(?:It|He|She|They|We|You|There|This|That)\s+[a-z]+s?\s")
+#: Characters at the end of a name that are looked at for a full stop.
+_END: Final = 40
+#: Words of the longest name of somebody.
+_LONGEST: Final = 7
+#: What a document of nothing but such names loses.
+_WEIGHT: Final = 0.6
+#: A phrase may be what the wish calls somebody: "the oak door".
+_PHRASE: Final = "a phrase in place of a name"
+_PHRASE_WEIGHT: Final = 0.2
+
+
+def measure_names(texts: list[Text]) -> Part:
+    """The share of names that are names."""
+    reasons: list[Reason] = []
+    names: set[tuple[Role, str]] = set()
+    weight = 0.0
+    for text in texts:
+        if text.role not in (Role.PERSON, Role.NAME):
+            continue
+        each = (text.role, text.value)
+        if each not in names and (says := _fault(text)):
+            weight += _PHRASE_WEIGHT if says == _PHRASE else _WEIGHT
+            reasons.append(Reason(text.path, says, text.value))
+        names.add(each)
+    return Part(1 - weight / max(1, len(names)), reasons)
+
+
+def _fault(text: Text) -> str:
+    value = text.value.strip()
+    if _FULL_STOP.search(value[-_END:]):
+        return "a sentence in place of a name"
+    if text.role is not Role.PERSON:
+        return ""
+    if _VERB.search(value) or _CLAUSE.match(value):
+        return "a clause in place of a name"
+    if _STARTS_SMALL.match(value):
+        return _PHRASE
+    return "too long for a name" if value.count(" ") >= _LONGEST else ""

@@ -1,0 +1,85 @@
+"""Is a valid document without sense written once more, and then given up?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts import events as ev
+from contracts.content.registry import Registry
+from contracts.errors import ErrorCode
+from contracts.outcome import Emit, Fail
+from contracts.policy.explicitness import ExplicitWords
+from infra.app.schema_checks import CheckedContents
+from infra.stores.vocabulary import load_english
+from stages.validate_repair.handle import validate
+from stages.validate_repair.quality import QualityGate
+from tests import lives
+
+CONTENTS = CheckedContents(Registry())
+SCHEMA = {
+    "type": "object",
+    "properties": {"amount": {"type": "integer"}, "currency": {"type": "string"}},
+    "required": ["amount", "currency"],
+}
+DEBRIS = {"amount": 26, "currency": ":26}{"}
+
+
+def judged(document: Any, *, bar: float = 0.4, attempt: int = 1, trail: ev.Trail | None = None) -> Any:
+    draft = lives.prose("It costs 26 crowns.", provider="house")
+    event = ev.Structured(
+        attempt=attempt,
+        brief=lives.brief(schema=SCHEMA, prompt="Write: <<<\na price of 26 crowns\n>>>\n"),
+        draft=draft,
+        document=msgspec.structs.replace(draft, text=json.dumps(document)),
+        trail=trail or ev.Trail(),
+    )
+    return lives.decided(
+        validate(
+            lives.received(event, sequence=5, kind="custom"),
+            contents=CONTENTS,
+            explicitness=ExplicitWords(()),
+            gate=QualityGate(vocabulary=load_english(), bars={"custom": bar}),
+            max_reasks=0,
+            accept_filled=False,
+        )
+    )
+
+
+def test_a_document_below_the_bar_asks_for_another_draft_with_the_next_seed() -> None:
+    outcome = judged(DEBRIS)
+    assert isinstance(outcome, Emit)
+    (again,) = outcome.events
+    assert isinstance(again, ev.ContextBuilt)
+    assert (again.attempt, again.trail.redrafts) == (2, 1)
+    assert again.brief.freeform.seed == lives.brief().freeform.seed + 1
+    (warning,) = again.trail.warnings
+    assert "below the bar of 0.4: currency: punctuation in place of text: ':26}{'" in warning
+
+
+def test_the_second_one_below_the_bar_is_the_end() -> None:
+    outcome = judged(DEBRIS, attempt=2, trail=ev.Trail(redrafts=1))
+    assert isinstance(outcome, Fail)
+    assert (outcome.code, outcome.letter) == (ErrorCode.GEN_QUALITY, True)
+    assert "after 2 drafts" in outcome.message
+    assert "currency: punctuation in place of text" in outcome.message
+    assert json.loads(outcome.evidence or "") == DEBRIS
+
+
+def test_a_stage_that_forgets_the_count_cannot_make_it_go_on_for_ever() -> None:
+    assert isinstance(judged(DEBRIS, attempt=8), Fail)
+
+
+@pytest.mark.parametrize(("document", "bar"), [(DEBRIS, 0.0), ({"amount": 26, "currency": "crowns"}, 0.4)])
+def test_a_bar_of_zero_and_a_good_document_give_the_result(document: Any, bar: float) -> None:
+    (result,) = judged(document, bar=bar).events
+    assert result.content == document
+    assert bool(result.meta.quality_reasons) is (document == DEBRIS)
+    assert (result.meta.quality_score < 0.4) is (document == DEBRIS)
+
+
+def test_a_trail_of_an_older_release_has_no_redraft() -> None:
+    assert msgspec.json.decode(b'{"attempts": [], "warnings": ["w"]}', type=ev.Trail).redrafts == 0
