@@ -18,15 +18,15 @@ class QualityBar(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    #: 0: no bar.
+    #: Layouts; 0: no bar.
     layout: Bar = _BAR
-    #: 0: no bar.
+    #: Plots; 0: no bar.
     plot: Bar = _BAR
-    #: 0: no bar.
+    #: Scenes; 0: no bar.
     scene: Bar = _BAR
-    #: 0: no bar.
+    #: Dialogues; 0: no bar.
     dialogue: Bar = _BAR
-    #: 0: no bar.
+    #: Transitions; 0: no bar.
     transition: Bar = _BAR
     #: Documents under a request's own schema; 0: no bar.
     custom: Bar = _BAR
