@@ -326,3 +326,38 @@ def engine(
             param_hint="--models",
         )
     _show(measured.run(models=wanted, tokens=tokens, rounds=rounds, say=_say), as_json=json_)
+
+
+@app.command()
+def schemas(  # noqa: PLR0913 - a parameter is an option
+    wild: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the schemas.")],
+    only: Annotated[str, typer.Option(help="Projects, with commas between; default: all.")] = "",
+    seconds: Annotated[float, typer.Option(min=0.1, help="CPU seconds for a verdict.")] = 2,
+    documents: Annotated[
+        int, typer.Option(min=0, help="Random documents of each accepted schema, held against it.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the documents.")] = 1,
+    *,
+    output: Annotated[Path | None, typer.Option(help="File for all verdicts, as JSON.")] = None,
+    json_: Json = False,
+) -> None:
+    """Coverage of JSON Schemas from public projects, with reasons; exit status 1 for a silent drop or a defect."""
+    _need_model()
+    from infra.lab.bench import wild as measured  # noqa: PLC0415 - needs the extra `local`
+
+    listed = measured.read_list()
+    chosen = {name.strip() for name in only.split(",") if name.strip()}
+    unknown = chosen - {each.project for each in listed}
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))} is unknown", param_hint="--only")
+    found = measured.run(
+        wild,
+        listed=[each for each in listed if not chosen or each.project in chosen],
+        cpu_s=seconds,
+        documents=documents,
+        seed=seed,
+        say=_say,
+    )
+    if output is not None:
+        output.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+    _end(found, passed=found.passed, text=measured.table(found), as_json=json_)

@@ -1,0 +1,239 @@
+"""Random documents of a schema's grammar, held against the schema as it was written."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from contracts.content.registry import CUSTOM, Registry
+from infra.app import schema_worker
+from infra.lab.bench import report
+from infra.lab.bench.limited import run_limited
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+    from infra.engine.grammar import Grammars
+
+#: Bytes of a document.
+_MOST: Final = 4000
+#: Bytes that end something, and the share of the steps that take one where the grammar allows it.
+_ENDS: Final = frozenset(b'"}]')
+_ENDING: Final = 0.4
+#: Share of the steps that take a letter, where the grammar allows one.
+_LETTERS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz 0123456789")
+_PLAIN: Final = 0.9
+#: Invalid documents that are kept.
+_KEPT: Final = 3
+
+
+class Documents(msgspec.Struct, frozen=True, kw_only=True):
+    """Documents of one schema."""
+
+    #: Drawn; those that did not end, because they became too long or the grammar gave up.
+    drawn: int = 0
+    unfinished: int = 0
+    #: The grammar exceeded its time or memory, or failed.
+    failed: str = ""
+    #: Complete ones that are valid under the schema as written, and those that only break a ``format``.
+    valid: int = 0
+    format_alone: int = 0
+    #: Invalid ones that the product refuses too, and those that it takes.
+    caught: int = 0
+    missed: int = 0
+    #: Valid ones that the product refuses.
+    false_alarms: int = 0
+    #: Keywords that invalid documents break and no warning names, with their number.
+    silent: dict[str, int] = {}
+    #: Invalid documents and false alarms, each with its reason.
+    examples: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """No constraint was dropped without a warning, and the product takes no invalid document."""
+        return not self.missed and not self.silent
+
+
+def warm_up() -> None:
+    """Import and build what every child needs."""
+    schema_worker.grammar_refusal({"type": "object"})
+    _grammars()
+    _draw(b'{"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"]}', (), 1, 0)
+
+
+def draw_limited(text: bytes, warnings: Sequence[str], *, count: int, seed: int, cpu_s: float) -> Documents:
+    """Draw documents in a process of its own.
+
+    Args:
+        text: the schema, as written.
+        warnings: of its verdict.
+        count: number of documents.
+        seed: of the random walks.
+        cpu_s: CPU seconds for all of them.
+    """
+    said = run_limited(
+        partial(_draw, text, warnings, count, seed), cpu_s=cpu_s, memory=2 * schema_worker.MEMORY
+    )
+    if said is None:
+        return Documents(failed=f"takes more than {cpu_s:g} s or 1 GB")
+    return msgspec.json.decode(said, type=Documents)
+
+
+def _draw(text: bytes, warnings: Sequence[str], count: int, seed: int) -> bytes:
+    try:
+        return msgspec.json.encode(_documents(json.loads(text), warnings, count, random.Random(seed)))  # noqa: S311
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - shown in the table
+        return msgspec.json.encode(Documents(failed=repr(error)[:300]))
+
+
+def _documents(schema: dict[str, Any], warnings: Sequence[str], count: int, rng: random.Random) -> Documents:
+    plain, strict = _validator(schema, formats=False), _validator(schema, formats=True)
+    product = Registry()
+    said = " ".join(warnings)
+    numbers: Counter[str] = Counter()
+    silent: Counter[str] = Counter()
+    examples: list[str] = []
+    for _ in range(count):
+        text = walk(schema, rng)
+        if text is None:
+            numbers["unfinished"] += 1
+            continue
+        document = json.loads(text)
+        broken: list[ValidationError] = list(plain.iter_errors(document))
+        faults = product.faults(CUSTOM, document, schema)
+        if broken:
+            numbers["caught" if faults else "missed"] += 1
+            unnamed = {word for error in broken for word in _words(error)}
+            silent.update(word for word in unnamed if word not in said)
+            examples.append(f"{broken[0].json_path} {broken[0].validator}: {text[:200]}")
+            continue
+        numbers["valid"] += 1
+        numbers["format_alone"] += not strict.is_valid(document)
+        if faults:
+            numbers["false_alarms"] += 1
+            examples.append(f"false alarm {faults[0]}: {text[:200]}")
+    return Documents(drawn=count, silent=dict(silent), examples=tuple(examples[:_KEPT]), **numbers)
+
+
+def _words(error: ValidationError) -> set[str]:
+    """The keywords that a document breaks; those inside of alternatives count as the alternatives' own."""
+    return {str(error.validator)}
+
+
+def _validator(schema: Mapping[str, Any], *, formats: bool) -> Any:
+    """The schema's own rules, by the draft that it names; nothing is fetched."""
+    from jsonschema.validators import Draft202012Validator, validator_for  # noqa: PLC0415 - as in the product
+    from referencing import Registry as Resources  # noqa: PLC0415 - as above
+
+    kind = validator_for(schema, default=Draft202012Validator)
+    checker = kind.FORMAT_CHECKER if formats else None
+    return kind(schema, registry=Resources(), format_checker=checker)
+
+
+@lru_cache(maxsize=1)
+def _grammars() -> Grammars:
+    """Grammars over single bytes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415 - part of the extra
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - as above
+
+    from infra.engine.grammar import Grammars  # noqa: PLC0415 - as above
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(
+        models.BPE(vocab={"<end>": 0} | {each: n + 1 for n, each in enumerate(letters)}, merges=[])
+    )
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    inner.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")
+    made = Grammars(tokenizer, len(tokenizer))
+    made.forcing = False
+    return made
+
+
+@lru_cache(maxsize=1)
+def _byte_of() -> dict[int, int]:
+    """The byte of each token."""
+    from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode  # noqa: PLC0415 - part of the extra
+
+    letters = bytes_to_unicode()
+    order = {letter: number + 1 for number, letter in enumerate(sorted(letters.values()))}
+    return {order[letter]: byte for byte, letter in letters.items()}
+
+
+def walk(schema: Mapping[str, Any], rng: random.Random) -> str | None:
+    """A random document of the schema's grammar as JSON; ``None`` where none ends in time.
+
+    Args:
+        schema: as it was written.
+        rng: decides every byte.
+    """
+    from infra.engine.task import Unsupported  # noqa: PLC0415 - part of the extra
+
+    grammars = _grammars()
+    matcher = grammars.matcher(schema)
+    bytes_ = _byte_of()
+    said = bytearray()
+    try:
+        while not matcher.complete and len(said) < _MOST:
+            allowed = [int(token) for token in grammars.allowed(matcher).nonzero()[0]]
+            if 0 in allowed and (len(allowed) == 1 or rng.random() < _ENDING):
+                return said.decode()
+            token = _choose([each for each in allowed if each], bytes_, rng)
+            said.append(bytes_[token])
+            matcher.take(token)
+    except Unsupported:
+        return None
+    return said.decode() if matcher.complete else None
+
+
+def _choose(allowed: Sequence[int], bytes_: Mapping[int, int], rng: random.Random) -> int:
+    ending = [each for each in allowed if bytes_[each] in _ENDS]
+    if ending and rng.random() < _ENDING:
+        return rng.choice(ending)
+    plain = [each for each in allowed if bytes_[each] in _LETTERS]
+    return rng.choice(plain if plain and rng.random() < _PLAIN else list(allowed))
+
+
+def table(drawn: Sequence[Documents]) -> str:
+    """Documents of all schemas as a table for people."""
+    silent: Counter[str] = Counter()
+    for each in drawn:
+        silent.update(each.silent)
+    complete = sum(each.drawn - each.unfinished for each in drawn)
+    valid = sum(each.valid for each in drawn)
+    rows = [
+        (
+            "schemas",
+            "failed",
+            "drawn",
+            "complete",
+            "valid",
+            "share",
+            "format",
+            "caught",
+            "missed",
+            "false alarms",
+        ),
+        (
+            str(len(drawn)),
+            str(sum(bool(each.failed) for each in drawn)),
+            str(sum(each.drawn for each in drawn)),
+            str(complete),
+            str(valid),
+            f"{valid / complete:.1%}" if complete else "-",
+            *(
+                str(sum(getattr(each, name) for each in drawn))
+                for name in ("format_alone", "caught", "missed", "false_alarms")
+            ),
+        ),
+    ]
+    named = ", ".join(f"{word} {count}" for word, count in silent.most_common()) or "none"
+    return f"{report.columns(rows)}\nconstraints dropped without a warning: {named}"
