@@ -122,7 +122,7 @@ async def test_a_call_whose_llama_cpp_is_killed_fails_and_the_next_starts_anothe
     await began.wait()
     first = child(provider)
     os.kill(first, signal.SIGKILL)
-    with pytest.raises(ProviderError, match="llama.cpp ended with status -9") as caught:
+    with pytest.raises(ProviderError, match=r"llama\.cpp ended with status -9") as caught:
         await call
     assert caught.value.retryable
     assert caught.value.code is ErrorCode.GEN_PROVIDER_UNAVAILABLE

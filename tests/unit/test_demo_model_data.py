@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 
+import msgspec
 import pytest
 
 from contracts.content.registry import Registry
@@ -35,7 +36,7 @@ def test_documents_are_valid_and_have_what_their_wishes_ask_for(kind: str) -> No
         if each.kind != kind:
             continue
         faults += [(each.wish, fault) for fault in CONTENTS.faults(kind, each.document, each.schema)]
-        faults += [(each.wish, e) for e in each.expect if not is_met(e, kind, each.document)]
+        faults += [(each.wish, e) for e in each.expect if not is_met(e, kind, each.document or {})]
         if not 20 <= len(each.prose.split()) <= 110:
             faults.append((each.wish, "prose"))
     assert faults == []
@@ -84,13 +85,13 @@ LAYOUT = {
         (Expectation(slots=("name",), word="barn"), True),
     ],
 )
-def test_an_expectation_is_met_by_the_right_thing_in_the_right_slot(expected: Expectation, met: bool) -> None:
+def test_an_expectation_is_met_by_the_right_thing_in_the_right_slot(
+    expected: Expectation, *, met: bool
+) -> None:
     assert is_met(expected, "layout", LAYOUT) is met
 
 
 def test_an_example_with_an_unknown_field_is_refused() -> None:
-    import msgspec
-
     with pytest.raises(msgspec.ValidationError, match="mood"):
         msgspec.json.decode(
             b'{"kind": "plot", "topic": "t", "wish": "w", "expect": [], "mood": 1}', type=Example

@@ -329,7 +329,7 @@ def engine(
 
 
 @app.command()
-def schemas(  # noqa: PLR0913 - a parameter is an option
+def schemas(
     wild: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the schemas.")],
     only: Annotated[str, typer.Option(help="Projects, with commas between; default: all.")] = "",
     seconds: Annotated[float, typer.Option(min=0.1, help="CPU seconds for a verdict.")] = 2,

@@ -113,7 +113,7 @@ def read_list(path: Path = LIST) -> tuple[WildSchema, ...]:
     return tuple(msgspec.convert(row, WildSchema, strict=False) for row in rows)
 
 
-def run(  # noqa: PLR0913 - a parameter is an option
+def run(
     folder: Path,
     *,
     listed: Sequence[WildSchema],

@@ -152,7 +152,7 @@ def _grammars() -> Grammars:
     )
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")  # noqa: S106 - a token of text
     made = Grammars(tokenizer, len(tokenizer))
     made.forcing = False
     return made

@@ -6,7 +6,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +16,12 @@ from contracts.result import Origin, Status
 from infra.app.pipeline_client import PipelineClient, checked
 from infra.lab.demo.scene import ShowSettings, free_port
 from infra.lab.demo_model.examples import Example
-from infra.lab.demo_model.expectations import Expectation, is_met, texts
+from infra.lab.demo_model.expectations import is_met, texts
+from infra.nats import log
 from infra.settings.settings import Broker
+from infra.stores.vocabulary import load_english
+from stages.validate_repair.sense.texts import visible_texts
+from stages.validate_repair.sense.words import count_words
 
 if TYPE_CHECKING:
     from infra.settings.narrative import Gguf, Narrative
@@ -27,6 +31,14 @@ _DEADLINE_S: Final = 60.0
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
 #: Shortest text that counts as a sentence, characters.
 _SENTENCE_LENGTH: Final = 20
+
+
+class _Text(msgspec.Struct):
+    text: str
+
+
+class _Drafted(msgspec.Struct):
+    draft: _Text
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +112,6 @@ async def run(examples: Sequence[Example], gguf: Gguf, narrative: Narrative) -> 
 
 async def _ask(client: PipelineClient, number: int, example: Example) -> Outcome:
     began = time.monotonic()
-    drafts: list[str] = []
     body: dict[str, Any] = {
         "prompt": example.wish,
         "deadline_ms": int(_DEADLINE_S * 1000),
@@ -114,13 +125,18 @@ async def _ask(client: PipelineClient, number: int, example: Example) -> Outcome
             example.kind, request_id=ident, body=msgspec.json.encode(body), timeout_s=_DEADLINE_S + 5
         )
     )
+    drafts = [
+        msgspec.json.decode(entry.body, type=_Drafted).draft.text
+        for entry in await log.of_request(client.wire, ident)
+        if entry.subject.startswith("gen.drafted.")
+    ]
     return Outcome(
         example=example,
         status=str(result.status),
         origin=str(result.origin),
         reason=result.reason,
         content=result.content,
-        draft=" ".join(drafts),
+        draft=drafts[-1] if drafts else "",
         seconds=round(time.monotonic() - began, 2),
         score=result.meta.quality_score,
     )
@@ -132,23 +148,24 @@ def measure(outcomes: Sequence[Outcome]) -> GateFigures:
     Args:
         outcomes: of all wishes; those that are not live have nothing right.
     """
-    named, counted = [], []
-    words: list[tuple[str, bool]] = []
+    named, counted = list[bool](), list[bool]()
+    words = 0
+    unknown: list[str] = []
     sentences: Counter[str] = Counter()
     live = [each for each in outcomes if each.live]
+    vocabulary = load_english()
     for each in outcomes:
         for expected in each.example.expect:
             right = (
                 each.live and each.content is not None and is_met(expected, each.example.kind, each.content)
             )
-            (counted if _is_counted(expected) else named).append(right)
+            (named if expected.count is None else counted).append(right)
     for each in live:
-        own = set(_words(each.example.wish.lower()))
-        said = list(texts(each.content))
-        words += [(word, exists(word) or word in own) for text in said for word in _known_form(text)]
-        sentences.update(
-            {part for text in said for part in _SENTENCE.split(text) if len(part) >= _SENTENCE_LENGTH}
-        )
+        for one in count_words(visible_texts(each.content), wish=each.example.wish, vocabulary=vocabulary):
+            words += one.words
+            unknown += one.unknown
+        parts = (part for text in texts(each.content) for part in _SENTENCE.split(text))
+        sentences.update({part for part in parts if len(part) >= _SENTENCE_LENGTH})
     ((most, times),) = sentences.most_common(1) or [("", 0)]
     seconds = sorted(each.seconds for each in outcomes)
     return GateFigures(
@@ -158,35 +175,14 @@ def measure(outcomes: Sequence[Outcome]) -> GateFigures:
         named_of=len(named),
         counted=_percent(sum(counted), len(counted)),
         counted_of=len(counted),
-        words=_percent(sum(known for _, known in words), len(words)),
-        words_of=len(words),
-        unknown=tuple(dict.fromkeys(word for word, known in words if not known)),
+        words=_percent(words - len(unknown), words),
+        words_of=words,
+        unknown=tuple(dict.fromkeys(unknown)),
         repeated=_percent(times, len(live)),
         repeated_text=most,
         seconds_median=seconds[len(seconds) // 2],
         seconds_most=seconds[-1],
     )
-
-
-def _is_counted(expected: Expectation) -> bool:
-    return expected.count is not None
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text)
-
-
-def _known_form(text: str) -> list[str]:
-    """The words of a text in lower case, without names: what begins with a capital inside a sentence."""
-    found: list[str] = []
-    for match in re.finditer(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text.replace("_", " ")):
-        word = match[0]
-        before = text[: match.start()].rstrip(" \"'“‘(")
-        begins = not before or before[-1] in ".!?:;—-"
-        if word[0].isupper() and not begins:
-            continue
-        found.append(word.lower())
-    return found
 
 
 def _percent(part: int, whole: int) -> float:
