@@ -38,6 +38,8 @@ NAME: Final = "gguf"
 _VARIABLE: Final = "UNDERSTUDY_GGUF"
 #: Replaced by the child's address at each call.
 _NOWHERE: Final = "http://127.0.0.1"
+#: Seconds; the call's own time-out counts.
+_LONGEST_S: Final = 3600.0
 #: Tokens that a chat template may add to a prompt.
 _TEMPLATE: Final = 64
 #: Makes llama.cpp use llguidance, as the local provider does; its own grammar language is far slower here.
@@ -62,7 +64,11 @@ class GgufProvider(OpenAIProvider):
         self._key = secrets.token_urlsafe(32)
         self._llama = LlamaServer(model, settings, self._key)
         server = OpenAIServer(
-            base_url=_NOWHERE, api_key=SecretStr(self._key), model=model.name, mode="json_schema"
+            timeout=_LONGEST_S,
+            base_url=_NOWHERE,
+            api_key=SecretStr(self._key),
+            model=model.name,
+            mode="json_schema",
         )
         super().__init__(server, name=NAME, variable=_VARIABLE)
 
