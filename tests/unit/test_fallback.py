@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -258,6 +259,14 @@ async def test_mode_retry_schedules_the_next_attempt_after_its_wait() -> None:
     assert outcome.at_ms == lives.START_MS + 70
     assert (outcome.event.attempt, outcome.event.brief) == (2, lives.brief())
     assert outcome.event.trail.warnings == ("attempt 1 failed: GEN_TIMEOUT",)
+
+
+@pytest.mark.parametrize(("redrafts", "again"), [(0, False), (1, True)])
+async def test_another_draft_for_quality_uses_up_no_retry(redrafts, again) -> None:
+    failed = failure(ErrorCode.GEN_QUALITY, attempt=2)
+    failed = msgspec.structs.replace(failed, trail=ev.Trail(redrafts=redrafts))
+    outcome = await handled(failed, body({"mode": "retry", "retries": 1}))
+    assert isinstance(outcome, Schedule) is again
 
 
 @given(st.sampled_from(ErrorCode), st.sampled_from(FallbackMode), st.sampled_from(KINDS))

@@ -20,7 +20,9 @@ _STARTS_SMALL: Final = re.compile(
 _CLAUSE: Final = re.compile(r"(?:It|He|She|They|We|You|There|This|That)\s+[a-z]+s?\s")
 #: Characters at the end of a name that are looked at for a full stop.
 _END: Final = 40
-#: Words of the longest name of somebody.
+#: Blanks of a sentence at least: "Warner Bros." is a name.
+_SENTENCE: Final = 2
+#: Blanks of the longest name of somebody.
 _LONGEST: Final = 7
 #: What a document of nothing but such names loses.
 _WEIGHT: Final = 0.6
@@ -47,7 +49,7 @@ def measure_names(texts: list[Text]) -> Part:
 
 def _fault(text: Text) -> str:
     value = text.value.strip()
-    if _FULL_STOP.search(value[-_END:]):
+    if value.count(" ") >= _SENTENCE and _FULL_STOP.search(value[-_END:]):
         return "a sentence in place of a name"
     if text.role is not Role.PERSON:
         return ""

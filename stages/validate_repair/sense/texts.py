@@ -39,8 +39,12 @@ _HIDDEN: Final = frozenset(
             "uri",
             "path",
         ),
-        *("behavior", "pacing", "transition_type", "structure_type", "facing", "code", "regex", "pattern"),
+        *("behavior", "pacing", "transition_type", "structure_type", "facing"),
     }
+)
+#: Fields that hold signs on purpose; they are not measured.
+_CODE: Final = frozenset(
+    {"code", "regex", "pattern", "format", "separator", "delimiter", "template", "query", "json", "command"}
 )
 _HIDDEN_ENDINGS: Final = ("_id", "_ids", "Id", "Ids", "_key", "_url", "Url", "_uri", "_code", "_type", "Type")
 
@@ -78,7 +82,7 @@ def visible_texts(document: Any, *, fixed: Collection[str] = ()) -> list[Text]:
     found: list[Text] = []
     characters = 0
     for path, field, value, below in _strings(document):
-        if not value or value in fixed:
+        if not value or value in fixed or field in _CODE:
             continue
         characters += len(value)
         if len(found) == MAX_TEXTS or characters > MAX_CHARACTERS:
