@@ -69,10 +69,11 @@ class Registry:
     Where a method takes a budget, it raises ``TooMuchWork`` past it; without one it says so as a fault.
 
     Args:
-        refuses: why the model that writes the documents cannot follow a request's schema; ``None``: it can.
+        refuses: says of a request's schema why the model that writes the documents cannot follow it, or what of it is
+            not enforced while it writes; ``None``: it can follow all of it.
     """
 
-    def __init__(self, refuses: Callable[[Mapping[str, Any]], str | None] | None = None) -> None:
+    def __init__(self, refuses: Callable[[Mapping[str, Any]], Verdict | str | None] | None = None) -> None:
         self._refuses = refuses
 
     def model(self, kind: str) -> type[Document]:
@@ -114,9 +115,12 @@ class Registry:
                 raise
             return Verdict(refusal=str(error))
         why = None if found is not None else custom.only_empty(schema)
-        if why is None and self._refuses is not None:
-            why = self._refuses(schema.root)
-        return Verdict(refusal=why, warnings=schema.warnings)
+        if why is not None or self._refuses is None:
+            return Verdict(refusal=why, warnings=schema.warnings)
+        limit = self._refuses(own)
+        if not isinstance(limit, Verdict):
+            return Verdict(refusal=limit, warnings=schema.warnings)
+        return Verdict(refusal=limit.refusal, warnings=(*schema.warnings, *limit.warnings))
 
     def faults(
         self, kind: str, document: Any, own: Mapping[str, Any] | None, budget: Budget | None = None

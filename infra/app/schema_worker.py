@@ -132,7 +132,7 @@ def _size() -> int:
 def answer(job: Job) -> WorkerReply:
     """Run one job in this process."""
     schema: Mapping[str, Any] = msgspec.json.decode(job.schema)
-    registry = Registry(refuses=grammar_refusal if job.grammar else None)
+    registry = Registry(refuses=grammar_verdict if job.grammar else None)
     match job.do:
         case "verdict":
             return WorkerReply(verdict=registry.verdict(schema))
@@ -142,18 +142,17 @@ def answer(job: Job) -> WorkerReply:
             return WorkerReply(placeholder=registry.placeholder("custom", schema))
 
 
-def grammar_refusal(schema: Mapping[str, Any]) -> str | None:
-    """Why the local model's grammar does not support a schema; ``None`` when it does."""
-    from infra.engine.grammar import unsupported  # noqa: PLC0415 - part of the extra
+def grammar_verdict(schema: Mapping[str, Any]) -> Verdict:
+    """What the local model's grammar says of a schema."""
+    from infra.engine.grammar import check  # noqa: PLC0415 - part of the extra
 
-    why = unsupported(schema)
-    return None if why is None else f"constrained decoding does not support it: {why}"
+    return check(schema)
 
 
 def _warm_up() -> None:
     """Import and compile what the first job needs."""
     with contextlib.suppress(ImportError):
-        grammar_refusal({"type": "object"})
+        grammar_verdict({"type": "object"})
     Registry().verdict({"type": "object", "properties": {"a": {"type": "string", "pattern": "a"}}})
 
 

@@ -6,17 +6,18 @@ torch is not used: importing that compiles with a C++ compiler at run time.
 
 from __future__ import annotations
 
-import re
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from llguidance import LLMatcher
+from llguidance import LLMatcher, LLParserLimits
 
-from contracts.content.possible import exact
+from contracts.content.verdict import Verdict
 from contracts.policy import fingerprint
-from infra.engine.grammar_schema import bounded, find_keyword
+from infra.engine.grammar_schema import Narrowed, narrow
 from infra.engine.task import Unsupported
 
 if TYPE_CHECKING:
@@ -29,38 +30,46 @@ _COMPACT: Final[JsonCompileOptions] = {
     "item_separator": ",",
     "key_separator": ":",
 }
-#: Largest step of whole numbers: a grammar counts every remainder.
-_MAX_STEP: Final = 10_000
-_UNKNOWN: Final = re.compile(r'Unimplemented keys: \["([^"]+)"')
+#: Items of one state: four for each optional field of an object.
+_LIMITS: Final = LLParserLimits(max_items_in_row=20_000)
 #: Number of cached schemas.
 KEPT: Final = 256
 
 
-def unsupported(schema: Mapping[str, Any]) -> str | None:
-    """Why the schema cannot be compiled to a grammar, with the path of the keyword; ``None`` if it can."""
-    for path, value in find_keyword(schema, "multipleOf"):
-        if isinstance(value, int | float) and exact(value).numerator > _MAX_STEP:
-            return f"{path}: {value} is too large a step; {_MAX_STEP} is the most"
-    failed, told = LLMatcher.validate_grammar_with_warnings(_compile(schema))
-    return _reason(schema, told[0]) if failed else None
+def check(schema: Mapping[str, Any]) -> Verdict:
+    """Whether a grammar can keep a model to a schema, and the keywords that it leaves to the validator."""
+    try:
+        _, narrowed = _compile(schema)
+    except Unsupported as error:
+        return Verdict(refusal=str(error))
+    return Verdict(warnings=narrowed.warnings)
 
 
-def _reason(schema: Mapping[str, Any], said: str) -> str:
-    """The library's message reworded, with a path if the keyword is known."""
-    unknown = _UNKNOWN.search(said)
-    word, why = "", ""
-    if unknown is not None:
-        word, why = unknown[1], "has no grammar; leave it out, or write it in other words"
-    elif "coerce_one_of" in said:
-        word, why = "oneOf", "the alternatives may overlap; give each a const of its own, or write anyOf"
-    elif "regex is empty" in said:
-        word, why = "pattern", "combined with neighbouring parts it is too large; simplify it"
-    path = next((path for path, _ in find_keyword(schema, word)), word)
-    return f"{path}: {why}" if word else f"schema: {said[:300]}"
+def _compile(schema: Mapping[str, Any]) -> tuple[str, Narrowed]:
+    """The grammar, and the narrowed schema that it is made of; a plainer one where that is too large.
+
+    Raises:
+        Unsupported: there is none.
+    """
+    for plain in (False, True):
+        narrowed = narrow(schema, compiles=_compiles, plain=plain)
+        grammar = _grammar(narrowed.schema)
+        if not LLMatcher.validate_grammar(grammar):
+            return grammar, narrowed
+    raise Unsupported("schema: is too large for a grammar; make it smaller")
 
 
-def _compile(schema: Mapping[str, Any]) -> str:
-    return LLMatcher.grammar_from_json_schema(bounded(schema), overrides=_COMPACT)
+def _grammar(schema: dict[str, Any]) -> str:
+    return LLMatcher.grammar_from_json_schema(schema, overrides=_COMPACT)
+
+
+def _compiles(schema: dict[str, Any]) -> bool:
+    return _known_to_compile(json.dumps(schema))
+
+
+@lru_cache(maxsize=4096)
+def _known_to_compile(schema: str) -> bool:
+    return not LLMatcher.validate_grammar(_grammar(json.loads(schema)))
 
 
 class Matcher:
@@ -129,15 +138,15 @@ class Grammars:
         """A matcher at the beginning of an answer.
 
         Raises:
-            Unsupported: naming the keywords without a grammar.
+            Unsupported: no grammar can be made of it.
         """
         # Not the canonical digest: the order of properties is the order in which they are written.
         key = fingerprint.digest_text(repr(schema))
         made = self._compiled.get(key)
         if made is None:
-            made = LLMatcher(self._tokenizer, _compile(schema), log_level=0)
+            made = LLMatcher(self._tokenizer, _compile(schema)[0], log_level=0, limits=_LIMITS)
             if made.is_error():
-                raise Unsupported(f"the schema cannot be made a grammar: {made.get_error()}")
+                raise Unsupported("schema: cannot be made a grammar; make it smaller")
             self._compiled[key] = made
             if len(self._compiled) > KEPT:
                 self._compiled.popitem(last=False)

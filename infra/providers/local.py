@@ -331,17 +331,13 @@ def _identity(settings: Settings, name: str) -> str:
 
 
 def _schema_limit(settings: Settings, name: str) -> SchemaLimit | None:
-    """A grammar keeps this model to a schema, and a schema that no grammar can express is refused at intake."""
+    """A grammar keeps this model to a schema; what it leaves to the validator is in the result's warnings."""
     del settings, name
     if find_spec("llguidance") is None:
         return None
-    from infra.engine.grammar import unsupported  # noqa: PLC0415 - needs the extra
+    from infra.engine.grammar import check  # noqa: PLC0415 - needs the extra
 
-    def limit(schema: Mapping[str, Any]) -> str | None:
-        why = unsupported(schema)
-        return None if why is None else f"constrained decoding does not support it: {why}"
-
-    return limit
+    return check
 
 
 SPEC: Final = ProviderSpec(

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from contracts.content.verdict import Verdict
 from infra.providers.budget import FREE, Tariff
 
 if TYPE_CHECKING:
     from contracts.ports import Prompt, Provider
     from infra.settings.settings import Settings
 
-#: Says why a JSON Schema cannot be followed; ``None``: it can.
-SchemaLimit = Callable[[Mapping[str, Any]], str | None]
+#: Says why a JSON Schema cannot be followed, or as a verdict, what of it is not enforced; ``None``: it can.
+SchemaLimit = Callable[[Mapping[str, Any]], Verdict | str | None]
 
 
 def _free(settings: Settings, name: str) -> Tariff:

@@ -22,6 +22,14 @@ SCHEMA = {
     },
     "required": ["mood", "coins"],
 }
+#: No document of its grammar breaks what the grammar leaves out.
+UNIQUE = {
+    "type": "object",
+    "properties": {
+        "a": {"prefixItems": [{"const": 1}, {"const": 2}], "items": False, "minItems": 1, "uniqueItems": True}
+    },
+    "required": ["a"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +109,15 @@ async def test_tokens_are_told_while_they_are_written(
     assert len(pieces) > 1
 
 
-async def test_a_schema_that_no_grammar_can_hold_is_rejected_by_its_keyword(
+async def test_a_schema_whose_documents_are_all_empty_is_rejected_and_a_keyword_without_grammar_is_a_warning(
     client: Observer, configure: Configure, start: Start, folder: Path
 ) -> None:
     async with start(configure(rules=[], **_local(folder))):
-        result = await client.ask(
-            "refused-1", kind="custom", schema={"type": "object", "dependentRequired": {"a": ["b"]}}
-        )
+        result = await client.ask("refused-1", kind="custom", schema={"type": "object", "maxProperties": 0})
+        warned = await client.ask("warned-1", kind="custom", schema=UNIQUE, seed=3)
+    assert warned.status is Status.SUCCESS
+    assert "properties.a.uniqueItems: is checked after writing, not while writing" in warned.meta.warnings
     assert result.status is Status.REJECTED
     assert result.reason == (
-        "schema: constrained decoding does not support it: dependentRequired: has no grammar; leave it out, or write "
-        "it in other words"
+        "schema: schema: accepts the empty object alone, which is no content; name its properties"
     )

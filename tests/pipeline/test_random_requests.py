@@ -16,7 +16,7 @@ from contracts.content.registry import CONTENTS, MODELS
 from contracts.errors import ErrorCode
 from contracts.kinds import KINDS
 from contracts.result import ErrorInfo, Meta, Origin, Status
-from infra.engine.grammar import unsupported
+from infra.engine.grammar import check
 from infra.lab.bench import live, schemas
 from tests.engine.conftest import save
 from tests.pipeline.conftest import Configure, Observer, Start
@@ -99,7 +99,7 @@ def test_they_are_of_every_kind_each_with_an_id_and_a_schema_of_its_own() -> Non
 
 def test_a_drawn_schema_is_one_that_intake_takes_and_the_grammar_holds() -> None:
     drawn = [schemas.draw(random.Random(seed)) for seed in range(200)]  # noqa: S311 - no secret
-    assert [why for one in drawn if (why := CONTENTS.verdict(one).refusal or unsupported(one))] == []
+    assert [why for one in drawn if (why := CONTENTS.verdict(one).refusal or check(one).refusal)] == []
     said = json.dumps(drawn)
     for keyword in ("$ref", "pattern", "format", "enum", "const", "oneOf", "anyOf", "maxItems", "multipleOf"):
         assert f'"{keyword}"' in said

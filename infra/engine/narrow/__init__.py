@@ -1,0 +1,1 @@
+"""Narrowing of a JSON Schema to what a grammar enforces: one flat schema for each place of a document."""
