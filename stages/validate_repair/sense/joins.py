@@ -20,7 +20,9 @@ _BROKEN: Final = re.compile(
     r"an [bcdfgjklmnpqrstvwz][a-z]+)(?![\w'\u2019-])",
 )
 _ENDS: Final = re.compile(r"(?<![\w'\u2019-])(?:the|an|our|their|my|your|every|and|or)[.!?](?![.\w])")
-_CUT: Final = re.compile(r"(?:^|[.!?] )[B-HJ-WYZ] [a-z]{2,}|(?<= )[bcdfghjklmpqrstvwz](?= [a-z]{2,} [a-z])")
+_CUT: Final = re.compile(
+    r"(?:^|[.!?] )[B-HJ-WYZ] (?!minus|plus|major|minor|flat|sharp|for |is |and )[a-z]{2,}|(?<= )[bcdfghjklmpqrstvwz](?= [a-z]{2,} [a-z])"
+)
 _MIDDLE: Final = re.compile(r"[a-z]+(?:['\u2019][a-z]+)? .*[.!?][\"'\u201d\u2019)]*\Z", re.DOTALL)
 _SENTENCES: Final = re.compile(r"[.!?…](?=\s|\Z)")
 _STOP: Final = re.compile(r"[.!?…][\"'\u201d\u2019)]*\s*\Z")
@@ -28,8 +30,8 @@ _STOP: Final = re.compile(r"[.!?…][\"'\u201d\u2019)]*\s*\Z")
 _END: Final = 8
 #: Of few sentences one may be anybody's slip: they count as so many.
 _FEW: Final = 6
-#: One broken sentence in three leaves nothing.
-_WEIGHT: Final = 3
+#: Two broken sentences in three leave nothing.
+_WEIGHT: Final = 1.5
 #: A writer without capitals: so many of at least so many texts begin small.
 _STYLE: Final = 4
 
@@ -59,4 +61,4 @@ def measure_joins(texts: list[Text]) -> Part:
         reasons += small
     if not reasons:
         return Part(1.0)
-    return Part(max(0.0, 1 - _WEIGHT * len(reasons) / max(sentences, _FEW) / 2), reasons)
+    return Part(max(0.0, 1 - _WEIGHT * len(reasons) / max(sentences, _FEW)), reasons)

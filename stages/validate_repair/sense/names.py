@@ -11,7 +11,7 @@ from stages.validate_repair.sense.texts import Role, Text
 #: A full stop that ends a sentence: not an ellipsis, an initial or an abbreviation.
 _FULL_STOP: Final = re.compile(r"[^\W\d_]{4,}[.][\"'\u201d\u2019)]*\Z")
 _VERB: Final = re.compile(
-    r"\b(?:is|are|was|were|am|has|had|does|did|will|would|can|could|should|must|isn't|don't)\b"
+    r"\b(?:is|are|was|were|has|had|does|did|will|would|can|could|should|must|isn't|don't)\b"
 )
 _STARTS_SMALL: Final = re.compile(
     r"(?:a|an|and|are|as|at|by|for|from|he|i|in|into|is|it|its|not|of|on|or|our|she|that|the|their|then|there|they|"
@@ -26,8 +26,7 @@ _SENTENCE: Final = 2
 _LONGEST: Final = 7
 #: What a document of nothing but such names loses.
 _WEIGHT: Final = 0.6
-#: A phrase may be what the wish calls somebody: "the oak door".
-_PHRASE: Final = "a phrase in place of a name"
+#: The same for phrases: one may be what the wish calls somebody, such as "the oak door".
 _PHRASE_WEIGHT: Final = 0.2
 
 
@@ -40,21 +39,22 @@ def measure_names(texts: list[Text]) -> Part:
         if text.role not in (Role.PERSON, Role.NAME):
             continue
         each = (text.role, text.value)
-        if each not in names and (says := _fault(text)):
-            weight += _PHRASE_WEIGHT if says == _PHRASE else _WEIGHT
-            reasons.append(Reason(text.path, says, text.value))
+        if each not in names and (fault := _fault(text)) is not None:
+            weight += fault[1]
+            reasons.append(Reason(text.path, fault[0], text.value))
         names.add(each)
     return Part(1 - weight / max(1, len(names)), reasons)
 
 
-def _fault(text: Text) -> str:
+def _fault(text: Text) -> tuple[str, float] | None:
+    """What is wrong with a name, and how much it weighs."""
     value = text.value.strip()
     if value.count(" ") >= _SENTENCE and _FULL_STOP.search(value[-_END:]):
-        return "a sentence in place of a name"
+        return "a sentence in place of a name", _WEIGHT
     if text.role is not Role.PERSON:
-        return ""
+        return None
     if _VERB.search(value) or _CLAUSE.match(value):
-        return "a clause in place of a name"
+        return "a clause in place of a name", _WEIGHT
     if _STARTS_SMALL.match(value):
-        return _PHRASE
-    return "too long for a name" if value.count(" ") >= _LONGEST else ""
+        return "a phrase in place of a name", _PHRASE_WEIGHT
+    return ("too long for a name", _WEIGHT) if value.count(" ") >= _LONGEST else None

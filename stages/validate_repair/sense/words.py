@@ -44,20 +44,7 @@ _ENDINGS: Final = (
     ("ers", ""), ("est", ""), ("ly", ""), ("ness", ""), ("less", ""), ("like", ""), ("ish", ""), ("y", ""), ("y", "e"),
     ("ful", ""), ("ie", ""), ("able", ""), ("able", "e"), ("ward", ""), ("wards", ""),
 )  # fmt: skip
-_BEGINNINGS: Final = (
-    "un",
-    "re",
-    "non",
-    "over",
-    "under",
-    "out",
-    "mis",
-    "pre",
-    "half",
-    "anti",
-    "super",
-    "cyber",
-)
+_BEGINNINGS: Final = tuple(_WORD.findall("un re non over under out mis pre half anti super cyber"))
 #: Letters of each half of a compound, and of a whole one.
 _HALF: Final = 3
 _COMPOUND: Final = 7
