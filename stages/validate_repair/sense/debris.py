@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from stages.validate_repair.sense.part import Part, Reason
-from stages.validate_repair.sense.texts import Text
+from stages.validate_repair.sense.part import SenseFinding, SensePart
+from stages.validate_repair.sense.texts import VisibleText
 
 #: What JSON consists of beside letters; a text of nothing else is what a cut left over.
 _STRUCTURE: Final = re.compile(r'[\[\]{}":,\s\d.\\-]+')
@@ -25,17 +25,17 @@ _MARKS: Final = 2
 _MOST: Final = 0.3
 
 
-def measure_debris(texts: list[Text]) -> Part:
+def measure_debris(texts: list[VisibleText]) -> SensePart:
     """Texts that are punctuation, pieces of JSON, or hold tokens that control a model; any of them weighs heavily."""
-    reasons: list[Reason] = []
+    reasons: list[SenseFinding] = []
     for text in texts:
         if _is_debris(text.value):
-            reasons.append(Reason(text.path, "punctuation in place of text", text.value))
+            reasons.append(SenseFinding(text.path, "punctuation in place of text", text.value))
         elif (found := _CONTROL.search(text.value)) is not None:
-            reasons.append(Reason(text.path, "control token in the text", found[0]))
+            reasons.append(SenseFinding(text.path, "control token in the text", found[0]))
     if not reasons:
-        return Part(1.0)
-    return Part(_MOST * (1 - len(reasons) / len(texts)), reasons)
+        return SensePart(1.0)
+    return SensePart(_MOST * (1 - len(reasons) / len(texts)), reasons)
 
 
 def _is_debris(value: str) -> bool:

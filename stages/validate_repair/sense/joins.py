@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stages.validate_repair.sense.part import Part, Reason
-from stages.validate_repair.sense.texts import Role, Text
+from stages.validate_repair.sense.part import SenseFinding, SensePart
+from stages.validate_repair.sense.texts import TextRole, VisibleText
 
 _DETERMINER: Final = r"(?:the|a|an|my|our|their|your|every)"
 _AFTER: Final = (
@@ -36,15 +36,15 @@ _WEIGHT: Final = 1.5
 _STYLE: Final = 4
 
 
-def measure_joins(texts: list[Text]) -> Part:
+def measure_joins(texts: list[VisibleText]) -> SensePart:
     """The share of sentences whose small words fit together."""
-    reasons: list[Reason] = []
+    reasons: list[SenseFinding] = []
     sentences = 0
-    small: list[Reason] = []
+    small: list[SenseFinding] = []
     read = 0
     before = ""
     for text in texts:
-        if text.role is not Role.PROSE:
+        if text.role is not TextRole.PROSE:
             continue
         # A sentence may run over several texts: the lines of a verse.
         begins, before = _STOP.search(before[-_END:]) is not None or not before, text.value
@@ -52,13 +52,13 @@ def measure_joins(texts: list[Text]) -> Part:
         sentences += max(1, len(_SENTENCES.findall(text.value)))
         found = _BROKEN.search(text.value) or _ENDS.search(text.value)
         if found is not None:
-            reasons.append(Reason(text.path, "words that do not join", found[0]))
+            reasons.append(SenseFinding(text.path, "words that do not join", found[0]))
         elif (cut := _CUT.search(text.value)) is not None:
-            reasons.append(Reason(text.path, "a cut word", cut[0].strip(" .!?")))
+            reasons.append(SenseFinding(text.path, "a cut word", cut[0].strip(" .!?")))
         elif begins and _MIDDLE.match(text.value):
-            small.append(Reason(text.path, "a sentence without its beginning", text.value))
+            small.append(SenseFinding(text.path, "a sentence without its beginning", text.value))
     if len(small) < _STYLE or 2 * len(small) < read:
         reasons += small
     if not reasons:
-        return Part(1.0)
-    return Part(max(0.0, 1 - _WEIGHT * len(reasons) / max(sentences, _FEW)), reasons)
+        return SensePart(1.0)
+    return SensePart(max(0.0, 1 - _WEIGHT * len(reasons) / max(sentences, _FEW)), reasons)

@@ -6,8 +6,8 @@ import re
 from typing import Final
 
 from contracts.nodes.node import Rating
-from stages.validate_repair.sense.part import Part, Reason
-from stages.validate_repair.sense.texts import Role, Text
+from stages.validate_repair.sense.part import SenseFinding, SensePart
+from stages.validate_repair.sense.texts import TextRole, VisibleText
 
 _IDENTIFIER: Final = re.compile(r"(?<![\w/\\.@#:-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w/\\@(])")
 _RATINGS: Final = "|".join(rating.value.replace("_", "[_ ]") for rating in Rating)
@@ -18,13 +18,13 @@ _LABEL: Final = re.compile(
     re.IGNORECASE,
 )
 #: Names of a person or a thing too, if they have a blank.
-_READ: Final = frozenset({Role.PROSE, Role.NAME, Role.PERSON})
+_READ: Final = frozenset({TextRole.PROSE, TextRole.NAME, TextRole.PERSON})
 #: What each leak takes, and the most that all do.
 _WEIGHT: Final = 0.15
 _MOST: Final = 0.6
 
 
-def measure_leaks(texts: list[Text], *, wish: str, prose: bool) -> Part:
+def measure_leaks(texts: list[VisibleText], *, wish: str, prose: bool) -> SensePart:
     """What was meant for the pipeline and reached the reader.
 
     Args:
@@ -34,16 +34,16 @@ def measure_leaks(texts: list[Text], *, wish: str, prose: bool) -> Part:
     """
     asked = wish.casefold()
     rated = _LABEL.search(asked) is not None
-    reasons: list[Reason] = []
+    reasons: list[SenseFinding] = []
     for text in texts:
         if text.role not in _READ:
             continue
         if not rated and (label := _LABEL.search(text.value)) is not None:
-            reasons.append(Reason(text.path, "a rating label in the text", label[0].strip(" .!?")))
+            reasons.append(SenseFinding(text.path, "a rating label in the text", label[0].strip(" .!?")))
         for found in _IDENTIFIER.finditer(text.value):
             if " " in text.value and (prose or found[0] not in asked):
-                reasons.append(Reason(text.path, "an identifier in the text", found[0]))
+                reasons.append(SenseFinding(text.path, "an identifier in the text", found[0]))
                 break
     if not reasons:
-        return Part(1.0)
-    return Part(1 - min(_MOST, _WEIGHT * len(reasons)), reasons)
+        return SensePart(1.0)
+    return SensePart(1 - min(_MOST, _WEIGHT * len(reasons)), reasons)

@@ -12,7 +12,7 @@ from stages.validate_repair.sense.debris import measure_debris
 from stages.validate_repair.sense.joins import measure_joins
 from stages.validate_repair.sense.leaks import measure_leaks
 from stages.validate_repair.sense.names import measure_names
-from stages.validate_repair.sense.part import Part
+from stages.validate_repair.sense.part import SensePart
 from stages.validate_repair.sense.repeats import measure_repeats
 from stages.validate_repair.sense.texts import visible_texts
 from stages.validate_repair.sense.words import count_words, is_english, measure_words
@@ -52,7 +52,7 @@ def measure(
         measure_names(texts),
         measure_leaks(texts, wish=wish, prose=prose),
         measure_words(counted),
-        measure_joins(texts) if is_english(counted) else Part(1.0),
+        measure_joins(texts) if is_english(counted) else SensePart(1.0),
         measure_repeats(texts),
     ]
     share = 1.0

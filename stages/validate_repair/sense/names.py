@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stages.validate_repair.sense.part import Part, Reason
-from stages.validate_repair.sense.texts import Role, Text
+from stages.validate_repair.sense.part import SenseFinding, SensePart
+from stages.validate_repair.sense.texts import TextRole, VisibleText
 
 #: A full stop that ends a sentence: not an ellipsis, an initial or an abbreviation.
 _FULL_STOP: Final = re.compile(r"[^\W\d_]{4,}[.][\"'\u201d\u2019)]*\Z")
@@ -30,28 +30,28 @@ _WEIGHT: Final = 0.6
 _PHRASE_WEIGHT: Final = 0.2
 
 
-def measure_names(texts: list[Text]) -> Part:
+def measure_names(texts: list[VisibleText]) -> SensePart:
     """The share of names that are names."""
-    reasons: list[Reason] = []
-    names: set[tuple[Role, str]] = set()
+    reasons: list[SenseFinding] = []
+    names: set[tuple[TextRole, str]] = set()
     weight = 0.0
     for text in texts:
-        if text.role not in (Role.PERSON, Role.NAME):
+        if text.role not in (TextRole.PERSON, TextRole.NAME):
             continue
         each = (text.role, text.value)
         if each not in names and (fault := _fault(text)) is not None:
             weight += fault[1]
-            reasons.append(Reason(text.path, fault[0], text.value))
+            reasons.append(SenseFinding(text.path, fault[0], text.value))
         names.add(each)
-    return Part(1 - weight / max(1, len(names)), reasons)
+    return SensePart(1 - weight / max(1, len(names)), reasons)
 
 
-def _fault(text: Text) -> tuple[str, float] | None:
+def _fault(text: VisibleText) -> tuple[str, float] | None:
     """What is wrong with a name, and how much it weighs."""
     value = text.value.strip()
     if value.count(" ") >= _SENTENCE and _FULL_STOP.search(value[-_END:]):
         return "a sentence in place of a name", _WEIGHT
-    if text.role is not Role.PERSON:
+    if text.role is not TextRole.PERSON:
         return None
     if _VERB.search(value) or _CLAUSE.match(value):
         return "a clause in place of a name", _WEIGHT

@@ -1,4 +1,4 @@
-"""Part of a score: one measure's share, with its reasons."""
+"""Result of one measure: its share of the score, and its findings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contracts.printable import printable
 _MAX_QUOTE: Final = 60
 
 
-class Reason(msgspec.Struct, frozen=True):
+class SenseFinding(msgspec.Struct, frozen=True):
     """One finding of a measure."""
 
     path: str
@@ -26,9 +26,9 @@ class Reason(msgspec.Struct, frozen=True):
         return f"{printable(self.path)}: {self.says}{quoted}"
 
 
-class Part(msgspec.Struct, frozen=True):
+class SensePart(msgspec.Struct, frozen=True):
     """What one measure found."""
 
     #: 0 to 1, by which the others are multiplied.
     share: float
-    reasons: list[Reason] = []
+    reasons: list[SenseFinding] = []

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from stages.validate_repair.sense.part import Part, Reason
-from stages.validate_repair.sense.texts import Role, Text
+from stages.validate_repair.sense.part import SenseFinding, SensePart
+from stages.validate_repair.sense.texts import TextRole, VisibleText
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?…])[\"'\u201d\u2019)]*\s+|\n")
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
@@ -23,12 +23,12 @@ _STOCK: Final = 3
 _WEIGHT: Final = 0.8
 
 
-def measure_repeats(texts: list[Text]) -> Part:
+def measure_repeats(texts: list[VisibleText]) -> SensePart:
     """The share of sentences that the document has said for the first time."""
     said: Counter[str] = Counter()
     phrases: Counter[str] = Counter()
     again = sentences = 0
-    reasons: list[Reason] = []
+    reasons: list[SenseFinding] = []
     for text in texts:
         for sentence, words in _long_sentences(text):
             sentences += 1
@@ -38,17 +38,17 @@ def measure_repeats(texts: list[Text]) -> Part:
             if said[whole] > _REFRAIN:
                 again += 1
                 if said[whole] == _REFRAIN + 1:
-                    reasons.append(Reason(text.path, "a sentence said before", sentence))
+                    reasons.append(SenseFinding(text.path, "a sentence said before", sentence))
             elif stock is not None:
                 again += 1
                 if phrases[stock] == _STOCK + 1:
-                    reasons.append(Reason(text.path, "a phrase in many sentences", stock))
-    return Part(1 - _WEIGHT * again / max(1, sentences), reasons)
+                    reasons.append(SenseFinding(text.path, "a phrase in many sentences", stock))
+    return SensePart(1 - _WEIGHT * again / max(1, sentences), reasons)
 
 
-def _long_sentences(text: Text) -> Iterator[tuple[str, list[str]]]:
+def _long_sentences(text: VisibleText) -> Iterator[tuple[str, list[str]]]:
     """The sentences of a text that are long enough to be remembered, and their words."""
-    if text.role is not Role.PROSE:
+    if text.role is not TextRole.PROSE:
         return
     for sentence in _SENTENCE_END.split(text.value):
         words = _WORD.findall(sentence.casefold())

@@ -49,7 +49,7 @@ _CODE: Final = frozenset(
 _HIDDEN_ENDINGS: Final = ("_id", "_ids", "Id", "Ids", "_key", "_url", "Url", "_uri", "_code", "_type", "Type")
 
 
-class Role(StrEnum):
+class TextRole(StrEnum):
     """What a text is in its document."""
 
     #: Name of somebody who speaks or acts.
@@ -64,22 +64,22 @@ class Role(StrEnum):
     TOKEN = "token"  # noqa: S105 - no secret
 
 
-class Text(msgspec.Struct, frozen=True):
+class VisibleText(msgspec.Struct, frozen=True):
     """One visible text."""
 
     path: str
-    role: Role
+    role: TextRole
     value: str
 
 
-def visible_texts(document: Any, *, fixed: Collection[str] = ()) -> list[Text]:
+def visible_texts(document: Any, *, fixed: Collection[str] = ()) -> list[VisibleText]:
     """Every visible text of a document, in its order, within :data:`MAX_TEXTS` and :data:`MAX_CHARACTERS`.
 
     Args:
         document: any JSON value.
         fixed: texts that the request's schema gives; they are not the model's.
     """
-    found: list[Text] = []
+    found: list[VisibleText] = []
     characters = 0
     for path, field, value, below in _strings(document):
         if not value or value in fixed or field in _CODE:
@@ -87,7 +87,7 @@ def visible_texts(document: Any, *, fixed: Collection[str] = ()) -> list[Text]:
         characters += len(value)
         if len(found) == MAX_TEXTS or characters > MAX_CHARACTERS:
             break
-        found.append(Text(path, _role(field, value, below), value))
+        found.append(VisibleText(path, _role(field, value, below), value))
     return found
 
 
@@ -115,16 +115,16 @@ def _join(path: str, name: str) -> str:
     return joined if len(joined) <= _MAX_PATH else f"…{joined[-_MAX_PATH + 1 :]}"
 
 
-def _role(field: str, value: str, above: str) -> Role:
+def _role(field: str, value: str, above: str) -> TextRole:
     if field in _MOODS:
-        return Role.MOOD
+        return TextRole.MOOD
     if field in _HIDDEN or field.endswith(_HIDDEN_ENDINGS):
-        return Role.TOKEN
+        return TextRole.TOKEN
     if field in _PEOPLE or (field == "name" and above in _PEOPLE):
-        return Role.PERSON
+        return TextRole.PERSON
     if field in _NAMES or field.endswith(("_name", "Name")):
-        return Role.NAME
-    return Role.PROSE if _BLANK.search(value) else Role.TOKEN
+        return TextRole.NAME
+    return TextRole.PROSE if _BLANK.search(value) else TextRole.TOKEN
 
 
 _BLANK: Final = re.compile(r"\S\s+\S")

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from contracts.ports import Vocabulary
-from stages.validate_repair.sense.part import Part, Reason
-from stages.validate_repair.sense.texts import Role, Text
+from stages.validate_repair.sense.part import SenseFinding, SensePart
+from stages.validate_repair.sense.texts import TextRole, VisibleText
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _ASCII: Final = re.compile(r"[a-z'\u2019]+")
@@ -70,10 +70,10 @@ class EveryWord:
     common = knows
 
 
-class Counted(msgspec.Struct, frozen=True):
+class WordCount(msgspec.Struct, frozen=True):
     """Words of one text."""
 
-    text: Text
+    text: VisibleText
     words: int
     #: English's own.
     function: int
@@ -85,7 +85,7 @@ class Counted(msgspec.Struct, frozen=True):
         return len(self.unknown) >= _FOREIGN and len(self.unknown) > _FOREIGN_EACH * self.function
 
 
-def count_words(texts: list[Text], *, wish: str, vocabulary: Vocabulary) -> list[Counted]:
+def count_words(texts: list[VisibleText], *, wish: str, vocabulary: Vocabulary) -> list[WordCount]:
     """Count the words of each text.
 
     Args:
@@ -94,33 +94,33 @@ def count_words(texts: list[Text], *, wish: str, vocabulary: Vocabulary) -> list
         vocabulary: the word list.
     """
     speller = Speller(vocabulary, _find_known(texts, wish))
-    return [_count(text, speller) for text in texts if text.role is not Role.TOKEN]
+    return [_count(text, speller) for text in texts if text.role is not TextRole.TOKEN]
 
 
-def is_english(counted: list[Counted]) -> bool:
+def is_english(counted: list[WordCount]) -> bool:
     """Whether a document is in English: its function words are there, and outnumber the unknown ones."""
     return sum(each.function for each in counted) >= max(1, sum(len(each.unknown) for each in counted))
 
 
-def measure_words(counted: list[Counted]) -> Part:
+def measure_words(counted: list[WordCount]) -> SensePart:
     """The share of words that exist; a document and a text in another language abstain."""
     if not is_english(counted) and sum(len(each.unknown) for each in counted) >= _FOREIGN:
-        return Part(1.0)
+        return SensePart(1.0)
     english = [each for each in counted if not each.foreign]
     words = sum(each.words for each in english)
     # A word that comes back is one invention: an animal's cry, a people's name.
-    first: dict[str, Reason] = {}
+    first: dict[str, SenseFinding] = {}
     for each in english:
         for word in each.unknown:
-            first.setdefault(word, Reason(each.text.path, "no word that exists", word))
-    return Part(max(0.0, 1 - _WEIGHT * len(first) / max(words, _FEW)), list(first.values()))
+            first.setdefault(word, SenseFinding(each.text.path, "no word that exists", word))
+    return SensePart(max(0.0, 1 - _WEIGHT * len(first) / max(words, _FEW)), list(first.values()))
 
 
-def _find_known(texts: list[Text], wish: str) -> set[str]:
+def _find_known(texts: list[VisibleText], wish: str) -> set[str]:
     """The wish's words, and names: words with a capital."""
     known = {word.lower() for word in _WORD.findall(wish)}
     for text in texts:
-        if text.role is not Role.MOOD:
+        if text.role is not TextRole.MOOD:
             known.update(word.lower() for word in _WORD.findall(text.value) if not word.islower())
     return known
 
@@ -179,7 +179,7 @@ class Speller:
         return word not in _FUNCTION_WORDS and self._vocabulary.common(word)
 
 
-def _count(text: Text, speller: Speller) -> Counted:
+def _count(text: VisibleText, speller: Speller) -> WordCount:
     words = function = 0
     unknown: list[str] = []
     for word in _WORD.findall(text.value):
@@ -187,8 +187,8 @@ def _count(text: Text, speller: Speller) -> Counted:
         if lower in _FUNCTION_WORDS:
             words += 1
             function += 1
-        elif (word == lower or text.role is Role.MOOD) and len(lower) > 1 and _ASCII.fullmatch(lower):
+        elif (word == lower or text.role is TextRole.MOOD) and len(lower) > 1 and _ASCII.fullmatch(lower):
             words += 1
             if not speller.knows(lower):
                 unknown.append(lower)
-    return Counted(text, words, function, tuple(unknown))
+    return WordCount(text, words, function, tuple(unknown))
