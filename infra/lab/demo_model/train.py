@@ -20,12 +20,14 @@ from infra.lab.demo_model.examples import Example, tasks
 from infra.lab.demo_model.shape import RANK
 
 _IGNORED: Final = -100
+#: Sequences are padded to a multiple of it.
+_STRIDE: Final = 32
 
 
 class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How the adapter is trained."""
 
-    epochs: int = 3
+    epochs: float = 2.5
     #: Tokens of one step, padding included.
     step_tokens: int = 2400
     rate: float = 8e-4
@@ -120,11 +122,12 @@ def _sequences(tokenizer: Any, examples: Sequence[Example]) -> list[_Sequence]:
 
 
 def _schedule(sequences: list[_Sequence], plan: TrainingPlan) -> list[list[_Sequence]]:
-    return [
+    made = [
         batch
-        for epoch in range(plan.epochs)
+        for epoch in range(math.ceil(plan.epochs))
         for batch in _batches(sequences, plan, random.Random(plan.seed * 1000 + epoch))
     ]
+    return made[: round(len(made) * plan.epochs / math.ceil(plan.epochs))]
 
 
 def _batches(sequences: list[_Sequence], plan: TrainingPlan, draw: random.Random) -> list[list[_Sequence]]:
@@ -143,7 +146,8 @@ def _batches(sequences: list[_Sequence], plan: TrainingPlan, draw: random.Random
 
 
 def _loss(model: Any, batch: list[_Sequence]) -> tuple[torch.Tensor, int]:
-    width = max(len(each.tokens) for each in batch)
+    # Few different shapes: the library keeps something for each.
+    width = -(-max(len(each.tokens) for each in batch) // _STRIDE) * _STRIDE
     tokens = torch.tensor([each.tokens + [0] * (width - len(each.tokens)) for each in batch])
     labels = torch.tensor([each.labels + [_IGNORED] * (width - len(each.labels)) for each in batch])
     hidden = model.model(input_ids=tokens).last_hidden_state[:, :-1]
