@@ -25,6 +25,10 @@ def folder_of(path: str) -> Path:
     folder = Path(path)
     if folder.is_dir():
         return folder
+    if folder.suffix == ".gguf":
+        raise Unloadable(
+            f"{path} is a GGUF file: set UNDERSTUDY_GGUF__MODEL to it, and the provider of the kinds to gguf"
+        )
     if folder.is_absolute() or path.startswith(".") or path.count("/") != 1:
         raise Unloadable(f"the model folder {path} does not exist; set UNDERSTUDY_LOCAL__MODEL")
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only for a hub id

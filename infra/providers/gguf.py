@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx2
 import msgspec
 from pydantic import SecretStr
 
@@ -63,6 +64,9 @@ class GgufProvider(OpenAIProvider):
         self._settings = settings
         self._key = secrets.token_urlsafe(32)
         self._llama = LlamaServer(model, settings, self._key)
+        #: The child that the next two describe.
+        self._running: Running | None = None
+        self._window = settings.max_len
         server = OpenAIServer(
             timeout=_LONGEST_S,
             base_url=_NOWHERE,
@@ -79,8 +83,24 @@ class GgufProvider(OpenAIProvider):
             Unloadable: with the name of the file.
         """
         running = await self._llama.ready()
-        self._url = address(running.url, "v1/chat/completions")
+        if running is not self._running:
+            self._url = address(running.url, "v1/chat/completions")
+            self._window = min(self._settings.max_len, await self._trained_window(running))
+            self._running = running
         return running
+
+    async def _trained_window(self, running: Running) -> int:
+        """The longest text that the model has learned to read, tokens.
+
+        Raises:
+            EngineError: llama.cpp does not answer.
+        """
+        try:
+            answer = await self._client.get(address(running.url, "v1/models"))
+            known = answer.raise_for_status().json()["data"][0].get("meta") or {}
+        except (httpx2.HTTPError, LookupError, ValueError) as error:
+            raise EngineError(f"llama.cpp does not describe its model: {error}", retryable=True) from error
+        return int(known.get("n_ctx_train") or self._settings.max_len)
 
     async def close(self) -> None:
         """End llama.cpp."""
@@ -154,7 +174,7 @@ class GgufProvider(OpenAIProvider):
 
     async def _fitting(self, running: Running, prompt: Prompt, params: Params) -> tuple[Prompt, str]:
         """The prompt with less of what others wrote, if it does not fit: the last quoted block gives way."""
-        window = self._settings.max_len
+        window = self._window
         # The answer has at least half of the window.
         room = window - min(params.max_tokens, window // 2) - _TEMPLATE
         sent = "".join(each["content"] for each in self._messages(prompt, None))

@@ -20,11 +20,9 @@ from contracts.errors import ErrorCode
 from contracts.events import Params
 from contracts.policy.quoting import quote
 from contracts.ports import CallRefused, Prompt, ProviderError
-from infra.providers import gguf_files, gguf_spec
 from infra.providers.gguf import GgufProvider
 from infra.providers.gguf_files import DEMO, GgufModel, model_of
 from infra.settings.narrative import Gguf
-from infra.settings.settings import Settings
 
 #: One llama.cpp for all that do not end it.
 pytestmark = [pytest.mark.xdist_group("gguf"), pytest.mark.asyncio(loop_scope="module")]
@@ -189,25 +187,3 @@ async def test_a_damaged_file_is_named_and_ends_no_stage(tmp_path: Path, content
     with pytest.raises(CallRefused, match=r"cannot load .*broken\.gguf"):
         await made.generate(prompt(), params())
     await made.close()
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [(None, "does not exist; set UNDERSTUDY_GGUF__MODEL"), (b"PK\3\4", "is no GGUF file")],
-)
-def test_settings_with_a_file_that_is_no_model_do_not_start(
-    tmp_path: Path, content: bytes | None, said: str
-) -> None:
-    file = tmp_path / "m.gguf"
-    if content is not None:
-        file.write_bytes(content)
-    settings = Settings(gguf=Gguf(model=str(file)))
-    assert said in (gguf_spec.SPEC.problem(settings, "gguf") or "")
-
-
-def test_the_demos_base_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    demo = model_of(Gguf(model=DEMO))
-    assert demo.tuned
-    monkeypatch.setattr(gguf_files, "_digest", lambda _: "0" * 64)
-    with pytest.raises(gguf_files.Unloadable, match="is not the file that the adapter was made for"):
-        msgspec.structs.replace(demo, adapters=()).check()

@@ -1,0 +1,41 @@
+"""Files of GGUF models: which are refused before anything is loaded, and the demo's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from infra.engine.files import Unloadable, folder_of
+from infra.providers import gguf_files, gguf_spec
+from infra.providers.gguf_files import DEMO, model_of
+from infra.settings.narrative import Gguf
+from infra.settings.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "does not exist; set UNDERSTUDY_GGUF__MODEL"), (b"PK\3\4", "is no GGUF file")],
+)
+def test_settings_with_a_file_that_is_no_model_do_not_start(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    file = tmp_path / "m.gguf"
+    if content is not None:
+        file.write_bytes(content)
+    settings = Settings(gguf=Gguf(model=str(file)))
+    assert said in (gguf_spec.SPEC.problem(settings, "gguf") or "")
+
+
+def test_the_demos_base_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = model_of(Gguf(model=DEMO))
+    assert demo.tuned
+    monkeypatch.setattr(gguf_files, "_digest", lambda _: "0" * 64)
+    with pytest.raises(gguf_files.Unloadable, match="is not the file that the adapter was made for"):
+        msgspec.structs.replace(demo, adapters=()).check()
+
+
+def test_a_gguf_file_for_the_local_provider_is_told_where_it_belongs() -> None:
+    with pytest.raises(Unloadable, match="set UNDERSTUDY_GGUF__MODEL to it"):
+        folder_of("/models/some.gguf")
