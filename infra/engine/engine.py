@@ -12,18 +12,20 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import torch
+import transformers
 
 from infra.engine.files import Unloadable
 from infra.engine.forward import Forward
 from infra.engine.grammar import Grammars
 from infra.engine.kv_cache import KvCache
+from infra.engine.prefix_cache import PrefixCache
 from infra.engine.required_words import Guides
-from infra.engine.sequence import ActiveSequence, settle
+from infra.engine.sequence import ActiveSequence, read_groups, settle
 from infra.engine.task import (
     EngineBusy,
     EngineError,
@@ -34,7 +36,6 @@ from infra.engine.task import (
     Task,
     TooLong,
 )
-from infra.engine.threads import Threads
 from infra.engine.token_choice import TokenChoice
 
 if TYPE_CHECKING:
@@ -67,13 +68,22 @@ class Engine:
         max_len: positions of a row; at most the model's window.
         queue: requests that may wait.
         strict: fixed shapes, so that answers are bit-equal regardless of other requests.
+        prefix_cache: read common beginnings of prompts once; never in strict mode.
     """
 
     def __init__(
-        self, loaded: Loaded, *, rows: int = 16, max_len: int = 2048, queue: int = 256, strict: bool = False
+        self,
+        loaded: Loaded,
+        *,
+        rows: int = 16,
+        max_len: int = 2048,
+        queue: int = 256,
+        strict: bool = False,
+        prefix_cache: bool = True,
     ) -> None:
         self.loaded = loaded
         self.strict = strict
+        self._reuse = prefix_cache and not strict
         self.max_len = min(max_len, loaded.window)
         self.stats = Stats()
         self._most = rows
@@ -95,7 +105,8 @@ class Engine:
     @property
     def identity(self) -> str:
         """What must be equal, in addition to the model, for equal seeds to give equal answers."""
-        return f"torch {torch.__version__} {self.loaded.device.type} {self.loaded.dtype}"
+        versions = f"torch {torch.__version__} transformers {transformers.__version__}"
+        return f"{versions} {self.loaded.device.type} {self.loaded.dtype}"
 
     def start(self) -> None:
         """Start the thread, check that the model runs, and answer once at full width.
@@ -177,7 +188,6 @@ class Engine:
     def _run(self) -> None:
         # Probabilities of unlikely tokens are denormal: computing with them is slow and changes nothing.
         torch.set_flush_denormal(True)
-        threads = torch.get_num_threads()
         try:
             with torch.inference_mode():
                 self._prepare()
@@ -190,8 +200,6 @@ class Engine:
             self._end = (
                 error if isinstance(error, EngineError) else EngineError(f"the engine broke down: {error!r}")
             )
-        # The setting is the process's: the next engine starts with the value set last, in whichever thread.
-        torch.set_num_threads(threads)
         with self._wake:
             self._closing = True
             left = [row.future for row in self._rows] + [job.future for job in self._waiting]
@@ -203,7 +211,7 @@ class Engine:
             self._ready.set_exception(self._end)
 
     def _prepare(self) -> None:
-        # In this thread: each computing thread has its own workers, and more workers than cores slow all of them.
+        # In this thread: each thread that computes gets workers of its own, and more workers than cores slow all of them.
         config: Any = self.loaded.model.config.get_text_config()
         heads = config.num_attention_heads
         try:
@@ -216,10 +224,9 @@ class Engine:
                 dtype=self.loaded.dtype,
                 device=self.loaded.device,
             )
+            self._prefixes = PrefixCache(self._slots, self._most, reuse=self._reuse)
             self._forward = Forward(self.loaded.model, self._slots, rows=self._most, strict=self.strict)
             self._forward.start(self._known())
-            # The number of threads changes the last bits.
-            self._threads = nullcontext() if self.strict or self.loaded.device.type != "cpu" else Threads()
         except Exception as error:
             raise Unloadable(f"the model {self.loaded.name} cannot be run here: {error}") from error
         self._ready.set_result(None)
@@ -260,6 +267,7 @@ class Engine:
                 self.stats.failed += 1
                 settle(job.future, error)
                 continue
+            row.leader = self._prefixes.leader(row, self._rows)
             self._rows.append(row)
 
     def _drop(self) -> None:
@@ -285,35 +293,22 @@ class Engine:
             self._limit += 1
             self._calm = 0
         few = _FEW_STRICT if self.strict else _FEW
-        reading = [row for row in self._rows if len(row.pending) > few]
-        writing = [row for row in self._rows if len(row.pending) <= few]
-        for group in self._read_groups(reading):
+        self.stats.reused_tokens += self._prefixes.begin(self._rows)
+        begun = [row for row in self._rows if row.begun]
+        writing = [row for row in begun if len(row.pending) <= few]
+        for group in read_groups([row for row in begun if len(row.pending) > few], _READ, alone=self.strict):
             self._pass(group, _READ, alone=True)
         if writing:
             self._pass(writing, 1 if self.strict else few, alone=False)
-
-    def _read_groups(self, reading: list[ActiveSequence]) -> list[list[ActiveSequence]]:
-        """Rows that read in this step: the shortest first, up to a bound; in strict mode one by one."""
-        group: list[ActiveSequence] = []
-        tokens = 0
-        for row in sorted(reading, key=lambda row: len(row.pending)):
-            tokens += min(len(row.pending), _READ)
-            if group and tokens > _READ:
-                break
-            group.append(row)
-        if self.strict:
-            return [[row] for row in group]
-        return [group] if group else []
 
     def _pass(self, rows: list[ActiveSequence], most: int, *, alone: bool) -> None:
         """One forward pass over some rows, and the next token of those that have read all their tokens."""
         began = time.perf_counter()
         chunks = [row.pending[:most] for row in rows]
         try:
-            with self._threads:
-                logits = self._forward(
-                    [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=alone
-                )
+            logits = self._forward(
+                [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=alone
+            )
             self.stats.forward_s += time.perf_counter() - began
             self._took(rows, chunks, logits)
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -330,6 +325,7 @@ class Engine:
         at: list[int] = []
         for number, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
             row.took(len(chunk))
+            self._prefixes.took(self._rows.index(row), chunk)
             if not row.pending:
                 ready.append(row)
                 at.append(number)
@@ -386,5 +382,5 @@ class Engine:
         slot = self._rows.index(row)
         last = self._rows.pop()
         if last is not row:
-            self._slots.move(len(self._rows), slot, last.length)
+            self._prefixes.swap(slot, len(self._rows))
             self._rows[slot] = last

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infra.engine.kv_cache import ForwardBatch, KvCache, View
-from infra.engine.lean import Lean
+from infra.engine.ragged import Ragged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Strict mode reads prompts in pieces of these many tokens, so that shapes repeat.
 _PIECES: Final = (16, 64, 256)
-#: Number of tokens on which the engine's pass is compared with the model's.
+#: Number of tokens on which a pass is compared with the model's own.
 _PROBE: Final = 9
 #: Largest relative difference between the two; bfloat16 alone causes some 0.01.
 _SAME: Final = 0.05
@@ -34,11 +34,13 @@ class Pass(Protocol):
         ...
 
 
-class Stock:
-    """The model of transformers; implements :class:`Pass`.
+class Padded:
+    """The model of transformers, its rows padded to one length; implements :class:`Pass`.
+
+    For the models that do not use transformers' attention interface.
 
     Args:
-        model: of transformers.
+        model: of transformers, with torch's attention.
         slots: keys and values.
     """
 
@@ -48,6 +50,7 @@ class Stock:
         self._model = model
         self._slots = slots
         self._columns = torch.arange(slots.max_len, device=slots.device)
+        model.set_attn_implementation("sdpa")
 
     def __call__(self, batch: ForwardBatch) -> Tensor:
         """The logits after each row's last token, ``[rows, vocabulary]``."""
@@ -81,10 +84,10 @@ class Forward:
         self._slots = slots
         self._all = rows
         self._strict = strict
-        self._pass: Pass = Stock(model, slots)
+        self._pass: Pass = Padded(model, slots)
 
     def start(self, tokens: Sequence[int]) -> None:
-        """Use the faster pass if there is one, after comparing it, in two pieces, with the model's own.
+        """Choose the pass: the first whose logits, with the cache and in two pieces, are the model's own.
 
         Args:
             tokens: any that the model knows.
@@ -94,13 +97,22 @@ class Forward:
         """
         given = (list(tokens) * _PROBE)[:_PROBE]
         own: Tensor = self._model(torch.tensor([given], device=self._slots.device)).logits[0, -1].float()
-        if Lean.fits(self._model):
-            self._pass = Lean(self._model, self._slots)
-        self([0], [0], [given[:-2]], alone=True)
-        ours = self([0], [_PROBE - 2], [given[-2:]], alone=True)[0]
-        difference = float((ours - own).norm() / own.norm())
-        if not difference < _SAME:
-            raise ValueError(f"its logits differ by {difference:.3f} from the ones it has without a cache")
+        problem: Exception | None = None
+        for candidate in (Ragged, Padded):
+            try:
+                self._pass = candidate(self._model, self._slots)
+                self([0], [0], [given[:-2]], alone=True)
+                found = self([0], [_PROBE - 2], [given[-2:]], alone=True)[0]
+            except Exception as error:  # noqa: BLE001 - each model fails in a way of its own
+                problem = error
+                continue
+            difference = float((found - own).norm() / own.norm())
+            if difference < _SAME:
+                return
+            problem = ValueError(
+                f"its logits differ by {difference:.3f} from the ones it has without a cache"
+            )
+        raise problem or ValueError("there is no pass for it")
 
     def __call__(
         self, rows: Sequence[int], lengths: Sequence[int], tokens: Sequence[Sequence[int]], *, alone: bool

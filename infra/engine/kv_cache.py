@@ -54,13 +54,22 @@ class KvCache:
         self.max_len = max_len
         self.kv_heads = kv_heads
         self.device = device
+        self.dtype = dtype
         shape = (rows, 2 * kv_heads, max_len + 1, head_dim)
         self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
 
-    def move(self, source: int, target: int, length: int) -> None:
+    def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first ``length`` positions of one row over another."""
+        if length:
+            for layer in self.layers:
+                layer[target, :, :length] = layer[source, :, :length]
+
+    def swap(self, first: int, second: int, length: int) -> None:
+        """Exchange the first ``length`` positions of two rows."""
         for layer in self.layers:
-            layer[target, :, :length] = layer[source, :, :length]
+            kept = layer[first, :, :length].clone()
+            layer[first, :, :length] = layer[second, :, :length]
+            layer[second, :, :length] = kept
 
     def reading(self, rows: list[int]) -> slice | Tensor:
         """The index of some rows, in order; adjacent rows are read without a copy."""

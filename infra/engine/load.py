@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Flags of processors that multiply bfloat16 in hardware; without them it halves the speed.
 _BF16: Final = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+#: Bytes of weights from which bfloat16 is faster with such a processor (docs/adr/0018-the-models-own-pass.md).
+_LARGE: Final = 1 << 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ def load(path: str, *, device: str = "auto", dtype: str = "auto", known_as: str 
     # Its progress bars would mix with the log.
     hf_logging.disable_progress_bar()
     place = _device(device)
-    kind = _dtype(dtype, place)
+    kind = _dtype(dtype, place, files)
     spread = _spread(place, files)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -99,12 +101,13 @@ def _device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+def _dtype(wanted: str, device: torch.device, files: list[Path]) -> torch.dtype:
     if wanted != "auto":
         return getattr(torch, wanted)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.bfloat16 if _BF16 & _cpu_flags() else torch.float32
+    large = sum(file.stat().st_size for file in files) >= _LARGE
+    return torch.bfloat16 if large and _BF16 & _cpu_flags() else torch.float32
 
 
 def _cpu_flags() -> frozenset[str]:

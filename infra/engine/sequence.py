@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from infra.engine.grammar import Matcher
+    from infra.engine.prefix_cache import Leader
     from infra.engine.required_words import Guide
     from infra.engine.task import OnText, Task
 
@@ -55,6 +56,10 @@ class ActiveSequence:
         self.length = 0
         #: Tokens that the model must read before the next choice.
         self.pending = list(task.prompt)
+        #: Its row is prepared for its prompt.
+        self.begun = False
+        #: The request after which it begins, for their common beginning.
+        self.leader: Leader | None = None
         self._on_text = on_text
         self._arrived = arrived
         self._room = min(task.max_tokens, room)
@@ -137,6 +142,26 @@ class ActiveSequence:
             total_s=now - self._arrived,
             strict=strict,
         )
+
+
+def read_groups(rows: Sequence[ActiveSequence], most: int, *, alone: bool) -> list[list[ActiveSequence]]:
+    """Rows that read in one step: the shortest first, up to a number of tokens.
+
+    Args:
+        rows: those with many pending tokens.
+        most: tokens.
+        alone: each row in a pass of its own.
+    """
+    group: list[ActiveSequence] = []
+    tokens = 0
+    for row in sorted(rows, key=lambda row: len(row.pending)):
+        tokens += min(len(row.pending), most)
+        if group and tokens > most:
+            break
+        group.append(row)
+    if alone:
+        return [[row] for row in group]
+    return [group] if group else []
 
 
 def settle(future: Future[EngineOutput], outcome: EngineOutput | EngineError) -> None:

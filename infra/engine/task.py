@@ -86,6 +86,8 @@ class Stats(msgspec.Struct, kw_only=True):
     tokens: int = 0
     forced_tokens: int = 0
     prompt_tokens: int = 0
+    #: Tokens of prompts that were not read, because another prompt began with them.
+    reused_tokens: int = 0
     answered: int = 0
     failed: int = 0
     #: Seconds in forward passes, in grammars and in choosing tokens.

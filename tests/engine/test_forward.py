@@ -1,4 +1,4 @@
-"""Are the engine's own passes those of the model, and is a model that it cannot run refused?"""
+"""Forward passes compared with the model's own, and models that the engine refuses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from infra.engine import product
 from infra.engine.engine import Engine
 from infra.engine.files import Unloadable
-from infra.engine.forward import Forward, Stock
+from infra.engine.forward import Forward, Padded
 from infra.engine.kv_cache import KvCache
-from infra.engine.lean import Lean
 from infra.engine.load import Loaded, load
+from infra.engine.ragged import Ragged
 
 _SIZE = {
     "vocab_size": 400,
@@ -30,20 +29,22 @@ _SIZE = {
     "initializer_range": 0.2,
 }
 _SHARED = {"num_key_value_heads": 2}
-#: Of the family, each with something that the others have not.
-FAMILY = {
+#: Each with something that the others have not: biases, shared or one key head, norms of heads, parallel layers.
+MODELS = {
     "Llama": {"attention_bias": False, "tie_word_embeddings": True},
     "Qwen2": {"tie_word_embeddings": False},
     "Qwen3": {"head_dim": 32},
     "Mistral": {"sliding_window": None},
-}
-#: Run as transformers has them.
-OTHERS = {
     "GPT2": {"n_head": 4, "num_key_value_heads": 4},
     "Gemma": {"head_dim": 16},
+    "Gemma3Text": {"head_dim": 16, "sliding_window": 64},
     "Phi": {},
     "Olmo2": {},
+    "Cohere": {},
+    "Mixtral": {"num_local_experts": 4},
 }
+#: Those that do not use transformers' attention interface.
+PADDED = {"StableLm": {}, "Nemotron": {}}
 
 
 def built(name: str, **more) -> PreTrainedModel:
@@ -86,15 +87,12 @@ def started(model: PreTrainedModel, *, strict: bool = False) -> Forward:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize(
-    ("name", "large"), [*((name, 2**18) for name in [*FAMILY, *OTHERS]), *((name, 1) for name in FAMILY)]
-)
-def test_rows_of_different_lengths_get_the_models_own_logits(name, large, strict, monkeypatch) -> None:
-    monkeypatch.setattr(product, "_LARGE", large)
-    model = built(name, **{**FAMILY, **OTHERS}[name])
+@pytest.mark.parametrize("name", [*MODELS, *PADDED])
+def test_rows_of_different_lengths_get_the_models_own_logits(name, strict) -> None:
+    model = built(name, **{**MODELS, **PADDED}[name])
     wanted = own(model, TEXTS)
     forward = started(model, strict=strict)
-    assert isinstance(forward._pass, Lean if name in FAMILY else Stock)
+    assert isinstance(forward._pass, Ragged if name in MODELS else Padded)
     if strict:
         for row, text in enumerate(TEXTS):
             forward([row], [0], [text[:-1]], alone=True)
@@ -113,23 +111,21 @@ def test_rows_of_different_lengths_get_the_models_own_logits(name, large, strict
     assert torch.allclose(found, wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", FAMILY)
-def test_a_model_with_nothing_packed_still_writes_the_same_by_itself(name) -> None:
-    model = built(name, **FAMILY[name])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_model_still_writes_the_same_without_the_engine(name) -> None:
+    model = built(name, **MODELS[name])
     before = own(model, TEXTS)
     started(model)
-    assert torch.allclose(own(model, TEXTS), before, atol=1e-5)
+    assert torch.equal(own(model, TEXTS), before)
 
 
-def test_joining_matrices_keeps_one_copy_of_the_weights() -> None:
-    model = built("Qwen2", tie_word_embeddings=True)
-    size = sum(parameter.numel() for parameter in model.parameters())
-    started(model)
-    stored = {
-        parameter.untyped_storage().data_ptr(): parameter.untyped_storage()
-        for parameter in model.parameters()
-    }
-    assert sum(len(storage) for storage in stored.values()) == 4 * size
+def test_padding_is_for_attention_alone() -> None:
+    model = built("Llama")
+    forward = started(model)
+    read: list[int] = []
+    model.model.layers[0].mlp.register_forward_hook(lambda _, inputs, __: read.append(inputs[0].shape[1]))
+    forward([0, 1, 2, 3], [0] * 4, TEXTS, alone=True)
+    assert read == [sum(map(len, TEXTS))]
 
 
 def test_some_rows_are_read_while_others_wait() -> None:
@@ -143,12 +139,18 @@ def test_some_rows_are_read_while_others_wait() -> None:
     assert torch.allclose(found, own(model, [TEXTS[row] for row in some]), atol=1e-4)
 
 
-def test_a_rotation_that_depends_on_the_length_goes_the_models_way() -> None:
-    stretched = {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}}
-    assert Lean.fits(built("Llama"))
-    assert not Lean.fits(built("Llama", **stretched))
-    assert not Lean.fits(built("Llama", mlp_bias=True))
-    assert not Lean.fits(built("Llama", hidden_act="gelu"))
+def test_attention_of_its_own_is_left_to_the_model(monkeypatch) -> None:
+    model = built("Llama")
+    inner = type(model).forward
+
+    def capped(self, *args, **fields):
+        return (
+            inner(self, *args, **fields, softcap=50.0) if "layout" in fields else inner(self, *args, **fields)
+        )
+
+    monkeypatch.setattr(type(model), "forward", capped)
+    forward = started(model)
+    assert isinstance(forward._pass, Padded)
 
 
 @pytest.mark.parametrize("name", ["OPT", "Falcon"])

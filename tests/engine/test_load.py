@@ -1,4 +1,4 @@
-"""Is a model that cannot be loaded told by its file?"""
+"""Loading: the file that a model lacks is named, and the type of its numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from infra.engine import load as load_module
 from infra.engine.files import Unloadable
 from infra.engine.load import load
 
@@ -68,3 +69,19 @@ def test_a_folder_that_is_not_there_is_told(tmp_path) -> None:
 def test_a_gpu_that_is_not_there_is_told(folder) -> None:
     with pytest.raises(Unloadable, match="torch finds no GPU"):
         load(str(folder), device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("flags", "large", "dtype"),
+    [
+        ({"avx512_bf16"}, 1, torch.bfloat16),
+        ({"avx512_bf16"}, 1 << 25, torch.float32),
+        ({"avx2"}, 1, torch.float32),
+    ],
+)
+def test_bfloat16_is_for_large_models_on_processors_that_multiply_it(
+    folders, monkeypatch, flags, large, dtype
+) -> None:
+    monkeypatch.setattr(load_module, "_cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(load_module, "_LARGE", large)
+    assert load(str(folders("qwen2", 1)), device="cpu").dtype == dtype
