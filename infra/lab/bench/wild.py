@@ -7,12 +7,14 @@ path and SHA-256; a path with ``#`` is a part of a file, as JSON of its own.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -26,10 +28,12 @@ from infra.lab.bench.wild_documents import Documents
 
 #: The list of the schemas.
 LIST: Final = Path(__file__).with_name("wild_schemas.tsv")
-#: Why a schema is not accepted: its own fault, or a limit of the product.
+#: Outcomes.  Those of a schema that nobody could follow alone: it refers to another document, is larger than a
+#: request's schema may be, or breaks the rules of its own draft.
 ACCEPTED: Final = "accepted"
 OUTSIDE: Final = "refused: refers to another document"
 TOO_LARGE: Final = "refused: above the size limit"
+INVALID: Final = "refused: invalid under its own draft"
 LIMIT: Final = "refused: exceeds time or memory"
 REFUSED: Final = "refused: other"
 DEFECT: Final = "defect"
@@ -164,12 +168,11 @@ def _judge(schema: WildSchema, text: bytes, cpu_s: float) -> WildVerdict:
     if said.startswith(schema_worker.DEFECT):
         return WildVerdict(schema=schema, outcome=DEFECT, refusal=said[1:].decode("utf-8", "replace"))
     verdict = msgspec.json.decode(said, type=Verdict)
-    return WildVerdict(
-        schema=schema,
-        outcome=ACCEPTED if verdict.refusal is None else classify(verdict.refusal, schema.bytes),
-        refusal=verdict.refusal,
-        warnings=verdict.warnings,
-    )
+    outcome = ACCEPTED
+    if verdict.refusal is not None:
+        own = run_limited(partial(_classify, text), cpu_s=10 * cpu_s, memory=schema_worker.MEMORY)
+        outcome = REFUSED if own is None else own.decode()
+    return WildVerdict(schema=schema, outcome=outcome, refusal=verdict.refusal, warnings=verdict.warnings)
 
 
 def _verdict(text: bytes) -> bytes:
@@ -182,18 +185,37 @@ def _verdict(text: bytes) -> bytes:
         return schema_worker.DEFECT + repr(error)[:500].encode("utf-8", "replace")
 
 
-def classify(refusal: str, size: int) -> str:
-    """The class of a refusal.
+def _classify(text: bytes) -> bytes:
+    return classify(json.loads(text)).encode()
 
-    Args:
-        refusal: what intake said.
-        size: of the schema, bytes.
-    """
-    if "outside of this schema" in refusal:
-        return OUTSIDE
-    if refusal.startswith("schema: has ") and size > custom.MAX_BYTES:
+
+def classify(schema: dict[str, Any]) -> str:
+    """The class of a refused schema, whatever the refusal says."""
+    if len(msgspec.json.encode(schema)) > custom.MAX_BYTES:
         return TOO_LARGE
-    return REFUSED
+    if not wild_documents.is_valid_schema(schema):
+        return INVALID
+    own = {urljoin(_address(schema), _address(each)).partition("#")[0] for each in _objects(schema)}
+    references = [each["$ref"] for each in _objects(schema) if isinstance(each.get("$ref"), str)]
+    outside = any(urljoin(_address(schema), each).partition("#")[0] not in own for each in references)
+    return OUTSIDE if outside else REFUSED
+
+
+def _address(schema: dict[str, Any]) -> str:
+    named = schema.get("$id", schema.get("id", ""))
+    return named if isinstance(named, str) else ""
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a JSON value."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield each
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
 
 
 def group(found: Sequence[WildVerdict]) -> tuple[Reason, ...]:
@@ -255,7 +277,7 @@ def _shares(verdicts: Sequence[WildVerdict], head: str, key: Callable[[WildVerdi
     ]
     for name in [*sorted(name for name in counts if name != "all"), "all"]:
         one = counts[name]
-        own = one.total() - one[OUTSIDE] - one[TOO_LARGE]
+        own = one.total() - one[OUTSIDE] - one[TOO_LARGE] - one[INVALID]
         rows.append(
             (
                 name,
@@ -263,7 +285,7 @@ def _shares(verdicts: Sequence[WildVerdict], head: str, key: Callable[[WildVerdi
                 str(one[ACCEPTED]),
                 f"{one[ACCEPTED] / one.total():.0%}",
                 f"{one[ACCEPTED] / own:.0%}" if own else "-",
-                *(str(one[each]) for each in (OUTSIDE, TOO_LARGE, LIMIT, REFUSED, DEFECT)),
+                *(str(one[each]) for each in (OUTSIDE, TOO_LARGE, INVALID, LIMIT, REFUSED, DEFECT)),
             )
         )
     return report.columns(rows)

@@ -29,6 +29,10 @@ _ENDING: Final = 0.4
 #: Share of the steps that take a letter, where the grammar allows one.
 _LETTERS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz 0123456789")
 _PLAIN: Final = 0.9
+#: What is counted of the documents.
+_COUNTED: Final = ("unfinished", "valid", "format_alone", "caught", "missed", "false_alarms")
+#: The end of a document.
+_END: Final = "<end>"
 #: Invalid documents that are kept.
 _KEPT: Final = 3
 
@@ -120,7 +124,10 @@ def _documents(schema: dict[str, Any], warnings: Sequence[str], count: int, rng:
         if faults:
             numbers["false_alarms"] += 1
             examples.append(f"false alarm {faults[0]}: {text[:200]}")
-    return Documents(drawn=count, silent=dict(silent), examples=tuple(examples[:_KEPT]), **numbers)
+    counted = {name: numbers[name] for name in _COUNTED}
+    return msgspec.convert(
+        {"drawn": count, "silent": silent, "examples": examples[:_KEPT], **counted}, Documents
+    )
 
 
 def _words(error: ValidationError) -> set[str]:
@@ -138,6 +145,18 @@ def _validator(schema: Mapping[str, Any], *, formats: bool) -> Any:
     return kind(schema, registry=Resources(), format_checker=checker)
 
 
+def is_valid_schema(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema keeps the rules of the draft that it names, or of 2020-12."""
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415 - as in the product
+    from jsonschema.validators import Draft202012Validator, validator_for  # noqa: PLC0415 - as above
+
+    try:
+        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
+    except SchemaError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=1)
 def _grammars() -> Grammars:
     """Grammars over single bytes."""
@@ -148,11 +167,11 @@ def _grammars() -> Grammars:
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     inner = Tokenizer(
-        models.BPE(vocab={"<end>": 0} | {each: n + 1 for n, each in enumerate(letters)}, merges=[])
+        models.BPE(vocab={_END: 0} | {each: n + 1 for n, each in enumerate(letters)}, merges=[])
     )
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")  # noqa: S106 - a token of text
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=_END)
     made = Grammars(tokenizer, len(tokenizer))
     made.forcing = False
     return made
@@ -160,12 +179,11 @@ def _grammars() -> Grammars:
 
 @lru_cache(maxsize=1)
 def _byte_of() -> dict[int, int]:
-    """The byte of each token."""
-    from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode  # noqa: PLC0415 - part of the extra
-
-    letters = bytes_to_unicode()
-    order = {letter: number + 1 for number, letter in enumerate(sorted(letters.values()))}
-    return {order[letter]: byte for byte, letter in letters.items()}
+    """The byte of each token: byte-level tokenizers write printable Latin-1 as it is, the rest from U+0100 on."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+    return {number + 1: letters[letter] for number, letter in enumerate(sorted(letters))}
 
 
 def walk(schema: Mapping[str, Any], rng: random.Random) -> str | None:
