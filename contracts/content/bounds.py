@@ -13,8 +13,8 @@ MAX_VALUES: Final = 4000
 MAX_NAMES: Final = 512
 #: Deepest nesting of lists and objects in the body, most values in its JSON Schema, and most names in one object.
 MAX_LEVELS: Final = 200
-MAX_SCHEMA_VALUES: Final = 10_000
-MAX_SCHEMA_NAMES: Final = 1000
+MAX_SCHEMA_VALUES: Final = 25_000
+MAX_SCHEMA_NAMES: Final = 2000
 
 
 def fault(body: bytes) -> tuple[str, str] | None:

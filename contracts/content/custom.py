@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.content import bounds, dialect, pattern, plain, possible
+from contracts.content import bounds, dialect, least, pattern, plain, possible
 from contracts.content.subschemas import Subschema, Unusable, inner, walk
 
 #: Largest as JSON, bytes; and all that ``enum`` and ``const`` hold, bytes.
@@ -75,7 +75,9 @@ def encode(own: Mapping[str, Any]) -> bytes:
     Raises:
         Unusable: its JSON is too deep or too large, or has a number that is too large.
     """
-    beyond = plain.fault(own, levels=bounds.MAX_LEVELS, values=bounds.MAX_SCHEMA_VALUES)
+    beyond = plain.fault(
+        own, levels=bounds.MAX_LEVELS, values=bounds.MAX_SCHEMA_VALUES, names=bounds.MAX_SCHEMA_NAMES
+    )
     if beyond is not None:
         raise Unusable(f"{beyond[0] or 'schema'}: {beyond[1]}")
     try:
@@ -107,7 +109,8 @@ def _look_through(encoded: bytes) -> Usable:
     weight = _pattern_weight(places)
     _require_small_values(places)
     checks = _checks(places, targets)
-    why = possible.fault(root, {id(place.schema): place.path for place in places if place.keywords}, targets)
+    paths = {id(place.schema): place.path for place in places if place.keywords}
+    why = possible.fault(root, paths, targets) or least.fault(root, paths, targets)
     if why is not None:
         raise Unusable(why)
     return Usable(

@@ -7,7 +7,7 @@ in its warnings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -46,6 +46,8 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     #: Year of the draft; ``None``: not declared.
     draft: int | None
+    #: Whether it is inside ``not``, where a format that is not checked by everyone would refuse what others take.
+    negated: bool = False
 
     def at(self, keyword: str) -> str:
         shown = plain.name(keyword)
@@ -125,6 +127,10 @@ class _Rewriter:
         found = drafts.find_draft(own["$schema"])
         if isinstance(found, str):
             raise Unusable(f"{place.at('$schema')}: {found}")
+        if found is None:
+            self.warn(
+                f"{place.at('$schema')}: is a dialect that is not known; it is read as {drafts.DIALECT}"
+            )
         return found
 
     def node(self, own: Any, place: _Place) -> Any:
@@ -198,7 +204,10 @@ class _Rewriter:
         elif keyword in keywords.ANNOTATIONS:
             pass
         elif keyword in keywords.ONE:
-            made[keyword] = self.node(value, place.below(keyword, keyword))
+            below = place.below(keyword, keyword)
+            made[keyword] = self.node(
+                value, msgspec.structs.replace(below, negated=place.negated or keyword == "not")
+            )
         elif keyword in keywords.ASKING or keyword in _DEFINITIONS:
             made[keyword] = value
         else:
@@ -263,7 +272,9 @@ class _Rewriter:
         made.setdefault("multipleOf", value)
 
     def format(self, keyword: str, value: Any, _own: _Own, made: _Own, place: _Place) -> None:
-        if not isinstance(value, str) or words.is_format(value):
+        if place.negated:
+            self.warn(f"{place.at(keyword)}: is an annotation inside of not")
+        elif not isinstance(value, str) or words.is_format(value):
             made[keyword] = value
         elif (close := words.find_close_format(value)) is not None:
             self.warn(f"{place.at(keyword)}: {value!r:.60} is not checked; did you mean {close!r}?")
@@ -329,7 +340,8 @@ class _Rewriter:
     def resolve(self, root: dict[str, Any]) -> dict[str, Any]:
         """Make every reference local, and move what is no part of the schema's tree to ``$defs``."""
         targets: dict[str, Any] = {}
-        for each in self._left():
+        # A target that moves brings references of its own.
+        for each in self.pending:
             shown = f"{each.place.at(each.keyword)}: {each.said!r:.200}"
             found = self.addresses.find(each.said, each.place.base)
             if found is None:
@@ -362,10 +374,6 @@ class _Rewriter:
             each.holder["$ref"] = key
             targets[key] = known[1]
         return targets
-
-    def _left(self) -> Iterator[_Reference]:
-        while self.pending:
-            yield self.pending.pop(0)
 
     @staticmethod
     def _free(root: dict[str, Any], path: str) -> str:

@@ -33,7 +33,7 @@ SINCE: Final = {
 
 
 def find_draft(said: Any) -> int | str | None:
-    """The draft of a ``$schema``; ``None``: it names none; a text: why it cannot be read.
+    """The draft of a ``$schema``; ``None``: it is another's own dialect; a text: why it cannot be read.
 
     Args:
         said: value of the keyword.
@@ -41,6 +41,6 @@ def find_draft(said: Any) -> int | str | None:
     if isinstance(said, str):
         address = said.strip().rstrip("#").replace("https:", "http:")
         found = _DRAFTS.get(address.partition("://json-schema.org/")[2])
-        if found is not None or address == _LATEST:
+        if found is not None or address == _LATEST or "//json-schema.org/" not in address:
             return found
     return f"{keywords.show(said)} is not supported; write for {DIALECT}"

@@ -31,7 +31,9 @@ MAX_LENGTH: Final = 10_000
 MAX_ITEMS: Final = 1000
 MAX_PROPERTIES: Final = 500
 MAX_NAMES: Final = 500
-MAX_VALUES: Final = 2000
+MAX_VALUES: Final = 3000
+#: Most subschemas in one map.
+MAX_NAMED: Final = 2000
 
 _COUNTS: Final = frozenset(
     {
@@ -154,8 +156,8 @@ def _named(_keyword: str, value: Any) -> str | None:
     if not isinstance(value, dict):
         return f"{show(value)} is no object; write schemas by name"
     named = cast("dict[str, Any]", value)
-    if len(named) > MAX_PROPERTIES:
-        return f"names {len(named)} schemas, and at most {MAX_PROPERTIES} are accepted; make it smaller"
+    if len(named) > MAX_NAMED:
+        return f"names {len(named)} schemas, and at most {MAX_NAMED} are accepted; make it smaller"
     return next((f"{name!r:.60}: {why}" for name, each in named.items() if (why := _schema("", each))), None)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from contracts.content import keywords, plain
 
 #: Most subschemas in one schema.
-MAX_NODES: Final = 1000
+MAX_NODES: Final = 4000
 #: Deepest nesting of subschemas.
 MAX_DEPTH: Final = 64
 #: Regular expressions for the names of one object's fields.

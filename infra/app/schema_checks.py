@@ -35,15 +35,17 @@ _START_S: Final = 30.0
 _KNOWN: Final = 512
 #: Seconds that a placeholder may take.
 _STAND_IN_S: Final = 1.0
-#: Limits of the work that is done here: bytes of schema (for a grammar) and document, steps, checks, patterns.
+#: Limits of the work that is done here: bytes of schema (and for a grammar) and document, steps, checks, patterns.
+_SMALL_SCHEMA: Final = 32 * 1024
 _SMALL_GRAMMAR: Final = 4096
 _SMALL_DOCUMENT: Final = 16_384
 _SMALL_STEPS: Final = 1500
 _SMALL_CHECKS: Final = 100
 _SMALL_PATTERNS: Final = 2000
-#: Keywords whose work is not counted in steps: those of the library itself, and those that a grammar combines.
-_HEAVY: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
-_HEAVY_GRAMMAR: Final = frozenset({"allOf", "patternProperties", "oneOf", "multipleOf"})
+#: Keywords that a grammar combines, which takes work that is not counted in steps.
+_HEAVY_GRAMMAR: Final = frozenset(
+    {"allOf", "anyOf", "dependentSchemas", "if", "patternProperties", "oneOf", "multipleOf"}
+)
 _TOO_MUCH: Final = (
     f"schema: takes more than {_LONG_S:g} s or {MEMORY // 2**20} MB to check; make it simpler: fewer regular "
     "expressions, alternatives and listed values"
@@ -234,28 +236,28 @@ class CheckedContents:
         if worker is None:
             return self._registry.verdict(own)
         try:
-            schema = custom.usable(own)
+            encoded, schema = _read(own)
         except custom.Unusable as error:
             return Verdict(refusal=str(error))
 
         async def work() -> Verdict:
             found = await worker.run(
-                Job(do="verdict", schema=schema.encoded, grammar=self._grammar),
+                Job(do="verdict", schema=encoded, grammar=self._grammar),
                 wait_s=self._wait_s,
             )
             return Verdict(refusal=_TOO_MUCH) if found is None else found.verdict
 
         small = _small(schema)
-        if self._grammar:
+        if self._grammar and schema is not None:
             small = (
                 small
                 and not schema.nested_values
                 and not _HEAVY_GRAMMAR & schema.words
-                and len(schema.encoded) <= _SMALL_GRAMMAR
+                and len(encoded) <= _SMALL_GRAMMAR
             )
         return await self._found(
             "verdict",
-            schema,
+            encoded,
             b"",
             at_once=(lambda budget: self._registry.verdict(own, budget)) if small else None,
             work=work,
@@ -274,23 +276,23 @@ class CheckedContents:
         if kind != CUSTOM or own is None or worker is None:
             return self._registry.faults(kind, document, own)
         try:
-            schema = custom.usable(own)
+            encoded, schema = _read(own)
         except custom.Unusable as error:
             return (f"schema: cannot be used: {error}",)
-        encoded = msgspec.json.encode(document)
+        written = msgspec.json.encode(document)
 
         async def work() -> tuple[str, ...]:
             found = await worker.run(
-                Job(do="faults", schema=schema.encoded, document=encoded),
+                Job(do="faults", schema=encoded, document=written),
                 wait_s=self._wait_s,
             )
             return (_TOO_MUCH,) if found is None else found.faults
 
-        small = _small(schema) and len(encoded) <= _SMALL_DOCUMENT
+        small = _small(schema) and len(written) <= _SMALL_DOCUMENT
         return await self._found(
             "faults",
-            schema,
             encoded,
+            written,
             at_once=(lambda budget: self._registry.faults(kind, document, own, budget)) if small else None,
             work=work,
         )
@@ -301,19 +303,19 @@ class CheckedContents:
         if kind != CUSTOM or own is None or worker is None:
             return self._registry.placeholder(kind, own)
         try:
-            schema = custom.usable(own)
+            encoded, schema = _read(own)
         except custom.Unusable:
             return None
 
         async def work() -> Any | None:
-            found = await worker.run(Job(do="placeholder", schema=schema.encoded), wait_s=self._wait_s)
+            found = await worker.run(Job(do="placeholder", schema=encoded), wait_s=self._wait_s)
             return None if found is None else found.placeholder
 
         try:
             async with asyncio.timeout(_STAND_IN_S):
                 return await self._found(
                     "placeholder",
-                    schema,
+                    encoded,
                     b"",
                     at_once=(lambda budget: self._registry.placeholder(kind, own, budget))
                     if _small(schema)
@@ -327,14 +329,14 @@ class CheckedContents:
     async def _found(
         self,
         what: str,
-        schema: custom.Usable,
+        schema: bytes,
         document: bytes,
         *,
         at_once: Callable[[Budget], T] | None,
         work: Callable[[], Awaitable[T]],
     ) -> T:
         """The remembered answer, else one worked out here, else the worker's; equal jobs at a time run once."""
-        key = f"{what} {hashlib.sha256(schema.encoded + b' ' + document).hexdigest()}"
+        key = f"{what} {hashlib.sha256(schema + b' ' + document).hexdigest()}"
         if key in self._known:
             return self._known[key]
         if at_once is not None:
@@ -362,10 +364,18 @@ class CheckedContents:
         return found
 
 
-def _small(schema: custom.Usable) -> bool:
+def _read(own: Mapping[str, Any]) -> tuple[bytes, custom.Usable | None]:
+    """A schema as JSON; and as checked, unless that takes long.
+
+    Raises:
+        Unusable: it cannot be used.
+    """
+    encoded = custom.encode(own)
+    if len(encoded) > _SMALL_SCHEMA:
+        return encoded, None
+    return encoded, custom.usable(own)
+
+
+def _small(schema: custom.Usable | None) -> bool:
     """Whether a schema is small in everything but its steps, which are counted as it is checked."""
-    return (
-        schema.checks <= _SMALL_CHECKS
-        and schema.pattern_weight <= _SMALL_PATTERNS
-        and not _HEAVY & schema.words
-    )
+    return schema is not None and schema.checks <= _SMALL_CHECKS and schema.pattern_weight <= _SMALL_PATTERNS

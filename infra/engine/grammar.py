@@ -6,10 +6,8 @@ torch is not used: importing that compiles with a C++ compiler at run time.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,21 +15,15 @@ from llguidance import LLMatcher, LLParserLimits
 
 from contracts.content.verdict import Verdict
 from contracts.policy import fingerprint
-from infra.engine.grammar_schema import Narrowed, narrow
+from infra.engine import llguidance_json
+from infra.engine.grammar_schema import Narrowed, fit
 from infra.engine.task import Unsupported
 
 if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
     from transformers import PreTrainedTokenizerFast
 
-#: No white space between tokens of JSON: a small model could write spaces without end.
-_COMPACT: Final[JsonCompileOptions] = {
-    "whitespace_flexible": False,
-    "item_separator": ",",
-    "key_separator": ":",
-}
 #: Items of one state: four for each optional field of an object.
-_LIMITS: Final = LLParserLimits(max_items_in_row=20_000)
+LIMITS: Final = LLParserLimits(max_items_in_row=20_000)
 #: Number of cached schemas.
 KEPT: Final = 256
 
@@ -39,37 +31,20 @@ KEPT: Final = 256
 def check(schema: Mapping[str, Any]) -> Verdict:
     """Whether a grammar can keep a model to a schema, and the keywords that it leaves to the validator."""
     try:
-        _, narrowed = _compile(schema)
+        _, narrowed = compile_schema(schema)
     except Unsupported as error:
         return Verdict(refusal=str(error))
     return Verdict(warnings=narrowed.warnings)
 
 
-def _compile(schema: Mapping[str, Any]) -> tuple[str, Narrowed]:
-    """The grammar, and the narrowed schema that it is made of; a plainer one where that is too large.
+def compile_schema(schema: Mapping[str, Any]) -> tuple[str, Narrowed]:
+    """The grammar, and the narrowed schema that it is made of.
 
     Raises:
         Unsupported: there is none.
     """
-    for plain in (False, True):
-        narrowed = narrow(schema, compiles=_compiles, plain=plain)
-        grammar = _grammar(narrowed.schema)
-        if not LLMatcher.validate_grammar(grammar):
-            return grammar, narrowed
-    raise Unsupported("schema: is too large for a grammar; make it smaller")
-
-
-def _grammar(schema: dict[str, Any]) -> str:
-    return LLMatcher.grammar_from_json_schema(schema, overrides=_COMPACT)
-
-
-def _compiles(schema: dict[str, Any]) -> bool:
-    return _known_to_compile(json.dumps(schema))
-
-
-@lru_cache(maxsize=4096)
-def _known_to_compile(schema: str) -> bool:
-    return not LLMatcher.validate_grammar(_grammar(json.loads(schema)))
+    narrowed = fit(schema, llguidance_json.compiles)
+    return llguidance_json.grammar(narrowed.schema), narrowed
 
 
 class Matcher:
@@ -144,7 +119,7 @@ class Grammars:
         key = fingerprint.digest_text(repr(schema))
         made = self._compiled.get(key)
         if made is None:
-            made = LLMatcher(self._tokenizer, _compile(schema)[0], log_level=0, limits=_LIMITS)
+            made = LLMatcher(self._tokenizer, compile_schema(schema)[0], log_level=0, limits=LIMITS)
             if made.is_error():
                 raise Unsupported("schema: cannot be made a grammar; make it smaller")
             self._compiled[key] = made

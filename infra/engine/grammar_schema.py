@@ -6,6 +6,7 @@ Nothing here needs an engine or a grammar library.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any, Final
 
 import msgspec
@@ -49,7 +50,8 @@ def narrow(
 
     Args:
         schema: a JSON Schema of any draft.
-        compiles: whether a grammar library supports a small schema, asked about combined expressions; ``None``: yes.
+        compiles: whether a grammar library supports a small schema, asked about expressions; ``None``: one expression
+            for each text and for the names of each object, and no other.
         plain: leave out expressions and conditions, where the whole is too large.
 
     Raises:
@@ -60,7 +62,7 @@ def narrow(
         # OpenAPI's null is left out: no other reader of the schema takes it.
         rewritten = dialect.rewrite(own, null=False)
         walk(rewritten.root, rewritten.paths)
-        narrower = Narrower(rewritten, compiles or (lambda _: True), plain=plain)
+        narrower = Narrower(rewritten, compiles, plain=plain)
         found = narrower.whole()
     except Unusable as error:
         raise Unsupported(str(error)) from None
@@ -73,10 +75,31 @@ def narrow(
     return Narrowed(schema=render(found), left_out=narrower.left_out)
 
 
-def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The narrowed schema alone, see :func:`narrow`.
+def fit(schema: Mapping[str, Any], compiles: Callable[[dict[str, Any]], bool]) -> Narrowed:
+    """Narrow a schema so far that a grammar library makes a grammar of the whole.
+
+    Args:
+        schema: a JSON Schema of any draft.
+        compiles: whether the library does.
 
     Raises:
-        Unsupported: nothing follows it, or it cannot be read.
+        Unsupported: nothing follows it, it cannot be read, or it is too large in every form.
     """
-    return narrow(schema).schema
+    for plain in (False, True):
+        narrowed = narrow(schema, compiles=compiles, plain=plain)
+        if compiles(narrowed.schema):
+            return narrowed
+    raise Unsupported("schema: is too large for a grammar; make it smaller")
+
+
+def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema as grammars enforce it: as intake told its author where llguidance is installed, or plainer.
+
+    Raises:
+        Unsupported: nothing follows it, it cannot be read, or it is too large.
+    """
+    if find_spec("llguidance") is None:
+        return narrow(schema).schema
+    from infra.engine.llguidance_json import compiles  # noqa: PLC0415 - part of the extra
+
+    return fit(schema, compiles).schema

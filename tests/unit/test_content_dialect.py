@@ -91,6 +91,7 @@ def test_each_draft_is_read_by_its_own_rules(schema, good, bad) -> None:
         ({"propertes": {}}, "propertes: is no keyword, and nothing checks it; did you mean properties?"),
         ({"properties": {"a": {"format": "date_time"}}}, "properties.a.format: 'date_time' is not checked; did you mean 'date-time'?"),
         ({"properties": {"a": {"discriminator": {}}}}, "schema: discriminator is a note; it asks nothing of a document"),
+        ({"$schema": "http://e.org/own"}, "$schema: is a dialect that is not known; it is read as https"),
         ({"definitely": 1}, "schema: definitely is no keyword, and nothing checks it"),
         ({"properties": {"a": {"required": True}}}, "properties.a.required: is of draft-03"),
     ],
@@ -126,7 +127,7 @@ def test_annotations_are_no_warnings(schema) -> None:
     ("schema", "line"),
     [
         ({"$schema": "http://json-schema.org/draft-03/schema#"}, "$schema: 'http://json-schema.org/draft-03/schema#' is not supported"),
-        ({"$defs": {"a": {"$schema": "http://e.org/own"}}}, "$defs.a.$schema: 'http://e.org/own' is not supported"),
+        ({"$defs": {"a": {"$schema": "http://json-schema.org/draft-02/schema"}}}, "$defs.a.$schema: 'http://json-schema.org/draft-02/schema' is not supported"),
         ({"$id": "http://e.org/a", "properties": {"a": {"$ref": "b.json#/x"}}}, "properties.a.$ref: 'b.json#/x' is outside of this schema"),
         ({"properties": {"a": {"$ref": "#/$defs/q"}}}, "properties.a.$ref: '#/$defs/q' points to nothing"),
         ({"properties": {"a": {"$ref": "#/required"}}, "required": ["a"]}, "properties.a.$ref: '#/required' does not point to a subschema"),

@@ -46,7 +46,7 @@ def refusal(schema: dict[str, Any]) -> str:
             of(e={"const": ["x" * 50_000]}),
             "properties.e.const: with it, all values of enum and const have 50004 bytes",
         ),
-        (of(e={"enum": list(range(5000))}), "properties.e.enum: lists 5000 values, and at most 2000"),
+        (of(e={"enum": list(range(5000))}), "properties.e.enum: lists 5000 values, and at most 3000"),
         (
             {"patternProperties": {f"^p{i}_": {} for i in range(200)}},
             "patternProperties: has 200 regular expressions, and at most 16",
@@ -80,6 +80,12 @@ def refusal(schema: dict[str, Any]) -> str:
         (
             of(s={"type": "string", "minLength": 9, "maxLength": 2}),
             "properties.s.minLength: 9 is more than maxLength 2",
+        ),
+        (
+            of(
+                v={"type": "array", "minItems": 500, "items": {"type": "array", "minItems": 500, "items": {}}}
+            ),
+            "properties.v.minItems: with it, the smallest document has about 250501 values; 10000",
         ),
         ({"allOf": [False]}, "allOf: is false, and nothing follows it"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import msgspec
@@ -66,11 +66,11 @@ class Narrower:
 
     Args:
         schema: the schema in the words of 2020-12.
-        compiles: whether a grammar can be made of a schema.
+        compiles: whether a grammar can be made of a schema; ``None``: of one expression at a time.
         plain: leaves out conditions, expressions and combined alternatives, for a schema that is too large.
     """
 
-    def __init__(self, schema: Rewritten, compiles: Callable[[dict[str, Any]], bool], *, plain: bool) -> None:
+    def __init__(self, schema: Rewritten, compiles: scalars.Compiles, *, plain: bool) -> None:
         self.schema = schema
         self.compiles = compiles
         self.plain = plain

@@ -115,8 +115,6 @@ class _Object:
         """The way without a field, unless it is required."""
         if name in self.required:
             return []
-        if not self.closed and name not in self.named:
-            raise _UnknownError
         return [Way(schemas=schemas, without=frozenset({name}))]
 
     def present(self, name: str, *schemas: Any) -> list[Way]:

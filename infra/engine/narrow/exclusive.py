@@ -50,7 +50,7 @@ def _apart(
     ):
         return set()
     missing = [name for name in theirs if name not in required]
-    if not missing or not objects.closed(mine):
+    if not missing:
         return None
     # What is dropped already, then what is not even named.
     named = objects.names_of(mine)

@@ -31,28 +31,33 @@ def narrow(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> dict[st
         return None
     _leave_out_inner(narrower, parts, scope)
     fields: dict[str, Entry] = {}
+    absent = dict.fromkeys(scope.without)
     for name in names_of(parts):
-        if name in scope.without:
-            continue
-        entry = _field(narrower, name, parts)
+        entry = None if name in absent else _field(narrower, name, parts)
         if entry is not None:
             fields[name] = entry
         elif name in required:
             return None
+        else:
+            absent[name] = None
     narrower.spend(len(fields))
-    # A field that is not written must not come by another name.
-    expressions = {} if scope.without else _expressions(narrower, parts)
-    named = bool(fields) or bool(expressions) or bool(scope.without)
-    other = _other(narrower, parts, scope, named=named) if not scope.without else None
+    expressions = _expressions(narrower, parts)
+    other = _other(narrower, parts, scope, named=bool(fields) or bool(expressions) or bool(scope.without))
     if other is not None or expressions:
         fields, expressions, other = _with_names(narrower, parts, fields, expressions, other)
-    made: dict[str, Any] = {"properties": fields}
+    made: dict[str, Any] = {"properties": {name: fields[name] for name in fields if name not in absent}}
     if required:
         made["required"] = list(required)
     if expressions:
         made["patternProperties"] = expressions
     made["additionalProperties"] = False if other is None else other
-    return _counted(narrower, parts, scope, made)
+    counted = _counted(narrower, parts, scope, made)
+    if counted is not None and (
+        counted["additionalProperties"] is not False or "patternProperties" in counted
+    ):
+        # They must not be written as fields without a name.
+        counted["properties"] = {**counted["properties"], **dict.fromkeys(absent, False)}
+    return counted
 
 
 def names_of(parts: tuple[Part, ...]) -> dict[str, None]:
@@ -115,7 +120,8 @@ def _expressions(narrower: Narrower, parts: tuple[Part, ...]) -> dict[str, Entry
             "patternProperties": {each: {"type": "null"} for each in (*found, rust)},
             "additionalProperties": False,
         }
-        kept = entry is not None and not narrower.plain and narrower.compiles(trial)
+        compiles = narrower.compiles(trial) if narrower.compiles is not None else not found
+        kept = entry is not None and not narrower.plain and compiles
         if kept and entry is not None:
             found[rust] = entry
         if not kept or pattern.looks_around(expression):
@@ -170,7 +176,7 @@ def _with_names(
         narrower.leave_out(limits[0], "propertyNames")
     # The names that are described are not written by the expression.
     trial = {"type": "object", "patternProperties": {shown: {"type": "null"}}, "additionalProperties": False}
-    if fields or not narrower.compiles(trial):
+    if fields or (narrower.compiles is not None and not narrower.compiles(trial)):
         narrower.leave_out(limits[0], "propertyNames")
         return fields, expressions, other
     return fields, {shown: other}, None

@@ -44,7 +44,8 @@ class _Rendering:
             return self.entry(value)
         match keyword:
             case "properties" | "patternProperties":
-                return {name: self.entry(each) for name, each in cast("dict[str, Entry]", value).items()}
+                named = cast("dict[str, Entry | bool]", value).items()
+                return {name: each if isinstance(each, bool) else self.entry(each) for name, each in named}
             case "prefixItems":
                 return [self.entry(each) for each in cast("list[Entry]", value)]
             case "anyOf":

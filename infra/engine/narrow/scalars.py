@@ -23,8 +23,8 @@ _MAX_LISTED: Final = 200
 
 #: Takes down a keyword that the grammar leaves out.
 LeaveOut = Callable[[Part, str], None]
-#: Whether a grammar can be made of a schema of one value.
-Compiles = Callable[[dict[str, Any]], bool]
+#: Whether a grammar can be made of a schema; ``None``: of one expression at a time.
+Compiles = Callable[[dict[str, Any]], bool] | None
 
 
 def text(parts: Iterable[Part], leave_out: LeaveOut, compiles: Compiles) -> dict[str, Any] | None:
@@ -33,7 +33,7 @@ def text(parts: Iterable[Part], leave_out: LeaveOut, compiles: Compiles) -> dict
     Args:
         parts: what holds at the same time.
         leave_out: takes down what the grammar does not enforce.
-        compiles: asked where a text follows several expressions.
+        compiles: asked about the expressions that a text follows.
     """
     parts = list(parts)
     least = max((part["minLength"] for part in parts if "minLength" in part), default=0)
@@ -56,7 +56,7 @@ def text(parts: Iterable[Part], leave_out: LeaveOut, compiles: Compiles) -> dict
         del made["maxLength"]
     for part, keyword, expression, _ in expressions:
         tried = _with(made, expression)
-        if (len(expressions) == 1 and len(tried) == 1) or compiles({"type": "string", **tried}):
+        if compiles({"type": "string", **tried}) if compiles is not None else "pattern" not in made:
             made = tried
         else:
             leave_out(part, keyword)

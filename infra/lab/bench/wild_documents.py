@@ -66,7 +66,7 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
 
 def warm_up() -> None:
     """Import and build what every child needs."""
-    schema_worker.grammar_refusal({"type": "object"})
+    schema_worker.grammar_verdict({"type": "object"})
     _grammars()
     _draw(b'{"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"]}', (), 1, 0)
 
