@@ -1,4 +1,4 @@
-"""Does the engine's bench compare like with like?"""
+"""The engine's bench: each engine writes the same requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from infra.engine.load import load
 from infra.lab.bench import engine as bench
 from infra.lab.bench import gguf, random_models, steady
 from infra.lab.bench.cli import app
+from infra.lab.bench.engine_speeds import table
 from infra.lab.bench.writers import Generate, Llama
+
+#: Three further processes import torch.
+pytestmark = pytest.mark.timeout(400)
 
 TINY = random_models.Size(
     kind="llama", vocabulary=600, width=64, inner=128, layers=2, heads=4, kv_heads=2, tied=True
@@ -39,11 +43,14 @@ def lines() -> list[str]:
 def found(tiny: Path, lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Figures without llama.cpp, whether it is installed or not."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gguf, "missing", lambda: ["llama_cpp"])
+        patch.setattr(gguf, "missing", lambda: ["xllamacpp"])
         return bench.measure("tiny", tiny, tmp_path_factory.mktemp("scratch"), PLAN, lines.append)
 
 
-@pytest.mark.parametrize("who", ["ours", "generate", "padded"])
+WRITERS = ["ours", "ours_bfloat16", "generate", "padded", "continuous"]
+
+
+@pytest.mark.parametrize("who", WRITERS)
 def test_everybody_writes_as_many_tokens(found, who) -> None:
     assert found["tokens"][who] == {"1": 8, "3": 24}
     assert all(speed > 0 for speed in found["tokens_per_s"][who].values())
@@ -52,13 +59,35 @@ def test_everybody_writes_as_many_tokens(found, who) -> None:
 def test_everybody_writes_the_same(found) -> None:
     assert found["same_text"]["ours"] == {"1": 1.0, "3": 1.0}
     assert found["same_text"]["padded"] == {"1": 1.0, "3": 1.0}
+    assert found["same_text"]["continuous"] == {"1": 1.0, "3": 1.0}
 
 
 def test_ratios_are_ours_to_each(found) -> None:
-    for who in ("generate", "padded"):
+    for who in WRITERS[1:]:
         for at, ratio in found["ratios"][who].items():
             speeds = found["tokens_per_s"]
             assert ratio == pytest.approx(speeds["ours"][at] / speeds[who][at], rel=0.05, abs=0.01)
+
+
+@pytest.mark.parametrize("schema", ["simple", "layout"])
+def test_constrained_answers_are_compared(found, schema) -> None:
+    speeds = found["constrained"][schema]["tokens_per_s"]
+    assert set(speeds) == {"ours", "ours_bfloat16"}
+    for at, speed in speeds["ours"].items():
+        ratio = found["constrained"][schema]["ratios"]["ours_bfloat16"][at]
+        assert ratio == pytest.approx(speed / speeds["ours_bfloat16"][at], rel=0.05, abs=0.01)
+
+
+def test_the_table_has_a_line_for_each_engine(found) -> None:
+    lines = table({"models": {"tiny": found, "house": {"skipped": "no weights"}}}).splitlines()
+    assert lines[0] == "tiny"
+    assert lines[1].split()[-2:] == ["layout", "@3"]
+    assert [line.split()[0] for line in lines[2:8]] == [*WRITERS, "llama_cpp"]
+    assert lines[7] == f"llama_cpp is not installed (xllamacpp): {gguf.INSTALL}"
+    ours, ratio = found["tokens_per_s"]["ours"]["3"], found["ratios"]["padded"]["3"]
+    assert lines[2].split()[2] == f"{ours:.0f}"
+    assert f"({ratio:.2f})" in lines[5]
+    assert lines[-1] == "house: no weights"
 
 
 def test_shares_of_time_add_up(found) -> None:
@@ -97,7 +126,7 @@ def test_parameters_are_counted_once(found) -> None:
 
 
 def test_what_is_not_installed_is_said(found, lines) -> None:
-    why = f"is not installed (llama_cpp): {gguf.INSTALL}"
+    why = f"is not installed (xllamacpp): {gguf.INSTALL}"
     assert found["tokens_per_s"]["llama_cpp"] == why
     assert f"tiny: llama_cpp {why}" in lines
     assert "llama_cpp" not in found["ratios"]
@@ -174,6 +203,22 @@ def test_llama_cpp_writes_what_generate_writes(tmp_path, kind) -> None:
     loaded = load(str(tmp_path), device="cpu", dtype="float32")
     prompts = [loaded.tokenizer.encode("coin " * number + "A frozen lake") for number in range(3)]
     reference = Generate(loaded).write(prompts, 16)
-    written = Llama(tmp_path / "tiny.gguf", loaded, rows=3, longest=64, positions=128).write(prompts, 16)
+    written = Llama(tmp_path / "tiny.gguf", rows=3, positions=128).write(prompts, 16)
     assert [one.tokens for one in written] == [16] * 3
     assert written == reference
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", gguf.KINDS)
+def test_llama_cpp_follows_a_schema_with_weights_of_every_kind(tmp_path, kind) -> None:
+    random_models.make(tmp_path, replace(TINY, tied=False))
+    gguf.convert(tmp_path, tmp_path / "tiny.gguf", kind=kind)
+    schema = {
+        "type": "object",
+        "properties": {"n": {"enum": [1, 2]}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    writer = Llama(tmp_path / "tiny.gguf", rows=2, positions=128)
+    written = writer.write([[300, 301, 302], [303, 304]], 16, schema)
+    assert {one.text for one in written} <= {'{"n":1}', '{"n":2}'}

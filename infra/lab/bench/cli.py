@@ -306,26 +306,37 @@ def live(
 @app.command()
 def engine(
     models: Annotated[
-        str, typer.Option(help="Any of house, 15m, 125m; the last two have random weights.")
+        str,
+        typer.Option(help="Any of house, 15m and 125m (random weights), and folders of models."),
     ] = ("house,15m,125m"),
     tokens: Annotated[int, typer.Option(min=2, max=128, help="Tokens of each answer.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; the best counts.")] = 3,
     *,
     json_: Json = False,
 ) -> None:
-    """Tokens per second of the local engine beside transformers and llama.cpp; grammars, memory."""
+    """Tokens per second of the local engine beside transformers and llama.cpp; with --json also memory, grammars."""
     _need_model()
     from infra.lab.bench import engine as measured  # noqa: PLC0415 - only what is asked for
+    from infra.lab.bench.engine_speeds import table  # noqa: PLC0415 - as above
     from infra.lab.bench.random_models import SIZES  # noqa: PLC0415 - as above
 
     wanted = [name.strip() for name in models.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in {measured.HOUSE, *SIZES}]
+    unknown = [
+        name
+        for name in wanted
+        if name not in {measured.HOUSE, *SIZES} and not Path(name, "config.json").is_file()
+    ]
     if unknown or not wanted:
         raise typer.BadParameter(
-            f"{', '.join(unknown) or 'nothing'} is unknown; there are {', '.join([measured.HOUSE, *SIZES])}",
+            f"{', '.join(unknown) or 'nothing'} is unknown; there are {', '.join([measured.HOUSE, *SIZES])}, "
+            "and folders with a config.json",
             param_hint="--models",
         )
-    _show(measured.run(models=wanted, tokens=tokens, rounds=rounds, say=_say), as_json=json_)
+    figures = measured.run(models=wanted, tokens=tokens, rounds=rounds, say=_say)
+    if json_:
+        _show(figures, as_json=True)
+    else:
+        sys.stdout.write(f"{table(figures)}\n")
 
 
 @app.command()

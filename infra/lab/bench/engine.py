@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -26,17 +26,15 @@ from infra.engine.engine import Engine
 from infra.engine.files import folder_of
 from infra.engine.grammar import Grammars
 from infra.engine.load import Loaded, load
-from infra.engine.task import EngineOutput, Stats, Task
+from infra.engine.task import EngineOutput, Task
 from infra.lab.bench import gguf, random_models
+from infra.lab.bench.engine_speeds import EnginePlan, SpeedComparison
 from infra.lab.bench.sampler import resident
 from infra.lab.bench.trial import Say
-from infra.lab.bench.writers import PATIENCE_S, BenchAnswer, Others, Ours, timed
+from infra.lab.bench.writers import PATIENCE_S, Others
 from infra.lab.house_model.files import WEIGHTS
 
 HOUSE: Final = "house"
-_OURS: Final = "ours"
-#: Requests at once.
-AT: Final = (1, 4, 16)
 #: Most tokens of a prompt.
 _PROMPT: Final = 64
 #: Late arrivals, one after another, and requests that are alone; medians of both.
@@ -54,21 +52,11 @@ _WISH: Final = (
 )
 
 
-class EnginePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Parameters of a measurement."""
-
-    #: Most tokens of each plain answer.
-    tokens: int
-    rounds: int
-    #: Requests at once, the most last.
-    at: tuple[int, ...] = AT
-
-
 def run(*, models: Sequence[str], tokens: int, rounds: int, say: Say) -> dict[str, Any]:
     """Measure each model, one after the other.
 
     Args:
-        models: ``house``, or names of :data:`infra.lab.bench.random_models.SIZES`.
+        models: ``house``, names of :data:`infra.lab.bench.random_models.SIZES`, or folders of models.
         tokens: of each plain answer.
         rounds: alternating rounds; the best counts.
         say: told what is being done; a function of a module, for it goes to another process.
@@ -87,10 +75,11 @@ def run(*, models: Sequence[str], tokens: int, rounds: int, say: Say) -> dict[st
             say(f"{name}: {found[name]['skipped']}")
             continue
         with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
-            if name != HOUSE:
+            source = WEIGHTS if name == HOUSE else Path(name).absolute()
+            if name in random_models.SIZES:
                 say(f"{name}: making random weights")
-                _elsewhere(random_models.make, Path(folder) / name, random_models.SIZES[name])
-            source = WEIGHTS if name == HOUSE else Path(folder) / name
+                source = Path(folder) / name
+                _elsewhere(random_models.make, source, random_models.SIZES[name])
             found[name] = _elsewhere(measure, name, source, Path(folder), plan, say)
     return {
         "device": "cpu",
@@ -121,7 +110,8 @@ def measure(name: str, source: Path, scratch: Path, plan: EnginePlan, say: Say) 
     Returns:
         ``tokens_per_s``, ``ratios`` (ours to each, by requests at once), ``tokens`` written and
         ``same_text`` (share that is what ``generate`` writes) per writer; ``time`` (shares of the wall
-        time of ours); ``late_arrival``, ``grammar`` and ``memory_mib``.
+        time of ours); ``constrained`` (speeds and ratios by schema); ``late_arrival``, ``grammar`` and
+        ``memory_mib``.
     """
     say(f"{name}: loading")
     most = max(plan.at)
@@ -130,17 +120,19 @@ def measure(name: str, source: Path, scratch: Path, plan: EnginePlan, say: Say) 
     sizes["loaded"] = resident()
     parameters = sum(each.numel() for each in loaded.model.parameters())
     positions = min(loaded.window, _PROMPT * 4 + _LONGER * plan.tokens)
-    engine = Engine(loaded, rows=most, max_len=positions)
+    # Rounds repeat their prompts.
+    engine = Engine(loaded, rows=most, max_len=positions, prefix_cache=False)
     engine.start()
     sizes["started"] = resident()
     prompts = _prompts(loaded, most)
     absent = gguf.missing()
-    file = None if absent else scratch / "model.gguf"
-    if file is not None:
-        gguf.convert(source, file)
-    others = Others(source, file, rows=most, longest=_PROMPT, positions=positions)
+    files = {} if absent else {kind: scratch / f"{kind}.gguf" for kind in gguf.KINDS}
+    for kind, file in files.items():
+        gguf.convert(source, file, kind=kind)
+    others = Others(source, files, rows=most, positions=positions)
     try:
-        plain = _plain(name, engine, others, prompts, plan, say)
+        speeds = SpeedComparison(name, engine, others, prompts, plan, say)
+        plain, constrained = speeds.plain(), speeds.constrained()
         say(f"{name}: late arrivals")
         late = _late_arrival(engine, prompts)
         say(f"{name}: grammar")
@@ -157,6 +149,7 @@ def measure(name: str, source: Path, scratch: Path, plan: EnginePlan, say: Say) 
         "parameters": parameters,
         "vocabulary": loaded.vocabulary,
         **plain,
+        "constrained": constrained,
         "late_arrival": late,
         "grammar": grammar,
         "memory_mib": {point: round(size / 1024**2, 1) for point, size in sizes.items()},
@@ -168,69 +161,6 @@ def _prompts(loaded: Loaded, count: int) -> list[list[int]]:
     whole = (loaded.tokenizer.encode(_WISH, add_special_tokens=False) * _PROMPT)[: 2 * _PROMPT]
     longest = min(_PROMPT, loaded.window // 4)
     return [whole[number : number + longest - number * longest // (2 * count)] for number in range(count)]
-
-
-def _plain(
-    name: str, engine: Engine, others: Others, prompts: list[list[int]], plan: EnginePlan, say: Say
-) -> dict[str, Any]:
-    """Tokens per second of each engine, and whether the texts are equal."""
-    ours = Ours(engine)
-
-    def write(who: str, count: int, tokens: int) -> tuple[list[BenchAnswer], float]:
-        some = prompts[:count]
-        return timed(ours, some, tokens) if who == _OURS else others.write(who, some, tokens)
-
-    writers = (_OURS, *others.names)
-    best: dict[str, dict[str, float]] = {who: {} for who in writers}
-    answers: dict[str, dict[str, list[BenchAnswer]]] = {who: {} for who in writers}
-    shares: dict[str, dict[str, float]] = {}
-    for who in writers:
-        write(who, 1, 2)
-    for number in range(plan.rounds):
-        for count in plan.at:
-            at = str(count)
-            for who in writers:
-                say(f"{name}, round {number + 1} of {plan.rounds}, {count} at once: {who}")
-                before = msgspec.structs.asdict(engine.stats)
-                answers[who][at], taken = write(who, count, plan.tokens)
-                speed = sum(answer.tokens for answer in answers[who][at]) / taken
-                if speed > best[who].get(at, 0):
-                    best[who][at] = speed
-                    if who == _OURS:
-                        shares[at] = _shares(before, engine.stats, taken)
-    return {
-        "tokens_per_s": {
-            who: {at: round(speed, 1) for at, speed in speeds.items()} for who, speeds in best.items()
-        },
-        "ratios": {
-            who: {at: round(best[_OURS][at] / speed, 2) for at, speed in best[who].items()}
-            for who in others.names
-        },
-        "tokens": {
-            who: {at: sum(one.tokens for one in written) for at, written in by_count.items()}
-            for who, by_count in answers.items()
-        },
-        "same_text": {
-            who: {at: _same(written, answers["generate"][at]) for at, written in by_count.items()}
-            for who, by_count in answers.items()
-            if who != "generate"
-        },
-        "time": shares,
-    }
-
-
-def _shares(before: Mapping[str, float], after: Stats, taken: float) -> dict[str, float]:
-    """Where the wall time went; the rest is the engine's own Python."""
-    parts = {
-        part: (getattr(after, f"{part}_s") - before[f"{part}_s"]) / taken
-        for part in ("forward", "sampling", "grammar")
-    }
-    return {part: round(share, 3) for part, share in {**parts, "rest": 1 - sum(parts.values())}.items()}
-
-
-def _same(written: list[BenchAnswer], reference: list[BenchAnswer]) -> float:
-    pairs = zip(written, reference, strict=True)
-    return round(sum(mine.text == other.text for mine, other in pairs) / len(written), 3)
 
 
 def _late_arrival(engine: Engine, prompts: list[list[int]]) -> dict[str, Any]:

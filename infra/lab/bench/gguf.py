@@ -1,35 +1,49 @@
-"""Speed of llama.cpp with the same weights.
-
-The file it reads holds them unchanged, in F32, and here no vocabulary: tokens go in and come out as numbers.
-"""
+"""A model's weights in llama.cpp's format, and llama.cpp as a writer of the bench."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from infra.host import extras
 
-INSTALL: Final = extras.install_command("servers")
+INSTALL: Final = extras.install_command("gguf,servers")
+#: Kinds of weights that are measured.
+KINDS: Final = ("F16", "Q8_0", "Q4_1")
+
+Schema = Mapping[str, Any]
+
+
+class LlamaText(msgspec.Struct, frozen=True, kw_only=True):
+    """One continuation."""
+
+    text: str
+    tokens: int
 
 
 def missing() -> list[str]:
     """Modules that are not installed and without which it cannot be measured."""
-    return [name for name in ("llama_cpp", "gguf") if find_spec(name) is None]
+    return [name for name in ("xllamacpp", "gguf") if find_spec(name) is None]
 
 
-def convert(folder: Path, target: Path, *, vocabulary: Callable[[Any], None] | None = None) -> None:
+def convert(
+    folder: Path, target: Path, *, kind: str = "F32", vocabulary: Callable[[Any], None] | None = None
+) -> None:
     """Write a folder's weights (Llama or Qwen2) in llama.cpp's format.
 
     Args:
         folder: as ``save_pretrained`` writes it.
         target: the file.
-        vocabulary: adds one to the writer (of the library ``gguf``).
+        kind: ``F32`` or one of :data:`KINDS`, for the matrices; the embedding has at least 8 bits.
+        vocabulary: adds one to the writer (of the library ``gguf``); the folder's, if not given.
 
     Source: names, metadata and the order of rows as in llama.cpp's ``convert_hf_to_gguf.py``.
     """
@@ -47,27 +61,62 @@ def convert(folder: Path, target: Path, *, vocabulary: Callable[[Any], None] | N
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    exact = kind == "F32"
+    writer.add_file_type(gguf.LlamaFileType["ALL_F32" if exact else f"MOSTLY_{kind}"])
     if vocabulary is None:
-        writer.add_tokenizer_model("no_vocab")
-        writer.add_vocab_size(config.vocab_size)
+        _add_vocabulary(writer, folder, config)
     else:
         vocabulary(writer)
-    kind = gguf.MODEL_ARCH[config.model_type.upper()]
-    names = gguf.get_tensor_name_map(kind, config.num_hidden_layers)
+    architecture = gguf.MODEL_ARCH[config.model_type.upper()]
+    names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
     for file in sorted(folder.glob("*.safetensors")):
         for name, weight in load_file(file).items():
             heads = _rotated_in_pairs(config, name)
             whole = weight.astype(np.float32)
             if heads:
                 whole = whole.reshape(heads, 2, -1, whole.shape[-1]).swapaxes(1, 2).reshape(whole.shape)
-            writer.add_tensor(
-                names.get_name(name, try_suffixes=(".weight", ".bias")), np.ascontiguousarray(whole)
-            )
+            known = names.get_name(name, try_suffixes=(".weight", ".bias"))
+            _add_tensor(writer, known, np.ascontiguousarray(whole), kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _add_tensor(writer: Any, name: str, whole: Any, kind: str) -> None:
+    gguf: Any = import_module("gguf")
+    if whole.ndim == 1 or kind == "F32":
+        writer.add_tensor(name, whole)
+        return
+    fine = kind.startswith("Q4") and name.startswith("token_embd")
+    number = gguf.GGMLQuantizationType["Q8_0" if fine else kind]
+    writer.add_tensor(name, gguf.quants.quantize(whole, number), raw_dtype=number)
+
+
+def _add_vocabulary(writer: Any, folder: Path, config: Any) -> None:
+    """A byte-level vocabulary; its way to split texts is not used, since prompts are tokens."""
+    gguf: Any = import_module("gguf")
+    stored = json.loads((folder / "tokenizer.json").read_bytes())
+    added = {token["id"]: token for token in stored["added_tokens"]}
+    pieces = {number: piece for piece, number in stored["model"]["vocab"].items()}
+    pieces |= {number: token["content"] for number, token in added.items()}
+    kinds = gguf.TokenType
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_token_list([pieces.get(number, f"<unused {number}>") for number in range(config.vocab_size)])
+    writer.add_token_types(
+        [
+            (kinds.CONTROL if added[number]["special"] else kinds.USER_DEFINED)
+            if number in added
+            else (kinds.NORMAL if number in pieces else kinds.UNUSED)
+            for number in range(config.vocab_size)
+        ]
+    )
+    merges = stored["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    writer.add_eos_token_id(config.eos_token_id or 0)
+    writer.add_add_bos_token(False)  # noqa: FBT003 - the library's interface
 
 
 def _rotated_in_pairs(config: Any, name: str) -> int:
@@ -80,80 +129,46 @@ def _rotated_in_pairs(config: Any, name: str) -> int:
 
 
 class LlamaCpp:
-    """Writes greedily, all prompts at once; each has a sequence of its own.
+    """llama.cpp in this process; each prompt has a sequence of its own.
 
     Args:
-        file: made by :func:`convert`.
+        file: with a vocabulary.
         rows: prompts at once.
-        longest: most tokens of a prompt.
         positions: most tokens of prompt and answer.
         threads: of the processor.
     """
 
-    def __init__(self, file: Path, *, rows: int, longest: int, positions: int, threads: int) -> None:
-        self._lib: Any = import_module("llama_cpp")
-        # Kept: the library calls it as long as it is loaded.
-        self._silent = self._lib.llama_log_callback(_say_nothing)
-        self._lib.llama_log_set(self._silent, None)
-        self._lib.llama_backend_init()
-        how = self._lib.llama_model_default_params()
+    def __init__(self, file: Path, *, rows: int, positions: int, threads: int) -> None:
+        library: Any = import_module("xllamacpp")
+        how = library.CommonParams()
+        how.model.path = str(file)
+        how.n_parallel = rows
+        how.n_ctx = rows * positions
         how.n_gpu_layers = 0
-        self._model = self._lib.llama_model_load_from_file(str(file).encode(), how)
-        if not self._model:
-            raise RuntimeError(f"llama.cpp cannot load {file}")
-        where = self._lib.llama_context_default_params()
-        where.n_seq_max = rows
-        where.n_ctx = rows * positions
-        where.n_batch = rows * longest
-        where.n_threads = where.n_threads_batch = threads
-        self._context = self._lib.llama_init_from_model(self._model, where)
-        if not self._context:
-            raise RuntimeError(
-                f"llama.cpp makes no context of {rows} rows of {positions} positions for {file}"
-            )
-        self._vocabulary = self._lib.llama_vocab_n_tokens(self._lib.llama_model_get_vocab(self._model))
-        self._batch = self._lib.llama_batch_init(rows * longest, 0, 1)
+        how.cpuparams.n_threads = how.cpuparams_batch.n_threads = threads
+        how.ui = False
+        how.verbosity = 0
+        self._server = library.Server(how)
+        self._pool = ThreadPoolExecutor(max_workers=rows)
 
-    def write(self, prompts: list[list[int]], tokens: int) -> list[list[int]]:
-        """So many tokens after each prompt."""
-        self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)  # noqa: FBT003 - C
-        written: list[list[int]] = [[] for _ in prompts]
-        given = prompts
-        for _ in range(tokens):
-            lengths = [len(prompt) + len(mine) for prompt, mine in zip(prompts, written, strict=True)]
-            last = self._fill(given, lengths)
-            if self._lib.llama_decode(self._context, self._batch):
-                raise RuntimeError(f"llama.cpp fails with {len(prompts)} sequences of {max(lengths)} tokens")
-            given = [[self._likeliest(at)] for at in last]
-            for mine, chosen in zip(written, given, strict=True):
-                mine.extend(chosen)
-        return written
+    def write(self, prompts: list[list[int]], tokens: int, schema: Schema | None = None) -> list[LlamaText]:
+        """The continuations: so many tokens, the likeliest; with a schema, at most so many, drawn."""
+        futures = [
+            self._pool.submit(self._one, prompt, tokens, schema, seed=seed)
+            for seed, prompt in enumerate(prompts)
+        ]
+        return [future.result() for future in futures]
 
-    def _fill(self, given: list[list[int]], lengths: list[int]) -> list[int]:
-        """Put what each sequence reads now into the batch; where each one's last token is in it."""
-        batch, at = self._batch, 0
-        last: list[int] = []
-        for sequence, (chunk, length) in enumerate(zip(given, lengths, strict=True)):
-            for place, token in enumerate(chunk, start=length - len(chunk)):
-                batch.token[at] = token
-                batch.pos[at] = place
-                batch.n_seq_id[at] = 1
-                batch.seq_id[at][0] = sequence
-                batch.logits[at] = place == length - 1
-                at += 1
-            last.append(at - 1)
-        batch.n_tokens = at
-        return last
-
-    def _likeliest(self, at: int) -> int:
-        logits = self._lib.llama_get_logits_ith(self._context, at)
-        return int(np.ctypeslib.as_array(logits, shape=(self._vocabulary,)).argmax())
-
-    def close(self) -> None:
-        """Free what the library holds."""
-        self._lib.llama_batch_free(self._batch)
-        self._lib.llama_free(self._context)
-        self._lib.llama_model_free(self._model)
-
-
-def _say_nothing(*_: object) -> None: ...
+    def _one(self, prompt: list[int], tokens: int, schema: Schema | None, *, seed: int) -> LlamaText:
+        body: dict[str, Any] = {"prompt": prompt, "n_predict": tokens, "cache_prompt": False}
+        if schema is None:
+            body |= {"temperature": 0, "ignore_eos": True}
+        else:
+            compact = {**schema, "x-guidance": {"whitespace_flexible": False}}
+            body |= {"temperature": 0.8, "top_k": 0, "top_p": 1, "min_p": 0, "seed": seed}
+            body |= {"grammar": f"%llguidance {{}}\nstart: %json {json.dumps(compact)}"}
+        answer = self._server.handle_completions(body)
+        found = json.loads(answer) if isinstance(answer, str | bytes) else answer
+        if "choices" not in found:
+            raise RuntimeError(f"llama.cpp answers {found}")
+        return LlamaText(text=found["choices"][0]["text"], tokens=found["usage"]["completion_tokens"])
