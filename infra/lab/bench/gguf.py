@@ -115,7 +115,8 @@ def _add_vocabulary(writer: Any, folder: Path, config: Any) -> None:
     )
     merges = stored["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
-    writer.add_eos_token_id(config.eos_token_id or 0)
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    writer.add_eos_token_id(ends[0] or 0)
     writer.add_add_bos_token(False)  # noqa: FBT003 - the library's interface
 
 

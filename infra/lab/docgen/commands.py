@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, Final
 
 import typer.main
@@ -29,7 +30,7 @@ A waiting command reports on standard error when the connection to the broker is
 """
 
 #: How a value is shown whose option does not say.
-_KINDS: Final[dict[type, str]] = {str: "TEXT", int: "N", float: "N"}
+_KINDS: Final[dict[type, str]] = {str: "TEXT", int: "N", float: "N", Path: "PATH"}
 
 
 def every() -> dict[str, Any]:
