@@ -19,6 +19,7 @@ from infra.engine.task import EngineError
 from infra.nats import connection, direct, topology
 from infra.nats.clock import EVERY_S
 from infra.nats.pull import EXPIRES_S, SHORT_S
+from infra.providers.answer_limits import STRUCTURING
 from infra.providers.routing import Loading
 from infra.runner.admission import Admission
 from infra.runner.cancellation import Cancellation
@@ -195,6 +196,8 @@ class Application:
     def begin(self, background: Background) -> None:
         """Begin this process's work beside its stages."""
         background.keep_running("clock", self.keep_time)
+        if self.adapters.providers and STRUCTURING in self.stages:
+            background.keep_running("windows", self.check_windows)
         if self._keeps_deadlines:
             background.keep_running("overdue", self.answer_overdue)
             background.keep_running("admission", self.admit)
@@ -233,6 +236,13 @@ class Application:
                     ModelLoaded(provider=provider.name, model=provider.model, seconds=seconds)
                 )
             self.loading = False
+
+    async def check_windows(self) -> None:
+        """Emit the kinds that do not fit the window of their model; for one of the stages that call models."""
+        from infra.app import model_checks  # noqa: PLC0415 - jsonschema and the prompts, in one process alone
+
+        await self.ready.wait()
+        await model_checks.emit_misfits(self.settings, self.telemetry)
 
     async def _trouble(self, error: Exception) -> None:
         # nats-py's default prints a traceback for every lost connection.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from contracts.errors import UnderstudyError
-from infra.app import broker_checks
+from infra.app import broker_checks, model_checks
 from infra.app.doctor_check import DoctorCheck, Severity, row
 from infra.host import extras
 from infra.nats import server_config, topology_config
@@ -19,6 +19,7 @@ from infra.providers import routing
 from infra.providers.local_model import model_folder
 
 if TYPE_CHECKING:
+    from infra.app.model_checks import KindRow
     from infra.settings.settings import Settings
 
 PACKAGES: Final = (
@@ -89,27 +90,48 @@ def packages() -> tuple[DoctorCheck, ...]:
 
 
 def _model(settings: Settings) -> DoctorCheck:
+    routed = any("local" in names for _, names in routing.chains(settings))
     return model(
-        wanted=settings.use_local_model,
+        wanted=settings.use_local_model and routed,
         missing=[name for name in MODEL_MODULES if find_spec(name) is None],
         path=model_folder(settings.local),
     )
 
 
 async def _providers(settings: Settings) -> tuple[DoctorCheck, ...]:
-    """What the routes name, and whether each server of them answers."""
+    """What the routes name, whether each server of them answers, and whether each kind fits its window."""
     if not settings.use_local_model:
         return ()
     mistakes = routing.check(settings)
     if mistakes:
         return tuple(row("providers", "error", why, "'understudy up' does not start so") for why in mistakes)
     rows = [row("providers", "ok", "every route has a usable provider")]
+    report = await model_checks.examine(settings)
     servers = routing.servers(settings)
-    if servers:
-        from infra.providers.probing import probe  # noqa: PLC0415 - needs the extra
+    rows += [
+        row(f"provider {each.provider}", "warning" if each.fix else "ok", each.detail, each.fix)
+        for each in report.models
+        if each.provider in servers
+    ]
+    return (*rows, *windows(report.kinds))
 
-        for name, found in zip(servers, await asyncio.gather(*map(probe, servers.values())), strict=True):
-            rows.append(row(f"provider {name}", "warning" if found.fix else "ok", found.detail, found.fix))
+
+def windows(kinds: tuple[KindRow, ...]) -> tuple[DoctorCheck, ...]:
+    """Kinds that do not fit the window of a model, or of whose drafts it holds a part; one row where all fit."""
+    rows = [
+        row(
+            f"window {each.kind}",
+            "error" if each.fits == "no" else "info",
+            f"{each.provider}: {each.detail}",
+            each.fix,
+        )
+        for each in kinds
+        if each.fits in ("no", "tight")
+    ]
+    if not rows:
+        unknown = dict.fromkeys(each.provider for each in kinds if each.fits == "unknown")
+        rest = f"; not known for {', '.join(unknown)}" if unknown else ""
+        rows.append(row("windows", "ok", f"prompt and answer of each kind fit{rest}"))
     return tuple(rows)
 
 

@@ -16,6 +16,7 @@ from infra.cli import (
     checks,
     console,
     dead,
+    models,
     prompts,
     request,
     result,
@@ -109,6 +110,7 @@ app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)
 app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
 app.add_typer(checks.topology, name="topology", rich_help_panel=_KEEP)
+app.add_typer(models.app, name="models", rich_help_panel=_KEEP)
 app.command("doctor", rich_help_panel=_KEEP)(checks.doctor)
 app.command("help", rich_help_panel=_KEEP)(help_)
 app.command(

@@ -44,19 +44,19 @@ def small_model_limit(kind: str, stage: str) -> int | None:
     return tokens and tokens[stage == STRUCTURING]
 
 
-def limit_answer(params: Params, stage: str, limit: int | None) -> int:
+def limit_answer(tokens: int, stage: str, limit: int | None) -> int:
     """Tokens that a call may answer with.
 
     Args:
-        params: the call's parameters.  A limit other than the default was chosen, by the request or by a setting,
-            and stays; half the default is that of a draft that is tried again.
+        tokens: the limit of the call's parameters.  One other than the default was chosen, by the request or by a
+            setting, and stays; half the default is that of a draft that is tried again.
         stage: the calling stage.
         limit: the model's own limit.
     """
     default = _DEFAULT_TOKENS.get(stage)
-    if limit is None or default is None or params.max_tokens not in (default, default // 2):
-        return params.max_tokens
-    return min(params.max_tokens, max(1, limit * params.max_tokens // default))
+    if limit is None or default is None or tokens not in (default, default // 2):
+        return tokens
+    return min(tokens, max(1, limit * tokens // default))
 
 
 class AnswerLimited:
@@ -82,7 +82,7 @@ class AnswerLimited:
     ) -> Completion:
         """Ask for an answer within the limit; the port's contract."""
         limit = self._limits.get((prompt.kind, prompt.stage))
-        tokens = limit_answer(params, prompt.stage, limit)
+        tokens = limit_answer(params.max_tokens, prompt.stage, limit)
         if tokens != params.max_tokens:
             params = msgspec.structs.replace(params, max_tokens=tokens)
         return await self._provider.generate(prompt, params, schema, on_token)

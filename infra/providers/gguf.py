@@ -164,7 +164,7 @@ class GgufProvider(OpenAIProvider):
     def _messages(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> tuned.Messages:
         text = replace_surrogates(prompt.text)
         if not self._files.tuned:
-            return [{"role": "user", "content": text}]
+            return [{"role": "user", "content": replace_surrogates(prompt.compact or text)}]
         own = prompt.schema
         if schema is None:
             return tuned.prose_messages(prompt.kind, replace_surrogates(prompt.wish or text), own)
@@ -192,9 +192,14 @@ class GgufProvider(OpenAIProvider):
 
         before = count(block)
         fitted = fit(block, max(1, before - (used - room) - _TEMPLATE), count)
-        rules = prompt.text[: prompt.text.rfind(OPEN)]
+        rules, compact = (each[: each.rfind(OPEN)] for each in (prompt.text, prompt.compact))
         wish = fitted.text if prompt.wish == block else prompt.wish
-        shorter = msgspec.structs.replace(prompt, text=rules + quote(fitted.text), wish=wish)
+        shorter = msgspec.structs.replace(
+            prompt,
+            text=rules + quote(fitted.text),
+            compact=compact and compact + quote(fitted.text),
+            wish=wish,
+        )
         return shorter, (
             f"shortened from about {before} to {count(fitted.text)} tokens to fit the context window: "
             f"{fitted.kept} of {fitted.of} sentences kept"

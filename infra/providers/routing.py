@@ -103,7 +103,7 @@ def providers(
     wrap = _wrapper(settings, accounts, on_guarded, ahead, telemetry or Telemetry())
     made: dict[str, Provider] = {}
     routed: dict[str, Provider] = {}
-    for kind, names in _chains(settings):
+    for kind, names in chains(settings):
         for name in names:
             if name not in made:
                 bare = _make(settings, name)
@@ -121,7 +121,7 @@ def routes(settings: Settings) -> dict[str, str]:
     """
     if not settings.use_local_model:
         return {}
-    return {kind: " ".join(_identity(settings, name) for name in names) for kind, names in _chains(settings)}
+    return {kind: " ".join(_identity(settings, name) for name in names) for kind, names in chains(settings)}
 
 
 def check(settings: Settings) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ def require(settings: Settings) -> None:
 
 def servers(settings: Settings) -> dict[str, tuple[OpenAIServer, str]]:
     """The servers that routes name: their settings, and the prefix of the variables of these."""
-    named = dict.fromkeys(name for _, names in _chains(settings) for name in names)
+    named = dict.fromkeys(name for _, names in chains(settings) for name in names)
     return {
         name: (server_of(settings, name), variable(name)) for name in named if table.is_server(settings, name)
     }
@@ -156,7 +156,7 @@ def refused_schemas(settings: Settings) -> SchemaLimit | None:
     """The limit on a request's own schema where one provider alone writes ``custom``; ``None``: no limit."""
     if not settings.use_local_model:
         return None
-    match dict(_chains(settings))["custom"]:
+    match dict(chains(settings))["custom"]:
         case (name,) if name in table.known(settings):
             return table.spec_of(settings, name).schema_limit(settings, name)
         case _:
@@ -171,13 +171,13 @@ def _mistakes(settings: Settings) -> Iterator[str]:
                 f"setting {_VARIABLE}SERVERS names a server {name!r}, which is a built-in provider; "
                 "choose another name"
             )
-    kinds = tuple(kind for kind, _ in _chains(settings))
+    kinds = tuple(kind for kind, _ in chains(settings))
     for kind in narrative.defaults.kinds:
         if kind not in kinds:
             yield f"setting {_VARIABLE}DEFAULTS__KINDS names {kind!r}, which is no content kind; known are {', '.join(kinds)}"
     known = table.known(settings)
     named: dict[str, list[str]] = {}
-    for kind, names in _chains(settings):
+    for kind, names in chains(settings):
         for name in names:
             named.setdefault(name, []).append(kind.upper())
     for name, (first, *others) in named.items():
@@ -189,7 +189,7 @@ def _mistakes(settings: Settings) -> Iterator[str]:
                 f"{where} is {name!r}: no such provider"
                 f"{f', did you mean {near[0]!r}?' if near else ''}; known are {', '.join(known)}"
             )
-        elif settings.use_local_model and (why := _problem(settings, name)):
+        elif settings.use_local_model and (why := problem(settings, name)):
             yield f"{where} is {name!r}: {why}"
 
 
@@ -199,7 +199,7 @@ def answer_limits(settings: Settings, name: str) -> dict[tuple[str, str], int]:
         limit = table.spec_of(settings, name).answer_limit
     except (KeyError, ExtensionError):
         return {}
-    calls = [(kind, stage) for kind, _ in _chains(settings) for stage in (FREEFORM, STRUCTURING)]
+    calls = [(kind, stage) for kind, _ in chains(settings) for stage in (FREEFORM, STRUCTURING)]
     return {call: tokens for call in calls if (tokens := limit(settings, name, *call)) is not None}
 
 
@@ -208,15 +208,17 @@ def _limited(provider: Provider, settings: Settings, name: str) -> Provider:
     return AnswerLimited(provider, limits=limits) if limits else provider
 
 
-def _problem(settings: Settings, name: str) -> str | None:
+def problem(settings: Settings, name: str) -> str | None:
     """Why a provider cannot be asked; ``None`` where it can."""
     try:
         return table.spec_of(settings, name).problem(settings, name)
+    except KeyError:
+        return f"no such provider; known are {', '.join(table.known(settings))}"
     except ExtensionError as error:
         return str(error)
 
 
-def _chains(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+def chains(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each kind with the names of its providers."""
     for kind, route in settings.narrative.providers:
         yield kind, (route,) if isinstance(route, str) else route
@@ -233,7 +235,7 @@ def _make(settings: Settings, name: str) -> Provider:
     known = table.known(settings)
     if name not in known:
         return Missing(name, f"provider {name!r} is unknown; known are {', '.join(known)}")
-    why = _problem(settings, name)
+    why = problem(settings, name)
     if why is not None:
         return Missing(name, why)
     try:

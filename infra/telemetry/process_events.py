@@ -84,6 +84,19 @@ class ModelFailed(TelemetryEvent, frozen=True, kw_only=True):
     SENTENCE: ClassVar[str] = "the model of provider {provider} cannot be loaded: {problem}"
 
 
+class WindowTooSmall(TelemetryEvent, frozen=True, kw_only=True):
+    """The window of a model does not hold the prompts of a content kind; its requests fall back."""
+
+    provider: str
+    kind: str
+    problem: str
+    #: What to change.
+    fix: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+    SENTENCE: ClassVar[str] = "provider {provider} cannot write {kind}: {problem}; {fix}"
+
+
 class WorldsLeftOut(TelemetryEvent, frozen=True, kw_only=True):
     """The worlds cannot be read; a stage that can do without them works on."""
 

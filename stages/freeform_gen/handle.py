@@ -24,6 +24,7 @@ from contracts.ports import (
     ReleaseTokens,
 )
 from contracts.usage import Attempt
+from stages.freeform_gen.compact import compact_prompt
 
 STAGE = "freeform-gen"
 #: Characters of a draft that are kept.
@@ -86,6 +87,7 @@ async def write(received: Received[Any], *, providers: Mapping[str, Provider], o
     brief, trail = event.brief, event.trail
     prompt = Prompt(
         text=brief.prompt,
+        compact=compact_prompt(brief.prompt, brief.schema),
         kind=received.kind,
         stage=STAGE,
         request_id=received.request_id,

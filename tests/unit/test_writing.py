@@ -14,6 +14,8 @@ from contracts.outcome import Emit, Fail, Retry
 from contracts.policy.quoting import extract_last_quote
 from contracts.ports import Completion, ProviderError
 from contracts.usage import Attempt, Tokens
+from infra.stores import prompts as prompt_store
+from stages.context_build.prompts import render_freeform
 from stages.freeform_gen import handle as freeform
 from stages.structuring import handle as structuring
 from stages.structuring.prompts import structuring_prompt
@@ -96,6 +98,19 @@ async def test_a_prompt_has_a_compact_form_with_the_same_draft_and_errors() -> N
     assert "{mood?: text (One word.)}" in custom.compact
     assert "- mood: is missing" in custom.compact
     assert extract_last_quote(custom.compact) == extract_last_quote(custom.text) == lives.prose().text
+
+
+async def test_the_prompt_of_a_writer_with_a_schema_has_a_compact_form() -> None:
+    own = {"type": "object", "properties": {"mood": {"type": "string", "description": "One word."}}}
+    text = render_freeform(prompt_store.load(), "custom", "a log", schema=own).text
+    provider = Provider("A log.", "A log.", "A log.")
+    await write(provider, brief=msgspec.structs.replace(BRIEF, schema=own, prompt=text))
+    await write(provider, brief=msgspec.structs.replace(BRIEF, schema=own, prompt="no schema in it"))
+    await write(provider)
+    compact, untold, none = (each.compact for each, _, _ in provider.asked)
+    assert "<<<\n{mood?: text (One word.)}\n>>>\n" in compact
+    assert extract_last_quote(compact) == "a log"
+    assert untold == none == ""
 
 
 both = pytest.mark.parametrize("run", [write, structure])

@@ -1,0 +1,71 @@
+"""Longest answers of small models: what replaces them, and where they reach a provider."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.providers import routing
+from infra.providers.answer_limits import (
+    FREEFORM,
+    STRUCTURING,
+    AnswerLimited,
+    limit_answer,
+    small_model_limit,
+)
+from infra.settings.settings import load
+from tests.providers.openai_server import FakeServer, answer, ask, params, provider
+
+
+@pytest.mark.parametrize(
+    ("tokens", "stage", "limit", "allowed"),
+    [
+        (1500, FREEFORM, 300, 300),
+        (750, FREEFORM, 300, 150),
+        (4000, STRUCTURING, 800, 800),
+        (4000, STRUCTURING, None, 4000),
+        (4000, STRUCTURING, 5000, 4000),
+        (1499, FREEFORM, 300, 1499),
+        (60, FREEFORM, 300, 60),
+        (4000, "check", 300, 4000),
+    ],
+)
+def test_a_limit_replaces_the_default_and_nothing_that_was_chosen(
+    tokens: int, stage: str, limit: int | None, allowed: int
+) -> None:
+    assert limit_answer(tokens, stage, limit) == allowed
+
+
+def test_every_kind_has_limits_and_those_of_extensions_have_none() -> None:
+    kinds = load().narrative.providers
+    assert all(small_model_limit(kind, stage) for kind, _ in kinds for stage in (FREEFORM, STRUCTURING))
+    assert small_model_limit("quest", FREEFORM) is None
+
+
+def test_the_house_model_has_limits_and_a_server_has_none() -> None:
+    settings = load()
+    assert routing.answer_limits(settings, "local")["layout", STRUCTURING] == 800
+    assert routing.answer_limits(settings, "openai") == {}
+    assert routing.answer_limits(settings, "nobody") == {}
+
+
+async def test_a_limited_provider_asks_for_less() -> None:
+    async with FakeServer(lambda _: answer("A forest.")) as server:
+        limited = AnswerLimited(provider(server), limits={("layout", FREEFORM): 300})
+        await limited.generate(ask(stage=FREEFORM), params(max_tokens=1500))
+        await limited.generate(ask(stage=FREEFORM), params(max_tokens=900))
+        await limited.generate(ask(stage=FREEFORM, kind="plot"), params(max_tokens=1500))
+    assert [each.body["max_tokens"] for each in server.asked] == [300, 900, 1500]
+
+
+async def test_a_servers_window_limits_the_answer_to_what_the_prompt_leaves() -> None:
+    async with FakeServer(lambda _: answer("A forest.")) as server:
+        small = provider(server, window=4096)
+        await small.generate(ask("x" * 3000), params(max_tokens=4000))
+        await small.generate(ask("x" * 30_000), params(max_tokens=4000))
+        await small.generate(ask("x"), params(max_tokens=40))
+    assert [each.body["max_tokens"] for each in server.asked] == [4096 - 1001 - 64, 2048, 40]
+
+
+def test_limits_of_a_kind_that_does_not_exist_are_a_mistake() -> None:
+    settings = load(narrative={"defaults": {"kinds": {"quest": {"freeform": {"max_tokens": 5}}}}})
+    assert "names 'quest', which is no content kind; known are layout" in routing.check(settings)[0]
