@@ -1,32 +1,52 @@
-"""Whether a schema's grammar takes a document, over single bytes: for pages and tests, without a model."""
+"""A schema's grammar over single bytes: for pages, tests and benchmarks, without a model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
 from infra.engine.grammar import LIMITS, compile_schema
 
+_BYTES: Final = 256
 
-def accepts(schema: Mapping[str, Any], text: str) -> bool:
-    """Whether a text is a document of a schema's grammar.
+
+class ByteGrammar:
+    """The grammar of one schema.
 
     Args:
         schema: a JSON Schema of any draft.
-        text: JSON without blanks between its tokens.
 
     Raises:
-        Unsupported: the schema has no grammar.
+        Unsupported: it has no grammar.
     """
-    grammar, _ = compile_schema(schema)
-    matcher = LLMatcher(_bytes(), grammar, log_level=0, limits=LIMITS)
-    said = list(text.encode())
-    return matcher.try_consume_tokens(said) == len(said) and matcher.is_accepting()
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._matcher = LLMatcher(_tokenizer(), compile_schema(schema)[0], log_level=0, limits=LIMITS)
+
+    def accepts(self, text: str) -> bool:
+        """Whether a text, without blanks between its tokens, is a document."""
+        matcher = self.start()
+        said = list(text.encode())
+        return matcher.try_consume_tokens(said) == len(said) and matcher.is_accepting()
+
+    def start(self) -> LLMatcher:
+        """A matcher at the beginning of a document."""
+        return self._matcher.deep_copy()
+
+    @staticmethod
+    def allowed(matcher: LLMatcher) -> tuple[list[int], bool]:
+        """The bytes that may follow, and whether the document may end."""
+        if matcher.is_stopped():
+            return [], True
+        mask = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8), bitorder="little")
+        tokens = [int(token) for token in mask.nonzero()[0]]
+        return [token for token in tokens if token < _BYTES], matcher.is_accepting()
 
 
 @lru_cache(maxsize=1)
-def _bytes() -> LLTokenizer:
+def _tokenizer() -> LLTokenizer:
     return LLTokenizer("byte")

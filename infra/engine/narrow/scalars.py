@@ -104,12 +104,19 @@ def number(parts: Iterable[Part], leave_out: LeaveOut, *, whole: bool) -> dict[s
         return _listed(step, first, last)
     if whole:
         return _whole(low, high, step)
-    made: dict[str, Any] = {}
-    for end, key, said in (("minimum", "exclusiveMinimum", low), ("maximum", "exclusiveMaximum", high)):
-        limit = first if end == "minimum" else last
-        outside = said is None or said[0] != limit
-        excludes = said is not None and (said[1] == 1 if end == "minimum" else said[1] == 0)
-        made[key if not outside and excludes else end] = _plain(limit)
+    open_ends = (
+        low is not None and low == (first, 1),
+        high is not None and high == (last, 0),
+    )
+    if any(open_ends) and 0 < last - first < 1:
+        # llguidance takes 2 for more than 2 and less than 3.
+        inset = Fraction(1, 10 ** (1 + math.ceil(-math.log10(last - first))))
+        first, last = first + open_ends[0] * inset, last - open_ends[1] * inset
+        open_ends = (False, False)
+    made: dict[str, Any] = {
+        "exclusiveMinimum" if open_ends[0] else "minimum": _plain(first),
+        "exclusiveMaximum" if open_ends[1] else "maximum": _plain(last),
+    }
     if first > last or (first == last and not {"minimum", "maximum"} <= made.keys()):
         return None
     if step is not None:

@@ -14,6 +14,7 @@ import msgspec
 from contracts.content.registry import CUSTOM, Registry
 from infra.app import schema_worker
 from infra.lab.bench import report
+from infra.lab.bench.agreement import find_keywords, find_named
 from infra.lab.bench.limited import run_limited
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _draw(text: bytes, warnings: Sequence[str], count: int, seed: int) -> bytes:
 def _documents(schema: dict[str, Any], warnings: Sequence[str], count: int, rng: random.Random) -> Documents:
     plain, strict = _validator(schema, formats=False), _validator(schema, formats=True)
     product = Registry()
-    said = " ".join(warnings)
+    named = find_named(warnings)
     numbers: Counter[str] = Counter()
     silent: Counter[str] = Counter()
     examples: list[str] = []
@@ -115,8 +116,7 @@ def _documents(schema: dict[str, Any], warnings: Sequence[str], count: int, rng:
         faults = product.faults(CUSTOM, document, schema)
         if broken:
             numbers["caught" if faults else "missed"] += 1
-            unnamed = {word for error in broken for word in _words(error)}
-            silent.update(word for word in unnamed if word not in said)
+            silent.update({str(error.validator) for error in broken if not named & find_keywords(error)})
             examples.append(f"{broken[0].json_path} {broken[0].validator}: {text[:200]}")
             continue
         numbers["valid"] += 1
@@ -128,11 +128,6 @@ def _documents(schema: dict[str, Any], warnings: Sequence[str], count: int, rng:
     return msgspec.convert(
         {"drawn": count, "silent": silent, "examples": examples[:_KEPT], **counted}, Documents
     )
-
-
-def _words(error: ValidationError) -> set[str]:
-    """The keywords that a document breaks; those inside of alternatives count as the alternatives' own."""
-    return {str(error.validator)}
 
 
 def _validator(schema: Mapping[str, Any], *, formats: bool) -> Any:

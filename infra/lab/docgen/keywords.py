@@ -194,14 +194,14 @@ def measure(probe: Probe) -> Outcome:
         ValueError: intake refuses its schema.
     """
     from infra.engine.grammar import check  # noqa: PLC0415 - part of the extra
-    from infra.engine.grammar_check import accepts  # noqa: PLC0415 - as above
+    from infra.engine.grammar_check import ByteGrammar  # noqa: PLC0415 - as above
 
     verdict = Registry(refuses=check).verdict(probe.whole)
     if verdict.refusal is not None:
         raise ValueError(f"{probe.keyword}: {verdict.refusal}")
     documents = [probe.document(each) for each in (probe.good, probe.bad)]
-    contents = Registry()
-    written = [accepts(probe.whole, json.dumps(each, separators=(",", ":"))) for each in documents]
+    contents, grammar = Registry(), ByteGrammar(probe.whole)
+    written = [grammar.accepts(json.dumps(each, separators=(",", ":"))) for each in documents]
     checked = [not contents.faults("custom", each, probe.whole) for each in documents]
     return Outcome(
         written=(written[0], written[1]),
