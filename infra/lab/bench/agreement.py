@@ -134,22 +134,23 @@ def _documents(grammar: ByteGrammar, rng: random.Random, counts: Counter[str]) -
             yield change(document, rng), False
 
 
-def walk(grammar: ByteGrammar, rng: random.Random) -> str | None:
+def walk(grammar: ByteGrammar, rng: random.Random, *, most: int = _MOST) -> str | None:
     """A random document of a grammar; ``None`` where it becomes too long.
 
     Args:
         grammar: of a schema.
         rng: decides every byte.
+        most: bytes of the document.
     """
     matcher = grammar.start()
     said = bytearray()
-    while len(said) < _MOST:
+    while len(said) < most:
         allowed, may_end = grammar.allowed(matcher)
         if may_end and (not allowed or rng.random() < 0.5):  # noqa: PLR2004 - half of them
             return said.decode()
         ending = [each for each in allowed if each in _ENDS]
         plain = [each for each in allowed if 32 <= each < 127]  # noqa: PLR2004 - ASCII
-        if ending and rng.random() < 0.3 + len(said) / _MOST:
+        if ending and rng.random() < 0.3 + len(said) / most:
             byte = rng.choice(ending)
         else:
             byte = rng.choice(plain or allowed)

@@ -6,7 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,26 +14,15 @@ import msgspec
 from contracts.content.registry import CUSTOM, Registry
 from infra.app import schema_worker
 from infra.lab.bench import report
-from infra.lab.bench.agreement import find_keywords, find_named
+from infra.lab.bench.agreement import find_keywords, find_named, walk
 from infra.lab.bench.limited import run_limited
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
-
-    from infra.engine.grammar import Grammars
-
 #: Bytes of a document.
 _MOST: Final = 4000
-#: Bytes that end something, and the share of the steps that take one where the grammar allows it.
-_ENDS: Final = frozenset(b'"}]')
-_ENDING: Final = 0.4
-#: Share of the steps that take a letter, where the grammar allows one.
-_LETTERS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz 0123456789")
-_PLAIN: Final = 0.9
 #: What is counted of the documents.
 _COUNTED: Final = ("unfinished", "valid", "format_alone", "caught", "missed", "false_alarms")
-#: The end of a document.
-_END: Final = "<end>"
 #: Invalid documents that are kept.
 _KEPT: Final = 3
 
@@ -67,8 +56,6 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
 
 def warm_up() -> None:
     """Import and build what every child needs."""
-    schema_worker.grammar_verdict({"type": "object"})
-    _grammars()
     _draw(b'{"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"]}', (), 1, 0)
 
 
@@ -100,14 +87,27 @@ def _draw(text: bytes, warnings: Sequence[str], count: int, seed: int) -> bytes:
 
 
 def _documents(schema: dict[str, Any], warnings: Sequence[str], count: int, rng: random.Random) -> Documents:
+    from infra.engine.grammar_check import ByteGrammar  # noqa: PLC0415 - part of the extra
+
+    grammar = ByteGrammar(schema)
+    return check(schema, [walk(grammar, rng, most=_MOST) for _ in range(count)], warnings)
+
+
+def check(schema: dict[str, Any], texts: Sequence[str | None], warnings: Sequence[str]) -> Documents:
+    """Hold documents against a schema, by the rules of its own draft and by those of the product.
+
+    Args:
+        schema: as it was written.
+        texts: the documents as JSON; ``None`` for each that did not end.
+        warnings: of the schema's verdict.
+    """
     plain, strict = _validator(schema, formats=False), _validator(schema, formats=True)
     product = Registry()
     named = find_named(warnings)
     numbers: Counter[str] = Counter()
     silent: Counter[str] = Counter()
     examples: list[str] = []
-    for _ in range(count):
-        text = walk(schema, rng)
+    for text in texts:
         if text is None:
             numbers["unfinished"] += 1
             continue
@@ -126,7 +126,7 @@ def _documents(schema: dict[str, Any], warnings: Sequence[str], count: int, rng:
             examples.append(f"false alarm {faults[0]}: {text[:200]}")
     counted = {name: numbers[name] for name in _COUNTED}
     return msgspec.convert(
-        {"drawn": count, "silent": silent, "examples": examples[:_KEPT], **counted}, Documents
+        {"drawn": len(texts), "silent": silent, "examples": examples[:_KEPT], **counted}, Documents
     )
 
 
@@ -150,69 +150,6 @@ def is_valid_schema(schema: Mapping[str, Any]) -> bool:
     except SchemaError:
         return False
     return True
-
-
-@lru_cache(maxsize=1)
-def _grammars() -> Grammars:
-    """Grammars over single bytes."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415 - part of the extra
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - as above
-
-    from infra.engine.grammar import Grammars  # noqa: PLC0415 - as above
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    inner = Tokenizer(
-        models.BPE(vocab={_END: 0} | {each: n + 1 for n, each in enumerate(letters)}, merges=[])
-    )
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    inner.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=_END)
-    made = Grammars(tokenizer, len(tokenizer))
-    made.forcing = False
-    return made
-
-
-@lru_cache(maxsize=1)
-def _byte_of() -> dict[int, int]:
-    """The byte of each token: byte-level tokenizers write printable Latin-1 as it is, the rest from U+0100 on."""
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = [byte for byte in range(256) if byte not in printable]
-    letters = {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
-    return {number + 1: letters[letter] for number, letter in enumerate(sorted(letters))}
-
-
-def walk(schema: Mapping[str, Any], rng: random.Random) -> str | None:
-    """A random document of the schema's grammar as JSON; ``None`` where none ends in time.
-
-    Args:
-        schema: as it was written.
-        rng: decides every byte.
-    """
-    from infra.engine.task import Unsupported  # noqa: PLC0415 - part of the extra
-
-    grammars = _grammars()
-    matcher = grammars.matcher(schema)
-    bytes_ = _byte_of()
-    said = bytearray()
-    try:
-        while not matcher.complete and len(said) < _MOST:
-            allowed = [int(token) for token in grammars.allowed(matcher).nonzero()[0]]
-            if 0 in allowed and (len(allowed) == 1 or rng.random() < _ENDING):
-                return said.decode()
-            token = _choose([each for each in allowed if each], bytes_, rng)
-            said.append(bytes_[token])
-            matcher.take(token)
-    except Unsupported:
-        return None
-    return said.decode() if matcher.complete else None
-
-
-def _choose(allowed: Sequence[int], bytes_: Mapping[int, int], rng: random.Random) -> int:
-    ending = [each for each in allowed if bytes_[each] in _ENDS]
-    if ending and rng.random() < _ENDING:
-        return rng.choice(ending)
-    plain = [each for each in allowed if bytes_[each] in _LETTERS]
-    return rng.choice(plain if plain and rng.random() < _PLAIN else list(allowed))
 
 
 def table(drawn: Sequence[Documents]) -> str:
