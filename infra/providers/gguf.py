@@ -24,7 +24,7 @@ from infra.engine.grammar_schema import bounded
 from infra.engine.task import EngineError
 from infra.engine.truncation import fit
 from infra.providers import tuned
-from infra.providers.llama_server import LlamaServer, Running
+from infra.providers.llama_server import LlamaServer, RunningChild
 from infra.providers.openai import OpenAIProvider, address
 from infra.settings.narrative import OpenAIServer
 
@@ -65,7 +65,7 @@ class GgufProvider(OpenAIProvider):
         self._key = secrets.token_urlsafe(32)
         self._llama = LlamaServer(model, settings, self._key)
         #: The child that the next two describe.
-        self._running: Running | None = None
+        self._running: RunningChild | None = None
         self._window = settings.max_len
         server = OpenAIServer(
             timeout=_LONGEST_S,
@@ -76,7 +76,7 @@ class GgufProvider(OpenAIProvider):
         )
         super().__init__(server, name=NAME, variable=_VARIABLE)
 
-    async def ready(self) -> Running:
+    async def ready(self) -> RunningChild:
         """llama.cpp with the model, loaded by the first call.
 
         Raises:
@@ -89,7 +89,7 @@ class GgufProvider(OpenAIProvider):
             self._running = running
         return running
 
-    async def _trained_window(self, running: Running) -> int:
+    async def _trained_window(self, running: RunningChild) -> int:
         """The longest text that the model has learned to read, tokens.
 
         Raises:
@@ -172,7 +172,7 @@ class GgufProvider(OpenAIProvider):
             prompt.kind, replace_surrogates(prompt.wish), extract_last_quote(text), own
         )
 
-    async def _fitting(self, running: Running, prompt: Prompt, params: Params) -> tuple[Prompt, str]:
+    async def _fitting(self, running: RunningChild, prompt: Prompt, params: Params) -> tuple[Prompt, str]:
         """The prompt with less of what others wrote, if it does not fit: the last quoted block gives way."""
         window = self._window
         # The answer has at least half of the window.
@@ -205,7 +205,7 @@ class GgufProvider(OpenAIProvider):
             f"{fitted.kept} of {fitted.of} sentences kept"
         )
 
-    async def _count(self, running: Running, text: str) -> int:
+    async def _count(self, running: RunningChild, text: str) -> int:
         """Tokens of a text."""
         answer = await self._client.post(address(running.url, "tokenize"), json={"content": text})
         return len(answer.raise_for_status().json()["tokens"])

@@ -34,7 +34,7 @@ _LINES: Final = 20
 _WIDTH: Final = 300
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True):
+class RunningChild(msgspec.Struct, frozen=True, kw_only=True):
     """A child that answers."""
 
     url: str
@@ -56,12 +56,12 @@ class LlamaServer:
         self._api_key = api_key
         #: The library with its version; it decides what a seed gives.
         self.identity = f"xllamacpp {metadata.version('xllamacpp')}"
-        self._running: Running | None = None
+        self._running: RunningChild | None = None
         self._starting = asyncio.Lock()
         self._said: deque[str] = deque(maxlen=_LINES)
         self._reader: asyncio.Task[None] | None = None
 
-    async def ready(self) -> Running:
+    async def ready(self) -> RunningChild:
         """The child, started if it does not run.
 
         Raises:
@@ -95,7 +95,7 @@ class LlamaServer:
         if self._reader is not None:
             self._reader.cancel()
 
-    async def _start(self) -> Running:
+    async def _start(self) -> RunningChild:
         settings = self._settings
         config = ChildConfig(
             model=str(self._model.file),
@@ -141,7 +141,7 @@ class LlamaServer:
                 f"llama.cpp cannot load {self._model.file} (it ended with status {status}): {self._last_words()}"
             )
         url: str = msgspec.json.decode(line)["url"]
-        return Running(url=url, process=process)
+        return RunningChild(url=url, process=process)
 
     async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # noqa: S101 - asked for at the start

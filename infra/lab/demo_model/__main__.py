@@ -44,9 +44,9 @@ def main() -> None:
     asked.weights.mkdir(parents=True, exist_ok=True)
     base = model_of(Gguf(model=DEMO)).file
     if asked.command in {"train", "build"}:
-        from infra.lab.demo_model.train import TrainingPlan, train  # noqa: PLC0415 - needs torch
+        from infra.lab.demo_model.train import AdapterPlan, train  # noqa: PLC0415 - needs torch
 
-        train(base, read(), asked.work, TrainingPlan(epochs=asked.epochs))
+        train(base, read(), asked.work, AdapterPlan(epochs=asked.epochs))
     if asked.command in {"export", "build"}:
         from infra.lab.demo_model.export import export  # noqa: PLC0415 - needs gguf
 

@@ -31,7 +31,7 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     split: Literal["train", "heldout", "gate"] = "train"
 
 
-class Task(msgspec.Struct, frozen=True):
+class LearnedAnswer(msgspec.Struct, frozen=True):
     """One answer to learn: the text before it and the answer."""
 
     prompt: str
@@ -48,11 +48,11 @@ def read(folder: Path = DATA) -> tuple[Example, ...]:
     )
 
 
-def tasks(example: Example) -> Iterator[Task]:
+def tasks(example: Example) -> Iterator[LearnedAnswer]:
     """What the model learns from an example: the prose from the wish, and the document from both."""
     if example.document is None:
         return
     document = json.dumps(example.document, ensure_ascii=False, separators=(",", ":"))
     wish, kind, schema = example.wish, example.kind, example.schema
-    yield Task(chat_ml(prose_messages(kind, wish, schema)), example.prose)
-    yield Task(chat_ml(document_messages(kind, wish, example.prose, schema)), document)
+    yield LearnedAnswer(chat_ml(prose_messages(kind, wish, schema)), example.prose)
+    yield LearnedAnswer(chat_ml(document_messages(kind, wish, example.prose, schema)), document)

@@ -24,7 +24,7 @@ _IGNORED: Final = -100
 _STRIDE: Final = 32
 
 
-class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True):
+class AdapterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How the adapter is trained."""
 
     epochs: float = 2.5
@@ -42,7 +42,7 @@ class _Sequence(msgspec.Struct):
     labels: list[int]
 
 
-def train(base: Path, examples: Sequence[Example], work: Path, plan: TrainingPlan) -> Path:
+def train(base: Path, examples: Sequence[Example], work: Path, plan: AdapterPlan) -> Path:
     """Train the adapter, or go on from the last checkpoint; the adapter's file.
 
     Args:
@@ -121,7 +121,7 @@ def _sequences(tokenizer: Any, examples: Sequence[Example]) -> list[_Sequence]:
     return found
 
 
-def _schedule(sequences: list[_Sequence], plan: TrainingPlan) -> list[list[_Sequence]]:
+def _schedule(sequences: list[_Sequence], plan: AdapterPlan) -> list[list[_Sequence]]:
     made = [
         batch
         for epoch in range(math.ceil(plan.epochs))
@@ -130,7 +130,7 @@ def _schedule(sequences: list[_Sequence], plan: TrainingPlan) -> list[list[_Sequ
     return made[: round(len(made) * plan.epochs / math.ceil(plan.epochs))]
 
 
-def _batches(sequences: list[_Sequence], plan: TrainingPlan, draw: random.Random) -> list[list[_Sequence]]:
+def _batches(sequences: list[_Sequence], plan: AdapterPlan, draw: random.Random) -> list[list[_Sequence]]:
     """Batches of sequences of like length, in random order."""
     order = sorted(sequences, key=lambda each: len(each.tokens) + draw.random() * 40)
     batches: list[list[_Sequence]] = [[]]
