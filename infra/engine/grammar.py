@@ -77,7 +77,7 @@ class Matcher:
 
     def _consume(self, tokens: list[int]) -> None:
         if not self._inner.consume_tokens(tokens):
-            raise Unsupported(f"the grammar gave up: {self._inner.get_error()}")
+            raise Unsupported("the grammar reached its limits; make the schema smaller")
 
     def fill(self, row: np.ndarray[Any, np.dtype[np.int32]]) -> None:
         """Write the allowed next tokens, a bit each.
@@ -87,7 +87,7 @@ class Matcher:
         """
         self._inner.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
         if self._inner.is_error():
-            raise Unsupported(f"the grammar gave up: {self._inner.get_error()}")
+            raise Unsupported("the grammar reached its limits; make the schema smaller")
 
 
 class Grammars:

@@ -19,6 +19,8 @@ from infra.engine.task import Unsupported
 
 #: Said of a keyword that the grammar leaves out.
 AFTERWARDS: Final = "is checked after writing, not while writing"
+#: Most keywords that have a line of their own.
+_MAX_LINES: Final = 30
 
 
 class Narrowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +34,12 @@ class Narrowed(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the author of the schema should know, a line for each keyword that is left out."""
-        return tuple(f"{path}: {AFTERWARDS}" for path in self.left_out)
+        lines = tuple(f"{path}: {AFTERWARDS}" for path in self.left_out[:_MAX_LINES])
+        more = self.left_out[_MAX_LINES:]
+        if not more:
+            return lines
+        names = ", ".join(dict.fromkeys(path.rpartition(".")[2] for path in more))
+        return (*lines, f"schema: has {len(more)} more keywords that are checked after writing: {names}")
 
 
 def narrow(

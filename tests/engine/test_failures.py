@@ -18,7 +18,7 @@ def test_a_failing_request_does_not_hurt_its_neighbours(engine: Engine) -> None:
     good = engine.submit(asked(engine.loaded))
     bad = engine.submit(asked(engine.loaded, schema={"not": {}}))
     late = engine.submit(asked(engine.loaded, timeout_s=0.0))
-    with pytest.raises(EngineError, match='Unimplemented keys: \\["not"\\]'):
+    with pytest.raises(EngineError, match="no object with anything in it follows it"):
         bad.result(60)
     with pytest.raises(EngineTimeout):
         late.result(60)

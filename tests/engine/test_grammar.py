@@ -159,6 +159,7 @@ def test_documents_of_random_weights_follow_their_kind_or_are_cut_off(engine: En
             "properties.a.allOf.1.pattern",
         ),
         ({"properties": {"a": {"pattern": "^(?!b)[a-z]$"}}}, "properties.a.pattern"),
+        ({"properties": {"a": {"type": "number", "multipleOf": 1e-300}}}, "properties.a.multipleOf"),
         ({"patternProperties": {"^a": {"type": "integer"}, "b$": {"type": "string"}}}, "patternProperties"),
         ({"properties": {name: {} for name in "abcd"}, "maxProperties": 2}, "maxProperties"),
         ({"allOf": [{"properties": {"a": {}}, "unevaluatedProperties": False}, {"properties": {"b": {}}}]},
@@ -169,6 +170,13 @@ def test_documents_of_random_weights_follow_their_kind_or_are_cut_off(engine: En
 )  # fmt: skip
 def test_a_keyword_that_the_grammar_leaves_out_is_a_warning_with_its_path(schema, path) -> None:
     assert check(schema) == Verdict(warnings=(f"{path}: {AFTERWARDS}",))
+
+
+def test_many_keywords_that_the_grammar_leaves_out_are_told_in_few_lines() -> None:
+    fields = {f"p{index}": {"type": "array", "uniqueItems": True} for index in range(200)}
+    found = check({"properties": fields}).warnings
+    assert len(found) == 31
+    assert found[-1] == "schema: has 170 more keywords that are checked after writing: uniqueItems"
 
 
 @pytest.mark.parametrize(

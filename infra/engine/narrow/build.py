@@ -296,6 +296,6 @@ class Narrower:
             case "string":
                 return scalars.text(parts, self.leave_out, (lambda _: False) if self.plain else self.compiles)
             case "integer" | "number":
-                return scalars.number(parts, self.leave_out, whole=kind == "integer")
+                return scalars.number(parts, self.leave_out, self.compiles, whole=kind == "integer")
             case _:
                 return {}

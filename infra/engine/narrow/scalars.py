@@ -87,12 +87,15 @@ def _with(made: dict[str, Any], expression: str) -> dict[str, Any]:
     return {**made, "allOf": [*made.get("allOf", []), {"pattern": expression}]}
 
 
-def number(parts: Iterable[Part], leave_out: LeaveOut, *, whole: bool) -> dict[str, Any] | None:
+def number(
+    parts: Iterable[Part], leave_out: LeaveOut, compiles: Compiles, *, whole: bool
+) -> dict[str, Any] | None:
     """The keywords of a number, or an ``enum``; ``None``: no number follows the parts.
 
     Args:
         parts: what holds at the same time.
         leave_out: takes down what the grammar does not enforce.
+        compiles: asked about a step.
         whole: only integers.
     """
     parts = list(parts)
@@ -121,8 +124,9 @@ def number(parts: Iterable[Part], leave_out: LeaveOut, *, whole: bool) -> dict[s
         return None
     if step is not None:
         written = _plain(step)
-        if exact(written) == step:
-            made["multipleOf"] = written
+        tried = {**made, "multipleOf": written}
+        if exact(written) == step and (compiles is None or compiles({"type": "number", **tried})):
+            made = tried
         else:
             for part in parts:
                 if "multipleOf" in part:

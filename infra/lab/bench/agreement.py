@@ -200,6 +200,9 @@ def find_named(warnings: Sequence[str]) -> set[str]:
     from infra.engine.grammar_schema import AFTERWARDS  # noqa: PLC0415 - part of the extra
 
     named = {line.partition(": ")[0].rpartition(".")[2] for line in warnings if line.endswith(AFTERWARDS)}
+    for line in warnings:
+        _, found, more = line.partition(" checked after writing: ")
+        named |= set(more.split(", ")) if found else set()
     return named | ({"then", "else"} if "if" in named else set())
 
 

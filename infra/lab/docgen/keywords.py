@@ -48,8 +48,15 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         return value if self.root else {"v": value}
 
 
-def _v(keyword: str, schema: dict[str, Any], good: Any, bad: Any, when: str = "", **beside: Any) -> Probe:
-    return Probe(keyword=keyword, when=when, schema=schema, good=good, bad=bad, beside=beside)
+def _v(
+    keyword: str,
+    schema: dict[str, Any],
+    good: Any,
+    bad: Any,
+    when: str = "",
+    beside: dict[str, Any] | None = None,
+) -> Probe:
+    return Probe(keyword=keyword, when=when, schema=schema, good=good, bad=bad, beside=beside or {})
 
 
 def _part(keyword: str, value: Any, good: Any, bad: Any, when: str = "", **more: Any) -> Probe:
@@ -142,14 +149,14 @@ PROBES: Final[tuple[Probe, ...]] = (
         "else", {"required": ["b"]}, {"a": 1}, {"a": 2}, "as `if`",
         properties={"a": {"enum": [1, 2]}, "b": _INTEGER}, required=["a"], **{"if": {"properties": {"a": {"const": 1}}}},
     ),
-    _v("$ref", {"$ref": "#/$defs/d"}, 1, "x", **{"$defs": {"d": _INTEGER}}),
-    _v("$dynamicRef", {"$dynamicRef": "#d"}, 1, "x", **{"$defs": {"d": {"$dynamicAnchor": "d", **_INTEGER}}}),
+    _v("$ref", {"$ref": "#/$defs/d"}, 1, "x", beside={"$defs": {"d": _INTEGER}}),
+    _v("$dynamicRef", {"$dynamicRef": "#d"}, 1, "x", beside={"$defs": {"d": {"$dynamicAnchor": "d", **_INTEGER}}}),
     _v("$recursiveRef", {"anyOf": [_INTEGER, {"$recursiveRef": "#"}]}, {"v": 1}, {"v": "x"}, "of 2019-09"),
-    _v("definitions", {"$ref": "#/definitions/d"}, 1, "x", definitions={"d": _INTEGER}),
-    _v("$defs", {"$ref": "#/$defs/d"}, 1, "x", **{"$defs": {"d": _INTEGER}}),
+    _v("definitions", {"$ref": "#/definitions/d"}, 1, "x", beside={"definitions": {"d": _INTEGER}}),
+    _v("$defs", {"$ref": "#/$defs/d"}, 1, "x", beside={"$defs": {"d": _INTEGER}}),
     _v("dependencies", {**_PAIR, "dependencies": {"a": ["b"]}}, {"b": 1}, {"a": 1}, "of draft-07 and before"),
     _v("additionalItems", {"type": "array", "items": [_INTEGER], "additionalItems": False}, [1], [1, 2], "of 2019-09 and before"),
-    _v("exclusiveMinimum", {**_INTEGER, "minimum": 2, "exclusiveMinimum": True}, 3, 2, "true, of draft-04", **{"$schema": _OLD}),
+    _v("exclusiveMinimum", {**_INTEGER, "minimum": 2, "exclusiveMinimum": True}, 3, 2, "true, of draft-04", beside={"$schema": _OLD}),
     _v("divisibleBy", {**_INTEGER, "divisibleBy": 2}, 2, 3, "of draft-03"),
     *(
         _v(word, {**_TEXT, word: value}, "x", "y")
@@ -159,8 +166,8 @@ PROBES: Final[tuple[Probe, ...]] = (
             "title": "x", "writeOnly": True,
         }.items()
     ),
-    _v("$id", _TEXT, "x", "y", "which names addresses", **{"$id": "https://example.org/v"}),
-    _v("$schema", _TEXT, "x", "y", "which chooses the draft", **{"$schema": _OLD}),
+    _v("$id", _TEXT, "x", "y", "which names addresses", beside={"$id": "https://example.org/v"}),
+    _v("$schema", _TEXT, "x", "y", "which chooses the draft", beside={"$schema": _OLD}),
     _v("another word", {**_TEXT, "minLenght": 2}, "xx", "y", "with a warning"),
 )  # fmt: skip
 
