@@ -25,7 +25,7 @@ from infra.engine.task import EngineError
 from infra.engine.truncation import fit
 from infra.providers import tuned
 from infra.providers.llama_server import LlamaServer, RunningChild
-from infra.providers.openai import OpenAIProvider, address
+from infra.providers.openai import OpenAIProvider, address, client
 from infra.settings.narrative import OpenAIServer
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class GgufProvider(OpenAIProvider):
             mode="json_schema",
         )
         super().__init__(server, name=NAME, variable=_VARIABLE)
+        self._client = client(server, keep=False)
 
     async def ready(self) -> RunningChild:
         """llama.cpp with the model, loaded by the first call.

@@ -38,6 +38,7 @@ _KEEP_S: Final = 2.0
 _NO_KEY: Final = "none"
 #: Connections at once: as many as calls.
 _LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEP_S)
+_ONCE: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
 #: Statuses whose message may name a parameter: llama-cpp-python answers 500 to an unknown field.
 _MAY_NAME: Final = frozenset({400, 422, 500, 501})
 
@@ -286,8 +287,13 @@ def shown(base_url: str) -> str:
     return str(httpx2.URL(base_url).copy_with(userinfo=b"", query=None))
 
 
-def client(server: OpenAIServer) -> httpx2.AsyncClient:
-    """A client that shows a server its key."""
+def client(server: OpenAIServer, *, keep: bool = True) -> httpx2.AsyncClient:
+    """A client that shows a server its key.
+
+    Args:
+        server: its settings.
+        keep: connections are used again; a server may close one just then.
+    """
     return httpx2.AsyncClient(
         headers={
             "authorization": f"Bearer {key_of(server) or _NO_KEY}",
@@ -297,7 +303,7 @@ def client(server: OpenAIServer) -> httpx2.AsyncClient:
             "accept-encoding": "identity",
             "user-agent": "understudy",
         },
-        limits=_LIMITS,
+        limits=_LIMITS if keep else _ONCE,
         follow_redirects=True,
     )
 
