@@ -99,7 +99,9 @@ def test_a_limit_of_a_kind_makes_it_fit() -> None:
         ({"models": LISTED}, None, None),
     ],
 )  # fmt: skip
-async def test_a_server_is_asked_for_its_window(*, paths: Any, tokens: int | None, loaded: bool | None) -> None:
+async def test_a_server_is_asked_for_its_window(
+    *, paths: Any, tokens: int | None, loaded: bool | None
+) -> None:
     async with FakeServer(replies(**paths)) as server:
         report = await model_checks.examine(served(server.url))
     (model,) = report.models
