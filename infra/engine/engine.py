@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -36,6 +36,7 @@ from infra.engine.task import (
     Task,
     TooLong,
 )
+from infra.engine.threads import Threads
 from infra.engine.token_choice import TokenChoice
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class Engine:
     def _run(self) -> None:
         # Probabilities of unlikely tokens are denormal: computing with them is slow and changes nothing.
         torch.set_flush_denormal(True)
+        threads = torch.get_num_threads()
         try:
             with torch.inference_mode():
                 self._prepare()
@@ -200,6 +202,8 @@ class Engine:
             self._end = (
                 error if isinstance(error, EngineError) else EngineError(f"the engine broke down: {error!r}")
             )
+        # The setting is the process's: the next engine starts with the value set last, in whichever thread.
+        torch.set_num_threads(threads)
         with self._wake:
             self._closing = True
             left = [row.future for row in self._rows] + [job.future for job in self._waiting]
@@ -227,6 +231,8 @@ class Engine:
             self._prefixes = PrefixCache(self._slots, self._most, reuse=self._reuse)
             self._forward = Forward(self.loaded.model, self._slots, rows=self._most, strict=self.strict)
             self._forward.start(self._known())
+            # The number of threads changes the last bits.
+            self._threads = nullcontext() if self.strict or self.loaded.device.type != "cpu" else Threads()
         except Exception as error:
             raise Unloadable(f"the model {self.loaded.name} cannot be run here: {error}") from error
         self._ready.set_result(None)
@@ -306,9 +312,10 @@ class Engine:
         began = time.perf_counter()
         chunks = [row.pending[:most] for row in rows]
         try:
-            logits = self._forward(
-                [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=alone
-            )
+            with self._threads:
+                logits = self._forward(
+                    [self._rows.index(row) for row in rows], [row.length for row in rows], chunks, alone=alone
+                )
             self.stats.forward_s += time.perf_counter() - began
             self._took(rows, chunks, logits)
         except (torch.OutOfMemoryError, MemoryError) as error:
