@@ -41,7 +41,7 @@ class ByteGrammar:
     def allowed(matcher: LLMatcher) -> tuple[list[int], bool]:
         """The bytes that may follow, and whether the document may end."""
         if matcher.is_stopped():
-            return [], True
+            return [], matcher.is_accepting()
         mask = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8), bitorder="little")
         tokens = [int(token) for token in mask.nonzero()[0]]
         return [token for token in tokens if token < _BYTES], matcher.is_accepting()

@@ -321,6 +321,14 @@ def test_what_the_validator_takes_is_made_a_grammar(schema) -> None:
     assert check(schema).refusal is None
 
 
+def test_what_would_never_end_is_of_another_type_or_is_not_written() -> None:
+    made = bounded({"properties": {"c": {"$ref": "#"}}, "required": ["c"]})
+    assert "string" in made["$defs"]["d0"]["type"]
+    endless = {"type": "object", "properties": {"n": {"$ref": "#/$defs/n"}}, "required": ["n"]}
+    made = bounded({"properties": {"a": {"const": 1}, "n": {"$ref": "#/$defs/n"}}, "$defs": {"n": endless}})
+    assert list(made["properties"]) == ["a"]
+
+
 def test_objects_are_closed_around_the_fields_that_all_parts_name() -> None:
     part = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     made = bounded(

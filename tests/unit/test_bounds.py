@@ -72,7 +72,7 @@ SCHEMAS: dict[str, tuple[str, Any]] = {
         "",
         {"properties": {f"p{i}": {"type": "string", "description": "x" * 400} for i in range(499)}},
     ),
-    "alternatives": ("schema", {"anyOf": [{"required": [f"r{i}" for i in range(50)]} for _ in range(400)]}),
+    "alternatives": ("schema", {"anyOf": [{"required": [f"r{i}" for i in range(50)]} for _ in range(600)]}),
     "patterns": (
         "",
         {"properties": {f"p{i}": {"type": "string", "pattern": "^[a-z]{0,400}$"} for i in range(199)}},

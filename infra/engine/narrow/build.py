@@ -11,7 +11,7 @@ from contracts.content import conformance
 from contracts.content.conformance import Budget, TooMuchWork
 from contracts.content.custom import Usable
 from contracts.content.dialect import Rewritten
-from infra.engine.narrow import arrays, conditions, exclusive, objects, scalars
+from infra.engine.narrow import arrays, conditions, exclusive, finite, objects, scalars
 from infra.engine.narrow.parts import Choice, Conjunction, Part, resolve, types_of
 
 #: Most ways that combined alternatives of one value may have, and most fields and alternatives in all.
@@ -59,6 +59,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     settled: frozenset[tuple[int, str]] = frozenset()
     #: Ways that alternatives so far have multiplied to.
     width: int = 1
+    #: Whether a value may be of types that no keyword speaks of.
+    any_type: bool = False
 
 
 class Narrower:
@@ -80,6 +82,8 @@ class Narrower:
         self._entries: dict[Any, Entry] = {}
         #: Places that nothing follows, of all rounds.
         self._impossible: set[Any] = set()
+        #: Places whose values may be of every type, since those of the type that their keywords speak of never end.
+        self._any_type: set[Any] = set()
         self._left: dict[str, None] = {}
         self._work = 0
         self._budget = Budget(_MAX_STEPS)
@@ -97,13 +101,24 @@ class Narrower:
             TooLargeError: it grows without end.
         """
         while True:
-            known = len(self._impossible)
+            known = len(self._impossible) + len(self._any_type)
             self._entries.clear()
             self._left.clear()
             self._work = 0
             found = self.build([self.schema.root], root=True)
-            if len(self._impossible) == known:
+            if found is not None:
+                self._exclude_endless()
+            if len(self._impossible) + len(self._any_type) == known:
                 return found
+
+    def _exclude_endless(self) -> None:
+        """Widen the places without a finite value, or exclude those that are wide already."""
+        endless = finite.endless(self._entries)
+        narrow = {key for key in endless if key not in self._any_type and not key[1]}
+        if narrow:
+            self._any_type |= narrow
+        else:
+            self._impossible |= endless.keys()
 
     def spend(self, work: int = 1) -> None:
         """Count work.
@@ -156,7 +171,7 @@ class Narrower:
         found = resolve(asked, self.schema.targets)
         if found is not None:
             top = self._top(asked[0]) if len(asked) == 1 else None
-            entry.body = self.expand(found, Scope(root=root, top=top))
+            entry.body = self.expand(found, Scope(root=root, top=top, any_type=key in self._any_type))
         entry.open = False
         if entry.body is None:
             self._impossible.add(key)
@@ -262,7 +277,7 @@ class Narrower:
 
     def _flat(self, parts: tuple[Part, ...], scope: Scope) -> Body | None:
         """The schema of values that follow all parts, which have no alternatives."""
-        kinds = types_of(parts, implied=True)
+        kinds = types_of(parts, implied=not scope.any_type)
         explicit = any("type" in part for part in parts)
         kinds = [each for each in kinds if each not in conditions.excluded_types(parts)]
         if scope.root:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from contracts.content import pattern
@@ -55,9 +56,23 @@ def narrow(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> dict[st
     if counted is not None and (
         counted["additionalProperties"] is not False or "patternProperties" in counted
     ):
-        # They must not be written as fields without a name.
-        counted["properties"] = {**counted["properties"], **dict.fromkeys(absent, False)}
+        _exclude(narrower, parts, counted, absent)
     return counted
+
+
+def _exclude(
+    narrower: Narrower, parts: tuple[Part, ...], made: dict[str, Any], absent: Iterable[str]
+) -> None:
+    """Name the fields that must not be written as fields without a name; a grammar then counts to one at most."""
+    excluded = dict.fromkeys(absent, False)
+    if not excluded:
+        return
+    made["properties"] = {**made["properties"], **excluded}
+    made.pop("maxProperties", None)
+    if made.get("minProperties", 0) > 1:
+        made["minProperties"] = 1
+        _leave_out_count(narrower, parts, "minProperties")
+    _leave_out_count(narrower, parts, "maxProperties")
 
 
 def names_of(parts: tuple[Part, ...]) -> dict[str, None]:
@@ -208,12 +223,12 @@ def _counted(
         if all_required:
             made["maxProperties"] = max(MAX_FIELDS, low, len(required)) if high is None else high
         elif high is not None:
-            _leave_out_most(narrower, parts)
+            _leave_out_count(narrower, parts, "maxProperties")
     elif high is not None and high < len(fields):
         if high == len(required) + 1 and len(fields) - len(required) <= _MAX_SINGLE:
             made["maxProperties"] = high
         else:
-            _leave_out_most(narrower, parts)
+            _leave_out_count(narrower, parts, "maxProperties")
     if low > len(required):
         made["minProperties"] = low
     return made
@@ -228,10 +243,10 @@ def _promote(fields: dict[str, Entry], required: list[str], count: int) -> list[
     return optional[: count - len(required)]
 
 
-def _leave_out_most(narrower: Narrower, parts: tuple[Part, ...]) -> None:
+def _leave_out_count(narrower: Narrower, parts: tuple[Part, ...], keyword: str) -> None:
     for part in parts:
-        if "maxProperties" in part:
-            narrower.leave_out(part, "maxProperties")
+        if keyword in part:
+            narrower.leave_out(part, keyword)
 
 
 def _leave_out_inner(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> None:

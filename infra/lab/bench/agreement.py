@@ -148,6 +148,8 @@ def walk(grammar: ByteGrammar, rng: random.Random, *, most: int = _MOST) -> str 
         allowed, may_end = grammar.allowed(matcher)
         if may_end and (not allowed or rng.random() < 0.5):  # noqa: PLR2004 - half of them
             return said.decode()
+        if not allowed:
+            return None
         ending = [each for each in allowed if each in _ENDS]
         plain = [each for each in allowed if 32 <= each < 127]  # noqa: PLR2004 - ASCII
         if ending and rng.random() < 0.3 + len(said) / most:
