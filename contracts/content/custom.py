@@ -19,7 +19,7 @@ from contracts.content.subschemas import Subschema, Unusable, inner, walk
 
 #: Largest as JSON, bytes; and all that ``enum`` and ``const`` hold, bytes.
 MAX_BYTES: Final = 256 * 1024
-MAX_VALUES_BYTES: Final = 32 * 1024
+MAX_VALUES_BYTES: Final = 64 * 1024
 #: Regular expressions in one schema, and for one text.
 MAX_PATTERNS: Final = 200
 MAX_TEXT_PATTERNS: Final = 4
