@@ -273,6 +273,7 @@ def _shares(verdicts: Sequence[WildVerdict], head: str, key: Callable[[WildVerdi
             "share of own",
             "outside",
             "too large",
+            "invalid",
             "limit",
             "other",
             "defect",
