@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
+from infra.engine.sequence import Leader
 
 if TYPE_CHECKING:
     from infra.engine.kv_cache import KvCache
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 
 #: Tokens from which a copy is faster than reading.
 _WORTH: Final = 16
-
-
-class Leader(msgspec.Struct, frozen=True, kw_only=True):
-    """A request with the same beginning that reads it first."""
-
-    sequence: ActiveSequence
-    #: Tokens of the beginning.
-    length: int
 
 
 class PrefixCache:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from infra.engine.sampling import SamplingRule
 from infra.engine.task import EngineError, EngineOutput
 from infra.engine.text import Detokenizer
@@ -16,9 +18,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from infra.engine.grammar import Matcher
-    from infra.engine.prefix_cache import Leader
     from infra.engine.required_words import Guide
     from infra.engine.task import OnText, Task
+
+
+class Leader(msgspec.Struct, frozen=True, kw_only=True):
+    """A request with the same beginning that reads it first."""
+
+    sequence: ActiveSequence
+    #: Tokens of the beginning.
+    length: int
 
 
 class ActiveSequence:

@@ -12,7 +12,7 @@ from contracts.content.conformance import Budget, TooMuchWork
 from contracts.content.custom import Usable
 from contracts.content.dialect import Rewritten
 from infra.engine.narrow import arrays, conditions, exclusive, finite, objects, scalars
-from infra.engine.narrow.parts import Choice, Conjunction, Part, resolve, types_of
+from infra.engine.narrow.parts import BranchPoint, Conjunction, Part, resolve, types_of
 
 #: Most ways that combined alternatives of one value may have, and most fields and alternatives in all.
 _MAX_WIDTH: Final = 128
@@ -248,7 +248,7 @@ class Narrower:
                 kept.append(value)
         return {"enum": kept} if kept else None
 
-    def _choose(self, choice: Choice, found: Conjunction, scope: Scope) -> Body | None:
+    def _choose(self, choice: BranchPoint, found: Conjunction, scope: Scope) -> Body | None:
         rest = msgspec.structs.replace(found, choices=found.choices[1:])
         branches = [(each, resolve([each], self.schema.targets)) for each in choice.branches]
         possible = [(each, inner) for each, inner in branches if inner is not None]

@@ -35,7 +35,7 @@ FAMILIES: Final[dict[str, frozenset[str]]] = {
 }
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class BranchPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Alternatives, one of which a value follows."""
 
     #: The subschema that holds them.
@@ -49,7 +49,7 @@ class Conjunction(msgspec.Struct, frozen=True, kw_only=True):
     """What one value follows at the same time."""
 
     parts: tuple[Part, ...] = ()
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[BranchPoint, ...] = ()
 
     def joined(self, other: Conjunction) -> Conjunction:
         """Both at the same time."""
@@ -72,7 +72,7 @@ def resolve(schemas: Iterable[Any], targets: Mapping[str, Any]) -> Conjunction |
         targets: the subschema of every reference.
     """
     parts: dict[int, Part] = {}
-    choices: list[Choice] = []
+    choices: list[BranchPoint] = []
     pending = list(schemas)
     seen: set[int] = set()
     while pending:
@@ -88,7 +88,7 @@ def resolve(schemas: Iterable[Any], targets: Mapping[str, Any]) -> Conjunction |
         inside = [targets[own["$ref"]]] if "$ref" in own else []
         pending = [*inside, *own.get("allOf", []), *pending]
         choices += [
-            Choice(holder=own, keyword=keyword, branches=tuple(own[keyword]))
+            BranchPoint(holder=own, keyword=keyword, branches=tuple(own[keyword]))
             for keyword in ("anyOf", "oneOf")
             if keyword in own
         ]

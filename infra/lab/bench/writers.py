@@ -105,7 +105,7 @@ class Generate:
         return [told(self._loaded, ids[longest:]) for ids in made.tolist()]
 
 
-class Padded(Generate):
+class PaddedGenerate(Generate):
     """The same with all requests as one batch, padded on the left; implements :class:`BenchWriter`."""
 
     def write(self, prompts: list[list[int]], tokens: int, schema: Schema | None = None) -> list[BenchAnswer]:
@@ -239,7 +239,7 @@ def _other(
         return Ours(engine)
     if who == "continuous":
         return Continuous(own, rows=rows, positions=positions)
-    return Generate(own) if who == "generate" else Padded(own)
+    return Generate(own) if who == "generate" else PaddedGenerate(own)
 
 
 def timed(

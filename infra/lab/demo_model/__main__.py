@@ -20,7 +20,7 @@ from infra.providers.gguf_files import DEMO, model_of
 from infra.settings.narrative import Gguf, Narrative, Providers
 
 if TYPE_CHECKING:
-    from infra.lab.demo_model.gate import Outcome
+    from infra.lab.demo_model.gate import GateOutcome
 
 _WEIGHTS: Final = Path(__file__).parent / "weights"
 _ADAPTER: Final = "adapter.gguf"
@@ -72,10 +72,10 @@ def _gate(work: Path, count: int) -> None:
     print(msgspec.json.format(msgspec.json.encode(gate.measure(outcomes))).decode())
 
 
-def _outcomes(work: Path) -> list[Outcome]:
-    from infra.lab.demo_model.gate import Outcome  # noqa: PLC0415 - as above
+def _outcomes(work: Path) -> list[GateOutcome]:
+    from infra.lab.demo_model.gate import GateOutcome  # noqa: PLC0415 - as above
 
-    return msgspec.json.decode((work / _OUTCOMES).read_bytes(), type=list[Outcome])
+    return msgspec.json.decode((work / _OUTCOMES).read_bytes(), type=list[GateOutcome])
 
 
 if __name__ == "__main__":

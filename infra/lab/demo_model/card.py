@@ -10,7 +10,7 @@ from typing import Final
 
 from infra.lab.demo_model.examples import KINDS, read
 from infra.lab.demo_model.expectations import is_met
-from infra.lab.demo_model.gate import GateFigures, Outcome, measure
+from infra.lab.demo_model.gate import GateFigures, GateOutcome, measure
 
 #: Texts of each kind: the best, the middle and the worst, by what of the wish they have.
 _EACH: Final = 5
@@ -24,7 +24,7 @@ _BARS: Final[tuple[tuple[str, str, float], ...]] = (
 )
 
 
-def write(outcomes: Sequence[Outcome], file: Path) -> None:
+def write(outcomes: Sequence[GateOutcome], file: Path) -> None:
     """Write the card.
 
     Args:
@@ -82,7 +82,7 @@ def _table(found: GateFigures) -> Iterable[str]:
     yield ""
 
 
-def _texts(outcomes: Sequence[Outcome]) -> Iterable[str]:
+def _texts(outcomes: Sequence[GateOutcome]) -> Iterable[str]:
     yield "## Texts as they came out"
     yield ""
     yield "Of each kind, by the share of what the wish asks for: the best, some between, the worst."
@@ -108,7 +108,7 @@ def _texts(outcomes: Sequence[Outcome]) -> Iterable[str]:
                 yield f"Not live: {each.reason}"
 
 
-def _kept(outcome: Outcome) -> float:
+def _kept(outcome: GateOutcome) -> float:
     example = outcome.example
     if not outcome.live or outcome.content is None:
         return 0.0

@@ -41,7 +41,7 @@ class _Drafted(msgspec.Struct):
     draft: _Text
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class GateOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one wish."""
 
     example: Example
@@ -80,7 +80,7 @@ class GateFigures(msgspec.Struct, frozen=True, kw_only=True):
     seconds_most: float
 
 
-async def run(examples: Sequence[Example], gguf: Gguf, narrative: Narrative) -> list[Outcome]:
+async def run(examples: Sequence[Example], gguf: Gguf, narrative: Narrative) -> list[GateOutcome]:
     """Ask a pipeline for each wish, one after the other.
 
     Args:
@@ -90,7 +90,7 @@ async def run(examples: Sequence[Example], gguf: Gguf, narrative: Narrative) -> 
     """
     from infra.app.supervisor import Supervisor  # noqa: PLC0415 - with the whole application
 
-    found: list[Outcome] = []
+    found: list[GateOutcome] = []
     with tempfile.TemporaryDirectory(prefix="understudy-gate-") as home:
         settings = ShowSettings(
             data_dir=Path(home),
@@ -110,7 +110,7 @@ async def run(examples: Sequence[Example], gguf: Gguf, narrative: Narrative) -> 
     return found
 
 
-async def _ask(client: PipelineClient, number: int, example: Example) -> Outcome:
+async def _ask(client: PipelineClient, number: int, example: Example) -> GateOutcome:
     began = time.monotonic()
     body: dict[str, Any] = {
         "prompt": example.wish,
@@ -130,7 +130,7 @@ async def _ask(client: PipelineClient, number: int, example: Example) -> Outcome
         for entry in await log.of_request(client.wire, ident)
         if entry.subject.startswith("gen.drafted.")
     ]
-    return Outcome(
+    return GateOutcome(
         example=example,
         status=str(result.status),
         origin=str(result.origin),
@@ -142,7 +142,7 @@ async def _ask(client: PipelineClient, number: int, example: Example) -> Outcome
     )
 
 
-def measure(outcomes: Sequence[Outcome]) -> GateFigures:
+def measure(outcomes: Sequence[GateOutcome]) -> GateFigures:
     """Count what the gate asks for.
 
     Args:
