@@ -8,14 +8,14 @@ from contracts.content import keywords
 from infra.engine.narrow.parts import Part
 
 if TYPE_CHECKING:
-    from infra.engine.narrow.build import Narrower, Scope
+    from infra.engine.narrow.scope import Narrowing, Scope
 
 #: Most items if a schema sets no bound, and if it sets a larger one.
 MAX_ITEMS: Final = 64
 _MOST_ITEMS: Final = keywords.MAX_ITEMS
 
 
-def narrow(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> dict[str, Any] | None:
+def narrow(narrower: Narrowing, parts: tuple[Part, ...], scope: Scope) -> dict[str, Any] | None:
     """The keywords of a list; ``None``: no list follows the parts.
 
     Args:
@@ -70,7 +70,7 @@ def _at(index: int, parts: tuple[Part, ...]) -> list[Any]:
     return found
 
 
-def _rest(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> list[Any]:
+def _rest(narrower: Narrowing, parts: tuple[Part, ...], scope: Scope) -> list[Any]:
     """The schemas of the items after the first ones."""
     found = [part["items"] for part in parts if "items" in part]
     for part in parts:
@@ -84,7 +84,9 @@ def _rest(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> list[Any
     return found
 
 
-def _leave_out(narrower: Narrower, parts: tuple[Part, ...], most: int, first: list[Any], others: Any) -> None:
+def _leave_out(
+    narrower: Narrowing, parts: tuple[Part, ...], most: int, first: list[Any], others: Any
+) -> None:
     """Take down what is checked afterwards."""
     for part in parts:
         if part.get("uniqueItems") is True and most > 1:

@@ -13,6 +13,7 @@ from contracts.content.custom import Usable
 from contracts.content.dialect import Rewritten
 from infra.engine.narrow import arrays, conditions, exclusive, finite, objects, scalars
 from infra.engine.narrow.parts import BranchPoint, Conjunction, Part, resolve, types_of
+from infra.engine.narrow.scope import Body, Entry, Scope
 
 #: Most ways that combined alternatives of one value may have, and most fields and alternatives in all.
 _MAX_WIDTH: Final = 128
@@ -27,40 +28,9 @@ ANYTHING: Final[dict[str, Any]] = {
     "maximum": 10**9,
 }
 
-Body = dict[str, Any]
-
 
 class TooLargeError(Exception):
     """A narrowed schema that grows without end."""
-
-
-class Entry:
-    """The schema of one place, which several places may share."""
-
-    def __init__(self) -> None:
-        self.body: Body | None = None
-        self.uses = 1
-        #: Whether it is being built, and whether something inside it refers to it.
-        self.open = True
-        self.recursive = False
-
-
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """What is decided about the value at hand."""
-
-    root: bool = False
-    #: The schema around all parts, where there is one.
-    top: Part | None = None
-    #: Optional fields that are not written.
-    without: frozenset[str] = frozenset()
-    #: Schemas that a listed value must not follow.
-    avoid: tuple[Any, ...] = ()
-    #: Conditions that are dealt with.
-    settled: frozenset[tuple[int, str]] = frozenset()
-    #: Ways that alternatives so far have multiplied to.
-    width: int = 1
-    #: Whether a value may be of types that no keyword speaks of.
-    any_type: bool = False
 
 
 class Narrower:

@@ -12,7 +12,7 @@ from infra.engine.narrow import exclusive, objects
 from infra.engine.narrow.parts import Part, resolve, types_of
 
 if TYPE_CHECKING:
-    from infra.engine.narrow.build import Narrower, Scope
+    from infra.engine.narrow.scope import Narrowing, Scope
 
 _KEYWORDS: Final = ("if", "not", "dependentRequired", "dependentSchemas")
 #: Most fields with dependents that are told apart.
@@ -63,7 +63,7 @@ def _excluded(part: Part) -> list[str]:
 
 
 def ways(
-    narrower: Narrower, part: Part, keyword: str, parts: tuple[Part, ...], scope: Scope
+    narrower: Narrowing, part: Part, keyword: str, parts: tuple[Part, ...], scope: Scope
 ) -> list[Way] | None:
     """The ways to meet a condition, which may overlap; ``None``: it is checked afterwards.
 
@@ -94,7 +94,7 @@ def ways(
 class _Object:
     """The object that a condition is about."""
 
-    def __init__(self, narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> None:
+    def __init__(self, narrower: Narrowing, parts: tuple[Part, ...], scope: Scope) -> None:
         self.narrower = narrower
         self.parts = parts
         self.scope = scope

@@ -10,11 +10,11 @@ from infra.engine.narrow import objects
 from infra.engine.narrow.parts import Part, resolve, types_of
 
 if TYPE_CHECKING:
-    from infra.engine.narrow.build import Narrower
+    from infra.engine.narrow.scope import Narrowing
 
 
 def separate(
-    narrower: Narrower, mine: tuple[Part, ...], others: Iterable[tuple[Part, ...]]
+    narrower: Narrowing, mine: tuple[Part, ...], others: Iterable[tuple[Part, ...]]
 ) -> frozenset[str] | None:
     """The optional fields without which a value follows no other alternative; ``None``: no fields settle it.
 
@@ -36,7 +36,7 @@ def separate(
 
 
 def _apart(
-    narrower: Narrower, mine: tuple[Part, ...], other: tuple[Part, ...], dropped: set[str]
+    narrower: Narrowing, mine: tuple[Part, ...], other: tuple[Part, ...], dropped: set[str]
 ) -> set[str] | None:
     common = _common_types(types_of(mine, implied=True), types_of(other, implied=False))
     if not common:
@@ -69,7 +69,7 @@ def _shuts_out(part: Part, required: Iterable[str]) -> bool:
     return any(name not in part.get("properties", {}) for name in required)
 
 
-def _differ(narrower: Narrower, name: str, mine: tuple[Part, ...], other: tuple[Part, ...]) -> bool:
+def _differ(narrower: Narrowing, name: str, mine: tuple[Part, ...], other: tuple[Part, ...]) -> bool:
     """Whether the values of a field differ between the two."""
     one, two = find_values(narrower, name, mine), find_values(narrower, name, other)
     if one is not None and two is not None:
@@ -80,7 +80,7 @@ def _differ(narrower: Narrower, name: str, mine: tuple[Part, ...], other: tuple[
     return not _common_types(types_of(inner, implied=False), types_of(outer, implied=False))
 
 
-def find_values(narrower: Narrower, name: str, parts: tuple[Part, ...]) -> list[Any] | None:
+def find_values(narrower: Narrowing, name: str, parts: tuple[Part, ...]) -> list[Any] | None:
     """The values that a field may have, if they are listed; ``None``: they are not.
 
     Args:
@@ -105,7 +105,7 @@ def find_values(narrower: Narrower, name: str, parts: tuple[Part, ...]) -> list[
     return found
 
 
-def _field(narrower: Narrower, name: str, parts: tuple[Part, ...]) -> tuple[Part, ...] | None:
+def _field(narrower: Narrowing, name: str, parts: tuple[Part, ...]) -> tuple[Part, ...] | None:
     asks = [part["properties"][name] for part in parts if name in part.get("properties", {})]
     found = resolve(asks, narrower.schema.targets)
     return None if found is None else found.parts

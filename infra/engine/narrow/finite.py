@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from infra.engine.narrow.build import Body, Entry
+    from infra.engine.narrow.scope import Body, Entry
 
 
 def endless(entries: Mapping[Any, Entry]) -> dict[Any, Entry]:

@@ -10,7 +10,7 @@ from infra.engine.narrow import scalars
 from infra.engine.narrow.parts import Part
 
 if TYPE_CHECKING:
-    from infra.engine.narrow.build import Entry, Narrower, Scope
+    from infra.engine.narrow.scope import Entry, Narrowing, Scope
 
 #: Most fields of an object that may have any, if a schema sets no bound.
 MAX_FIELDS: Final = 64
@@ -19,7 +19,7 @@ _MAX_COUNTED: Final = 16
 _MAX_SINGLE: Final = 64
 
 
-def narrow(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> dict[str, Any] | None:
+def narrow(narrower: Narrowing, parts: tuple[Part, ...], scope: Scope) -> dict[str, Any] | None:
     """The keywords of an object; ``None``: no object follows the parts.
 
     Args:
@@ -61,7 +61,7 @@ def narrow(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> dict[st
 
 
 def _exclude(
-    narrower: Narrower, parts: tuple[Part, ...], made: dict[str, Any], absent: Iterable[str]
+    narrower: Narrowing, parts: tuple[Part, ...], made: dict[str, Any], absent: Iterable[str]
 ) -> None:
     """Name the fields that must not be written as fields without a name; a grammar then counts to one at most."""
     excluded = dict.fromkeys(absent, False)
@@ -96,7 +96,7 @@ def closed(parts: tuple[Part, ...]) -> bool:
     )
 
 
-def _field(narrower: Narrower, name: str, parts: tuple[Part, ...]) -> Entry | None:
+def _field(narrower: Narrowing, name: str, parts: tuple[Part, ...]) -> Entry | None:
     """The entry of a named field: what every part says of it."""
     asks: list[Any] = []
     for part in parts:
@@ -115,7 +115,7 @@ def _field(narrower: Narrower, name: str, parts: tuple[Part, ...]) -> Entry | No
     return narrower.build(asks)
 
 
-def _expressions(narrower: Narrower, parts: tuple[Part, ...]) -> dict[str, Entry]:
+def _expressions(narrower: Narrowing, parts: tuple[Part, ...]) -> dict[str, Entry]:
     """Entries by the expression of their fields' names."""
     found: dict[str, Entry] = {}
     said = {each: None for part in parts for each in part.get("patternProperties", {})}
@@ -146,7 +146,7 @@ def _expressions(narrower: Narrower, parts: tuple[Part, ...]) -> dict[str, Entry
     return found
 
 
-def _other(narrower: Narrower, parts: tuple[Part, ...], scope: Scope, *, named: bool) -> Entry | None:
+def _other(narrower: Narrowing, parts: tuple[Part, ...], scope: Scope, *, named: bool) -> Entry | None:
     """The entry of fields without a name; ``None``: there are none."""
     asks = [part["additionalProperties"] for part in parts if "additionalProperties" in part]
     real = [each for each in asks if each not in (True, {})]
@@ -162,7 +162,7 @@ def _other(narrower: Narrower, parts: tuple[Part, ...], scope: Scope, *, named: 
 
 
 def _with_names(
-    narrower: Narrower,
+    narrower: Narrowing,
     parts: tuple[Part, ...],
     fields: dict[str, Entry],
     expressions: dict[str, Entry],
@@ -198,7 +198,7 @@ def _with_names(
 
 
 def _counted(
-    narrower: Narrower, parts: tuple[Part, ...], scope: Scope, made: dict[str, Any]
+    narrower: Narrowing, parts: tuple[Part, ...], scope: Scope, made: dict[str, Any]
 ) -> dict[str, Any] | None:
     """The object with the number of its fields, as far as a grammar counts them."""
     low = max((part["minProperties"] for part in parts if "minProperties" in part), default=0)
@@ -243,13 +243,13 @@ def _promote(fields: dict[str, Entry], required: list[str], count: int) -> list[
     return optional[: count - len(required)]
 
 
-def _leave_out_count(narrower: Narrower, parts: tuple[Part, ...], keyword: str) -> None:
+def _leave_out_count(narrower: Narrowing, parts: tuple[Part, ...], keyword: str) -> None:
     for part in parts:
         if keyword in part:
             narrower.leave_out(part, keyword)
 
 
-def _leave_out_inner(narrower: Narrower, parts: tuple[Part, ...], scope: Scope) -> None:
+def _leave_out_inner(narrower: Narrowing, parts: tuple[Part, ...], scope: Scope) -> None:
     """Take down ``unevaluatedProperties`` that does not see all parts."""
     for part in parts:
         if "unevaluatedProperties" in part and part is not scope.top:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from infra.engine.narrow.build import Body, Entry
+from infra.engine.narrow.scope import Body, Entry
 
 #: Keywords and values of an entry that is written in place however often it is used.
 _SMALL: Final = 6
