@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 #: Module of each built-in provider; its ``SPEC`` says the rest, and it imports without what the provider needs.
 BUILT_IN: Final = {
     "local": "infra.providers.local",
-    "gguf": "infra.providers.gguf_spec",
     OPENAI: "infra.providers.servers",
     "scripted": "infra.providers.scripted",
+    "gguf": "infra.providers.gguf_spec",
 }
 
 

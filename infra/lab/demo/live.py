@@ -61,7 +61,8 @@ async def play(stage: DemoStage, home: Path) -> None:
 async def _written(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("1  With a model: generated on this machine's CPU")
     stage.say(
-        "The house model comes with the repository: nothing is downloaded, nothing leaves this machine. "
+        "[bold]Test model: plumbing, not prose.[/] It comes with the repository: nothing is downloaded, nothing leaves this "
+        "machine. "
         "Each request names elements that it must have; a draft without them is drawn again. What the model "
         f"writes for [bold]{_WATCHED}[/], as it writes it ([dim]understudy tail --id {_WATCHED}[/]):\n"
     )
