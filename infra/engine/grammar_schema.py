@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -21,6 +21,11 @@ from infra.engine.task import Unsupported
 AFTERWARDS: Final = "is checked after writing, not while writing"
 #: Most keywords that have a line of their own.
 _MAX_LINES: Final = 30
+#: Tokens of one item of a list, for a document that must end soon; and lists inside lists are that much shorter.
+_TOKENS_PER_ITEM: Final = 80
+_NESTED: Final = 3
+#: Keywords whose values are data.
+_LITERAL: Final = frozenset({"const", "enum", "required", "pattern"})
 
 
 class Narrowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,3 +115,34 @@ def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
     from infra.engine.llguidance_json import compiles  # noqa: PLC0415 - part of the extra
 
     return fit(schema, compiles).schema
+
+
+def within(narrowed: dict[str, Any], tokens: int) -> dict[str, Any]:
+    """A narrowed schema whose lists and texts are so short that a document ends within a small limit.
+
+    A small model repeats a list's items until the list is full: without this its documents are cut off.
+
+    Args:
+        narrowed: what :func:`narrow` made.
+        tokens: the longest answer.
+    """
+    return _within(narrowed, items=max(2, tokens // _TOKENS_PER_ITEM), characters=max(40, tokens // 4))
+
+
+def _within(schema: Any, *, items: int, characters: int) -> Any:
+    if isinstance(schema, list):
+        return [_within(each, items=items, characters=characters) for each in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    own = cast("dict[str, Any]", schema)
+    inner = max(2, items // _NESTED) if "items" in own else items
+    made = {
+        name: value if name in _LITERAL else _within(value, items=inner, characters=characters)
+        for name, value in own.items()
+    }
+    if isinstance(own.get("maxItems"), int):
+        least = max(own.get("minItems", 0), len(own.get("prefixItems", ())))
+        made["maxItems"] = max(least, min(own["maxItems"], items))
+    if isinstance(own.get("maxLength"), int) and "pattern" not in own:
+        made["maxLength"] = max(own.get("minLength", 0), min(own["maxLength"], characters))
+    return made

@@ -20,7 +20,7 @@ from contracts.errors import ErrorCode
 from contracts.policy.quoting import OPEN, extract_last_quote, quote, replace_surrogates
 from contracts.ports import CallRefused, Completion, ProviderError
 from infra.engine.files import Unloadable
-from infra.engine.grammar_schema import bounded
+from infra.engine.grammar_schema import bounded, within
 from infra.engine.task import EngineError
 from infra.engine.truncation import fit
 from infra.providers import tuned
@@ -43,6 +43,8 @@ _NOWHERE: Final = "http://127.0.0.1"
 _LONGEST_S: Final = 3600.0
 #: Tokens that a chat template may add to a prompt.
 _TEMPLATE: Final = 64
+#: Answers of at most so many tokens must end by themselves: the limits of small models.
+_SHORT: Final = 1000
 #: Makes llama.cpp use llguidance, as the local provider does; its own grammar language is far slower here.
 _GRAMMAR: Final = "%llguidance {}\nstart: %json "
 #: No white space between tokens of JSON: it doubles the tokens, and a small model can write it without end.
@@ -158,7 +160,10 @@ class GgufProvider(OpenAIProvider):
         # Templates of models may use them.
         made["chat_template_kwargs"] = {"kind": prompt.kind, "stage": prompt.stage}
         if schema is not None:
-            narrowed = {**bounded(schema), "x-guidance": _COMPACT}
+            narrowed = bounded(schema)
+            if params.max_tokens <= _SHORT:
+                narrowed = within(narrowed, params.max_tokens)
+            narrowed = {**narrowed, "x-guidance": _COMPACT}
             made["grammar"] = f"{_GRAMMAR}{json.dumps(narrowed, ensure_ascii=False)}\n"
         return made
 

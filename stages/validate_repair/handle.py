@@ -210,7 +210,7 @@ async def _repair(
     parsed: Parsed, faults: tuple[str, ...], kind: str, event: ev.Structured, contents: Contents
 ) -> tuple[Parsed, tuple[str, ...]]:
     """The repaired document, if the repair leaves no fault."""
-    document, changes = repair.mended(parsed.document, asked_again=event.reask > 0)
+    document, changes = repair.mended(parsed.document, kind=kind, asked_again=event.reask > 0)
     if not changes or await contents.faults(kind, document, event.brief.schema):
         return parsed, faults
     reported = (*parsed.changes, *changes)[:MAX_TOLD]

@@ -13,25 +13,33 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
-from contracts.nodes import required_terms
 from contracts.policy import fingerprint
 
 _ID = "id"
 _NAME = "name"
 #: Lists of people, whom others name by their names.
 _PEOPLE = ("speakers", "characters")
+#: Fields of the built-in kinds that name ids; in another kind every field may.
+_REFERENCES = {
+    "layout": frozenset[str](),
+    "plot": frozenset[str](),
+    "scene": frozenset[str](),
+    "dialogue": frozenset({"goto"}),
+    "transition": frozenset[str](),
+}
 
 
-def mended(document: Any, *, asked_again: bool = False) -> tuple[Any, tuple[str, ...]]:
+def mended(document: Any, *, kind: str, asked_again: bool = False) -> tuple[Any, tuple[str, ...]]:
     """The document with the rules kept as far as they can be, and what was changed, one line each.
 
     Args:
-        document: of any kind.
+        document: the document.
+        kind: its kind.
         asked_again: the model was told of these faults before.
     """
     listed_once, dropped = with_people_once(document, join=asked_again)
     listed, added = with_speakers_listed(listed_once)
-    with_ids, renamed = with_unique_ids(listed)
+    with_ids, renamed = with_unique_ids(listed, references=_REFERENCES.get(kind))
     return with_ids, (*dropped, *added, *renamed)
 
 
@@ -119,15 +127,21 @@ def _between(text: str) -> str:
     return " " if text.rstrip().endswith((".", "!", "?", "…")) else "; "
 
 
-def with_unique_ids(document: Any) -> tuple[Any, tuple[str, ...]]:
+def with_unique_ids(
+    document: Any, *, references: frozenset[str] | None = None
+) -> tuple[Any, tuple[str, ...]]:
     """The document with ids that tell its parts apart, and what was changed, one line each.
 
     An id that another field names is left alone: nobody knows which of the two was meant.
+
+    Args:
+        document: of any kind.
+        references: fields that name ids; ``None``: any field may.
     """
     mended = copy.deepcopy(document)
     parts = list(_parts(mended, ""))
     used = Counter(part[_ID] for _, part in parts)
-    named = Counter(required_terms.iter_strings(mended))
+    named = Counter(_named(mended, references))
     taken = set(used)
     seen: set[str] = set()
     changes: list[str] = []
@@ -136,7 +150,7 @@ def with_unique_ids(document: Any) -> tuple[Any, tuple[str, ...]]:
         if ident not in seen:
             seen.add(ident)
             continue
-        if named[ident] > used[ident]:
+        if named[ident]:
             continue
         number = 2
         while f"{ident}_{number}" in taken:
@@ -145,6 +159,24 @@ def with_unique_ids(document: Any) -> tuple[Any, tuple[str, ...]]:
         taken.add(part[_ID])
         changes.append(f"{path}.{_ID}: {ident!r} was used before, now {part[_ID]!r}")
     return mended, tuple(changes)
+
+
+def _named(value: Any, references: frozenset[str] | None) -> Iterator[str]:
+    """Texts of the fields that may name an id."""
+    if isinstance(value, dict):
+        for name, inner in cast("dict[str, Any]", value).items():
+            if isinstance(inner, str):
+                if name != _ID and (references is None or name in references):
+                    yield inner
+            else:
+                yield from _named(inner, references)
+    elif isinstance(value, list):
+        for inner in cast("list[Any]", value):
+            if isinstance(inner, str):
+                if references is None:
+                    yield inner
+            else:
+                yield from _named(inner, references)
 
 
 def _parts(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
