@@ -24,6 +24,8 @@ _MAX_LINES: Final = 30
 #: Tokens of one item of a list, for a document that must end soon; and lists inside lists are that much shorter.
 _TOKENS_PER_ITEM: Final = 80
 _NESTED: Final = 3
+#: Characters of a text that follows an expression.
+_IDENTIFIER: Final = 32
 #: Keywords whose values are data.
 _LITERAL: Final = frozenset({"const", "enum", "required", "pattern"})
 
@@ -120,13 +122,17 @@ def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
 def within(narrowed: dict[str, Any], tokens: int) -> dict[str, Any]:
     """A narrowed schema whose lists and texts are so short that a document ends within a small limit.
 
-    A small model repeats a list's items until the list is full: without this its documents are cut off.
+    A small model repeats a list's items until the list is full: without this its documents are cut off.  Where no
+    grammar can be made of it, such as of an expression that only long texts match, the schema stays as it is.
 
     Args:
         narrowed: what :func:`narrow` made.
         tokens: the longest answer.
     """
-    return _within(narrowed, items=max(2, tokens // _TOKENS_PER_ITEM), characters=max(40, tokens // 4))
+    shorter = _within(narrowed, items=max(2, tokens // _TOKENS_PER_ITEM), characters=max(40, tokens // 4))
+    from infra.engine.llguidance_json import compiles  # noqa: PLC0415 - part of the extra
+
+    return shorter if compiles(shorter) else narrowed
 
 
 def _within(schema: Any, *, items: int, characters: int) -> Any:
@@ -143,6 +149,7 @@ def _within(schema: Any, *, items: int, characters: int) -> Any:
     if isinstance(own.get("maxItems"), int):
         least = max(own.get("minItems", 0), len(own.get("prefixItems", ())))
         made["maxItems"] = max(least, min(own["maxItems"], items))
-    if isinstance(own.get("maxLength"), int) and "pattern" not in own:
-        made["maxLength"] = max(own.get("minLength", 0), min(own["maxLength"], characters))
+    if own.get("type") == "string" and not {"enum", "const"} & set(own):
+        longest = _IDENTIFIER if "pattern" in own else characters
+        made["maxLength"] = max(own.get("minLength", 0), min(own.get("maxLength", longest), longest))
     return made

@@ -45,6 +45,9 @@ _LONGEST_S: Final = 3600.0
 _TEMPLATE: Final = 64
 #: Answers of at most so many tokens must end by themselves: the limits of small models.
 _SHORT: Final = 1000
+#: Runs of more than three tokens become unlikelier each time: small models repeat themselves.  Quotes and colons end a run,
+#: so that the form of JSON is none.
+_UNREPEATED: Final = {"dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 3}
 #: Makes llama.cpp use llguidance, as the local provider does; its own grammar language is far slower here.
 _GRAMMAR: Final = "%llguidance {}\nstart: %json "
 #: No white space between tokens of JSON: it doubles the tokens, and a small model can write it without end.
@@ -159,6 +162,8 @@ class GgufProvider(OpenAIProvider):
         made["messages"] = self._messages(prompt, schema)
         # Templates of models may use them.
         made["chat_template_kwargs"] = {"kind": prompt.kind, "stage": prompt.stage}
+        if params.max_tokens <= _SHORT:
+            made |= _UNREPEATED
         if schema is not None:
             narrowed = bounded(schema)
             if params.max_tokens <= _SHORT:

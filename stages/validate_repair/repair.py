@@ -17,6 +17,8 @@ from contracts.policy import fingerprint
 
 _ID = "id"
 _NAME = "name"
+#: Characters of :data:`contracts.content.document.Id`.
+_LONGEST_ID = 64
 #: Lists of people, whom others name by their names.
 _PEOPLE = ("speakers", "characters")
 #: Fields of the built-in kinds that name ids; in another kind every field may.
@@ -153,12 +155,17 @@ def with_unique_ids(
         if named[ident]:
             continue
         number = 2
-        while f"{ident}_{number}" in taken:
+        while _numbered(ident, number) in taken:
             number += 1
-        part[_ID] = f"{ident}_{number}"
+        part[_ID] = _numbered(ident, number)
         taken.add(part[_ID])
         changes.append(f"{path}.{_ID}: {ident!r} was used before, now {part[_ID]!r}")
     return mended, tuple(changes)
+
+
+def _numbered(ident: str, number: int) -> str:
+    """An id with a number, no longer than an id may be."""
+    return f"{ident[: _LONGEST_ID - len(str(number)) - 1]}_{number}"
 
 
 def _named(value: Any, references: frozenset[str] | None) -> Iterator[str]:

@@ -36,6 +36,12 @@ SCHEMA = {
     "required": ["name", "coins"],
     "additionalProperties": False,
 }
+#: No document ends within the tokens of a test.
+ENDLESS = {
+    "type": "object",
+    "properties": {"story": {"type": "string", "minLength": 4000}},
+    "required": ["story"],
+}
 BASE = GgufModel(file=model_of(Gguf(model=DEMO)).file)
 SETTINGS = Gguf(rows=2, max_len=512, threads=1)
 
@@ -103,9 +109,7 @@ async def test_a_cancelled_call_frees_its_place(provider: GgufProvider) -> None:
     for _ in range(4):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
-                await provider.generate(
-                    prompt("Count to a million."), params(max_tokens=200, temperature=0.0)
-                )
+                await provider.generate(prompt(), params(max_tokens=400), ENDLESS)
     done = await provider.generate(prompt(), params(max_tokens=4, timeout_s=20.0))
     assert done.text
 
@@ -115,7 +119,7 @@ async def test_a_call_whose_llama_cpp_is_killed_fails_and_the_next_starts_anothe
 ) -> None:
     began = asyncio.Event()
     call = asyncio.create_task(
-        provider.generate(prompt(), params(max_tokens=200, temperature=0.0), None, lambda _: began.set())
+        provider.generate(prompt(), params(max_tokens=400), ENDLESS, lambda _: began.set())
     )
     await began.wait()
     first = child(provider)

@@ -181,6 +181,13 @@ def test_ids_that_are_used_twice_are_told_apart_and_the_receipt_says_so() -> Non
     )
 
 
+def test_a_repeated_id_of_full_length_gets_its_number_and_what_only_looks_alike_is_no_reference() -> None:
+    name = "a" * 64
+    entities = [{"id": name, "type": "decoration", "asset_id": name, "x": 1, "y": each} for each in (1, 2)]
+    (result,) = judged(json.dumps({"scene_name": "Forest", "entities": entities})).events
+    assert [each["id"] for each in result.content["entities"]] == [name, "a" * 62 + "_2"]
+
+
 def test_an_id_that_something_refers_to_is_left_alone() -> None:
     lines = [
         {"id": "a", "speaker": "Mara", "text": "Well?", "choices": [{"text": "No.", "goto": "a"}]},

@@ -26,6 +26,8 @@ _SENTENCE: Final = 2
 _LONGEST: Final = 7
 #: What a document of nothing but such names loses.
 _WEIGHT: Final = 0.6
+#: The same for titles and names of things.
+_TITLE_WEIGHT: Final = 0.3
 #: The same for phrases: one may be what the wish calls somebody, such as "the oak door".
 _PHRASE_WEIGHT: Final = 0.2
 
@@ -50,7 +52,8 @@ def _fault(text: VisibleText) -> tuple[str, float] | None:
     """What is wrong with a name, and how much it weighs."""
     value = text.value.strip()
     if value.count(" ") >= _SENTENCE and _FULL_STOP.search(value[-_END:]):
-        return "a sentence in place of a name", _WEIGHT
+        # A title that repeats the wish is dull and not broken.
+        return "a sentence in place of a name", _WEIGHT if text.role is TextRole.PERSON else _TITLE_WEIGHT
     if text.role is not TextRole.PERSON:
         return None
     if _VERB.search(value) or _CLAUSE.match(value):
