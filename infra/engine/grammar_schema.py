@@ -21,8 +21,10 @@ from infra.engine.task import Unsupported
 AFTERWARDS: Final = "is checked after writing, not while writing"
 #: Most keywords that have a line of their own.
 _MAX_LINES: Final = 30
-#: Tokens of one item of a list, for a document that must end soon; and lists inside lists are that much shorter.
-_TOKENS_PER_ITEM: Final = 80
+#: Tokens of one item of a list, for a document that must end soon, and the fewest items; lists inside lists are that
+#: much shorter.
+_TOKENS_PER_ITEM: Final = 60
+_FEWEST: Final = 3
 _NESTED: Final = 3
 #: Characters of a text that follows an expression.
 _IDENTIFIER: Final = 32
@@ -129,7 +131,10 @@ def within(narrowed: dict[str, Any], tokens: int) -> dict[str, Any]:
         narrowed: what :func:`narrow` made.
         tokens: the longest answer.
     """
-    shorter = _within(narrowed, items=max(2, tokens // _TOKENS_PER_ITEM), characters=max(40, tokens // 4))
+    fields = cast("dict[str, Any]", narrowed.get("properties", {}))
+    lists = sum(isinstance(each, dict) and "maxItems" in each for each in fields.values())
+    items = tokens // (_TOKENS_PER_ITEM * max(1, lists))
+    shorter = _within(narrowed, items=max(_FEWEST, items), characters=max(40, tokens // 5))
     from infra.engine.llguidance_json import compiles  # noqa: PLC0415 - part of the extra
 
     return shorter if compiles(shorter) else narrowed
