@@ -24,7 +24,12 @@ _MAX_LINES: Final = 30
 #: Tokens of one item of a list, for a document that must end soon, and the fewest items; lists inside lists are that
 #: much shorter.
 _TOKENS_PER_ITEM: Final = 60
-_FEWEST: Final = 3
+_FEWEST: Final = 2
+#: Characters of text for each token, and the shortest and longest bound of a text.
+_CHARACTERS: Final = 3
+_SHORTEST, _LONGEST = 60, 200
+#: How deep texts are counted.
+_DEEPEST: Final = 12
 _NESTED: Final = 3
 #: Characters of a text that follows an expression.
 _IDENTIFIER: Final = 32
@@ -134,10 +139,34 @@ def within(narrowed: dict[str, Any], tokens: int) -> dict[str, Any]:
     fields = cast("dict[str, Any]", narrowed.get("properties", {}))
     lists = sum(isinstance(each, dict) and "maxItems" in each for each in fields.values())
     items = tokens // (_TOKENS_PER_ITEM * max(1, lists))
-    shorter = _within(narrowed, items=max(_FEWEST, items), characters=max(40, tokens // 5))
+    items = max(_FEWEST, items)
+    # A token has about four characters, and names of fields need some.
+    each = tokens * _CHARACTERS // max(1, _texts(narrowed, narrowed, items, _DEEPEST))
+    shorter = _within(narrowed, items=items, characters=min(_LONGEST, max(_SHORTEST, each)))
     from infra.engine.llguidance_json import compiles  # noqa: PLC0415 - part of the extra
 
     return shorter if compiles(shorter) else narrowed
+
+
+def _texts(root: dict[str, Any], schema: Any, items: int, depth: int) -> int:
+    """Texts of a document whose lists are full, optional fields included."""
+    if not isinstance(schema, dict) or not depth:
+        return 0
+    own = cast("dict[str, Any]", schema)
+    if isinstance(own.get("$ref"), str):
+        target = root.get("$defs", {}).get(own["$ref"].rpartition("/")[2])
+        return _texts(root, target, items, depth - 1)
+    branches = cast("list[Any]", own.get("anyOf", ()))
+    if branches:
+        return max(_texts(root, each, items, depth - 1) for each in branches)
+    if own.get("type") == "string":
+        return 0 if {"enum", "const", "pattern"} & set(own) else 1
+    fields = cast("dict[str, Any]", own.get("properties", {}))
+    inner = sum(_texts(root, each, items, depth - 1) for each in fields.values())
+    if "items" not in own:
+        return inner
+    number = min(items, own.get("maxItems", items))
+    return inner + number * _texts(root, own["items"], max(2, items // _NESTED), depth - 1)
 
 
 def _within(schema: Any, *, items: int, characters: int) -> Any:

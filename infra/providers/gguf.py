@@ -166,7 +166,7 @@ class GgufProvider(OpenAIProvider):
             made |= _UNREPEATED
         if schema is not None:
             narrowed = bounded(schema)
-            if params.max_tokens <= _SHORT:
+            if params.max_tokens <= _SHORT and not self._files.tuned:
                 narrowed = within(narrowed, params.max_tokens)
             narrowed = {**narrowed, "x-guidance": _COMPACT}
             made["grammar"] = f"{_GRAMMAR}{json.dumps(narrowed, ensure_ascii=False)}\n"
