@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-import gguf
 import numpy as np
 from safetensors.numpy import load_file
 
@@ -32,6 +32,8 @@ def export(adapter: Path, base: Path, out: Path) -> None:
         base: the base model's GGUF file, for the number of its heads.
         out: the file to write.
     """
+    # Of the extra `servers`; without type stubs.
+    gguf: Any = import_module("gguf")
     fields = gguf.GGUFReader(base).fields
     heads = {
         "attn_q": int(fields["llama.attention.head_count"].contents()),
