@@ -176,6 +176,17 @@ def test_what_is_no_prose_is_no_debris(text: str) -> None:
     assert sense({"value": text, "note": SENTENCES[0]}, prose=False).reasons == ()
 
 
+def test_names_of_types_that_a_model_copies_are_no_content_and_one_may_be_a_title() -> None:
+    beats = [{"purpose": "text", "name": "text", "tension": 3}]
+    copied = {"premise": "text", "structure_type": "three_act", "title": "A letter", "beats": beats}
+    found = sense(copied)
+    assert found.share < 0.4
+    assert "premise: the name of a type in place of text: 'text'" in found.reasons
+    assert sense({"title": "Text", "note": SENTENCES[0]}).reasons == ()
+    form = [{"type": "text", "label": "Your name"}, {"type": "number", "label": "Your age"}]
+    assert sense({"title": "Registration", "fields": form}, prose=False).reasons == ()
+
+
 def test_fields_of_signs_are_not_measured() -> None:
     assert sense({"separator": '","', "regex": '[{"', "name": "Warner Bros."}, prose=False).reasons == ()
 

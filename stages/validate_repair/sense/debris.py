@@ -21,6 +21,12 @@ _CONTROL: Final = re.compile(
 #: Texts with letters may quote: two seams make a remainder.
 _SEAMS: Final = 2
 _MARKS: Final = 2
+#: Words that say what a field takes, in schemas and in their sketches; where half of the texts are such words, they are
+#: copied, and one alone may be a title.
+_TYPES: Final = frozenset(
+    {"text", "string", "number", "whole number", "integer", "boolean", "true|false", "anything"}
+)
+_COPIED: Final = 2
 #: A document with debris keeps this much at most.
 _MOST: Final = 0.3
 
@@ -28,6 +34,11 @@ _MOST: Final = 0.3
 def measure_debris(texts: list[VisibleText]) -> SensePart:
     """Texts that are punctuation, pieces of JSON, or hold tokens that control a model; any of them weighs heavily."""
     reasons: list[SenseFinding] = []
+    typed = [each for each in texts if each.value.strip().lower() in _TYPES]
+    if len(typed) >= _COPIED and 2 * len(typed) >= len(texts):
+        reasons += [
+            SenseFinding(each.path, "the name of a type in place of text", each.value) for each in typed
+        ]
     for text in texts:
         if _is_debris(text.value):
             reasons.append(SenseFinding(text.path, "punctuation in place of text", text.value))
