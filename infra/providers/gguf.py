@@ -6,10 +6,12 @@ interface, like any server with the OpenAI protocol; documents follow their sche
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
@@ -21,7 +23,7 @@ from contracts.policy.quoting import OPEN, extract_last_quote, quote, replace_su
 from contracts.ports import CallRefused, Completion, ProviderError
 from infra.engine.files import Unloadable
 from infra.engine.grammar_schema import bounded, within
-from infra.engine.task import EngineError
+from infra.engine.task import EngineError, Unsupported
 from infra.engine.truncation import fit
 from infra.providers import tuned
 from infra.providers.llama_server import LlamaServer, RunningChild
@@ -128,12 +130,17 @@ class GgufProvider(OpenAIProvider):
         # The grammar enforces the schema.
         prompt = msgspec.structs.replace(prompt, text=prompt.compact or prompt.text, compact="")
         try:
+            if schema is not None:
+                # Off the event loop: a request's own schema may take a second.
+                await asyncio.to_thread(self._grammar, schema, params)
             running = await self.ready()
             fitting, note = await self._fitting(running, prompt, params)
             done = await super().generate(fitting, params, schema, on_token)
         except Unloadable as error:
             # Not an outage: a circuit breaker must not hide which file it is.
             raise CallRefused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
+        except Unsupported as error:
+            raise CallRefused(ErrorCode.GEN_SCHEMA_INVALID, str(error)) from error
         except EngineError as error:
             raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error), retryable=True) from error
         except ProviderError as error:
@@ -165,17 +172,22 @@ class GgufProvider(OpenAIProvider):
         if params.max_tokens <= _SHORT:
             made |= _UNREPEATED
         if schema is not None:
-            narrowed = bounded(schema)
-            if params.max_tokens <= _SHORT and not self._files.tuned:
-                narrowed = within(narrowed, params.max_tokens)
-            narrowed = {**narrowed, "x-guidance": _COMPACT}
-            made["grammar"] = f"{_GRAMMAR}{json.dumps(narrowed, ensure_ascii=False)}\n"
+            made["grammar"] = self._grammar(schema, params)
         return made
+
+    def _grammar(self, schema: Mapping[str, Any], params: Params) -> str:
+        """The grammar of a schema; made once.
+
+        Raises:
+            Unsupported: there is none.
+        """
+        short = params.max_tokens <= _SHORT and not self._files.tuned
+        return _grammar_of(msgspec.json.encode(schema), params.max_tokens if short else None)
 
     def _messages(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> tuned.Messages:
         text = replace_surrogates(prompt.text)
         if not self._files.tuned:
-            return [{"role": "user", "content": replace_surrogates(prompt.compact or text)}]
+            return [{"role": "user", "content": text}]
         own = prompt.schema
         if schema is None:
             return tuned.prose_messages(prompt.kind, replace_surrogates(prompt.wish or text), own)
@@ -203,20 +215,31 @@ class GgufProvider(OpenAIProvider):
 
         before = count(block)
         fitted = fit(block, max(1, before - (used - room) - _TEMPLATE), count)
-        rules, compact = (each[: each.rfind(OPEN)] for each in (prompt.text, prompt.compact))
+        rules = prompt.text[: prompt.text.rfind(OPEN)]
         wish = fitted.text if prompt.wish == block else prompt.wish
-        shorter = msgspec.structs.replace(
-            prompt,
-            text=rules + quote(fitted.text),
-            compact=compact and compact + quote(fitted.text),
-            wish=wish,
-        )
+        shorter = msgspec.structs.replace(prompt, text=rules + quote(fitted.text), wish=wish)
         return shorter, (
             f"shortened from about {before} to {count(fitted.text)} tokens to fit the context window: "
             f"{fitted.kept} of {fitted.of} sentences kept"
         )
 
     async def _count(self, running: RunningChild, text: str) -> int:
-        """Tokens of a text."""
-        answer = await self._client.post(address(running.url, "tokenize"), json={"content": text})
-        return len(answer.raise_for_status().json()["tokens"])
+        """Tokens of a text.
+
+        Raises:
+            EngineError: llama.cpp does not answer.
+        """
+        try:
+            answer = await self._client.post(address(running.url, "tokenize"), json={"content": text})
+            return len(answer.raise_for_status().json()["tokens"])
+        except (httpx2.HTTPError, LookupError, ValueError) as error:
+            raise EngineError(f"llama.cpp does not count tokens: {error}", retryable=True) from error
+
+
+@lru_cache(maxsize=64)
+def _grammar_of(schema: bytes, tokens: int | None) -> str:
+    """The grammar of a schema in JSON; with ``tokens``, of documents that end within so many."""
+    narrowed = bounded(msgspec.json.decode(schema))
+    if tokens is not None:
+        narrowed = within(narrowed, tokens)
+    return f"{_GRAMMAR}{json.dumps({**narrowed, 'x-guidance': _COMPACT}, ensure_ascii=False)}\n"
