@@ -337,18 +337,6 @@ class Explicitness(Protocol):
         ...
 
 
-class Vocabulary(Protocol):
-    """Words of a language, in lower case."""
-
-    def knows(self, word: str) -> bool:
-        """Whether the list has a word."""
-        ...
-
-    def common(self, word: str) -> bool:
-        """Whether a word is frequent enough to be half of a compound."""
-        ...
-
-
 class Prompts(Protocol):
     """The prompt families, compiled."""
 

@@ -43,11 +43,12 @@ from stages.validate_repair.sense.words import EveryWord
 
 if TYPE_CHECKING:
     from contracts.policy.social import Worlds
-    from contracts.ports import Contents, Explicitness, Prompts, Samples, Templates, Vocabulary
+    from contracts.ports import Contents, Explicitness, Prompts, Samples, Templates
     from infra.runner.execution import Handle, Sink
     from infra.settings.settings import Settings
     from infra.stores.audit import AuditSink
     from infra.telemetry.metrics import Exporter
+    from stages.validate_repair.sense.words import Vocabulary
 
 
 def assemble(settings: Settings, stages: tuple[str, ...], *, sink: Sink | None = None) -> Application:

@@ -15,7 +15,7 @@ _COMMON: Final = 1000
 
 
 class WordFrequencies:
-    """Words by frequency; a :class:`contracts.ports.Vocabulary`."""
+    """Words by frequency; a :class:`stages.validate_repair.sense.words.Vocabulary`."""
 
     def __init__(self, frequencies: Mapping[str, int]) -> None:
         self._words = frozenset(frequencies)

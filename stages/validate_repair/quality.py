@@ -19,10 +19,9 @@ import msgspec
 from contracts import events as ev
 from contracts.nodes import required_terms
 from contracts.policy.quoting import extract_last_quote
-from contracts.ports import Vocabulary
 from contracts.result import RepairLevel
 from stages.validate_repair.sense.measure import measure
-from stages.validate_repair.sense.words import EveryWord
+from stages.validate_repair.sense.words import EveryWord, Vocabulary
 
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 #: Words of a wish that are about the wish.

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.ports import Vocabulary
 from stages.validate_repair.sense.debris import measure_debris
 from stages.validate_repair.sense.joins import measure_joins
 from stages.validate_repair.sense.leaks import measure_leaks
@@ -15,7 +14,7 @@ from stages.validate_repair.sense.names import measure_names
 from stages.validate_repair.sense.part import SensePart
 from stages.validate_repair.sense.repeats import measure_repeats
 from stages.validate_repair.sense.texts import visible_texts
-from stages.validate_repair.sense.words import count_words, is_english, measure_words
+from stages.validate_repair.sense.words import Vocabulary, count_words, is_english, measure_words
 
 #: Reasons that a result lists, and those of one measure.
 MAX_REASONS: Final = 12

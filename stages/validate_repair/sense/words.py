@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from contracts.ports import Vocabulary
 from stages.validate_repair.sense.part import SenseFinding, SensePart
 from stages.validate_repair.sense.texts import TextRole, VisibleText
 
@@ -57,6 +56,18 @@ _WEIGHT: Final = 5
 #: Unknown words of a text in another language, and how many come on each English function word.
 _FOREIGN: Final = 2
 _FOREIGN_EACH: Final = 3
+
+
+class Vocabulary(Protocol):
+    """Words of a language, in lower case."""
+
+    def knows(self, word: str) -> bool:
+        """Whether the list has a word."""
+        ...
+
+    def common(self, word: str) -> bool:
+        """Whether a word is frequent enough to be half of a compound."""
+        ...
 
 
 class EveryWord:
