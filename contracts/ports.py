@@ -87,6 +87,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     #: small context window; empty: there is none.
     compact: str = ""
     attempt: int = 1
+    #: Number of the re-ask; 0: the document is asked for the first time.
+    reask: int = 0
     #: The request's words, which are part of ``text`` when prose is written; for models that get messages of their own.
     wish: str = ""
     #: A request's own JSON Schema, for those too; ``None``: the kind's.

@@ -21,7 +21,7 @@ import transformers
 
 from infra.engine.files import Unloadable
 from infra.engine.forward import Forward
-from infra.engine.grammar import Grammars
+from infra.engine.grammar import Grammars, Matcher
 from infra.engine.kv_cache import KvCache
 from infra.engine.prefix_cache import PrefixCache
 from infra.engine.required_words import Guides
@@ -258,14 +258,13 @@ class Engine:
             if job.future.cancelled():
                 continue
             try:
-                matcher = self.grammars.matcher(job.task.schema) if job.task.schema is not None else None
                 row = ActiveSequence(
                     job.task,
                     job.future,
                     job.on_text,
                     arrived=job.arrived,
                     tokenizer=self.loaded.tokenizer,
-                    matcher=matcher,
+                    matcher=self._matcher(job.task),
                     guide=self._guides.guide(job.task.wanted, job.task.insistence),
                     room=self.max_len - len(job.task.prompt),
                 )
@@ -275,6 +274,11 @@ class Engine:
                 continue
             row.leader = self._prefixes.leader(row, self._rows)
             self._rows.append(row)
+
+    def _matcher(self, task: Task) -> Matcher | None:
+        if task.schema is None:
+            return None
+        return self.grammars.matcher(task.schema, tokens=task.aim_to_end)
 
     def _drop(self) -> None:
         now = time.monotonic()

@@ -16,7 +16,7 @@ from llguidance import LLMatcher, LLParserLimits
 from contracts.content.verdict import Verdict
 from contracts.policy import fingerprint
 from infra.engine import llguidance_json
-from infra.engine.grammar_schema import Narrowed, fit
+from infra.engine.grammar_schema import Narrowed, fit, within
 from infra.engine.task import Unsupported
 
 if TYPE_CHECKING:
@@ -109,17 +109,24 @@ class Grammars:
         #: Whether forced tokens are taken at once; ``False`` only to measure the gain.
         self.forcing = True
 
-    def matcher(self, schema: Mapping[str, Any]) -> Matcher:
+    def matcher(self, schema: Mapping[str, Any], *, tokens: int | None = None) -> Matcher:
         """A matcher at the beginning of an answer.
+
+        Args:
+            schema: of the answer.
+            tokens: bounds lists and texts, so that the document usually ends within so many.
 
         Raises:
             Unsupported: no grammar can be made of it.
         """
         # Not the canonical digest: the order of properties is the order in which they are written.
-        key = fingerprint.digest_text(repr(schema))
+        key = fingerprint.digest_text(f"{tokens} {schema!r}")
         made = self._compiled.get(key)
         if made is None:
-            made = LLMatcher(self._tokenizer, compile_schema(schema)[0], log_level=0, limits=LIMITS)
+            grammar, narrowed = compile_schema(schema)
+            if tokens is not None:
+                grammar = llguidance_json.grammar(within(narrowed.schema, tokens))
+            made = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
             if made.is_error():
                 raise Unsupported("schema: cannot be made a grammar; make it smaller")
             self._compiled[key] = made

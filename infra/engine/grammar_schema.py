@@ -33,6 +33,8 @@ _DEEPEST: Final = 12
 _NESTED: Final = 3
 #: Characters of a text that follows an expression.
 _IDENTIFIER: Final = 32
+#: A text with at most twelve digits: each is a token, and small models count without end.
+_FEW_DIGITS: Final = r"^[^0-9]*([0-9][^0-9]*){0,12}$"
 #: Keywords whose values are data.
 _LITERAL: Final = frozenset({"const", "enum", "required", "pattern"})
 
@@ -129,8 +131,8 @@ def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
 def within(narrowed: dict[str, Any], tokens: int) -> dict[str, Any]:
     """A narrowed schema whose lists and texts are so short that a document ends within a small limit.
 
-    A small model repeats a list's items until the list is full: without this its documents are cut off.  Where no
-    grammar can be made of it, such as of an expression that only long texts match, the schema stays as it is.
+    A small model repeats a list's items until the list is full, and counts: without this its documents are cut off.
+    Where no grammar can be made of it, such as of an expression that only long texts match, the schema stays as it is.
 
     Args:
         narrowed: what :func:`narrow` made.
@@ -186,4 +188,5 @@ def _within(schema: Any, *, items: int, characters: int) -> Any:
     if own.get("type") == "string" and not {"enum", "const"} & set(own):
         longest = _IDENTIFIER if "pattern" in own else characters
         made["maxLength"] = max(own.get("minLength", 0), min(own.get("maxLength", longest), longest))
+        made.setdefault("pattern", _FEW_DIGITS)
     return made

@@ -54,6 +54,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
     #: JSON Schema of the answer.
     schema: Mapping[str, Any] | None = None
+    #: Bounds lists and texts of the document, so that it usually ends within so many tokens.
+    aim_to_end: int | None = None
     #: Words that the answer should have, each with its other spellings.
     wanted: tuple[tuple[str, ...], ...] = ()
     #: Additional nats for them.

@@ -31,6 +31,8 @@ _TOKENS: Final[Mapping[str, tuple[int, int]]] = {
     "transition": (300, 600),
     "custom": (400, 1000),
 }
+#: Documents with at most so many tokens must end by themselves: all of :data:`_TOKENS`.
+_SHORT: Final = 1000
 _DEFAULTS: Final = Defaults()
 _DEFAULT_TOKENS: Final[Mapping[str, int]] = {
     FREEFORM: _DEFAULTS.freeform.max_tokens,
@@ -57,6 +59,16 @@ def limit_answer(tokens: int, stage: str, limit: int | None) -> int:
     if limit is None or default is None or tokens not in (default, default // 2):
         return tokens
     return min(tokens, max(1, limit * tokens // default))
+
+
+def aim_to_end(prompt: Prompt, max_tokens: int) -> int | None:
+    """Tokens within which a small model's document should end; ``None``: it may use all.
+
+    Args:
+        prompt: of the document; a document that is asked for again should be shorter.
+        max_tokens: the limit of the call.
+    """
+    return max_tokens // (1 + prompt.reask) if max_tokens <= _SHORT else None
 
 
 class AnswerLimited:

@@ -26,6 +26,7 @@ from infra.engine.grammar_schema import bounded, within
 from infra.engine.task import EngineError, Unsupported
 from infra.engine.truncation import fit
 from infra.providers import tuned
+from infra.providers.answer_limits import aim_to_end
 from infra.providers.llama_server import LlamaServer, RunningChild
 from infra.providers.openai import OpenAIProvider, address, client
 from infra.settings.narrative import OpenAIServer
@@ -45,8 +46,6 @@ _NOWHERE: Final = "http://127.0.0.1"
 _LONGEST_S: Final = 3600.0
 #: Tokens that a chat template may add to a prompt.
 _TEMPLATE: Final = 64
-#: Answers of at most so many tokens must end by themselves: the limits of small models.
-_SHORT: Final = 1000
 #: Runs of more than three tokens become unlikelier each time: small models repeat themselves.  Quotes and colons end a run,
 #: so that the form of JSON is none.
 _UNREPEATED: Final = {"dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 3}
@@ -132,7 +131,7 @@ class GgufProvider(OpenAIProvider):
         try:
             if schema is not None:
                 # Off the event loop: a request's own schema may take a second.
-                await asyncio.to_thread(self._grammar, schema, params)
+                await asyncio.to_thread(self._grammar, schema, prompt, params)
             running = await self.ready()
             fitting, note = await self._fitting(running, prompt, params)
             done = await super().generate(fitting, params, schema, on_token)
@@ -169,20 +168,20 @@ class GgufProvider(OpenAIProvider):
         made["messages"] = self._messages(prompt, schema)
         # Templates of models may use them.
         made["chat_template_kwargs"] = {"kind": prompt.kind, "stage": prompt.stage}
-        if params.max_tokens <= _SHORT:
+        if aim_to_end(prompt, params.max_tokens):
             made |= _UNREPEATED
         if schema is not None:
-            made["grammar"] = self._grammar(schema, params)
+            made["grammar"] = self._grammar(schema, prompt, params)
         return made
 
-    def _grammar(self, schema: Mapping[str, Any], params: Params) -> str:
+    def _grammar(self, schema: Mapping[str, Any], prompt: Prompt, params: Params) -> str:
         """The grammar of a schema; made once.
 
         Raises:
             Unsupported: there is none.
         """
-        short = params.max_tokens <= _SHORT and not self._files.tuned
-        return _grammar_of(msgspec.json.encode(schema), params.max_tokens if short else None)
+        tokens = None if self._files.tuned else aim_to_end(prompt, params.max_tokens)
+        return _grammar_of(msgspec.json.encode(schema), tokens)
 
     def _messages(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> tuned.Messages:
         text = replace_surrogates(prompt.text)

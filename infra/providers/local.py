@@ -26,6 +26,7 @@ from infra.engine.files import Unloadable, name_of
 from infra.engine.task import EngineBusy, EngineError, EngineOutput, EngineTimeout, Task, TooLong, Unsupported
 from infra.engine.truncation import fit
 from infra.host import extras
+from infra.providers.answer_limits import aim_to_end
 from infra.providers.budget import Tariff
 from infra.providers.drafts import best, spelled
 from infra.providers.local_model import HOUSE, answer_limit, describe, model_folder, window
@@ -164,6 +165,7 @@ class LocalProvider:
             seed=params.seed,
             stop=params.stop,
             schema=schema,
+            aim_to_end=None if self._settings.model == HOUSE else aim_to_end(prompt, params.max_tokens),
             timeout_s=params.timeout_s,
         )
         return task, note

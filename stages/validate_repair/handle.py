@@ -210,11 +210,14 @@ async def _repair(
     parsed: Parsed, faults: tuple[str, ...], kind: str, event: ev.Structured, contents: Contents
 ) -> tuple[Parsed, tuple[str, ...]]:
     """The repaired document, if the repair leaves no fault."""
-    document, changes = repair.mended(parsed.document, kind=kind, asked_again=event.reask > 0)
-    if not changes or await contents.faults(kind, document, event.brief.schema):
-        return parsed, faults
-    reported = (*parsed.changes, *changes)[:MAX_TOLD]
-    return msgspec.structs.replace(parsed, document=document, repaired=True, changes=reported), ()
+    # Asked again, the model was told of these faults.
+    ways: tuple[repair.People, ...] = ("joined", "first") if event.reask else ("apart",)
+    for people in ways:
+        document, changes = repair.mended(parsed.document, kind=kind, people=people)
+        if changes and not await contents.faults(kind, document, event.brief.schema):
+            reported = (*parsed.changes, *changes)[:MAX_TOLD]
+            return msgspec.structs.replace(parsed, document=document, repaired=True, changes=reported), ()
+    return parsed, faults
 
 
 def _succeed(

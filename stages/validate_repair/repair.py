@@ -2,7 +2,7 @@
 
 Three rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
 People who are listed twice: the first entry stays, if the later ones say nothing else; where the model was asked
-again and repeats itself, their entries become one with the texts of all.  People who speak and are not listed: they
+again and repeats itself, their entries become one with the texts of all, or the first stays where that is too long.  People who speak and are not listed: they
 are listed, by the name that their lines have.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from contracts.policy import fingerprint
 
@@ -31,15 +31,20 @@ _REFERENCES = {
 }
 
 
-def mended(document: Any, *, kind: str, asked_again: bool = False) -> tuple[Any, tuple[str, ...]]:
+#: What becomes of different entries of one person.
+People = Literal["apart", "joined", "first"]
+
+
+def mended(document: Any, *, kind: str, people: People = "apart") -> tuple[Any, tuple[str, ...]]:
     """The document with the rules kept as far as they can be, and what was changed, one line each.
 
     Args:
         document: the document.
         kind: its kind.
-        asked_again: the model was told of these faults before.
+        people: what becomes of different entries of one person: each stays, they become one with the texts of all,
+            or only the first stays.
     """
-    listed_once, dropped = with_people_once(document, join=asked_again)
+    listed_once, dropped = with_people_once(document, people=people)
     listed, added = with_speakers_listed(listed_once)
     with_ids, renamed = with_unique_ids(listed, references=_REFERENCES.get(kind))
     return with_ids, (*dropped, *added, *renamed)
@@ -67,12 +72,12 @@ def with_speakers_listed(document: Any) -> tuple[Any, tuple[str, ...]]:
     return {**fields, "speakers": listed}, tuple(changes)
 
 
-def with_people_once(document: Any, *, join: bool = False) -> tuple[Any, tuple[str, ...]]:
+def with_people_once(document: Any, *, people: People = "apart") -> tuple[Any, tuple[str, ...]]:
     """The document without entries of people of whom an earlier entry says as much; others are left alone.
 
     Args:
         document: of any kind.
-        join: entries that differ become one with the texts of all, in their order.
+        people: what becomes of entries that differ.
     """
     if not isinstance(document, dict):
         return document, ()
@@ -93,11 +98,10 @@ def with_people_once(document: Any, *, join: bool = False) -> tuple[Any, tuple[s
                     if joined is not None and joined == first:
                         changes.append(f"{field}.{index}: {name!r} was listed before, now left out")
                         continue
-                    if joined is not None and join:
-                        changes.append(
-                            f"{field}.{index}: {name!r} was listed before, now once with both texts"
-                        )
-                        once[at[name]] = joined
+                    if joined is not None and people != "apart":
+                        how = "now once with both texts" if people == "joined" else "the first entry stays"
+                        changes.append(f"{field}.{index}: {name!r} was listed before, {how}")
+                        once[at[name]] = joined if people == "joined" else first
                         continue
                     at.setdefault(name, len(once))
                 case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -38,3 +39,12 @@ def test_what_the_schema_asks_for_stays() -> None:
     assert shorter["properties"]["steps"]["minItems"] == 20
     assert shorter["properties"]["steps"]["maxItems"] >= 20
     assert shorter["properties"]["story"]["maxLength"] >= 500
+
+
+def test_a_text_cannot_count_without_end() -> None:
+    text = within(
+        bounded({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}), 400
+    )
+    pattern = text["properties"]["a"]["pattern"]
+    assert re.search(pattern, "Room 12, 1999, and 3 lamps\nabove 4 doors.")
+    assert not re.search(pattern, "-".join(str(number) for number in range(10, 17)))

@@ -250,6 +250,15 @@ def test_a_model_that_repeats_a_person_when_asked_again_gets_one_entry_with_both
     )
 
 
+def test_of_two_entries_whose_texts_are_too_long_for_one_the_first_stays() -> None:
+    speakers = [{"name": "Mara", "voice": "a" * 400}, {"name": "Mara", "voice": "b" * 400}]
+    lines = [{"speaker": "Mara", "text": "Well?"}]
+    document = {"purpose": "p", "title": "t", "speakers": speakers, "lines": lines}
+    (result,) = judged(json.dumps(document), kind="dialogue", reask=1).events
+    assert result.content["speakers"] == speakers[:1]
+    assert result.meta.receipt.changes == ("speakers.1: 'Mara' was listed before, the first entry stays",)
+
+
 def test_who_speaks_and_is_not_listed_is_listed_and_the_receipt_says_so() -> None:
     lines = [{"speaker": name, "text": "Well?"} for name in ("Mara", "Jonas", "Jonas")]
     document = {"purpose": "p", "title": "t", "speakers": [{"name": "Mara"}], "lines": lines}
