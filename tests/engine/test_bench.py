@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from infra.engine.load import load
+from infra.lab.bench import bandwidth, gguf, random_models, steady
 from infra.lab.bench import engine as bench
-from infra.lab.bench import gguf, random_models, steady
 from infra.lab.bench.cli import app
 from infra.lab.bench.engine_speeds import table
-from infra.lab.bench.writers import Generate, Llama
+from infra.lab.bench.writers import Generate, Llama, Others
 
 #: Three further processes import torch.
 pytestmark = pytest.mark.timeout(400)
@@ -141,9 +143,64 @@ def test_a_house_model_without_weights_is_left_out(tmp_path, monkeypatch) -> Non
 
 
 def test_an_unknown_model_is_refused_with_those_that_there_are() -> None:
-    done = CliRunner().invoke(app, ["engine", "--models", "house,7b"], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, ["engine", "--models", "house,70b"], env={"COLUMNS": "200"})
     assert done.exit_code == 2
-    assert "7b is unknown; there are house, 15m, 125m" in done.output
+    assert "70b is unknown; there are house, 15m, 125m, 7b" in done.output
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", "float32"), ("cuda", "bfloat16")])
+def test_the_command_measures_on_the_device_that_it_is_given(tiny, monkeypatch, device, dtype) -> None:
+    def measured(work, name, source, scratch, plan, say) -> dict:
+        assert work is bench.measure
+        return {"device": plan.device}
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(bench, "_elsewhere", measured)
+    done = CliRunner().invoke(app, ["engine", "--models", str(tiny), "--device", device, "--json"])
+    figures = json.loads(done.stdout)
+    assert (figures["device"], figures["dtype"]) == (device, dtype)
+    assert figures["models"] == {str(tiny): {"device": device}}
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    done = CliRunner().invoke(app, ["engine", "--models", "15m", "--device", "cuda"])
+    assert done.exit_code == 2
+    assert "torch finds no GPU" in done.output
+
+
+def test_a_gpu_has_the_engine_and_one_other(tmp_path) -> None:
+    others = Others(tmp_path, {}, rows=1, positions=8, device="cuda")
+    others.close()
+    assert (others.names, others.constrained) == (("generate",), frozenset())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_token_reads_all_weights_and_one_row_of_the_embeddings(tmp_path, tied) -> None:
+    random_models.make(tmp_path, replace(TINY, tied=tied, dtype="bfloat16"))
+    model = load(str(tmp_path), device="cpu", dtype="bfloat16").model
+    layers = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 64
+    assert bandwidth.weights_per_token(model) == 2 * (600 * 64 + layers)
+
+
+def test_a_share_of_bandwidth_is_what_the_weights_take(tmp_path, monkeypatch) -> None:
+    random_models.make(tmp_path, TINY)
+    model = load(str(tmp_path), device="cpu", dtype="float32").model
+    read = bandwidth.weights_per_token(model)
+    monkeypatch.setattr(bandwidth, "copy_speed", lambda _: 100.0 * read)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    shown = bandwidth.share(model, torch.device("cpu"), 25.0)
+    assert (shown["gpu"], shown["share_of_bandwidth"]) == ("a GPU", 0.25)
+
+
+def test_a_copy_has_a_speed() -> None:
+    assert bandwidth.copy_speed(torch.device("cpu"), 1 << 20) > 0
+
+
+def test_the_table_names_the_share_of_bandwidth(found) -> None:
+    gpu = {"gpu": "a GPU", "bandwidth_gb_per_s": 3000.0, "weights_gb_per_token": 14.2}
+    lines = table({"models": {"tiny": {**found, **gpu, "share_of_bandwidth": 0.6}}}).splitlines()
+    assert lines[-1] == "ours @1 reads 14.20 GB of weights per token: 60% of the 3000 GB/s of a GPU"
 
 
 def test_an_engine_at_full_load_is_watched(tiny, monkeypatch) -> None:
@@ -185,7 +242,7 @@ def test_a_flat_memory_and_no_failure_pass(changes, passed) -> None:
     assert replace(report, **changes).passed is passed
 
 
-@pytest.mark.parametrize(("name", "millions"), [("15m", 15.7), ("125m", 123.6)])
+@pytest.mark.parametrize(("name", "millions"), [("15m", 15.7), ("125m", 123.6), ("7b", 7241.5)])
 def test_sizes_are_what_their_names_say(name, millions) -> None:
     size = random_models.SIZES[name]
     head = size.width // size.heads

@@ -103,10 +103,11 @@ async def test_a_document_that_is_cut_off_says_so(provider) -> None:
 async def test_only_strict_mode_calls_itself_deterministic(folders) -> None:
     strict = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=2, max_len=128, strict=True))
     done = await strict.generate(PROMPT, PARAMS)
-    (await strict.ready()).close()
+    engine = await strict.ready()
+    engine.close()
     assert done.deterministic
     assert done.engine.startswith("torch ")
-    assert done.engine.endswith(" cpu torch.float32")
+    assert done.engine.endswith(f" {engine.loaded.device.type} {engine.loaded.dtype}")
 
 
 @pytest.mark.parametrize(

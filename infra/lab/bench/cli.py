@@ -308,16 +308,21 @@ def live(
 @app.command()
 def engine(
     models: Annotated[
-        str,
-        typer.Option(help="Any of house, 15m and 125m (random weights), and folders of models."),
-    ] = ("house,15m,125m"),
+        str, typer.Option(help="Any of house, 15m, 125m and 7b (random weights), and folders of models.")
+    ] = "house,15m,125m",
     tokens: Annotated[int, typer.Option(min=2, max=128, help="Tokens of each answer.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; the best counts.")] = 3,
     *,
+    device: Annotated[
+        Literal["cpu", "cuda"],
+        typer.Option(metavar="cpu|cuda", help="cuda: bfloat16, without llama.cpp, with the bandwidth used."),
+    ] = "cpu",
     json_: Json = False,
 ) -> None:
     """Tokens per second of the local engine beside transformers and llama.cpp; with --json also memory, grammars."""
     _need_model()
+    from torch import cuda  # noqa: PLC0415 - needs the extra `local`
+
     from infra.lab.bench import engine as measured  # noqa: PLC0415 - only what is asked for
     from infra.lab.bench.engine_speeds import table  # noqa: PLC0415 - as above
     from infra.lab.bench.random_models import SIZES  # noqa: PLC0415 - as above
@@ -334,11 +339,10 @@ def engine(
             "and folders with a config.json",
             param_hint="--models",
         )
-    figures = measured.run(models=wanted, tokens=tokens, rounds=rounds, say=_say)
-    if json_:
-        _show(figures, as_json=True)
-    else:
-        sys.stdout.write(f"{table(figures)}\n")
+    if device == "cuda" and not cuda.is_available():
+        raise typer.BadParameter("torch finds no GPU", param_hint="--device")
+    figures = measured.run(models=wanted, tokens=tokens, rounds=rounds, say=_say, device=device)
+    sys.stdout.write(f"{json.dumps(figures) if json_ else table(figures)}\n")
 
 
 @app.command()

@@ -27,11 +27,11 @@ from infra.engine.files import folder_of
 from infra.engine.grammar import Grammars
 from infra.engine.load import Loaded, load
 from infra.engine.task import EngineOutput, Task
-from infra.lab.bench import gguf, random_models
-from infra.lab.bench.engine_speeds import EnginePlan, SpeedComparison
+from infra.lab.bench import bandwidth, gguf, random_models
+from infra.lab.bench.engine_speeds import OURS, EnginePlan, SpeedComparison
 from infra.lab.bench.sampler import resident
 from infra.lab.bench.trial import Say
-from infra.lab.bench.writers import PATIENCE_S, Others
+from infra.lab.bench.writers import DTYPES, PATIENCE_S, Device, Others
 from infra.lab.house_model.files import WEIGHTS
 
 HOUSE: Final = "house"
@@ -52,7 +52,9 @@ _WISH: Final = (
 )
 
 
-def run(*, models: Sequence[str], tokens: int, rounds: int, say: Say) -> dict[str, Any]:
+def run(
+    *, models: Sequence[str], tokens: int, rounds: int, say: Say, device: Device = "cpu"
+) -> dict[str, Any]:
     """Measure each model, one after the other.
 
     Args:
@@ -60,11 +62,12 @@ def run(*, models: Sequence[str], tokens: int, rounds: int, say: Say) -> dict[st
         tokens: of each plain answer.
         rounds: alternating rounds; the best counts.
         say: told what is being done; a function of a module, for it goes to another process.
+        device: of the models.
 
     Returns:
-        Threads, precision and, per model, what :func:`measure` returns, or why it was left out.
+        Device, threads, precision and, per model, what :func:`measure` returns, or why it was left out.
     """
-    plan = EnginePlan(tokens=tokens, rounds=rounds)
+    plan = EnginePlan(tokens=tokens, rounds=rounds, device=device)
     found: dict[str, Any] = {}
     for name in models:
         if name == HOUSE and not WEIGHTS.is_dir():
@@ -79,11 +82,11 @@ def run(*, models: Sequence[str], tokens: int, rounds: int, say: Say) -> dict[st
             if name in random_models.SIZES:
                 say(f"{name}: making random weights")
                 source = Path(folder) / name
-                _elsewhere(random_models.make, source, random_models.SIZES[name])
+                _elsewhere(random_models.make, source, random_models.SIZES[name], device)
             found[name] = _elsewhere(measure, name, source, Path(folder), plan, say)
     return {
-        "device": "cpu",
-        "dtype": "float32",
+        "device": device,
+        "dtype": DTYPES[device],
         "threads": torch.get_num_threads(),
         "rounds": rounds,
         "tokens_per_answer": tokens,
@@ -110,13 +113,15 @@ def measure(name: str, source: Path, scratch: Path, plan: EnginePlan, say: Say) 
     Returns:
         ``tokens_per_s``, ``ratios`` (ours to each, by requests at once), ``tokens`` written and
         ``same_text`` (share that is what ``generate`` writes) per writer; ``time`` (shares of the wall
-        time of ours); ``constrained`` (speeds and ratios by schema); ``late_arrival``, ``grammar`` and
-        ``memory_mib``.
+        time of ours; a GPU computes until the sampling of the next token, not in the forward pass, which
+        only submits); ``constrained`` (speeds and ratios by schema); ``late_arrival`` and ``memory_mib``; on
+        a CPU also ``grammar``, on a GPU what :func:`infra.lab.bench.bandwidth.share` returns.
     """
     say(f"{name}: loading")
     most = max(plan.at)
     sizes = {"before": resident()}
-    loaded = replace(load(str(folder_of(str(source))), device="cpu", dtype="float32"), ends=frozenset())
+    loaded = load(str(folder_of(str(source))), device=plan.device, dtype=DTYPES[plan.device])
+    loaded = replace(loaded, ends=frozenset())
     sizes["loaded"] = resident()
     parameters = sum(each.numel() for each in loaded.model.parameters())
     positions = min(loaded.window, _PROMPT * 4 + _LONGER * plan.tokens)
@@ -125,25 +130,29 @@ def measure(name: str, source: Path, scratch: Path, plan: EnginePlan, say: Say) 
     engine.start()
     sizes["started"] = resident()
     prompts = _prompts(loaded, most)
-    absent = gguf.missing()
-    files = {} if absent else {kind: scratch / f"{kind}.gguf" for kind in gguf.KINDS}
+    without_llama = _without_llama(plan.device)
+    files = {} if without_llama else {kind: scratch / f"{kind}.gguf" for kind in gguf.KINDS}
     for kind, file in files.items():
         gguf.convert(source, file, kind=kind)
-    others = Others(source, files, rows=most, positions=positions)
+    others = Others(source, files, rows=most, positions=positions, device=plan.device)
     try:
         speeds = SpeedComparison(name, engine, others, prompts, plan, say)
         plain, constrained = speeds.plain(), speeds.constrained()
         say(f"{name}: late arrivals")
         late = _late_arrival(engine, prompts)
-        say(f"{name}: grammar")
-        grammar = {**_layouts(engine, prompts, plan), **_compiled(loaded, plan.rounds)}
+        more: dict[str, Any]
+        if plan.device == "cpu":
+            say(f"{name}: grammar")
+            more = {"grammar": {**_layouts(engine, prompts, plan), **_compiled(loaded, plan.rounds)}}
+        else:
+            say(f"{name}: memory bandwidth")
+            more = bandwidth.share(loaded.model, loaded.device, plain["tokens_per_s"][OURS]["1"])
     finally:
         engine.close()
         others.close()
-    if absent:
-        why = f"is not installed ({', '.join(absent)}): {gguf.INSTALL}"
-        say(f"{name}: llama_cpp {why}")
-        plain["tokens_per_s"]["llama_cpp"] = why
+    if without_llama:
+        say(f"{name}: llama_cpp {without_llama}")
+        plain["tokens_per_s"]["llama_cpp"] = without_llama
     return {
         "architecture": loaded.model.config.model_type,
         "parameters": parameters,
@@ -151,9 +160,17 @@ def measure(name: str, source: Path, scratch: Path, plan: EnginePlan, say: Say) 
         **plain,
         "constrained": constrained,
         "late_arrival": late,
-        "grammar": grammar,
+        **more,
         "memory_mib": {point: round(size / 1024**2, 1) for point, size in sizes.items()},
     }
+
+
+def _without_llama(device: Device) -> str | None:
+    """Why llama.cpp is not measured."""
+    if device != "cpu":
+        return "is measured on the CPU alone"
+    absent = gguf.missing()
+    return f"is not installed ({', '.join(absent)}): {gguf.INSTALL}" if absent else None
 
 
 def _prompts(loaded: Loaded, count: int) -> list[list[int]]:

@@ -13,7 +13,7 @@ from infra.engine.task import Stats
 from infra.lab.bench.gguf import Schema
 from infra.lab.bench.report import columns
 from infra.lab.bench.trial import Say
-from infra.lab.bench.writers import BenchAnswer, Others, Ours, timed
+from infra.lab.bench.writers import BenchAnswer, Device, Others, Ours, timed
 
 OURS: Final = "ours"
 #: Requests at once.
@@ -41,6 +41,7 @@ class EnginePlan(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     #: Requests at once, the most last.
     at: tuple[int, ...] = AT
+    device: Device = "cpu"
 
 
 class SpeedComparison:
@@ -178,7 +179,15 @@ def _model(found: Mapping[str, Any]) -> str:
         if not isinstance(by_count, str)
     ]
     absent = [f"{who} {why}" for who, why in speeds.items() if isinstance(why, str)]
-    return "\n".join([columns(rows), *absent])
+    return "\n".join([columns(rows), *absent, *_bandwidth(found)])
+
+
+def _bandwidth(found: Mapping[str, Any]) -> list[str]:
+    if "share_of_bandwidth" not in found:
+        return []
+    read, share = found["weights_gb_per_token"], found["share_of_bandwidth"]
+    whole = f"the {found['bandwidth_gb_per_s']:.0f} GB/s of {found['gpu']}"
+    return [f"{OURS} @1 reads {read:.2f} GB of weights per token: {share:.0%} of {whole}"]
 
 
 def _cell(part: Mapping[str, Any], who: str, at: str) -> str:

@@ -14,8 +14,6 @@ _END: Final = "<|end|>"
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 #: What a trained vocabulary has learnt of JSON.
 _JSON: Final = (('"', ":"), ('"', ","), ('":', '"'), ('",', '"'), ("{", '"'), ("}", ","), ("[", "{"))
-#: Wider than usual, so that some tokens are likelier than others, as after training.
-_SPREAD: Final = 0.1
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +30,13 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     tied: bool
     #: Positions of the context window.
     window: int = 1024
+    #: Standard deviation of the weights: wider than usual, so that some tokens are likelier than others, as
+    #: after training.
+    spread: float = 0.1
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
 
-#: 15.7 and 123.6 million parameters.
+#: 15.7 million, 123.6 million and 7.2 billion parameters.
 SIZES: Final = {
     "15m": Size(
         kind="qwen2", vocabulary=8192, width=384, inner=1024, layers=6, heads=6, kv_heads=2, tied=False
@@ -42,18 +44,34 @@ SIZES: Final = {
     "125m": Size(
         kind="llama", vocabulary=50304, width=768, inner=2048, layers=12, heads=12, kv_heads=12, tied=True
     ),
+    # Narrow: at 0.02, 32 layers of random weights amplify the rounding of bfloat16 to 6 % of the logits, more than
+    # the engine's check of its forward pass admits.
+    "7b": Size(
+        kind="llama",
+        vocabulary=32000,
+        width=4096,
+        inner=14336,
+        layers=32,
+        heads=32,
+        kv_heads=8,
+        tied=False,
+        spread=0.007,
+        dtype="bfloat16",
+    ),
 }
 
 
-def make(folder: Path, size: Size, *, seed: int = 1) -> None:
-    """Write weights, configuration and tokenizer the way ``save_pretrained`` does."""
+def make(folder: Path, size: Size, device: str = "cpu", *, seed: int = 1) -> None:
+    """Write weights, configuration and tokenizer the way ``save_pretrained`` does.
+
+    Args:
+        folder: for the files.
+        size: of the model.
+        device: where the weights are drawn; a GPU draws billions within seconds.
+        seed: of the weights.
+    """
     import torch  # noqa: PLC0415 - optional
-    from transformers import (  # noqa: PLC0415 - optional
-        LlamaConfig,
-        LlamaForCausalLM,
-        Qwen2Config,
-        Qwen2ForCausalLM,
-    )
+    from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config  # noqa: PLC0415 - optional
     from transformers.utils import logging as hf_logging  # noqa: PLC0415 - optional
 
     torch.manual_seed(seed)
@@ -68,11 +86,12 @@ def make(folder: Path, size: Size, *, seed: int = 1) -> None:
         num_key_value_heads=size.kv_heads,
         max_position_embeddings=size.window,
         tie_word_embeddings=size.tied,
-        initializer_range=_SPREAD,
+        initializer_range=size.spread,
         bos_token_id=None,
         eos_token_id=words.convert_tokens_to_ids([_END]),
     )
-    model = Qwen2ForCausalLM(config) if isinstance(config, Qwen2Config) else LlamaForCausalLM(config)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, size.dtype))
     model.save_pretrained(folder)
     words.save_pretrained(folder)
 

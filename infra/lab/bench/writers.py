@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 import torch
@@ -23,6 +23,9 @@ from infra.lab.bench.gguf import LlamaCpp, Schema
 
 #: Seconds that a request may take: on a slow machine too it is measured, not given up.
 PATIENCE_S: Final = 7200.0
+Device = Literal["cpu", "cuda"]
+#: Precision of the engine and of transformers, by device.
+DTYPES: Final[Mapping[Device, str]] = {"cpu": "float32", "cuda": "bfloat16"}
 OURS_BFLOAT16: Final = "ours_bfloat16"
 #: llama.cpp's names begin with it, and end with the kind of its weights.
 LLAMA: Final = "llama_cpp_"
@@ -96,8 +99,8 @@ class Generate:
         model: Any = self._loaded.model
         with torch.inference_mode():
             made = model.generate(
-                torch.tensor(padded),
-                attention_mask=torch.tensor(seen),
+                torch.tensor(padded, device=self._loaded.device),
+                attention_mask=torch.tensor(seen, device=self._loaded.device),
                 max_new_tokens=tokens,
                 do_sample=False,
                 pad_token_id=0,
@@ -177,21 +180,26 @@ class Others:
     """Writers to compare with, in processes of their own.
 
     In one process with the engine there would be workers for two threads that compute, and more of
-    them than cores: all would be slower.
+    them than cores: all would be slower.  On a GPU there is ``generate`` alone, with all requests as one
+    batch: a large model would take minutes for one after another.
 
     Args:
         source: the model's folder.
         files: the model in llama.cpp's format, by kind.
         rows: requests at once.
         positions: most tokens of prompt and answer.
+        device: of transformers.
     """
 
-    def __init__(self, source: Path, files: Mapping[str, Path], *, rows: int, positions: int) -> None:
+    def __init__(
+        self, source: Path, files: Mapping[str, Path], *, rows: int, positions: int, device: Device = "cpu"
+    ) -> None:
         llama = [f"{LLAMA}{kind}" for kind in files]
+        everybody = (OURS_BFLOAT16, "generate", "padded", "continuous", *llama)
         #: All, and those that also write with a schema.
-        self.names = (OURS_BFLOAT16, "generate", "padded", "continuous", *llama)
-        self.constrained = frozenset({OURS_BFLOAT16, *llama})
-        self._given = (source, tuple(files.items()), rows, positions)
+        self.names = everybody if device == "cpu" else ("generate",)
+        self.constrained = frozenset({OURS_BFLOAT16, *llama}) & frozenset(self.names)
+        self._given = (source, tuple(files.items()), rows, positions, device)
         spawn = multiprocessing.get_context("spawn")
         self._processes = {
             name: ProcessPoolExecutor(max_workers=1, mp_context=spawn)
@@ -222,24 +230,24 @@ def _written(
 
 
 @cache
-def _own(source: Path, dtype: str) -> Loaded:
-    return load(str(source), device="cpu", dtype=dtype)
+def _own(source: Path, device: Device, dtype: str) -> Loaded:
+    return load(str(source), device=device, dtype=dtype)
 
 
 @cache
 def _other(
-    who: str, source: Path, files: tuple[tuple[str, Path], ...], rows: int, positions: int
+    who: str, source: Path, files: tuple[tuple[str, Path], ...], rows: int, positions: int, device: Device
 ) -> BenchWriter:
     if who.startswith(LLAMA):
         return Llama(dict(files)[who.removeprefix(LLAMA)], rows=rows, positions=positions)
-    own = _own(source, "bfloat16" if who == OURS_BFLOAT16 else "float32")
+    own = _own(source, device, "bfloat16" if who == OURS_BFLOAT16 else DTYPES[device])
     if who == OURS_BFLOAT16:
         engine = Engine(replace(own, ends=frozenset()), rows=rows, max_len=positions, prefix_cache=False)
         engine.start()
         return Ours(engine)
     if who == "continuous":
         return Continuous(own, rows=rows, positions=positions)
-    return Generate(own) if who == "generate" else PaddedGenerate(own)
+    return Generate(own) if who == "generate" and device == "cpu" else PaddedGenerate(own)
 
 
 def timed(
