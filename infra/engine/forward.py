@@ -85,6 +85,10 @@ class Forward:
         self._all = rows
         self._strict = strict
         self._pass: Pass = Padded(model, slots)
+        if slots.device.type == "cuda":
+            # torch prefers it on some GPUs, but it builds a plan for each shape, which takes some 30 ms, and keeps all
+            # of them: here the width grows with every token.  The setting is the process's.
+            torch.backends.cuda.enable_cudnn_sdp(enabled=False)
 
     def start(self, tokens: Sequence[int]) -> None:
         """Choose the pass: the first whose logits, with the cache and in two pieces, are the model's own.
