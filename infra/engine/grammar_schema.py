@@ -188,5 +188,9 @@ def _within(schema: Any, *, items: int, characters: int) -> Any:
     if own.get("type") == "string" and not {"enum", "const"} & set(own):
         longest = _IDENTIFIER if "pattern" in own else characters
         made["maxLength"] = max(own.get("minLength", 0), min(own.get("maxLength", longest), longest))
-        made.setdefault("pattern", _FEW_DIGITS)
+        own_pattern = made.get("pattern")
+        if own_pattern is None:
+            made["pattern"] = _FEW_DIGITS
+        else:
+            made["allOf"] = [*made.get("allOf", ()), {"pattern": _FEW_DIGITS}]
     return made

@@ -42,6 +42,11 @@ class Loaded:
     #: Tokens that end an answer.
     ends: frozenset[int]
 
+    @property
+    def parameters(self) -> int:
+        """Number of its parameters."""
+        return self.model.num_parameters()
+
 
 def load(path: str, *, device: str = "auto", dtype: str = "auto", known_as: str | None = None) -> Loaded:
     """Load a model from a folder, or from the hub's cache by its id.

@@ -21,6 +21,8 @@ FREEFORM: Final = "freeform-gen"
 STRUCTURING: Final = "structuring"
 #: Bytes of weights below which a model is small: about a thousand million parameters.
 SMALL_BYTES: Final = 2 * 1024**3
+#: Bytes of weights below which a model is tiny: some hundred million parameters.
+TINY_BYTES: Final = 600 * 1024**2
 #: Tokens of a draft and of a document.  The longest golden samples have 593 tokens by the tokenizer of SmolLM2; of
 #: 200 documents written by hand the longest has 288, and the house model's longest draft has 270.
 _TOKENS: Final[Mapping[str, tuple[int, int]]] = {
@@ -33,6 +35,8 @@ _TOKENS: Final[Mapping[str, tuple[int, int]]] = {
 }
 #: Documents with at most so many tokens must end by themselves: all of :data:`_TOKENS`.
 _SHORT: Final = 1000
+#: Parameters below which a model is tiny.
+_TINY: Final = 300_000_000
 _DEFAULTS: Final = Defaults()
 _DEFAULT_TOKENS: Final[Mapping[str, int]] = {
     FREEFORM: _DEFAULTS.freeform.max_tokens,
@@ -40,10 +44,21 @@ _DEFAULT_TOKENS: Final[Mapping[str, int]] = {
 }
 
 
-def small_model_limit(kind: str, stage: str) -> int | None:
-    """The longest answer of a small model, in tokens; ``None`` for a kind of an extension."""
+def small_model_limit(kind: str, stage: str, *, tiny: bool = False) -> int | None:
+    """The longest answer of a small model, in tokens; ``None`` for a kind of an extension.
+
+    Args:
+        kind: content kind.
+        stage: the calling stage.
+        tiny: a model that seldom ends by itself and was not trained for this: its drafts are half as long.
+    """
     tokens = _TOKENS.get(kind)
-    return tokens and tokens[stage == STRUCTURING]
+    if tokens is None:
+        return None
+    draft, document = tokens
+    if stage == STRUCTURING:
+        return document
+    return draft // 2 if tiny else draft
 
 
 def limit_answer(tokens: int, stage: str, limit: int | None) -> int:
@@ -61,14 +76,17 @@ def limit_answer(tokens: int, stage: str, limit: int | None) -> int:
     return min(tokens, max(1, limit * tokens // default))
 
 
-def aim_to_end(prompt: Prompt, max_tokens: int) -> int | None:
+def aim_to_end(prompt: Prompt, max_tokens: int, *, parameters: int) -> int | None:
     """Tokens within which a small model's document should end; ``None``: it may use all.
 
     Args:
         prompt: of the document; a document that is asked for again should be shorter.
         max_tokens: the limit of the call.
+        parameters: of the model; a tiny one seldom ends by itself.
     """
-    return max_tokens // (1 + prompt.reask) if max_tokens <= _SHORT else None
+    if max_tokens > _SHORT:
+        return None
+    return max_tokens // (1 + prompt.reask + (parameters < _TINY))
 
 
 class AnswerLimited:

@@ -73,6 +73,7 @@ class GgufProvider(OpenAIProvider):
         #: The child that the next two describe.
         self._running: RunningChild | None = None
         self._window = settings.max_len
+        self._parameters = 0
         server = OpenAIServer(
             timeout=_LONGEST_S,
             base_url=_NOWHERE,
@@ -92,22 +93,25 @@ class GgufProvider(OpenAIProvider):
         running = await self._llama.ready()
         if running is not self._running:
             self._url = address(running.url, "v1/chat/completions")
-            self._window = min(self._settings.max_len, await self._trained_window(running))
+            known = await self._described(running)
+            self._window = min(
+                self._settings.max_len, int(known.get("n_ctx_train") or self._settings.max_len)
+            )
+            self._parameters = int(known.get("n_params") or 0)
             self._running = running
         return running
 
-    async def _trained_window(self, running: RunningChild) -> int:
-        """The longest text that the model has learned to read, tokens.
+    async def _described(self, running: RunningChild) -> dict[str, Any]:
+        """What llama.cpp says of the model: its window and its parameters.
 
         Raises:
             EngineError: llama.cpp does not answer.
         """
         try:
             answer = await self._client.get(address(running.url, "v1/models"))
-            known = answer.raise_for_status().json()["data"][0].get("meta") or {}
+            return answer.raise_for_status().json()["data"][0].get("meta") or {}
         except (httpx2.HTTPError, LookupError, ValueError) as error:
             raise EngineError(f"llama.cpp does not describe its model: {error}", retryable=True) from error
-        return int(known.get("n_ctx_train") or self._settings.max_len)
 
     async def close(self) -> None:
         """End llama.cpp."""
@@ -129,10 +133,10 @@ class GgufProvider(OpenAIProvider):
         # The grammar enforces the schema.
         prompt = msgspec.structs.replace(prompt, text=prompt.compact or prompt.text, compact="")
         try:
+            running = await self.ready()
             if schema is not None:
                 # Off the event loop: a request's own schema may take a second.
                 await asyncio.to_thread(self._grammar, schema, prompt, params)
-            running = await self.ready()
             fitting, note = await self._fitting(running, prompt, params)
             done = await super().generate(fitting, params, schema, on_token)
         except Unloadable as error:
@@ -168,7 +172,7 @@ class GgufProvider(OpenAIProvider):
         made["messages"] = self._messages(prompt, schema)
         # Templates of models may use them.
         made["chat_template_kwargs"] = {"kind": prompt.kind, "stage": prompt.stage}
-        if aim_to_end(prompt, params.max_tokens):
+        if self._aim(prompt, params):
             made |= _UNREPEATED
         if schema is not None:
             made["grammar"] = self._grammar(schema, prompt, params)
@@ -180,8 +184,11 @@ class GgufProvider(OpenAIProvider):
         Raises:
             Unsupported: there is none.
         """
-        tokens = None if self._files.tuned else aim_to_end(prompt, params.max_tokens)
+        tokens = None if self._files.tuned else self._aim(prompt, params)
         return _grammar_of(msgspec.json.encode(schema), tokens)
+
+    def _aim(self, prompt: Prompt, params: Params) -> int | None:
+        return aim_to_end(prompt, params.max_tokens, parameters=self._parameters)
 
     def _messages(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> tuned.Messages:
         text = replace_surrogates(prompt.text)

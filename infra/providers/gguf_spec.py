@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from infra.engine.files import Unloadable
 from infra.host import extras
 from infra.providers import local, tuned
-from infra.providers.answer_limits import small_model_limit
+from infra.providers.answer_limits import TINY_BYTES, small_model_limit
 from infra.providers.gguf_files import model_of
 from infra.providers.gguf_metadata import read_metadata
 from infra.providers.request_mapping import TEMPLATE_TOKENS, estimate_tokens
@@ -86,10 +86,13 @@ def _fix(own: int | None, needed: int) -> str:
 def _answer_limit(settings: Settings, name: str, kind: str, stage: str) -> int | None:
     del name
     try:
-        size = model_of(settings.gguf).file.stat().st_size
+        model = model_of(settings.gguf)
+        size = model.file.stat().st_size
     except (Unloadable, OSError):
         return None
-    return small_model_limit(kind, stage) if size < _SMALL_BYTES else None
+    if size >= _SMALL_BYTES:
+        return None
+    return small_model_limit(kind, stage, tiny=size < TINY_BYTES and not model.tuned)
 
 
 def _describe(settings: Settings, name: str) -> ModelInfo:

@@ -165,7 +165,9 @@ class LocalProvider:
             seed=params.seed,
             stop=params.stop,
             schema=schema,
-            aim_to_end=None if self._settings.model == HOUSE else aim_to_end(prompt, params.max_tokens),
+            aim_to_end=None
+            if self._settings.model == HOUSE
+            else aim_to_end(prompt, params.max_tokens, parameters=engine.loaded.parameters),
             timeout_s=params.timeout_s,
         )
         return task, note

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from infra.engine.files import Unloadable, weights
 from infra.host import extras
 from infra.providers import model_folder as files
-from infra.providers.answer_limits import SMALL_BYTES, small_model_limit
+from infra.providers.answer_limits import SMALL_BYTES, TINY_BYTES, small_model_limit
 from infra.providers.request_mapping import TEMPLATE_TOKENS, estimate_tokens
 from infra.providers.spec import ContextWindow, ModelInfo
 
@@ -54,7 +54,10 @@ def answer_limit(settings: Settings, name: str, kind: str, stage: str) -> int | 
     del name
     folder = _on_disk(settings.local)
     size = folder and files.size_of(folder)
-    return small_model_limit(kind, stage) if size and size < SMALL_BYTES else None
+    if not size or size >= SMALL_BYTES:
+        return None
+    tiny = size < TINY_BYTES and settings.local.model != HOUSE
+    return small_model_limit(kind, stage, tiny=tiny)
 
 
 def describe(settings: Settings, name: str) -> ModelInfo:

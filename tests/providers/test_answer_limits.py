@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from infra.providers import routing
@@ -9,6 +10,7 @@ from infra.providers.answer_limits import (
     FREEFORM,
     STRUCTURING,
     AnswerLimited,
+    aim_to_end,
     limit_answer,
     small_model_limit,
 )
@@ -39,6 +41,16 @@ def test_every_kind_has_limits_and_those_of_extensions_have_none() -> None:
     kinds = load().narrative.providers
     assert all(small_model_limit(kind, stage) for kind, _ in kinds for stage in (FREEFORM, STRUCTURING))
     assert small_model_limit("quest", FREEFORM) is None
+
+
+def test_a_tiny_model_writes_half_a_draft_and_a_whole_document() -> None:
+    assert small_model_limit("scene", FREEFORM, tiny=True) == 200
+    assert small_model_limit("scene", STRUCTURING, tiny=True) == small_model_limit("scene", STRUCTURING)
+    prompt = ask(stage=STRUCTURING)
+    assert aim_to_end(prompt, 4000, parameters=1) is None
+    assert aim_to_end(prompt, 800, parameters=10**9) == 800
+    assert aim_to_end(prompt, 800, parameters=135_000_000) == 400
+    assert aim_to_end(msgspec.structs.replace(prompt, reask=1), 800, parameters=10**9) == 400
 
 
 def test_the_house_model_has_limits_and_a_server_has_none() -> None:
