@@ -45,8 +45,10 @@ async def test_prose_is_written_and_accounted_for(provider) -> None:
     pieces: list[str] = []
     done = await provider.generate(PROMPT, PARAMS, None, pieces.append)
     assert done.text == "".join(pieces)
-    assert (done.provider, done.model, done.finish_reason) == ("local", provider.model, "length")
-    assert (done.tokens.prompt, done.tokens.completion, done.amount) == (7, 20, 0.0)
+    assert (done.provider, done.model, done.tokens.prompt, done.amount) == ("local", provider.model, 7, 0.0)
+    # Where random weights end depends on the device.
+    assert done.finish_reason == ("length" if done.tokens.completion == 20 else "stop")
+    assert 0 < done.tokens.completion <= 20
     assert not done.deterministic
 
 
