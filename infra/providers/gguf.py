@@ -29,7 +29,7 @@ from infra.providers import tuned
 from infra.providers.answer_limits import aim_to_end
 from infra.providers.llama_server import LlamaServer, RunningChild
 from infra.providers.openai import OpenAIProvider, address, client
-from infra.settings.narrative import OpenAIServer
+from infra.settings.narrative import Defaults, OpenAIServer
 
 if TYPE_CHECKING:
     from contracts.events import Params
@@ -49,6 +49,8 @@ _TEMPLATE: Final = 64
 #: Runs of more than three tokens become unlikelier each time: small models repeat themselves.  Quotes and colons end a run,
 #: so that the form of JSON is none.
 _UNREPEATED: Final = {"dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 3}
+#: One that nobody chose; a tuned model has its own.
+_DEFAULT_TEMPERATURE: Final = Defaults().freeform.temperature
 #: Makes llama.cpp use llguidance, as the local provider does; its own grammar language is far slower here.
 _GRAMMAR: Final = "%llguidance {}\nstart: %json "
 #: No white space between tokens of JSON: it doubles the tokens, and a small model can write it without end.
@@ -172,6 +174,8 @@ class GgufProvider(OpenAIProvider):
         made["messages"] = self._messages(prompt, schema)
         # Templates of models may use them.
         made["chat_template_kwargs"] = {"kind": prompt.kind, "stage": prompt.stage}
+        if self._files.tuned and schema is None and params.temperature == _DEFAULT_TEMPERATURE:
+            made["temperature"] = tuned.TEMPERATURE
         if self._aim(prompt, params):
             made |= _UNREPEATED
         if schema is not None:

@@ -19,6 +19,7 @@ from infra.providers.chain import Chain
 from infra.providers.port_guard import Guarded
 from infra.providers.response_cache import CachedProvider, CachedResponse
 from infra.providers.servers import server_of, variable
+from infra.settings.narrative import LOCAL
 from infra.settings.settings import SettingsError
 from infra.telemetry.dispatch import Telemetry
 from infra.telemetry.events import CircuitChanged, DefectFound
@@ -220,7 +221,8 @@ def problem(settings: Settings, name: str) -> str | None:
 
 def chains(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each kind with the names of its providers."""
-    for kind, route in settings.narrative.providers:
+    for kind, own in settings.narrative.providers:
+        route = settings.narrative.provider if own == LOCAL else own
         yield kind, (route,) if isinstance(route, str) else route
 
 

@@ -13,6 +13,8 @@ from contracts.content.sketch import sketch
 
 Messages = list[dict[str, str]]
 _CUSTOM: Final = "custom"
+#: Of prose, where neither the request nor a setting chose one: a small model loses its thread above.
+TEMPERATURE: Final = 0.4
 
 
 def prose_messages(kind: str, wish: str, schema: Mapping[str, Any] | None = None) -> Messages:

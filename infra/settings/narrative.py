@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, create_model
 
@@ -70,6 +70,8 @@ def _route(value: Any) -> Any:
 
 #: A provider's name, or a chain of names that are asked in turn.
 Route = Annotated[str | tuple[str, ...], BeforeValidator(_route)]
+#: The route that stands for ``narrative.provider``.
+LOCAL: Final = "local"
 
 
 class Providers(_Part):
@@ -133,6 +135,9 @@ class ResponseCache(_Part):
 class Narrative(_Part):
     """Routing and defaults of generation."""
 
+    #: Provider of every kind whose route is ``local``: one setting for one model.  A kind that stays local beside it
+    #: has the route ``[local]``.
+    provider: Route = "local"
     #: More servers like ``narrative.openai``, by the name that routes use.
     servers: dict[str, OpenAIServer] = {}
     providers: Providers = Providers()

@@ -9,9 +9,12 @@ import pytest
 
 from infra.engine.files import Unloadable, folder_of
 from infra.providers import gguf_files, gguf_spec
+from infra.providers.gguf import GgufProvider
 from infra.providers.gguf_files import DEMO, model_of
+from infra.providers.request_mapping import Dialect
 from infra.settings.narrative import Gguf
 from infra.settings.settings import Settings
+from tests.providers.openai_server import ask, params
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,12 @@ def test_the_demos_base_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gguf_file_for_the_local_provider_is_told_where_it_belongs() -> None:
     with pytest.raises(Unloadable, match="set UNDERSTUDY_GGUF__MODEL to it"):
         folder_of("/models/some.gguf")
+
+
+@pytest.mark.parametrize(("chosen", "sent"), [(0.8, 0.4), (0.7, 0.7), (0.0, 0.0)])
+def test_a_tuned_model_writes_prose_at_its_own_temperature_unless_one_is_chosen(
+    chosen: float, sent: float
+) -> None:
+    demo = GgufProvider(Gguf(), model_of(Gguf(model=DEMO)))
+    body = demo.body(ask(stage="freeform-gen"), params(temperature=chosen), None, Dialect())
+    assert body["temperature"] == sent

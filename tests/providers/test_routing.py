@@ -17,7 +17,7 @@ from infra.providers import table
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.chain import Chain
 from infra.providers.response_cache import CachedProvider
-from infra.providers.routing import Missing, check, providers, require, routes
+from infra.providers.routing import Missing, chains, check, providers, require, routes
 from infra.providers.scripted import ScriptedProvider
 from infra.settings.settings import SettingsError, load
 from tests.providers.openai_server import FakeServer, answer, ask, params, refusal
@@ -226,6 +226,15 @@ def test_a_chain_from_the_environment(monkeypatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_NARRATIVE__PROVIDERS__SCENE", "scripted")
     found = load().narrative.providers
     assert (found.plot, found.scene) == (("openai", "scripted"), "scripted")
+
+
+def test_one_setting_routes_every_kind_that_has_no_route_of_its_own(monkeypatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__PROVIDER", '["openai", "scripted"]')
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT", "scripted")
+    monkeypatch.setenv("UNDERSTUDY_NARRATIVE__PROVIDERS__SCENE", '["local"]')
+    found = dict(chains(load()))
+    assert (found["layout"], found["custom"]) == (("openai", "scripted"),) * 2
+    assert (found["plot"], found["scene"]) == (("scripted",), ("local",))
 
 
 @pytest.mark.parametrize("name", ["API_KEY", "APIKEY"])

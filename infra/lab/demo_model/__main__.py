@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, default=_WEIGHTS, help="folder of the finished adapter and its card"
     )
-    parser.add_argument("--epochs", type=float, default=2.5, help="times that each example is seen")
+    parser.add_argument("--epochs", type=float, default=3.0, help="times that each example is seen")
     parser.add_argument("--count", type=int, default=0, help="wishes of the gate; 0: all")
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     expect: tuple[Expectation, ...]
     prose: str = ""
     document: dict[str, Any] | None = None
+    #: Literal and predictable, sentence by sentence: what so small a model can follow.
+    plain: bool = False
     #: A request's own schema, of kind ``custom``.
     schema: dict[str, Any] | None = None
     #: ``heldout`` and ``gate``: never trained on.

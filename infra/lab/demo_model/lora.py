@@ -20,8 +20,10 @@ class LoraLinear(nn.Module):
     def __init__(self, inner: nn.Linear, rank: int) -> None:
         super().__init__()
         self.inner = inner
-        self.a = nn.Parameter(torch.randn(rank, inner.in_features) / math.sqrt(inner.in_features))
-        self.b = nn.Parameter(torch.zeros(inner.out_features, rank))
+        self.a = nn.Parameter(
+            torch.randn(rank, inner.in_features, device=inner.weight.device) / math.sqrt(inner.in_features)
+        )
+        self.b = nn.Parameter(torch.zeros(inner.out_features, rank, device=inner.weight.device))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[..., in]`` to ``[..., out]``."""

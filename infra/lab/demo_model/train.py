@@ -1,4 +1,4 @@
-"""Training of the demo's adapter: two tasks in one model, bfloat16 products, checkpoints."""
+"""Training of the demo's adapter: two tasks in one model, all examples first, the plain ones last; checkpoints."""
 
 # ruff: noqa: S311, T201 - no secrets; a command prints
 
@@ -27,10 +27,14 @@ _STRIDE: Final = 32
 class AdapterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How the adapter is trained."""
 
-    epochs: float = 2.5
+    #: Times that every example is seen.
+    epochs: float = 3.0
+    #: Times that plain prose is seen afterwards, and half as often its document: the style is learned last.
+    plain_epochs: float = 2.0
     #: Tokens of one step, padding included.
     step_tokens: int = 2400
     rate: float = 8e-4
+    plain_rate: float = 6e-4
     seed: int = 0
     threads: int = 2
     #: Steps between two checkpoints.
@@ -40,6 +44,11 @@ class AdapterPlan(msgspec.Struct, frozen=True, kw_only=True):
 class _Sequence(msgspec.Struct):
     tokens: list[int]
     labels: list[int]
+
+
+class _Step(msgspec.Struct):
+    batch: list[_Sequence]
+    rate: float
 
 
 def train(base: Path, examples: Sequence[Example], work: Path, plan: AdapterPlan) -> Path:
@@ -53,17 +62,18 @@ def train(base: Path, examples: Sequence[Example], work: Path, plan: AdapterPlan
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - seconds
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     tokenizer = AutoTokenizer.from_pretrained(base.parent, gguf_file=base.name)
-    model = AutoModelForCausalLM.from_pretrained(base.parent, gguf_file=base.name, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(base.parent, gguf_file=base.name, dtype=torch.bfloat16).to(
+        device
+    )
     model.config.use_cache = False
     adapters = lora.attach(model, RANK)
-    made = {
-        split: _sequences(tokenizer, [each for each in examples if each.split == split])
-        for split in ("train", "heldout")
-    }
-    batches = _schedule(made["train"], plan)
+    learned = [each for each in examples if each.split == "train"]
+    held_out = _sequences(tokenizer, [each for each in examples if each.split == "heldout"])
+    steps = _schedule(tokenizer, learned, plan)
     parameters = [each for adapter in adapters.values() for each in (adapter.a, adapter.b)]
     optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=0.01, betas=(0.9, 0.98))
     checkpoint = work / "checkpoint.pt"
@@ -73,16 +83,13 @@ def train(base: Path, examples: Sequence[Example], work: Path, plan: AdapterPlan
         done = stored["step"]
         optimizer.load_state_dict(stored["optimizer"])
         lora.restore(adapters, work / "adapter.safetensors")
-    size = sum(len(each.tokens) for each in made["train"])
-    print(
-        f"{len(made['train'])} answers, {size} tokens an epoch, {len(batches)} steps, from {done}", flush=True
-    )
+    print(f"{len(learned)} examples, {len(steps)} steps, from {done}", flush=True)
     began, seen, losses = time.monotonic(), 0, []
-    for step in range(done, len(batches)):
+    for step in range(done, len(steps)):
         for group in optimizer.param_groups:
-            group["lr"] = plan.rate * _share(step, len(batches))
+            group["lr"] = steps[step].rate
         optimizer.zero_grad(set_to_none=True)
-        loss, tokens = _loss(model, batches[step])
+        loss, tokens = _loss(model, steps[step].batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -91,14 +98,11 @@ def train(base: Path, examples: Sequence[Example], work: Path, plan: AdapterPlan
         if (step + 1) % 10 == 0:
             speed = seen / (time.monotonic() - began)
             print(f"step {step + 1} loss {sum(losses[-10:]) / 10:.3f} {speed:.0f} tokens/s", flush=True)
-        if (step + 1) % plan.every == 0 or step + 1 == len(batches):
+        if (step + 1) % plan.every == 0 or step + 1 == len(steps):
             lora.save(adapters, work / "adapter.safetensors")
             torch.save({"step": step + 1, "optimizer": optimizer.state_dict()}, checkpoint)
             with torch.no_grad():
-                held = [
-                    _loss(model, batch)[0].item()
-                    for batch in _batches(made["heldout"], plan, random.Random(0))
-                ]
+                held = [_loss(model, batch)[0].item() for batch in _batches(held_out, plan, random.Random(0))]
             print(f"step {step + 1} held-out loss {sum(held) / max(1, len(held)):.3f}", flush=True)
     return work / "adapter.safetensors"
 
@@ -112,6 +116,7 @@ def _share(step: int, steps: int) -> float:
 
 
 def _sequences(tokenizer: Any, examples: Sequence[Example]) -> list[_Sequence]:
+    """Of each example its prose, then its document."""
     found: list[_Sequence] = []
     for each in examples:
         for task in tasks(each):
@@ -121,13 +126,24 @@ def _sequences(tokenizer: Any, examples: Sequence[Example]) -> list[_Sequence]:
     return found
 
 
-def _schedule(sequences: list[_Sequence], plan: AdapterPlan) -> list[list[_Sequence]]:
-    made = [
+def _schedule(tokenizer: Any, examples: Sequence[Example], plan: AdapterPlan) -> list[_Step]:
+    every = _sequences(tokenizer, examples)
+    plain = _sequences(tokenizer, [each for each in examples if each.plain])
+    prose, documents = plain[::2], plain[1::2]
+    return [
+        *_phase(every, plan.epochs, plan.rate, plan),
+        *_phase([*prose, *prose, *documents], plan.plain_epochs / 2, plan.plain_rate, plan),
+    ]
+
+
+def _phase(sequences: list[_Sequence], epochs: float, rate: float, plan: AdapterPlan) -> list[_Step]:
+    batches = [
         batch
-        for epoch in range(math.ceil(plan.epochs))
+        for epoch in range(math.ceil(epochs))
         for batch in _batches(sequences, plan, random.Random(plan.seed * 1000 + epoch))
     ]
-    return made[: round(len(made) * plan.epochs / math.ceil(plan.epochs))]
+    batches = batches[: round(len(batches) * epochs / max(1, math.ceil(epochs)))]
+    return [_Step(batch, rate * _share(step, len(batches))) for step, batch in enumerate(batches)]
 
 
 def _batches(sequences: list[_Sequence], plan: AdapterPlan, draw: random.Random) -> list[list[_Sequence]]:
@@ -148,8 +164,10 @@ def _batches(sequences: list[_Sequence], plan: AdapterPlan, draw: random.Random)
 def _loss(model: Any, batch: list[_Sequence]) -> tuple[torch.Tensor, int]:
     # Few different shapes: the library keeps something for each.
     width = -(-max(len(each.tokens) for each in batch) // _STRIDE) * _STRIDE
-    tokens = torch.tensor([each.tokens + [0] * (width - len(each.tokens)) for each in batch])
-    labels = torch.tensor([each.labels + [_IGNORED] * (width - len(each.labels)) for each in batch])
+    rows = [each.tokens + [0] * (width - len(each.tokens)) for each in batch]
+    goals = [each.labels + [_IGNORED] * (width - len(each.labels)) for each in batch]
+    tokens = torch.tensor(rows, device=model.device)
+    labels = torch.tensor(goals, device=model.device)
     hidden = model.model(input_ids=tokens).last_hidden_state[:, :-1]
     wanted = labels[:, 1:]
     kept = wanted != _IGNORED
