@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from faststream import FastStream
-from faststream.nats import NatsBroker
 from understudy_client.connection import servers
 
 from contracts import pipeline
@@ -26,6 +25,7 @@ from infra.runner.cancellation import Cancellation
 from infra.runner.execution import Handle, Runner, Sink
 from infra.runner.isolation import Isolation
 from infra.runner.ports import RunnerPorts
+from infra.runner.stage_broker import StageBroker
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watchdog import FROZEN, Watchdog
 from infra.telemetry.events import (
@@ -93,7 +93,7 @@ class Application:
         self._connected_to = ""
         self._lost_at_s = 0.0
         self._watchdog = Watchdog()
-        self.broker = NatsBroker(
+        self.broker = StageBroker(
             servers(settings.nats_url or "nats://127.0.0.1:4222"),
             apply_types=False,
             logger=None,

@@ -14,6 +14,7 @@ from understudy_client.connection import close, without_password
 
 from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
+from infra.runner.stage_broker import StageBroker
 from infra.settings.settings import load
 
 
@@ -94,4 +95,19 @@ async def test_closing_a_connection_never_raises(other: Embedded) -> None:
     client = await dial(other.url, name="test")
     await other.stop()
     await close(client)
+    assert client.is_closed
+
+
+async def test_stages_stop_while_their_server_is_away(other: Embedded) -> None:
+    away = asyncio.Event()
+
+    async def lost() -> None:
+        away.set()
+
+    stages = StageBroker(other.url, logger=None, disconnected_cb=lost)
+    client = await stages.connect()
+    await other.kill()
+    async with asyncio.timeout(20):
+        await away.wait()
+    await stages.stop()
     assert client.is_closed
