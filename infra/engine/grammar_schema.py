@@ -39,6 +39,14 @@ _FEW_DIGITS: Final = r"^[^0-9]*([0-9][^0-9]*){0,12}$"
 _LITERAL: Final = frozenset({"const", "enum", "required", "pattern"})
 
 
+class _Bounds(msgspec.Struct, frozen=True):
+    """Of a short document: most items of a list, most characters of a text, and whether texts have few digits."""
+
+    items: int
+    characters: int
+    few_digits: bool
+
+
 class Narrowed(msgspec.Struct, frozen=True, kw_only=True):
     """A schema that a grammar enforces as a whole: what follows it follows the original, but for what is left out."""
 
@@ -128,6 +136,17 @@ def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
     return fit(schema, compiles).schema
 
 
+def shorten(schema: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    """A schema whose lists and texts are so short that a document usually ends within so many tokens; for servers.
+
+    Args:
+        schema: a JSON Schema of any draft.
+        tokens: the longest document.
+    """
+    own = dict(schema)
+    return _within(own, _bounds(own, tokens, few_digits=False))
+
+
 def within(narrowed: dict[str, Any], tokens: int) -> dict[str, Any]:
     """A narrowed schema whose lists and texts are so short that a document ends within a small limit.
 
@@ -138,16 +157,21 @@ def within(narrowed: dict[str, Any], tokens: int) -> dict[str, Any]:
         narrowed: what :func:`narrow` made.
         tokens: the longest answer.
     """
-    fields = cast("dict[str, Any]", narrowed.get("properties", {}))
-    lists = sum(isinstance(each, dict) and "maxItems" in each for each in fields.values())
-    items = tokens // (_TOKENS_PER_ITEM * max(1, lists))
-    items = max(_FEWEST, items)
-    # A token has about four characters, and names of fields need some.
-    each = tokens * _CHARACTERS // max(1, _texts(narrowed, narrowed, items, _DEEPEST))
-    shorter = _within(narrowed, items=items, characters=min(_LONGEST, max(_SHORTEST, each)))
+    shorter = _within(narrowed, _bounds(narrowed, tokens, few_digits=True))
     from infra.engine.llguidance_json import compiles  # noqa: PLC0415 - part of the extra
 
     return shorter if compiles(shorter) else narrowed
+
+
+def _bounds(schema: dict[str, Any], tokens: int, *, few_digits: bool) -> _Bounds:
+    fields = cast("dict[str, Any]", schema.get("properties", {}))
+    lists = sum(
+        isinstance(each, dict) and ("maxItems" in each or "items" in each) for each in fields.values()
+    )
+    items = max(_FEWEST, tokens // (_TOKENS_PER_ITEM * max(1, lists)))
+    # A token has about four characters, and names of fields need some.
+    each = tokens * _CHARACTERS // max(1, _texts(schema, schema, items, _DEEPEST))
+    return _Bounds(items=items, characters=min(_LONGEST, max(_SHORTEST, each)), few_digits=few_digits)
 
 
 def _texts(root: dict[str, Any], schema: Any, items: int, depth: int) -> int:
@@ -171,26 +195,34 @@ def _texts(root: dict[str, Any], schema: Any, items: int, depth: int) -> int:
     return inner + number * _texts(root, own["items"], max(2, items // _NESTED), depth - 1)
 
 
-def _within(schema: Any, *, items: int, characters: int) -> Any:
+def _within(schema: Any, bounds: _Bounds) -> Any:
     if isinstance(schema, list):
-        return [_within(each, items=items, characters=characters) for each in cast("list[Any]", schema)]
+        return [_within(each, bounds) for each in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
         return schema
     own = cast("dict[str, Any]", schema)
-    inner = max(2, items // _NESTED) if "items" in own else items
-    made = {
-        name: value if name in _LITERAL else _within(value, items=inner, characters=characters)
-        for name, value in own.items()
-    }
-    if isinstance(own.get("maxItems"), int):
+    inner = bounds
+    if "items" in own:
+        inner = msgspec.structs.replace(bounds, items=max(_FEWEST, bounds.items // _NESTED))
+    made = {name: value if name in _LITERAL else _within(value, inner) for name, value in own.items()}
+    if own.get("type") == "array" or isinstance(own.get("maxItems"), int):
         least = max(own.get("minItems", 0), len(own.get("prefixItems", ())))
-        made["maxItems"] = max(least, min(own["maxItems"], items))
+        made["maxItems"] = max(least, min(own.get("maxItems", bounds.items), bounds.items))
     if own.get("type") == "string" and not {"enum", "const"} & set(own):
-        longest = _IDENTIFIER if "pattern" in own else characters
-        made["maxLength"] = max(own.get("minLength", 0), min(own.get("maxLength", longest), longest))
-        own_pattern = made.get("pattern")
-        if own_pattern is None:
-            made["pattern"] = _FEW_DIGITS
-        else:
-            made["allOf"] = [*made.get("allOf", ()), {"pattern": _FEW_DIGITS}]
+        made |= _shorter_text(own, bounds)
     return made
+
+
+def _shorter_text(own: dict[str, Any], bounds: _Bounds) -> dict[str, Any]:
+    """The bounds of a text."""
+    if not bounds.few_digits and {"pattern", "format"} & set(own):
+        return {}
+    longest = _IDENTIFIER if "pattern" in own else bounds.characters
+    made: dict[str, Any] = {
+        "maxLength": max(own.get("minLength", 0), min(own.get("maxLength", longest), longest))
+    }
+    if not bounds.few_digits:
+        return made
+    if "pattern" in own:
+        return {**made, "allOf": [*own.get("allOf", ()), {"pattern": _FEW_DIGITS}]}
+    return {**made, "pattern": _FEW_DIGITS}

@@ -1,7 +1,8 @@
 """Answer limits: the longest answer of a small model, by content kind and stage.
 
 A small model that has nothing left to say goes on, and a limit made for large models lets it write for minutes.
-Servers have no such limits: a model that reasons spends most of its tokens before the answer.
+A server's model has them where its name says that it is small.  Others have none: a model that reasons spends most
+of its tokens before the answer.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _TOKENS: Final[Mapping[str, tuple[int, int]]] = {
 #: Documents with at most so many tokens must end by themselves: all of :data:`_TOKENS`.
 _SHORT: Final = 1000
 #: Parameters below which a model is tiny.
-_TINY: Final = 300_000_000
+TINY: Final = 300_000_000
 _DEFAULTS: Final = Defaults()
 _DEFAULT_TOKENS: Final[Mapping[str, int]] = {
     FREEFORM: _DEFAULTS.freeform.max_tokens,
@@ -86,7 +87,7 @@ def aim_to_end(prompt: Prompt, max_tokens: int, *, parameters: int) -> int | Non
     """
     if max_tokens > _SHORT:
         return None
-    return max_tokens // (1 + prompt.reask + (parameters < _TINY))
+    return max_tokens // (1 + prompt.reask + (parameters < TINY))
 
 
 class AnswerLimited:

@@ -85,6 +85,8 @@ class GgufProvider(OpenAIProvider):
         )
         super().__init__(server, name=NAME, variable=_VARIABLE)
         self._client = client(server, keep=False)
+        # The grammar here bounds documents.
+        self._size = None
 
     async def ready(self) -> RunningChild:
         """llama.cpp with the model, loaded by the first call.

@@ -18,8 +18,11 @@ import msgspec
 from contracts.errors import ErrorCode
 from contracts.ports import LENGTH, STOP, Completion, ProviderError
 from contracts.usage import Attempt, Tokens
+from infra.engine.grammar_schema import shorten
 from infra.providers import finish_reasons, http_errors, request_mapping, streaming
+from infra.providers.answer_limits import aim_to_end
 from infra.providers.http_errors import Broken, ErrorResponse
+from infra.providers.model_size import small_size
 from infra.providers.reported_usage import Counted, Most, counted
 from infra.providers.request_mapping import Concession, Dialect, JsonMode
 from infra.providers.streamed_answer import StreamedAnswer
@@ -70,6 +73,8 @@ class OpenAIProvider:
         )
         self._url = address(server.base_url, "chat/completions")
         self._client = client(server)
+        #: Parameters of its model, where the name says that it is small.
+        self._size = small_size(self.model)
         self._fixed = server.mode != "auto"
         self._dialect = Dialect(format=JsonMode(server.mode) if self._fixed else JsonMode.JSON_SCHEMA)
 
@@ -103,6 +108,10 @@ class OpenAIProvider:
                 :class:`Refused` where this one request is at fault.
         """
         limit = min(params.timeout_s, self._server.timeout)
+        aim = None if self._size is None else aim_to_end(prompt, params.max_tokens, parameters=self._size)
+        if schema is not None and aim is not None:
+            # Off the event loop: a request's own schema may take a second.
+            schema = await asyncio.to_thread(shorten, schema, aim)
         attempts: list[Attempt] = []
         dialect = self._dialect
         written = StreamedAnswer()

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from infra.host import extras
+from infra.providers.answer_limits import TINY, small_model_limit
 from infra.providers.budget import Tariff
+from infra.providers.model_size import small_size
 from infra.providers.request_mapping import TEMPLATE_TOKENS, JsonMode, estimate_tokens
 from infra.providers.spec import ContextWindow, ModelInfo, ProviderSpec
 
@@ -88,6 +90,11 @@ def _window(settings: Settings, name: str) -> ContextWindow | None:
     return None if server.window is None else window_of(server, variable(name), server.window)
 
 
+def _answer_limit(settings: Settings, name: str, kind: str, stage: str) -> int | None:
+    parameters = small_size(server_of(settings, name).model or "")
+    return None if parameters is None else small_model_limit(kind, stage, tiny=parameters < TINY)
+
+
 def _describe(settings: Settings, name: str) -> ModelInfo:
     server = server_of(settings, name)
     how = "the strongest form that the server takes" if server.mode == "auto" else server.mode
@@ -110,5 +117,6 @@ SPEC: Final = ProviderSpec(
     problem=_problem,
     identity=_identity,
     window=_window,
+    answer_limit=_answer_limit,
     describe=_describe,
 )

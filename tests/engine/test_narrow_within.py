@@ -8,7 +8,7 @@ import re
 import pytest
 
 from contracts.content.registry import Registry
-from infra.engine.grammar_schema import bounded, within
+from infra.engine.grammar_schema import bounded, shorten, within
 from infra.engine.llguidance_json import compiles
 
 
@@ -48,3 +48,18 @@ def test_a_text_cannot_count_without_end() -> None:
     pattern = text["properties"]["a"]["pattern"]
     assert re.search(pattern, "Room 12, 1999, and 3 lamps\nabove 4 doors.")
     assert not re.search(pattern, "-".join(str(number) for number in range(10, 17)))
+
+
+def test_a_servers_schema_gets_bounds_and_no_new_words() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "pattern": "^[a-z]{1,64}$"},
+            "story": {"type": "string"},
+            "coins": {"type": "array", "items": {"type": "string"}, "minItems": 9},
+        },
+    }
+    shorter = shorten(schema, 400)["properties"]
+    assert shorter["id"] == schema["properties"]["id"]
+    assert 60 <= shorter["story"]["maxLength"] <= 200
+    assert shorter["coins"]["minItems"] == shorter["coins"]["maxItems"] == 9

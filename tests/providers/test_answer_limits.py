@@ -14,6 +14,9 @@ from infra.providers.answer_limits import (
     limit_answer,
     small_model_limit,
 )
+from infra.providers.model_size import parameters_in
+from infra.providers.openai import OpenAIProvider
+from infra.settings.narrative import OpenAIServer
 from infra.settings.settings import load
 from tests.providers.openai_server import FakeServer, answer, ask, params, provider
 
@@ -58,6 +61,43 @@ def test_the_house_model_has_limits_and_a_server_has_none() -> None:
     assert routing.answer_limits(settings, "local")["layout", STRUCTURING] == 800
     assert routing.answer_limits(settings, "openai") == {}
     assert routing.answer_limits(settings, "nobody") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("smollm2:135m", 135_000_000),
+        ("Qwen2.5-0.5B-Instruct", 500_000_000),
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", 135_000_000),
+        ("gpt-oss:20b", 20_000_000_000),
+        ("mixtral-8x7b", None),
+        ("phi-3-mini-128k", None),
+        ("gpt-4o", None),
+    ],
+)
+def test_the_size_of_a_servers_model_is_in_its_name(name: str, parameters: int | None) -> None:
+    assert parameters_in(name) == parameters
+
+
+def test_a_server_with_a_small_model_has_limits_too() -> None:
+    limits = {
+        size: routing.answer_limits(load(narrative={"openai": {"model": f"m-{size}"}}), "openai")
+        for size in ("135m", "0.5b", "7b")
+    }
+    assert limits["135m"]["scene", FREEFORM] * 2 == limits["0.5b"]["scene", FREEFORM] == 400
+    assert limits["135m"]["scene", STRUCTURING] == limits["0.5b"]["scene", STRUCTURING] == 800
+    assert limits["7b"] == {}
+
+
+async def test_a_small_model_on_a_server_gets_a_schema_with_bounds() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string"}}}}
+    async with FakeServer(lambda _: answer("{}")) as server:
+        for model in ("m-135m", "m-7b"):
+            small = OpenAIProvider(OpenAIServer(base_url=server.url, model=model))
+            await small.generate(ask(stage=STRUCTURING), params(max_tokens=800), schema)
+    first, second = [each.body["response_format"]["json_schema"]["schema"] for each in server.asked]
+    assert first["properties"]["a"]["maxItems"] == 6
+    assert "maxItems" not in second["properties"]["a"]
 
 
 async def test_a_limited_provider_asks_for_less() -> None:
