@@ -66,9 +66,10 @@ def train(base: Path, examples: Sequence[Example], work: Path, plan: AdapterPlan
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     tokenizer = AutoTokenizer.from_pretrained(base.parent, gguf_file=base.name)
-    model = AutoModelForCausalLM.from_pretrained(base.parent, gguf_file=base.name, dtype=torch.bfloat16).to(
-        device
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        base.parent, gguf_file=base.name, dtype=torch.bfloat16
     )
+    model = loaded.to(device)
     model.config.use_cache = False
     adapters = lora.attach(model, RANK)
     learned = [each for each in examples if each.split == "train"]
