@@ -66,9 +66,7 @@ def train(base: Path, examples: Sequence[Example], work: Path, plan: AdapterPlan
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     tokenizer = AutoTokenizer.from_pretrained(base.parent, gguf_file=base.name)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        base.parent, gguf_file=base.name, dtype=torch.bfloat16
-    )
+    loaded: Any = AutoModelForCausalLM.from_pretrained(base.parent, gguf_file=base.name, dtype=torch.bfloat16)
     model = loaded.to(device)
     model.config.use_cache = False
     adapters = lora.attach(model, RANK)
