@@ -201,7 +201,9 @@ def test_site_packages_gets_no_other_names(wheels: Wheels) -> None:
 def test_the_application_ships_samples_library_and_of_the_laboratory_demo_and_weights(wheels: Wheels) -> None:
     names = _names(wheels.application)
     inside = {"/".join(name.split("/")[1:3]) for name in names if name.startswith("infra/lab/")}
-    assert inside == {"lab/__init__.py", "lab/demo", "lab/house_model"}
+    assert inside == {"lab/__init__.py", "lab/demo", "lab/house_model", "lab/demo_model"}
+    assert "infra/lab/demo_model/weights/adapter.gguf" in names
+    assert not any(name.startswith("infra/lab/demo_model/data") for name in names)
     assert {Path(name).suffix for name in names if name.startswith("infra/lab/house_model/")} == {
         ".json",
         ".md",
