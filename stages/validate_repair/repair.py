@@ -2,8 +2,8 @@
 
 Three rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
 People who are listed twice: the first entry stays, if the later ones say nothing else; where the model was asked
-again and repeats itself, their entries become one with the texts of all, or the first stays where that is too long.  People who speak and are not listed: they
-are listed, by the name that their lines have.
+again and repeats itself, their entries become one with the texts of all, or the first stays where that is too long.
+People who speak and are not listed: they are listed, by the name that their lines have.
 """
 
 from __future__ import annotations
