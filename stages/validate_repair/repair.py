@@ -1,9 +1,11 @@
 """Semantic repair: rules across a document's fields, fixed without inventing content.
 
-Three rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
+Four rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
 People who are listed twice: the first entry stays, if the later ones say nothing else; where the model was asked
 again and repeats itself, their entries become one with the texts of all, or the first stays where that is too long.
 People who speak and are not listed: they are listed, by the name that their lines have.
+Optional fields that name what does not exist, a line or a moment of time: they are left out, where the model was asked
+again and repeats itself.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal, cast
 
+from contracts.content.dialogue import END
 from contracts.policy import fingerprint
 
 _ID = "id"
@@ -47,7 +50,59 @@ def mended(document: Any, *, kind: str, people: People = "apart") -> tuple[Any, 
     listed_once, dropped = with_people_once(document, people=people)
     listed, added = with_speakers_listed(listed_once)
     with_ids, renamed = with_unique_ids(listed, references=_REFERENCES.get(kind))
-    return with_ids, (*dropped, *added, *renamed)
+    if people == "apart":
+        return with_ids, (*dropped, *added, *renamed)
+    pointing, left_out = without_dangling(with_ids, kind=kind)
+    return pointing, (*dropped, *added, *renamed, *left_out)
+
+
+def without_dangling(document: Any, *, kind: str) -> tuple[Any, tuple[str, ...]]:
+    """The document without jumps to lines that do not exist, and without times outside of a transition.
+
+    Args:
+        document: a dialogue or a transition; others stay as they are.
+        kind: its kind.
+    """
+    change = {"dialogue": _jumps, "transition": _times}.get(kind)
+    if change is None or not isinstance(document, dict):
+        return document, ()
+    kept = copy.deepcopy(cast("dict[str, Any]", document))
+    changes = tuple(change(kept))
+    return kept, changes
+
+
+def _jumps(document: dict[str, Any]) -> Iterator[str]:
+    """Take out jumps to nowhere, and say so."""
+    lines = _objects(document, "lines")
+    known = {END, *(each.get(_ID) for each in lines)}
+    for index, line in enumerate(lines):
+        for number, choice in enumerate(_objects(line, "choices")):
+            goal = choice.get("goto")
+            if isinstance(goal, str) and goal not in known:
+                del choice["goto"]
+                yield f"lines.{index}.choices.{number}.goto: no line is {goal!r}, now the next line"
+
+
+def _times(document: dict[str, Any]) -> Iterator[str]:
+    """Take out times after the end and times that run backwards, and say so."""
+    end, last = document.get("duration_s"), 0.0
+    for index, beat in enumerate(_objects(document, "beats")):
+        at = beat.get("at_s")
+        if not isinstance(at, int | float) or not isinstance(end, int | float):
+            continue
+        if last <= at <= end:
+            last = at
+        else:
+            del beat["at_s"]
+            yield f"beats.{index}.at_s: {at:g} is not between {last:g} and {end:g}, now left out"
+
+
+def _objects(holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects of a list, in their places; other items are empty ones."""
+    items = holder.get(name)
+    if not isinstance(items, list):
+        return []
+    return [each if isinstance(each, dict) else {} for each in cast("list[Any]", items)]
 
 
 def with_speakers_listed(document: Any) -> tuple[Any, tuple[str, ...]]:

@@ -259,6 +259,37 @@ def test_of_two_entries_whose_texts_are_too_long_for_one_the_first_stays() -> No
     assert result.meta.receipt.changes == ("speakers.1: 'Mara' was listed before, the first entry stays",)
 
 
+def test_a_jump_to_no_line_is_left_out_once_the_model_was_asked() -> None:
+    choices = [{"text": "Yes.", "goto": "Ilia"}, {"text": "No.", "goto": "end"}]
+    document = {
+        "purpose": "p",
+        "title": "t",
+        "lines": [{"speaker": "A", "text": "Well?", "choices": choices}],
+    }
+    (asked_again,) = judged(json.dumps(document), kind="dialogue", max_reasks=1).events
+    assert "a choice goes to 'Ilia'" in asked_again.errors[0]
+    (result,) = judged(json.dumps(document), kind="dialogue", reask=1).events
+    assert result.content["lines"][0]["choices"] == [{"text": "Yes."}, {"text": "No.", "goto": "end"}]
+    assert result.meta.receipt.changes == ("lines.0.choices.0.goto: no line is 'Ilia', now the next line",)
+
+
+def test_times_outside_of_a_transition_are_left_out_once_the_model_was_asked() -> None:
+    beats = [{"purpose": "p", "text": "Rain.", "at_s": at} for at in (0, 4, 2, 100)]
+    document = {
+        "mood_from": "calm",
+        "mood_to": "tense",
+        "pacing": "slow",
+        "transition_type": "gradual",
+        "duration_s": 10,
+        "elements": ["rain"],
+        "beats": beats,
+        "text": "It rains.",
+    }
+    (result,) = judged(json.dumps(document), kind="transition", reask=1).events
+    assert [each.get("at_s") for each in result.content["beats"]] == [0, 4, None, None]
+    assert len(result.meta.receipt.changes) == 2
+
+
 def test_who_speaks_and_is_not_listed_is_listed_and_the_receipt_says_so() -> None:
     lines = [{"speaker": name, "text": "Well?"} for name in ("Mara", "Jonas", "Jonas")]
     document = {"purpose": "p", "title": "t", "speakers": [{"name": "Mara"}], "lines": lines}
