@@ -36,8 +36,9 @@ _TOKENS: Final[Mapping[str, tuple[int, int]]] = {
 }
 #: Documents with at most so many tokens must end by themselves: all of :data:`_TOKENS`.
 _SHORT: Final = 1000
-#: Parameters below which a model is tiny.
+#: Parameters below which a model is tiny, and below which it is small.
 TINY: Final = 300_000_000
+SMALL: Final = 1_100_000_000
 _DEFAULTS: Final = Defaults()
 _DEFAULT_TOKENS: Final[Mapping[str, int]] = {
     FREEFORM: _DEFAULTS.freeform.max_tokens,
@@ -83,9 +84,9 @@ def aim_to_end(prompt: Prompt, max_tokens: int, *, parameters: int) -> int | Non
     Args:
         prompt: of the document; a document that is asked for again should be shorter.
         max_tokens: the limit of the call.
-        parameters: of the model; a tiny one seldom ends by itself.
+        parameters: of the model; a tiny one seldom ends by itself, and one that is not small does.
     """
-    if max_tokens > _SHORT:
+    if max_tokens > _SHORT or parameters >= SMALL:
         return None
     return max_tokens // (1 + prompt.reask + (parameters < TINY))
 

@@ -51,6 +51,7 @@ def test_a_tiny_model_writes_half_a_draft_and_a_whole_document() -> None:
     assert small_model_limit("scene", STRUCTURING, tiny=True) == small_model_limit("scene", STRUCTURING)
     prompt = ask(stage=STRUCTURING)
     assert aim_to_end(prompt, 4000, parameters=1) is None
+    assert aim_to_end(prompt, 800, parameters=7 * 10**9) is None
     assert aim_to_end(prompt, 800, parameters=10**9) == 800
     assert aim_to_end(prompt, 800, parameters=135_000_000) == 400
     assert aim_to_end(msgspec.structs.replace(prompt, reask=1), 800, parameters=10**9) == 400
