@@ -101,7 +101,8 @@ class GgufProvider(OpenAIProvider):
             self._window = min(
                 self._settings.max_len, int(known.get("n_ctx_train") or self._settings.max_len)
             )
-            self._parameters = int(known.get("n_params") or 0)
+            # A quantised weight has about a byte.
+            self._parameters = int(known.get("n_params") or self._files.file.stat().st_size)
             self._running = running
         return running
 
