@@ -14,19 +14,23 @@ from contracts.content.sketch import sketch
 Messages = list[dict[str, str]]
 _CUSTOM: Final = "custom"
 #: Of prose, where neither the request nor a setting chose one: a small model loses its thread above.
-TEMPERATURE: Final = 0.4
+TEMPERATURE: Final = 0.2
 
 
 def prose_messages(kind: str, wish: str, schema: Mapping[str, Any] | None = None) -> Messages:
     """What the writing stage sends.
+
+    A model this small loses what a paragraph says between two clauses, so it plans the built-in kinds in notes.
 
     Args:
         kind: content kind.
         wish: the request's words, and the lines below them.
         schema: a request's own.
     """
-    task = "Write what the fields need" if kind == _CUSTOM else f"Write a draft of the {kind}"
-    return _chat(f"{task} in plain prose. Name everything that the wish asks for.", wish, schema)
+    asked = "Name everything that the wish asks for"
+    if kind == _CUSTOM:
+        return _chat(f"Write what the fields need in plain prose. {asked}.", wish, schema)
+    return _chat(f"Plan the {kind} in short notes. {asked}, with its number.", wish, schema)
 
 
 def document_messages(kind: str, wish: str, draft: str, schema: Mapping[str, Any] | None = None) -> Messages:

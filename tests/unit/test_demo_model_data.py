@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
 
@@ -9,8 +10,9 @@ import msgspec
 import pytest
 
 from contracts.content.registry import Registry
-from infra.lab.demo_model.examples import Example, read, tasks
+from infra.lab.demo_model.examples import CUSTOM, Example, read, tasks
 from infra.lab.demo_model.expectations import SLOTS, Expectation, is_met, texts
+from infra.lab.demo_model.notes import notes
 
 EXAMPLES = read()
 WRITTEN = [each for each in EXAMPLES if each.document is not None]
@@ -37,7 +39,7 @@ def test_documents_are_valid_and_have_what_their_wishes_ask_for(kind: str) -> No
             continue
         faults += [(each.wish, fault) for fault in CONTENTS.faults(kind, each.document, each.schema)]
         faults += [(each.wish, e) for e in each.expect if not is_met(e, kind, each.document or {})]
-        if not 20 <= len(each.prose.split()) <= 110:
+        if bool(each.prose) != (kind == CUSTOM):
             faults.append((each.wish, "prose"))
     assert faults == []
 
@@ -53,13 +55,31 @@ def test_no_sentence_is_told_three_times() -> None:
     assert [sentence for sentence, times in told.items() if times > 2] == []
 
 
-def test_each_example_teaches_prose_and_document() -> None:
-    prose, document = tasks(WRITTEN[0])
-    assert prose.prompt.endswith("<|im_start|>assistant\n")
-    assert WRITTEN[0].wish in prose.prompt
-    assert prose.answer == WRITTEN[0].prose
-    assert WRITTEN[0].prose in document.prompt
-    assert document.answer.startswith("{")
+@pytest.mark.parametrize("kind", [*SLOTS])
+def test_each_example_teaches_a_draft_and_a_document(kind: str) -> None:
+    example = next(each for each in WRITTEN if each.kind == kind)
+    draft, document = tasks(example)
+    assert draft.prompt.endswith("<|im_start|>assistant\n")
+    assert example.wish in draft.prompt
+    assert draft.answer == (example.prose if kind == CUSTOM else notes(kind, example.document or {}))
+    assert f"Draft: {draft.answer}<|im_end|>" in document.prompt
+    assert json.loads(document.answer) == example.document
+
+
+def test_notes_of_a_layout_say_what_is_not_there() -> None:
+    assert notes("layout", LAYOUT) == (
+        "Barn. Stands on: none. Player: none. Collect: egg x2. Enemies: fox x1. Hazards: none. Goal: none."
+    )
+
+
+@pytest.mark.parametrize("kind", [each for each in SLOTS if each != CUSTOM])
+def test_notes_name_what_is_counted(kind: str) -> None:
+    """What a wish counts, a document of which only the notes are known can count as well."""
+    numbers = {"plot": "beats", "scene": "moments", "dialogue": "lines", "transition": "beats"}
+    for each in WRITTEN:
+        if each.kind == kind and each.document is not None and kind in numbers:
+            counted = len(each.document[numbers[kind]])
+            assert f"{counted} {numbers[kind]}" in notes(kind, each.document)
 
 
 LAYOUT = {

@@ -1,4 +1,4 @@
-"""Examples of the demo's model: hand-written wishes with their prose, document and expectations."""
+"""Examples of the demo's model: hand-written wishes with their documents and expectations."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from typing import Any, Final, Literal
 import msgspec
 
 from infra.lab.demo_model.expectations import Expectation
+from infra.lab.demo_model.notes import notes
 from infra.providers.tuned import chat_ml, document_messages, prose_messages
 
 DATA: Final = Path(__file__).parent / "data"
-KINDS: Final = ("layout", "plot", "scene", "dialogue", "transition", "custom")
+CUSTOM: Final = "custom"
+KINDS: Final = ("layout", "plot", "scene", "dialogue", "transition", CUSTOM)
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A wish and what was written for it; a wish of the gate has neither prose nor document."""
+    """A wish and the document that was written for it; a wish of the gate has none."""
 
     kind: Literal["layout", "plot", "scene", "dialogue", "transition", "custom"]
     topic: str
     wish: str
     expect: tuple[Expectation, ...]
+    #: The draft of a document under a request's own schema; of a built-in kind :mod:`notes` makes it.
     prose: str = ""
     document: dict[str, Any] | None = None
     #: Literal and predictable, sentence by sentence: what so small a model can follow.
@@ -51,10 +54,11 @@ def read(folder: Path = DATA) -> tuple[Example, ...]:
 
 
 def tasks(example: Example) -> Iterator[LearnedAnswer]:
-    """What the model learns from an example: the prose from the wish, and the document from both."""
+    """What the model learns from an example: the draft from the wish, and the document from both."""
     if example.document is None:
         return
     document = json.dumps(example.document, ensure_ascii=False, separators=(",", ":"))
     wish, kind, schema = example.wish, example.kind, example.schema
-    yield LearnedAnswer(chat_ml(prose_messages(kind, wish, schema)), example.prose)
-    yield LearnedAnswer(chat_ml(document_messages(kind, wish, example.prose, schema)), document)
+    draft = example.prose if kind == CUSTOM else notes(kind, example.document)
+    yield LearnedAnswer(chat_ml(prose_messages(kind, wish, schema)), draft)
+    yield LearnedAnswer(chat_ml(document_messages(kind, wish, draft, schema)), document)

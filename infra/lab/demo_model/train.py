@@ -29,7 +29,7 @@ class AdapterPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Times that every example is seen.
     epochs: float = 3.0
-    #: Times that plain prose is seen afterwards, and half as often its document: the style is learned last.
+    #: Times that plain drafts are seen afterwards, and half as often their documents: the style is learned last.
     plain_epochs: float = 2.0
     #: Tokens of one step, padding included.
     step_tokens: int = 2400
@@ -115,7 +115,7 @@ def _share(step: int, steps: int) -> float:
 
 
 def _sequences(tokenizer: Any, examples: Sequence[Example]) -> list[_Sequence]:
-    """Of each example its prose, then its document."""
+    """Of each example its draft, then its document."""
     found: list[_Sequence] = []
     for each in examples:
         for task in tasks(each):
@@ -128,10 +128,10 @@ def _sequences(tokenizer: Any, examples: Sequence[Example]) -> list[_Sequence]:
 def _schedule(tokenizer: Any, examples: Sequence[Example], plan: AdapterPlan) -> list[_Step]:
     every = _sequences(tokenizer, examples)
     plain = _sequences(tokenizer, [each for each in examples if each.plain])
-    prose, documents = plain[::2], plain[1::2]
+    drafts, documents = plain[::2], plain[1::2]
     return [
         *_phase(every, plan.epochs, plan.rate, plan),
-        *_phase([*prose, *prose, *documents], plan.plain_epochs / 2, plan.plain_rate, plan),
+        *_phase([*drafts, *drafts, *documents], plan.plain_epochs / 2, plan.plain_rate, plan),
     ]
 
 
