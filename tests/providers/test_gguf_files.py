@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from infra.engine.files import Unloadable, folder_of
-from infra.providers import gguf_files, gguf_spec
+from infra.providers import gguf_files, gguf_spec, tuned
 from infra.providers.gguf import GgufProvider
 from infra.providers.gguf_files import DEMO, model_of
 from infra.providers.request_mapping import Dialect
@@ -44,7 +44,7 @@ def test_a_gguf_file_for_the_local_provider_is_told_where_it_belongs() -> None:
         folder_of("/models/some.gguf")
 
 
-@pytest.mark.parametrize(("chosen", "sent"), [(0.8, 0.4), (0.7, 0.7), (0.0, 0.0)])
+@pytest.mark.parametrize(("chosen", "sent"), [(0.8, tuned.TEMPERATURE), (0.7, 0.7), (0.0, 0.0)])
 def test_a_tuned_model_writes_prose_at_its_own_temperature_unless_one_is_chosen(
     chosen: float, sent: float
 ) -> None:
