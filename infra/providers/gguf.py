@@ -101,7 +101,7 @@ class GgufProvider(OpenAIProvider):
             self._window = min(
                 self._settings.max_len, int(known.get("n_ctx_train") or self._settings.max_len)
             )
-            # A quantised weight has about a byte.
+            # Where llama.cpp does not say: a quantised weight has about a byte.
             self._parameters = int(known.get("n_params") or self._files.file.stat().st_size)
             self._running = running
         return running

@@ -29,9 +29,9 @@ def simplify_alternatives(schema: Mapping[str, Any], *, require_first: bool) -> 
         return made
     for name in _ALTERNATIVES:
         branches = schema.get(name)
-        if isinstance(branches, list) and all(_only_requires(each) for each in cast("list[Any]", branches)):
+        if isinstance(branches, list) and branches and all(map(_only_requires, cast("list[Any]", branches))):
             del made[name]
-            if require_first and branches:
+            if require_first:
                 made["required"] = list(dict.fromkeys((*made.get("required", ()), *branches[0]["required"])))
     return made
 
@@ -45,4 +45,5 @@ def _inner(value: Any, *, require_first: bool) -> Any:
 
 
 def _only_requires(branch: Any) -> bool:
-    return isinstance(branch, dict) and set(cast("dict[str, Any]", branch)) == {"required"}
+    own = cast("dict[str, Any]", branch) if isinstance(branch, dict) else {}
+    return set(own) == {"required"} and isinstance(own["required"], list)

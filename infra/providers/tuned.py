@@ -13,7 +13,7 @@ from contracts.content.sketch import sketch
 
 Messages = list[dict[str, str]]
 _CUSTOM: Final = "custom"
-#: Of prose, where neither the request nor a setting chose one: a small model loses its thread above.
+#: Of drafts, where neither the request nor a setting chose one: a small model loses its thread above.
 TEMPERATURE: Final = 0.2
 
 

@@ -19,6 +19,8 @@ from contracts.content.dialogue import END
 from contracts.policy import fingerprint
 
 _ID = "id"
+#: Characters of a model's text that a receipt shows.
+_SHOWN = 80
 _NAME = "name"
 #: Characters of :data:`contracts.content.document.Id`.
 _LONGEST_ID = 64
@@ -74,13 +76,13 @@ def without_dangling(document: Any, *, kind: str) -> tuple[Any, tuple[str, ...]]
 def _jumps(document: dict[str, Any]) -> Iterator[str]:
     """Take out jumps to nowhere, and say so."""
     lines = _objects(document, "lines")
-    known = {END, *(each.get(_ID) for each in lines)}
+    known = {END, *(ident for each in lines if isinstance(ident := each.get(_ID), str))}
     for index, line in enumerate(lines):
         for number, choice in enumerate(_objects(line, "choices")):
             goal = choice.get("goto")
             if isinstance(goal, str) and goal not in known:
                 del choice["goto"]
-                yield f"lines.{index}.choices.{number}.goto: no line is {goal!r}, now the next line"
+                yield f"lines.{index}.choices.{number}.goto: no line is {goal[:_SHOWN]!r}, now the next line"
 
 
 def _times(document: dict[str, Any]) -> Iterator[str]:
@@ -94,7 +96,7 @@ def _times(document: dict[str, Any]) -> Iterator[str]:
             last = at
         else:
             del beat["at_s"]
-            yield f"beats.{index}.at_s: {at:g} is not between {last:g} and {end:g}, now left out"
+            yield f"beats.{index}.at_s: before an earlier beat or after the end, now left out"
 
 
 def _objects(holder: dict[str, Any], name: str) -> list[dict[str, Any]]:

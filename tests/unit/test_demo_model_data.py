@@ -12,7 +12,7 @@ import pytest
 from contracts.content.registry import Registry
 from infra.lab.demo_model.examples import CUSTOM, Example, read, tasks
 from infra.lab.demo_model.expectations import SLOTS, Expectation, is_met, texts
-from infra.lab.demo_model.notes import notes
+from infra.lab.demo_model.notes import write_notes
 
 EXAMPLES = read()
 WRITTEN = [each for each in EXAMPLES if each.document is not None]
@@ -61,13 +61,13 @@ def test_each_example_teaches_a_draft_and_a_document(kind: str) -> None:
     draft, document = tasks(example)
     assert draft.prompt.endswith("<|im_start|>assistant\n")
     assert example.wish in draft.prompt
-    assert draft.answer == (example.prose if kind == CUSTOM else notes(kind, example.document or {}))
+    assert draft.answer == (example.prose if kind == CUSTOM else write_notes(kind, example.document or {}))
     assert f"Draft: {draft.answer}<|im_end|>" in document.prompt
     assert json.loads(document.answer) == example.document
 
 
 def test_notes_of_a_layout_say_what_is_not_there() -> None:
-    assert notes("layout", LAYOUT) == (
+    assert write_notes("layout", LAYOUT) == (
         "Barn. Stands on: none. Player: none. Collect: egg x2. Enemies: fox x1. Hazards: none. Goal: none."
     )
 
@@ -79,7 +79,7 @@ def test_notes_name_what_is_counted(kind: str) -> None:
     for each in WRITTEN:
         if each.kind == kind and each.document is not None and kind in numbers:
             counted = len(each.document[numbers[kind]])
-            assert f"{counted} {numbers[kind]}" in notes(kind, each.document)
+            assert f"{counted} {numbers[kind]}" in write_notes(kind, each.document)
 
 
 LAYOUT = {

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
 
 from contracts.outcome import Fail
 from contracts.result import Receipt, RepairLevel
+from stages.validate_repair.repair import without_dangling
 from tests.judging import judged
 
 TWINS = {
@@ -133,6 +137,21 @@ def test_times_outside_of_a_transition_are_left_out_once_the_model_was_asked() -
     (result,) = judged(json.dumps(document), kind="transition", reask=1).events
     assert [each.get("at_s") for each in result.content["beats"]] == [0, 4, None, None]
     assert len(result.meta.receipt.changes) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "document"),
+    [
+        ("dialogue", {"lines": [{"id": ["a"], "choices": [{"goto": "b"}]}]}),
+        ("dialogue", {"lines": [{"id": {}, "choices": [{"goto": {}}]}, 7]}),
+        ("transition", {"duration_s": 3, "beats": [{"at_s": 10**400}, {"at_s": []}]}),
+        ("transition", {"duration_s": -(10**400), "beats": [{"at_s": 1}]}),
+    ],
+)
+def test_values_of_any_kind_are_left_to_the_validator(kind: str, document: dict[str, Any]) -> None:
+    changed, changes = without_dangling(document, kind=kind)
+    assert set(changed) == set(document)
+    assert all(len(each) < 200 for each in changes)
 
 
 def test_who_speaks_and_is_not_listed_is_listed_and_the_receipt_says_so() -> None:

@@ -54,6 +54,8 @@ def test_they_go_at_any_depth(name: str) -> None:
             {"properties": {"properties": {"type": "string"}, "anyOf": {"type": "array"}}},
             id="fields with the names of keywords",
         ),
+        pytest.param({"properties": {"a": {}}, "anyOf": [{"required": True}]}, id="required is no list"),
+        pytest.param({"properties": {"a": {}}, "anyOf": []}, id="no alternatives"),
         pytest.param({"const": {"properties": {}, "anyOf": [{"required": ["a"]}]}}, id="a literal"),
         pytest.param({"properties": {"a": True}, "items": [True, {"enum": [[{"anyOf": []}]]}]}, id="lists"),
     ],

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from infra.lab.demo_model.expectations import Expectation
-from infra.lab.demo_model.notes import notes
+from infra.lab.demo_model.notes import write_notes
 from infra.providers.tuned import chat_ml, document_messages, prose_messages
 
 DATA: Final = Path(__file__).parent / "data"
@@ -59,6 +59,6 @@ def tasks(example: Example) -> Iterator[LearnedAnswer]:
         return
     document = json.dumps(example.document, ensure_ascii=False, separators=(",", ":"))
     wish, kind, schema = example.wish, example.kind, example.schema
-    draft = example.prose if kind == CUSTOM else notes(kind, example.document)
+    draft = example.prose if kind == CUSTOM else write_notes(kind, example.document)
     yield LearnedAnswer(chat_ml(prose_messages(kind, wish, schema)), draft)
     yield LearnedAnswer(chat_ml(document_messages(kind, wish, draft, schema)), document)

@@ -1,4 +1,4 @@
-"""What the demo's model writes before a document: notes that name each part, its number and each line.
+"""Notes, which the demo's model drafts before a document: they name each part, its number and each line.
 
 A model this small loses what a paragraph tells between two clauses.  Notes of a fixed order make it decide on each
 part of the wish, also on what is not there, and the document then only repeats them.
@@ -30,8 +30,8 @@ _OPTIONAL: Final = frozenset({"background", "decoration"})
 _SINGLE: Final = frozenset({"background", "player"})
 
 
-def notes(kind: str, document: Mapping[str, Any]) -> str:
-    """The notes that belong to a document of a built-in kind.
+def write_notes(kind: str, document: Mapping[str, Any]) -> str:
+    """Write the notes that belong to a document of a built-in kind.
 
     Args:
         kind: content kind.
