@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from nats.aio.client import Client
+from understudy_client.connection import flushed
 
 from contracts.cache_entry import CacheEntry, CacheLayer
 from contracts.policy import fingerprint
@@ -113,7 +114,7 @@ async def test_a_purge_reaches_every_memory(nats_url: str) -> None:
         await one.results.put(SLOT, entry({"a": 1}))
         await other.results.get(SLOT)
         await cache_listing.purge(one.wire, SLOT.key)
-        await asyncio.gather(one.wire.client.flush(), other.wire.client.flush())
+        await asyncio.gather(flushed(one.wire.client), flushed(other.wire.client))
         assert [await one.results.get(SLOT), await other.results.get(SLOT)] == [None, None]
         assert await one.keys() == []
 
@@ -128,7 +129,7 @@ async def test_what_was_read_before_a_purge_is_not_remembered_after_it(
         async def slowly(stream: str, subject: str) -> LogEntry | None:
             found = await read(stream, subject)
             await cache_listing.purge(one.wire, SLOT.key)
-            await other.wire.client.flush()
+            await flushed(other.wire.client)
             return found
 
         with monkeypatch.context() as patch:
@@ -252,7 +253,7 @@ async def test_a_writer_killed_in_the_middle_leaves_no_half_entry(nats_url: str)
         await chunks.put(msg.subject.encode())
 
     await nc.subscribe("$O.assets.C.>", cb=heard)
-    await nc.flush()
+    await flushed(nc)
     whole = 0
     for turn, pieces in enumerate((1, 9, 25, 40)):
         process = await asyncio.create_subprocess_exec(

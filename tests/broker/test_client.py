@@ -22,6 +22,7 @@ from understudy_client import (
     Unreachable,
     Unreadable,
 )
+from understudy_client.connection import flushed
 from understudy_client.models import Layout
 
 from contracts import events as ev
@@ -301,7 +302,7 @@ async def test_progress_ends_with_the_result(client: Client) -> None:
         # Text is not stored: only who listens already hears it.
         while not heard.is_set():
             await client.connection.publish("gen.progress.layout.a", written)
-            await client.connection.flush()
+            await flushed(client.connection)
         await client.connection.jetstream().publish("gen.result.layout.a", _result("a"))
     assert listening.result() == {"Once "}
 

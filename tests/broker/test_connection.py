@@ -7,10 +7,11 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from understudy_client.connection import close, without_password
+from understudy_client.connection import close, flushed, without_password
 
 from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
@@ -34,6 +35,29 @@ async def test_servers_of_the_settings_are_such_a_list(bare_url: str, tmp_path: 
     settings = load(data_dir=tmp_path, nats={"servers": ["nats://127.0.0.1:1", bare_url]})
     client = await dial(settings, name="test")
     assert client.is_connected
+    await client.close()
+
+
+async def test_the_broker_has_a_subscription_when_it_is_flushed(bare_url: str) -> None:
+    client = await dial(bare_url, name="test")
+    transport: Any = client._transport
+    sent = bytearray()
+    write, writelines = transport.write, transport.writelines
+
+    def recorded(data: bytes) -> None:
+        sent.extend(data)
+        write(data)
+
+    def all_recorded(data: list[bytes]) -> None:
+        sent.extend(b"".join(data))
+        writelines(data)
+
+    transport.write, transport.writelines = recorded, all_recorded
+    await client.subscribe("flushed")
+    await flushed(client)
+    lines = sent.splitlines()
+    assert lines[-1] == b"PING"
+    assert any(line.startswith(b"SUB flushed") for line in lines)
     await client.close()
 
 

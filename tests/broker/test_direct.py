@@ -10,6 +10,7 @@ import pytest
 from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.protocol.parser import Parser
+from understudy_client.connection import flushed
 
 from infra.nats import direct
 from infra.nats.connection import dial
@@ -89,7 +90,7 @@ async def test_plain_subscriptions_of_the_same_client_go_on(bare_url: str) -> No
         await msg.respond(b"pong")
 
     await other.subscribe("b.ask", cb=answer)
-    await other.flush()
+    await flushed(other)
     assert (await client.request("b.ask", b"", timeout=_WAIT_S)).data == b"pong"
     await client.close()
     await other.close()
@@ -152,7 +153,7 @@ async def test_a_subject_or_header_that_is_no_utf_8_still_arrives(bare_url: str)
     nc = await dial(bare_url, name="test")
     heard = Collected()
     await direct.listen(nc, "gen.>", heard)
-    await nc.flush()
+    await flushed(nc)
     host, port = bare_url.removeprefix("nats://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     head = b"NATS/1.0\r\nWho: \xff\xfe\r\n\r\n"

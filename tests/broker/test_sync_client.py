@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from understudy_client import Client, IdTaken, NoResult, Progress, SyncClient, Unreachable
+from understudy_client.connection import flushed
 
 from contracts import events as ev
 from contracts.result import Meta, Origin, Status
@@ -94,7 +95,7 @@ async def test_progress_blocks_until_the_result(nats_url: str, other: Client) ->
         # Text is not stored: only a client that listens already hears it.
         while not heard.is_set():
             await other.connection.publish("gen.progress.layout.a", piece)
-            await other.connection.flush()
+            await flushed(other.connection)
         await _answer(other, "a")
         assert set(await listening) == {"Once "}
 

@@ -24,6 +24,7 @@ from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import errors as js_errors
+from understudy_client.connection import flushed
 
 from contracts import pipeline
 from infra.nats import topology
@@ -77,7 +78,7 @@ class Scene:
 
         await self.nc.subscribe("gen.context_built.>", cb=stored)
         await self.nc.subscribe("dead.>", cb=stored)
-        await self.nc.flush()
+        await flushed(self.nc)
 
     async def work(self, request_id: str) -> None:
         self.began[request_id] += 1

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import APIError, NoStreamResponseError
 from understudy_client import Client
+from understudy_client.connection import flushed
 from understudy_client.result import ContentRef, Result
 
 from contracts import pipeline
@@ -199,7 +200,7 @@ async def test_a_client_does_not_hear_what_stages_are_given(server: Server, sett
         heard.append(msg.subject + msg.data.decode(errors="replace"))
 
     await spy.subscribe("_INBOX.>", cb=hear)
-    await spy.flush()
+    await flushed(spy)
     try:
         async with Client.connect(server.client) as client:
             await client.generate(

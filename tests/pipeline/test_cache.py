@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 from understudy_client import Result
+from understudy_client.connection import flushed
 
 from contracts import events as ev
 from contracts.result import Origin, Status
@@ -128,7 +129,7 @@ async def test_what_is_purged_is_generated_again_also_where_it_is_in_memory(
         kept = await ask(client, "kept", node={"id": "n2", "version": 2})
         shown = await command("cache", "show", left["key"])
         rest = await command("cache", "purge", "--version", "2")
-        await client.nc.flush()
+        await flushed(client.nc)
 
     assert hit.status is Status.CACHED
     assert [one["node"] for one in listed] == ["n1", "n2"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from understudy_client.connection import flushed
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
@@ -33,7 +34,7 @@ async def publish(client: Observer, *request_ids: str, **fields: Any) -> None:
     body = msgspec.json.encode({"prompt": "a bridge", "node": NODE, "player_context": PLAYER, **fields})
     for request_id in request_ids:
         await client.nc.publish(f"gen.requested.transition.{request_id}", body)
-    await client.nc.flush()
+    await flushed(client.nc)
 
 
 async def answers(client: Observer, request_ids: list[str]) -> list[ev.Result]:
@@ -69,7 +70,7 @@ async def at_work(client: Observer, stage: str) -> asyncio.Event:
             working.set()
 
     await client.nc.subscribe(f"$JS.ACK.EVENTS.{stage}.>", cb=heard)
-    await client.nc.flush()
+    await flushed(client.nc)
     return working
 
 

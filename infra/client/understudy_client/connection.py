@@ -208,6 +208,18 @@ def encrypted(connection: Connection) -> bool:
     return bool(info.get("tls_required")) or (at is not None and at.scheme == "wss")
 
 
+async def flushed(connection: Connection) -> None:
+    """Wait until the broker has everything that this connection was given so far, subscriptions among it.
+
+    nats-py's ``flush`` writes its ping before the commands that wait in the buffer; only a second one comes after them.
+
+    Raises:
+        nats.errors.Error: the connection is lost, or the broker does not answer.
+    """
+    await connection.flush()
+    await connection.flush()
+
+
 async def close(connection: Connection) -> None:
     """Close a connection; one that is lost already raises nothing."""
     try:

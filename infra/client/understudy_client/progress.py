@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from understudy_client import protocol
+from understudy_client.connection import flushed
 from understudy_client.errors import ClientError, Unreadable
 from understudy_client.result import Progress
 from understudy_client.session import unsubscribe
@@ -55,7 +56,7 @@ async def follow(
     subscription = await session.connection.subscribe(subject, cb=written)
     ending: asyncio.Task[None] | None = None
     try:
-        await session.connection.flush()
+        await flushed(session.connection)
         ending = asyncio.create_task(end())
         while (msg := await queue.get()) is not None:
             if isinstance(msg, ClientError):
