@@ -34,6 +34,14 @@ _TOKENS: Final[Mapping[str, tuple[int, int]]] = {
     "transition": (300, 600),
     "custom": (400, 1000),
 }
+#: The same of a model that was tuned on this pipeline's tasks: the longest of its 3,499 examples, and a bit more.
+_TUNED_TOKENS: Final[Mapping[str, tuple[int, int]]] = {
+    "layout": (150, 550),
+    "plot": (200, 450),
+    "scene": (200, 350),
+    "dialogue": (250, 350),
+    "transition": (200, 300),
+}
 #: Documents with at most so many tokens must end by themselves: all of :data:`_TOKENS`.
 _SHORT: Final = 1000
 #: Parameters below which a model is tiny, and below which it is small.
@@ -46,21 +54,22 @@ _DEFAULT_TOKENS: Final[Mapping[str, int]] = {
 }
 
 
-def small_model_limit(kind: str, stage: str, *, tiny: bool = False) -> int | None:
+def small_model_limit(kind: str, stage: str, *, tiny: bool = False, tuned: bool = False) -> int | None:
     """The longest answer of a small model, in tokens; ``None`` for a kind of an extension.
 
     Args:
         kind: content kind.
         stage: the calling stage.
-        tiny: a model that seldom ends by itself and was not trained for this: its drafts are half as long.
+        tiny: a model that seldom ends by itself: its drafts are half as long.
+        tuned: a model that was trained for this.
     """
-    tokens = _TOKENS.get(kind)
+    tokens = (_TUNED_TOKENS.get(kind) if tuned else None) or _TOKENS.get(kind)
     if tokens is None:
         return None
     draft, document = tokens
     if stage == STRUCTURING:
         return document
-    return draft // 2 if tiny else draft
+    return draft // 2 if tiny and not tuned else draft
 
 
 def limit_answer(tokens: int, stage: str, limit: int | None) -> int:

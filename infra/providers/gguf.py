@@ -26,7 +26,7 @@ from infra.engine.grammar_schema import bounded, within
 from infra.engine.task import EngineError, Unsupported
 from infra.engine.truncation import fit
 from infra.providers import tuned
-from infra.providers.answer_limits import aim_to_end
+from infra.providers.answer_limits import TINY, aim_to_end
 from infra.providers.llama_server import LlamaServer, RunningChild
 from infra.providers.openai import OpenAIProvider, address, client
 from infra.settings.narrative import Defaults, OpenAIServer
@@ -191,7 +191,10 @@ class GgufProvider(OpenAIProvider):
         Raises:
             Unsupported: there is none.
         """
-        tokens = None if self._files.tuned else self._aim(prompt, params)
+        tokens = self._aim(prompt, params)
+        if self._files.tuned:
+            # It ends by itself; where it is asked again, it may have been cut off.
+            tokens = aim_to_end(prompt, params.max_tokens, parameters=TINY) if prompt.reask else None
         return _grammar_of(msgspec.json.encode(schema), tokens)
 
     def _aim(self, prompt: Prompt, params: Params) -> int | None:

@@ -92,7 +92,7 @@ def _answer_limit(settings: Settings, name: str, kind: str, stage: str) -> int |
         return None
     if size >= _SMALL_BYTES:
         return None
-    return small_model_limit(kind, stage, tiny=size < TINY_BYTES and not model.tuned)
+    return small_model_limit(kind, stage, tiny=size < TINY_BYTES, tuned=model.tuned)
 
 
 def _describe(settings: Settings, name: str) -> ModelInfo:

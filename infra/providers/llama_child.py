@@ -10,9 +10,13 @@ import json
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+
+from infra.engine.files import Unloadable
+from infra.providers.merged_adapters import merge
 
 _LOCALHOST: Final = "127.0.0.1"
 
@@ -23,6 +27,8 @@ class ChildConfig(msgspec.Struct, frozen=True, kw_only=True):
     #: Path of the GGUF file, and of LoRA adapters beside it.
     model: str
     adapters: tuple[str, ...] = ()
+    #: Name of the file with the adapters in its weights; empty: they stay beside the model.
+    merged: str = ""
     #: Requests at once, and tokens of prompt and answer of each.
     rows: int
     max_len: int
@@ -41,12 +47,24 @@ def main() -> None:
     os.dup2(2, 1)
     # 100 MB, and without type stubs.
     library: Any = import_module("xllamacpp")
+    config, unmerged = _merged(config)
     server = library.Server(_parameters(library, config))
-    answers.write(json.dumps({"url": server.listening_address}) + "\n")
+    answers.write(json.dumps({"url": server.listening_address, "unmerged": unmerged}) + "\n")
     answers.flush()
     sys.stdin.buffer.read()
     # Its threads do not end while they write an answer.
     os._exit(0)
+
+
+def _merged(config: ChildConfig) -> tuple[ChildConfig, str]:
+    """The configuration with the merged file, or as it is and why."""
+    if not config.merged:
+        return config, ""
+    try:
+        file = merge(Path(config.model), tuple(map(Path, config.adapters)), config.merged)
+    except (Unloadable, OSError, ValueError, NotImplementedError) as error:
+        return config, str(error) or type(error).__name__
+    return msgspec.structs.replace(config, model=str(file), adapters=()), ""
 
 
 def _parameters(library: Any, config: ChildConfig) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ import msgspec
 from infra.engine.files import Unloadable
 from infra.engine.task import EngineError
 from infra.host.parent_death import before_exec
+from infra.providers.answer_limits import TINY_BYTES
 from infra.providers.llama_child import ChildConfig
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ _STATUS_S: Final = 0.5
 #: Lines of the child's standard error that are kept for a message, and characters of each.
 _LINES: Final = 20
 _WIDTH: Final = 300
+
+_log = logging.getLogger(__name__)
 
 
 class RunningChild(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,9 +101,11 @@ class LlamaServer:
 
     async def _start(self) -> RunningChild:
         settings = self._settings
+        tiny = self._model.file.stat().st_size < TINY_BYTES
         config = ChildConfig(
             model=str(self._model.file),
             adapters=tuple(map(str, self._model.adapters)),
+            merged=self._model.name if self._model.adapters and tiny else "",
             rows=settings.rows,
             max_len=settings.max_len,
             threads=settings.threads or os.cpu_count() or 1,
@@ -140,8 +146,10 @@ class LlamaServer:
             raise Unloadable(
                 f"llama.cpp cannot load {self._model.file} (it ended with status {status}): {self._last_words()}"
             )
-        url: str = msgspec.json.decode(line)["url"]
-        return RunningChild(url=url, process=process)
+        loaded: dict[str, str] = msgspec.json.decode(line)
+        if loaded["unmerged"]:
+            _log.warning("the adapters stay beside the model, which is slower: %s", loaded["unmerged"])
+        return RunningChild(url=loaded["url"], process=process)
 
     async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # noqa: S101 - asked for at the start

@@ -1,6 +1,7 @@
 """Semantic repair: rules across a document's fields, fixed without inventing content.
 
-Four rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number.
+Four rules can.  Ids that are used twice: where nothing refers to the id, the later ones get a number; where a line of a
+dialogue jumps to it, only after the model was asked again and repeats itself: then the first is meant.
 People who are listed twice: the first entry stays, if the later ones say nothing else; where the model was asked
 again and repeats itself, their entries become one with the texts of all, or the first stays where that is too long.
 People who speak and are not listed: they are listed, by the name that their lines have.
@@ -51,7 +52,11 @@ def mended(document: Any, *, kind: str, people: People = "apart") -> tuple[Any, 
     """
     listed_once, dropped = with_people_once(document, people=people)
     listed, added = with_speakers_listed(listed_once)
-    with_ids, renamed = with_unique_ids(listed, references=_REFERENCES.get(kind))
+    references = _REFERENCES.get(kind)
+    if people != "apart" and references:
+        # A jump to an id that two lines have goes to the first of them.
+        references = frozenset[str]()
+    with_ids, renamed = with_unique_ids(listed, references=references)
     if people == "apart":
         return with_ids, (*dropped, *added, *renamed)
     pointing, left_out = without_dangling(with_ids, kind=kind)

@@ -57,6 +57,13 @@ def test_a_tiny_model_writes_half_a_draft_and_a_whole_document() -> None:
     assert aim_to_end(msgspec.structs.replace(prompt, reask=1), 800, parameters=10**9) == 400
 
 
+def test_a_tuned_model_may_write_as_much_as_its_examples_have() -> None:
+    assert small_model_limit("scene", FREEFORM, tiny=True, tuned=True) == 200
+    assert small_model_limit("layout", STRUCTURING, tuned=True) == 550
+    assert small_model_limit("custom", STRUCTURING, tuned=True) == small_model_limit("custom", STRUCTURING)
+    assert small_model_limit("quest", STRUCTURING, tuned=True) is None
+
+
 def test_the_house_model_has_limits_and_a_server_has_none() -> None:
     settings = load()
     assert routing.answer_limits(settings, "local")["layout", STRUCTURING] == 800

@@ -191,3 +191,24 @@ async def test_a_damaged_file_is_named_and_ends_no_stage(tmp_path: Path, content
     with pytest.raises(CallRefused, match=r"cannot load .*broken\.gguf"):
         await made.generate(prompt(), params())
     await made.close()
+
+
+async def test_an_adapter_is_merged_into_a_tiny_model_or_stays_beside_it_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tuned = model_of(Gguf(model=DEMO))
+    wish = msgspec.structs.replace(prompt("a cave with two bats"), kind="layout")
+    texts: list[str] = []
+    for _ in ("merged", "beside"):
+        provider = GgufProvider(Gguf(rows=1, max_len=512), tuned)
+        try:
+            texts.append((await provider.generate(wish, params(max_tokens=60))).text)
+        finally:
+            await provider.close()
+        (tmp_path / "no-folder").touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-folder"))
+    assert [each.name for each in (tmp_path / "understudy").iterdir()] == [f"{tuned.name}-1.gguf"]
+    assert all("bat" in each for each in texts)
+    (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert warning.startswith("the adapters stay beside the model, which is slower: ")

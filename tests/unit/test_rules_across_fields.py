@@ -47,6 +47,18 @@ def test_an_id_that_something_refers_to_is_left_alone() -> None:
     assert "line id 'a' is used twice" in outcome.message
 
 
+def test_once_the_model_was_asked_a_jump_goes_to_the_first_line_with_its_id() -> None:
+    choices = [{"text": "Yes.", "goto": "b"}]
+    lines = [{"speaker": "Mara", "text": "Well?", "choices": choices}] + [
+        {"id": "b", "speaker": "Mara", "text": text} for text in ("Good.", "Bad.")
+    ]
+    document = json.dumps({"purpose": "p", "title": "t", "lines": lines})
+    (result,) = judged(document, kind="dialogue", reask=1).events
+    assert [each.get("id") for each in result.content["lines"]] == [None, "b", "b_2"]
+    assert result.content["lines"][0]["choices"] == choices
+    assert result.meta.receipt.changes == ("lines.2.id: 'b' was used before, now 'b_2'",)
+
+
 def test_people_who_are_listed_twice_stay_once_and_the_receipt_says_so() -> None:
     document = {
         "purpose": "p",

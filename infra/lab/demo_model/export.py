@@ -32,7 +32,7 @@ def export(adapter: Path, base: Path, out: Path) -> None:
         base: the base model's GGUF file, for the number of its heads.
         out: the file to write.
     """
-    # Of the extra `servers`; without type stubs.
+    # Without type stubs.
     gguf: Any = import_module("gguf")
     fields = gguf.GGUFReader(base).fields
     heads = {
