@@ -11,11 +11,11 @@ code := "contracts stages infra tests"
 # What is installed from this folder, each editable: the client's distribution, and the application that depends on it.
 editable := "-e infra/client -e ."
 
-# A real model writes, on this machine's CPU; then its weights are removed and golden samples answer.
-demo: install-local
+# A small model writes, on this machine's CPU and without torch; then its file is damaged and golden samples answer.
+demo: install-gguf
     @USE_LOCAL_MODEL=true {{ bin }}/understudy demo
 
-# Golden samples answer, a failure and a dead letter are shown: no model, no torch.
+# Golden samples answer, a failure and a dead letter are shown: no model.
 demo-fallback: install
     @USE_LOCAL_MODEL=false {{ bin }}/understudy demo
 

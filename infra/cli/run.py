@@ -125,7 +125,7 @@ def _leave(status: int) -> NoReturn:
 def demo() -> None:
     """Run a self-checking demonstration in a temporary folder.
 
-    With USE_LOCAL_MODEL=true a real model generates first; otherwise golden samples answer.
+    With USE_LOCAL_MODEL=true a small model generates first (extra gguf, no torch); otherwise golden samples answer.
     """
     # By name: infra.lab is above the command line, and not all of it is in the wheel.
     show: Any = import_module("infra.lab.demo")

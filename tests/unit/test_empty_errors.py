@@ -37,15 +37,16 @@ async def test_a_demo_that_fails_names_step_seconds_and_log(
     async def fail(stage: DemoStage, home: Path) -> None:
         (home / "nats").mkdir()
         (home / "nats" / "nats-server.log").touch()
-        stage.scene("3  The weights are gone")
+        stage.scene("3  The model's file is damaged")
         raise error
 
     monkeypatch.setattr(live if with_model else fallback, "play", fail)
+    monkeypatch.setattr(live, "require_model", lambda: None)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     out = io.StringIO()
     assert await demo.play(Console(file=out, width=300), with_model=with_model) == 1
     told = out.getvalue()
-    assert f"3  The weights are gone: failed after 0 s: {error_text(error)}" in told
+    assert f"3  The model's file is damaged: failed after 0 s: {error_text(error)}" in told
     assert str(next(tmp_path.rglob("nats-server.log"))) in told
 
 

@@ -30,8 +30,13 @@ async def play(out: Console, *, with_model: bool) -> int:
 
     Args:
         out: the output stream.
-        with_model: the local model writes first; otherwise golden samples answer.
+        with_model: the demo's model writes first; otherwise golden samples answer.
+
+    Raises:
+        UnderstudyError: that model is not installed, or its files cannot be used.
     """
+    if with_model:
+        live.require_model()
     began = time.perf_counter()
     stage = DemoStage(out)
     out.print(
@@ -61,10 +66,11 @@ async def play(out: Console, *, with_model: bool) -> int:
         return 1
     shutil.rmtree(folder, ignore_errors=True)
     seconds = time.perf_counter() - began
-    up = "USE_LOCAL_MODEL=true understudy up" if with_model else "understudy up"
+    up = live.UP if with_model else "understudy up"
     out.print(
         f"[bold green]All {stage.checked} checks passed[/], in {seconds:.1f} s. Now yours: [bold]{up}[/], and in "
-        'another terminal [bold]understudy request "a forest with three coins" --kind layout --wait[/]'
+        'another terminal [bold]understudy request "a forest with three coins" --kind layout --wait[/]',
+        soft_wrap=True,
     )
     return 0
 

