@@ -95,8 +95,6 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None = None
     #: The budgets that pay for the call.
     spender: BillingContext | None = None
-    #: Drafts that these budgets have room for; ``None``: no limit.
-    drafts: int | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,11 +32,6 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             generations=self.generations + other.generations,
         )
 
-    def __mul__(self, times: int) -> Spent:
-        return Spent(
-            tokens=self.tokens * times, nanos=self.nanos * times, generations=self.generations * times
-        )
-
 
 class Cap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Most that may be consumed in one window; ``None``: unlimited."""

@@ -24,7 +24,6 @@ from infra.engine.forward import Forward
 from infra.engine.grammar import Grammars, Matcher
 from infra.engine.kv_cache import KvCache
 from infra.engine.prefix_cache import PrefixCache
-from infra.engine.required_words import Guides
 from infra.engine.sequence import ActiveSequence, read_groups, settle
 from infra.engine.task import (
     EngineBusy,
@@ -93,8 +92,7 @@ class Engine:
         self._calm = 0
         self._most_waiting = queue
         self.grammars = Grammars(loaded.tokenizer, loaded.vocabulary)
-        self._guides = Guides(loaded.tokenizer, loaded.vocabulary, loaded.ends)
-        self._choice = TokenChoice(self.grammars, self._guides)
+        self._choice = TokenChoice(self.grammars)
         self._rows: list[ActiveSequence] = []
         self._waiting: deque[_Job] = deque()
         self._wake = threading.Condition()
@@ -265,7 +263,6 @@ class Engine:
                     arrived=job.arrived,
                     tokenizer=self.loaded.tokenizer,
                     matcher=self._matcher(job.task),
-                    guide=self._guides.guide(job.task.wanted, job.task.insistence),
                     room=self.max_len - len(job.task.prompt),
                 )
             except EngineError as error:

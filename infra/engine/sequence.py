@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from infra.engine.grammar import Matcher
-    from infra.engine.required_words import Guide
     from infra.engine.task import OnText, Task
 
 
@@ -40,7 +39,6 @@ class ActiveSequence:
         arrived: seconds on the monotonic clock.
         tokenizer: of the model.
         matcher: of the task's grammar.
-        guide: for the task's required words.
         room: positions left for the answer.
     """
 
@@ -53,13 +51,11 @@ class ActiveSequence:
         arrived: float,
         tokenizer: PreTrainedTokenizerFast,
         matcher: Matcher | None,
-        guide: Guide | None,
         room: int,
     ) -> None:
         self.task = task
         self.future = future
         self.matcher = matcher
-        self.guide = guide
         self.due = arrived + task.timeout_s
         #: Tokens whose keys and values are in the cache.
         self.length = 0
@@ -126,8 +122,6 @@ class ActiveSequence:
     def _write(self, tokens: list[int]) -> None:
         self._written += len(tokens)
         self.pending.extend(tokens)
-        if self.guide is not None:
-            self.guide.take(tokens)
         self._tell(self._writer.add(tokens))
 
     def _finish(self, reason: str) -> str:

@@ -56,10 +56,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None = None
     #: Bounds lists and texts of the document, so that it usually ends within so many tokens.
     aim_to_end: int | None = None
-    #: Words that the answer should have, each with its other spellings.
-    wanted: tuple[tuple[str, ...], ...] = ()
-    #: Additional nats for them.
-    insistence: float = 0.0
     #: Time-out in seconds from its arrival.
     timeout_s: float = 180.0
 

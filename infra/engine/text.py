@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Final
-
-#: Numbers as words, from zero.
-NUMBERS: Final = (
-    *("zero", "one", "two", "three", "four", "five", "six"),
-    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
-)
-#: A line that states the number of numbered lines, and the beginning of a numbered line.
-ANNOUNCES: Final = re.compile(rf"^({'|'.join(NUMBERS)}) \w+\.$", re.IGNORECASE | re.MULTILINE)
-NUMBERED: Final = re.compile(r"^(\d{1,4})\. ", re.MULTILINE)
 
 #: A decoder's replacement for incomplete characters.
 _INCOMPLETE: Final = "\ufffd"

@@ -1,4 +1,4 @@
-"""Choice of the next tokens: weights of required words, masks of grammars, then the draw."""
+"""Choice of the next tokens: masks of grammars, then the draw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from infra.engine.task import EngineError, Stats
 
 if TYPE_CHECKING:
     from infra.engine.grammar import Grammars
-    from infra.engine.required_words import Guides
     from infra.engine.sequence import ActiveSequence
 
 
@@ -23,12 +22,10 @@ class TokenChoice:
 
     Args:
         grammars: allowed tokens of rows with a schema.
-        guides: weights of rows with required words.
     """
 
-    def __init__(self, grammars: Grammars, guides: Guides) -> None:
+    def __init__(self, grammars: Grammars) -> None:
         self._grammars = grammars
-        self._guides = guides
 
     def choose(
         self, rows: Sequence[ActiveSequence], logits: torch.Tensor, stats: Stats
@@ -41,7 +38,6 @@ class TokenChoice:
             stats: gets the seconds in grammars and in the draw.
         """
         began = time.perf_counter()
-        self._guides.weigh(logits, {at: row.guide for at, row in enumerate(rows) if row.guide is not None})
         masks: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
         at: list[int] = []
         failed: dict[int, EngineError] = {}

@@ -42,8 +42,6 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
     completion: float | None = 0.0
     #: It may read the schema once more beside the prompt.
     reads_schema: bool = False
-    #: Drafts of prose that one call writes at most.
-    drafts: int = 1
     #: Where its prices are set.
     variable: str = ""
 
@@ -141,12 +139,10 @@ class Budgeted:
             patient=left_ms >= _PATIENT_MS,
         )
         ahead = self._tariff.spent(spender.ahead.prompt or 0, spender.ahead.completion or 0)
-        draft = self._tariff.spent(self._read(prompt, schema), params.max_tokens)
-        drafts = await self._room(call, draft, ahead, most=self._tariff.drafts if schema is None else 1)
-        most = draft * drafts
+        most = self._tariff.spent(self._read(prompt, schema), params.max_tokens)
+        await call.reserve(most + ahead)
         if self._ahead is not None:
             self._ahead.taken(prompt.request_id)
-        prompt = msgspec.structs.replace(prompt, drafts=drafts)
         heard = False
 
         def hear(text: str) -> None:
@@ -171,19 +167,6 @@ class Budgeted:
             self._ahead.keep(prompt.request_id, call.back, until_ms=call.until_ms)
         await settled
         return done
-
-    @staticmethod
-    async def _room(call: _Call, draft: Spent, ahead: Spent, *, most: int) -> int:
-        """Reserve, and for how many drafts: half as many where there is no room for all."""
-        while True:
-            try:
-                await call.reserve(draft * most + ahead)
-            except CallRefused as error:
-                if most == 1 or error.code is not ErrorCode.GEN_BUDGET_EXCEEDED:
-                    raise
-                most //= 2
-            else:
-                return most
 
     def _read(self, prompt: Prompt, schema: Mapping[str, Any] | None) -> int:
         """Tokens of a prompt at most: each is at least one byte of it."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,8 +25,6 @@ from infra.engine.task import EngineBusy, EngineError, EngineOutput, EngineTimeo
 from infra.engine.truncation import fit
 from infra.host import extras
 from infra.providers.answer_limits import aim_to_end
-from infra.providers.budget import Tariff
-from infra.providers.drafts import best, spelled
 from infra.providers.local_model import HOUSE, answer_limit, describe, model_folder, window
 from infra.providers.reasoning import Thoughts
 from infra.providers.reasoning import answer as answer_of
@@ -42,10 +38,6 @@ if TYPE_CHECKING:
     from infra.settings.settings import Settings
 
 NAME: Final = "local"
-#: Its drafts: it is small and leaves things out.
-HOUSE_DRAFTS: Final = 8
-#: The stage whose answers are prose.
-_PROSE: Final = "freeform-gen"
 
 
 class LocalProvider:
@@ -59,8 +51,6 @@ class LocalProvider:
 
     def __init__(self, settings: Local) -> None:
         self._settings = settings
-        self._drafts = drafts_of(settings)
-        self._guided = settings.model == HOUSE if settings.guided is None else settings.guided
         #: The one load, under way or done; a caller that stops waiting does not end it.
         self._load: Future[Engine] | None = None
         #: Why the model cannot be loaded: found once, reported for every call.
@@ -83,23 +73,10 @@ class LocalProvider:
         try:
             engine = await self.ready()
             task, note = self._task(engine, prompt, params, schema)
-            prose, wish = schema is None and prompt.stage == _PROSE, extract_last_quote(prompt.text)
-            if prose and self._guided:
-                task = replace(task, wanted=spelled(wish))
-            within_s = _for_drafts(prompt, params)
-            reasoned: list[int] = []
-            write = partial(_write, engine, reasoned)
-            answer = await write(task, on_token)
-            drafts = min(self._drafts, prompt.drafts or self._drafts)
-            if prose and drafts > 1 and params.temperature > 0:
-                first = answer
-                answer, how = await best(write, task, first, wish=wish, drafts=drafts, within_s=within_s)
-                note = "; ".join(each for each in (note, how) if each)
-                if on_token is not None and answer.text != first.text:
-                    on_token(f"\n\n{answer.text}")
-            if any(reasoned):
+            answer, reasoned = await _write(engine, task, on_token)
+            if reasoned:
                 rest = "" if answer.text.strip() else " and none of an answer"
-                note = "; ".join(filter(None, (note, f"{sum(reasoned)} characters of reasoning{rest}")))
+                note = "; ".join(filter(None, (note, f"{reasoned} characters of reasoning{rest}")))
         except Unloadable as error:
             # Not an outage: a circuit breaker must not hide which file it is.
             raise CallRefused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error
@@ -206,10 +183,8 @@ class LocalProvider:
         return tuple(tokenizer.encode(str(spoken), add_special_tokens=False))
 
 
-async def _write(
-    engine: Engine, reasoned: list[int], task: Task, on_token: OnToken | None = None
-) -> EngineOutput:
-    """Have a task written; the characters of reasoning before the answer are noted, and left out."""
+async def _write(engine: Engine, task: Task, on_token: OnToken | None) -> tuple[EngineOutput, int]:
+    """The answer to a task without the reasoning before it, and the characters of that."""
     thoughts = Thoughts()
 
     def pass_on(text: str) -> None:
@@ -219,20 +194,7 @@ async def _write(
     written = await engine.write(task, lambda text: pass_on(thoughts.add(text)))
     pass_on(thoughts.end())
     text, hidden = answer_of(written.text)
-    reasoned.append(hidden)
-    return replace(written, text=text)
-
-
-def _for_drafts(prompt: Prompt, params: Params) -> float:
-    """Seconds for all drafts of a call: no more than half of what is left of its request, for that needs a document."""
-    left_s = prompt.spender.deadline_at_ms / 1000 - time.time() if prompt.spender else 0.0
-    # A late replay has no deadline any more.
-    return min(params.timeout_s, left_s / 2) if left_s > 0 else params.timeout_s
-
-
-def drafts_of(settings: Local) -> int:
-    """The most drafts of prose that a call writes."""
-    return settings.drafts or (HOUSE_DRAFTS if settings.model == HOUSE else 1)
+    return replace(written, text=text), hidden
 
 
 def model_name(settings: Local) -> str:
@@ -325,11 +287,6 @@ def _make(settings: Settings, name: str) -> LocalProvider:
     return LocalProvider(settings.local)
 
 
-def _tariff(settings: Settings, name: str) -> Tariff:
-    del name
-    return Tariff(drafts=drafts_of(settings.local))
-
-
 def _identity(settings: Settings, name: str) -> str:
     return f"{name}:{model_name(settings.local)}"
 
@@ -346,7 +303,6 @@ def _schema_limit(settings: Settings, name: str) -> SchemaLimit | None:
 
 SPEC: Final = ProviderSpec(
     make=_make,
-    tariff=_tariff,
     identity=_identity,
     schema_limit=_schema_limit,
     window=window,

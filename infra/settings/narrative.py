@@ -164,11 +164,6 @@ class Local(_Part):
     queue: int = Field(default=256, ge=1, le=100_000)
     #: The same bits whatever else is being written; costs nearly half under load, 70 % when alone.
     strict: bool = False
-    #: Most drafts of prose, written until one has every word that the request names; the best is taken.
-    #: None: 8 with the house model, 1 with others.
-    drafts: int | None = Field(default=None, ge=1, le=16)
-    #: Raise the probability of words that the request names while they are missing.  None: with the house model.
-    guided: bool | None = None
     #: Threads of torch; none: what torch chooses.
     threads: int | None = Field(default=None, ge=1, le=1024)
 

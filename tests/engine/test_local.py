@@ -7,15 +7,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from msgspec.structs import replace
 
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
 from contracts.events import Params
-from contracts.policy.budget_scope import BillingContext
 from contracts.policy.quoting import quote
 from contracts.ports import Prompt, ProviderError
 from infra.app import doctor
@@ -50,39 +47,6 @@ async def test_prose_is_written_and_accounted_for(provider) -> None:
     assert done.finish_reason == ("length" if done.tokens.completion == 20 else "stop")
     assert 0 < done.tokens.completion <= 20
     assert not done.deterministic
-
-
-@pytest.mark.parametrize(("paid", "written"), [(None, 4), (2, 2), (1, 1)])
-async def test_as_many_drafts_are_written_as_there_is_room_for(folders, paid, written) -> None:
-    made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=4, max_len=512, drafts=4))
-    asked = replace(PROMPT, text=quote("a quince"), drafts=paid)
-    done = await made.generate(asked, PARAMS)
-    engine = await made.ready()
-    engine.close()
-    assert engine.stats.answered == written
-    assert done.note.startswith(f"best of {written}: " if written > 1 else "")
-
-
-@pytest.mark.parametrize(("left_s", "written"), [(0.001, 1), (600, 4), (-5, 4)])
-async def test_drafts_leave_a_request_time_for_its_document(folders, left_s, written, monkeypatch) -> None:
-    made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=4, max_len=512, drafts=4))
-    engine = await made.ready()
-    # Time stands still between the deadline's choice and the provider's look at it.
-    monkeypatch.setattr(local, "time", SimpleNamespace(time=lambda: 1_000.0))
-    spender = BillingContext(deadline_at_ms=int((1_000 + left_s) * 1000))
-    await made.generate(replace(PROMPT, text=quote("a quince"), spender=spender), PARAMS)
-    engine.close()
-    assert engine.stats.answered == written
-
-
-async def test_only_a_guided_model_hears_of_the_words_in_a_wish(folders) -> None:
-    texts = []
-    for guided in (None, False, True):
-        made = LocalProvider(Local(model=str(folders("qwen2", 1)), rows=1, max_len=512, guided=guided))
-        wish = quote("platforms coin forest ferryman")
-        texts.append((await made.generate(replace(PROMPT, text=wish), PARAMS)).text)
-        (await made.ready()).close()
-    assert texts[0] == texts[1] != texts[2]
 
 
 async def test_the_same_seed_writes_the_same_and_another_one_not(provider) -> None:

@@ -104,23 +104,14 @@ async def test_the_most_is_reserved_before_the_call_and_what_it_took_after_it() 
     assert till.accounts.spent() == (Spent(tokens=22, nanos=NANOS // 2), Spent(tokens=500))
 
 
-@pytest.mark.parametrize(("cap", "drafts"), [(2100, 8), (2099, 4), (1300, 4), (700, 1)])
-async def test_a_budget_without_room_for_all_drafts_pays_for_fewer(cap: int, drafts: int) -> None:
-    asked: list[Prompt] = []
-
-    class Noting(Playing):
-        async def generate(self, prompt: Prompt, *rest: Any) -> Completion:
-            asked.append(prompt)
-            return await super().generate(prompt, *rest)
-
-    till = Till(Noting("twelve chars"), msgspec.structs.replace(FREE, drafts=8), total=Cap(tokens=cap))
+async def test_a_budget_with_just_enough_room_for_a_draft_and_its_document_pays() -> None:
+    till = Till(Playing("twelve chars"), total=Cap(tokens=700))
     await till.ask()
-    assert [prompt.drafts for prompt in asked] == [drafts]
     assert till.accounts.spent() == (Spent(tokens=22, nanos=NANOS // 2), Spent(tokens=500))
 
 
-async def test_a_budget_without_room_for_one_draft_pays_for_none() -> None:
-    till = Till(Playing("fine"), msgspec.structs.replace(FREE, drafts=8), total=Cap(tokens=699))
+async def test_a_budget_without_room_for_a_draft_and_its_document_pays_for_no_call() -> None:
+    till = Till(Playing("fine"), total=Cap(tokens=699))
     with pytest.raises(CallRefused) as found:
         await till.ask()
     assert found.value.code is ErrorCode.GEN_BUDGET_EXCEEDED

@@ -241,6 +241,18 @@ def test_a_variable_that_is_no_setting_is_refused_with_the_one_that_was_meant(en
     assert refusal() == f"there is no setting {name}; did you mean {meant}?"
 
 
+@pytest.mark.parametrize("name", ["drafts", "guided"])
+def test_a_setting_of_an_older_version_is_refused_by_its_name(config, name) -> None:
+    config(f"local: {{{name}: 1}}")
+    assert f"there is no setting local.{name}; config.yaml.example has all" in refusal()
+
+
+@pytest.mark.parametrize("name", ["UNDERSTUDY_LOCAL__DRAFTS", "UNDERSTUDY_LOCAL__GUIDED"])
+def test_a_variable_of_an_older_version_is_refused_by_its_name(environ, name) -> None:
+    environ(**{name: "1"})
+    assert refusal() == f"there is no setting {name}; docs/settings.md lists all"
+
+
 def test_names_are_refused_before_values(config, environ) -> None:
     config("max_attempts: many")
     environ(UNDERSTUDY_ACK_WAITT="1", UNDERSTUDY_ACK_WAIT="soon")

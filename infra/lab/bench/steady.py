@@ -28,7 +28,6 @@ from infra.lab.bench import schemas
 from infra.lab.bench.sampler import resident
 from infra.lab.bench.trial import Say
 from infra.lab.house_model.generate import example
-from infra.providers.drafts import spelled
 
 ROWS: Final = 16
 #: Requests that were submitted and are not answered.
@@ -172,6 +171,5 @@ def _tasks(loaded: Loaded, seed: int) -> Iterator[Task]:
             top_p=0.95,
             seed=number,
             schema=schema,
-            wanted=spelled(one.wish) if schema is None else (),
             timeout_s=_HURRY_S if number % _HURRIED == 1 else _PATIENCE_S,
         )

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import msgspec
 
-from infra.providers.local import HOUSE_DRAFTS
-
 #: Where a build keeps its figures.
 MEASURED: Final = "measured.json"
 
@@ -37,7 +35,7 @@ Two tasks, told apart by the chat template in the tokenizer: a wish becomes pros
 
 ## Does it follow its prompt?
 
-{wishes} held-out wishes over six kinds and three styles (keywords, `field: value` lines, sentences). Seven in ten name words that training never saw: real ones kept from it ("listed"), and made up or misspelled ones. An announced count is right only if that many are there. "Shuffled" pairs each wish with another wish's prose of the same kind: what agreeing by chance is worth. The first table is the model alone, by `generate` of transformers; the second is what `understudy` gives for the same wishes.
+{wishes} held-out wishes over six kinds and three styles (keywords, `field: value` lines, sentences). Seven in ten name words that training never saw: real ones kept from it ("listed"), and made up or misspelled ones. An announced count is right only if that many are there. "Shuffled" pairs each wish with another wish's prose of the same kind: what agreeing by chance is worth. Texts are written by `generate` of transformers.
 
 {tables}
 
@@ -49,7 +47,7 @@ JSON was decoded greedily without a grammar; with one, every document parses and
 
 ## Known limits, and where it fails
 
-- By itself it loses things: of several in one list the later ones, and unknown words may be misspelled. So the pipeline makes words of the wish that are missing likelier while it writes (`local.guided`), has up to {drafts} drafts written (`local.drafts`), until one has every word of the wish, and takes the best. That has a price: a word may come up in an odd place, such as a thing for a mood. Asked for as `node.constraints.required_elements`, a draft without them is drawn again.
+- It loses things: of several in one list the later ones, and unknown words may be misspelled. Asked for as `node.constraints.required_elements`, a draft without them is drawn again.
 - The prose is assembled from phrasings that it was taught; two results of a kind resemble each other. It has no knowledge: a dragon may be something to collect.
 - Wishes far from the three styles (long stories, questions, negations such as "not too dark", other languages) are followed in part: it picks out nouns and names and may take a verb for a thing.
 - A name or a thing is copied as written: a name in lower case stays so; a very long unknown word or one in another script may lose a letter.
@@ -86,7 +84,6 @@ def card(model: Any, tokenizer: Any, figures: Mapping[str, Any]) -> str:
         warm_up=plan["warm_up"],
         hours=figures["training"]["seconds"] / 3600,
         loss=figures["training"]["loss"],
-        drafts=HOUSE_DRAFTS,
         wishes=figures["wishes"],
         tables="\n\n".join(_table(name, rows) for name, rows in figures["tables"].items()),
         handmade=figures["handmade"]["wishes"],

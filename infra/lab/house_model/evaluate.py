@@ -20,7 +20,7 @@ from infra.lab.house_model.clues import Fact, What
 from infra.lab.house_model.files import load
 from infra.lab.house_model.generate import GRAMMARS, TrainingExample, example
 from infra.lab.house_model.handmade import HANDMADE
-from infra.lab.house_model.sampling import answers, provided
+from infra.lab.house_model.sampling import answers
 from infra.lab.house_model.tokens import prompt
 from infra.lab.house_model.wishes import STYLES
 from infra.lab.house_model.words import NUMBERS, held_out, made_up
@@ -196,16 +196,11 @@ def measure(folder: Path, *, count: int, seed: int = 1) -> dict[str, dict[str, S
     tables["prose, temperature 0.8"] = following(examples, warm) | {
         "shuffled prompts": shuffled(examples, warm)
     }
-    asked = [(one.kind, one.wish) for one in examples]
-    best = provided(folder, asked, temperature=TEMPERATURE, seed=seed)
-    tables["prose, temperature 0.8, as the pipeline has it"] = following(examples, best) | {
-        "shuffled prompts": shuffled(examples, best)
-    }
     cold = answers(model, tokenizer, wishes, temperature=0.0, seed=seed)
     tables["prose, temperature 0"] = following(examples, cold)
-    own = [prompt("structuring", one.kind, prose) for one, prose in zip(examples, best, strict=True)]
-    tables["JSON of that prose"] = structured(
-        examples, best, answers(model, tokenizer, own, temperature=0.0, seed=seed), known=False
+    own = [prompt("structuring", one.kind, prose) for one, prose in zip(examples, warm, strict=True)]
+    tables["JSON of prose at temperature 0.8"] = structured(
+        examples, warm, answers(model, tokenizer, own, temperature=0.0, seed=seed), known=False
     )
     given = [prompt("structuring", one.kind, one.prose) for one in examples]
     tables["JSON of given prose"] = structured(
@@ -221,15 +216,8 @@ def by_hand(folder: Path, *, draws: int = 4) -> dict[str, dict[str, Share]]:
     """Facts kept of the wishes in :mod:`infra.lab.house_model.handmade`, several draws of each."""
     model, tokenizer = load(folder)
     wishes = [prompt("freeform-gen", one.kind, one.wish) for one in HANDMADE]
-    plain = [answers(model, tokenizer, wishes, temperature=TEMPERATURE, seed=seed) for seed in range(draws)]
-    asked = [(one.kind, one.wish) for one in HANDMADE] * draws
-    best = provided(folder, asked, temperature=TEMPERATURE, seed=0)
-    return {
-        "prose": _kept(plain),
-        "prose, as the pipeline has it": _kept(
-            [best[begin : begin + len(HANDMADE)] for begin in range(0, len(best), len(HANDMADE))]
-        ),
-    }
+    proses = [answers(model, tokenizer, wishes, temperature=TEMPERATURE, seed=seed) for seed in range(draws)]
+    return {"prose": _kept(proses)}
 
 
 def _kept(draws: Sequence[Sequence[str]]) -> dict[str, Share]:

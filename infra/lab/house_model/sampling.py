@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from contracts.events import Params
-from contracts.policy.quoting import quote
-from contracts.ports import Prompt
 from infra.lab.house_model.tokens import CONTEXT
-from infra.providers.local import HOUSE_DRAFTS, LocalProvider
-from infra.settings.narrative import Local
 
 _BATCH: Final = 64
 
@@ -63,36 +56,3 @@ def answers(
         for row, text in zip(rows, texts, strict=True):
             found[row] = text
     return found
-
-
-def provided(
-    folder: Path, wishes: Sequence[tuple[str, str]], *, temperature: float, seed: int, most: int = 520
-) -> list[str]:
-    """The prose that the pipeline's provider has for wishes, in their order.
-
-    Args:
-        folder: of the model.
-        wishes: kinds, and what is asked for.
-        temperature: as above.
-        seed: of the first draws.
-        most: most tokens per draft.
-    """
-    settings = Local(
-        model=str(folder), queue=4 * len(wishes), max_len=CONTEXT, drafts=HOUSE_DRAFTS, guided=True
-    )
-    provider = LocalProvider(settings)
-
-    async def one(number: int, kind: str, wish: str) -> str:
-        prompt = Prompt(text=quote(wish), kind=kind, stage="freeform-gen", request_id=str(number))
-        params = Params(
-            temperature=temperature, top_p=0.95, max_tokens=most, seed=seed + number, timeout_s=86_400
-        )
-        return (await provider.generate(prompt, params)).text
-
-    async def every() -> list[str]:
-        try:
-            return await asyncio.gather(*(one(number, *each) for number, each in enumerate(wishes)))
-        finally:
-            (await provider.ready()).close()
-
-    return asyncio.run(every())
