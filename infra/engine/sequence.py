@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from infra.engine.repetition import Repetition, breakers
 from infra.engine.sampling import SamplingRule
 from infra.engine.task import EngineError, EngineOutput
 from infra.engine.text import Detokenizer
@@ -73,6 +74,7 @@ class ActiveSequence:
         #: There was no room for the forced tokens.
         self._cut = False
         self._first: float | None = None
+        self.repetition = Repetition(breakers(tokenizer), self._room) if task.unrepeated else None
 
         def decode(tokens: Sequence[int]) -> str:
             return tokenizer.backend_tokenizer.decode(list(tokens), skip_special_tokens=True)
@@ -121,6 +123,8 @@ class ActiveSequence:
 
     def _write(self, tokens: list[int]) -> None:
         self._written += len(tokens)
+        if self.repetition is not None:
+            self.repetition.add(tokens)
         self.pending.extend(tokens)
         self._tell(self._writer.add(tokens))
 

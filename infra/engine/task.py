@@ -56,6 +56,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None = None
     #: Bounds lists and texts of the document, so that it usually ends within so many tokens.
     aim_to_end: int | None = None
+    #: Runs of tokens that were written before become less likely (:mod:`infra.engine.repetition`).
+    unrepeated: bool = False
     #: Time-out in seconds from its arrival.
     timeout_s: float = 180.0
 

@@ -1,4 +1,4 @@
-"""Choice of the next tokens: masks of grammars, then the draw."""
+"""Choice of the next tokens: masks of grammars, penalties on repetition, then the draw."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ class TokenChoice:
             logits[at] = logits[at].masked_fill(~allowed, float("-inf"))
         masked = time.perf_counter()
         stats.grammar_s += masked - began
+        for number, row in enumerate(rows):
+            if row.repetition is not None:
+                repeated, penalties = row.repetition.penalties()
+                logits[number, torch.from_numpy(repeated)] -= torch.from_numpy(penalties).to(logits.device)
         tokens = pick(logits, [row.choice for row in rows])
         stats.sampling_s += time.perf_counter() - masked
         return [failed.get(number, token) for number, token in enumerate(tokens)]

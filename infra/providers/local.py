@@ -134,6 +134,9 @@ class LocalProvider:
         note = ""
         if len(words) > room:
             words, note = self._shortened(engine, prompt, text, len(words) - room)
+        aim = None
+        if self._settings.model != HOUSE:
+            aim = aim_to_end(prompt, params.max_tokens, parameters=engine.loaded.parameters)
         task = Task(
             prompt=words,
             max_tokens=params.max_tokens,
@@ -142,9 +145,8 @@ class LocalProvider:
             seed=params.seed,
             stop=params.stop,
             schema=schema,
-            aim_to_end=None
-            if self._settings.model == HOUSE
-            else aim_to_end(prompt, params.max_tokens, parameters=engine.loaded.parameters),
+            aim_to_end=aim,
+            unrepeated=aim is not None,
             timeout_s=params.timeout_s,
         )
         return task, note
