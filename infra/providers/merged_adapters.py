@@ -51,6 +51,9 @@ def merge(model: Path, adapters: Sequence[Path], name: str) -> Path:
             part = Path(made.name)
         try:
             _write(model, [_deltas(each) for each in adapters], part)
+            with part.open("rb+") as whole:
+                # A file of this name is believed: it must be on the disk first.
+                os.fsync(whole.fileno())
             part.replace(out)
             _drop_older(out)
         finally:
