@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from infra.app.pipeline_client import PipelineClient, checked
 from infra.cli import show
 from infra.inspect import dead_letters, timeline
 from infra.inspect import tail as tailing
+from infra.inspect.dead_letters import Letter
 from infra.inspect.filters import Filters
 from infra.inspect.record import ending
 from infra.lab.demo.scene import (
@@ -40,6 +42,8 @@ from infra.replay import letters
 from infra.settings.narrative import Narrative, Providers
 from infra.settings.settings import Broker, Settings
 
+#: Seconds between two looks for a letter.
+_LOOK_S: Final = 0.1
 _CUSTOM_SCHEMA: Final = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "price": {"type": "integer", "minimum": 1}},
@@ -166,6 +170,19 @@ async def _failure(stage: DemoStage, client: PipelineClient) -> None:
     )
 
 
+async def _letters(client: PipelineClient, request_id: str) -> list[Letter]:
+    """A request's letters; a letter is stored after the answer, which it must not keep back."""
+    found: list[Letter] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while not found:
+                found = [
+                    each async for each in dead_letters.find(client.wire, Filters(request_id=request_id))
+                ]
+                await asyncio.sleep(_LOOK_S)
+    return found
+
+
 async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
     stage.scene("3  A dead letter, and its replay")
     stage.say(f"For {TORN} the provider never returns a document, not even when asked again.\n")
@@ -175,8 +192,7 @@ async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
         (torn.status, torn.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE),
     )
     stage.say("\n[dim]$ understudy dead ls[/]")
-    wanted = Filters(request_id=TORN)
-    found = [each async for each in dead_letters.find(client.wire, wanted)]
+    found = await _letters(client, TORN)
     for text in show.letter_lines(found):
         stage.line(text)
     stage.claim("it left one dead letter", len(found) == 1)
