@@ -13,7 +13,7 @@ from infra.cli.console import Json, Limit
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from infra.inspect.filters import Filters
+    from infra.inspect.request_filter import RequestFilter
     from infra.settings.settings import Settings
 
 app: Final = typer.Typer(no_args_is_help=True, help="Permanent record of every request.")
@@ -22,29 +22,15 @@ T = TypeVar("T")
 
 
 @app.command("ls")
-@filters.accept(
-    "request_id",
-    "kind",
-    "status",
-    "origin",
-    "code",
-    "stage",
-    "provider",
-    "model",
-    "workspace",
-    "node",
-    "since",
-    "until",
-    "text",
-)
+@filters.accept()
 def ls(
-    wanted: Filters,
+    wanted: RequestFilter,
     limit: Limit = None,
     json: Json = False,
 ) -> None:
     """List requests and their status, newest first.
 
-    --stage is the stage that failed; --text is searched in prompts.
+    --stage is the stage that failed; --text is searched in prompts and error messages.
     """
     from infra.inspect import audit_listing
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,8 +24,6 @@ FAILED: Final = 1
 USAGE: Final = 2
 #: The broker cannot be reached.
 UNREACHABLE: Final = 3
-
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, for programs.")]
 Limit = Annotated[
@@ -256,35 +253,18 @@ def _write(text: str) -> None:
         raise NobodyReads from None
 
 
-def since_ms(text: str | None) -> int | None:
-    """When a time such as ``10m`` ago was, in ms since the epoch; a time with its date is taken as it is.
-
-    Raises:
-        Usage: the text is neither.
-    """
-    if text is None:
-        return None
-    import time
-    from datetime import datetime
-
-    if re.match(r"\d{4}-", text):
-        try:
-            return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-        except (ValueError, OverflowError):
-            raise Usage(f"{text!r} is not a time; write for instance 2026-11-27T10:30:00Z, or 10m") from None
-    return int((time.time() - duration(text)) * 1000)
-
-
 def duration(text: str) -> float:
     """Seconds of a duration: ``500ms``, ``30s``, ``10m``, ``2h``, ``1d``.
 
     Raises:
         Usage: the text is not a duration.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip())
-    if found is None:
-        raise Usage(f"{text!r} is not a duration; write for instance 30s, 10m, 2h or 1d")
-    return float(found[1]) * _SECONDS[found[2]]
+    from infra.inspect.request_filter import parse_duration
+
+    try:
+        return parse_duration(text) / 1000
+    except ValueError as error:
+        raise Usage(f"{text!r} {error}") from None
 
 
 def _forget_output() -> None:

@@ -16,7 +16,7 @@ from infra.cli.console import Json, Limit
 if TYPE_CHECKING:
     from infra.app.pipeline_client import PipelineClient
     from infra.inspect.dead_letters import Letter
-    from infra.inspect.filters import Filters
+    from infra.inspect.request_filter import RequestFilter
     from infra.replay.letters import Replay
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no stage could use.")
@@ -24,14 +24,19 @@ app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no sta
 _Letters = Annotated[
     list[int] | None, typer.Argument(metavar="LETTER", help="Letters by sequence number in DEAD.")
 ]
-_accept = filters.accept("request_id", "kind", "stage", "code", "since", "until", "text")
+_accept = filters.accept(
+    without=dict.fromkeys(
+        ("status", "origin", "provider", "model", "prompt-version", "workspace", "node"),
+        "a dead letter does not have it",
+    )
+)
 _Most = Annotated[int | None, typer.Option("--limit", min=1, help="Most letters, oldest first.")]
 
 
 @app.command("ls")
 @_accept
 def ls(
-    wanted: Filters,
+    wanted: RequestFilter,
     limit: Limit = None,
     json: Json = False,
 ) -> None:
@@ -65,7 +70,7 @@ def ls(
 @app.command("show")
 @_accept
 def show(
-    wanted: Filters,
+    wanted: RequestFilter,
     names: _Letters = None,
     limit: _Most = None,
     json: Json = False,
@@ -94,7 +99,7 @@ def show(
 @app.command("replay")
 @_accept
 def replay(
-    wanted: Filters,
+    wanted: RequestFilter,
     names: _Letters = None,
     limit: _Most = None,
     every: Annotated[
@@ -141,7 +146,7 @@ def replay(
 @app.command("drop")
 @_accept
 def drop(
-    wanted: Filters,
+    wanted: RequestFilter,
     names: _Letters = None,
     limit: _Most = None,
     every: Annotated[
@@ -208,7 +213,7 @@ def _client() -> PipelineClient:
     return console.connect(console.settings())
 
 
-def _require_some(names: list[int] | None, wanted: Filters, *, verb: str, every: bool = False) -> None:
+def _require_some(names: list[int] | None, wanted: RequestFilter, *, verb: str, every: bool = False) -> None:
     if not names and wanted.empty and not every:
         whole = "" if verb == "show" else "; --all means every one"
         raise console.Usage(
@@ -217,7 +222,7 @@ def _require_some(names: list[int] | None, wanted: Filters, *, verb: str, every:
 
 
 async def _take(
-    client: PipelineClient, names: list[int] | None, wanted: Filters, limit: int | None
+    client: PipelineClient, names: list[int] | None, wanted: RequestFilter, limit: int | None
 ) -> AsyncIterator[Letter]:
     from infra.inspect import dead_letters
 

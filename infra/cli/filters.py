@@ -1,4 +1,4 @@
-"""Filter options of listings: the same words in every command.
+"""Filter options of commands: the same words everywhere.
 
 A command gets them from :func:`accept`, as one argument ``wanted``.
 """
@@ -6,6 +6,7 @@ A command gets them from :func:`accept`, as one argument ``wanted``.
 from __future__ import annotations
 
 import inspect
+import time
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
 
@@ -14,98 +15,110 @@ import typer
 from infra.cli import console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
-    from infra.inspect.filters import Filters
+    from infra.inspect.request_filter import RequestFilter
 
 T = TypeVar("T")
-#: The type of each option, by the field of :class:`infra.inspect.filters.Filters` that it sets.
+
+
+def _option(word: str, text: str, metavar: str = "TEXT") -> Any:
+    return Annotated[str | None, typer.Option(f"--{word}", metavar=metavar, help=text)]
+
+
+#: The options, by word of :data:`infra.inspect.request_filter.WORDS`.
 _OPTIONS: Final[dict[str, Any]] = {
-    "request_id": Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Only this request id; * and ? are wildcards.")
-    ],
-    "kind": Annotated[str | None, typer.Option("--kind", help="Only this content kind.")],
-    "status": Annotated[str | None, typer.Option("--status", help="Only this status.")],
-    "origin": Annotated[str | None, typer.Option("--origin", help="Only this origin of the content.")],
-    "code": Annotated[str | None, typer.Option("--code", help="Only this error code, such as GEN_TIMEOUT.")],
-    "stage": Annotated[str | None, typer.Option("--stage", help="Only this stage.")],
-    "provider": Annotated[str | None, typer.Option("--provider", help="Only this provider.")],
-    "model": Annotated[str | None, typer.Option("--model", help="Only this model.")],
-    "workspace": Annotated[str | None, typer.Option("--workspace", help="Only this workspace.")],
-    "node": Annotated[str | None, typer.Option("--node", metavar="ID", help="Only requests with this node.")],
-    "since": Annotated[
-        str | None,
-        typer.Option("--since", metavar="10m", help="Start: an age (30s, 10m, 2h, 1d) or a time."),
-    ],
-    "until": Annotated[str | None, typer.Option("--until", metavar="10m", help="End: an age or a time.")],
-    "text": Annotated[
-        str | None, typer.Option("--text", help="Only events that contain this text, in any case.")
-    ],
+    "id": _option("id", "Only this request id; * and ? are wildcards.", "ID"),
+    "kind": _option("kind", "Only this content kind; several are separated by commas.", "KIND"),
+    "status": _option("status", "Only this status; several are separated by commas.", "STATUS"),
+    "origin": _option(
+        "origin", "Only this origin of the content; several are separated by commas.", "ORIGIN"
+    ),
+    "code": _option(
+        "code", "Only this error code, such as GEN_TIMEOUT; several are separated by commas.", "CODE"
+    ),
+    "stage": _option("stage", "Only this stage; several are separated by commas.", "STAGE"),
+    "provider": _option("provider", "Only this provider."),
+    "model": _option("model", "Only this model."),
+    "prompt-version": _option("prompt-version", "Only this prompt version, such as layout@1."),
+    "workspace": _option("workspace", "Only this workspace."),
+    "node": _option("node", "Only requests with this node; without a node, with this template.", "ID"),
+    "since": _option("since", "Start: an age (30s, 10m, 2h, 1d) or a time.", "10m"),
+    "until": _option("until", "End: an age or a time.", "10m"),
+    "text": _option("text", "Only what contains this text; upper and lower case are equal."),
 }
 
 
-def accept(*options: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Replace a command's parameter ``wanted`` by filter options; it gets the resulting filters.
+def accept(*, without: Mapping[str, str] | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Replace a command's parameter ``wanted`` by the filter options; it gets the resulting filter.
 
     Args:
-        options: fields of the filters, in the order of the help text.
+        without: words that have no meaning for the command, and why; they are refused with that reason.
     """
+    meaningless = without or {}
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
         @wraps(command)
         def run(**given: Any) -> T:
-            wanted = to_filters({name: given.pop(name) for name in options})
-            return command(wanted=wanted, **given)
+            values: dict[str, str | None] = {word: given.pop(_name(word)) for word in _OPTIONS}
+            return command(wanted=parse(values, without=meaningless), **given)
 
         # The class of ``wanted`` is imported only for type checkers.
-        hints = get_type_hints(command, localns={"Filters": object}, include_extras=True)
+        hints = get_type_hints(command, localns={"RequestFilter": object}, include_extras=True)
         parameters: list[inspect.Parameter] = []
         for name, each in inspect.signature(command).parameters.items():
             if name == "wanted":
-                parameters += [_parameter(option, None, _OPTIONS[option]) for option in options]
+                parameters += [
+                    _parameter(_name(word), None, _hidden(word) if word in meaningless else option)
+                    for word, option in _OPTIONS.items()
+                ]
             else:
                 parameters.append(_parameter(name, each.default, hints[name]))
         # Typer reads both.
         vars(run)["__signature__"] = inspect.Signature(parameters)
         run.__annotations__ = {each.name: each.annotation for each in parameters}
+        if meaningless:
+            run.__doc__ = f"{inspect.getdoc(command)}\n\n{_say_missing(meaningless)}"
         return run
 
     return decorate
 
 
-def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+def parse(given: Mapping[str, str | None], *, without: Mapping[str, str] | None = None) -> RequestFilter:
+    """Make a filter from options, by word.
 
-
-def to_filters(given: dict[str, str | None]) -> Filters:
-    """Make filters from options, by the name of the field that each one sets.
+    Args:
+        given: the values; ``None``: not given.
+        without: words that have no meaning, and why.
 
     Raises:
-        Usage: an option cannot match anything; the text lists the allowed values.
+        Usage: an option cannot match anything; the text names it.
     """
-    from contracts import result
-    from contracts.errors import ErrorCode
-    from contracts.kinds import KINDS
-    from contracts.pipeline import STAGES
-    from infra.inspect.filters import PATTERN, Filters
-    from infra.inspect.timeline import PENDING, RUNNING
+    from infra.inspect.request_filter import FilterError, parse_filter
 
-    request_id = given.get("request_id")
-    if request_id is not None and PATTERN.fullmatch(request_id) is None:
-        raise console.Usage(f"--id {request_id!r} is no request id, nor a pattern of ids such as w-*")
-    for name, allowed in (
-        ("kind", KINDS),
-        ("status", (PENDING, RUNNING, *result.Status)),
-        ("origin", result.Origin),
-        ("code", ErrorCode),
-        ("stage", STAGES),
-    ):
-        _one_of(f"--{name}", given.get(name), allowed)
-    since_ms, until_ms = (console.since_ms(given.get(name)) for name in ("since", "until"))
-    plain = {name: value for name, value in given.items() if name not in ("since", "until")}
-    return Filters(**plain, since_ms=since_ms, until_ms=until_ms)
+    for word, reason in (without or {}).items():
+        if given.get(word) is not None:
+            raise console.Usage(f"--{word} has no meaning here: {reason}")
+    try:
+        return parse_filter(given, now_ms=round(time.time() * 1000))
+    except FilterError as error:
+        raise console.Usage(str(error)) from None
 
 
-def _one_of(option: str, value: str | None, allowed: Iterable[str]) -> None:
-    if value is not None and value not in set(allowed):
-        raise console.Usage(f"{option} {value!r} is unknown; use one of {', '.join(allowed)}")
+def _name(word: str) -> str:
+    return word.replace("-", "_")
+
+
+def _hidden(word: str) -> Any:
+    return Annotated[str | None, typer.Option(f"--{word}", hidden=True)]
+
+
+def _say_missing(without: Mapping[str, str]) -> str:
+    *others, last = (f"--{word}" for word in without)
+    named = f"{', '.join(others)} and {last} have" if others else f"{last} has"
+    reasons = list(dict.fromkeys(without.values()))
+    return f"{named} no meaning here: {'; '.join(reasons)}."
+
+
+def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -13,26 +13,20 @@ from infra.cli.console import Json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.inspect.filters import Filters
     from infra.inspect.record import LogRecord
+    from infra.inspect.request_filter import RequestFilter
     from infra.inspect.tail import Watched
 
 
 @filters.accept(
-    "request_id",
-    "kind",
-    "status",
-    "origin",
-    "code",
-    "stage",
-    "provider",
-    "model",
-    "since",
-    "until",
-    "text",
+    without={
+        "prompt-version": "only one event of a request has it",
+        "workspace": "most events do not have it",
+        "node": "most events do not have it",
+    }
 )
 def tail(
-    wanted: Filters,
+    wanted: RequestFilter,
     pattern: Annotated[
         str | None,
         typer.Argument(help="A NATS subject, for instance gen.failed.> or dead.>; default: everything."),
@@ -66,7 +60,7 @@ def tail(
 
 async def _watch(
     what: Watched,
-    wanted: Filters,
+    wanted: RequestFilter,
     *,
     said: str,
     from_past: bool,
@@ -74,7 +68,7 @@ async def _watch(
     show: Callable[[LogRecord], None],
 ) -> None:
     from infra.inspect import tail as tailing
-    from infra.inspect.filters import passes
+    from infra.inspect.message_filter import passes
     from infra.nats import log
 
     shown = False

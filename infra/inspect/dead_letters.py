@@ -10,12 +10,13 @@ import msgspec
 from contracts import pipeline, subjects
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.events import DeadLetter
-from infra.inspect import filters, record
+from infra.inspect import record
+from infra.inspect.message_filter import contains_text
 from infra.nats import log
 from infra.nats.log import LogEntry
 
 if TYPE_CHECKING:
-    from infra.inspect.filters import Filters
+    from infra.inspect.request_filter import RequestFilter
     from infra.nats.multiplexer import RequestMultiplexer
 
 
@@ -73,16 +74,15 @@ def read(entry: LogEntry) -> Letter:
     )
 
 
-def matches(letter: Letter, wanted: Filters) -> bool:
+def matches(letter: Letter, wanted: RequestFilter) -> bool:
     """Whether a letter matches, by id, kind, stage, code, time and text."""
     return (
-        filters.id_matches(wanted.request_id, letter.request_id)
-        and wanted.kind in (None, letter.kind)
-        and wanted.stage in (None, letter.stage)
-        and wanted.code in (None, letter.code)
-        and (wanted.since_ms is None or letter.time_ms >= wanted.since_ms)
-        and (wanted.until_ms is None or letter.time_ms < wanted.until_ms)
-        and (wanted.text is None or filters.contains_text([letter.reason, _words(letter)], wanted.text))
+        wanted.matches_id(letter.request_id)
+        and (not wanted.kind or letter.kind in wanted.kind)
+        and (not wanted.stage or letter.stage in wanted.stage)
+        and (not wanted.code or letter.code in wanted.code)
+        and wanted.matches_time(letter.time_ms)
+        and (wanted.text is None or contains_text([letter.reason, _words(letter)], wanted.text))
     )
 
 
@@ -92,7 +92,7 @@ def _words(letter: Letter) -> str:
 
 
 async def find(
-    wire: RequestMultiplexer, wanted: Filters, *, sequences: Sequence[int] = ()
+    wire: RequestMultiplexer, wanted: RequestFilter, *, sequences: Sequence[int] = ()
 ) -> AsyncIterator[Letter]:
     """Yield the letters that match filters, oldest first.
 
@@ -113,7 +113,9 @@ async def find(
         return
     # Advisories have no request id.
     one = wanted.one_id
-    subject = ">" if one is None else subjects.dead(wanted.stage or "*", "*", one)
+    subject = (
+        ">" if one is None else subjects.dead(wanted.stage[0] if len(wanted.stage) == 1 else "*", "*", one)
+    )
     async for entry in log.read(wire, pipeline.DEAD, subject, since_ms=wanted.since_ms):
         letter = read(entry)
         if matches(letter, wanted):

@@ -175,4 +175,4 @@ def show(engine: Engine, request_id: str) -> dict[str, Any] | None:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in {"record", "open_since_ms"}}
+    return {name: value for name, value in row.items() if name not in {"record", "open_since_ms", "searched"}}

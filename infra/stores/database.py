@@ -37,6 +37,13 @@ from contracts.errors import UnderstudyError
 
 METADATA: Final = MetaData()
 
+
+def _partial_index(name: str, column: str, *others: str) -> Index:
+    """An index of the rows that have a value in a column; the others cost nothing."""
+    given = text(f"{column} IS NOT NULL")
+    return Index(name, column, *others, sqlite_where=given, postgresql_where=given)
+
+
 GENERATIONS: Final = Table(
     "generations",
     METADATA,
@@ -48,6 +55,8 @@ GENERATIONS: Final = Table(
     Column("status", String(32), nullable=False),
     Column("origin", String(32)),
     Column("workspace", String(64)),
+    # Id of the request's node, else of its template.
+    Column("node_id", String(64)),
     Column("input_hash", String(64)),
     Column("prompt_hash", String(64)),
     Column("prompt_version", String(64)),
@@ -64,12 +73,18 @@ GENERATIONS: Final = Table(
     Column("open_since_ms", BigInteger),
     Column("replay_of", String(64)),
     Column("revised_by", String(64)),
+    # Prompt and error message, case-folded, for searches.
+    Column("searched", Text),
     # The whole record of stages/audit/fold.py as JSON; the columns above are for filters.
     Column("record", Text, nullable=False),
     Index("ix_generations_status", "status", "requested_at_ms"),
     Index("ix_generations_requested", "requested_at_ms"),
     Index("ix_generations_ended", "ended_at_ms", "requested_at_ms"),
     Index("ix_generations_open", "open_since_ms"),
+    _partial_index("ix_generations_code", "error_code", "requested_at_ms"),
+    _partial_index("ix_generations_workspace", "workspace", "requested_at_ms"),
+    _partial_index("ix_generations_node", "node_id", "requested_at_ms"),
+    _partial_index("ix_generations_replay_of", "replay_of"),
 )
 
 GENERATION_LOGS: Final = Table(

@@ -62,6 +62,7 @@ def generation_row(one: LifeView) -> dict[str, Any]:
             "status": status(record, repeated=one.repeated),
             "origin": result.get("origin") if asked or step else None,
             "workspace": asked.workspace if asked else (step and step.workspace),
+            "node_id": _node_id(asked.parameters) if asked else None,
             "input_hash": asked.input_hash if asked else meta.get("input_hash") or (step and step.input_hash),
             "prompt_hash": meta.get("prompt_hash") or (step and step.prompt_hash),
             "prompt_version": meta.get("prompt_version") or (step and step.prompt_version),
@@ -77,6 +78,7 @@ def generation_row(one: LifeView) -> dict[str, Any]:
             "open_since_ms": open_since_ms(record),
             "replay_of": asked.replay_of if asked else meta.get("replay_of") or (step and step.replay_of),
             "revised_by": record.revision.by if record.revision else None,
+            "searched": _searched(asked.prompt if asked else None, error.get("message")),
             "record": msgspec.json.encode(one.record).decode(),
         },
     )
@@ -278,6 +280,17 @@ def _provider(result: dict[str, Any]) -> tuple[str | None, str | None]:
     if meta.get("provider") is not None or not attempts:
         return meta.get("provider"), meta.get("model")
     return attempts[-1]["provider"], attempts[-1]["model"]
+
+
+def _node_id(parameters: dict[str, Any]) -> str | None:
+    """Id of the node, else of its template."""
+    node = parameters.get("node") or {}
+    return node.get("id") or parameters.get("template_id")
+
+
+def _searched(*texts: str | None) -> str | None:
+    """Texts as searches compare them: case-folded, one below the other."""
+    return "\n".join(each.casefold() for each in texts if each) or None
 
 
 def _fitting(table: Table, row: dict[str, Any]) -> dict[str, Any]:

@@ -24,13 +24,13 @@ MIGRATE = "import sys; from infra.stores import database as d; d.migrate(d.engin
 
 
 def test_a_new_database_has_no_tables_and_asking_creates_none(database_url: str) -> None:
-    assert database.migration_state(database_url) == "is empty, needs schema 0002"
-    assert database.migration_state(database_url) == "is empty, needs schema 0002"
+    assert database.migration_state(database_url) == "is empty, needs schema 0003"
+    assert database.migration_state(database_url) == "is empty, needs schema 0003"
 
 
 def test_asking_about_a_missing_sqlite_file_does_not_create_it(tmp_path: Path) -> None:
     file = tmp_path / "none" / "audit.db"
-    assert database.migration_state(f"sqlite:///{file}") == "is empty, needs schema 0002"
+    assert database.migration_state(f"sqlite:///{file}") == "is empty, needs schema 0003"
     assert not file.parent.exists()
 
 
@@ -58,7 +58,8 @@ def test_rows_of_the_first_version_become_lives(database_url: str) -> None:
     engine = database.engine_of(database_url)
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
-    lines = [("r-1", {"asked": {"at_ms": 7}}), ("r-2", {"step": {"requested_at_ms": 8}}), ("nobody", {})]
+    asked = {"at_ms": 7, "prompt": "Über\x00", "parameters": {"node": {"id": "bridge"}}}
+    lines = [("r-1", {"asked": asked}), ("r-2", {"step": {"requested_at_ms": 8}}), ("nobody", {})]
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
@@ -79,7 +80,11 @@ def test_rows_of_the_first_version_become_lives(database_url: str) -> None:
     with database.reading(engine) as connection:
         found = connection.execute(text("SELECT request_id, life_ms FROM generations ORDER BY 2")).all()
         ended = connection.execute(text("SELECT life_ms FROM generation_logs")).scalar()
+        searched = connection.execute(
+            text("SELECT node_id, searched FROM generations ORDER BY request_id DESC")
+        ).all()
     assert ([tuple(row) for row in found], ended) == ([("nobody", 0), ("r-1", 7), ("r-2", 8)], 7)
+    assert [tuple(row) for row in searched] == [(None, None), ("bridge", "über\ufffd"), (None, None)]
     engine.dispose()
 
 

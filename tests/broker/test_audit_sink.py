@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from contracts import events as ev
 from contracts.errors import ErrorCode, Unavailable, Unstorable
 from infra.inspect.audit_listing import ls
-from infra.inspect.filters import Filters
+from infra.inspect.request_filter import RequestFilter
 from infra.settings.settings import load
 from infra.stores import audit, database
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
@@ -203,7 +203,7 @@ async def test_no_text_of_a_client_costs_a_record(engine: Engine) -> None:
     assert told == {"w\ufffds"}
     (log,) = rows_of(engine, GENERATION_LOGS)
     assert (log["prompt"], log["model"]) == ("w\ufffds", "w\ufffds")
-    assert ls(engine, where=Filters(workspace=NUL)).rows == [row]
+    assert ls(engine, where=RequestFilter(workspace=NUL)).rows == [row]
 
 
 async def test_a_record_that_cannot_be_written_takes_no_neighbour_down(engine: Engine) -> None:
@@ -301,40 +301,40 @@ async def test_lists_are_newest_first_and_tell_what_they_leave_out(engine: Engin
     assert ([row["request_id"] for row in listed.rows], listed.cut) == (["r-9", "r-3", "r-2"], 2)
     everything_ = ls(engine, limit=None)
     assert (len(everything_.rows), everything_.cut) == (5, 0)
-    searched = ls(engine, where=Filters(text="FOREST"), limit=1)
+    searched = ls(engine, where=RequestFilter(text="FOREST"), limit=1)
     assert ([row["request_id"] for row in searched.rows], searched.cut) == (["r-9"], 4)
 
 
 @pytest.mark.parametrize(
     ("where", "found"),
     [
-        (Filters(request_id="r-1"), ["r-1"]),
-        (Filters(request_id="R-1"), []),
-        (Filters(request_id="r-?"), ["r-2", "r-1"]),
-        (Filters(request_id="*1"), ["r_1", "r-1"]),
-        (Filters(request_id="R*"), []),
-        (Filters(request_id="r_*"), ["r_1"]),
-        (Filters(request_id="[r]*"), []),
-        (Filters(kind="plot"), ["r-2"]),
-        (Filters(status="success"), ["r-1"]),
-        (Filters(origin="golden_sample"), ["r-2"]),
-        (Filters(code="GEN_TIMEOUT"), ["r-2"]),
-        (Filters(stage="freeform-gen"), ["r-2"]),
-        (Filters(provider="scripted"), ["r-1"]),
-        (Filters(model="a-1"), ["r-2"]),
-        (Filters(workspace="ws"), ["r_1"]),
-        (Filters(workspace="w\x00s"), []),
-        (Filters(node="bridge"), ["r_1"]),
-        (Filters(since_ms=START_MS + 1), ["r_1", "r-2"]),
-        (Filters(until_ms=START_MS + 1), ["r-1"]),
-        (Filters(text="ÜBER"), ["r_1"]),
-        (Filters(text="100%"), ["r_1"]),
-        (Filters(text="_"), []),
-        (Filters(text="forest", kind="plot"), []),
-        (Filters(text="forest"), ["r-1"]),
+        (RequestFilter(request_id="r-1"), ["r-1"]),
+        (RequestFilter(request_id="R-1"), []),
+        (RequestFilter(request_id="r-?"), ["r-2", "r-1"]),
+        (RequestFilter(request_id="*1"), ["r_1", "r-1"]),
+        (RequestFilter(request_id="R*"), []),
+        (RequestFilter(request_id="r_*"), ["r_1"]),
+        (RequestFilter(request_id="[r]*"), []),
+        (RequestFilter(kind=("plot",)), ["r-2"]),
+        (RequestFilter(status=("success",)), ["r-1"]),
+        (RequestFilter(origin=("golden_sample",)), ["r-2"]),
+        (RequestFilter(code=("GEN_TIMEOUT",)), ["r-2"]),
+        (RequestFilter(stage=("freeform-gen",)), ["r-2"]),
+        (RequestFilter(provider="scripted"), ["r-1"]),
+        (RequestFilter(model="a-1"), ["r-2"]),
+        (RequestFilter(workspace="ws"), ["r_1"]),
+        (RequestFilter(workspace="w\x00s"), []),
+        (RequestFilter(node="bridge"), ["r_1"]),
+        (RequestFilter(since_ms=START_MS + 1), ["r_1", "r-2"]),
+        (RequestFilter(until_ms=START_MS + 1), ["r-1"]),
+        (RequestFilter(text="ÜBER"), ["r_1"]),
+        (RequestFilter(text="100%"), ["r_1"]),
+        (RequestFilter(text="_"), []),
+        (RequestFilter(text="forest", kind=("plot",)), []),
+        (RequestFilter(text="forest"), ["r-1"]),
     ],
 )
-async def test_a_list_can_be_filtered(engine: Engine, where: Filters, found: list[str]) -> None:
+async def test_a_list_can_be_filtered(engine: Engine, where: RequestFilter, found: list[str]) -> None:
     body = '{"prompt": "100% über den Fluss", "workspace": "ws", "node": {"id": "bridge"}}'.encode()
     ended = stand_in("r-2", ErrorCode.GEN_TIMEOUT, requested_at_ms=START_MS + 1)
     failed = msgspec.structs.replace(ended, kind="plot")

@@ -14,7 +14,7 @@ from contracts.errors import ErrorCode
 from contracts.events import DeadLetter
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import Letter, NoLetter
-from infra.inspect.filters import Filters
+from infra.inspect.request_filter import RequestFilter
 from infra.nats import log
 from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
@@ -59,7 +59,7 @@ async def _die(
 async def _find(
     wire: RequestMultiplexer, *, sequences: tuple[int, ...] = (), **wanted: object
 ) -> list[Letter]:
-    found = dead_letters.find(wire, Filters(**wanted), sequences=sequences)  # type: ignore[arg-type]
+    found = dead_letters.find(wire, RequestFilter(**wanted), sequences=sequences)  # type: ignore[arg-type]
     return [letter async for letter in found]
 
 
@@ -74,8 +74,8 @@ async def test_letters_are_found_by_every_filter(wire: RequestMultiplexer) -> No
     await _die(wire, "c", code="GEN_INTERNAL")
     assert [each.request_id for each in await _find(wire)] == ["a", "b", "c"]
     assert [each.request_id for each in await _find(wire, request_id="b")] == ["b"]
-    assert [each.request_id for each in await _find(wire, stage="fallback")] == ["b"]
-    assert [each.request_id for each in await _find(wire, code="GEN_INTERNAL")] == ["c"]
+    assert [each.request_id for each in await _find(wire, stage=("fallback",))] == ["b"]
+    assert [each.request_id for each in await _find(wire, code=("GEN_INTERNAL",))] == ["c"]
     assert [each.request_id for each in await _find(wire, sequences=(3, 1))] == ["c", "a"]
     first = (await _find(wire))[0]
     assert await _find(wire, since_ms=first.time_ms + 3_600_000) == []

@@ -12,7 +12,7 @@ from contracts.errors import ErrorCode
 from contracts.events import DeadLetter
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import Letter
-from infra.inspect.filters import Filters
+from infra.inspect.request_filter import RequestFilter
 from infra.nats.log import LogEntry
 from infra.replay import letters
 from infra.replay.letters import Unreplayable
@@ -135,17 +135,17 @@ def test_an_advisory_about_a_lost_message_cannot_be_replayed() -> None:
 @pytest.mark.parametrize(
     ("wanted", "meant"),
     [
-        (Filters(), True),
-        (Filters(request_id="a"), True),
-        (Filters(request_id="b"), False),
-        (Filters(stage="context-build", code="GEN_POISON"), True),
-        (Filters(stage="fallback"), False),
-        (Filters(code="GEN_TIMEOUT"), False),
-        (Filters(since_ms=2000), True),
-        (Filters(since_ms=2001), False),
-        (Filters(until_ms=2000), False),
-        (Filters(until_ms=2001), True),
+        (RequestFilter(), True),
+        (RequestFilter(request_id="a"), True),
+        (RequestFilter(request_id="b"), False),
+        (RequestFilter(stage=("context-build",), code=("GEN_POISON",)), True),
+        (RequestFilter(stage=("fallback",)), False),
+        (RequestFilter(code=("GEN_TIMEOUT",)), False),
+        (RequestFilter(since_ms=2000), True),
+        (RequestFilter(since_ms=2001), False),
+        (RequestFilter(until_ms=2000), False),
+        (RequestFilter(until_ms=2001), True),
     ],
 )
-def test_filters_mean_what_they_say(wanted: Filters, *, meant: bool) -> None:
+def test_filters_mean_what_they_say(wanted: RequestFilter, *, meant: bool) -> None:
     assert dead_letters.matches(_letter("gen.requested.layout.a", _BODY), wanted) is meant

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from infra.cli import bodies, console, filters, request, run
-from infra.inspect.filters import Filters
+from infra.inspect.request_filter import RequestFilter
 from tests.import_path import IMPORT_PATH
 from tests.unit.conftest import Understudy
 
@@ -185,13 +185,17 @@ def test_a_command_takes_filter_options_and_gets_filters() -> None:
     app = typer.Typer()
 
     @app.command()
-    @filters.accept("request_id", "stage", "code", "text")
-    def ls(name: int, wanted: Filters) -> None:
+    @filters.accept(without={"kind": "a test has none"})
+    def ls(name: int, wanted: RequestFilter) -> None:
         typer.echo(f"{name} {wanted.request_id} {wanted.stage} {wanted.code} {wanted.text}")
 
     options = ["3", "--id", "r1", "--stage", "audit", "--code", "GEN_POISON", "--text", "x"]
-    assert CliRunner().invoke(app, options).output == "3 r1 audit GEN_POISON x\n"
-    assert CliRunner().invoke(app, ["3", "--kind", "plot"]).exit_code != 0
+    assert CliRunner().invoke(app, options).output == "3 r1 ('audit',) ('GEN_POISON',) x\n"
+    refused = CliRunner().invoke(app, ["3", "--kind", "plot"]).exception
+    assert isinstance(refused, console.Usage)
+    assert str(refused) == "--kind has no meaning here: a test has none"
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert "--kind has no meaning here: a test has none." in shown
 
 
 def test_a_file_that_is_a_node_is_told_to_be_one(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from infra.cli import show
 from infra.inspect import dead_letters, timeline
 from infra.inspect import tail as tailing
 from infra.inspect.dead_letters import Letter
-from infra.inspect.filters import Filters
 from infra.inspect.record import ending
+from infra.inspect.request_filter import RequestFilter
 from infra.lab.demo.scene import (
     PATIENCE_S,
     DemoStage,
@@ -177,7 +177,8 @@ async def _letters(client: PipelineClient, request_id: str) -> list[Letter]:
         async with asyncio.timeout(PATIENCE_S):
             while not found:
                 found = [
-                    each async for each in dead_letters.find(client.wire, Filters(request_id=request_id))
+                    each
+                    async for each in dead_letters.find(client.wire, RequestFilter(request_id=request_id))
                 ]
                 await asyncio.sleep(_LOOK_S)
     return found

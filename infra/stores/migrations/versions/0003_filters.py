@@ -1,0 +1,72 @@
+"""Columns ``node_id`` and ``searched``, and indexes, for filters; existing rows get their values from their records."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+_PAGE = 1_000
+_INDEXES = {
+    "ix_generations_code": ("error_code", "requested_at_ms"),
+    "ix_generations_workspace": ("workspace", "requested_at_ms"),
+    "ix_generations_node": ("node_id", "requested_at_ms"),
+    "ix_generations_replay_of": ("replay_of",),
+}
+
+
+def upgrade() -> None:
+    op.add_column("generations", sa.Column("node_id", sa.String(64)))
+    op.add_column("generations", sa.Column("searched", sa.Text))
+    _fill(op.get_bind())
+    for name, columns in _INDEXES.items():
+        given = sa.text(f"{columns[0]} IS NOT NULL")
+        op.create_index(name, "generations", list(columns), sqlite_where=given, postgresql_where=given)
+
+
+def _fill(connection: sa.Connection) -> None:
+    """Read every record once, in pages by key."""
+    request_id, life_ms = "", -1
+    query = sa.text(
+        "SELECT request_id, life_ms, error_message, record FROM generations WHERE request_id > :request_id "
+        "OR (request_id = :request_id AND life_ms > :life_ms) ORDER BY request_id, life_ms LIMIT :page"
+    )
+    change = sa.text(
+        "UPDATE generations SET node_id = :node_id, searched = :searched "
+        "WHERE request_id = :request_id AND life_ms = :life_ms"
+    )
+    while rows := connection.execute(
+        query, {"request_id": request_id, "life_ms": life_ms, "page": _PAGE}
+    ).all():
+        connection.execute(
+            change,
+            [
+                {"request_id": row[0], "life_ms": row[1], **_values(json.loads(row[3]), message=row[2])}
+                for row in rows
+            ],
+        )
+        request_id, life_ms = rows[-1][0], rows[-1][1]
+
+
+def _values(record: dict[str, Any], *, message: str | None) -> dict[str, str | None]:
+    asked = record.get("asked") or {}
+    parameters = asked.get("parameters") or {}
+    node_id = (parameters.get("node") or {}).get("id") or parameters.get("template_id")
+    texts = (asked.get("prompt"), message)
+    # PostgreSQL refuses NUL, and UTF-8 has no half of a surrogate pair.
+    searched = "\n".join(each.casefold() for each in texts if each).replace("\x00", "\ufffd")
+    return {"node_id": node_id, "searched": searched.encode("utf-8", "replace").decode() or None}
+
+
+def downgrade() -> None:
+    for name in _INDEXES:
+        op.drop_index(name, "generations")
+    op.drop_column("generations", "searched")
+    op.drop_column("generations", "node_id")

@@ -1,0 +1,98 @@
+"""Words of the filter vocabulary: what they are parsed to, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from infra.inspect.request_filter import WORDS, FilterError, RequestFilter, parse_filter
+
+_NOW_MS = 1_800_000_000_000
+
+
+def test_every_word_sets_its_field() -> None:
+    given = {
+        "id": "w-*",
+        "kind": "plot, layout",
+        "status": "fail_fallback,pending",
+        "origin": "golden_sample",
+        "code": "GEN_TIMEOUT,GEN_PROVIDER_UNAVAILABLE,GEN_TIMEOUT",
+        "stage": "freeform-gen",
+        "provider": "local",
+        "model": "a/b,c",
+        "prompt-version": "layout@2",
+        "workspace": "ws, one",
+        "node": "bridge",
+        "since": "10m",
+        "until": "500ms",
+        "text": " two words",
+    }
+    assert set(given) == set(WORDS)
+    assert parse_filter(given, now_ms=_NOW_MS) == RequestFilter(
+        request_id="w-*",
+        kind=("plot", "layout"),
+        status=("fail_fallback", "pending"),
+        origin=("golden_sample",),
+        code=("GEN_TIMEOUT", "GEN_PROVIDER_UNAVAILABLE"),
+        stage=("freeform-gen",),
+        provider="local",
+        model="a/b,c",
+        prompt_version="layout@2",
+        workspace="ws, one",
+        node="bridge",
+        since_ms=_NOW_MS - 600_000,
+        until_ms=_NOW_MS - 500,
+        text=" two words",
+    )
+
+
+def test_nothing_given_matches_everything() -> None:
+    found = parse_filter(dict.fromkeys(WORDS), now_ms=_NOW_MS)
+    assert found.empty
+    assert found.matches_id(None)
+    assert found.matches_time(0)
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "says"),
+    [
+        ("id", "a.b", "--id 'a.b' is no request id"),
+        ("kind", "poem", "--kind 'poem' is unknown; use one of"),
+        ("status", "success,gone", "--status 'gone' is unknown"),
+        ("status", ",", "--status ',' is unknown"),
+        ("origin", "LIVE", "--origin 'LIVE' is unknown"),
+        ("code", "TIMEOUT", "GEN_TIMEOUT"),
+        ("stage", "freeform", "freeform-gen"),
+        ("since", "ten", "--since 'ten' is not a duration"),
+        ("until", "2026-13-01", "--until '2026-13-01' is not a time"),
+        ("node", " ", "--node is empty"),
+        ("colour", "red", "--colour is no filter; use one of --id,"),
+    ],
+)
+def test_a_mistake_names_its_option_and_what_it_allows(word: str, value: str, says: str) -> None:
+    with pytest.raises(FilterError) as raised:
+        parse_filter({word: value}, now_ms=_NOW_MS)
+    assert says in str(raised.value)
+
+
+def test_a_time_span_that_is_empty_is_refused() -> None:
+    with pytest.raises(FilterError, match="--until '2h' is not after --since '1h'"):
+        parse_filter({"since": "1h", "until": "2h"}, now_ms=_NOW_MS)
+
+
+def test_a_query_string_names_its_parameters() -> None:
+    with pytest.raises(FilterError, match=r"^kind 'poem'"):
+        parse_filter({"kind": "poem"}, now_ms=_NOW_MS, name=str)
+
+
+def test_a_time_has_its_zone_or_the_local_one() -> None:
+    found = parse_filter({"since": "2026-11-27T10:30:00Z", "until": "2026-11-27 23:59"}, now_ms=_NOW_MS)
+    assert found.since_ms == int(datetime(2026, 11, 27, 10, 30, tzinfo=UTC).timestamp() * 1000)
+    assert found.until_ms == int(datetime(2026, 11, 27, 23, 59).astimezone().timestamp() * 1000)
+
+
+def test_one_id_is_no_pattern() -> None:
+    assert RequestFilter(request_id="a").one_id == "a"
+    assert RequestFilter(request_id="a*").one_id is None
+    assert not RequestFilter(request_id="a*").empty
