@@ -25,10 +25,7 @@ _Letters = Annotated[
     list[int] | None, typer.Argument(metavar="LETTER", help="Letters by sequence number in DEAD.")
 ]
 _accept = filters.accept(
-    without=dict.fromkeys(
-        ("status", "origin", "provider", "model", "prompt-version", "workspace", "node"),
-        "a dead letter does not have it",
-    )
+    without=dict.fromkeys(("status", "origin"), "only results have it; `understudy audit ls` lists them")
 )
 _Most = Annotated[int | None, typer.Option("--limit", min=1, help="Most letters, oldest first.")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,6 +19,7 @@ from contracts.result import Origin, ResultBody, Status
 from infra.cli import console
 from infra.inspect import record as lines
 from infra.inspect.record import gist, named, preview
+from infra.inspect.tail_fold import describe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from contracts.usage import Attempt
     from infra.inspect.dead_letters import Letter
     from infra.inspect.record import LogRecord
+    from infra.inspect.tail_fold import Folded
     from infra.inspect.timeline import Timeline, TimelineStep
 
 _STYLES: Final = {
@@ -71,8 +74,13 @@ class Columns:
         self._id = 15
         self._narrow = narrow
 
-    def text(self, line: LogRecord) -> Text:
-        """One line for a terminal."""
+    def text(self, line: LogRecord, *, note: str = "") -> Text:
+        """One line for a terminal.
+
+        Args:
+            line: the message.
+            note: what is unusual about it.
+        """
         self._id = max(self._id, len(line.request_id or ""))
         where = (f"{printable(line.stage or '', most=30):<15}", "dim"), f"  {line.kind or '?':<10}  "
         return Text.assemble(
@@ -84,7 +92,13 @@ class Columns:
             (f"{printable(line.request_id or line.subject):<{self._id}}", "bold"),
             "  ",
             (gist(line), "dim" if line.event == "progress" else ""),
+            (f"  ({note})" if note else "", "dim"),
         )
+
+
+def folded(counts: Folded) -> Text:
+    """The line that counts messages without a line of their own."""
+    return Text.assemble((f"{clock(time.time_ns())}  … {describe(counts)}; --all shows each", "dim"))
 
 
 def event_style(line: LogRecord) -> str:

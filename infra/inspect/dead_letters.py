@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -11,11 +12,12 @@ from contracts import pipeline, subjects
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.events import DeadLetter
 from infra.inspect import record
-from infra.inspect.message_filter import contains_text
+from infra.inspect.message_filter import MessageFilter, contains_text, read_owner, wrote
 from infra.nats import log
 from infra.nats.log import LogEntry
 
 if TYPE_CHECKING:
+    from infra.inspect.record import LogRecord
     from infra.inspect.request_filter import RequestFilter
     from infra.nats.multiplexer import RequestMultiplexer
 
@@ -74,15 +76,58 @@ def read(entry: LogEntry) -> Letter:
     )
 
 
-def matches(letter: Letter, wanted: RequestFilter) -> bool:
+class LetterFilter:
+    """Filter of dead letters: of the letter itself, and of the message that it is about.
+
+    Status and origin are those of results; no letter has them.
+
+    Args:
+        where: the filter.
+        find: finds the ``requested`` that owns an id.
+    """
+
+    def __init__(self, where: RequestFilter, find: Callable[[str], Awaitable[LogEntry | None]]) -> None:
+        self._where = where
+        self._requests = MessageFilter(where, find)
+
+    async def passes(self, letter: Letter) -> bool:
+        """Whether a letter matches.
+
+        Raises:
+            StreamMissing, Unavailable: a request cannot be looked up.
+        """
+        where = self._where
+        if not matches(letter, where):
+            return False
+        if all(each is None for each in (where.provider, where.model, where.prompt_version)) and all(
+            each is None for each in (where.workspace, where.node)
+        ):
+            return True
+        message = _message(letter)
+        return message is not None and wrote(message, where) and await self._owned(letter, message)
+
+    async def _owned(self, letter: Letter, message: LogRecord) -> bool:
+        if self._where.workspace is None and self._where.node is None:
+            return True
+        if message.event == "requested":
+            # It may be refused just because another request has its id.
+            return read_owner(message.data).matches(self._where)
+        return letter.request_id is not None and (await self._requests.owner(letter.request_id)).matches(
+            self._where
+        )
+
+
+def matches(letter: Letter, where: RequestFilter) -> bool:
     """Whether a letter matches, by id, kind, stage, code, time and text."""
     return (
-        wanted.matches_id(letter.request_id)
-        and (not wanted.kind or letter.kind in wanted.kind)
-        and (not wanted.stage or letter.stage in wanted.stage)
-        and (not wanted.code or letter.code in wanted.code)
-        and wanted.matches_time(letter.time_ms)
-        and (wanted.text is None or contains_text([letter.reason, _words(letter)], wanted.text))
+        where.matches_id(letter.request_id)
+        and (not where.kind or letter.kind in where.kind)
+        and (not where.stage or letter.stage in where.stage)
+        and (not where.code or letter.code in where.code)
+        and not where.status
+        and not where.origin
+        and where.matches_time(letter.time_ms)
+        and (where.text is None or contains_text([letter.reason, _words(letter)], where.text))
     )
 
 
@@ -91,34 +136,52 @@ def _words(letter: Letter) -> str:
     return "" if body is None else body.decode("utf-8", "replace")
 
 
+def _message(letter: Letter) -> LogRecord | None:
+    """The message that a letter is about; ``None``: the letter does not have it."""
+    found = letter.letter
+    if found is None or found.body is None:
+        return None
+    return record.decode(
+        LogEntry(
+            stream=found.stream,
+            sequence=found.sequence,
+            subject=found.subject,
+            time_ns=found.time_ms * 1_000_000,
+            headers=found.headers,
+            body=found.body,
+        )
+    )
+
+
 async def find(
     wire: RequestMultiplexer, wanted: RequestFilter, *, sequences: Sequence[int] = ()
 ) -> AsyncIterator[Letter]:
-    """Yield the letters that match filters, oldest first.
+    """Yield the letters that match a filter, oldest first.
 
     Args:
         wire: an open wire.
-        wanted: the filters.
+        wanted: the filter.
         sequences: only these letters; none: all.
 
     Raises:
         NoLetter: one of ``sequences`` does not exist.
         StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
     """
+    chosen = LetterFilter(wanted, partial(log.owner, wire))
     if sequences:
         for sequence in sequences:
             letter = await get(wire, sequence)
-            if matches(letter, wanted):
+            if await chosen.passes(letter):
                 yield letter
         return
     # Advisories have no request id.
     one = wanted.one_id
-    subject = (
-        ">" if one is None else subjects.dead(wanted.stage[0] if len(wanted.stage) == 1 else "*", "*", one)
-    )
+    subject = ">" if one is None else subjects.dead("*", "*", one)
     async for entry in log.read(wire, pipeline.DEAD, subject, since_ms=wanted.since_ms):
         letter = read(entry)
-        if matches(letter, wanted):
+        if wanted.until_ms is not None and letter.time_ms >= wanted.until_ms:
+            return
+        if await chosen.passes(letter):
             yield letter
 
 

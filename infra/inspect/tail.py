@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import heapq
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,18 +18,21 @@ from contracts.errors import UnderstudyError
 from infra.inspect import record
 from infra.inspect.record import LogRecord
 from infra.nats import log
+from infra.nats.inbox import BoundedInbox
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from infra.nats.log import LogEntry
+    from infra.nats.log import LogEntry, LogGap
     from infra.nats.multiplexer import RequestMultiplexer
 
 #: Progress messages, core NATS.
 _PROGRESS: Final = "gen.progress.>"
 #: Seconds that a live message waits for an earlier one of another stream.
 _SETTLE_S: Final = 0.05
+#: Records that wait to be shown.
+_MOST: Final = 10_000
 
 
 class PatternError(UnderstudyError):
@@ -63,15 +67,15 @@ def intersect(one: str, other: str) -> str | None:
     return None if left or right else ".".join(met)
 
 
-def resolve(pattern: str | None, request_id: str | None, *, progress: bool = False) -> Watched:
+def resolve(pattern: str | None, request_id: str | None, *, progress: bool | None = None) -> Watched:
     """Resolve a pattern and an id to subscriptions.
 
-    Progress messages outnumber all others, so they are included only for one request or on demand.
+    Progress messages outnumber all others, so by default they are included only for one request.
 
     Args:
         pattern: a NATS subject, wildcards allowed; none: everything.
         request_id: only this request.
-        progress: include progress messages.
+        progress: whether to include progress messages; a pattern for them always does.
 
     Raises:
         PatternError: it is no subject, or no subject of the pipeline matches it.
@@ -89,8 +93,9 @@ def resolve(pattern: str | None, request_id: str | None, *, progress: bool = Fal
         found = _met(wanted, kept)
         if found:
             streams[stream] = found
-    progress = progress or request_id is not None or pattern.startswith("gen.progress.")
-    written = next(iter(_met(wanted, (_PROGRESS,))), None) if progress else None
+    included = request_id is not None if progress is None else progress
+    included = included or pattern.startswith("gen.progress.")
+    written = next(iter(_met(wanted, (_PROGRESS,))), None) if included else None
     if not streams and written is None:
         raise PatternError(
             f"no subject of the pipeline matches {pattern!r}; they are gen.<event>.<kind>.<request_id> and "
@@ -150,7 +155,14 @@ async def past(
         await _push(heads, sources[index], index)
 
 
-async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> AsyncGenerator[LogRecord, None]:
+async def live(
+    client: Client,
+    what: Watched,
+    *,
+    start: Mapping[str, int],
+    on_gap: Callable[[LogGap], None] | None = None,
+    on_dropped: Callable[[int], None] | None = None,
+) -> AsyncGenerator[LogRecord, None]:
     """Yield new messages and progress as they come; never ends.
 
     Messages of different streams that arrive within 50 ms are sorted by time.
@@ -159,22 +171,24 @@ async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> As
         client: a connected client.
         what: from :func:`resolve`.
         start: first sequence by stream.
+        on_gap: called when a stream has deleted messages before they could be read.
+        on_dropped: called with the number of progress messages that came faster than they are read.
 
     Raises:
         StreamMissing: a stream does not exist (any more).
     """
-    arrived: asyncio.Queue[LogRecord | UnderstudyError] = asyncio.Queue()
+    arrived: BoundedInbox[LogRecord | UnderstudyError] = BoundedInbox(_MOST)
 
     async def read(stream: str, filters: tuple[str, ...]) -> None:
         try:
-            async for entry in log.follow(client, stream, filters, start=start[stream]):
-                arrived.put_nowait(record.decode(entry))
+            async for entry in log.follow(client, stream, filters, start=start[stream], on_gap=on_gap):
+                await arrived.put(record.decode(entry))
         except UnderstudyError as error:
-            arrived.put_nowait(error)
+            await arrived.put(error)
 
     async def written(msg: Msg) -> None:
         now = time.time_ns()
-        arrived.put_nowait(record.progress(msg.subject, msg.data, dict(msg.headers or {}), time_ns=now))
+        arrived.offer(record.progress(msg.subject, msg.data, dict(msg.headers or {}), time_ns=now))
 
     listening = None
     readers = [asyncio.create_task(read(stream, filters)) for stream, filters in what.streams.items()]
@@ -182,6 +196,9 @@ async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> As
         if what.progress is not None:
             listening = await client.subscribe(what.progress, cb=written)
         async for found in _settled(arrived):
+            if arrived.dropped and on_dropped is not None:
+                on_dropped(arrived.dropped)
+            arrived.dropped = 0
             yield found
     finally:
         for reader in readers:
@@ -192,26 +209,27 @@ async def live(client: Client, what: Watched, *, start: Mapping[str, int]) -> As
                 await listening.unsubscribe()
 
 
-async def _settled(arrived: asyncio.Queue[LogRecord | UnderstudyError]) -> AsyncIterator[LogRecord]:
+async def _settled(arrived: BoundedInbox[LogRecord | UnderstudyError]) -> AsyncIterator[LogRecord]:
     """Hold each record for a moment, so that earlier ones of other streams come first."""
     loop = asyncio.get_running_loop()
-    held: list[tuple[int, int, float, LogRecord]] = []
+    held: list[tuple[int, int, LogRecord]] = []
+    # When each record's wait is over, in the order of arrival, and its place in the order of the log.
+    due: deque[tuple[float, tuple[int, int]]] = deque()
     count = 0
     while True:
-        wait = None if not held else max(0.0, min(due for _, _, due, _ in held) - loop.time())
-        try:
-            came = await asyncio.wait_for(arrived.get(), wait)
-        except TimeoutError:
-            now = loop.time()
-            # Everything up to the latest record whose wait is over, in the order of the log.
-            last = max((key[:2] for key in held if key[2] <= now), default=None)
-            while held and last is not None and held[0][:2] <= last:
-                yield heapq.heappop(held)[3]
-            continue
-        if isinstance(came, UnderstudyError):
-            raise came
-        count += 1
-        heapq.heappush(held, (came.time_ns, count, loop.time() + _SETTLE_S, came))
+        now = loop.time()
+        # Everything up to the latest record whose wait is over, in the order of the log.
+        last = (-1, -1)
+        while due and due[0][0] <= now:
+            last = max(last, due.popleft()[1])
+        while held and held[0][:2] <= last:
+            yield heapq.heappop(held)[2]
+        for came in await arrived.take(max(0.0, due[0][0] - loop.time()) if due else None):
+            if isinstance(came, UnderstudyError):
+                raise came
+            count += 1
+            heapq.heappush(held, (came.time_ns, count, came))
+            due.append((loop.time() + _SETTLE_S, (came.time_ns, count)))
 
 
 async def _before(entries: AsyncIterator[LogEntry], end: int | None) -> AsyncIterator[LogEntry]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,6 +20,7 @@ from understudy_client.log import nanoseconds
 from contracts import pipeline, subjects, timestamp
 from contracts.errors import Unavailable, UnderstudyError
 from contracts.kinds import KINDS
+from infra.nats.inbox import BoundedInbox
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -36,6 +37,8 @@ _NONE: Final = frozenset({"404", "204"})
 _HEARTBEAT_S: Final = 1.0
 #: Seconds before a lost consumer is tried again.
 _AGAIN_S: Final = 0.5
+#: Messages that are taken from a subscription ahead of their reader.
+_AHEAD: Final = 10_000
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,16 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     def time_ms(self) -> int:
         """Broker's timestamp, milliseconds since the epoch."""
         return self.time_ns // 1_000_000
+
+
+class LogGap(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that a stream deleted before a reader came to them."""
+
+    stream: str
+    #: The first of them.
+    sequence: int
+    #: How many there were, on any subject.
+    deleted: int
 
 
 class StreamMissing(UnderstudyError):  # noqa: N818 - names the state of the broker
@@ -185,8 +198,13 @@ async def next_sequence(wire: RequestMultiplexer, stream: str) -> int:
 
 
 async def follow(
-    client: Client, stream: str, filters: tuple[str, ...], *, start: int
-) -> AsyncIterator[LogEntry]:
+    client: Client,
+    stream: str,
+    filters: tuple[str, ...],
+    *,
+    start: int,
+    on_gap: Callable[[LogGap], None] | None = None,
+) -> AsyncGenerator[LogEntry, None]:
     """Yield the stored and the new messages of a stream on some subjects, in order and without gaps, for ever.
 
     Args:
@@ -194,6 +212,7 @@ async def follow(
         stream: the stream's name.
         filters: subjects, wildcards allowed; they must not overlap.
         start: first sequence.
+        on_gap: called when reading goes on after messages that the stream has deleted meanwhile.
 
     Raises:
         StreamMissing: the stream does not exist (any more).
@@ -204,14 +223,32 @@ async def follow(
             following = entry.sequence + 1
             yield entry
         await asyncio.sleep(_AGAIN_S)
+        if on_gap is not None:
+            first_sequence = await _first_sequence(client, stream)
+            if first_sequence > following:
+                on_gap(LogGap(stream=stream, sequence=following, deleted=first_sequence - following))
+                following = first_sequence
+
+
+async def _first_sequence(client: Client, stream: str) -> int:
+    """The first sequence that a stream still has; 0 while the broker does not answer."""
+    try:
+        info = await client.jetstream(timeout=5).stream_info(stream)
+    except js_errors.NotFoundError:
+        raise StreamMissing(stream) from None
+    except (TimeoutError, nats_errors.Error):
+        return 0
+    return info.state.first_seq
 
 
 async def _until_lost(
     client: Client, stream: str, filters: tuple[str, ...], start: int
 ) -> AsyncIterator[LogEntry]:
     """Follow with one consumer until a message or a heartbeat is missing."""
+    # When it is full, messages wait in the subscription; when that is full too, the consumer starts again.
+    arrived: BoundedInbox[Msg] = BoundedInbox(_AHEAD)
     inbox = client.new_inbox()
-    listening = await client.subscribe(inbox)
+    listening = await client.subscribe(inbox, cb=arrived.put)
     config = api.ConsumerConfig(
         filter_subjects=list(filters),
         deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
@@ -226,30 +263,18 @@ async def _until_lost(
     )
     try:
         await client.jetstream(timeout=5).add_consumer(stream, config)
-        expected = 1
-        while True:
-            msg = await listening.next_msg(timeout=3 * _HEARTBEAT_S)
-            headers = dict(msg.headers or {})
-            if not msg.reply.startswith("$JS.ACK"):
-                latest = headers.get("Nats-Last-Consumer")
-                if headers.get("Status") != "100" or (latest is not None and int(latest) != expected - 1):
+        delivered = 0
+        while messages := await arrived.take(3 * _HEARTBEAT_S):
+            for msg in messages:
+                if not msg.reply.startswith("$JS.ACK"):
+                    if _breaks(msg, delivered):
+                        return
+                    continue
+                entry, number = _delivered(msg, stream)
+                if number != delivered + 1:
                     return
-                continue
-            # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or
-            # the form with domain and account hash in front of the stream (ADR-15 of NATS).
-            tokens = msg.reply.split(".")
-            at = 2 if len(tokens) == 9 else 4  # noqa: PLR2004 - the two forms above
-            if int(tokens[at + 4]) != expected:
-                return
-            expected += 1
-            yield LogEntry(
-                stream=stream,
-                sequence=int(tokens[at + 3]),
-                subject=msg.subject,
-                time_ns=int(tokens[at + 5]),
-                headers=headers,
-                body=msg.data,
-            )
+                delivered = number
+                yield entry
     except js_errors.NotFoundError:
         raise StreamMissing(stream) from None
     except (TimeoutError, nats_errors.Error):
@@ -257,6 +282,30 @@ async def _until_lost(
     finally:
         with contextlib.suppress(nats_errors.Error):
             await listening.unsubscribe()
+
+
+def _breaks(status: Msg, delivered: int) -> bool:
+    """Whether a status message is no heartbeat, or one that knows of further deliveries."""
+    headers = status.headers or {}
+    latest = headers.get("Nats-Last-Consumer")
+    return headers.get("Status") != "100" or (latest is not None and int(latest) != delivered)
+
+
+def _delivered(msg: Msg, stream: str) -> tuple[LogEntry, int]:
+    """A message of a push consumer, and its number in the consumer's deliveries."""
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or
+    # the form with domain and account hash in front of the stream (ADR-15 of NATS).
+    tokens = msg.reply.split(".")
+    at = 2 if len(tokens) == 9 else 4  # noqa: PLR2004 - the two forms above
+    entry = LogEntry(
+        stream=stream,
+        sequence=int(tokens[at + 3]),
+        subject=msg.subject,
+        time_ns=int(tokens[at + 5]),
+        headers=dict(msg.headers or {}),
+        body=msg.data,
+    )
+    return entry, int(tokens[at + 4])
 
 
 async def _one(wire: RequestMultiplexer, stream: str, query: dict[str, object]) -> LogEntry | None:

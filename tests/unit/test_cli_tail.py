@@ -1,13 +1,21 @@
-"""Does a pattern watch what it says, and nothing else?"""
+"""Tail: what a pattern watches, and what becomes of messages that cannot be read in time."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import pipeline
 from infra.inspect.tail import PatternError, intersect, resolve
+from infra.nats import log
+from infra.nats.inbox import BoundedInbox
+from infra.nats.log import LogEntry, LogGap
 
 _TOKEN = st.sampled_from(["gen", "dead", "failed", "result", "layout", "r1"])
 _SUBJECT = st.lists(_TOKEN, min_size=1, max_size=5)
@@ -47,6 +55,45 @@ def test_live_text_is_left_out_unless_it_is_asked_for() -> None:
     assert resolve("gen.>", None).progress is None
     assert resolve("gen.progress.>", None).progress == "gen.progress.>"
     assert resolve(None, "r1").progress == "gen.progress.*.r1"
+    assert resolve(None, "r1", progress=False).progress is None
+
+
+async def test_deleted_messages_are_reported_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = LogEntry(
+        stream="EVENTS", sequence=3, subject="gen.failed.layout.a", time_ns=1, headers={}, body=b""
+    )
+    starts: list[int] = []
+
+    async def until_lost(_: object, __: str, ___: tuple[str, ...], start: int) -> AsyncIterator[LogEntry]:
+        starts.append(start)
+        yield msgspec.structs.replace(entry, sequence=start)
+
+    async def first_sequence(_: object, __: str) -> int:
+        return 10
+
+    monkeypatch.setattr(log, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(log, "_until_lost", until_lost)
+    monkeypatch.setattr(log, "_first_sequence", first_sequence)
+    gaps: list[LogGap] = []
+    coming = log.follow(None, "EVENTS", (">",), start=3, on_gap=gaps.append)  # type: ignore[arg-type]
+    async with aclosing(coming):
+        found = [(await anext(coming)).sequence for _ in range(3)]
+    assert (found, starts) == ([3, 10, 11], [3, 10, 11])
+    assert gaps == [LogGap(stream="EVENTS", sequence=4, deleted=6)]
+
+
+async def test_an_inbox_waits_or_drops_when_it_is_full() -> None:
+    inbox: BoundedInbox[int] = BoundedInbox(2)
+    await inbox.put(1)
+    inbox.offer(2)
+    inbox.offer(3)
+    waiting = asyncio.create_task(inbox.put(4))
+    await asyncio.sleep(0)
+    assert (inbox.dropped, waiting.done()) == (1, False)
+    assert await inbox.take(None) == [1, 2]
+    await waiting
+    assert await inbox.take(None) == [4]
+    assert await inbox.take(0.0) == []
 
 
 def test_one_event_is_looked_for_in_its_stream_alone() -> None:

@@ -60,7 +60,11 @@ def _leaves(command: Any, path: tuple[str, ...]) -> dict[str, Any]:
 
 def _command(name: str, command: Any) -> str:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option"]
+    options = [
+        each
+        for each in command.params
+        if each.param_type_name == "option" and not getattr(each, "hidden", False)
+    ]
     usage = " ".join([f"understudy {name}", *map(_argument, arguments), *(["[OPTIONS]"] if options else [])])
     rows = [(code(_argument(each).strip("[]")), each.help or "", "") for each in arguments]
     rows += [(_names(each), each.help or "", _default(each)) for each in options if "--help" not in each.opts]
