@@ -110,16 +110,11 @@ def rebuild(json: Json = False) -> None:
 def _read(query: Callable[[Engine], T]) -> T:
     from sqlalchemy.exc import SQLAlchemyError
 
-    from infra.stores import database
-
     settings = console.settings()
-    url = database.url_of(settings.database)
-    if url.get_backend_name() == "sqlite" and url.database:
-        from pathlib import Path
-
-        if not Path(url.database).is_file():
-            raise _unreadable(settings, "there is no such file")
-    engine = database.engine_of(settings.database)
+    try:
+        engine = console.audit_engine(settings)
+    except FileNotFoundError as error:
+        raise _unreadable(settings, error) from None
     try:
         return query(engine)
     except SQLAlchemyError as error:

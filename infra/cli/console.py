@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.text import Text
+    from sqlalchemy import Engine
 
     from infra.app.pipeline_client import PipelineClient
     from infra.settings.settings import Settings
@@ -170,6 +171,24 @@ def connect(where: Settings, *, waits: bool = False) -> PipelineClient:
         note(f"the broker at {url} is back at {_clock()}")
 
     return PipelineClient(where, on_lost=lost, on_back=back)
+
+
+def audit_engine(where: Settings) -> Engine:
+    """The database of the audit; it is opened on first use.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DatabaseError: its URL cannot be used.
+    """
+    from pathlib import Path
+
+    from infra.stores import database
+
+    url = database.url_of(where.database)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        # SQLite would create it.
+        raise FileNotFoundError(f"there is no file {url.database}")
+    return database.engine_of(where.database)
 
 
 def _clock() -> str:

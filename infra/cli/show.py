@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich import box
-from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -24,13 +23,11 @@ from infra.inspect.tail_fold import describe
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from contracts.events import Decided, Result
+    from contracts.events import Result
     from contracts.result import SceneInfo
-    from contracts.usage import Attempt
     from infra.inspect.dead_letters import Letter
     from infra.inspect.record import LogRecord
     from infra.inspect.tail_fold import Folded
-    from infra.inspect.timeline import Timeline, TimelineStep
 
 _STYLES: Final = {
     "requested": "bold cyan",
@@ -188,32 +185,6 @@ def endings_table(endings: Mapping[str, int], took: Sequence[float], seconds: fl
     return table
 
 
-def render_timeline(timeline: Timeline) -> RenderableType:
-    """A request from its publication to its end."""
-    parts: list[RenderableType] = [_head(timeline), _steps(timeline.steps)]
-    if timeline.attempts:
-        parts += [Text("Attempts", style="bold"), _attempts(timeline.attempts)]
-    return Group(*parts)
-
-
-#: Characters of a value in a column.
-_VALUE: Final = 56
-
-
-def decisions(decided: Sequence[Decided]) -> list[Text]:
-    """The layer that set each value of a node, one line each."""
-    if not decided:
-        return []
-    rows: list[tuple[Text | str, ...]] = []
-    for each in decided:
-        by = each.by if each.line is None else f"{each.by}, line {each.line}"
-        rule = Text(each.rule or "")
-        if each.when:
-            rule.append(f"  if {' and '.join(each.when)}", style="dim")
-        rows.append((Text(each.field, style="bold"), by, preview(value(each.value).encode(), _VALUE), rule))
-    return aligned(("field", "set by", "value", "rule"), rows)
-
-
 def scenes(found: Sequence[SceneInfo]) -> list[Text]:
     """A plot's scenes with their beats, one line each."""
     if not found:
@@ -226,80 +197,6 @@ def scenes(found: Sequence[SceneInfo]) -> list[Text]:
             (Text(f"{branch} {each.request_id}", style="bold"), each.name, ended, (each.reason or ""))
         )
     return aligned(("scene", "beat", "status", "reason"), rows)
-
-
-def value(said: Any) -> str:
-    """A value of a node in a few words: a list without brackets."""
-    if isinstance(said, list | tuple):
-        return ", ".join(map(str, cast("list[Any]", said)))
-    return said if isinstance(said, str) else msgspec.json.encode(said).decode()
-
-
-def _head(timeline: Timeline) -> Panel:
-    text = Text.assemble((lines.ending(timeline.status, timeline.origin), status_style(timeline.status)))
-    if timeline.stand_in is not None:
-        text.append(
-            f": {printable(timeline.stand_in.name)} (SHA-256 {printable(timeline.stand_in.hash[:12])}…)"
-        )
-    if timeline.reason:
-        text.append(f"\nreason: {printable(timeline.reason)}")
-    if timeline.error is not None:
-        error = timeline.error
-        text.append(f"\nerror:  {error.code} in {printable(error.stage)}: {printable(error.message)}")
-    if timeline.waiting_for is not None:
-        text.append(f"\nwaiting for {timeline.waiting_for}")
-    if timeline.replay_of is not None:
-        text.append(f"\na replay of {printable(timeline.replay_of)}")
-    if timeline.scene_of is not None:
-        text.append(f"\na scene of {printable(timeline.scene_of)}")
-    if timeline.revised_by is not None:
-        text.append(f"\nreal content came later, by {printable(timeline.revised_by)}", style="green")
-    title = f"{timeline.kind or '?'} {timeline.request_id}"
-    return Panel(text, title=title, title_align="left", border_style=status_style(timeline.status))
-
-
-def _steps(steps: Sequence[TimelineStep]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
-    table.add_column("at", justify="right", no_wrap=True)
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("event", no_wrap=True)
-    table.add_column("stage", no_wrap=True)
-    tries = any((step.attempt or 1) > 1 for step in steps)
-    if tries:
-        table.add_column("try", justify="right")
-    table.add_column("what", overflow="fold")
-    for step in steps:
-        what = Text(_what(step))
-        if step.note:
-            what.append(f"  ({step.note})", style="yellow")
-        table.add_row(
-            f"+{milliseconds(step.offset_ms)}",
-            milliseconds(step.latency_ms),
-            Text(printable(step.line.event), style=event_style(step.line)),
-            Text(printable(step.line.stage or "")),
-            *([str(step.attempt or "")] if tries else []),
-            what,
-        )
-    return table
-
-
-def _what(step: TimelineStep) -> str:
-    body = step.line.body
-    # The panel above shows a result's reason.
-    return named(body) if isinstance(body, ResultBody) else gist(step.line)
-
-
-def _attempts(attempts: Sequence[Attempt]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
-    table.add_column("provider")
-    table.add_column("outcome", no_wrap=True)
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for each in attempts:
-        outcome = Text(each.code or "ok", style="red" if each.code else "green")
-        who, why = (Text(printable(said)) for said in (f"{each.provider}/{each.model}", each.why))
-        table.add_row(who, outcome, milliseconds(each.time_ms), why)
-    return table
 
 
 def aligned(head: Sequence[str] | None, rows: Sequence[Sequence[Text | str]]) -> list[Text]:

@@ -74,7 +74,8 @@ def show(
         return
     from rich.text import Text
 
-    from infra.cli.show import aligned, value
+    from infra.cli.show import aligned
+    from infra.cli.show_timeline import value
 
     lines = [
         (Text(path, style="bold"), value(_at(merged.values, path)), layer)

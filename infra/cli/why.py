@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from understudy_client import Result
 
     from infra.app.pipeline_client import PipelineClient
+    from infra.inspect.explanation import Explanation
 
 #: Seconds within which a running fallback answers a cancellation.
 _ANSWER_S = 3.0
@@ -20,40 +21,63 @@ _ANSWER_S = 3.0
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 
 
-def why(request_id: _Id, json: Json = False) -> None:
-    """Show a request's full history: events, latencies, attempts, errors, scenes, and why it fell back."""
+def why(
+    request_id: _Id,
+    content: Annotated[
+        bool,
+        typer.Option("--content", help="Also print prompt, drafts, documents and content; JSON has them."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show a request's full history: events, latencies, attempts, errors, scenes, and why it fell back.
+
+    Related requests follow: replays and shadows of it, requests that waited for its result or got its content from
+    the cache.
+    """
 
     async def work() -> int:
-        from contracts import scenes
-        from infra.inspect import timeline
-        from infra.nats import log
-        from infra.nats.lookup import Lookup
-        from infra.nats.scene_log import LoggedScenes
+        from infra.inspect import explanation
 
         check_id(request_id)
-        async with console.connect(console.settings()) as client:
-            entries = await log.of_request(client.wire, request_id)
-            plot = timeline.find_plot(entries)
-            seen = None
-            if plot is not None:
-                seen = await LoggedScenes(Lookup(client.wire)).seen(scenes.ids(plot))
-            told = timeline.build(request_id, entries, scenes_seen=seen)
-        if told is None:
+        settings = console.settings()
+        async with console.connect(settings) as client:
+            found = await explanation.explain(
+                client.wire, request_id, audit=lambda: console.audit_engine(settings)
+            )
+        if found is None:
             console.complain(unknown(request_id, client.url))
             return console.FAILED
         if json:
-            console.emit(timeline.to_json(told))
+            console.emit(explanation.to_json(found))
         else:
-            from infra.cli import show
-
-            out = console.people()
-            out.print(show.render_timeline(told))
-            # Unwrapped lines: a table would cut a long rule.
-            for each in (*show.scenes(told.scenes), *show.decisions(told.decided)):
-                out.print(each, soft_wrap=True)
+            _print(found, content=content)
         return console.DONE
 
     console.run(work())
+
+
+def _print(found: Explanation, *, content: bool) -> None:
+    from infra.cli import show, show_timeline
+    from infra.inspect.contents import list_contents
+
+    out = console.people()
+    out.print(show_timeline.render_timeline(found.timeline, follows=found.follows))
+    # Unwrapped lines: a table would cut a long rule.
+    listings = [
+        show.scenes(found.timeline.scenes),
+        show_timeline.relatives(found.relatives),
+        show_timeline.decisions(found.timeline.decided),
+        show_timeline.contents(list_contents(found.timeline)) if content else [],
+    ]
+    for index, lines in enumerate(each for each in listings if each):
+        if index:
+            out.print()
+        for line in lines:
+            out.print(line, soft_wrap=True)
+    if found.relatives_fault is not None:
+        console.note(
+            f"replays and followers are not shown, the audit cannot be read: {found.relatives_fault}"
+        )
 
 
 def cancel(

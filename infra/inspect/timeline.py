@@ -57,6 +57,14 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     stand_in: StandIn | None = None
     replay_of: str | None = None
+    #: A replay for comparison: no subscriber, cache or statistic sees its content.
+    shadow: bool = False
+    #: The stage that a replay starts at; ``None``: all stages work.
+    from_stage: str | None = None
+    #: The replay job that edited the request.
+    patched_by: str | None = None
+    #: The request that a cached result was generated for.
+    generated_for: str | None = None
     #: The plot whose scene it is.
     scene_of: str | None = None
     #: Its scenes, each with its present status.
@@ -106,6 +114,10 @@ def build(
         attempts=result.attempts if result else _attempts(lines),
         stand_in=result.stand_in if result else None,
         replay_of=_replay_of(request, result),
+        shadow=_field(request, "shadow") is True,
+        from_stage=_text_field(request, "from_stage", "fromStage"),
+        patched_by=_text_field(request, "patched_by", "patchedBy"),
+        generated_for=result.meta.generated_for if result else None,
         scene_of=_text_field(request, "scene_of", "sceneOf"),
         scenes=_scenes(lines, result, scenes_seen),
         revised_by=revised[-1] if revised else None,
@@ -225,8 +237,13 @@ def _replay_of(request: LogRecord | None, result: ev.Result | None) -> str | Non
 
 def _text_field(request: LogRecord | None, *names: str) -> str | None:
     """A string field of the request's body, by any of its names."""
+    return next((each for name in names if isinstance(each := _field(request, name), str)), None)
+
+
+def _field(request: LogRecord | None, name: str) -> Any:
+    """A field of the request's body; ``None`` where there is none."""
     data = cast("dict[str, Any]", request.data) if request and isinstance(request.data, dict) else {}
-    return next((each for each in map(data.get, names) if isinstance(each, str)), None)
+    return data.get(name)
 
 
 def _scenes(

@@ -72,7 +72,11 @@ GENERATIONS: Final = Table(
     # When a request without a result came, as far as audit knows; for the sweeper.
     Column("open_since_ms", BigInteger),
     Column("replay_of", String(64)),
+    # 1: a replay for comparison, which counts in no statistic.
+    Column("shadow", Integer),
     Column("revised_by", String(64)),
+    # The request that a cached result was generated for.
+    Column("generated_for", String(64)),
     # Prompt and error message, case-folded, for searches.
     Column("searched", Text),
     # The whole record of stages/audit/fold.py as JSON; the columns above are for filters.
@@ -85,6 +89,7 @@ GENERATIONS: Final = Table(
     _partial_index("ix_generations_workspace", "workspace", "requested_at_ms"),
     _partial_index("ix_generations_node", "node_id", "requested_at_ms"),
     _partial_index("ix_generations_replay_of", "replay_of"),
+    _partial_index("ix_generations_generated_for", "generated_for"),
 )
 
 GENERATION_LOGS: Final = Table(

@@ -15,7 +15,7 @@ from contracts.errors import ErrorCode
 from contracts.ports import Ending, RequestProgress, StoredRequest
 from contracts.result import ErrorInfo, Meta, Origin, SceneInfo, StandIn, Status
 from contracts.usage import Attempt
-from infra.cli import show
+from infra.cli import show, show_timeline
 from infra.inspect import record as line
 from infra.inspect import timeline
 from infra.nats.log import LogEntry
@@ -255,7 +255,7 @@ def test_a_story_tells_which_layer_decided_what_and_an_older_one_tells_nothing()
         "rule": "moodTo = calm",
         "when": ("player_choice.brave == true",),
     }
-    shown = "\n".join(str(each) for each in show.decisions(told.decided))
+    shown = "\n".join(str(each) for each in show_timeline.decisions(told.decided))
     assert "rules, line 2" in shown
     assert "moodTo = calm  if player_choice.brave == true" in shown
     again = msgspec.json.decode((_SAMPLES / "context_built.v1.json").read_bytes(), type=ev.ContextBuilt)

@@ -21,7 +21,7 @@ from contracts.content.registry import Registry
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.result import SCRIPTED, Origin, Status
 from infra.app.pipeline_client import PipelineClient, checked
-from infra.cli import show
+from infra.cli import show, show_timeline
 from infra.inspect import dead_letters, timeline
 from infra.inspect import tail as tailing
 from infra.inspect.dead_letters import Letter
@@ -161,7 +161,7 @@ async def _failure(stage: DemoStage, client: PipelineClient) -> None:
     await stored(client, REFUSED)
     told = timeline.build(REFUSED, await log.of_request(client.wire, REFUSED))
     if told is not None:
-        stage.out.print(show.render_timeline(told))
+        stage.out.print(show_timeline.render_timeline(told))
     stage.claim(
         "the timeline, built from the event log alone, has the same result and the failed attempt",
         told is not None

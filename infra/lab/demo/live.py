@@ -22,7 +22,7 @@ from contracts.result import Origin, Status
 from infra.app import warmup
 from infra.app.pipeline_client import PipelineClient, checked
 from infra.authoring import workload
-from infra.cli import show
+from infra.cli import show_timeline
 from infra.host import extras
 from infra.inspect import timeline
 from infra.inspect.record import ending
@@ -157,7 +157,7 @@ async def _written(stage: DemoStage, client: PipelineClient) -> None:
     await stored(client, _WATCHED)
     told = timeline.build(_WATCHED, await log.of_request(client.wire, _WATCHED))
     if told is not None:
-        stage.out.print(show.render_timeline(told))
+        stage.out.print(show_timeline.render_timeline(told))
 
 
 async def _bridged(stage: DemoStage, client: PipelineClient) -> None:

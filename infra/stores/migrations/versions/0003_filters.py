@@ -1,4 +1,4 @@
-"""Columns ``node_id`` and ``searched``, and indexes, for filters; existing rows get their values from their records."""
+"""Columns and indexes for filters and relatives; existing rows get their values from their records."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ _INDEXES = {
     "ix_generations_workspace": ("workspace", "requested_at_ms"),
     "ix_generations_node": ("node_id", "requested_at_ms"),
     "ix_generations_replay_of": ("replay_of",),
+    "ix_generations_generated_for": ("generated_for",),
 }
 
 
 def upgrade() -> None:
     op.add_column("generations", sa.Column("node_id", sa.String(64)))
     op.add_column("generations", sa.Column("searched", sa.Text))
+    op.add_column("generations", sa.Column("shadow", sa.Integer))
+    op.add_column("generations", sa.Column("generated_for", sa.String(64)))
     _fill(op.get_bind())
     for name, columns in _INDEXES.items():
         given = sa.text(f"{columns[0]} IS NOT NULL")
@@ -39,7 +42,7 @@ def _fill(connection: sa.Connection) -> None:
         "OR (request_id = :request_id AND life_ms > :life_ms) ORDER BY request_id, life_ms LIMIT :page"
     )
     change = sa.text(
-        "UPDATE generations SET node_id = :node_id, searched = :searched "
+        "UPDATE generations SET node_id = :node_id, searched = :searched, generated_for = :generated_for "
         "WHERE request_id = :request_id AND life_ms = :life_ms"
     )
     while rows := connection.execute(
@@ -62,11 +65,18 @@ def _values(record: dict[str, Any], *, message: str | None) -> dict[str, str | N
     texts = (asked.get("prompt"), message)
     # PostgreSQL refuses NUL, and UTF-8 has no half of a surrogate pair.
     searched = "\n".join(each.casefold() for each in texts if each).replace("\x00", "\ufffd")
-    return {"node_id": node_id, "searched": searched.encode("utf-8", "replace").decode() or None}
+    end = record.get("end") or {}
+    return {
+        "node_id": node_id,
+        "searched": searched.encode("utf-8", "replace").decode() or None,
+        "generated_for": end.get("result", {}).get("meta", {}).get("generated_for"),
+    }
 
 
 def downgrade() -> None:
     for name in _INDEXES:
         op.drop_index(name, "generations")
+    op.drop_column("generations", "generated_for")
+    op.drop_column("generations", "shadow")
     op.drop_column("generations", "searched")
     op.drop_column("generations", "node_id")
