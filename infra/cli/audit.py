@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
@@ -25,6 +25,7 @@ T = TypeVar("T")
 @filters.accept()
 def ls(
     wanted: RequestFilter,
+    shadows: Annotated[bool, typer.Option("--shadows", help="Also shadows: replays for comparison.")] = False,
     limit: Limit = None,
     json: Json = False,
 ) -> None:
@@ -32,17 +33,23 @@ def ls(
 
     --stage is the stage that failed; --text is searched in prompts and error messages.
     """
+    import msgspec
+
     from infra.inspect import audit_listing
 
-    most = limit if json or limit is not None else console.ROWS
-    found = _read(lambda engine: audit_listing.ls(engine, where=wanted, limit=most))
-    rows = found.rows
+    where = msgspec.structs.replace(wanted, shadows=shadows)
     if json:
-        console.emit(rows)
+        _read(lambda engine: _emit(audit_listing.iterate(engine, where=where, limit=limit)))
         return
-    _print_rows(rows)
-    if found.cut:
-        console.left_out(found.cut)
+    found = _read(lambda engine: audit_listing.ls(engine, where=where, limit=limit or console.ROWS))
+    _print_rows(found.rows)
+    console.left_out(found.cut, at_least=found.cut >= audit_listing.MOST_COUNTED)
+
+
+def _emit(rows: Iterable[dict[str, Any]]) -> None:
+    with console.JsonArray() as array:
+        for row in rows:
+            array.add(row)
 
 
 @app.command("show")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import typer
 
@@ -237,10 +237,17 @@ def listed(lines: Iterable[Text]) -> None:
         output.print(line)
 
 
-def left_out(more: int, what: str = "older") -> None:
-    """Print that a table is truncated."""
+def left_out(more: int, what: str = "older", *, at_least: bool = False) -> None:
+    """Print that a table is truncated.
+
+    Args:
+        more: how many rows it leaves out.
+        what: what they are.
+        at_least: there may be more of them.
+    """
     if more > 0:
-        note(f"… {more:,} {what} not shown; --limit N shows more, --json shows all")
+        counted = f"at least {more:,}" if at_least else f"{more:,}"
+        note(f"… {counted} {what} not shown; --limit N shows more, --json shows all")
 
 
 def complain(text: str) -> None:
@@ -253,6 +260,26 @@ def complain(text: str) -> None:
 def emit(value: Any) -> None:
     """Print one JSON value on a line of its own, at once."""
     _write(json_text(value))
+
+
+class JsonArray:
+    """A JSON array on one line of standard output, written as its values come: for ``with``.
+
+    After an error the array is not closed, so that no reader takes a part for the whole.
+    """
+
+    def __enter__(self) -> Self:
+        self._before = "["
+        return self
+
+    def add(self, value: Any) -> None:
+        """Write one value."""
+        _write(self._before + json_text(value), end="")
+        self._before = ","
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            _write("[]" if self._before == "[" else "]")
 
 
 def raw(value: Any) -> None:
@@ -277,14 +304,15 @@ def _json_escape(character: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _write(text: str) -> None:
+def _write(text: str, *, end: str = "\n") -> None:
     try:
         try:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(text + end)
         except UnicodeEncodeError:
             # A terminal that cannot show a character gets its escape.
-            sys.stdout.write("".join(each if each.isascii() else _json_escape(each) for each in text) + "\n")
-        sys.stdout.flush()
+            sys.stdout.write("".join(each if each.isascii() else _json_escape(each) for each in text) + end)
+        if end:
+            sys.stdout.flush()
     except BrokenPipeError:
         raise NobodyReads from None
 

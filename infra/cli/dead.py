@@ -40,14 +40,19 @@ def ls(
     """List dead letters, oldest first."""
 
     async def work() -> int:
-        most = limit if json or limit is not None else console.ROWS
-        found: deque[Letter] = deque(maxlen=most)
-        skipped = 0
-        async with _client() as client:
-            from infra.inspect import dead_letters
+        from infra.inspect import dead_letters
 
-            async for letter in dead_letters.find(client.wire, wanted):
-                skipped += len(found) == most
+        async with _client() as client:
+            coming = dead_letters.find(client.wire, wanted)
+            if json and limit is None:
+                with console.JsonArray() as array:
+                    async for letter in coming:
+                        array.add(to_json(letter))
+                return console.DONE
+            found: deque[Letter] = deque(maxlen=limit or console.ROWS)
+            skipped = 0
+            async for letter in coming:
+                skipped += len(found) == found.maxlen
                 found.append(letter)
         if json:
             console.emit([to_json(letter) for letter in found])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
-    from understudy_client import Result as ClientResult
     from understudy_client.log import StoredMessage
 
     from contracts.events import Result
     from infra.app.pipeline_client import PipelineClient
+    from infra.settings.settings import Settings
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 _Timeout = Annotated[
@@ -39,7 +40,8 @@ def result(
 ) -> None:
     """Print a result's content as JSON; with --json, the whole result on one line.
 
-    The status goes to standard error.  The exit status is that of `request --wait`.
+    The status goes to standard error.  The exit status is that of `request --wait`.  A result that the event log no
+    longer has comes from the audit.
     """
     _print(request_id, timeout, wait=wait, json=json, label=console.errors)
 
@@ -52,22 +54,34 @@ def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
 def _print(
     request_id: str, timeout: str | None, *, wait: bool, json: bool, label: Callable[[], Console]
 ) -> None:
-    from infra.app.pipeline_client import checked
-
     check_id(request_id)
     seconds = None if timeout is None else console.duration(timeout)
 
     async def work() -> int:
-        async with console.connect(console.settings(), waits=wait) as client:
-            found = await _found(client, request_id, seconds, wait=wait)
-            content = None if found is None or json else await client.document(found)
-        if found is None:
-            return console.FAILED
-        shown = checked(found)
+        settings = console.settings()
+        async with console.connect(settings, waits=wait) as client:
+            found = await _found(client, settings, request_id, seconds, wait=wait, json=json)
+            if found is None:
+                return console.FAILED
+            shown, content = found
+            await _note_revision(client, request_id)
         print_result(shown, content, json=json, label=label)
         return status_of(shown)
 
     console.run(work())
+
+
+async def _note_revision(client: PipelineClient, request_id: str) -> None:
+    """Point to the content that a replay brought after the result."""
+    from contracts import pipeline, subjects
+    from contracts.events import Revised
+    from infra.inspect import record
+    from infra.nats import log
+
+    entry = await log.last(client.wire, pipeline.EVENTS, subjects.any_kind("revised", request_id))
+    body = None if entry is None else record.decode(entry).body
+    if isinstance(body, Revised):
+        console.note(f"real content came after this result: `understudy result {body.revised_by}` prints it")
 
 
 def print_result(
@@ -99,23 +113,54 @@ def status_of(found: Result) -> int:
 
 
 async def _found(
-    client: PipelineClient, request_id: str, seconds: float | None, *, wait: bool
-) -> ClientResult | None:
-    """The result; ``None`` after saying why there is none."""
+    client: PipelineClient,
+    settings: Settings,
+    request_id: str,
+    seconds: float | None,
+    *,
+    wait: bool,
+    json: bool,
+) -> tuple[Result, Any] | None:
+    """The result and its content (not needed for JSON); ``None`` after saying why there is none."""
+    from infra.app.pipeline_client import checked
+
     found = await client.look(request_id)
-    if found is not None:
-        return found
-    owner = await client.owner(request_id)
-    if owner is None:
-        console.complain(unknown(request_id, client.url))
+    if found is None:
+        owner = await client.owner(request_id)
+        if owner is None:
+            archived = await asyncio.to_thread(_archived, settings, request_id)
+            if archived is None:
+                console.complain(unknown(request_id, client.url))
+                return None
+            console.note(f"{request_id} is no longer in the event log; this is from the audit")
+            return archived, archived.content
+        if not wait:
+            console.complain(
+                f"{request_id} has no result yet; --wait waits for it, `understudy why {request_id}` shows how far it is"
+            )
+            return None
+        timeout_s = _timeout_s(client, owner) if seconds is None else seconds
+        found = await client.wait(request_id, timeout_s=timeout_s)
+    return checked(found), None if json else await client.document(found)
+
+
+def _archived(settings: Settings, request_id: str) -> Result | None:
+    """The audit's result; ``None``: it has none, or cannot be read."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from contracts.errors import UnderstudyError
+    from infra.inspect import archive
+
+    try:
+        engine = console.audit_engine(settings)
+    except (FileNotFoundError, UnderstudyError):
         return None
-    if not wait:
-        console.complain(
-            f"{request_id} has no result yet; --wait waits for it, `understudy why {request_id}` shows how far it is"
-        )
+    try:
+        return archive.find_result(engine, request_id)
+    except SQLAlchemyError:
         return None
-    timeout_s = _timeout_s(client, owner) if seconds is None else seconds
-    return await client.wait(request_id, timeout_s=timeout_s)
+    finally:
+        engine.dispose()
 
 
 def _timeout_s(client: PipelineClient, owner: StoredMessage) -> float:

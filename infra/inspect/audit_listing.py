@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Select, func, select
 
 from infra.inspect.filter_conditions import build_conditions
 from infra.inspect.request_filter import RequestFilter
@@ -14,6 +15,8 @@ from infra.stores.database import GENERATIONS, reading
 #: Columns for searches and the sweeper, and the record, which ``show`` has.
 _HIDDEN: Final = frozenset({"record", "open_since_ms", "searched"})
 _SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in _HIDDEN]
+#: Rows that the driver fetches at once.
+_PAGE: Final = 1_000
 #: The rest of a listing is counted up to here, so that a large database answers at once.
 MOST_COUNTED: Final = 100_000
 
@@ -27,10 +30,35 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     cut: int
 
 
-def ls(engine: Engine, *, where: RequestFilter | None = None, limit: int | None = 100) -> Listed:
+def ls(engine: Engine, *, where: RequestFilter | None = None, limit: int = 100) -> Listed:
     """The latest requests that match a filter.
 
     Rows of stray events (without a request) and of repeated requests are left out; ``show`` has them.
+
+    Args:
+        engine: the database.
+        where: the filter; none: all requests.
+        limit: rows at most.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    where = where or RequestFilter()
+    with reading(engine) as connection:
+        query = _query(where, dialect=connection.dialect.name)
+        rows = [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
+        if len(rows) < limit:
+            return Listed(rows=rows, cut=0)
+        conditions = build_conditions(where, dialect=connection.dialect.name)
+        matching = select(GENERATIONS.c.request_id).where(*conditions).limit(limit + MOST_COUNTED).subquery()
+        count = int(connection.execute(select(func.count()).select_from(matching)).scalar_one())
+        return Listed(rows=rows, cut=count - len(rows))
+
+
+def iterate(
+    engine: Engine, *, where: RequestFilter | None = None, limit: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of :func:`ls`, in constant memory however many there are.
 
     Args:
         engine: the database.
@@ -40,14 +68,12 @@ def ls(engine: Engine, *, where: RequestFilter | None = None, limit: int | None 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
-    where = where or RequestFilter()
-    order = GENERATIONS.c.requested_at_ms.desc(), GENERATIONS.c.request_id.desc()
     with reading(engine) as connection:
-        conditions = build_conditions(where, dialect=connection.dialect.name)
-        query = select(*_SHOWN).where(*conditions).order_by(*order).limit(limit)
-        rows = [dict(row) for row in connection.execute(query).mappings()]
-        if limit is None or len(rows) < limit:
-            return Listed(rows=rows, cut=0)
-        matching = select(GENERATIONS.c.request_id).where(*conditions).limit(limit + MOST_COUNTED).subquery()
-        count = int(connection.execute(select(func.count()).select_from(matching)).scalar_one())
-        return Listed(rows=rows, cut=count - len(rows))
+        query = _query(where or RequestFilter(), dialect=connection.dialect.name).limit(limit)
+        for row in connection.execution_options(yield_per=_PAGE).execute(query).mappings():
+            yield dict(row)
+
+
+def _query(where: RequestFilter, *, dialect: str) -> Select[Any]:
+    order = GENERATIONS.c.requested_at_ms.desc(), GENERATIONS.c.request_id.desc()
+    return select(*_SHOWN).where(*build_conditions(where, dialect=dialect)).order_by(*order)

@@ -10,6 +10,8 @@ from infra.inspect.request_filter import RequestFilter, has_wildcards
 from infra.stores.database import GENERATIONS
 from stages.audit.fold import REPEATED
 
+#: First characters of the ids of shadows.
+_SHADOW: Final = "sh-"
 #: Columns of the words that take several values.
 _ONE_OF: Final = {
     "kind": GENERATIONS.c.kind,
@@ -32,7 +34,7 @@ def build_conditions(where: RequestFilter, *, dialect: str) -> list[ColumnElemen
     """The conditions of a filter, for ``select(...).where(*conditions)`` over ``generations``.
 
     Rows of stray events (without a request) never match.  Rows of repeated requests match only where the status
-    asks for them.  An index serves ids without leading wildcard, status, code, workspace, node, and times.
+    asks for them, and shadows only where the filter or an id asks for them.  An index serves ids without leading wildcard, status, code, workspace, node, and times.
 
     Args:
         where: the filter.
@@ -41,6 +43,8 @@ def build_conditions(where: RequestFilter, *, dialect: str) -> list[ColumnElemen
     found: list[ColumnElement[bool]] = [GENERATIONS.c.requested_at_ms.is_not(None)]
     if REPEATED not in where.status:
         found.append(GENERATIONS.c.status != REPEATED)
+    if not where.shadows and not (where.request_id or "").startswith(_SHADOW):
+        found.append(GENERATIONS.c.shadow.is_(None))
     for name, column in _ONE_OF.items():
         values: tuple[str, ...] = getattr(where, name)
         if values:

@@ -80,6 +80,8 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     until_ms: int | None = None
     #: Part of the text; upper and lower case are equal.
     text: str | None = None
+    #: Also shadows: replays for comparison, which count in no statistic.
+    shadows: bool = False
 
     @property
     def empty(self) -> bool:

@@ -27,6 +27,8 @@ from stages.audit.fold import (
     status,
 )
 
+#: First characters of the ids of shadows.
+_SHADOW: Final = "sh-"
 #: Ids in one statement; SQLite takes 32,766 values.
 CHUNK: Final = 1_000
 #: Columns of ``generation_logs`` without its own key.
@@ -77,7 +79,7 @@ def generation_row(one: LifeView) -> dict[str, Any]:
             "ended_at_ms": record.end.at_ms if record.end else None,
             "open_since_ms": open_since_ms(record),
             "replay_of": asked.replay_of if asked else meta.get("replay_of") or (step and step.replay_of),
-            "shadow": 1 if asked and asked.parameters.get("shadow") is True else None,
+            "shadow": 1 if _is_shadow(record.request_id, asked) else None,
             "revised_by": record.revision.by if record.revision else None,
             "generated_for": meta.get("generated_for"),
             "searched": _searched(asked.prompt if asked else None, error.get("message")),
@@ -288,6 +290,11 @@ def _node_id(parameters: dict[str, Any]) -> str | None:
     """Id of the node, else of its template."""
     node = parameters.get("node") or {}
     return node.get("id") or parameters.get("template_id")
+
+
+def _is_shadow(request_id: str, asked: RequestFacts | None) -> bool:
+    """Whether a request is a replay for comparison: its id and its body say so."""
+    return request_id.startswith(_SHADOW) or (asked is not None and asked.parameters.get("shadow") is True)
 
 
 def _searched(*texts: str | None) -> str | None:

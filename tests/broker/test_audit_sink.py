@@ -293,65 +293,6 @@ async def test_a_sink_opens_nothing_before_its_first_row(tmp_path: Path) -> None
     await sink.close()
 
 
-async def test_lists_are_newest_first_and_tell_what_they_leave_out(engine: Engine) -> None:
-    for n in range(4):
-        await _add(engine, records(life(f"r-{n}", first=10 * n + 1, at_ms=START_MS + n)))
-    await _add(engine, records([received(BODY, "r-9", sequence=99, at_ms=START_MS + 9)]))
-    listed = ls(engine, limit=3)
-    assert ([row["request_id"] for row in listed.rows], listed.cut) == (["r-9", "r-3", "r-2"], 2)
-    everything_ = ls(engine, limit=None)
-    assert (len(everything_.rows), everything_.cut) == (5, 0)
-    searched = ls(engine, where=RequestFilter(text="FOREST"), limit=1)
-    assert ([row["request_id"] for row in searched.rows], searched.cut) == (["r-9"], 4)
-
-
-@pytest.mark.parametrize(
-    ("where", "found"),
-    [
-        (RequestFilter(request_id="r-1"), ["r-1"]),
-        (RequestFilter(request_id="R-1"), []),
-        (RequestFilter(request_id="r-?"), ["r-2", "r-1"]),
-        (RequestFilter(request_id="*1"), ["r_1", "r-1"]),
-        (RequestFilter(request_id="R*"), []),
-        (RequestFilter(request_id="r_*"), ["r_1"]),
-        (RequestFilter(request_id="[r]*"), []),
-        (RequestFilter(kind=("plot",)), ["r-2"]),
-        (RequestFilter(status=("success",)), ["r-1"]),
-        (RequestFilter(origin=("golden_sample",)), ["r-2"]),
-        (RequestFilter(code=("GEN_TIMEOUT",)), ["r-2"]),
-        (RequestFilter(stage=("freeform-gen",)), ["r-2"]),
-        (RequestFilter(provider="scripted"), ["r-1"]),
-        (RequestFilter(model="a-1"), ["r-2"]),
-        (RequestFilter(workspace="ws"), ["r_1"]),
-        (RequestFilter(workspace="w\x00s"), []),
-        (RequestFilter(node="bridge"), ["r_1"]),
-        (RequestFilter(since_ms=START_MS + 1), ["r_1", "r-2"]),
-        (RequestFilter(until_ms=START_MS + 1), ["r-1"]),
-        (RequestFilter(text="ÜBER"), ["r_1"]),
-        (RequestFilter(text="100%"), ["r_1"]),
-        (RequestFilter(text="_"), []),
-        (RequestFilter(text="forest", kind=("plot",)), []),
-        (RequestFilter(text="forest"), ["r-1"]),
-    ],
-)
-async def test_a_list_can_be_filtered(engine: Engine, where: RequestFilter, found: list[str]) -> None:
-    body = '{"prompt": "100% über den Fluss", "workspace": "ws", "node": {"id": "bridge"}}'.encode()
-    ended = stand_in("r-2", ErrorCode.GEN_TIMEOUT, requested_at_ms=START_MS + 1)
-    failed = msgspec.structs.replace(ended, kind="plot")
-    await _add(
-        engine,
-        records(
-            [
-                *life("r-1"),
-                received(b'{"prompt": "a plot"}', "r-2", sequence=20, at_ms=START_MS + 1, kind="plot"),
-                received(failed, "r-2", sequence=21, at_ms=START_MS + 5, kind="plot"),
-                received(body, "r_1", sequence=30, at_ms=START_MS + 2),
-            ]
-        ),
-    )
-    assert [row["request_id"] for row in ls(engine, where=where).rows] == found
-
-
 async def test_stray_events_are_shown_and_not_listed(engine: Engine) -> None:
     stray = ev.Failed(attempt=1, code=ErrorCode.GEN_INTERNAL, stage="structuring", message="junk")
     await _add(engine, records([received(stray, "nobody", sequence=1)]))

@@ -1,0 +1,34 @@
+"""Archive: results that the audit still has after the event log has deleted them."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Engine
+
+from contracts.errors import UnderstudyError
+from contracts.events import Result
+from infra.stores import audit
+
+
+class ContentGone(UnderstudyError):  # noqa: N818 - names what is missing
+    """A result whose content was too large for the audit."""
+
+
+def find_result(engine: Engine, request_id: str) -> Result | None:
+    """Find the result of the latest request with an id; ``None``: the audit has none.
+
+    Raises:
+        ContentGone: the audit has the result without its content.
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    row = audit.show(engine, request_id)
+    end = None if row is None else row["record"].get("end")
+    if end is None:
+        return None
+    plain = end["result"]
+    if plain.get("content_left_out"):
+        raise ContentGone(
+            f"the result of {request_id} is no longer in the event log, and its content was too large for the audit; "
+            f"`understudy audit show {request_id}` has the rest"
+        )
+    return msgspec.convert(plain, Result)
