@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
 
 import typer
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from infra.app.pipeline_client import PipelineClient
     from infra.settings.settings import Settings
+
+T = TypeVar("T")
 
 DONE: Final = 0
 #: The request or check failed.
@@ -152,12 +154,13 @@ def _console(*, stderr: bool) -> Console:
     return _Console(stderr=stderr, highlight=False, emoji=False)
 
 
-def connect(where: Settings, *, waits: bool = False) -> PipelineClient:
+def connect(where: Settings, *, waits: bool = False, missed: str = "") -> PipelineClient:
     """A client of the pipeline, for ``async with``.
 
     Args:
         where: the settings with the broker's address.
         waits: the command waits, so it reports when the connection is lost and restored.
+        missed: what becomes of what happened meanwhile; part of the report.
     """
     from infra.app.pipeline_client import PipelineClient
 
@@ -168,7 +171,7 @@ def connect(where: Settings, *, waits: bool = False) -> PipelineClient:
         note(f"lost the broker at {url} at {_clock()}; waiting for it to come back")
 
     def back(url: str) -> None:
-        note(f"the broker at {url} is back at {_clock()}")
+        note(f"the broker at {url} is back at {_clock()}{missed and '; '}{missed}")
 
     return PipelineClient(where, on_lost=lost, on_back=back)
 
@@ -189,6 +192,24 @@ def audit_engine(where: Settings) -> Engine:
         # SQLite would create it.
         raise FileNotFoundError(f"there is no file {url.database}")
     return database.engine_of(where.database)
+
+
+def read_audit(where: Settings, query: Callable[[Engine], T]) -> T | None:
+    """The answer of the audit to a query that can do without it; ``None`` if it cannot be read."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from infra.stores import database
+
+    try:
+        engine = audit_engine(where)
+    except (FileNotFoundError, database.DatabaseError):
+        return None
+    try:
+        return query(engine)
+    except SQLAlchemyError:
+        return None
+    finally:
+        engine.dispose()
 
 
 def _clock() -> str:

@@ -145,22 +145,9 @@ async def _found(
 
 
 def _archived(settings: Settings, request_id: str) -> Result | None:
-    """The audit's result; ``None``: it has none, or cannot be read."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from contracts.errors import UnderstudyError
     from infra.inspect import archive
 
-    try:
-        engine = console.audit_engine(settings)
-    except (FileNotFoundError, UnderstudyError):
-        return None
-    try:
-        return archive.find_result(engine, request_id)
-    except SQLAlchemyError:
-        return None
-    finally:
-        engine.dispose()
+    return console.read_audit(settings, lambda engine: archive.find_result(engine, request_id))
 
 
 def _timeout_s(client: PipelineClient, owner: StoredMessage) -> float:

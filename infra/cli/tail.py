@@ -95,7 +95,10 @@ async def _watch(
     from infra.inspect.message_filter import MessageFilter
     from infra.nats import log
 
-    async with console.connect(console.settings(), waits=True) as client:
+    missed = "the events of the meantime follow"
+    if what.progress is not None:
+        missed += ", its progress is lost: no stream stores it"
+    async with console.connect(console.settings(), waits=True, missed=missed) as client:
         chosen = MessageFilter(wanted, partial(log.owner, client.wire))
         start = {stream: await log.next_sequence(client.wire, stream) for stream in what.streams}
         if follow:

@@ -36,7 +36,7 @@ def why(
     """
 
     async def work() -> int:
-        from infra.inspect import explanation
+        from infra.inspect import archive, explanation
 
         check_id(request_id)
         settings = console.settings()
@@ -45,7 +45,12 @@ def why(
                 client.wire, request_id, audit=lambda: console.audit_engine(settings)
             )
         if found is None:
-            console.complain(unknown(request_id, client.url))
+            archived = console.read_audit(settings, lambda engine: archive.has_request(engine, request_id))
+            console.complain(
+                f"{request_id} is no longer in the event log; `understudy audit show {request_id}` prints its record"
+                if archived
+                else unknown(request_id, client.url)
+            )
             return console.FAILED
         if json:
             console.emit(explanation.to_json(found))

@@ -1,13 +1,14 @@
-"""Archive: results that the audit still has after the event log has deleted them."""
+"""Archive: requests that the audit still has after the event log has deleted them."""
 
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from contracts.errors import UnderstudyError
 from contracts.events import Result
 from infra.stores import audit
+from infra.stores.database import GENERATIONS, reading
 
 
 class ContentGone(UnderstudyError):  # noqa: N818 - names what is missing
@@ -32,3 +33,16 @@ def find_result(engine: Engine, request_id: str) -> Result | None:
             f"`understudy audit show {request_id}` has the rest"
         )
     return msgspec.convert(plain, Result)
+
+
+def has_request(engine: Engine, request_id: str) -> bool:
+    """Whether the audit has a request with an id.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    query = select(GENERATIONS.c.request_id).where(
+        GENERATIONS.c.request_id == request_id, GENERATIONS.c.requested_at_ms.is_not(None)
+    )
+    with reading(engine) as connection:
+        return connection.execute(query.limit(1)).first() is not None

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from contracts.errors import ErrorCode
-from infra.inspect.archive import ContentGone, find_result
+from infra.inspect.archive import ContentGone, find_result, has_request
 from infra.inspect.audit_listing import iterate, ls
 from infra.inspect.filter_conditions import build_conditions
 from infra.inspect.request_filter import RequestFilter
@@ -137,5 +137,7 @@ def test_the_audit_still_has_a_result_that_the_log_has_deleted(engine: Engine) -
     )
     assert find_result(engine, "r-1") == success("r-1")
     assert find_result(engine, "nobody") is None
+    assert has_request(engine, "r-2")
+    assert not has_request(engine, "nobody")
     with pytest.raises(ContentGone, match="audit show r-2"):
         find_result(engine, "r-2")
