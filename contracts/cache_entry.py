@@ -122,6 +122,7 @@ def to_result(entry: CacheEntry, *, request_id: str, brief: Brief, trail: Trail)
             receipt=entry.receipt,
             warnings=trail.warnings,
             replay_of=brief.replay_of,
+            patched_by=brief.lineage and brief.lineage.patched_by,
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,
         ),

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from contracts.errors import ErrorCode
+from contracts.lineage import Lineage
 from contracts.nodes.node import Rating
 from contracts.policy.budget_scope import BillingContext
 from contracts.policy.cache_key import CacheKey
@@ -74,10 +75,19 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     #: Key in the result cache.
     slot: CacheKey | None = None
     replay_of: str | None = None
+    #: How the request descends from an earlier one; older briefs have ``replay_of`` alone.
+    lineage: Lineage | None = None
     #: Fields that all scene requests of a plot share; ``None``: no scenes.
     scenes: dict[str, Any] | None = None
     #: Identity that the request's calls are billed to.
     spender: BillingContext | None = None
+
+    @property
+    def descent(self) -> Lineage | None:
+        """How the request descends from an earlier one; ``None``: it does not."""
+        if self.lineage is None and self.replay_of is not None:
+            return Lineage(replay_of=self.replay_of)
+        return self.lineage
 
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):

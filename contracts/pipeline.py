@@ -179,7 +179,8 @@ ROWS: Final = (
     ),
     Row(
         event="drafted",
-        published_by=("freeform-gen", "structuring"),
+        # Context-build: that of an earlier request, for a replay that starts at structuring.
+        published_by=("context-build", "freeform-gen", "structuring"),
         consumed_by=("structuring", "audit"),
         stream=EVENTS,
         body=ev.Drafted,
@@ -188,7 +189,8 @@ ROWS: Final = (
     ),
     Row(
         event="structured",
-        published_by=("structuring",),
+        # Context-build: that of an earlier request, for a replay that starts at validate-repair.
+        published_by=("context-build", "structuring"),
         consumed_by=("validate-repair", "audit"),
         stream=EVENTS,
         body=ev.Structured,

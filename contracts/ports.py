@@ -15,7 +15,7 @@ from contracts.cache_entry import CacheCount, CacheEntry, CacheLayer
 from contracts.content.verdict import Verdict
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, UnderstudyError
-from contracts.events import Params, Plotted, Result
+from contracts.events import Drafted, Params, Plotted, Result, Structured
 from contracts.nodes.node import Rating
 from contracts.policy.budget import Change, Refusal
 from contracts.policy.budget_scope import BillingContext
@@ -87,6 +87,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     #: small context window; empty: there is none.
     compact: str = ""
     attempt: int = 1
+    #: It repeats an earlier request's prompt, to see what is generated today: no stored answer is used.
+    repeats: bool = False
     #: Number of the re-ask; 0: the document is asked for the first time.
     reask: int = 0
     #: The request's words, which are part of ``text`` when prose is written; for models that get messages of their own.
@@ -294,10 +296,18 @@ class DriftLedger(Protocol):
 
 
 class KnownReplays(Protocol):
-    """The replays of dead letters that operators started."""
+    """The replays that operators started."""
 
     async def holds(self, request_id: str, replay_of: str) -> bool:
-        """Whether a request is the replay of a dead letter of ``replay_of``."""
+        """Whether an operator started a request, to its last byte, as a replay of ``replay_of``."""
+        ...
+
+
+class StoredSteps(Protocol):
+    """What stages stored for a request on its way."""
+
+    async def find(self, event: str, request_id: str) -> Drafted | Structured | None:
+        """Find the last ``drafted`` or ``structured`` of a request; ``None``: the log has none (any more)."""
         ...
 
 

@@ -21,6 +21,7 @@ from pydantic.alias_generators import to_camel
 from contracts import request_errors
 from contracts.content import bounds
 from contracts.duplicate_names import find_duplicates
+from contracts.lineage import Lineage, StartStage
 from contracts.nodes import adjacent_scenes, layers, validation
 from contracts.nodes.adjacent_scenes import AdjacentScene
 from contracts.nodes.field_aliases import format_path
@@ -59,6 +60,10 @@ def _as_integer(value: Any) -> Any:
 
 #: An integer; some languages write 12 as 12.0.
 Whole = Annotated[int, BeforeValidator(_as_integer)]
+#: Fields that are no part of a request's input.
+_NO_INPUT: Final = dict.fromkeys(
+    ("deadline_ms", "replay_of", "shadow", "from_stage", "patched_by", "scene_of"), True
+)
 Choice = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=PLAIN)]
 
 
@@ -131,6 +136,12 @@ class GenerationRequest(BaseModel):
     world: Label | None = None
     #: Set by replays: the request that this one repeats.
     replay_of: Label | None = None
+    #: Set by replays for comparison: no subscriber, cache or statistic sees the content.
+    shadow: bool = False
+    #: Set by replays: the stage that starts, with what the stages before it stored for `replay_of`.
+    from_stage: StartStage | None = None
+    #: Set by replays of edited requests: the job that edited this one.
+    patched_by: Label | None = None
     #: Also generate a scene for each beat; for kind ``plot`` only, see docs/scenes.md.
     scenes: bool = False
     #: Set on the scene requests of a plot: the plot's request.
@@ -161,6 +172,18 @@ class GenerationRequest(BaseModel):
         if not prompt.strip():
             raise ValueError("must not be blank; describe what to generate")
         return prompt
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """How the request descends from an earlier one, as it says itself; ``None``: it does not."""
+        if self.replay_of is None:
+            return None
+        return Lineage(
+            replay_of=self.replay_of,
+            shadow=self.shadow,
+            from_stage=self.from_stage,
+            patched_by=self.patched_by,
+        )
 
     @property
     def layer(self) -> dict[str, Any]:
@@ -214,7 +237,7 @@ class GenerationRequest(BaseModel):
             mode="json",
             by_alias=False,
             exclude_defaults=True,
-            exclude={"deadline_ms": True, "replay_of": True, "scene_of": True, "node": {"budget"}},
+            exclude={**_NO_INPUT, "node": {"budget"}},
         )
         return fingerprint.digest({"kind": kind, **fields})
 
@@ -247,9 +270,16 @@ def read(body: bytes, kind: str) -> GenerationRequest:
         raise RequestError("schema", f"is for kind custom only; kind {kind} has its own")
     if request.scenes and kind != "plot":
         raise RequestError("scenes", f"is for kind plot only, not {kind}; leave it out")
+    _check_lineage(request)
     if request.player_context is not None and _deeper_than(request.player_context.choices, MAX_DEPTH):
         raise RequestError("player_context.choices", f"is nested more than {MAX_DEPTH} levels deep")
     return request
+
+
+def _check_lineage(request: GenerationRequest) -> None:
+    for name in ("shadow", "from_stage", "patched_by"):
+        if request.replay_of is None and getattr(request, name):
+            raise RequestError(name, "is for replays only, which also have replay_of; leave it out")
 
 
 def build_refusal(faults: Iterable[tuple[str, str]]) -> RequestError:

@@ -9,10 +9,10 @@ import msgspec
 
 from contracts import events as ev
 from contracts import subjects
-from contracts.lineage import Lineage
 from contracts.ports import RequestProgress, StoredRequest
 from contracts.request import GenerationRequest, RequestError
 from contracts.result import Origin, SceneInfo, Status
+from contracts.revisions import answers
 
 #: The kind of a scene's request.
 KIND: Final = "scene"
@@ -123,14 +123,6 @@ def ending(result: ev.Result, brief: ev.Brief, *, attempt: int) -> tuple[ev.Even
     if brief.scenes is not None:
         return (ev.Plotted(attempt=attempt, brief=brief, result=result),)
     return answers(result, brief)
-
-
-def answers(result: ev.Result, brief: ev.Brief) -> tuple[ev.Event, ...]:
-    """The result; for a replay, also the revision for its original's subscribers."""
-    if brief.replay_of is None or Lineage.parse(result.request_id).relation != "replay":
-        return (result,)
-    body: dict[str, Any] = msgspec.structs.asdict(result) | {"request_id": brief.replay_of}
-    return result, ev.Revised(revised_by=result.request_id, **body)
 
 
 def answers_with(plotted: ev.Plotted, seen: Mapping[str, RequestProgress]) -> tuple[ev.Event, ...]:

@@ -104,6 +104,16 @@ class FakeReplays:
         return self.known.get(request_id) == replay_of
 
 
+class FakeSteps:
+    """What stages stored, by event and request."""
+
+    def __init__(self, *stored: tuple[str, str, ev.Drafted | ev.Structured]) -> None:
+        self.stored = {(event, request_id): step for event, request_id, step in stored}
+
+    async def find(self, event: str, request_id: str) -> ev.Drafted | ev.Structured | None:
+        return self.stored.get((event, request_id))
+
+
 class FakeAnnounce:
     """Texts of provider calls, by stage; ``open`` counts the calls that were not ended."""
 

@@ -16,8 +16,9 @@ from infra.nats.lookup import Lookup
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.nats.results import LoggedResults
 from infra.nats.scene_log import LoggedScenes
+from infra.nats.steps import LoggedSteps
 from infra.providers.reservation import StructuringReservations
-from infra.replay.lineage import ReplayMarks
+from infra.replay.marks import ReplayMarks
 from infra.runner.deadlines import Deadlines
 from infra.runner.progress import Announcer
 from infra.stores.assets import Assets
@@ -54,6 +55,7 @@ class Adapters:
         self.leases = KvLeases(wire=self.wire, lookup=self.lookup)
         self.scene_log = LoggedScenes(self.lookup)
         self.replays = ReplayMarks(self.lookup)
+        self.steps = LoggedSteps(self.lookup)
         self.cache_stats = CacheStats(wire=self.wire, instance=uuid.uuid4().hex)
         limits = settings.result_cache
         self.cache = CacheStore(

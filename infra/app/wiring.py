@@ -127,6 +127,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
             scene_log=adapters.scene_log,
             scenes_in_flight=settings.scenes_in_flight,
             replays=adapters.replays,
+            steps=adapters.steps,
             clock=adapters.clock.now_ms,
         ),
         "freeform-gen": partial(

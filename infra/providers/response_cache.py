@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from contracts.lineage import Lineage
 from contracts.policy import fingerprint
 from contracts.ports import Completion
 from contracts.usage import Tokens
@@ -77,7 +76,7 @@ def allowed(prompt: Prompt, params: Params) -> bool:
     answer (strategy ``always``, a seed from the clock).  A seed that a request names, or that follows
     from its input, is part of the key.
     """
-    return prompt.attempt == 1 and not params.fresh and not Lineage.parse(prompt.request_id).repeats
+    return prompt.attempt == 1 and not params.fresh and not prompt.repeats
 
 
 def worth_keeping(done: Completion, schema: Mapping[str, Any] | None) -> bool:

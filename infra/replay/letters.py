@@ -13,9 +13,8 @@ import msgspec
 
 from contracts import envelope, pipeline, request, subjects
 from contracts.errors import UnderstudyError
-from contracts.lineage import Lineage
 from infra.nats import log
-from infra.replay import lineage
+from infra.replay import marks
 
 if TYPE_CHECKING:
     from infra.inspect.dead_letters import Letter
@@ -51,7 +50,14 @@ class Applied(StrEnum):
     ALREADY = "already_replayed"
 
 
-def plan(letter: Letter, cause: LogEntry | None, original: LogEntry | None, *, number: int = 1) -> Replay:
+def plan(
+    letter: Letter,
+    cause: LogEntry | None,
+    original: LogEntry | None,
+    *,
+    number: int = 1,
+    known: bool = False,
+) -> Replay:
     """Decide what a replay of a letter publishes.
 
     Args:
@@ -59,6 +65,7 @@ def plan(letter: Letter, cause: LogEntry | None, original: LogEntry | None, *, n
         cause: the message that an advisory is about, where the log still has it.
         original: the ``requested`` that owns the request's id, where the log still has it.
         number: which replay of this letter it is, from 1.
+        known: the letter is about a replay that an operator started.
 
     Raises:
         Unreplayable: it cannot become a request; the text says why.
@@ -81,7 +88,12 @@ def plan(letter: Letter, cause: LogEntry | None, original: LogEntry | None, *, n
         raise Unreplayable(f"the request {address.request_id} is no longer in the log")
     else:
         body, kind, owns = original.body, subjects.parse(original.subject).kind, True
-    return _replay(letter.sequence, number, kind, body, address.request_id if owns else None)
+    return _replay(letter.sequence, number, kind, body, address.request_id if owns else None, known=known)
+
+
+def replay_id(letter: int, number: int) -> str:
+    """The id of a letter's replay; ``number`` counts them from 1."""
+    return f"rp-{letter}-{number}"
 
 
 def _own_body(letter: Letter, cause: LogEntry | None) -> bytes:
@@ -94,15 +106,17 @@ def _own_body(letter: Letter, cause: LogEntry | None) -> bytes:
     return letter.letter.body
 
 
-def _replay(sequence: int, number: int, kind: str, body: bytes, request_id: str | None) -> Replay:
+def _replay(
+    sequence: int, number: int, kind: str, body: bytes, request_id: str | None, *, known: bool
+) -> Replay:
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreplayable(f"its body is not a JSON object: {error}") from None
-    # A replay of a replay repeats the first request: its subscribers get the content.
+    # A replay of a replay repeats the first request: its subscribers get the content.  Anybody may claim to be one.
     earlier = [fields.pop(spelling, None) for spelling in ("replay_of", "replayOf")]
     root = next(filter(None, earlier), None)
-    replay_of = root if request_id and Lineage.parse(request_id).relation == "replay" and root else request_id
+    replay_of = root if known and root else request_id
     if replay_of is not None:
         fields["replay_of"] = replay_of
     replayed = msgspec.json.encode(fields)
@@ -112,7 +126,7 @@ def _replay(sequence: int, number: int, kind: str, body: bytes, request_id: str 
         raise Unreplayable(f"its body is not a request that is accepted today: {error}") from None
     return Replay(
         letter=sequence,
-        request_id=Lineage.make_replay(sequence, number).request_id,
+        request_id=replay_id(sequence, number),
         kind=kind,
         body=replayed,
         replay_of=replay_of,
@@ -138,7 +152,7 @@ async def prepare(wire: RequestMultiplexer, letter: Letter, *, again: bool = Fal
     original = await log.owner(wire, request_id) if request_id else None
     number = 1
     if again:
-        while await _published(wire, Lineage.make_replay(letter.sequence, number).request_id):
+        while await _published(wire, replay_id(letter.sequence, number)):
             number += 1
     return plan(letter, cause, original, number=number)
 
@@ -164,7 +178,7 @@ async def mark(wire: RequestMultiplexer, replay: Replay) -> None:
         Unavailable: the broker does not answer.
     """
     if replay.replay_of is not None:
-        await lineage.mark(
+        await marks.mark(
             wire, replay.request_id, letter=replay.letter, replay_of=replay.replay_of, body=replay.body
         )
 

@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgspec
 
 from contracts.events import Brief
-from contracts.lineage import Lineage
 from contracts.nodes.layers import DEFAULTS
 from contracts.nodes.node import SeedSource, Strategy
 from contracts.policy import cache_key, seeds
@@ -30,6 +29,7 @@ NOT_SHAPING: Final = frozenset(
         "spender",  # who pays
         "scenes",  # such a plot has no key
         "replay_of",
+        "lineage",
     }
 )
 #: The same for the parameters of a call; the seed follows from other parts of the key, or is in the request.
@@ -106,16 +106,14 @@ def assign_key(
     brief: Brief,
     shared: CacheScope,
     *,
-    request_id: str,
     route: str | None,
     schemes: tuple[cache_key.Scheme, ...] = cache_key.SCHEMES,
 ) -> Brief:
-    """Add the cache key to a brief, where it has one.
+    """Add the cache key to a brief, where it has one; a shadow has none.
 
     Args:
         brief: the brief without its key.
         shared: seed and parts of the key.
-        request_id: the request's id; a shadow has no key.
         route: the models that write the kind; ``None``: there are none, and nothing is cached.
         schemes: how keys are made; the first is written, all are read.
     """
@@ -123,7 +121,8 @@ def assign_key(
         return brief
     slot = None
     # A plot that requests scenes is not shared: their ids contain its id.  Each scene may be cached.
-    if route is not None and brief.scenes is None and Lineage.parse(request_id).relation != "shadow":
+    shadow = brief.lineage is not None and brief.lineage.shadow
+    if route is not None and brief.scenes is None and not shadow:
         slot = cache_key.build_key(
             shared.parts, shaping_inputs(brief, shared, route), node=shared.node, schemes=schemes
         )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
-from contracts import lineage, request
+from contracts import request, revisions
 from contracts import scenes as plot_scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
@@ -17,9 +17,9 @@ from contracts.nodes.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
 from contracts.policy import fingerprint
 from contracts.policy.social import Worlds
-from contracts.ports import Clock, Contents, KnownReplays, Prompts, Samples, SceneLog, Templates
+from contracts.ports import Clock, Contents, KnownReplays, Prompts, Samples, SceneLog, StoredSteps, Templates
 from contracts.scenes import check_id
-from stages.context_build import cache_scope, scenes, social
+from stages.context_build import cache_scope, repetition, scenes, social
 from stages.context_build.layering import MergedNode, TemplateLost, merge_node
 from stages.context_build.prompts import render_freeform
 from stages.context_build.single_flight import SingleFlight
@@ -56,6 +56,7 @@ async def handle(
     scene_log: SceneLog,
     scenes_in_flight: int,
     replays: KnownReplays,
+    steps: StoredSteps,
     clock: Clock,
 ) -> Outcome:
     """Turn a request into a brief, or into the result that the cache or an equal request has for it.
@@ -69,12 +70,13 @@ async def handle(
         scene_log: the event log, for plots.
         scenes_in_flight: scenes of one plot that may run at once.
         replays: the known replays.
+        steps: what stages stored for earlier requests.
         clock: the broker's time.
 
     Returns:
-        ``context_built`` or ``result``, after ``clamped`` where the rating was lowered; a wait for the request
-        that generates the same; a rejection or a failure.  For a plot: requests for scenes, or ``result``.  With
-        the result of a known replay, ``revised``.
+        ``context_built`` or ``result``, after ``clamped`` where the rating was lowered; for a replay that starts
+        later, ``drafted`` or ``structured``; a wait for the request that generates the same; a rejection or a
+        failure.  For a plot: requests for scenes, or ``result``.  With the result of a known replay, ``revised``.
 
     Raises:
         Unavailable: the broker does not answer.
@@ -83,6 +85,9 @@ async def handle(
     match event:
         case Requested():
             outcome = await build(received, brief)
+            outcome = await repetition.resolve(
+                outcome, request_id=received.request_id, replays=replays, steps=steps
+            )
             outcome = await flights.resolve(outcome, request_id=received.request_id)
         case ev.Plotted():
             seen = await scene_log.seen((received.request_id, *plot_scenes.ids(event)))
@@ -91,7 +96,7 @@ async def handle(
             )
         case _:
             raise TypeError(f"context-build does not take {received.name}")
-    return await lineage.confirm(outcome, request_id=received.request_id, replays=replays)
+    return await revisions.confirm(outcome, request_id=received.request_id, replays=replays)
 
 
 async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
@@ -176,6 +181,7 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         workspace=asked.workspace,
         world=asked.world,
         replay_of=asked.replay_of,
+        lineage=asked.lineage,
         scenes=scenes.shared_fields(asked, merged),
         spender=build_billing(
             asked,
@@ -186,9 +192,7 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
             deadline_at_ms=received.time_ms + plan.deadline_ms,
         ),
     )
-    brief = cache_scope.assign_key(
-        brief, shared, request_id=received.request_id, route=ports.routes.get(received.kind)
-    )
+    brief = cache_scope.assign_key(brief, shared, route=ports.routes.get(received.kind))
     built = ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=merged.decided if merged else ())
     return Emit(events=(*setting.clamped, built))
 

@@ -127,7 +127,16 @@ def scene_request(plotted: ev.Plotted, beat: int) -> dict[str, Any]:
         **(plotted.brief.scenes or {}),
         "prompt": describe_scene(plotted.result.content, beat),
         "scene_of": plotted.result.request_id,
+        **_shadow(plotted.brief, beat),
     }
+
+
+def _shadow(brief: ev.Brief, beat: int) -> dict[str, Any]:
+    """The fields that make the scene of a shadow a shadow."""
+    lineage = brief.lineage
+    if lineage is None or not lineage.shadow:
+        return {}
+    return {"replay_of": scenes.scene_id(lineage.replay_of, beat), "shadow": True}
 
 
 def describe_scene(plot: Mapping[str, Any], beat: int) -> str:

@@ -14,7 +14,6 @@ from contracts import cache_entry
 from contracts.cache_entry import CacheEntry, CacheLayer
 from contracts.errors import ErrorCode
 from contracts.events import ContextBuilt, Result
-from contracts.lineage import Lineage
 from contracts.outcome import Emit, Fail, Outcome, Wait
 from contracts.policy.cache_key import CacheKey
 from contracts.ports import Clock, CountCache, Lease, Leases, ResultCache, Results, StoredResult
@@ -88,7 +87,7 @@ class SingleFlight:
         Raises:
             Unavailable: the broker does not answer.
         """
-        built = shareable(outcome, request_id)
+        built = shareable(outcome)
         if built is None or built.brief.slot is None:
             return outcome
         key, asked_at_ms = built.brief.slot, built.brief.requested_at_ms
@@ -134,12 +133,14 @@ class SingleFlight:
             self._count(state.layer.value)
 
 
-def shareable(outcome: Outcome, request_id: str) -> ContextBuilt | None:
+def shareable(outcome: Outcome) -> ContextBuilt | None:
     """The event whose brief has a cache key; ``None`` also for replays and shadows, which never read the cache."""
-    if Lineage.parse(request_id).repeats or not isinstance(outcome, Emit):
+    if not isinstance(outcome, Emit):
         return None
     built = next((event for event in outcome.events if isinstance(event, ContextBuilt)), None)
-    return built if built is not None and built.brief.slot is not None else None
+    if built is None or built.brief.slot is None or built.brief.descent is not None:
+        return None
+    return built
 
 
 def decide(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
-from contracts import lineage, request, scenes
+from contracts import request, revisions, scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
 from contracts.nodes.node import FallbackMode
@@ -70,7 +70,7 @@ async def handle(
         if plotted is not None:
             seen = await scene_log.seen(scenes.ids(plotted))
             outcome = Emit(events=scenes.answers_with(plotted, seen))
-            return await lineage.confirm(outcome, request_id=received.request_id, replays=replays)
+            return await revisions.confirm(outcome, request_id=received.request_id, replays=replays)
     return await _respond(received, owner, planned, samples, contents)
 
 

@@ -8,7 +8,6 @@ from contracts import cache_entry
 from contracts import events as ev
 from contracts.cache_entry import CacheEntry
 from contracts.envelope import Received
-from contracts.lineage import Lineage
 from contracts.outcome import Emit, Outcome
 from contracts.policy.cache_key import CacheKey
 
@@ -22,7 +21,8 @@ def cache_write(received: Received[Any], outcome: Outcome) -> tuple[CacheKey, Ca
     if not isinstance(event, ev.Structured) or not isinstance(outcome, Emit):
         return None
     key = event.brief.slot
-    if key is None or Lineage.parse(received.request_id).relation == "shadow":
+    lineage = event.brief.descent
+    if key is None or (lineage is not None and lineage.shadow):
         return None
     result = next((each for each in outcome.events if isinstance(each, ev.Result)), None)
     if result is None:

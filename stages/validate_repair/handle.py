@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
-from contracts import lineage, scenes
+from contracts import revisions, scenes
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
 from contracts.nodes import required_terms, schema_pins
@@ -75,7 +75,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
     if cache is not None and write is not None:
         # Before the result is published: an equal request that sees the result finds the entry.
         await cache.put(*write)
-    return await lineage.confirm(outcome, request_id=received.request_id, replays=replays)
+    return await revisions.confirm(outcome, request_id=received.request_id, replays=replays)
 
 
 async def validate(
@@ -261,6 +261,7 @@ def _succeed(
                 *schema_pins.find_deviations(document, brief.settled),
             ),
             replay_of=brief.replay_of,
+            patched_by=brief.lineage and brief.lineage.patched_by,
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,
         ),

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from contracts import events as ev
-from contracts.lineage import UNCONFIRMED
 from contracts.result import Origin, Status
+from contracts.revisions import UNCONFIRMED
 from infra.inspect import dead_letters
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.replay import letters

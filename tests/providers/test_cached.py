@@ -101,11 +101,10 @@ async def test_a_failure_is_not_kept() -> None:
     ("prompt", "wanted"),
     [
         (ask(attempt=2), params()),
-        (ask(request_id="rp-17-1"), params()),
-        (ask(request_id="sh-9"), params()),
+        (ask(repeats=True), params()),
         (ask(), params(fresh=True)),
     ],
-    ids=["retry", "replay", "shadow", "fresh seed"],
+    ids=["retry", "replay", "fresh seed"],
 )
 async def test_calls_that_want_a_new_answer_neither_read_nor_write(prompt, wanted) -> None:
     inner = Playing("one", "two", "three")

@@ -75,7 +75,6 @@ def test_a_restricted_result_never_reaches_an_sfw_player() -> None:
         assign_key(
             lives.brief(rating=RatingInfo(requested=Rating.RESTRICTED, effective=rating)),
             shared,
-            request_id="r",
             route="r",
         )
         for rating in (Rating.SFW, Rating.RESTRICTED)
@@ -172,7 +171,7 @@ def test_template_rules_and_choices_that_come_to_something_else_do_not(fields: d
         {"player_context": None},
         {"player_context": {"playthroughId": "p-1"}},
         {"route": None},
-        {"request_id": "sh-1"},
+        {"replay_of": "r-1", "shadow": True},
     ],
     ids=str,
 )
@@ -219,7 +218,7 @@ def test_keys_of_the_last_release_are_looked_for_too() -> None:
         return f"v0.{len(shaping)}.{cache_key.escape(str(parts))}"
 
     shared = CacheScope(seed=1, parts=CacheKeyParts(type="dialogue", strategy=Strategy.ONCE))
-    made = assign_key(lives.brief(), shared, request_id="r", route="r", schemes=(cache_key.key_v1, key_v0))
+    made = assign_key(lives.brief(), shared, route="r", schemes=(cache_key.key_v1, key_v0))
     assert made.slot is not None
     (older,) = made.slot.older
     assert older.startswith("v0.")

@@ -76,8 +76,15 @@ def test_a_later_request_under_a_used_id_never_was_that_request() -> None:
 def test_a_replay_of_a_replay_keeps_the_first_request() -> None:
     subject = "gen.requested.layout.rp-3-1"
     body = b'{"prompt": "a forest", "replayOf": "hello"}'
-    replay = letters.plan(_letter(subject, body), None, _entry(subject, body))
+    replay = letters.plan(_letter(subject, body), None, _entry(subject, body), known=True)
     assert _body(replay) == {"prompt": "a forest", "replay_of": "hello"}
+
+
+def test_a_request_that_only_claims_to_be_a_replay_is_repeated_for_itself() -> None:
+    subject = "gen.requested.layout.mine"
+    body = b'{"prompt": "a forest", "replayOf": "hello"}'
+    replay = letters.plan(_letter(subject, body), None, _entry(subject, body))
+    assert _body(replay) == {"prompt": "a forest", "replay_of": "mine"}
 
 
 def test_the_longest_id_still_makes_a_valid_request() -> None:

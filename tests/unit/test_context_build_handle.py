@@ -10,17 +10,17 @@ import pytest
 from contracts import cache_entry, scenes
 from contracts import events as ev
 from contracts.content.registry import Registry
-from contracts.lineage import UNCONFIRMED
 from contracts.outcome import Delegate, Emit, Wait
 from contracts.ports import Ending, RequestProgress
 from contracts.result import Origin, Status
+from contracts.revisions import UNCONFIRMED
 from infra.app.context_ports import brief_ports
 from infra.app.schema_checks import CheckedContents
 from infra.settings.settings import Settings, load
 from stages.context_build.handle import handle
 from stages.context_build.single_flight import SingleFlight
 from tests import lives
-from tests.fakes import FakeCache, FakeCounts, FakeLeases, FakeReplays, FakeResults
+from tests.fakes import FakeCache, FakeCounts, FakeLeases, FakeReplays, FakeResults, FakeSteps
 from tests.unit.test_context_build import PROMPTS, SAMPLES, TEMPLATES, WORLDS
 
 NODE = {"generationType": "layout", "strategy": "once", "seedSource": "fixed", "purpose": "ambient"}
@@ -65,6 +65,7 @@ class Handled:
                 scene_log=self,
                 scenes_in_flight=2,
                 replays=self.replays,
+                steps=FakeSteps(),
                 clock=clock,
             )
         )

@@ -1,46 +1,109 @@
-"""Lineage in request ids: what is made is parsed back, and any id is read."""
+"""Lineage: what a request says of its descent, what briefs of earlier releases say, and the start at a later stage."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from contracts import subjects
+from contracts import events as ev
+from contracts import request
 from contracts.lineage import Lineage
+from contracts.outcome import Emit, Outcome, Reject
+from contracts.request import RequestError
+from contracts.revisions import UNCONFIRMED
+from stages.context_build import repetition
+from stages.context_build.scenes import scene_request
+from tests import lives
+from tests.fakes import FakeReplays, FakeSteps
 
-_NUMBER = st.integers(1, 2**53)
-
-
-@given(letter=_NUMBER, number=_NUMBER)
-def test_a_replays_id_is_parsed_back(letter: int, number: int) -> None:
-    made = Lineage.make_replay(letter, number)
-    assert Lineage.parse(made.request_id) == made
-    assert subjects.REQUEST_ID.fullmatch(made.request_id)
-
-
-@given(request_id=st.text(max_size=70) | st.from_regex(r"(rp|sh)-[0-9-]{0,8}[a-z]?", fullmatch=True))
-def test_any_id_is_read_and_only_the_full_form_names_a_letter(request_id: str) -> None:
-    found = Lineage.parse(request_id)
-    assert found.request_id == request_id
-    assert found.repeats == request_id.startswith(("rp-", "sh-"))
-    if found.letter is not None and found.number is not None:
-        assert Lineage.make_replay(found.letter, found.number) == found
-
-
-@pytest.mark.parametrize(
-    ("request_id", "relation", "letter", "number"),
-    [
-        ("rp-12-3", "replay", 12, 3),
-        ("rp-12-3-s1", "replay", None, None),
-        ("rp-x", "replay", None, None),
-        ("rp-012-3", "replay", None, None),
-        ("sh-12-3", "shadow", None, None),
-        ("r-1", None, None, None),
-    ],
+DRAFTED = ev.Drafted(attempt=2, brief=lives.brief(), draft=lives.prose("An old forest."))
+STRUCTURED = ev.Structured(
+    attempt=1, brief=lives.brief(), draft=lives.prose("An old forest."), document=lives.prose('{"a": 1}')
 )
-def test_an_id_says_its_relation(
-    request_id: str, relation: str | None, letter: int | None, number: int | None
-) -> None:
-    found = Lineage.parse(request_id)
-    assert (found.relation, found.letter, found.number) == (relation, letter, number)
+STEPS = FakeSteps(("drafted", "r-1", DRAFTED), ("structured", "r-1", STRUCTURED))
+
+
+def asked(**fields: Any) -> request.GenerationRequest:
+    return request.read(json.dumps({"prompt": "a forest", **fields}).encode(), "layout")
+
+
+def repeated(*, known: bool = True, steps: FakeSteps = STEPS, **lineage: Any) -> Outcome:
+    brief = lives.brief(replay_of="r-1", lineage=Lineage(replay_of="r-1", **lineage))
+    built = Emit(events=(ev.ContextBuilt(attempt=1, brief=brief),))
+    replays = FakeReplays(**({"any-id": "r-1"} if known else {}))
+    return lives.decided(repetition.resolve(built, request_id="any-id", replays=replays, steps=steps))
+
+
+def test_a_request_says_its_descent_whatever_its_id() -> None:
+    assert asked().lineage is None
+    assert asked(replay_of="r-1").lineage == Lineage(replay_of="r-1")
+    said = asked(replayOf="r-1", shadow=True, fromStage="structuring", patchedBy="job-3").lineage
+    assert said == Lineage(replay_of="r-1", shadow=True, from_stage="structuring", patched_by="job-3")
+
+
+@pytest.mark.parametrize("field", [{"shadow": True}, {"from_stage": "structuring"}, {"patched_by": "job-3"}])
+def test_what_only_replays_have_needs_replay_of(field: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match=rf"{next(iter(field))}.*replays only"):
+        asked(**field)
+
+
+def test_lineage_is_no_input() -> None:
+    said = asked(replay_of="r-1", shadow=True, from_stage="structuring", patched_by="job-3")
+    assert said.input_hash("layout") == asked().input_hash("layout")
+
+
+def test_a_brief_of_an_earlier_release_descends_from_what_it_repeats() -> None:
+    assert lives.brief().descent is None
+    assert lives.brief(replay_of="r-1").descent == Lineage(replay_of="r-1")
+
+
+def test_a_replay_starts_at_its_stage_with_what_was_stored() -> None:
+    outcome = repeated(from_stage="structuring")
+    assert isinstance(outcome, Emit)
+    (drafted,) = outcome.events
+    assert isinstance(drafted, ev.Drafted)
+    assert (drafted.attempt, drafted.draft.text) == (1, "An old forest.")
+    assert drafted.brief.replay_of == "r-1"
+    assert drafted.trail.tokens.prompt is None
+    outcome = repeated(from_stage="validate-repair")
+    assert isinstance(outcome, Emit)
+    (structured,) = outcome.events
+    assert isinstance(structured, ev.Structured)
+    assert structured.document.text == '{"a": 1}'
+
+
+def test_only_an_operators_replay_reads_what_another_request_stored() -> None:
+    refused = repeated(known=False, from_stage="structuring")
+    assert isinstance(refused, Reject)
+    assert "an operator starts" in refused.message
+
+
+def test_a_start_whose_input_is_gone_is_refused() -> None:
+    refused = repeated(steps=FakeSteps(), from_stage="structuring")
+    assert isinstance(refused, Reject)
+    assert "the drafted of r-1 is not in the log" in refused.message
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_editing_job_is_named_for_a_known_replay_alone(*, known: bool) -> None:
+    outcome = repeated(known=known, patched_by="job-3")
+    assert isinstance(outcome, Emit)
+    (built,) = outcome.events
+    assert isinstance(built, ev.ContextBuilt)
+    assert built.brief.lineage == Lineage(replay_of="r-1", patched_by="job-3" if known else None)
+    assert (UNCONFIRMED in built.trail.warnings) is not known
+
+
+def test_the_scene_of_a_shadow_is_a_shadow() -> None:
+    plot = {"title": "t", "premise": "p", "beats": [{"name": "n", "purpose": "q", "tension": 3}]}
+    result = lives.success("p-2", kind="plot", content=plot)
+    brief = lives.brief(scenes={}, lineage=Lineage(replay_of="p-1", shadow=True))
+    asked = scene_request(ev.Plotted(attempt=1, brief=brief, result=result), 1)
+    assert (asked["replay_of"], asked["shadow"]) == ("p-1-s1", True)
+    plain = scene_request(
+        ev.Plotted(attempt=1, brief=msgspec.structs.replace(brief, lineage=None), result=result), 1
+    )
+    assert "replay_of" not in plain

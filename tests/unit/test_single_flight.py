@@ -11,6 +11,7 @@ from contracts import cache_entry
 from contracts import events as ev
 from contracts.cache_entry import CacheLayer
 from contracts.errors import ErrorCode
+from contracts.lineage import Lineage
 from contracts.outcome import Emit, Fail, Outcome, Reject, Wait
 from contracts.policy.cache_key import CacheKey
 from contracts.ports import Lease
@@ -199,10 +200,20 @@ def test_an_entry_that_was_made_while_a_request_waited_counts_as_followed() -> N
     assert flight.count.counted == ["followed"]
 
 
-@pytest.mark.parametrize("request_id", ["rp-1-1", "sh-1"])
-def test_replays_and_shadows_never_read_the_cache(request_id: str) -> None:
+@pytest.mark.parametrize(
+    "descent",
+    [
+        {"lineage": Lineage(replay_of="r")},
+        {"lineage": Lineage(replay_of="r", shadow=True)},
+        {"replay_of": "r"},
+    ],
+    ids=["replay", "shadow", "of an earlier release"],
+)
+def test_replays_and_shadows_never_read_the_cache(descent: dict[str, Any]) -> None:
     flight = Flight().holding(REAL)
-    assert flight.resolve(request_id=request_id) is OUTCOME
+    brief = msgspec.structs.replace(BUILT.brief, **descent)
+    outcome = Emit(events=(msgspec.structs.replace(BUILT, brief=brief),))
+    assert flight.resolve(outcome) is outcome
     assert flight.count.counted == []
 
 
@@ -216,7 +227,7 @@ def test_replays_and_shadows_never_read_the_cache(request_id: str) -> None:
 )
 def test_a_request_without_a_key_takes_no_lease(outcome: Outcome) -> None:
     flight = Flight().holding(REAL)
-    assert shareable(outcome, "me") is None
+    assert shareable(outcome) is None
     assert flight.resolve(outcome) is outcome
     assert flight.leases.held == {}
 

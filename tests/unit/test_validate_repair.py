@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
+from contracts.lineage import Lineage
 from contracts.outcome import Emit, Fail
 from contracts.result import Origin, Receipt, RepairLevel, Status
 from stages.validate_repair import quality
@@ -227,5 +228,12 @@ def test_a_replay_that_succeeds_revises_the_original() -> None:
 
 
 def test_a_shadow_never_revises() -> None:
-    (result,) = judged(json.dumps(GOOD), request_id="sh-7-1", replay_of="r-1").events
-    assert result.request_id == "sh-7-1"
+    lineage = Lineage(replay_of="r-1", shadow=True)
+    (result,) = judged(json.dumps(GOOD), request_id="rp-7-1", replay_of="r-1", lineage=lineage).events
+    assert result.request_id == "rp-7-1"
+
+
+def test_a_result_names_the_job_that_edited_its_request() -> None:
+    lineage = Lineage(replay_of="r-1", patched_by="job-3")
+    result, revised = judged(json.dumps(GOOD), request_id="x", replay_of="r-1", lineage=lineage).events
+    assert (result.meta.patched_by, revised.meta.patched_by) == ("job-3", "job-3")

@@ -10,11 +10,12 @@ import pytest
 
 from contracts import events as ev
 from contracts.content.registry import Registry
-from contracts.lineage import UNCONFIRMED
+from contracts.lineage import Lineage
 from contracts.outcome import Emit, Fail
 from contracts.policy.cache_key import CacheKey
 from contracts.policy.explicitness import ExplicitWords
 from contracts.result import Drift, Status
+from contracts.revisions import UNCONFIRMED
 from contracts.usage import Attempt
 from infra.app.schema_checks import CheckedContents
 from stages.validate_repair.handle import handle
@@ -96,14 +97,16 @@ def test_a_response_from_the_providers_cache_is_stored_too(handled: Handled) -> 
 
 
 @pytest.mark.parametrize(
-    ("document", "request_id", "key"),
-    [(DOCUMENT, "sh-1", KEY), (DOCUMENT, "r-1", None), ({"scene_name": 5}, "r-1", KEY)],
+    ("document", "known"),
+    [
+        (DOCUMENT, {"slot": KEY, "lineage": Lineage(replay_of="r-1", shadow=True)}),
+        (DOCUMENT, {"slot": None}),
+        ({"scene_name": 5}, {"slot": KEY}),
+    ],
     ids=["shadow", "no key", "invalid"],
 )
-def test_everything_else_is_not_stored(
-    handled: Handled, document: Any, request_id: str, key: CacheKey | None
-) -> None:
-    handled(document, request_id, slot=key)
+def test_everything_else_is_not_stored(handled: Handled, document: Any, known: dict[str, Any]) -> None:
+    handled(document, **known)
     assert handled.entries == {}
 
 

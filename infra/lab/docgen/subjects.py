@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from contracts import envelope, errors, pipeline, request, result, timestamp, usage
+from contracts import envelope, errors, lineage, pipeline, request, result, timestamp, usage
 from contracts import events as ev
 from contracts.kinds import KINDS
 from contracts.nodes import adjacent_scenes, node
@@ -38,6 +38,7 @@ def page() -> str:
         budget_scope,
         rating,
         usage,
+        lineage,
     )
     own = [row.body for row in pipeline.ROWS if row.body is not None]
     structs, enums = bodies.parts([*own, ev.DeadLetter])

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
+class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The mark of one replay."""
 
-    #: Sequence of the letter in DEAD.
-    letter: int
+    #: Sequence of the letter in DEAD; ``None``: it repeats a request without one.
+    letter: int | None = None
     #: The request whose subscribers get the content.
     replay_of: str
     #: SHA-256 of the replay's body.
@@ -40,14 +40,14 @@ def _subject(request_id: str) -> str:
 
 
 async def mark(
-    wire: RequestMultiplexer, request_id: str, *, letter: int, replay_of: str, body: bytes
+    wire: RequestMultiplexer, request_id: str, *, letter: int | None, replay_of: str, body: bytes
 ) -> None:
     """Leave the mark of a replay that is about to be published.
 
     Args:
         wire: an open wire.
         request_id: the replay's own id.
-        letter: sequence of the dead letter.
+        letter: sequence of the dead letter; ``None``: there is none.
         replay_of: the request that it repeats.
         body: what is published, to the byte.
 
@@ -71,7 +71,7 @@ class ReplayMarks:
         self._lookup = lookup
 
     async def holds(self, request_id: str, replay_of: str) -> bool:
-        """Whether a request is the replay of another one's letter.
+        """Whether an operator started a request, to its last byte, as a replay of another one.
 
         Raises:
             Unavailable: the broker does not answer.
@@ -82,6 +82,8 @@ class ReplayMarks:
         owner = await self._lookup.first_request(request_id)
         if owner is None or hashlib.sha256(owner.body).hexdigest() != known.sha256:
             return False
+        if known.letter is None:
+            return True
         letter = await self._lookup.at(pipeline.DEAD, known.letter)
         if letter is None:
             return False
