@@ -75,7 +75,7 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     #: Key in the result cache.
     slot: CacheKey | None = None
     replay_of: str | None = None
-    #: How the request descends from an earlier one; older briefs have ``replay_of`` alone.
+    #: How the request descends from an earlier one; ``None`` where ``replay_of`` says it all.
     lineage: Lineage | None = None
     #: Fields that all scene requests of a plot share; ``None``: no scenes.
     scenes: dict[str, Any] | None = None

@@ -25,6 +25,11 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     patched_by: str | None = None
 
     @property
+    def plain(self) -> bool:
+        """Whether it says no more than which request it repeats."""
+        return self == Lineage(replay_of=self.replay_of)
+
+    @property
     def revises(self) -> bool:
         """Whether its content also goes to the subscribers of the earlier request."""
         return not self.shadow

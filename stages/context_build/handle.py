@@ -181,7 +181,7 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         workspace=asked.workspace,
         world=asked.world,
         replay_of=asked.replay_of,
-        lineage=asked.lineage,
+        lineage=None if asked.lineage is None or asked.lineage.plain else asked.lineage,
         scenes=scenes.shared_fields(asked, merged),
         spender=build_billing(
             asked,

@@ -32,6 +32,8 @@ def type_name(kind: inspect.Type) -> str:
             return f"array of {type_name(item)}"
         case inspect.DictType(value_type=value):
             return "object" if isinstance(value, inspect.AnyType) else f"object of {type_name(value)}"
+        case inspect.LiteralType(values=values):
+            return " or ".join(code(str(value)) for value in values)
         case inspect.StructType(cls=cls) | inspect.EnumType(cls=cls):
             return link(cls.__name__)
         case _ if type(kind) in _PLAIN:
