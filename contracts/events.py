@@ -89,6 +89,12 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
             return Lineage(replay_of=self.replay_of)
         return self.lineage
 
+    @property
+    def regenerates(self) -> bool:
+        """Whether the request repeats another one to see what is generated today: no stored answer is used."""
+        descent = self.descent
+        return descent is not None and not descent.reuse
+
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):
     """History of a request so far; every stage appends to it."""
@@ -248,6 +254,8 @@ class Revised(Event, ResultBody, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "revised"
     revised_by: str
+    #: The replay that is undone: this is the content from before it, and ``revised_by`` the request that has it.
+    undoes: str | None = None
 
     @property
     def attempt(self) -> int:

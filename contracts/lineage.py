@@ -23,6 +23,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     from_stage: StartStage | None = None
     #: The replay job that edited the request's body; ``None``: it is the earlier one's.
     patched_by: str | None = None
+    #: The result cache may answer it; otherwise it is generated anew.
+    reuse: bool = False
 
     @property
     def plain(self) -> bool:

@@ -251,7 +251,8 @@ ROWS: Final = (
     ),
     Row(
         event="revised",
-        published_by=("context-build", "validate-repair", "fallback"),
+        # The operator: what was there before a replay that is undone.
+        published_by=("context-build", "validate-repair", "fallback", OPERATOR),
         consumed_by=(CLIENT, "audit"),
         stream=EVENTS,
         body=ev.Revised,

@@ -15,7 +15,7 @@ from contracts.cache_entry import CacheCount, CacheEntry, CacheLayer
 from contracts.content.verdict import Verdict
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, UnderstudyError
-from contracts.events import Drafted, Params, Plotted, Result, Structured
+from contracts.events import Params, Plotted, Result
 from contracts.nodes.node import Rating
 from contracts.policy.budget import Change, Refusal
 from contracts.policy.budget_scope import BillingContext
@@ -87,7 +87,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     #: small context window; empty: there is none.
     compact: str = ""
     attempt: int = 1
-    #: It repeats an earlier request's prompt, to see what is generated today: no stored answer is used.
+    #: It repeats an earlier call to see what is generated today: no stored answer is used.
     repeats: bool = False
     #: Number of the re-ask; 0: the document is asked for the first time.
     reask: int = 0
@@ -300,14 +300,6 @@ class KnownReplays(Protocol):
 
     async def holds(self, request_id: str, replay_of: str) -> bool:
         """Whether an operator started a request, to its last byte, as a replay of ``replay_of``."""
-        ...
-
-
-class StoredSteps(Protocol):
-    """What stages stored for a request on its way."""
-
-    async def find(self, event: str, request_id: str) -> Drafted | Structured | None:
-        """Find the last ``drafted`` or ``structured`` of a request; ``None``: the log has none (any more)."""
         ...
 
 

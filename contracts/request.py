@@ -62,7 +62,7 @@ def _as_integer(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_as_integer)]
 #: Fields that are no part of a request's input.
 _NO_INPUT: Final = dict.fromkeys(
-    ("deadline_ms", "replay_of", "shadow", "from_stage", "patched_by", "scene_of"), True
+    ("deadline_ms", "replay_of", "shadow", "from_stage", "patched_by", "reuse", "scene_of"), True
 )
 Choice = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=PLAIN)]
 
@@ -140,6 +140,8 @@ class GenerationRequest(BaseModel):
     shadow: bool = False
     #: Set by replays: the stage that starts, with what the stages before it stored for `replay_of`.
     from_stage: StartStage | None = None
+    #: Set by replays: the result cache may answer, as it may any other request.
+    reuse: bool = False
     #: Set by replays of edited requests: the job that edited this one.
     patched_by: Label | None = None
     #: Also generate a scene for each beat; for kind ``plot`` only, see docs/scenes.md.
@@ -183,6 +185,7 @@ class GenerationRequest(BaseModel):
             shadow=self.shadow,
             from_stage=self.from_stage,
             patched_by=self.patched_by,
+            reuse=self.reuse,
         )
 
     @property
@@ -277,7 +280,7 @@ def read(body: bytes, kind: str) -> GenerationRequest:
 
 
 def _check_lineage(request: GenerationRequest) -> None:
-    for name in ("shadow", "from_stage", "patched_by"):
+    for name in ("shadow", "from_stage", "patched_by", "reuse"):
         if request.replay_of is None and getattr(request, name):
             raise RequestError(name, "is for replays only, which also have replay_of; leave it out")
 

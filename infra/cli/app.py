@@ -18,6 +18,7 @@ from infra.cli import (
     dead,
     models,
     prompts,
+    replay,
     request,
     result,
     rules,
@@ -105,6 +106,7 @@ app.add_typer(templates.app, name="templates", rich_help_panel=_DESIGN)
 app.add_typer(prompts.app, name="prompts", rich_help_panel=_DESIGN)
 app.command("seed", rich_help_panel=_DESIGN)(seed.seed)
 app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
+app.add_typer(replay.app, name="replay", rich_help_panel=_KEEP)
 app.add_typer(budgets.app, name="budgets", rich_help_panel=_KEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)
 app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli import console, filters
+from infra.cli import replay as replays
 from infra.cli.console import Json, Limit
 
 if TYPE_CHECKING:
     from infra.app.pipeline_client import PipelineClient
     from infra.inspect.dead_letters import Letter
     from infra.inspect.request_filter import RequestFilter
-    from infra.replay.letters import Replay
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no stage could use.")
 
@@ -107,42 +106,26 @@ def replay(
     every: Annotated[
         bool, typer.Option("--all", help="Every letter; required if no filter is given.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be published; publish nothing.")
-    ] = False,
+    patch: replays.Patch = None,
+    from_: replays.From = None,
+    rate: replays.Rate = None,
+    budget: replays.Budget = None,
     again: Annotated[bool, typer.Option("--again", help="Also letters that were replayed before.")] = False,
-    rate: Annotated[float | None, typer.Option("--rate", min=0.01, help="Most letters per second.")] = None,
+    dry_run: replays.DryRun = False,
     json: Json = False,
 ) -> None:
-    """Publish letters again, each as a new request rp-LETTER-N; each letter once, unless --again."""
+    """Publish letters again as a replay job, each as a new request rp-LETTER-N; each letter once, unless --again."""
     _require_some(names, wanted, every=every or dry_run, verb="replay")
+    one = limit == 1 or len(names or ()) == 1
+    options = replays.parse_options(patch=patch, from_stage=from_, bulk=not one, reuse=False, again=again)
+    limits = replays.parse_limits(rate, budget)
+    from infra.cli import dead_replay
 
-    async def work() -> int:
-        replayed = lost = 0
-        async with _client() as client:
-            started = time.monotonic()
-            async for each in _take(client, names, wanted, limit):
-                outcome = await _replay(client, each, again=again, dry_run=dry_run)
-                if outcome["outcome"] in ("published", "would_publish"):
-                    replayed += 1
-                    if rate is not None:
-                        await asyncio.sleep(max(0.0, started + replayed / rate - time.monotonic()))
-                lost = each.sequence if outcome["outcome"] == "unreplayable" else lost
-                if json:
-                    console.emit(outcome)
-                else:
-                    console.people().print(_line(outcome), soft_wrap=True)
-        if not replayed and not json:
-            console.note("nothing was replayed")
-        if lost and not json:
-            console.note(
-                "to correct a request and send it as a new one: "
-                f"understudy dead show {lost} --json | jq .payload > body.json, edit the file, then "
-                "understudy request --kind KIND --file body.json"
-            )
-        return console.DONE if replayed else console.FAILED
-
-    console.run(work())
+    replays.with_desk(
+        lambda desk: dead_replay.carry_out(
+            desk, wanted, names or (), options, limits, limit=limit, dry_run=dry_run, json=json
+        )
+    )
 
 
 @app.command("drop")
@@ -234,69 +217,6 @@ async def _take(
             return
         taken += 1
         yield each
-
-
-async def _replay(client: PipelineClient, letter: Letter, *, again: bool, dry_run: bool) -> dict[str, Any]:
-    from understudy_client.protocol import child_of
-
-    from contracts import timestamp
-    from infra.replay import letters
-
-    try:
-        planned = await letters.prepare(client.wire, letter, again=again)
-    except letters.Unreplayable as error:
-        return {"letter": letter.sequence, "outcome": "unreplayable", "reason": str(error)}
-    described = _describe(planned)
-    if dry_run:
-        exists = await letters.exists(client.wire, planned)
-        return described | {"outcome": "already_replayed" if exists else "would_publish"}
-    origin = letter.letter.headers.get("traceparent") if letter.letter else None
-    now = timestamp.format_s(time.time())
-    outcome = await letters.apply(client.wire, planned, time=now, traceparent=child_of(origin))
-    return described | {"outcome": outcome.value}
-
-
-def _describe(planned: Replay) -> dict[str, Any]:
-    import msgspec
-
-    return {
-        "letter": planned.letter,
-        "request_id": planned.request_id,
-        "kind": planned.kind,
-        "subject": planned.subject,
-        "replay_of": planned.replay_of,
-        "body": msgspec.Raw(planned.body),
-    }
-
-
-def _line(described: dict[str, Any]) -> Any:
-    from rich import text as rich
-
-    from contracts.printable import printable
-
-    name = f"letter {described['letter']}: "
-    match described["outcome"]:
-        case "unreplayable":
-            return rich.Text.assemble(name, ("cannot be replayed: ", "red"), printable(described["reason"]))
-        case "already_replayed":
-            after = "; --again makes another"
-            return rich.Text.assemble(
-                name, ("already replayed", "yellow"), f" as {described['request_id']}{after}"
-            )
-        case "would_publish":
-            return rich.Text.assemble(
-                name,
-                f"would publish {printable(bytes(described['body']).decode())} to ",
-                (described["subject"], "bold"),
-            )
-        case _:
-            return rich.Text.assemble(
-                name,
-                ("replayed", "green"),
-                " as ",
-                (described["request_id"], "bold"),
-                f" on {described['subject']}",
-            )
 
 
 def _payload(letter: Letter) -> Any:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ from infra.cli.console import Json
 from infra.cli.result import print_result, status_of
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
     from understudy_client import Submitted
 
     from contracts.events import Result
@@ -29,6 +30,8 @@ _IN_FLIGHT: Final = 256
 #: Seconds that one of many requests waits for room at the broker, and between two tries.
 _BUSY_S: Final = 120.0
 _AGAIN_S: Final = 0.2
+#: Requests without ``--wait`` that are published together.
+_PART: Final = 2_000
 #: Failures that are printed one by one.
 _MAX_FAILURES: Final = 10
 
@@ -104,8 +107,10 @@ def request(
 
     async def work() -> int:
         async with console.connect(settings, waits=wait) as client:
+            if count > 1 and not wait:
+                return await _submit_all(client, kind, ids, body, json=json)
             if count > 1:
-                return await _many(client, kind, ids, body, asked, wait=wait, json=json)
+                return await _many(client, kind, ids, body, asked, json=json)
             return await _one(client, kind, ids[0], body, asked, wait=wait, json=json)
 
     console.run(work())
@@ -150,25 +155,56 @@ async def _one(
     return status_of(found)
 
 
-async def _many(
-    client: PipelineClient,
-    kind: str,
-    ids: list[str],
-    body: bytes,
-    asked: GenerationRequest,
-    *,
-    wait: bool,
-    json: bool,
-) -> int:
+async def _submit_all(client: PipelineClient, kind: str, ids: list[str], body: bytes, *, json: bool) -> int:
+    """Publish many requests in batches; the broker refuses an id that belongs to another request."""
+    from understudy_client import protocol
+
+    from contracts import timestamp
+    from infra.nats import submissions
+    from infra.nats.submissions import Submission
+
+    endings: Counter[str] = Counter()
+    taken: list[str] = []
+    bar = _bar()
+    began = time.perf_counter()
+    with bar:
+        task = bar.add_task("accepted", total=len(ids))
+        for start in range(0, len(ids), _PART):
+            part = ids[start : start + _PART]
+            requests = [
+                submissions.request(
+                    kind,
+                    each,
+                    body,
+                    time=timestamp.format_s(time.time()),
+                    traceparent=protocol.child_of(None),
+                )
+                for each in part
+            ]
+            done = await submissions.submit_all(client.wire, requests)
+            bar.advance(task, len(part))
+            for each, found in zip(requests, done, strict=True):
+                request_id = each.subject.rpartition(".")[2]
+                if found is Submission.TAKEN:
+                    endings["not accepted"] += 1
+                    taken.append(request_id)
+                    continue
+                endings["accepted"] += 1
+                if json:
+                    console.emit({"request_id": request_id, "kind": kind, "subject": each.subject})
+    for request_id in taken[:_MAX_FAILURES]:
+        console.complain(f"the id {request_id} belongs to another request; choose another one")
+    if not json:
+        from infra.cli.show import endings_table
+
+        console.people().print(endings_table(endings, [], time.perf_counter() - began))
+    return console.FAILED if taken else console.DONE
+
+
+def _bar() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from infra.app.pipeline_client import checked
-
-    timeout_s = client.timeout_s(asked)
-    endings: Counter[str] = Counter()
-    took: list[float] = []
-    failed = away = 0
-    bar = Progress(
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -176,36 +212,46 @@ async def _many(
         console=console.errors(),
         transient=True,
     )
+
+
+async def _many(
+    client: PipelineClient, kind: str, ids: list[str], body: bytes, asked: GenerationRequest, *, json: bool
+) -> int:
+    from infra.app.pipeline_client import checked
+
+    timeout_s = client.timeout_s(asked)
+    endings: Counter[str] = Counter()
+    took: list[float] = []
+    failed = away = 0
+    bar = _bar()
     began = time.perf_counter()
 
-    async def ask(request_id: str) -> tuple[float, Submitted | Result]:
+    async def ask(request_id: str) -> tuple[float, Result]:
         start = time.perf_counter()
 
-        async def once() -> Submitted | Result:
-            if wait:
-                return checked(await client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s))
-            return await client.submit(kind, body=body, request_id=request_id)
+        async def once() -> Result:
+            return checked(await client.ask(kind, body=body, request_id=request_id, timeout_s=timeout_s))
 
         found = await _when_there_is_room(once)
         return time.perf_counter() - start, found
 
     with bar:
-        task = bar.add_task("results" if wait else "accepted", total=len(ids))
+        task = bar.add_task("results", total=len(ids))
         async for came in _bounded(ids, ask):
             bar.advance(task)
             if isinstance(came, Exception):
                 failed += 1
                 away += console.status_of(came) == console.UNREACHABLE
-                endings["no result" if wait else "not accepted"] += 1
+                endings["no result"] += 1
                 if failed <= _MAX_FAILURES:
                     bar.console.print(str(came), style="red", soft_wrap=True, markup=False)
                 continue
             seconds, answer = came
             took.append(seconds)
             endings[_ending(answer)] += 1
-            failed += int(wait and status_of(cast("Result", answer)) != console.DONE)
+            failed += int(status_of(answer) != console.DONE)
             if json:
-                console.emit(answer if wait else _to_json(cast("Submitted", answer)))
+                console.emit(answer)
     if not json:
         from infra.cli.show import endings_table
 
@@ -229,14 +275,14 @@ async def _when_there_is_room(ask: Callable[[], Awaitable[T]]) -> T:
 
 async def _bounded(
     ids: list[str], ask: Callable[[str], Any]
-) -> AsyncIterator[tuple[float, Submitted | Result] | Exception]:
+) -> AsyncIterator[tuple[float, Result] | Exception]:
     """Run requests with bounded concurrency, and yield each outcome as it comes; a failure is a value."""
     from understudy_client import ClientError
 
     from contracts.errors import UnderstudyError
 
     waiting = iter(ids)
-    running: set[asyncio.Task[tuple[float, Submitted | Result]]] = set()
+    running: set[asyncio.Task[tuple[float, Result]]] = set()
     try:
         while True:
             for request_id in waiting:
@@ -263,8 +309,7 @@ def _to_json(submitted: Submitted) -> dict[str, str]:
     return {"request_id": submitted.request_id, "kind": submitted.kind, "subject": submitted.subject}
 
 
-def _ending(answer: Submitted | Result) -> str:
-    from contracts.result import ResultBody
+def _ending(answer: Result) -> str:
     from infra.inspect.record import named
 
-    return named(answer) if isinstance(answer, ResultBody) else "accepted"
+    return named(answer)

@@ -19,17 +19,14 @@ from understudy_client.calls import PubAck
 
 from contracts import envelope
 from contracts.errors import Unavailable
-from infra.nats import direct
+from infra.nats import atomic
 
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
-#: Fewest and most messages of a batch; the broker takes 1,000.  A batch of 8 takes as long as
-#: one of 64, and so do 48 single messages where each one is a disk write.
+#: Fewest messages of a batch.  A batch of 8 takes as long as one of 64, and so do 48 single messages where each one
+#: is a disk write.
 _LEAST: Final = 48
-_MOST: Final = 500
-#: Bytes of one batch.
-_BYTES: Final = 2 * 1024**2
 #: Bounds of single publishes in flight; more than the lower one only while they are acknowledged quickly.  A broker
 #: that does not write each message to the disk has less work with them than with a batch.
 _SINGLES: Final = 48
@@ -39,8 +36,6 @@ _QUICK_S: Final = 0.010
 _SLOW_S: Final = 0.020
 #: Weight of a new measurement in the average.
 _SHARE: Final = 0.1
-
-_ID, _SEQUENCE, _COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 
 
 class PendingPublish:
@@ -135,7 +130,7 @@ class Batches:
     async def _batches(self) -> None:
         try:
             while len(self._first) + len(self._second) >= _LEAST:
-                items = self._take(_MOST)
+                items = self._take(atomic.MOST)
                 try:
                     await self._store(items)
                 except BaseException as error:
@@ -162,7 +157,9 @@ class Batches:
         #: A subject occurs once in a batch: conditions of two messages on one subject would contradict each other.
         subjects: set[str] = set()
         for queue in (self._first, self._second):
-            while queue and len(items) < most and size < _BYTES and queue[0].subject not in subjects:
+            while (
+                queue and len(items) < most and size < atomic.MOST_BYTES and queue[0].subject not in subjects
+            ):
                 item = queue.popleft()
                 if not item.future.done():
                     subjects.add(item.subject)
@@ -174,12 +171,7 @@ class Batches:
         """Publish all or none; false: none, or no acknowledgement."""
         name = f"{self._me}-{next(self._numbers)}"
         try:
-            for number, item in enumerate(items[:-1], start=1):
-                headers = {**item.headers, _ID: name, _SEQUENCE: str(number)}
-                await direct.publish(self._wire.client, item.subject, item.body, headers=headers)
-            last = items[-1]
-            headers = {**last.headers, _ID: name, _SEQUENCE: str(len(items)), _COMMIT: "1"}
-            ack = await self._wire.publish(last.subject, last.body, headers, repeat=False)
+            ack = await atomic.publish(self._wire, items, name=name)
         except (Unavailable, nats_errors.Error, OSError):
             # Stored or not: every message has an id or a condition, so it can be published again.
             return False

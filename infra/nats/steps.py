@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LoggedSteps:
-    """Reads steps; implements :class:`contracts.ports.StoredSteps`."""
+    """Reads steps; implements :class:`stages.context_build.repetition.StoredSteps`."""
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup

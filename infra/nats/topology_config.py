@@ -87,6 +87,8 @@ def _bucket(bucket: pipeline.Bucket, replicas: int) -> dict[str, Any]:
         max_msgs_per_subject=1,
         allow_rollup_hdrs=True,
         allow_msg_ttl=True,
+        # The marks of many replays go in batches.
+        allow_atomic=bucket is pipeline.REPLAYS,
         deny_delete=True,
     )
 

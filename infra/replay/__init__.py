@@ -1,1 +1,1 @@
-"""Replays of dead letters, and the marks that prove them."""
+"""Replays of dead letters and past requests as jobs, and the marks that prove them."""

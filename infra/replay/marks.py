@@ -1,20 +1,23 @@
 """Marks of replays: proof that a request repeats another one, so that its content may go to that one's subscribers.
 
-Any client can publish a request whose id has the form of a replay and whose ``replay_of`` names a request of
-another client.  So the tool that replays letters leaves a mark in a bucket where clients cannot write, before
-it publishes; the mark names the letter, the first request and the exact body.  Without it, a lineage is only a
+Any client can publish a request whose ``replay_of`` names a request of another client.  So the tool that replays
+leaves a mark in a bucket where clients cannot write, before
+it publishes; the mark names the letter, if there is one, the first request and the exact body.  Without it, a lineage is only a
 claim.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from contracts import pipeline
-from contracts.errors import UnderstudyError
+from contracts.errors import Unavailable, UnderstudyError
+from infra.nats import submissions
+from infra.nats.atomic import Publication
 
 if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
@@ -39,29 +42,34 @@ def _subject(request_id: str) -> str:
     return f"$KV.{pipeline.REPLAYS.name}.{request_id}"
 
 
-async def mark(
-    wire: RequestMultiplexer, request_id: str, *, letter: int | None, replay_of: str, body: bytes
-) -> None:
-    """Leave the mark of a replay that is about to be published.
+def build(request_id: str, *, letter: int | None, replay_of: str, body: bytes) -> Publication:
+    """The mark of a replay that is about to be published.
 
     Args:
-        wire: an open wire.
         request_id: the replay's own id.
         letter: sequence of the dead letter; ``None``: there is none.
         replay_of: the request that it repeats.
         body: what is published, to the byte.
-
-    Raises:
-        UnderstudyError: the broker refuses it.
-        Unavailable: the broker does not answer.
     """
     written = Mark(letter=letter, replay_of=replay_of, sha256=hashlib.sha256(body).hexdigest())
-    ack = await wire.publish(_subject(request_id), msgspec.json.encode(written), {})
-    if ack.error is not None:
+    return Publication(subject=_subject(request_id), body=msgspec.json.encode(written))
+
+
+async def leave(wire: RequestMultiplexer, marks: Sequence[Publication]) -> None:
+    """Leave the marks of replays that are about to be published.
+
+    Raises:
+        UnderstudyError: the broker refuses one.
+        Unavailable: the broker does not answer.
+    """
+    try:
+        await submissions.publish_all(wire, marks)
+    except Unavailable:
+        raise
+    except UnderstudyError as error:
         raise UnderstudyError(
-            f"{request_id} cannot be marked as a replay: {ack.error.description}; "
-            "`understudy topology apply` makes the bucket"
-        )
+            f"replays cannot be marked: {error}; `understudy topology apply` makes the bucket"
+        ) from None
 
 
 class ReplayMarks:

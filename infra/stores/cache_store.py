@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from contracts.policy.cache_key import CacheKey
     from contracts.ports import CountCache
+    from infra.nats.log import LogEntry
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
     from infra.stores.assets import Assets
@@ -32,6 +33,26 @@ BUCKET: Final = pipeline.CACHE.name
 STREAM: Final = pipeline.CACHE.stream
 _PREFIX: Final = f"$KV.{BUCKET}."
 _decode: Final = msgspec.json.Decoder(CacheEntry).decode
+
+
+def subject(key: str) -> str:
+    """Where the bucket keeps an entry."""
+    return _PREFIX + key
+
+
+def key_of(entry: LogEntry) -> str:
+    """The key of an entry, as the bucket keeps it."""
+    return entry.subject.removeprefix(_PREFIX)
+
+
+def is_live(entry: LogEntry) -> bool:
+    """Whether a message of the bucket is an entry that has not expired."""
+    if buckets.OPERATION in entry.headers:
+        return False
+    try:
+        return _decode(entry.body).expires_at_ms > time.time() * 1000
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 class CacheMemory:

@@ -80,12 +80,18 @@ def generation_row(one: LifeView) -> dict[str, Any]:
             "open_since_ms": open_since_ms(record),
             "replay_of": asked.replay_of if asked else meta.get("replay_of") or (step and step.replay_of),
             "shadow": 1 if _is_shadow(record.request_id, asked) else None,
-            "revised_by": record.revision.by if record.revision else None,
+            "revised_by": _revised_by(record),
             "generated_for": meta.get("generated_for"),
             "searched": _searched(asked.prompt if asked else None, error.get("message")),
             "record": msgspec.json.encode(one.record).decode(),
         },
     )
+
+
+def _revised_by(record: RequestRecord) -> str | None:
+    """The request that has the latest content; ``None``: its own result, also after a replay that was undone."""
+    by = None if record.revision is None else record.revision.by
+    return None if by == record.request_id else by
 
 
 def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, Any]:

@@ -19,11 +19,11 @@ IDENTITY: Final = "identity"
 
 #: Characters of a header that are shown.
 _SHOWN: Final = 100
-#: Who may publish what stages alone publish, by event.
+#: Who may publish what clients do not, by event.
 _SOURCES: Final = {
     row.event: frozenset(f"{envelope.SOURCE}/{stage}" for stage in row.published_by)
     for row in pipeline.ROWS
-    if set(row.published_by) <= set(pipeline.STAGES)
+    if set(row.published_by) <= {*pipeline.STAGES, pipeline.OPERATOR}
 }
 
 

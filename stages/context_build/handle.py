@@ -17,7 +17,7 @@ from contracts.nodes.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
 from contracts.policy import fingerprint
 from contracts.policy.social import Worlds
-from contracts.ports import Clock, Contents, KnownReplays, Prompts, Samples, SceneLog, StoredSteps, Templates
+from contracts.ports import Clock, Contents, KnownReplays, Prompts, Samples, SceneLog, Templates
 from contracts.scenes import check_id
 from stages.context_build import cache_scope, repetition, scenes, social
 from stages.context_build.layering import MergedNode, TemplateLost, merge_node
@@ -56,7 +56,7 @@ async def handle(
     scene_log: SceneLog,
     scenes_in_flight: int,
     replays: KnownReplays,
-    steps: StoredSteps,
+    steps: repetition.StoredSteps,
     clock: Clock,
 ) -> Outcome:
     """Turn a request into a brief, or into the result that the cache or an equal request has for it.

@@ -6,7 +6,7 @@ for everything else; what it starts from is checked and validated like any other
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -14,10 +14,18 @@ from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.lineage import INPUT_OF, Lineage
 from contracts.outcome import Emit, Outcome, Reject
-from contracts.ports import KnownReplays, StoredSteps
+from contracts.ports import KnownReplays
 from contracts.revisions import UNCONFIRMED
 
 _UNKNOWN: Final = "from_stage: only a replay that an operator starts may begin at a later stage; leave it out"
+
+
+class StoredSteps(Protocol):
+    """What stages stored for a request on its way."""
+
+    async def find(self, event: str, request_id: str) -> ev.Drafted | ev.Structured | None:
+        """Find the last ``drafted`` or ``structured`` of a request; ``None``: the log has none (any more)."""
+        ...
 
 
 async def resolve(outcome: Outcome, *, request_id: str, replays: KnownReplays, steps: StoredSteps) -> Outcome:

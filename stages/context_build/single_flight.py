@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from contracts import cache_entry
+from contracts import cache_entry, revisions
 from contracts.cache_entry import CacheEntry, CacheLayer
 from contracts.errors import ErrorCode
 from contracts.events import ContextBuilt, Result
@@ -134,13 +134,14 @@ class SingleFlight:
 
 
 def shareable(outcome: Outcome) -> ContextBuilt | None:
-    """The event whose brief has a cache key; ``None`` also for replays and shadows, which never read the cache."""
+    """The event whose brief has a cache key; ``None`` also for replays that do not ask for the cache."""
     if not isinstance(outcome, Emit):
         return None
     built = next((event for event in outcome.events if isinstance(event, ContextBuilt)), None)
-    if built is None or built.brief.slot is None or built.brief.descent is not None:
+    if built is None or built.brief.slot is None:
         return None
-    return built
+    descent = built.brief.descent
+    return built if descent is None or descent.reuse else None
 
 
 def decide(
@@ -215,7 +216,9 @@ def _answer(built: ContextBuilt, outcome: Outcome, entry: CacheEntry, request_id
     """The cached result in place of the brief, after the events beside it (a lowered rating)."""
     result = cache_entry.to_result(entry, request_id=request_id, brief=built.brief, trail=built.trail)
     beside = outcome.events if isinstance(outcome, Emit) else ()
-    return Emit(events=(*(event for event in beside if event is not built), result))
+    return Emit(
+        events=(*(event for event in beside if event is not built), *revisions.answers(result, built.brief))
+    )
 
 
 def _is_answer(outcome: Outcome) -> bool:

@@ -92,7 +92,7 @@ async def write(received: Received[Any], *, providers: Mapping[str, Provider], o
         stage=STAGE,
         request_id=received.request_id,
         attempt=event.attempt,
-        repeats=event.brief.descent is not None,
+        repeats=event.brief.regenerates,
         wish=extract_last_quote(brief.prompt),
         schema=brief.schema,
         spender=brief.spender,

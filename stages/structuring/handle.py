@@ -103,7 +103,7 @@ async def structure(
         stage=STAGE,
         request_id=received.request_id,
         attempt=event.attempt,
-        repeats=event.brief.descent is not None,
+        repeats=event.brief.regenerates,
         reask=reask,
         wish=extract_last_quote(brief.prompt),
         schema=brief.schema,

@@ -18,11 +18,9 @@ from infra.inspect.request_filter import RequestFilter
 from infra.nats import log
 from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
-from infra.replay import letters
-from infra.replay.letters import Applied
-
-_TIME = "2026-01-01T00:00:00Z"
-_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+from infra.nats.submissions import Submission
+from infra.replay import publishing
+from tests.pipeline.replays import TIME, prepare
 
 
 @pytest_asyncio.fixture
@@ -63,9 +61,10 @@ async def _find(
     return [letter async for letter in found]
 
 
-async def _replay(wire: RequestMultiplexer, letter: Letter, *, again: bool = False) -> tuple[str, Applied]:
-    planned = await letters.prepare(wire, letter, again=again)
-    return planned.request_id, await letters.apply(wire, planned, time=_TIME, traceparent=_TRACE)
+async def _replay(wire: RequestMultiplexer, letter: int, *, number: int = 1) -> tuple[str, Submission]:
+    ready = await prepare(wire, letter, number=number)
+    (done,) = await publishing.publish(wire, [ready], time=TIME)
+    return ready.request_id, done
 
 
 async def test_letters_are_found_by_every_filter(wire: RequestMultiplexer) -> None:
@@ -90,42 +89,37 @@ async def test_an_unknown_letter_is_told(wire: RequestMultiplexer) -> None:
 
 async def test_a_replay_is_a_new_request_with_lineage(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
-    name, applied = await _replay(wire, await dead_letters.get(wire, 1))
+    name, done = await _replay(wire, 1)
     found = await log.owner(wire, name)
-    assert (name, applied) == ("rp-1-1", Applied.PUBLISHED)
+    assert (name, done) == ("rp-1-1", Submission.STORED)
     assert found is not None
     assert found.subject == "gen.requested.layout.rp-1-1"
     assert msgspec.json.decode(found.body) == {"prompt": "a forest", "replay_of": "a"}
-    assert found.headers["traceparent"] == _TRACE
+    assert found.headers["traceparent"]
 
 
 async def test_a_second_replay_is_refused_by_the_broker(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
-    letter = await dead_letters.get(wire, 1)
-    planned = await letters.prepare(wire, letter)
-    applied = await asyncio.gather(
-        *(letters.apply(wire, planned, time=_TIME, traceparent=_TRACE) for _ in range(10))
-    )
-    assert sorted(applied) == [Applied.ALREADY] * 9 + [Applied.PUBLISHED]
+    done = await asyncio.gather(*(_replay(wire, 1) for _ in range(10)))
+    assert sorted(each for _, each in done) == [Submission.PRESENT] * 9 + [Submission.STORED]
     assert [entry.subject async for entry in log.read(wire, "REQUESTS", "gen.requested.*.rp-1-1")] == [
-        planned.subject
+        "gen.requested.layout.rp-1-1"
     ]
 
 
 async def test_a_second_replay_is_refused_under_another_kind_too(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
     await wire.publish("gen.requested.plot.rp-1-1", b'{"prompt": "taken"}')
-    assert await _replay(wire, await dead_letters.get(wire, 1)) == ("rp-1-1", Applied.ALREADY)
+    assert await _replay(wire, 1) == ("rp-1-1", Submission.TAKEN)
 
 
-async def test_again_takes_the_next_number(wire: RequestMultiplexer) -> None:
+async def test_the_next_number_is_another_replay(wire: RequestMultiplexer) -> None:
     await _die(wire, "a")
-    letter = await dead_letters.get(wire, 1)
-    assert [await _replay(wire, letter), await _replay(wire, letter, again=True)] == [
-        ("rp-1-1", Applied.PUBLISHED),
-        ("rp-1-2", Applied.PUBLISHED),
+    assert [await _replay(wire, 1), await _replay(wire, 1, number=2)] == [
+        ("rp-1-1", Submission.STORED),
+        ("rp-1-2", Submission.STORED),
     ]
-    assert await _replay(wire, letter) == ("rp-1-1", Applied.ALREADY)
+    assert await _replay(wire, 1) == ("rp-1-1", Submission.PRESENT)
 
 
 async def test_a_dropped_letter_is_gone_and_the_others_stay(wire: RequestMultiplexer) -> None:
@@ -155,7 +149,7 @@ async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire:
         1,
     )
     assert "terminated" in letter.reason
-    assert await _replay(wire, letter) == ("rp-1-1", Applied.PUBLISHED)
+    assert await _replay(wire, letter.sequence) == ("rp-1-1", Submission.STORED)
 
 
 async def _first_letter(wire: RequestMultiplexer) -> Letter:

@@ -8,11 +8,12 @@ from contracts import events as ev
 from contracts.errors import ErrorCode
 from infra.inspect import dead_letters
 from infra.nats.multiplexer import RequestMultiplexer
-from infra.replay import letters
-from infra.replay.letters import Applied, Replay
+from infra.nats.submissions import Submission
+from infra.replay import publishing
+from infra.replay.publishing import ReadyReplay
 from tests.pipeline.conftest import Observer
 
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TIME = "2026-01-01T00:00:00Z"
 
 
 async def letter_about(client: Observer, request_id: str, kind: str) -> int:
@@ -31,16 +32,17 @@ async def letter_about(client: Observer, request_id: str, kind: str) -> int:
     return await client.publish(subject, msgspec.json.encode(letter))
 
 
-async def replay(client: Observer, letter: int, *, again: bool = False) -> Replay:
-    """What `understudy dead replay` does."""
+async def replay(client: Observer, letter: int, *, number: int = 1) -> ReadyReplay:
+    """What `understudy dead replay` publishes, twice."""
     wire = RequestMultiplexer()
     await wire.open(client.nc)
-    planned = await letters.prepare(wire, await dead_letters.get(wire, letter), again=again)
-    assert await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
-        Applied.PUBLISHED
-    )
-    assert await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE) is (
-        Applied.ALREADY
-    )
+    ready = await prepare(wire, letter, number=number)
+    assert await publishing.publish(wire, [ready], time=TIME) == [Submission.STORED]
+    assert await publishing.publish(wire, [ready], time=TIME) == [Submission.PRESENT]
     await wire.close()
-    return planned
+    return ready
+
+
+async def prepare(wire: RequestMultiplexer, letter: int, *, number: int = 1) -> ReadyReplay:
+    """The replay of a letter, by its sequence."""
+    return await publishing.prepare(wire, await dead_letters.get(wire, letter), number=number)

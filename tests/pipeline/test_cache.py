@@ -97,13 +97,13 @@ async def test_stand_ins_are_never_kept_and_a_replay_that_succeeds_is(
     async with start(configure(rules=[refuse]), STAGES):
         original = await ask(client, "orig-1")
         nothing = await entries(client)
-        await ask(client, "sh-1", replay_of="orig-1")
+        await ask(client, "sh-1", replay_of="orig-1", shadow=True)
         nothing += await entries(client)
         letter = await letter_about(client, "orig-1", "transition")
         first = (await replayed(client, letter)).request_id
         replay = await client.result(first)
         later = await ask(client, "orig-2")
-        again = await client.result((await replayed(client, letter, again=True)).request_id)
+        again = await client.result((await replayed(client, letter, number=2)).request_id)
 
     assert (original.status, nothing) == (Status.FAIL_FALLBACK, [])
     assert replay.status is Status.SUCCESS

@@ -9,13 +9,12 @@ from sqlalchemy import select
 from contracts import events as ev
 from contracts.result import Origin, Status
 from contracts.revisions import UNCONFIRMED
-from infra.inspect import dead_letters
 from infra.nats.multiplexer import RequestMultiplexer
-from infra.replay import letters
-from infra.replay.letters import Applied
+from infra.nats.submissions import Submission
+from infra.replay import marks, publishing
 from infra.stores.database import GENERATIONS
 from tests.pipeline.conftest import Configure, Observer, Start, rows
-from tests.pipeline.replays import TRACE, letter_about, replay
+from tests.pipeline.replays import TIME, letter_about, prepare, replay
 
 RULES = [
     {"match": {"request_id": "orig-*"}, "do": "refuse"},
@@ -72,7 +71,10 @@ async def test_nobody_revises_a_strangers_request(
         if claimed == "of-another":
             wire = RequestMultiplexer()
             await wire.open(client.nc)
-            await letters.mark(wire, await letters.prepare(wire, await dead_letters.get(wire, letter)))
+            ready = await prepare(wire, letter)
+            await marks.leave(
+                wire, [marks.build(ready.request_id, letter=letter, replay_of="orig-1", body=ready.body)]
+            )
             await wire.close()
         result = await client.ask(
             forged if claimed != "without" else "rp-x", "scene", prompt="a lie", replay_of="orig-1"
@@ -80,10 +82,9 @@ async def test_nobody_revises_a_strangers_request(
         if claimed == "first":
             wire = RequestMultiplexer()
             await wire.open(client.nc)
-            planned = await letters.prepare(wire, await dead_letters.get(wire, letter))
-            said = await letters.apply(wire, planned, time="2026-01-01T00:00:00Z", traceparent=TRACE)
+            said = await publishing.publish(wire, [await prepare(wire, letter)], time=TIME)
             await wire.close()
-            assert said is Applied.ALREADY
+            assert said == [Submission.TAKEN]
         await client.settled()
 
     assert result.status is Status.SUCCESS
@@ -92,13 +93,13 @@ async def test_nobody_revises_a_strangers_request(
     assert len(client.events("result")) == 2
 
 
-@pytest.mark.parametrize("request_id", ["sh-1", "mine-1", "rp-999-1"], ids=["shadow", "plain", "failed"])
+@pytest.mark.parametrize("request_id", ["shadow", "plain", "rp-999-1"])
 async def test_nothing_else_revises(
     client: Observer, configure: Configure, start: Start, request_id: str
 ) -> None:
     async with start(configure(rules=RULES)):
         await client.ask("orig-1")
-        result = await client.ask(request_id, replay_of="orig-1")
+        result = await client.ask(request_id, replay_of="orig-1", shadow=request_id == "shadow")
         await client.settled()
 
     assert result.status is (Status.FAIL_FALLBACK if request_id == "rp-999-1" else Status.SUCCESS)

@@ -1,4 +1,4 @@
-"""Replays of dead letters: what they publish, and which letters cannot be replayed."""
+"""Replays of dead letters: what they repeat, and which letters cannot be replayed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from infra.inspect import dead_letters
 from infra.inspect.dead_letters import Letter
 from infra.inspect.request_filter import RequestFilter
 from infra.nats.log import LogEntry
-from infra.replay import letters
-from infra.replay.letters import Unreplayable
+from infra.replay import letters, plans
+from infra.replay.letters import Repeated, Unreplayable
+from infra.replay.origins import Origin
+from infra.replay.plans import ReplayOptions
 
 _BODY = b'{"prompt": "a forest", "seed": 7}'
 
@@ -48,58 +50,62 @@ def _entry(subject: str, body: bytes, *, sequence: int = 5, stream: str = "REQUE
     )
 
 
-def _body(replay: letters.Replay) -> dict[str, Any]:
-    return msgspec.json.decode(replay.body)
+def _origin(letter: Letter, found: Repeated, replay_of: str | None) -> Origin:
+    return Origin(
+        stream="DEAD",
+        sequence=letter.sequence,
+        letter=letter.sequence,
+        kind=found.kind,
+        body=found.body,
+        replay_of=replay_of,
+    )
+
+
+def _body(letter: Letter, found: Repeated, replay_of: str | None) -> dict[str, Any]:
+    return msgspec.json.decode(plans.compose(_origin(letter, found, replay_of), ReplayOptions()))
 
 
 def test_a_letter_of_a_request_repeats_its_body_with_lineage() -> None:
     subject = "gen.requested.layout.hello"
-    replay = letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
-    assert (replay.request_id, replay.subject) == ("rp-12-1", "gen.requested.layout.rp-12-1")
-    assert _body(replay) == {"prompt": "a forest", "seed": 7, "replay_of": "hello"}
-    assert request.read(replay.body, "layout").replay_of == "hello"
+    letter = _letter(subject, _BODY)
+    found = letters.resolve(letter, None, _entry(subject, _BODY))
+    assert (found.kind, found.request_id) == ("layout", "hello")
+    assert plans.replay_id(_origin(letter, found, "hello"), 1) == "rp-12-1"
+    assert _body(letter, found, "hello") == {"prompt": "a forest", "seed": 7, "replay_of": "hello"}
 
 
 def test_a_letter_of_a_later_stage_repeats_the_original_request() -> None:
     letter = _letter("gen.drafted.layout.hello", b"\x00torn", stream="EVENTS")
-    replay = letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY), number=3)
-    assert replay.request_id == "rp-12-3"
-    assert _body(replay)["prompt"] == "a forest"
+    found = letters.resolve(letter, None, _entry("gen.requested.layout.hello", _BODY))
+    assert (found.body, found.request_id) == (_BODY, "hello")
 
 
 def test_a_later_request_under_a_used_id_never_was_that_request() -> None:
     letter = _letter("gen.requested.layout.hello", b'{"prompt": "another"}', sequence=9)
-    replay = letters.plan(letter, None, _entry("gen.requested.layout.hello", _BODY, sequence=5))
-    assert (replay.replay_of, _body(replay)) == (None, {"prompt": "another"})
+    found = letters.resolve(letter, None, _entry("gen.requested.layout.hello", _BODY, sequence=5))
+    assert found.request_id is None
+    assert _body(letter, found, None) == {"prompt": "another"}
 
 
-def test_a_replay_of_a_replay_keeps_the_first_request() -> None:
+def test_a_replay_of_a_replay_says_only_the_first_request() -> None:
     subject = "gen.requested.layout.rp-3-1"
-    body = b'{"prompt": "a forest", "replayOf": "hello"}'
-    replay = letters.plan(_letter(subject, body), None, _entry(subject, body), known=True)
-    assert _body(replay) == {"prompt": "a forest", "replay_of": "hello"}
-
-
-def test_a_request_that_only_claims_to_be_a_replay_is_repeated_for_itself() -> None:
-    subject = "gen.requested.layout.mine"
-    body = b'{"prompt": "a forest", "replayOf": "hello"}'
-    replay = letters.plan(_letter(subject, body), None, _entry(subject, body))
-    assert _body(replay) == {"prompt": "a forest", "replay_of": "mine"}
+    body = b'{"prompt": "a forest", "replayOf": "hello", "fromStage": "structuring"}'
+    letter = _letter(subject, body)
+    found = letters.resolve(letter, None, _entry(subject, body))
+    assert letters.claimed_root(found.body) == "hello"
+    assert _body(letter, found, "hello") == {"prompt": "a forest", "replay_of": "hello"}
 
 
 def test_the_longest_id_still_makes_a_valid_request() -> None:
     subject = f"gen.requested.layout.{'x' * 64}"
-    replay = letters.plan(_letter(subject, _BODY), None, _entry(subject, _BODY))
-    assert len(replay.request_id) <= 64
-    assert request.read(replay.body, "layout").replay_of == "x" * 64
+    letter = _letter(subject, _BODY)
+    body = plans.compose(_origin(letter, letters.resolve(letter, None, None), "x" * 64), ReplayOptions())
+    assert request.read(body, "layout").replay_of == "x" * 64
 
 
 @pytest.mark.parametrize(
     ("letter", "original", "says"),
     [
-        (_letter("gen.requested.layout.a", b"\xff"), None, "not a JSON object"),
-        (_letter("gen.requested.layout.a", b"[1]"), None, "not a JSON object"),
-        (_letter("gen.requested.layout.a", b'{"promt": 1}'), None, "prompt"),
         (_letter("gen.requested.castle.a", _BODY), None, "kind 'castle'"),
         (_letter("gen.requested.layout.a", None, size=600_000), None, "600000 bytes"),
         (_letter("gen.drafted.layout.a", b"{}", stream="EVENTS"), None, "no longer in the log"),
@@ -107,7 +113,14 @@ def test_the_longest_id_still_makes_a_valid_request() -> None:
 )
 def test_what_cannot_become_a_request_says_why(letter: Letter, original: LogEntry | None, says: str) -> None:
     with pytest.raises(Unreplayable, match=says):
-        letters.plan(letter, None, original)
+        letters.resolve(letter, None, original)
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"[1]"])
+def test_a_body_that_is_no_object_cannot_be_composed(body: bytes) -> None:
+    letter = _letter("gen.requested.layout.a", body)
+    with pytest.raises(Unreplayable, match="not a JSON object"):
+        _body(letter, letters.resolve(letter, None, None), "a")
 
 
 def _advisory(name: str, **fields: Any) -> Letter:
@@ -130,13 +143,13 @@ def test_a_terminated_advisory_says_why() -> None:
 
 def test_an_advisory_is_replayed_from_the_message_it_is_about() -> None:
     cause = _entry("gen.requested.layout.hello", _BODY)
-    replay = letters.plan(_advisory("MAX_DELIVERIES"), cause, cause)
-    assert (replay.request_id, replay.replay_of) == ("rp-7-1", "hello")
+    found = letters.resolve(_advisory("MAX_DELIVERIES"), cause, cause)
+    assert (found.request_id, found.body) == ("hello", _BODY)
 
 
 def test_an_advisory_about_a_lost_message_cannot_be_replayed() -> None:
     with pytest.raises(Unreplayable, match="no longer"):
-        letters.plan(_advisory("MAX_DELIVERIES"), None, None)
+        letters.resolve(_advisory("MAX_DELIVERIES"), None, None)
 
 
 @pytest.mark.parametrize(

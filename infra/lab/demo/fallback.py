@@ -13,7 +13,6 @@ from typing import Any, Final
 import msgspec
 from rich.syntax import Syntax
 from rich.text import Text
-from understudy_client.protocol import child_of
 
 from contracts import events as ev
 from contracts import pipeline, subjects, timestamp
@@ -38,7 +37,8 @@ from infra.lab.demo.scene import (
     stored,
 )
 from infra.nats import log
-from infra.replay import letters
+from infra.nats.submissions import Submission
+from infra.replay import publishing
 from infra.settings.narrative import Narrative, Providers
 from infra.settings.settings import Broker, Settings
 
@@ -203,20 +203,17 @@ async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
     stage.say(f"\n[dim]$ understudy dead show {letter.sequence}[/]")
     stage.out.print(show.letter_summary(letter))
     stage.say(f"\n[dim]$ understudy dead replay {letter.sequence}[/]")
-    planned = await letters.prepare(client.wire, letter)
+    planned = await publishing.prepare(client.wire, letter)
     revised = asyncio.create_task(_revision(client, TORN, "dialogue"))
-    applied = await letters.apply(
-        client.wire, planned, time=timestamp.format_s(time.time()), traceparent=child_of(None)
-    )
+    now = timestamp.format_s(time.time())
+    (applied,) = await publishing.publish(client.wire, [planned], time=now)
     result = checked(await client.wait(planned.request_id, timeout_s=PATIENCE_S))
     stage.claim(
         f"replayed as {planned.request_id}: {result.status} from {result.origin}",
-        applied is letters.Applied.PUBLISHED and result.status is Status.SUCCESS,
+        applied is Submission.STORED and result.status is Status.SUCCESS,
     )
-    twice = await letters.apply(
-        client.wire, planned, time=timestamp.format_s(time.time()), traceparent=child_of(None)
-    )
-    stage.claim("the same replay a second time is refused by the broker", twice is letters.Applied.ALREADY)
+    (twice,) = await publishing.publish(client.wire, [planned], time=now)
+    stage.claim("the same replay a second time is refused by the broker", twice is Submission.PRESENT)
     revision = await revised
     stage.claim(
         f"gen.revised.dialogue.{TORN} delivers the new content to the subscribers of {TORN}",

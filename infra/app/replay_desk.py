@@ -1,0 +1,281 @@
+"""Replay desk: planning, running and undoing replay jobs, for the command line and for every other door."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from contracts.errors import error_text
+from infra.app.replay_judge import ReplayJudge
+from infra.inspect import dead_letters
+from infra.nats import submissions
+from infra.replay import estimates, jobs, origins, plans, runs, spending, undo
+from infra.replay.estimates import ReplayEstimate
+from infra.replay.jobs import JobError, JobItem, JobLimits, JobState, ReplayJob
+from infra.replay.plans import ItemState, PlanChanged, ReplayOptions, ReplayPlan
+from infra.replay.spending import Spent
+from infra.stores import database
+from infra.stores.database import DatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from sqlalchemy import Engine
+
+    from infra.inspect.request_filter import RequestFilter
+    from infra.nats.multiplexer import RequestMultiplexer
+    from infra.replay.origins import Origin
+    from infra.replay.runs import RunReport
+    from infra.replay.undo import UndoReport
+    from infra.settings.settings import Settings
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan, with what it is expected to take."""
+
+    plan: ReplayPlan
+    #: What was selected, for people.
+    source: str
+    estimate: ReplayEstimate
+    #: How far the estimates of earlier jobs were off on average, as a share; ``None``: there are none.
+    past_error: float | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """One job with its requests."""
+
+    job: ReplayJob
+    #: Requests by state, and ``cached``: those that the cache was to answer.
+    counts: dict[str, int]
+    spent: Spent
+    items: tuple[JobItem, ...]
+
+
+class ReplayDesk:
+    """Plans, runs and undoes replay jobs.
+
+    Args:
+        settings: this process's settings.
+        wire: an open wire.
+        engine: the database, with its tables.
+    """
+
+    def __init__(self, settings: Settings, wire: RequestMultiplexer, engine: Engine) -> None:
+        self._settings = settings
+        self._wire = wire
+        self._engine = engine
+
+    async def propose_requests(
+        self, where: RequestFilter, options: ReplayOptions, *, limit: int | None, source: str
+    ) -> Proposal:
+        """Plan to repeat the past requests that match a filter; nothing is published.
+
+        Raises:
+            UnderstudyError: samples, prompts or settings that cannot be used.
+            StreamMissing, Unavailable: the broker does not answer.
+            sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+        """
+        found = await asyncio.to_thread(origins.select_requests, self._engine, where, limit=limit)
+        return await self._propose(await origins.of_requests(self._wire, found), options, source)
+
+    async def propose_letters(
+        self,
+        where: RequestFilter,
+        options: ReplayOptions,
+        *,
+        sequences: Sequence[int],
+        limit: int | None,
+        source: str,
+    ) -> Proposal:
+        """Plan to repeat the requests of dead letters; nothing is published.
+
+        Raises:
+            NoLetter: one of ``sequences`` does not exist.
+            UnderstudyError, StreamMissing, Unavailable, sqlalchemy.exc.SQLAlchemyError: as
+                :meth:`propose_requests`.
+        """
+        letters: list[dead_letters.Letter] = []
+        async for letter in dead_letters.find(self._wire, where, sequences=sequences):
+            if limit is not None and len(letters) >= limit:
+                break
+            letters.append(letter)
+        return await self._propose(await origins.of_letters(self._wire, letters), options, source)
+
+    async def _propose(self, found: Sequence[Origin], options: ReplayOptions, source: str) -> Proposal:
+        judge = ReplayJudge(self._settings, self._wire)
+        try:
+            plan = await plans.build(
+                found,
+                options,
+                numbers=await asyncio.to_thread(jobs.next_numbers, self._engine, found),
+                present=self._present,
+                judge=lambda items: judge.judge(items, from_stage=options.from_stage),
+                held=judge.held,
+            )
+        finally:
+            judge.close()
+        generated = plan.generated
+        usage = await asyncio.to_thread(
+            spending.usage_of, self._engine, {each.origin.kind for each in generated}
+        )
+        pairs = await asyncio.to_thread(spending.past_pairs, self._engine)
+        return Proposal(
+            plan=plan,
+            source=source,
+            estimate=estimates.estimate(generated, usage, from_stage=options.from_stage),
+            past_error=estimates.past_error(pairs),
+        )
+
+    async def _present(self, request_ids: Sequence[str]) -> set[str]:
+        return set(await submissions.owners(self._wire, request_ids))
+
+    async def require_plan(self, proposal: Proposal, plan_hash: str) -> None:
+        """Check that a plan is still the one that was shown.
+
+        Raises:
+            PlanChanged: it differs; the text lists the requests that came, went or changed.
+            JobError: there is no plan with this hash.
+        """
+        if proposal.plan.plan_hash == plan_hash:
+            return
+        before = await asyncio.to_thread(jobs.find_by_plan, self._engine, plan_hash)
+        old = await asyncio.to_thread(jobs.items, self._engine, before.job)
+        raise PlanChanged(compare(old, proposal.plan) or ["the options differ"])
+
+    async def create(self, proposal: Proposal, limits: JobLimits) -> ReplayJob:
+        """Store a plan as a job.
+
+        Raises:
+            JobError: another job has the same plan and has begun, or a budget cannot be kept.
+            sqlalchemy.exc.SQLAlchemyError: the database cannot be written.
+        """
+        if limits.budget_money is not None and proposal.plan.generated and proposal.estimate.money is None:
+            raise JobError(
+                "a budget in money cannot be kept: no recorded request of these kinds has a cost; set the prices of "
+                "the provider, or give the budget in tokens"
+            )
+        return await asyncio.to_thread(
+            jobs.create,
+            self._engine,
+            proposal.plan,
+            source=proposal.source,
+            limits=limits,
+            estimate=proposal.estimate,
+            now_ms=now_ms(),
+        )
+
+    async def run(
+        self,
+        job: int,
+        *,
+        proposal: Proposal | None = None,
+        on_progress: Callable[[int], None] = lambda _: None,
+    ) -> RunReport:
+        """Run a job, or continue it; as :func:`infra.replay.runs.run`.
+
+        Args:
+            job: its number.
+            proposal: the plan that it was just made from.
+            on_progress: called with the number of requests that a batch had.
+        """
+        planned = enumerate(proposal.plan.items) if proposal else ()
+        bodies = {at: each.origin for at, each in planned if each.state is ItemState.PLANNED}
+        return await runs.run(
+            self._wire, self._engine, job, bodies=bodies if proposal else None, on_progress=on_progress
+        )
+
+    async def pause(self, job: int) -> ReplayJob:
+        """Pause a job: the process that runs it stops after the batch at hand.
+
+        Raises:
+            JobError: it does not exist, or has ended.
+        """
+        return await self._change(job, JobState.PAUSED, (JobState.RUNNING, JobState.PLANNED))
+
+    async def stop(self, job: int) -> ReplayJob:
+        """Stop a job for good; what is published stays.
+
+        Raises:
+            JobError: it does not exist, or has ended.
+        """
+        return await self._change(job, JobState.STOPPED, jobs.RESUMABLE)
+
+    async def _change(
+        self, job: int, to: JobState, allowed: Sequence[JobState] | frozenset[JobState]
+    ) -> ReplayJob:
+        return await asyncio.to_thread(
+            jobs.change_state, self._engine, job, to, allowed=sorted(allowed), now_ms=now_ms()
+        )
+
+    async def list_jobs(self, *, limit: int | None) -> list[ReplayJob]:
+        """The latest jobs, newest first."""
+        return await asyncio.to_thread(jobs.list_jobs, self._engine, limit=limit)
+
+    async def inspect(self, job: int) -> JobView:
+        """One job with its requests and what they took.
+
+        Raises:
+            JobError: it does not exist.
+        """
+        found = await asyncio.to_thread(jobs.find, self._engine, job)
+        return JobView(
+            job=found,
+            counts=await asyncio.to_thread(jobs.count_items, self._engine, job),
+            spent=await asyncio.to_thread(spending.read_spent, self._engine, job),
+            items=tuple(await asyncio.to_thread(jobs.items, self._engine, job)),
+        )
+
+    async def count_left(self, job: int) -> int:
+        """Requests of a job that are still to be published."""
+        counts = await asyncio.to_thread(jobs.count_items, self._engine, job)
+        return counts.get(str(ItemState.PLANNED), 0)
+
+    async def undo(self, job: int) -> UndoReport:
+        """Undo a job, as far as that is possible; as :func:`infra.replay.undo.undo`."""
+        return await undo.undo(self._wire, self._engine, job)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncGenerator[Engine]:
+    """The database of replay jobs, with its tables.
+
+    Raises:
+        DatabaseError: it cannot be used; the text says why and what to do.
+    """
+    engine = database.engine_of(settings.database)
+    try:
+        try:
+            await asyncio.to_thread(database.migrate, engine)
+            yield engine
+        except SQLAlchemyError as error:
+            raise DatabaseError(
+                f"replay jobs need the database, which cannot be used: {error_text(error)}; "
+                f"{database.remedy(settings.database, error)}"
+            ) from None
+    finally:
+        engine.dispose()
+
+
+def compare(old: Sequence[JobItem], plan: ReplayPlan) -> list[str]:
+    """How the requests of a plan differ from those of a stored one, one line each."""
+    before = {(each.origin.key, each.number): each for each in old}
+    now = {(each.origin.key, each.number): each for each in plan.items}
+    lines = [f"- {each.origin.title}: no longer selected" for key, each in before.items() if key not in now]
+    lines += [f"+ {each.origin.title}: new" for key, each in now.items() if key not in before]
+    for key, each in now.items():
+        earlier = before.get(key)
+        if earlier is not None and earlier.state is not each.state:
+            why = f": {each.reason}" if each.reason else ""
+            lines.append(f"~ {each.origin.title}: was {earlier.state}, is {each.state}{why}")
+    return lines
+
+
+def now_ms() -> int:
+    """The time, ms since the epoch."""
+    return round(time.time() * 1000)

@@ -1,0 +1,157 @@
+"""Estimate of what a replay costs: from the recorded usage of like requests, and how far earlier estimates were off."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from sqlalchemy import select
+
+from contracts.result import Status
+from infra.stores.database import GENERATION_LOGS
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from contracts.lineage import StartStage
+    from infra.replay.plans import PlannedItem
+
+#: Latest successful requests of a kind that are looked at.
+SAMPLE: Final = 1_000
+#: The ends of the band, and what is likely, as shares of the recorded requests in their order.
+LOW: Final = 0.1
+LIKELY: Final = 0.5
+HIGH: Final = 0.9
+#: Widens the band: the sum of many differs from the recorded requests by more than they do from each other.
+_MARGIN: Final = 0.1
+
+
+class UsageBand(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount that is expected: what is likely, and the band that it should be in."""
+
+    low: float = 0.0
+    likely: float = 0.0
+    high: float = 0.0
+
+    def __add__(self, other: UsageBand) -> UsageBand:
+        return UsageBand(
+            low=self.low + other.low, likely=self.likely + other.likely, high=self.high + other.high
+        )
+
+    def times(self, count: int) -> UsageBand:
+        """The band of as many requests."""
+        return UsageBand(low=self.low * count, likely=self.likely * count, high=self.high * count)
+
+
+class KindUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request of a kind takes."""
+
+    #: Recorded requests.
+    sample: int
+    tokens: UsageBand
+    #: Money; ``None``: no recorded request has a cost.
+    money: UsageBand | None
+
+
+class ReplayEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay is expected to take."""
+
+    #: Requests that models write.
+    generated: int = 0
+    #: Those of kinds without recorded usage: not part of the amounts.
+    unknown: int = 0
+    #: Recorded requests that it is made from.
+    sample: int = 0
+    tokens: UsageBand = UsageBand()
+    #: ``None``: no recorded request has a cost.
+    money: UsageBand | None = None
+    #: The most tokens that the calls of one request may take.
+    most_tokens: int = 0
+    #: By kind, what one request takes.
+    kinds: dict[str, KindUsage] = {}
+
+
+def read_usage(connection: Connection, kinds: Iterable[str]) -> dict[str, KindUsage]:
+    """What requests of some kinds have taken, by kind; a kind without recorded usage has no entry."""
+    found: dict[str, KindUsage] = {}
+    logs = GENERATION_LOGS.c
+    for kind in sorted(set(kinds)):
+        query = (
+            select(logs.prompt_tokens, logs.completion_tokens, logs.cost)
+            .where(logs.kind == kind, logs.status == str(Status.SUCCESS), logs.completion_tokens.is_not(None))
+            .order_by(logs.ended_at_ms.desc())
+            .limit(SAMPLE)
+        )
+        rows = connection.execute(query).all()
+        if rows:
+            costs = [row[2] for row in rows if row[2] is not None]
+            found[kind] = KindUsage(
+                sample=len(rows),
+                tokens=band([(row[0] or 0) + row[1] for row in rows]),
+                money=band(costs) if costs else None,
+            )
+    return found
+
+
+def band(values: Sequence[float]) -> UsageBand:
+    """The band of recorded amounts, with its margin."""
+    ordered = sorted(values)
+    low, likely, high = (_percentile(ordered, share) for share in (LOW, LIKELY, HIGH))
+    return UsageBand(low=low * (1 - _MARGIN), likely=likely, high=high * (1 + _MARGIN))
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest value that this share of all values does not exceed (nearest rank)."""
+    return float(ordered[max(0, math.ceil(share * len(ordered)) - 1)])
+
+
+def estimate(
+    items: Sequence[PlannedItem], usage: Mapping[str, KindUsage], *, from_stage: StartStage | None = None
+) -> ReplayEstimate:
+    """What the requests that models write are expected to take.
+
+    Recorded usage is of whole requests.  One that starts later takes no more than that, and may take nothing.
+
+    Args:
+        items: the items that models write.
+        usage: what one request of each kind takes.
+        from_stage: the first stage that works.
+    """
+    counts = Counter(each.origin.kind for each in items)
+    tokens, money, sample, unknown = UsageBand(), UsageBand(), 0, 0
+    priced = False
+    for kind, count in sorted(counts.items()):
+        one = usage.get(kind)
+        if one is None:
+            unknown += count
+            continue
+        sample += one.sample
+        tokens += one.tokens.times(count)
+        if one.money is not None:
+            priced, money = True, money + one.money.times(count)
+    if from_stage is not None:
+        tokens, money = (UsageBand(likely=each.likely / 2, high=each.high) for each in (tokens, money))
+    if from_stage == "validate-repair":
+        tokens, money = (UsageBand(high=each.high) for each in (tokens, money))
+    return ReplayEstimate(
+        generated=len(items),
+        unknown=unknown,
+        sample=sample,
+        tokens=tokens,
+        money=money if priced else None,
+        most_tokens=max((each.max_tokens for each in items), default=0),
+        kinds=dict(usage),
+    )
+
+
+def past_error(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """How far what was likely was off on average, as a share of what came; ``None`` without earlier jobs.
+
+    Args:
+        pairs: likely and actual tokens of earlier jobs.
+    """
+    shares = [abs(likely - actual) / actual for likely, actual in pairs if actual]
+    return sum(shares) / len(shares) if shares else None

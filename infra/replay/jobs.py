@@ -1,0 +1,398 @@
+"""Replay jobs in the database: their plans, their states, and what became of each request.
+
+A job belongs to no terminal: any process may continue it, and one that stops saying so is taken over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Engine, and_, func, insert, or_, select, update
+from sqlalchemy.engine import Connection, RowMapping
+
+from contracts.errors import UnderstudyError
+from infra.replay import plans
+from infra.replay.estimates import ReplayEstimate
+from infra.replay.origins import Origin
+from infra.replay.plans import ItemState, ReplayOptions, ReplayPlan
+from infra.stores.database import reading
+from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
+
+_jobs, _items = REPLAY_JOBS.c, REPLAY_ITEMS.c
+#: Milliseconds after which a process that says nothing no longer holds its job.
+LEASE_MS: Final = 5_000
+#: Rows in one statement.
+_CHUNK: Final = 500
+
+
+class JobState(StrEnum):
+    """State of a job."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    DONE = "done"
+    UNDONE = "undone"
+
+
+#: States in which a job may go on.
+RESUMABLE: Final = frozenset({JobState.PLANNED, JobState.RUNNING, JobState.PAUSED})
+
+
+class JobError(UnderstudyError):
+    """A job that does not exist, or is in a state in which this cannot be done."""
+
+
+class JobLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast a job publishes, and how much it may spend."""
+
+    #: Requests per second.
+    rate: float | None = None
+    budget_tokens: int | None = None
+    budget_money: float | None = None
+
+
+class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One job."""
+
+    job: int
+    state: JobState
+    plan_hash: str
+    created_ms: int
+    source: str
+    options: ReplayOptions
+    limits: JobLimits
+    estimate: ReplayEstimate
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    note: str | None = None
+    runner: str | None = None
+    beat_ms: int | None = None
+
+    @property
+    def patched_by(self) -> str | None:
+        """What the results of edited requests name."""
+        return None if self.options.patch is None else f"job-{self.job}"
+
+
+class JobItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of a job."""
+
+    position: int
+    #: What it repeats; without the body.
+    origin: Origin
+    number: int
+    request_id: str
+    sha256: str
+    state: ItemState
+    code: str | None = None
+    reason: str | None = None
+    cached: bool = False
+    max_tokens: int = 0
+
+
+def create(
+    engine: Engine,
+    plan: ReplayPlan,
+    *,
+    source: str,
+    limits: JobLimits,
+    estimate: ReplayEstimate,
+    now_ms: int,
+) -> ReplayJob:
+    """Store a plan as a job; its requests are frozen with it.
+
+    Raises:
+        JobError: another job has the same plan, and has begun.
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be written.
+    """
+    with engine.begin() as connection:
+        _refuse_second(connection, plan.plan_hash)
+        row = {
+            "state": str(JobState.PLANNED),
+            "plan_hash": plan.plan_hash,
+            "created_ms": now_ms,
+            "source": source,
+            "options": msgspec.json.encode(plan.options).decode(),
+            "rate": limits.rate,
+            "budget_tokens": limits.budget_tokens,
+            "budget_money": limits.budget_money,
+            "estimate": msgspec.json.encode(estimate).decode(),
+        }
+        key = connection.execute(insert(REPLAY_JOBS).values(row)).inserted_primary_key
+        number = 0 if key is None else int(key[0])
+        patched_by = None if plan.options.patch is None else f"job-{number}"
+        rows = [_item_row(number, at, each, plan.options, patched_by) for at, each in enumerate(plan.items)]
+        for start in range(0, len(rows), _CHUNK):
+            connection.execute(insert(REPLAY_ITEMS), rows[start : start + _CHUNK])
+    return find(engine, number)
+
+
+def _item_row(
+    job: int, position: int, item: plans.PlannedItem, options: ReplayOptions, patched_by: str | None
+) -> dict[str, Any]:
+    origin, body = item.origin, item.body
+    if item.state is ItemState.PLANNED and patched_by is not None:
+        body = plans.compose(origin, options, patched_by=patched_by)
+    return {
+        "job": job,
+        "position": position,
+        "stream": origin.stream,
+        "sequence": origin.sequence,
+        "letter": origin.letter,
+        "number": item.number,
+        "named": origin.named and origin.named[:255],
+        "replay_of": origin.replay_of,
+        "kind": origin.kind[:16],
+        "request_id": item.request_id,
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "state": str(item.state),
+        "code": item.code,
+        "reason": item.reason,
+        "cached": item.cached,
+        "max_tokens": item.max_tokens,
+    }
+
+
+def _refuse_second(connection: Connection, plan_hash: str) -> None:
+    query = select(_jobs.job, _jobs.state).where(
+        _jobs.plan_hash == plan_hash, _jobs.state != str(JobState.UNDONE)
+    )
+    for job, state in connection.execute(query).all():
+        if state == JobState.PLANNED:
+            # A plan that has not begun is replaced by its equal.
+            connection.execute(REPLAY_ITEMS.delete().where(_items.job == job))
+            connection.execute(REPLAY_JOBS.delete().where(_jobs.job == job))
+            continue
+        more = "--again repeats every request once more"
+        advice = more if state == JobState.DONE else f"`understudy replay resume {job}` continues it"
+        raise JobError(f"job {job} has the same plan and is {state}: nothing was published; {advice}")
+
+
+def find(engine: Engine, job: int) -> ReplayJob:
+    """One job.
+
+    Raises:
+        JobError: there is none with this number.
+    """
+    with reading(engine) as connection:
+        row = connection.execute(select(REPLAY_JOBS).where(_jobs.job == job)).mappings().first()
+    if row is None:
+        raise JobError(f"there is no replay job {job}; `understudy replay ls` lists them")
+    return read_job(row)
+
+
+def find_by_plan(engine: Engine, plan_hash: str) -> ReplayJob:
+    """The latest job with a plan.
+
+    Raises:
+        JobError: there is none.
+    """
+    with reading(engine) as connection:
+        query = select(REPLAY_JOBS).where(_jobs.plan_hash == plan_hash).order_by(_jobs.job.desc()).limit(1)
+        row = connection.execute(query).mappings().first()
+    if row is None:
+        raise JobError(f"there is no plan {plan_hash}; --dry-run makes one")
+    return read_job(row)
+
+
+def list_jobs(engine: Engine, *, limit: int | None) -> list[ReplayJob]:
+    """The latest jobs, newest first."""
+    with reading(engine) as connection:
+        query = select(REPLAY_JOBS).order_by(_jobs.job.desc()).limit(limit)
+        return [read_job(row) for row in connection.execute(query).mappings()]
+
+
+def count_items(engine: Engine, job: int) -> dict[str, int]:
+    """Requests of a job by state, and how many of them the cache was to answer as ``cached``."""
+    with reading(engine) as connection:
+        query = select(_items.state, func.count()).where(_items.job == job).group_by(_items.state)
+        found: dict[str, int] = dict(connection.execute(query).tuples().all())
+        cached = select(func.count()).where(_items.job == job, _items.cached)
+        return found | {"cached": int(connection.execute(cached).scalar_one())}
+
+
+def items(
+    engine: Engine, job: int, *, states: Iterable[ItemState] = (), after: int = -1, limit: int | None = None
+) -> list[JobItem]:
+    """Requests of a job in order.
+
+    Args:
+        engine: the database.
+        job: its number.
+        states: only these; none: all.
+        after: positions above this one.
+        limit: the first ones at most; none: all.
+    """
+    with reading(engine) as connection:
+        query = select(REPLAY_ITEMS).where(_items.job == job, _items.position > after)
+        wanted = [str(each) for each in states]
+        if wanted:
+            query = query.where(_items.state.in_(wanted))
+        rows = connection.execute(query.order_by(_items.position).limit(limit)).mappings()
+        return [read_item(row) for row in rows]
+
+
+def set_items(engine: Engine, job: int, states: Mapping[ItemState, Sequence[int]]) -> None:
+    """Record what became of requests, by their positions."""
+    with engine.begin() as connection:
+        for state, positions in states.items():
+            for start in range(0, len(positions), _CHUNK):
+                some = list(positions[start : start + _CHUNK])
+                change = update(REPLAY_ITEMS).where(_items.job == job, _items.position.in_(some))
+                connection.execute(change.values(state=str(state)))
+
+
+def set_reasons(engine: Engine, job: int, state: ItemState, reasons: Mapping[int, str]) -> None:
+    """Record why requests are in a state, by their positions."""
+    with engine.begin() as connection:
+        for position, reason in reasons.items():
+            change = update(REPLAY_ITEMS).where(_items.job == job, _items.position == position)
+            connection.execute(change.values(state=str(state), reason=reason))
+
+
+def claim(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJob | None:
+    """Begin or continue a job in this process; ``None``: another process runs it.
+
+    Raises:
+        JobError: it has ended, or does not exist.
+    """
+    free = or_(_jobs.runner.is_(None), _jobs.runner == runner, _jobs.beat_ms < now_ms - LEASE_MS)
+    change = update(REPLAY_JOBS).where(_jobs.job == job, _jobs.state.in_(map(str, RESUMABLE)), free)
+    values = {
+        "state": str(JobState.RUNNING),
+        "runner": runner,
+        "beat_ms": now_ms,
+        "note": None,
+        "started_ms": func.coalesce(_jobs.started_ms, now_ms),
+    }
+    with engine.begin() as connection:
+        claimed = connection.execute(change.values(values)).rowcount
+    found = find(engine, job)
+    if claimed:
+        return found
+    if found.state not in RESUMABLE:
+        raise JobError(f"job {job} is {found.state}: it has nothing to continue")
+    return None
+
+
+def beat(engine: Engine, job: int, *, runner: str, now_ms: int) -> JobState:
+    """Say that this process still runs a job; the state that it is to be in."""
+    with engine.begin() as connection:
+        change = update(REPLAY_JOBS).where(
+            _jobs.job == job, _jobs.runner == runner, _jobs.state == str(JobState.RUNNING)
+        )
+        if connection.execute(change.values(beat_ms=now_ms)).rowcount:
+            return JobState.RUNNING
+        found = connection.execute(select(_jobs.state, _jobs.runner).where(_jobs.job == job)).first()
+    if found is None or (found[0] == JobState.RUNNING and found[1] != runner):
+        # Another process took it over while this one stood still.
+        return JobState.PAUSED
+    return JobState(found[0])
+
+
+def leave(
+    engine: Engine, job: int, state: JobState, *, runner: str, now_ms: int, note: str | None = None
+) -> None:
+    """End this process's run of a job, in a state that nobody else has set meanwhile."""
+    ended = now_ms if state is JobState.DONE else None
+    with engine.begin() as connection:
+        mine = and_(_jobs.job == job, _jobs.runner == runner)
+        running = and_(mine, _jobs.state == str(JobState.RUNNING))
+        connection.execute(
+            update(REPLAY_JOBS).where(running).values(state=str(state), note=note, ended_ms=ended)
+        )
+        connection.execute(update(REPLAY_JOBS).where(mine).values(runner=None, beat_ms=None))
+
+
+def change_state(
+    engine: Engine,
+    job: int,
+    to: JobState,
+    *,
+    allowed: Iterable[JobState],
+    now_ms: int,
+    note: str | None = None,
+) -> ReplayJob:
+    """Set a job's state, from one of some states.
+
+    Raises:
+        JobError: it does not exist, or is in another state.
+    """
+    before = list(allowed)
+    ended = now_ms if to in (JobState.STOPPED, JobState.UNDONE) else None
+    change = update(REPLAY_JOBS).where(_jobs.job == job, _jobs.state.in_(map(str, before)))
+    with engine.begin() as connection:
+        changed = connection.execute(
+            change.values(state=str(to), note=note, ended_ms=func.coalesce(ended, _jobs.ended_ms))
+        ).rowcount
+    found = find(engine, job)
+    if not changed and found.state is not to:
+        names = ", ".join(str(each) for each in before)
+        raise JobError(f"job {job} is {found.state}; only one that is {names} can become {to}")
+    return found
+
+
+def next_numbers(engine: Engine, origins: Sequence[Origin]) -> dict[tuple[int, str, int], int]:
+    """By origin, the number after its last replay that was undone; origins without one have no entry."""
+    wanted = {each.key for each in origins}
+    if not wanted:
+        return {}
+    with reading(engine) as connection:
+        query = (
+            select(_items.letter, _items.stream, _items.sequence, func.max(_items.number))
+            .where(_items.state == str(ItemState.UNDONE))
+            .group_by(_items.letter, _items.stream, _items.sequence)
+        )
+        rows = connection.execute(query).all()
+    found = {((row[0] or 0), row[1], row[2]): row[3] + 1 for row in rows}
+    return {key: number for key, number in found.items() if key in wanted}
+
+
+def read_job(row: RowMapping) -> ReplayJob:
+    """The job of a row of ``replay_jobs``."""
+    return ReplayJob(
+        job=row["job"],
+        state=JobState(row["state"]),
+        plan_hash=row["plan_hash"],
+        created_ms=row["created_ms"],
+        source=row["source"],
+        options=msgspec.json.decode(row["options"], type=ReplayOptions),
+        limits=JobLimits(
+            rate=row["rate"], budget_tokens=row["budget_tokens"], budget_money=row["budget_money"]
+        ),
+        estimate=msgspec.json.decode(row["estimate"], type=ReplayEstimate),
+        started_ms=row["started_ms"],
+        ended_ms=row["ended_ms"],
+        note=row["note"],
+        runner=row["runner"],
+        beat_ms=row["beat_ms"],
+    )
+
+
+def read_item(row: RowMapping) -> JobItem:
+    """The request of a row of ``replay_items``."""
+    return JobItem(
+        position=row["position"],
+        origin=Origin(
+            stream=row["stream"],
+            sequence=row["sequence"],
+            letter=row["letter"],
+            named=row["named"],
+            replay_of=row["replay_of"],
+            kind=row["kind"],
+        ),
+        number=row["number"],
+        request_id=row["request_id"],
+        sha256=row["sha256"],
+        state=ItemState(row["state"]),
+        code=row["code"],
+        reason=row["reason"],
+        cached=bool(row["cached"]),
+        max_tokens=row["max_tokens"],
+    )

@@ -1,0 +1,114 @@
+"""Edits of request bodies: JSON Patch (RFC 6902), checked before it is applied to many."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final
+
+import jsonpatch
+import jsonpointer
+import msgspec
+
+from contracts.errors import UnderstudyError
+
+#: Fields of a request that say its descent; they are the replay's to set.
+LINEAGE: Final = (
+    "replay_of",
+    "replayOf",
+    "shadow",
+    "from_stage",
+    "fromStage",
+    "patched_by",
+    "patchedBy",
+    "reuse",
+)
+#: The operations, and the field that each of them needs beside ``path``.
+_OPERATIONS: Final = {
+    "add": "value",
+    "remove": None,
+    "replace": "value",
+    "move": "from",
+    "copy": "from",
+    "test": "value",
+}
+Operations = list[dict[str, Any]]
+
+
+class PatchError(UnderstudyError):
+    """A patch that cannot be used at all; the text names the operation."""
+
+
+class PatchRefused(UnderstudyError):  # noqa: N818 - names the state of one request
+    """A patch that does not apply to one request; the text names the path."""
+
+
+def read(text: bytes, *, bulk: bool) -> Operations:
+    """Read a JSON Patch.
+
+    Args:
+        text: a JSON array of operations.
+        bulk: it is for more than one request: a ``test`` must say what each of them is to be like.
+
+    Raises:
+        PatchError: it is no patch, or a patch for many without a ``test``.
+    """
+    try:
+        found: Any = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise PatchError(f"the patch is not JSON: {error}") from None
+    if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
+        raise PatchError(
+            'a patch is an array of operations, such as [{"op": "replace", "path": "/seed", "value": 7}]'
+        )
+    operations: Operations = found
+    for number, each in enumerate(operations, start=1):
+        _check(number, each)
+    try:
+        jsonpatch.JsonPatch(operations)
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
+        raise PatchError(f"the patch cannot be used: {error}") from None
+    if bulk and not any(each["op"] == "test" for each in operations):
+        raise PatchError(
+            "a patch for many requests needs a `test` operation, so that it changes only those that it is meant for, "
+            'such as {"op": "test", "path": "/world", "value": "academy"}'
+        )
+    return operations
+
+
+def apply(operations: Operations, fields: dict[str, Any]) -> dict[str, Any]:
+    """Apply a patch to the fields of one request, which stay as they are.
+
+    Raises:
+        PatchRefused: an operation does not apply, or a ``test`` fails.
+    """
+    done: Any = copy.deepcopy(fields)
+    for number, each in enumerate(operations, start=1):
+        try:
+            done = jsonpatch.JsonPatch([each]).apply(done, in_place=True)
+        except jsonpatch.JsonPatchTestFailed:
+            raise PatchRefused(
+                f"the patch does not apply: the test at {each['path']!r} fails (operation {number})"
+            ) from None
+        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+            raise PatchRefused(
+                f"the patch does not apply: {each['op']} at {each['path']!r} (operation {number}): {error}"
+            ) from None
+    if not isinstance(done, dict):
+        raise PatchRefused("the patch does not apply: it leaves no request body")
+    return done
+
+
+def _check(number: int, operation: dict[str, Any]) -> None:
+    op, path = operation.get("op"), operation.get("path")
+    if op not in _OPERATIONS or not isinstance(path, str):
+        raise PatchError(
+            f"operation {number} of the patch needs `op` (one of {', '.join(sorted(_OPERATIONS))}) and `path`"
+        )
+    needed = _OPERATIONS[op]
+    if needed is not None and needed not in operation:
+        raise PatchError(f"operation {number} of the patch, {op} at {path!r}, needs `{needed}`")
+    for place in (path, operation.get("from")):
+        if isinstance(place, str) and place.split("/")[1:2] and place.split("/")[1] in LINEAGE:
+            raise PatchError(
+                f"operation {number} of the patch touches {place!r}, which replays set themselves; leave it out"
+            )
