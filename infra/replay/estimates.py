@@ -133,8 +133,10 @@ def estimate(
         if one.money is not None:
             priced, money = True, money + one.money.times(count)
     if from_stage is not None:
-        tokens, money = (UsageBand(likely=each.likely / 2, high=each.high) for each in (tokens, money))
+        # The recorded amounts do not tell the calls apart: they are the most that is likely.
+        tokens, money = (UsageBand(likely=each.likely, high=each.high) for each in (tokens, money))
     if from_stage == "validate-repair":
+        # Nothing, unless a document is asked for again.
         tokens, money = (UsageBand(high=each.high) for each in (tokens, money))
     return ReplayEstimate(
         generated=len(items),

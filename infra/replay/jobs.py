@@ -212,7 +212,7 @@ def count_items(engine: Engine, job: int) -> dict[str, int]:
     """Requests of a job by state, and how many of them the cache was to answer as ``cached``."""
     with reading(engine) as connection:
         query = select(_items.state, func.count()).where(_items.job == job).group_by(_items.state)
-        found: dict[str, int] = dict(connection.execute(query).tuples().all())
+        found: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
         cached = select(func.count()).where(_items.job == job, _items.cached)
         return found | {"cached": int(connection.execute(cached).scalar_one())}
 

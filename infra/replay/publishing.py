@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from understudy_client.protocol import child_of
 
 from infra.nats import submissions
 from infra.replay import marks, origins, plans
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from infra.inspect.dead_letters import Letter
     from infra.nats.multiplexer import RequestMultiplexer
     from infra.nats.submissions import Submission
+
+
+#: Bytes of a W3C trace id and a span id.
+_TRACE_BYTES: Final = 24
 
 
 class ReadyReplay(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,10 +80,18 @@ async def publish(wire: RequestMultiplexer, replays: Sequence[ReadyReplay], *, t
             if each.replay_of is not None
         ],
     )
+    # One call for all: a trace of its own for each.
+    random = os.urandom(_TRACE_BYTES * len(replays)).hex()
     return await submissions.submit_all(
         wire,
         [
-            submissions.request(each.kind, each.request_id, each.body, time=time, traceparent=child_of(None))
-            for each in replays
+            submissions.request(
+                each.kind,
+                each.request_id,
+                each.body,
+                time=time,
+                traceparent=f"00-{random[at : at + 32]}-{random[at + 32 : at + 48]}-01",
+            )
+            for each, at in zip(replays, range(0, len(random), 2 * _TRACE_BYTES), strict=True)
         ],
     )

@@ -310,11 +310,14 @@ class _Run:
         rate = self._job.limits.rate
         if rate is None:
             return atomic.MOST
-        count = max(1, min(atomic.MOST, round(rate * _TICK_S)))
         now_s = time.monotonic()
         self._due_s = max(self._due_s, now_s - _BURST_S)
         if self._due_s > now_s:
             await asyncio.sleep(self._due_s - now_s)
+            now_s = time.monotonic()
+        # A batch that is late makes up for it: the rate is kept where publishing takes longer than a tick.
+        late = max(0, int((now_s - self._due_s) * rate))
+        count = min(atomic.MOST, max(1, round(rate * _TICK_S)) + late)
         self._due_s += count / rate
         return count
 
