@@ -309,7 +309,7 @@ async def _run(desk: ReplayDesk, job: int, proposal: Proposal | None, *, json: b
     with replay_show.progress(await desk.count_left(job), shown=not json) as advance:
         report = await desk.run(job, proposal=proposal, on_progress=advance)
     if json:
-        console.emit(report)
+        console.emit(replay_show.run_to_json(proposal, report))
     else:
         replay_show.print_report(report)
     return console.DONE if report.state is JobState.DONE else console.FAILED

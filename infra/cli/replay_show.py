@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from infra.replay.undo import UndoReport
 
 
+def run_to_json(proposal: Proposal | None, report: RunReport) -> dict[str, Any]:
+    """The object that a run prints: what it did, with the plan that it was made from."""
+    done: dict[str, Any] = msgspec.to_builtins(report)
+    if proposal is None:
+        return done
+    plan = proposal.plan
+    return done | {
+        "plan_hash": plan.plan_hash,
+        "source": proposal.source,
+        "counts": dict(plan.counts),
+        "estimate": proposal.estimate,
+    }
+
+
 def proposal_to_json(proposal: Proposal, job: ReplayJob | None) -> dict[str, Any]:
     """The object that ``replay --json`` prints for a plan."""
     plan = proposal.plan
@@ -100,6 +114,9 @@ def print_proposal(proposal: Proposal, job: ReplayJob | None, *, shown: int) -> 
         out.print(f"  … {len(why) - shown:,} more reasons; --json has them all")
     for line in estimate_lines(proposal.estimate, proposal.past_error):
         out.print(f"  {line}", soft_wrap=True)
+    if job is not None and job.limits.rate is not None:
+        seconds = counts["planned"] / job.limits.rate
+        out.print(f"  publishing takes {seconds:,.0f} s at {job.limits.rate:g}/s")
 
 
 def estimate_lines(estimate: ReplayEstimate, past_error: float | None) -> list[str]:
@@ -114,6 +131,9 @@ def estimate_lines(estimate: ReplayEstimate, past_error: float | None) -> list[s
     if estimate.money is not None:
         cost = estimate.money
         lines.append(f"expected cost {cost.likely:,.4g}, between {cost.low:,.4g} and {cost.high:,.4g}")
+    if estimate.seconds.high:
+        one = estimate.seconds
+        lines.append(f"one request takes {one.likely:.1f} s, at most {one.high:.1f} s as a rule")
     if estimate.unknown:
         lines.append(
             f"{estimate.unknown:,} of {estimate.generated:,} are of kinds without recorded usage and not part of that"

@@ -54,6 +54,8 @@ class KindUsage(msgspec.Struct, frozen=True, kw_only=True):
     tokens: UsageBand
     #: Money; ``None``: no recorded request has a cost.
     money: UsageBand | None
+    #: Seconds from request to result.
+    seconds: UsageBand = UsageBand()
 
 
 class ReplayEstimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,8 @@ class ReplayEstimate(msgspec.Struct, frozen=True, kw_only=True):
     tokens: UsageBand = UsageBand()
     #: ``None``: no recorded request has a cost.
     money: UsageBand | None = None
+    #: Seconds from request to result of one request of the slowest kind.
+    seconds: UsageBand = UsageBand()
     #: The most tokens that the calls of one request may take.
     most_tokens: int = 0
     #: By kind, what one request takes.
@@ -80,7 +84,7 @@ def read_usage(connection: Connection, kinds: Iterable[str]) -> dict[str, KindUs
     logs = GENERATION_LOGS.c
     for kind in sorted(set(kinds)):
         query = (
-            select(logs.prompt_tokens, logs.completion_tokens, logs.cost)
+            select(logs.prompt_tokens, logs.completion_tokens, logs.cost, logs.latency_ms)
             .where(logs.kind == kind, logs.status == str(Status.SUCCESS), logs.completion_tokens.is_not(None))
             .order_by(logs.ended_at_ms.desc())
             .limit(SAMPLE)
@@ -88,10 +92,12 @@ def read_usage(connection: Connection, kinds: Iterable[str]) -> dict[str, KindUs
         rows = connection.execute(query).all()
         if rows:
             costs = [row[2] for row in rows if row[2] is not None]
+            took = [row[3] / 1000 for row in rows if row[3] is not None]
             found[kind] = KindUsage(
                 sample=len(rows),
                 tokens=band([(row[0] or 0) + row[1] for row in rows]),
                 money=band(costs) if costs else None,
+                seconds=band(took) if took else UsageBand(),
             )
     return found
 
@@ -144,6 +150,11 @@ def estimate(
         sample=sample,
         tokens=tokens,
         money=money if priced else None,
+        seconds=max(
+            (usage[kind].seconds for kind in counts if kind in usage),
+            key=lambda each: each.high,
+            default=UsageBand(),
+        ),
         most_tokens=max((each.max_tokens for each in items), default=0),
         kinds=dict(usage),
     )

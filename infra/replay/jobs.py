@@ -160,9 +160,9 @@ def _item_row(
 
 
 def _refuse_second(connection: Connection, plan_hash: str) -> None:
-    query = select(_jobs.job, _jobs.state).where(
-        _jobs.plan_hash == plan_hash, _jobs.state != str(JobState.UNDONE)
-    )
+    # One that was stopped or undone leaves requests to publish; those that it has published are known by their ids.
+    over = [str(JobState.STOPPED), str(JobState.UNDONE)]
+    query = select(_jobs.job, _jobs.state).where(_jobs.plan_hash == plan_hash, _jobs.state.not_in(over))
     for job, state in connection.execute(query).all():
         if state == JobState.PLANNED:
             # A plan that has not begun is replaced by its equal.

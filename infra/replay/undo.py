@@ -38,6 +38,8 @@ _PAGE: Final = 500
 _ASKED: Final = 256
 #: Seconds that cancelled requests have to end, and between two looks.
 _ENDING_S: Final = 15.0
+#: Seconds within which the revision follows its result.
+_REVISED_S: Final = 3.0
 _LOOK_S: Final = 0.1
 
 
@@ -141,6 +143,7 @@ class _Undo:
         )
         ended = [each for each in items if each.request_id in results]
         written = [each for each in ended if _written(results[each.request_id])]
+        await self._await_revisions([each for each in written if each.request_id not in before])
         await self._uncache(written)
         await self._restore([each for each in written if each.origin.replay_of is not None])
         self.cannot += [
@@ -185,6 +188,21 @@ class _Undo:
             found |= await _last(self._wire, "result", [each for each in ids if each not in found])
         return found
 
+    async def _await_revisions(self, items: Sequence[JobItem]) -> None:
+        """Wait until requests that have just ended have revised their originals too; a stage does that next."""
+        left = {each.request_id: each.origin.replay_of for each in items if each.origin.replay_of is not None}
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _REVISED_S
+        while left and loop.time() < until:
+            found = await _last(self._wire, "revised", sorted(set(left.values())))
+            by = {original: _revision(entry) for original, entry in found.items()}
+            for request_id, original in list(left.items()):
+                revision = by.get(original)
+                if revision is not None and revision.revised_by == request_id:
+                    del left[request_id]
+            if left:
+                await asyncio.sleep(_LOOK_S)
+
     async def _uncache(self, items: Sequence[JobItem]) -> None:
         """Remove the cache entries that these requests made, unless others have replaced them."""
         keys: dict[str, CacheKey] = {}
@@ -221,9 +239,11 @@ class _Undo:
 
         for original, found in zip(originals, await origins.gather(originals, revisions), strict=True):
             told = [(entry, event) for entry in found if (event := _revision(entry)) is not None]
-            if not told or told[-1][1].revised_by not in by_id:
-                if told:
-                    self.cannot.append(f"{original}: {told[-1][1].revised_by} revised it later, which stays")
+            if not told or told[-1][1].undoes in by_id:
+                # Never revised, or taken back by an undo that did not get further.
+                continue
+            if told[-1][1].revised_by not in by_id:
+                self.cannot.append(f"{original}: {told[-1][1].revised_by} revised it later, which stays")
                 continue
             last, event = told[-1]
             self.delivered += 1

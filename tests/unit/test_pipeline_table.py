@@ -17,7 +17,7 @@ from infra.nats import topology
 from infra.settings.settings import Settings
 
 _STAGES = Path(next(iter(stages.__path__)))
-PARTIES = {*pipeline.STAGES, pipeline.CLIENT, pipeline.BROKER}
+PARTIES = {*pipeline.STAGES, pipeline.CLIENT, pipeline.BROKER, pipeline.OPERATOR}
 
 
 def test_every_stage_has_its_folder_and_every_folder_its_stage() -> None:

@@ -191,6 +191,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt | None = None
     warnings: tuple[str, ...] = ()
     replay_of: str | None = None
+    #: The replay job that edited the request before it was repeated.
+    patched_by: str | None = None
     #: SHA-256 of the canonical request.
     input_hash: str | None = None
     #: Broker's timestamp of the request, milliseconds since the epoch.
