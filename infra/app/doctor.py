@@ -157,7 +157,7 @@ def model(*, wanted: bool, missing: list[str], path: str) -> DoctorCheck:
 def _database(url: str) -> DoctorCheck:
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415 - slow to import, for this row alone
 
-    from infra.stores import database  # noqa: PLC0415 - as above
+    from infra.stores import database, remedies  # noqa: PLC0415 - as above
 
     try:
         state = database.migration_state(url)
@@ -166,7 +166,7 @@ def _database(url: str) -> DoctorCheck:
     except SQLAlchemyError as error:
         why = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
         return row(
-            "database", "warning", f"cannot be opened: {why.splitlines()[0]}", database.remedy(url, error)
+            "database", "warning", f"cannot be opened: {why.splitlines()[0]}", remedies.remedy(url, error)
         )
     if state != "current":
         return row(

@@ -132,12 +132,12 @@ def _read(query: Callable[[Engine], T]) -> T:
 
 def _unreadable(settings: Settings, error: object) -> Exception:
     from contracts.errors import UnderstudyError
-    from infra.stores import database
+    from infra.stores import database, remedies
 
     where = database.url_of(settings.database).render_as_string(hide_password=True)
     why = str(getattr(error, "orig", None) or error).splitlines()[0]
     return UnderstudyError(
-        f"the audit at {where} cannot be read: {why}; {database.remedy(settings.database, error)}"
+        f"the audit at {where} cannot be read: {why}; {remedies.remedy(settings.database, error)}"
     )
 
 

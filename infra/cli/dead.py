@@ -202,7 +202,7 @@ def _require_some(names: list[int] | None, wanted: RequestFilter, *, verb: str, 
     if not names and wanted.empty and not every:
         whole = "" if verb == "show" else "; --all means every one"
         raise console.Usage(
-            f"say which letters to {verb}: LETTER, or --id, --kind, --stage, --code, --since, --until or --text{whole}"
+            f"say which letters to {verb}: LETTER, or a filter such as --id, --stage, --code or --since{whole}"
         )
 
 

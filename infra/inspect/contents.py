@@ -43,14 +43,14 @@ def _contents(line: LogRecord) -> list[tuple[str, Any]]:
         case ev.Failed(evidence=evidence) | ev.DeadLetter(evidence=evidence) if evidence:
             return [("last output of the provider", evidence)]
         case ev.Result() | ev.Revised() as result:
-            return _result(line.event, result)
+            return _result(result)
         case _:
             data = cast("dict[str, Any]", line.data) if isinstance(line.data, dict) else {}
             return [("request", data)] if line.event == "requested" and data else []
 
 
-def _result(event: str, result: ev.Result | ev.Revised) -> list[tuple[str, Any]]:
-    title = "content" if event == "result" else "content that came later"
+def _result(result: ev.Result | ev.Revised) -> list[tuple[str, Any]]:
+    title = "content that came later" if isinstance(result, ev.Revised) else "content"
     if result.content is not None:
         return [(title, result.content)]
     if result.content_ref is not None:

@@ -128,8 +128,8 @@ async def find_leader(wire: RequestMultiplexer, asked: LogEntry) -> str | None:
 
 
 def _input_hash(asked: LogEntry) -> str | None:
-    kind = subjects.parse(asked.subject).kind
     try:
+        kind = subjects.parse(asked.subject).kind
         return request.read(asked.body, kind).input_hash(kind)
-    except request.RequestError:
+    except (subjects.SubjectError, request.RequestError):
         return None

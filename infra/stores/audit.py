@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from contracts.errors import Unavailable, Unstorable
-from infra.stores import database
+from infra.stores import database, remedies
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
 from infra.stores.rows import fold
 from stages.audit.fold import REPEATED, UNKNOWN, UNREQUESTED, RequestRecord
@@ -129,7 +129,7 @@ def _settle(group: list[_Waiting], error: Exception | None) -> None:
 def _unavailable(error: Exception) -> Unavailable:
     hint = "; the file is damaged: move it away, then run `understudy audit rebuild`"
     return Unavailable(
-        f"the database cannot be written: {_driver_text(error)}{hint if database.damaged(error) else ''}"
+        f"the database cannot be written: {_driver_text(error)}{hint if remedies.damaged(error) else ''}"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -147,8 +146,6 @@ LOCK: Final = 0x556E6465
 _MIGRATING: Final = 1
 _REBUILDING: Final = 2
 _SWEEPING: Final = 3
-#: The part of an SQLite error code that names its kind.
-_PRIMARY: Final = 0xFF
 #: Execution option of connections that only read.
 _READS: Final = "understudy_reads"
 #: Milliseconds for which a writer waits for another one before the database counts as unavailable.
@@ -250,37 +247,6 @@ def writing(engine: Engine) -> Generator[Connection]:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         yield connection
-
-
-def remedy(plain: str, error: object) -> str:
-    """Say what to do about a database that cannot be used.
-
-    Args:
-        plain: its URL.
-        error: its error.
-    """
-    url = url_of(plain)
-    if url.get_backend_name() != "sqlite":
-        return (
-            "make sure that the server runs and that the database exists (audit makes tables, not the database: "
-            f"createdb {url.database}), or correct UNDERSTUDY_DATABASE_URL"
-        )
-    if damaged(error):
-        return (
-            f"the file is damaged: move {url.database} away, with its -wal and -shm; audit makes a new one, and "
-            "'understudy audit rebuild' fills it with what the log still has"
-        )
-    return (
-        "the audit stage creates the file, so start the pipeline ('understudy up'), or correct "
-        "UNDERSTUDY_DATABASE_URL"
-    )
-
-
-def damaged(error: object) -> bool:
-    """Whether SQLite reports a damaged file."""
-    origin = getattr(error, "orig", None) or error
-    code = getattr(origin, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _config() -> Config:

@@ -97,6 +97,8 @@ async def test_a_waiting_request_names_the_one_that_it_waits_for(wire: RequestMu
     assert other is not None
     assert await find_leader(wire, waiting) == "lead"
     assert await find_leader(wire, other) is None
+    unreadable = msgspec.structs.replace(waiting, subject="gen.requested.poem.wait")
+    assert await find_leader(wire, unreadable) is None
 
     def no_audit() -> Engine:
         raise FileNotFoundError("there is no file audit.db")
