@@ -239,6 +239,12 @@ class Result(Event, ResultBody, frozen=True, kw_only=True):
         return 1
 
 
+class Shadowed(Result, frozen=True, kw_only=True):
+    """``shadowed``: the result of a shadow, which subscribers of results do not get; exactly one per shadow."""
+
+    name: ClassVar[str] = "shadowed"
+
+
 class Plotted(Event, frozen=True, kw_only=True):
     """``plotted``: the plot is valid; its scenes are still to be generated."""
 

@@ -89,7 +89,7 @@ STAGE_ROWS: Final = (
     ),
     Stage(
         name="audit",
-        writes_letters_for=("timer", "clamped", "result", "revised"),
+        writes_letters_for=("timer", "clamped", "result", "shadowed", "revised"),
         unfailing=True,
         records=True,
         apart=True,
@@ -248,6 +248,15 @@ ROWS: Final = (
         body=ev.Result,
         says="the one answer to the request",
         made_by=("Reject", "to_result", "answers_with"),
+    ),
+    Row(
+        event="shadowed",
+        published_by=("context-build", "validate-repair", "fallback"),
+        consumed_by=("audit",),
+        stream=EVENTS,
+        body=ev.Shadowed,
+        says="the one answer to a shadow, a rerun that no subscriber, cache or statistic sees",
+        made_by=("Reject", "to_result", "answers_with", "Result"),
     ),
     Row(
         event="revised",

@@ -15,6 +15,8 @@ REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_:@-]{1,64}")
 _ANSWERABLE: Final = re.compile(r"(?![*>]$)[!-\-/-~]{1,255}")
 #: Replaces the kind of a dead letter whose subject could not be parsed.
 UNKNOWN_KIND: Final = "unknown"
+#: First characters of the id of a shadow: a rerun whose result is for comparison alone (docs/adr/0020).
+SHADOW: Final = "sh-"
 
 
 class SubjectError(ValueError):
@@ -69,6 +71,24 @@ def gen(event: str, kind: str, request_id: str) -> str:
 def any_kind(event: str, request_id: str) -> str:
     """One event of one request, whatever its kind; the filter that makes results unique."""
     return f"gen.{event}.*.{request_id}"
+
+
+def is_shadow(request_id: str) -> bool:
+    """Whether a request is a shadow, as are the scenes of a plot that is one.
+
+    The id alone decides: nothing that may be lost or answer late has a part in who sees a result.
+    """
+    return request_id.startswith(SHADOW)
+
+
+def answer(request_id: str) -> str:
+    """Name of the event that is a request's one result: ``shadowed`` for a shadow."""
+    return "shadowed" if is_shadow(request_id) else "result"
+
+
+def any_answer(request_id: str) -> str:
+    """The subject of a request's one result, whatever its kind."""
+    return any_kind(answer(request_id), request_id)
 
 
 def all_events(request_id: str) -> str:

@@ -163,7 +163,8 @@ class Application:
         await topology.require(client, self.settings, self.stages)
         await self.adapters.clock.compare()
         if self._keeps_deadlines:
-            await direct.listen(client, "gen.result.*.*", self._ended)
+            for answer in ("result", "shadowed"):
+                await direct.listen(client, f"gen.{answer}.*.*", self._ended)
         self._watchdog.start()
 
     async def _started(self) -> None:

@@ -102,7 +102,7 @@ def event_style(line: LogRecord) -> str:
     """The colour of an event."""
     if line.fault is not None:
         return "bold red reverse"
-    if line.event != "result":
+    if line.event not in ("result", "shadowed"):
         return _STYLES.get(line.event, "")
     status = getattr(line.body, "status", None)
     return status_style(status) if status is not None else "bold"

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from contracts import events as ev
-from contracts import pipeline, scenes
+from contracts import pipeline, scenes, subjects
 from contracts.ports import RequestProgress
 from contracts.result import ErrorInfo, Origin, SceneInfo, StandIn, Status
 from contracts.usage import Attempt
@@ -99,7 +99,9 @@ def build(
     if not lines:
         return None
     request = min((one for one in lines if _is_request(one)), key=lambda one: one.seq or 0, default=None)
-    ending = next((one for one in lines if one.event == "result" and one.fault is None), None)
+    ending = next(
+        (one for one in lines if one.event == subjects.answer(request_id) and one.fault is None), None
+    )
     steps = tuple(_step(index, lines, request, ending) for index in range(len(lines)))
     result = ending.body if ending is not None and isinstance(ending.body, ev.Result) else None
     revised = [one.body.revised_by for one in lines if isinstance(one.body, ev.Revised)]

@@ -107,7 +107,7 @@ class Lookup:
             waiting = [(each, future) for each in batch for future in asked[each]]
             try:
                 found = await self.last_of_each(
-                    pipeline.EVENTS, [subjects.any_kind("result", each) for each in batch]
+                    pipeline.EVENTS, [subjects.any_answer(each) for each in batch]
                 )
             except Exception as error:  # noqa: BLE001 - every waiting caller gets it
                 for _, future in waiting:

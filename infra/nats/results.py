@@ -36,7 +36,7 @@ class LoggedResults:
         Raises:
             Unavailable: the broker does not answer.
         """
-        found = await self._lookup.last(pipeline.EVENTS, subjects.any_kind("result", request_id))
+        found = await self._lookup.last(pipeline.EVENTS, subjects.any_answer(request_id))
         return None if found is None else StoredResult(result=_decode(found.body), at_ms=found.time_ms)
 
     async def exists(self, request_id: str) -> bool:
@@ -59,7 +59,7 @@ class LoggedResults:
 
         try:
             client = self._wire.client
-            subscription = await client.subscribe(subjects.any_kind("result", request_id), cb=hear)
+            subscription = await client.subscribe(subjects.any_answer(request_id), cb=hear)
         except nats_errors.Error:
             await asyncio.sleep(seconds)
             return False

@@ -57,7 +57,7 @@ class LoggedScenes:
         return event if isinstance(event, Plotted) else None
 
     async def _endings(self, request_ids: Sequence[str]) -> dict[str, Ending]:
-        filters = [subjects.any_kind("result", each) for each in request_ids]
+        filters = [subjects.any_answer(each) for each in request_ids]
         found = await self._lookup.last_of_each(pipeline.EVENTS, filters)
         return {entry.subject.rpartition(".")[2]: _ending(entry.body) for entry in found}
 

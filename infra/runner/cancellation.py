@@ -84,7 +84,7 @@ class Cancellation:
         async def note(_: Msg) -> None:
             heard.set()
 
-        subscription = await self._wire.client.subscribe(subjects.any_kind("result", request_id), cb=note)
+        subscription = await self._wire.client.subscribe(subjects.any_answer(request_id), cb=note)
         try:
             # The first look is for a result that came before there was anything to hear it with.
             looks = 1

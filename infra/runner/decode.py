@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infra.nats.pull import Delivery
 
 #: Events that an id has although it is not acceptable: its request, and what leads to its answer.
-_ANSWERING: Final = frozenset({"requested", "timer", "deadline", "result"})
+_ANSWERING: Final = frozenset({"requested", "timer", "deadline", "result", "shadowed"})
 
 
 def decode(delivery: Delivery, address: Subject | None, stream_created_ms: int) -> Received[Any]:

@@ -70,9 +70,11 @@ def _serial(event: ev.Event) -> str:
 
 
 def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> Message:
-    """The message of one event; a result is published under rule 3."""
+    """The message of one event; a result is published under rule 3, that of a shadow where nobody listens."""
     if isinstance(event, ev.Revised):
         request_id = event.request_id
+    if isinstance(event, ev.Result) and subjects.is_shadow(request_id):
+        event = ev.Shadowed(**msgspec.structs.asdict(event))
     headers = envelope.headers(
         name=event.name,
         version=event.version,
@@ -94,7 +96,7 @@ def of_event(event: ev.Event, *, kind: str, request_id: str, sender: Sender) -> 
     )
     if once:
         # Two plots of one request would share out their scenes: the first one counts.
-        first = "plotted" if isinstance(event, ev.Plotted) else "result"
+        first = "plotted" if isinstance(event, ev.Plotted) else subjects.answer(request_id)
         headers[envelope.EXPECTED_LAST] = "0"
         headers[envelope.EXPECTED_LAST_SUBJECT] = subjects.any_kind(first, request_id)
     return Message(

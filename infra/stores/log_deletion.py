@@ -189,7 +189,7 @@ class LogDeletion:
         """
         doubts = await asyncio.to_thread(self._requests.find_doubts, since_ms)
         for request_id, at_ms in doubts:
-            result = subjects.any_kind("result", request_id)
+            result = subjects.any_answer(request_id)
             if await event_log.first(self._wire, pipeline.EVENTS, result) is None:
                 return at_ms
         return doubts[-1][1] if len(doubts) >= MAX_DOUBTS else None

@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from enum import StrEnum
 from typing import ClassVar, Final
 
+from contracts import subjects
 from infra.telemetry.dispatch import TelemetryEvent, alike
 
 #: A stand-in instead of the model's content: somebody should know why.
@@ -119,6 +120,11 @@ class ResultPublished(TelemetryEvent, frozen=True, kw_only=True):
     problem: str = ""
 
     WRITTEN: ClassVar[int] = 20
+
+    @property
+    def shadow(self) -> bool:
+        """Whether subscribers do not get it: counts of results leave it out."""
+        return subjects.is_shadow(self.request_id)
 
     @property
     def level(self) -> int:

@@ -84,7 +84,7 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
                 "evidence": _evidence(received, event.evidence),
             }
         case ev.Result():
-            changes = {"life_ms": event.meta.requested_at_ms or NO_LIFE, "end": _end(received, event)}
+            changes = _ending(received, event)
         case ev.Revised():
             changes = {
                 "revision": Revision(
@@ -206,6 +206,13 @@ def _evidence(received: Received[Any], text: str | None) -> Evidence | None:
     return Evidence(
         stream=received.stream, sequence=received.sequence, at_ms=received.time_ms, text=text[:MAX_TEXT]
     )
+
+
+def _ending(received: Received[Any], result: ev.Result) -> dict[str, Any]:
+    if trust.is_misplaced(received):
+        # Nobody looks for it there; it is an anomaly alone.
+        return {}
+    return {"life_ms": result.meta.requested_at_ms or NO_LIFE, "end": _end(received, result)}
 
 
 def _end(received: Received[Any], result: ev.Result) -> End:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from contracts import envelope, pipeline, subjects
+from contracts import events as ev
 from contracts.envelope import Received
 from stages.audit.fold import Anomaly
 
@@ -36,6 +37,9 @@ def anomaly(received: Received[Any]) -> Anomaly | None:
     allowed = _SOURCES.get(received.name)
     if allowed is None:
         return None
+    if is_misplaced(received):
+        place = subjects.gen(subjects.answer(received.request_id), received.kind, received.request_id)
+        return _of(received, SOURCE, f"the result of this request belongs on {place}")
     headers = received.headers
     source = headers.get("ce-source", "")
     if source not in allowed:
@@ -48,6 +52,11 @@ def anomaly(received: Received[Any]) -> Anomaly | None:
     if deduplicated != ident:
         return _of(received, IDENTITY, f"Nats-Msg-Id {deduplicated[:_SHOWN]!r} contradicts ce-id {ident!r}")
     return None
+
+
+def is_misplaced(received: Received[Any]) -> bool:
+    """Whether a result is not where the request's result is looked for: a shadow's among results, or the reverse."""
+    return isinstance(received.event, ev.Result) and received.name != subjects.answer(received.request_id)
 
 
 def _names(ident: str, request_id: str, published: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts import events as ev
+from contracts import subjects
 from contracts.envelope import Received
 from contracts.outcome import Emit, Outcome
 from contracts.policy import fingerprint
@@ -55,7 +56,7 @@ async def check(received: Received[Any], outcome: Outcome, *, form: str, ledger:
 def claim(received: Received[Any], outcome: Outcome, *, form: str) -> Claim | None:
     """The claim of a result; ``None`` for a result that cannot be compared.
 
-    Not comparable are results that are not deterministic, came from a cache or have a seed from the clock, and
+    Not compared are shadows.  Not comparable are results that are not deterministic, came from a cache or have a seed from the clock, and
     results of more than one call each: a second provider, attempt, re-ask or repair had a part in those.
 
     Args:
@@ -68,6 +69,9 @@ def claim(received: Received[Any], outcome: Outcome, *, form: str) -> Claim | No
         return None
     result = next((each for each in outcome.events if isinstance(each, ev.Result)), None)
     if result is None or result.content_hash is None or not result.meta.deterministic:
+        return None
+    if subjects.is_shadow(received.request_id):
+        # What is rerun for comparison is not what others are measured against.
         return None
     if event.brief.freeform.fresh or not _made_by_one_call_each(event, result):
         return None

@@ -92,7 +92,9 @@ def test_the_diagram_shows_what_the_table_says() -> None:
     names |= {"client": pipeline.CLIENT, "broker": pipeline.BROKER}
     arrows = re.findall(r"([\w &]+?)(?:[\[(]+[^\])]*[\])]+)* -- (\w+) --> (\w+)", diagram)
     assert {event for _, event, _ in arrows} == {
-        row.event for row in pipeline.ROWS if row.event not in {"timer", "clamped", "revised", "progress"}
+        row.event
+        for row in pipeline.ROWS
+        if row.event not in {"timer", "clamped", "shadowed", "revised", "progress"}
     }
     for sources, event, target in arrows:
         row = pipeline.ROW_OF[event]

@@ -124,10 +124,11 @@ class Observer:
 
     async def result(self, request_id: str, *, within_s: float = PATIENCE_S) -> ev.Result:
         """The request's first result."""
+        answer = subjects.answer(request_id)
         await self.until(
-            lambda: bool(self.events("result", request_id)), within_s=within_s, what=f"result of {request_id}"
+            lambda: bool(self.events(answer, request_id)), within_s=within_s, what=f"result of {request_id}"
         )
-        return msgspec.json.decode(self.events("result", request_id)[0].body, type=ev.Result)
+        return msgspec.json.decode(self.events(answer, request_id)[0].body, type=ev.Result)
 
     def events(self, name: str, request_id: str = "*") -> list[Stored]:
         """Stored events by name, of one request or of all."""

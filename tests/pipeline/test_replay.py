@@ -105,4 +105,5 @@ async def test_nothing_else_revises(
     assert result.status is (Status.FAIL_FALLBACK if request_id == "rp-999-1" else Status.SUCCESS)
     assert result.meta.replay_of == "orig-1"
     assert client.events("revised") == []
-    assert len(client.events("result")) == 2
+    assert len(client.events("result") + client.events("shadowed")) == 2
+    assert len(client.events("shadowed")) == (request_id == "sh-1")

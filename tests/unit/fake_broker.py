@@ -136,7 +136,7 @@ class FakeBroker:
         return next((each for each in self.stored if each.sequence == sequence), None)
 
     async def has_result(self, request_id: str) -> bool:
-        return bool(self._look(subjects.any_kind("result", request_id)))
+        return bool(self._look(subjects.any_answer(request_id)))
 
     async def first_request(self, request_id: str) -> StoredRequest | None:
         found = self._look(subjects.any_kind("requested", request_id))

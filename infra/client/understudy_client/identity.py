@@ -72,7 +72,7 @@ def read(stored: StoredMessage) -> Result:
         result = _decode(stored.body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"the message on {stored.subject} cannot be read: {error}") from None
-    if stored.subject != protocol.subject("result", result.kind, result.request_id):
+    if stored.subject != protocol.subject(protocol.answer(result.request_id), result.kind, result.request_id):
         raise Unreadable(f"the message on {stored.subject} is not the result of that request")
     return result
 

@@ -57,6 +57,16 @@ def any_kind(event: str, request_id: str) -> str:
     return f"gen.{event}.*.{request_id}"
 
 
+def answer(request_id: str) -> str:
+    """The event that is a request's result: results of shadows, reruns for comparison, have a subject of their own."""
+    return "shadowed" if request_id.startswith("sh-") else "result"
+
+
+def any_answer(request_id: str) -> str:
+    """The subject of a request's result, whatever its kind."""
+    return any_kind(answer(request_id), request_id)
+
+
 def kind_of(message_subject: str) -> str:
     """The kind in a subject ``gen.<event>.<kind>.<request_id>``."""
     return message_subject.split(".")[2]

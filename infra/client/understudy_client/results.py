@@ -58,7 +58,7 @@ class ResultReader:
             Unreadable: what is stored is no result.
             NotSetUp, Unavailable: as :func:`understudy_client.log.first`.
         """
-        subject = protocol.any_kind("result", expected.request_id)
+        subject = protocol.any_answer(expected.request_id)
         stored = await log.first(self._session.calls, protocol.EVENTS, subject)
         if stored is None:
             return None
