@@ -95,6 +95,11 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
         descent = self.descent
         return descent is not None and not descent.reuse
 
+    @property
+    def provider(self) -> str | None:
+        """The provider that an operator chose in place of the routed one; ``None``: the routed one."""
+        return None if self.lineage is None else self.lineage.provider
+
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):
     """History of a request so far; every stage appends to it."""

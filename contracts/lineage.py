@@ -25,11 +25,18 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     patched_by: str | None = None
     #: The result cache may answer it; otherwise it is generated anew.
     reuse: bool = False
+    #: The provider that works instead of the routed one; ``server/model`` for another model of a server.
+    provider: str | None = None
 
     @property
     def plain(self) -> bool:
         """Whether it says no more than which request it repeats."""
         return self == Lineage(replay_of=self.replay_of)
+
+    @property
+    def needs_mark(self) -> bool:
+        """Whether only an operator may start it."""
+        return self.from_stage is not None or self.provider is not None
 
     @property
     def revises(self) -> bool:

@@ -62,8 +62,9 @@ def _as_integer(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_as_integer)]
 #: Fields that are no part of a request's input.
 _NO_INPUT: Final = dict.fromkeys(
-    ("deadline_ms", "replay_of", "shadow", "from_stage", "patched_by", "reuse", "scene_of"), True
+    ("deadline_ms", "replay_of", "shadow", "from_stage", "patched_by", "reuse", "provider", "scene_of"), True
 )
+ProviderName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PLAIN)]
 Choice = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=PLAIN)]
 
 
@@ -144,6 +145,8 @@ class GenerationRequest(BaseModel):
     reuse: bool = False
     #: Set by replays of edited requests: the job that edited this one.
     patched_by: Label | None = None
+    #: Set by replays: the provider that works instead of the routed one, or ``server/model``.
+    provider: ProviderName | None = None
     #: Also generate a scene for each beat; for kind ``plot`` only, see docs/scenes.md.
     scenes: bool = False
     #: Set on the scene requests of a plot: the plot's request.
@@ -186,6 +189,7 @@ class GenerationRequest(BaseModel):
             from_stage=self.from_stage,
             patched_by=self.patched_by,
             reuse=self.reuse,
+            provider=self.provider,
         )
 
     @property
@@ -280,7 +284,7 @@ def read(body: bytes, kind: str) -> GenerationRequest:
 
 
 def _check_lineage(request: GenerationRequest) -> None:
-    for name in ("shadow", "from_stage", "patched_by", "reuse"):
+    for name in ("shadow", "from_stage", "patched_by", "reuse", "provider"):
         if request.replay_of is None and getattr(request, name):
             raise RequestError(name, "is for replays only, which also have replay_of; leave it out")
 

@@ -21,7 +21,7 @@ from infra.app.background import Background
 from infra.app.context_ports import brief_ports, schema_forms
 from infra.app.schema_checks import CheckedContents
 from infra.nats import topology
-from infra.providers.routing import providers, refused_schemas
+from infra.providers.routing import build_providers, refused_schemas
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
@@ -95,7 +95,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
     )
     words: Vocabulary = vocabulary.load_english() if "validate-repair" in stages else EveryWord()
     routed = (
-        providers(
+        build_providers(
             settings,
             accounts=adapters.accounts,
             on_made=adapters.providers.append,
@@ -104,8 +104,10 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
             ahead=adapters.reservations,
         )
         if pipeline.EXPENSIVE & set(stages)
-        else {}
+        else None
     )
+    by_kind = {} if routed is None else routed.by_kind
+    named = routed.find if routed is not None and by_kind else None
     return {
         "context-build": partial(
             context_build.handle,
@@ -132,13 +134,15 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
         ),
         "freeform-gen": partial(
             freeform_gen.handle,
-            providers=routed,
+            providers=by_kind,
+            named=named,
             announce=adapters.announce,
             release=adapters.reservations.release,
         ),
         "structuring": partial(
             structuring.handle,
-            providers=routed,
+            providers=by_kind,
+            named=named,
             contents=contents,
             announce=adapters.announce,
             release=adapters.reservations.release,

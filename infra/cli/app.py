@@ -20,6 +20,7 @@ from infra.cli import (
     prompts,
     replay,
     request,
+    rerun,
     result,
     rules,
     run,
@@ -98,6 +99,8 @@ app.command("result", rich_help_panel=_ASK)(result.result)
 app.command("wait", rich_help_panel=_ASK)(result.wait)
 app.command("warm", rich_help_panel=_ASK)(warm.warm)
 app.command("tail", rich_help_panel=_ASK)(tail.tail)
+app.command("rerun", rich_help_panel=_ASK)(rerun.rerun)
+app.command("compare", rich_help_panel=_ASK)(rerun.compare)
 app.command("why", rich_help_panel=_ASK)(why.why)
 app.command("cancel", rich_help_panel=_ASK)(why.cancel)
 app.command("validate", rich_help_panel=_DESIGN)(validate.validate)

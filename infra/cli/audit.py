@@ -25,7 +25,6 @@ T = TypeVar("T")
 @filters.accept()
 def ls(
     wanted: RequestFilter,
-    shadows: Annotated[bool, typer.Option("--shadows", help="Also shadows: replays for comparison.")] = False,
     limit: Limit = None,
     json: Json = False,
 ) -> None:
@@ -33,15 +32,12 @@ def ls(
 
     --stage is the stage that failed; --text is searched in prompts and error messages.
     """
-    import msgspec
-
     from infra.inspect import audit_listing
 
-    where = msgspec.structs.replace(wanted, shadows=shadows)
     if json:
-        _read(lambda engine: _emit(audit_listing.iterate(engine, where=where, limit=limit)))
+        _read(lambda engine: _emit(audit_listing.iterate(engine, where=wanted, limit=limit)))
         return
-    found = _read(lambda engine: audit_listing.ls(engine, where=where, limit=limit or console.ROWS))
+    found = _read(lambda engine: audit_listing.ls(engine, where=wanted, limit=limit or console.ROWS))
     _print_rows(found.rows)
     console.left_out(found.cut, at_least=found.cut >= audit_listing.MOST_COUNTED)
 

@@ -49,6 +49,12 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 
 
+_SHADOWS: Final[Any] = Annotated[
+    bool,
+    typer.Option("--shadows", help="Also shadows: reruns for comparison, whose ids begin with sh-."),
+]
+
+
 def accept(*, without: Mapping[str, str] | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Replace a command's parameter ``wanted`` by the filter options; it gets the resulting filter.
 
@@ -61,7 +67,7 @@ def accept(*, without: Mapping[str, str] | None = None) -> Callable[[Callable[..
         @wraps(command)
         def run(**given: Any) -> T:
             values: dict[str, str | None] = {word: given.pop(_name(word)) for word in _OPTIONS}
-            return command(wanted=parse(values, without=meaningless), **given)
+            return command(wanted=parse(values, without=meaningless, shadows=given.pop("shadows")), **given)
 
         # The class of ``wanted`` is imported only for type checkers.
         hints = get_type_hints(command, localns={"RequestFilter": object}, include_extras=True)
@@ -72,6 +78,7 @@ def accept(*, without: Mapping[str, str] | None = None) -> Callable[[Callable[..
                     _parameter(_name(word), None, _hidden(word) if word in meaningless else option)
                     for word, option in _OPTIONS.items()
                 ]
+                parameters.append(_parameter("shadows", default=False, annotation=_SHADOWS))
             else:
                 parameters.append(_parameter(name, each.default, hints[name]))
         # Typer reads both.
@@ -84,23 +91,29 @@ def accept(*, without: Mapping[str, str] | None = None) -> Callable[[Callable[..
     return decorate
 
 
-def parse(given: Mapping[str, str | None], *, without: Mapping[str, str] | None = None) -> RequestFilter:
+def parse(
+    given: Mapping[str, str | None], *, without: Mapping[str, str] | None = None, shadows: bool = False
+) -> RequestFilter:
     """Make a filter from options, by word.
 
     Args:
         given: the values; ``None``: not given.
         without: words that have no meaning, and why.
+        shadows: shadows match too.
 
     Raises:
         Usage: an option cannot match anything; the text names it.
     """
+    import msgspec
+
     from infra.inspect.request_filter import FilterError, parse_filter
 
     for word, reason in (without or {}).items():
         if given.get(word) is not None:
             raise console.Usage(f"--{word} has no meaning here: {reason}")
     try:
-        return parse_filter(given, now_ms=round(time.time() * 1000))
+        found = parse_filter(given, now_ms=round(time.time() * 1000))
+        return msgspec.structs.replace(found, shadows=shadows)
     except FilterError as error:
         raise console.Usage(str(error)) from None
 

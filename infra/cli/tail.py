@@ -52,7 +52,9 @@ def tail(
     that of results and of what the stages pass on.  When more than some 20 events a second come, a terminal gets one
     line a second that counts the others; failures keep their lines.
     """
-    from infra.inspect.tail import resolve
+    import msgspec
+
+    from infra.inspect.tail import names_shadows, resolve
 
     if set(wanted.status) & set(_unfinished()):
         raise console.Usage(
@@ -60,6 +62,8 @@ def tail(
             "`understudy audit ls --status running` lists requests without one"
         )
     what = resolve(pattern, wanted.one_id, progress=progress)
+    if names_shadows(pattern):
+        wanted = msgspec.structs.replace(wanted, shadows=True)
     # A tail that ends in the past need not wait.
     follow = follow and wanted.until_ms is None
     # By default a continuous tail begins now; the tail of one request begins with the request.

@@ -10,8 +10,6 @@ from infra.inspect.request_filter import RequestFilter, has_wildcards
 from infra.stores.database import GENERATIONS
 from stages.audit.fold import REPEATED
 
-#: First characters of the ids of shadows.
-_SHADOW: Final = "sh-"
 #: Columns of the words that take several values.
 _ONE_OF: Final = {
     "kind": GENERATIONS.c.kind,
@@ -43,7 +41,7 @@ def build_conditions(where: RequestFilter, *, dialect: str) -> list[ColumnElemen
     found: list[ColumnElement[bool]] = [GENERATIONS.c.requested_at_ms.is_not(None)]
     if REPEATED not in where.status:
         found.append(GENERATIONS.c.status != REPEATED)
-    if not where.shadows and not (where.request_id or "").startswith(_SHADOW):
+    if not where.shows_shadows:
         found.append(GENERATIONS.c.shadow.is_(None))
     for name, column in _ONE_OF.items():
         values: tuple[str, ...] = getattr(where, name)

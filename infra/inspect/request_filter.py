@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts import result
+from contracts import result, subjects
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.kinds import KINDS
 from contracts.pipeline import STAGES
@@ -80,13 +80,18 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     until_ms: int | None = None
     #: Part of the text; upper and lower case are equal.
     text: str | None = None
-    #: Also shadows: replays for comparison, which count in no statistic.
+    #: Also shadows, which count in no statistic; without it, only where ``request_id`` begins like one.
     shadows: bool = False
 
     @property
     def empty(self) -> bool:
-        """Whether everything matches."""
-        return self == RequestFilter()
+        """Whether everything matches, shadows aside."""
+        return msgspec.structs.replace(self, shadows=False) == RequestFilter()
+
+    @property
+    def shows_shadows(self) -> bool:
+        """Whether shadows match."""
+        return self.shadows or (self.request_id is not None and subjects.is_shadow(self.request_id))
 
     @property
     def one_id(self) -> str | None:
@@ -94,10 +99,12 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return None if self.request_id is None or has_wildcards(self.request_id) else self.request_id
 
     def matches_id(self, request_id: str | None) -> bool:
-        """Whether an id matches the pattern; without a pattern every id does."""
-        return self.request_id is None or (
-            request_id is not None and fnmatchcase(request_id, self.request_id)
-        )
+        """Whether an id matches the pattern; without a pattern every id does, except those of shadows."""
+        if request_id is None:
+            return self.request_id is None
+        if subjects.is_shadow(request_id) and not self.shows_shadows:
+            return False
+        return self.request_id is None or fnmatchcase(request_id, self.request_id)
 
     def matches_time(self, time_ms: int) -> bool:
         """Whether a time is within ``since_ms`` and ``until_ms``."""

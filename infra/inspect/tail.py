@@ -104,6 +104,12 @@ def resolve(pattern: str | None, request_id: str | None, *, progress: bool | Non
     return Watched(streams=streams, progress=written)
 
 
+def names_shadows(pattern: str | None) -> bool:
+    """Whether a pattern asks for shadows: by their result's event, or by an id."""
+    tokens = (pattern or "").split(".")
+    return "shadowed" in tokens[1:2] or any(map(subjects.is_shadow, tokens[3:4]))
+
+
 def _met(ones: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
     pairs = (intersect(one, other) for one in ones for other in others)
     return tuple(met for met in pairs if met is not None)

@@ -16,10 +16,10 @@ from infra.providers.answer_limits import FREEFORM, STRUCTURING, AnswerLimited
 from infra.providers.breaker import Breaker, CircuitChange
 from infra.providers.budget import Budgeted
 from infra.providers.chain import Chain
+from infra.providers.names import chains, unnamed, with_model
 from infra.providers.port_guard import Guarded
 from infra.providers.response_cache import CachedProvider, CachedResponse
 from infra.providers.servers import server_of, variable
-from infra.settings.narrative import LOCAL
 from infra.settings.settings import SettingsError
 from infra.telemetry.dispatch import Telemetry
 from infra.telemetry.events import CircuitChanged, DefectFound
@@ -86,7 +86,76 @@ def providers(
     ahead: StructuringReservations | None = None,
     telemetry: Telemetry | None = None,
 ) -> dict[str, Provider]:
-    """Provider by kind; empty when models are off.
+    """Provider by kind; empty when models are off, as :func:`build_providers`."""
+    return build_providers(
+        settings,
+        accounts=accounts,
+        on_made=on_made,
+        on_guarded=on_guarded,
+        ahead=ahead,
+        telemetry=telemetry,
+    ).by_kind
+
+
+class ProviderSet:
+    """The providers of one process: by kind as they are routed, and by name for what an operator runs again.
+
+    Args:
+        settings: this process's settings.
+        wrap: puts breaker, budgets and cache around a provider, under some settings.
+        on_made: gets every provider, without what is around it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        wrap: Callable[[Settings, Provider], Provider],
+        on_made: Callable[[Provider], object] | None,
+    ) -> None:
+        self._settings = settings
+        self._wrap = wrap
+        self._on_made = on_made
+        self._made: dict[str, Provider] = {}
+        #: Empty when models are off.
+        self.by_kind: dict[str, Provider] = {}
+        if settings.use_local_model:
+            for kind, names in chains(settings):
+                links = tuple(self._make(settings, name, key=name) for name in names)
+                self.by_kind[kind] = links[0] if len(links) == 1 else Chain(links)
+
+    def find(self, name: str) -> Provider:
+        """The provider of a name; one that refuses every call where it cannot be used.
+
+        Args:
+            name: a provider that a route names, a server, or ``server/model`` for another model of a server.
+        """
+        if name in self._made:
+            return self._made[name]
+        why = unnamed(self._settings, name)
+        if why is not None:
+            return Missing(name, why)
+        server, _, model = name.partition("/")
+        return self._make(with_model(self._settings, server, model), server, key=name)
+
+    def _make(self, settings: Settings, name: str, *, key: str) -> Provider:
+        if key not in self._made:
+            bare = _make(settings, name)
+            self._made[key] = _limited(self._wrap(settings, bare), settings, name)
+            if self._on_made is not None:
+                self._on_made(bare)
+        return self._made[key]
+
+
+def build_providers(
+    settings: Settings,
+    *,
+    accounts: Accounts | None = None,
+    on_made: Callable[[Provider], object] | None = None,
+    on_guarded: Callable[[Breaker], object] | None = None,
+    ahead: StructuringReservations | None = None,
+    telemetry: Telemetry | None = None,
+) -> ProviderSet:
+    """The providers of a process.
 
     Each provider that a route names is made once, with its circuit breaker, budgets and the response cache
     around it.
@@ -99,20 +168,14 @@ def providers(
         ahead: keeps what is reserved for the call that follows a draft; none: it comes back with its deadline.
         telemetry: gets what happens to providers.
     """
-    if not settings.use_local_model:
-        return {}
-    wrap = _wrapper(settings, accounts, on_guarded, ahead, telemetry or Telemetry())
-    made: dict[str, Provider] = {}
-    routed: dict[str, Provider] = {}
-    for kind, names in chains(settings):
-        for name in names:
-            if name not in made:
-                bare = _make(settings, name)
-                made[name] = _limited(wrap(bare), settings, name)
-                if on_made is not None:
-                    on_made(bare)
-        routed[kind] = made[names[0]] if len(names) == 1 else Chain(tuple(made[name] for name in names))
-    return routed
+    own = _wrapper(settings, accounts, on_guarded, ahead, telemetry or Telemetry())
+
+    def wrap(under: Settings, bare: Provider) -> Provider:
+        if under is settings:
+            return own(bare)
+        return _wrapper(under, accounts, on_guarded, ahead, telemetry or Telemetry())(bare)
+
+    return ProviderSet(settings, wrap, on_made)
 
 
 def routes(settings: Settings) -> dict[str, str]:
@@ -217,13 +280,6 @@ def problem(settings: Settings, name: str) -> str | None:
         return f"no such provider; known are {', '.join(table.known(settings))}"
     except ExtensionError as error:
         return str(error)
-
-
-def chains(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each kind with the names of its providers."""
-    for kind, own in settings.narrative.providers:
-        route = settings.narrative.provider if own == LOCAL else own
-        yield kind, (route,) if isinstance(route, str) else route
 
 
 def _identity(settings: Settings, name: str) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
+from contracts import subjects
 from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS
 from stages.audit.fold import (
     NO_LIFE,
@@ -27,8 +28,6 @@ from stages.audit.fold import (
     status,
 )
 
-#: First characters of the ids of shadows.
-_SHADOW: Final = "sh-"
 #: Ids in one statement; SQLite takes 32,766 values.
 CHUNK: Final = 1_000
 #: Columns of ``generation_logs`` without its own key.
@@ -300,7 +299,7 @@ def _node_id(parameters: dict[str, Any]) -> str | None:
 
 def _is_shadow(request_id: str, asked: RequestFacts | None) -> bool:
     """Whether a request is a replay for comparison: its id and its body say so."""
-    return request_id.startswith(_SHADOW) or (asked is not None and asked.parameters.get("shadow") is True)
+    return subjects.is_shadow(request_id) or (asked is not None and asked.parameters.get("shadow") is True)
 
 
 def _searched(*texts: str | None) -> str | None:

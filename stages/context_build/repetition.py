@@ -17,7 +17,10 @@ from contracts.outcome import Emit, Outcome, Reject
 from contracts.ports import KnownReplays
 from contracts.revisions import UNCONFIRMED
 
-_UNKNOWN: Final = "from_stage: only a replay that an operator starts may begin at a later stage; leave it out"
+_UNKNOWN: Final = (
+    "only a replay that an operator starts may begin at a later stage or name its provider; leave out from_stage and "
+    "provider"
+)
 
 
 class StoredSteps(Protocol):
@@ -46,10 +49,10 @@ async def resolve(outcome: Outcome, *, request_id: str, replays: KnownReplays, s
     """
     built = find_built(outcome)
     lineage = None if built is None else built.brief.lineage
-    if built is None or lineage is None or not (lineage.from_stage or lineage.patched_by):
+    if built is None or lineage is None or not (lineage.needs_mark or lineage.patched_by):
         return outcome
     if not await replays.holds(request_id, lineage.replay_of):
-        if lineage.from_stage is not None:
+        if lineage.needs_mark:
             return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=_UNKNOWN)
         return _replace(outcome, built, _unconfirmed(built, lineage))
     if lineage.from_stage is None:
@@ -83,13 +86,26 @@ def start(outcome: Outcome, step: ev.Drafted | ev.Structured | None) -> Outcome:
         )
     note = f"starts at {lineage.from_stage}, from what {lineage.replay_of} had stored"
     trail = msgspec.structs.replace(built.trail, warnings=(*built.trail.warnings, note))
+    brief = _written_by(built.brief, step.brief)
     if isinstance(step, ev.Drafted):
-        begun: ev.Event = ev.Drafted(attempt=1, brief=built.brief, draft=step.draft, trail=trail)
+        begun: ev.Event = ev.Drafted(attempt=1, brief=brief, draft=step.draft, trail=trail)
     else:
-        begun = ev.Structured(
-            attempt=1, brief=built.brief, draft=step.draft, document=step.document, trail=trail
-        )
+        begun = ev.Structured(attempt=1, brief=brief, draft=step.draft, document=step.document, trail=trail)
     return _replace(outcome, built, begun)
+
+
+def _written_by(brief: ev.Brief, stored: ev.Brief) -> ev.Brief:
+    """Today's brief with the prompt and the parameters that the stored prose was written with."""
+    same = (brief.prompt_hash, brief.freeform) == (stored.prompt_hash, stored.freeform)
+    return msgspec.structs.replace(
+        brief,
+        prompt=stored.prompt,
+        prompt_hash=stored.prompt_hash,
+        prompt_version=stored.prompt_version,
+        freeform=stored.freeform,
+        # The key says what today's prompt would have given.
+        slot=brief.slot if same else None,
+    )
 
 
 def _unconfirmed(built: ev.ContextBuilt, lineage: Lineage) -> ev.ContextBuilt:

@@ -43,9 +43,10 @@ def build_billing(
     quoted = len(schema_text.encode(schema, keep=asked.schema_ is None)) + _INSTRUCTION
     return BillingContext(
         workspace=asked.workspace,
-        node=(node.id or node.template_id) if node else None,
+        # A shadow's tokens are not the node's: workspace and total pay for it.
+        node=(node.id or node.template_id) if node and not asked.shadow else None,
         cap=Cap.of(own.tokens, own.cost),
-        always=node is not None and node.strategy is Strategy.ALWAYS,
+        always=node is not None and node.strategy is Strategy.ALWAYS and not asked.shadow,
         deadline_at_ms=deadline_at_ms,
         ahead=Tokens(prompt=quoted + _TOKEN * writing.max_tokens, completion=structuring.max_tokens),
     )

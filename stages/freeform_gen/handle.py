@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -41,6 +41,7 @@ async def handle(
     received: Received[Any],
     *,
     providers: Mapping[str, Provider],
+    named: Callable[[str], Provider] | None = None,
     announce: Announce,
     release: ReleaseTokens,
 ) -> Outcome:
@@ -49,6 +50,7 @@ async def handle(
     Args:
         received: a ``context_built`` event.
         providers: provider by kind; a kind without one has no model.
+        named: finds the provider that a brief names in place of the routed one; ``None``: model calls are off.
         announce: publishes progress while the model writes.
         release: returns the tokens reserved for structuring; called if there is no draft.
 
@@ -56,13 +58,19 @@ async def handle(
         ``drafted``, a retry, or a failure with the provider's code.
     """
     with announce(received, stage=STAGE) as on_token:
-        outcome = await write(received, providers=providers, on_token=on_token)
+        outcome = await write(received, providers=providers, named=named, on_token=on_token)
     if not isinstance(outcome, Emit):
         release(received.request_id)
     return outcome
 
 
-async def write(received: Received[Any], *, providers: Mapping[str, Provider], on_token: OnToken) -> Outcome:
+async def write(
+    received: Received[Any],
+    *,
+    providers: Mapping[str, Provider],
+    named: Callable[[str], Provider] | None = None,
+    on_token: OnToken,
+) -> Outcome:
     """Call the provider until a draft meets the brief.
 
     An empty answer is repeated once, colder and shorter.  A draft without a required element, or with an avoided
@@ -71,6 +79,7 @@ async def write(received: Received[Any], *, providers: Mapping[str, Provider], o
     Args:
         received: a ``context_built`` event.
         providers: provider by kind.
+        named: as for :func:`handle`.
         on_token: called with each piece of text.
 
     Returns:
@@ -79,7 +88,8 @@ async def write(received: Received[Any], *, providers: Mapping[str, Provider], o
     event = received.event
     if not isinstance(event, ev.ContextBuilt):
         raise TypeError(f"freeform-gen does not take {received.name}")
-    provider = providers.get(received.kind)
+    chosen = event.brief.provider
+    provider = named(chosen) if chosen and named else providers.get(received.kind)
     if provider is None:
         return Fail(
             code=ErrorCode.GEN_PROVIDER_DISABLED, message="model calls are turned off (USE_LOCAL_MODEL=false)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -41,6 +41,7 @@ async def handle(
     received: Received[Any],
     *,
     providers: Mapping[str, Provider],
+    named: Callable[[str], Provider] | None = None,
     contents: Contents,
     announce: Announce,
     release: ReleaseTokens,
@@ -50,6 +51,7 @@ async def handle(
     Args:
         received: ``drafted``, or ``invalid`` with the errors of the document before.
         providers: provider by kind; a kind without one has no model.
+        named: finds the provider that a brief names in place of the routed one; ``None``: model calls are off.
         contents: the content kinds.
         announce: publishes progress while the model writes.
         release: returns the tokens reserved for this call that it did not use.
@@ -58,19 +60,27 @@ async def handle(
         ``structured``, a retry, or a failure with the provider's code.
     """
     with announce(received, stage=STAGE) as on_token:
-        outcome = await structure(received, providers=providers, contents=contents, on_token=on_token)
+        outcome = await structure(
+            received, providers=providers, named=named, contents=contents, on_token=on_token
+        )
     release(received.request_id)
     return outcome
 
 
 async def structure(
-    received: Received[Any], *, providers: Mapping[str, Provider], contents: Contents, on_token: OnToken
+    received: Received[Any],
+    *,
+    providers: Mapping[str, Provider],
+    named: Callable[[str], Provider] | None = None,
+    contents: Contents,
+    on_token: OnToken,
 ) -> Outcome:
     """Call the provider once, with the brief's parameters; a re-ask is warmer and has the next seed.
 
     Args:
         received: ``drafted`` or ``invalid``.
         providers: provider by kind.
+        named: as for :func:`handle`.
         contents: the content kinds.
         on_token: called with each piece of text.
 
@@ -87,7 +97,8 @@ async def structure(
             errors, reask = event.errors, event.reask
         case _:
             raise TypeError(f"structuring does not take {received.name}")
-    provider = providers.get(received.kind)
+    chosen = event.brief.provider
+    provider = named(chosen) if chosen and named else providers.get(received.kind)
     if provider is None:
         return Fail(
             code=ErrorCode.GEN_PROVIDER_DISABLED, message="model calls are turned off (USE_LOCAL_MODEL=false)"

@@ -93,13 +93,13 @@ async def test_nobody_revises_a_strangers_request(
     assert len(client.events("result")) == 2
 
 
-@pytest.mark.parametrize("request_id", ["shadow", "plain", "rp-999-1"])
+@pytest.mark.parametrize("request_id", ["sh-1", "plain", "rp-999-1"])
 async def test_nothing_else_revises(
     client: Observer, configure: Configure, start: Start, request_id: str
 ) -> None:
     async with start(configure(rules=RULES)):
         await client.ask("orig-1")
-        result = await client.ask(request_id, replay_of="orig-1", shadow=request_id == "shadow")
+        result = await client.ask(request_id, replay_of="orig-1", shadow=request_id == "sh-1")
         await client.settled()
 
     assert result.status is (Status.FAIL_FALLBACK if request_id == "rp-999-1" else Status.SUCCESS)

@@ -13,11 +13,11 @@ from contracts.kinds import KINDS
 from contracts.ports import ProviderError
 from infra.app.process_plan import environment
 from infra.host.extras import install_command
-from infra.providers import table
+from infra.providers import names, table
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.chain import Chain
 from infra.providers.response_cache import CachedProvider
-from infra.providers.routing import Missing, chains, check, providers, require, routes
+from infra.providers.routing import Missing, build_providers, chains, check, providers, require, routes
 from infra.providers.scripted import ScriptedProvider
 from infra.settings.settings import SettingsError, load
 from tests.providers.openai_server import FakeServer, answer, ask, params, refusal
@@ -283,3 +283,55 @@ def test_a_line_of_the_table_is_all_that_a_built_in_provider_needs(name: str, tm
 def test_a_name_that_is_in_no_table_has_no_specification() -> None:
     with pytest.raises(KeyError):
         table.spec_of(load(), "nobody")
+
+
+TWO = {
+    "providers": {"plot": "big"},
+    "openai": {"model": "m", "price_prompt": 0.5},
+    "servers": {
+        "big": {"model": "b", "base_url": "http://127.0.0.1:9/v1"},
+        "small": {"model": "s/1", "base_url": "http://127.0.0.1:9/v1"},
+    },
+}
+
+
+async def test_a_rerun_may_name_routed_providers_servers_and_models_of_servers() -> None:
+    made = build_providers(load(use_local_model=True, narrative=TWO))
+    assert made.find("big") is made.by_kind["plot"]
+    assert (made.find("small").name, made.find("small").model) == ("small", "s/1")
+    assert made.find("small") is made.find("small")
+    other = made.find("big/org/c")
+    assert (other.name, other.model) == ("big", "org/c")
+    assert other is made.find("big/org/c")
+    assert made.find("big").model == "b"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nobody", "provider 'nobody' is unknown; known are local, openai"),
+        ("scripted", "no route names provider 'scripted'"),
+        ("local/x", "'local' is no server"),
+        ("big/", "names no model"),
+    ],
+)
+async def test_what_a_rerun_cannot_name_fails_and_says_why(name: str, said: str) -> None:
+    assert said in await why(build_providers(load(use_local_model=True, narrative=TWO)).find(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("big", "big"), ("b", "big"), ("s/1", "small"), ("openai/gpt", "openai/gpt")]
+)
+def test_a_model_is_found_by_its_own_name(text: str, name: str) -> None:
+    assert names.choose(load(use_local_model=True, narrative=TWO), text) == name
+
+
+def test_an_unknown_model_is_refused_with_the_choices() -> None:
+    with pytest.raises(names.ModelUnknown, match=r"called 'gpt'; use one of .*big \(b\).*small/MODEL"):
+        names.choose(load(use_local_model=True, narrative=TWO), "gpt")
+
+
+def test_another_model_of_a_server_has_no_known_price() -> None:
+    settings = load(use_local_model=True, narrative=TWO)
+    assert names.with_model(settings, "openai", "gpt").narrative.openai.price_prompt is None
+    assert settings.narrative.openai.price_prompt == 0.5

@@ -171,7 +171,7 @@ def test_template_rules_and_choices_that_come_to_something_else_do_not(fields: d
         {"player_context": None},
         {"player_context": {"playthroughId": "p-1"}},
         {"route": None},
-        {"replay_of": "r-1", "shadow": True},
+        {"request_id": "sh-1", "replay_of": "r-1", "shadow": True},
     ],
     ids=str,
 )

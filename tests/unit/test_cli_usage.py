@@ -16,7 +16,7 @@ from infra.inspect.request_filter import RequestFilter
 from tests.import_path import IMPORT_PATH
 from tests.unit.conftest import Understudy
 
-COMMANDS = "demo up run request result wait tail why cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
+COMMANDS = "demo up run request result wait tail why rerun compare cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
 
 
 def _process(*args: str, **env: str) -> subprocess.CompletedProcess[bytes]:
@@ -91,6 +91,17 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         (("dead", "replay", "one"), "LETTER"),
         (("audit", "ls", "--status", "gone"), "gone"),
         (("samples", "check", "/nowhere"), "/nowhere"),
+        (("rerun",), "one ID, or filters"),
+        (("rerun", "x", "--since", "1h"), "not both"),
+        (("rerun", "x", "--set", "params.heat=1"), "temperature, top_p, max_tokens"),
+        (("rerun", "x", "--set", "model=nobody"), "nobody"),
+        (("rerun", "x", "--set", "seed=1", "--from", "structuring"), "seed has no effect"),
+        (("rerun", "x", "--from", "freeform-gen"), "context-build, structuring, validate-repair"),
+        (("rerun", "x", "--job", "a-b"), "a-b"),
+        (("compare",), "two ids"),
+        (("compare", "a", "b", "c"), "not 3"),
+        (("compare", "a", "b", "--rerun", "j"), "two ids"),
+        (("compare", "--pairs", "/nowhere"), "/nowhere"),
         (("perform",), "perform"),
     ],
 )
@@ -118,6 +129,8 @@ def test_a_wrong_setting_exits_2_and_is_named(understudy: Understudy) -> None:
         ("result", "x"),
         ("wait", "x"),
         ("dead", "ls"),
+        ("rerun", "x"),
+        ("compare", "a", "b"),
         ("topology", "check"),
         ("run", "fallback"),
     ],

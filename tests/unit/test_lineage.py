@@ -14,6 +14,7 @@ from contracts.lineage import Lineage
 from contracts.outcome import Emit, Outcome, Reject
 from contracts.request import RequestError
 from contracts.revisions import UNCONFIRMED
+from contracts.scenes import check_id
 from stages.context_build import repetition
 from stages.context_build.scenes import scene_request
 from tests import lives
@@ -23,6 +24,7 @@ DRAFTED = ev.Drafted(attempt=2, brief=lives.brief(), draft=lives.prose("An old f
 STRUCTURED = ev.Structured(
     attempt=1, brief=lives.brief(), draft=lives.prose("An old forest."), document=lives.prose('{"a": 1}')
 )
+OTHER_PARAMS = ev.Params(temperature=0.1, top_p=0.1, max_tokens=10, seed=99, timeout_s=1)
 STEPS = FakeSteps(("drafted", "r-1", DRAFTED), ("structured", "r-1", STRUCTURED))
 
 
@@ -44,14 +46,16 @@ def test_a_request_says_its_descent_whatever_its_id() -> None:
     assert said == Lineage(replay_of="r-1", shadow=True, from_stage="structuring", patched_by="job-3")
 
 
-@pytest.mark.parametrize("field", [{"shadow": True}, {"from_stage": "structuring"}, {"patched_by": "job-3"}])
+@pytest.mark.parametrize(
+    "field", [{"shadow": True}, {"from_stage": "structuring"}, {"patched_by": "job-3"}, {"provider": "b"}]
+)
 def test_what_only_replays_have_needs_replay_of(field: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match=rf"{next(iter(field))}.*replays only"):
         asked(**field)
 
 
 def test_lineage_is_no_input() -> None:
-    said = asked(replay_of="r-1", shadow=True, from_stage="structuring", patched_by="job-3")
+    said = asked(replay_of="r-1", shadow=True, from_stage="structuring", patched_by="job-3", provider="b")
     assert said.input_hash("layout") == asked().input_hash("layout")
 
 
@@ -73,6 +77,49 @@ def test_a_replay_starts_at_its_stage_with_what_was_stored() -> None:
     (structured,) = outcome.events
     assert isinstance(structured, ev.Structured)
     assert structured.document.text == '{"a": 1}'
+
+
+def test_what_is_read_from_the_log_keeps_the_prompt_that_it_was_written_with() -> None:
+    brief = lives.brief(
+        prompt="An older prompt.", prompt_hash="0" * 64, prompt_version="layout@9", freeform=OTHER_PARAMS
+    )
+    stored = FakeSteps(("drafted", "r-1", msgspec.structs.replace(DRAFTED, brief=brief)))
+    outcome = repeated(from_stage="structuring", steps=stored)
+    assert isinstance(outcome, Emit)
+    (drafted,) = outcome.events
+    assert isinstance(drafted, ev.Drafted)
+    assert (drafted.brief.prompt, drafted.brief.prompt_version) == ("An older prompt.", "layout@9")
+    assert drafted.brief.freeform == OTHER_PARAMS
+    assert drafted.brief.lineage == Lineage(replay_of="r-1", from_stage="structuring")
+
+
+def test_only_an_operator_chooses_a_provider() -> None:
+    assert isinstance(repeated(known=False, provider="b"), Reject)
+    outcome = repeated(provider="b")
+    assert isinstance(outcome, Emit)
+    (built,) = outcome.events
+    assert isinstance(built, ev.ContextBuilt)
+    assert built.brief.provider == "b"
+
+
+@pytest.mark.parametrize(
+    ("request_id", "fields", "refused"),
+    [
+        ("sh-a-1", {"replay_of": "r-1", "shadow": True}, None),
+        ("sh-a-1", {"replay_of": "r-1"}, "choose another id"),
+        ("sh-a-1", {}, "choose another id"),
+        ("r-2", {"replay_of": "r-1", "shadow": True}, "begins with sh-"),
+        ("r-2", {"replay_of": "r-1"}, None),
+    ],
+)
+def test_the_id_of_a_shadow_says_that_it_is_one(
+    request_id: str, fields: dict[str, Any], refused: str | None
+) -> None:
+    if refused is None:
+        check_id(asked(**fields), request_id)
+        return
+    with pytest.raises(RequestError, match=refused):
+        check_id(asked(**fields), request_id)
 
 
 def test_only_an_operators_replay_reads_what_another_request_stored() -> None:

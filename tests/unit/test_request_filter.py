@@ -96,3 +96,24 @@ def test_one_id_is_no_pattern() -> None:
     assert RequestFilter(request_id="a").one_id == "a"
     assert RequestFilter(request_id="a*").one_id is None
     assert not RequestFilter(request_id="a*").empty
+
+
+@pytest.mark.parametrize(
+    ("where", "request_id", "matches"),
+    [
+        (RequestFilter(), "sh-a-1", False),
+        (RequestFilter(), "shop-1", True),
+        (RequestFilter(request_id="*-1"), "sh-a-1", False),
+        (RequestFilter(request_id="*-1", shadows=True), "sh-a-1", True),
+        (RequestFilter(request_id="sh-a-*"), "sh-a-1", True),
+        (RequestFilter(shadows=True), "sh-a-1", True),
+    ],
+)
+def test_shadows_match_only_where_they_are_asked_for(
+    where: RequestFilter, request_id: str, *, matches: bool
+) -> None:
+    assert where.matches_id(request_id) is matches
+
+
+def test_shadows_alone_are_no_condition() -> None:
+    assert RequestFilter(shadows=True).empty

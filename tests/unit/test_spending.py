@@ -47,8 +47,9 @@ def spender(**fields: Any) -> BillingContext:
             Cap(tokens=7, nanos=250_000_000),
             False,
         ),
+        ({"node": {**NODE, "strategy": "always"}, "shadow": True, "replay_of": "r-1"}, None, Cap(), False),
     ],
-    ids=["no node", "named", "by its template", "with a budget"],
+    ids=["no node", "named", "by its template", "with a budget", "a shadow"],
 )
 def test_who_pays(fields: Any, node: str | None, cap: Cap, *, always: bool) -> None:
     made = spender(workspace="docks", **fields)

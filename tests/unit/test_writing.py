@@ -10,6 +10,7 @@ import pytest
 from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
+from contracts.lineage import Lineage
 from contracts.outcome import Emit, Fail, Retry
 from contracts.policy.quoting import extract_last_quote
 from contracts.ports import Completion, ProviderError
@@ -333,3 +334,35 @@ async def test_structuring_releases_the_tokens_that_it_did_not_use() -> None:
 async def test_another_event_is_a_defect(stage: Any) -> None:
     with pytest.raises(TypeError, match="does not take clamped"):
         await Handled()(stage, None, ev.Clamped(requested="sfw", effective="sfw"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("chosen", [None, "b"])
+async def test_the_provider_that_an_operator_chose_writes_in_place_of_the_routed_one(
+    chosen: str | None,
+) -> None:
+    lineage = chosen and Lineage(replay_of="r-1", shadow=True, provider=chosen)
+    brief = msgspec.structs.replace(BRIEF, lineage=lineage)
+    routed, other = Provider(*["By the routed one."] * 2), Provider(*["By the other one."] * 2)
+    asked: list[str] = []
+
+    def find(name: str) -> Provider:
+        asked.append(name)
+        return other
+
+    drafted = await freeform.write(
+        lives.received(ev.ContextBuilt(attempt=1, brief=brief), sequence=1),
+        providers={"layout": routed},
+        named=find,
+        on_token=lambda _: None,
+    )
+    structured = await structuring.structure(
+        lives.received(ev.Drafted(attempt=1, brief=brief, draft=lives.prose()), sequence=2),
+        providers={"layout": routed},
+        named=find,
+        contents=Registry(),
+        on_token=lambda _: None,
+    )
+    writers = "By the other one." if chosen else "By the routed one."
+    assert drafted.events[0].draft.text == writers
+    assert structured.events[0].document.text == writers
+    assert asked == ([chosen] * 2 if chosen else [])
