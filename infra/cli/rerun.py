@@ -84,9 +84,13 @@ def rerun(
             desk = RerunDesk(settings, client)
             ids = [request_id] if request_id is not None else await desk.select(wanted, limit=limit)
             plan = await desk.plan(ids, options, job=name)
-            if dry_run or not plan.items:
+            if dry_run or (json and not plan.items):
                 _print_plan(plan, desk.estimate(plan, options), json=json)
                 return console.DONE if plan.items else console.FAILED
+            if not plan.items:
+                _note_refused(plan)
+                console.complain("nothing was run" if plan.refused else "no requests match")
+                return console.FAILED
             if not wait:
                 await desk.publish(plan.items)
                 _print_published(plan, json=json)
