@@ -222,7 +222,7 @@ class _TextLines:
             return ""
         if line.event == "deadline" and line.request_id in self._ended:
             return "no effect: the request has ended"
-        if line.event == "result":
+        if line.event in ("result", "shadowed"):
             self._ended[line.request_id] = None
             if len(self._ended) > _REMEMBERED:
                 del self._ended[next(iter(self._ended))]

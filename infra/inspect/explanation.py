@@ -78,7 +78,12 @@ def _relatives(audit: Callable[[], Engine], found: Timeline) -> tuple[Relatives,
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import
 
     ended = next(
-        (step.line.time_ns // 1_000_000 for step in found.steps if step.line.event == "result"), None
+        (
+            step.line.time_ns // 1_000_000
+            for step in found.steps
+            if step.line.event in ("result", "shadowed")
+        ),
+        None,
     )
     try:
         engine = audit()
