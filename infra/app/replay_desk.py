@@ -20,7 +20,7 @@ from infra.replay.estimates import ReplayEstimate
 from infra.replay.jobs import JobError, JobItem, JobLimits, JobState, ReplayJob
 from infra.replay.plans import ItemState, PlanChanged, ReplayOptions, ReplayPlan
 from infra.replay.spending import Spent
-from infra.stores import database
+from infra.stores import database, remedies
 from infra.stores.database import DatabaseError
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ async def open_database(settings: Settings) -> AsyncGenerator[Engine]:
         except SQLAlchemyError as error:
             raise DatabaseError(
                 f"replay jobs need the database, which cannot be used: {error_text(error)}; "
-                f"{database.remedy(settings.database, error)}"
+                f"{remedies.remedy(settings.database, error)}"
             ) from None
     finally:
         engine.dispose()

@@ -16,7 +16,7 @@ from infra.replay import rerun_estimate, reruns
 from infra.replay.origins import select_requests
 from infra.replay.request_edits import parse_edits
 from infra.replay.reruns import RerunOptions
-from infra.stores import database
+from infra.stores import database, remedies
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -149,7 +149,7 @@ class RerunDesk:
         try:
             return await asyncio.to_thread(_answer, self._settings.database, query, missing)
         except SQLAlchemyError as error:
-            remedy = database.remedy(self._settings.database, error)
+            remedy = remedies.remedy(self._settings.database, error)
             raise database.DatabaseError(f"the audit cannot be read: {error_text(error)}; {remedy}") from None
 
     def _tariff(self, provider: str | None) -> Tariff | None:

@@ -78,11 +78,7 @@ def _relatives(audit: Callable[[], Engine], found: Timeline) -> tuple[Relatives,
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import
 
     ended = next(
-        (
-            step.line.time_ns // 1_000_000
-            for step in found.steps
-            if step.line.event in ("result", "shadowed")
-        ),
+        (step.line.time_ns // 1_000_000 for step in found.steps if step.line.event in ("result", "shadowed")),
         None,
     )
     try:
