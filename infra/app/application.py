@@ -154,6 +154,11 @@ class Application:
             if route.stage in self._runners
         ]
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it drains, or has drained."""
+        return self._stopping
+
     async def _connect(self) -> None:
         client = await self.broker.connect()
         connection.require_tls(client, self.settings.nats_url or "", self.settings.nats)

@@ -19,6 +19,7 @@ from infra.app.adapters import Adapters
 from infra.app.application import Application
 from infra.app.background import Background
 from infra.app.context_ports import brief_ports, schema_forms
+from infra.app.process_monitor import ProcessMonitor
 from infra.app.schema_checks import CheckedContents
 from infra.nats import topology
 from infra.providers.routing import build_providers, refused_schemas
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from infra.runner.execution import Handle, Sink
     from infra.settings.settings import Settings
     from infra.stores.audit import AuditSink
-    from infra.telemetry.metrics import Exporter
     from stages.validate_repair.sense.words import Vocabulary
 
 
@@ -194,6 +194,7 @@ async def run_stages(
     *,
     json_ready: bool = False,
     on_loading: Callable[[str], None] | None = None,
+    on_metrics: Callable[[str], None] | None = None,
     leave: Callable[[int], NoReturn] | None = None,
 ) -> int:
     """Run stages in this process until SIGTERM; what ``understudy run`` does.
@@ -203,6 +204,7 @@ async def run_stages(
         stages: names of the stages.
         json_ready: print ``{"ready": true, "stages": […]}`` when all are bound and the local model is loaded.
         on_loading: called with a model's name when its loading begins.
+        on_metrics: called with the address of metrics and health, if there is one.
         leave: ends the process at once; called while a model loads, because its thread cannot be stopped.
 
     Returns:
@@ -221,7 +223,7 @@ async def run_stages(
         sweep = partial(_sweep, sink=sink)
     application = assemble(settings, stages, sink=sink)
     background = Background(application.telemetry, failed=application.fail)
-    exporter: Exporter | None = None
+    monitor = ProcessMonitor(application)
 
     async def announce() -> None:
         # Requests are accepted meanwhile; a caller that waits for this line expects answers within seconds.
@@ -235,21 +237,18 @@ async def run_stages(
     if sweep is not None:
         background.keep_running("sweeper", partial(sweep, application))
     try:
-        if settings.metrics and application.adapters.breakers:
-            from infra.providers.circuit_metrics import Circuits  # noqa: PLC0415 - only if configured
-            from infra.telemetry import metrics  # noqa: PLC0415 - the same
-
-            exporter = metrics.exporter(
-                settings.metrics, [Circuits(application.adapters.breakers)], application.telemetry
-            )
+        monitor.start()
+        if monitor.address is not None:
+            background.keep_running("monitor", monitor.look)
+            if on_metrics is not None:
+                on_metrics(monitor.address)
         status = await application.run()
     except topology.TopologyError as error:
         sys.stderr.write(f"{error}\n")
         status = topology.EXIT_STATUS
     finally:
         await background.stop()
-        if exporter is not None:
-            exporter.close()
+        monitor.stop()
         if sink is not None:
             await sink.close()
     if application.loading and leave is not None:

@@ -105,7 +105,12 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
         await (await dial(url, name="understudy-run", access=settings.nats)).close()
         found = settings.model_copy(update={"nats_url": url})
         return await wiring.run_stages(
-            found, names, json_ready=json, on_loading=None if beats_to is None else _say_loading, leave=_leave
+            found,
+            names,
+            json_ready=json,
+            on_loading=None if beats_to is None else _say_loading,
+            on_metrics=None if beats_to is None else _say_metrics,
+            leave=_leave,
         )
 
     console.run(work())
@@ -113,6 +118,10 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
 
 def _say_loading(model: str) -> None:
     console.emit({"loading": model})
+
+
+def _say_metrics(address: str) -> None:
+    console.emit({"metrics": address})
 
 
 def _leave(status: int) -> NoReturn:

@@ -25,7 +25,7 @@ from infra.runner.decode import as_raw_request, decode
 from infra.runner.guards import Guards
 from infra.runner.pace import Pace
 from infra.runner.publishing import Publisher, PublishRefused
-from infra.runner.report import ending_of, report
+from infra.runner.report import ending_of, report, report_calls
 from infra.telemetry.events import DefectFound, HandBackFailed, MessageEnding
 
 if TYPE_CHECKING:
@@ -336,6 +336,13 @@ class Runner:
             problem=execution.problem,
             duration_ms=execution.elapsed_ms,
         )
+        if self.stage.expensive and execution.received is not None:
+            report_calls(
+                self._telemetry,
+                stage=self.stage.name,
+                received=execution.received,
+                outcome=execution.outcome,
+            )
 
 
 def _poisoned(starts: int) -> Fail:

@@ -119,7 +119,7 @@ class Publisher:
 
     def _note_result(self, result: ev.Result, message: Message, *, won: bool) -> None:
         if won:
-            self._telemetry.emit(published(self._stage.name, result))
+            self._telemetry.emit(published(self._stage.name, result, now_s=self._clock.now()))
         if self._deadlines is not None:
             self._deadlines.ended(message.subject.rpartition(".")[2], stored=True)
 

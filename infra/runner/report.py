@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+import logging
+from typing import TYPE_CHECKING, Any, assert_never
 
 from contracts import events as ev
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
@@ -15,8 +16,10 @@ from infra.telemetry.events import (
     ResultPublished,
     level_of,
 )
+from infra.telemetry.provider_events import ProviderCalled
 
 if TYPE_CHECKING:
+    from contracts.envelope import Received
     from infra.nats.pull import Delivery
     from infra.runner.messages import Message
     from infra.telemetry.dispatch import Telemetry
@@ -86,15 +89,64 @@ def report(
             )
 
 
+def report_calls(
+    telemetry: Telemetry, *, stage: str, received: Received[Any], outcome: Outcome | None
+) -> None:
+    """Emit the provider calls that a stage made for a message: what its trail has more than the trail it received."""
+    if not telemetry.takes(ProviderCalled, logging.DEBUG):
+        return
+    before, after = getattr(received.event, "trail", None), _trail_of(outcome)
+    if not isinstance(before, ev.Trail) or not isinstance(after, ev.Trail):
+        return
+    made = after.attempts[len(before.attempts) :]
+    for number, attempt in enumerate(made, start=1):
+        last = number == len(made)
+        telemetry.emit(
+            ProviderCalled(
+                stage=stage,
+                kind=received.kind,
+                request_id=received.request_id,
+                provider=attempt.provider,
+                model=attempt.model,
+                code=attempt.code or "",
+                duration_ms=round(attempt.time_ms, 2),
+                prompt_tokens=_more(before.tokens.prompt, after.tokens.prompt) if last else None,
+                completion_tokens=_more(before.tokens.completion, after.tokens.completion) if last else None,
+                cost=_more(before.amount, after.amount) if last else None,
+            )
+        )
+
+
+def _trail_of(outcome: Outcome | None) -> Any:
+    match outcome:
+        case Fail(trail=trail) | Retry(trail=trail):
+            return trail
+        case Emit(events=(first, *_)):
+            return getattr(first, "trail", None)
+        case _:
+            return None
+
+
+def _more(before: Any, after: Any) -> Any:
+    """What was added; ``None`` if nobody reported it."""
+    return None if after is None else after - (before or 0)
+
+
 def _names(subject: str) -> tuple[str, str, str]:
     """Event name, content kind and request id of a subject; empty where it has none."""
     _, name, kind, request_id, *_ = *subject.split(".", 3), "", "", ""
     return name, kind, request_id
 
 
-def published(stage: str, result: ev.Result) -> ResultPublished:
-    """What is emitted about a result that the broker has stored."""
-    error = result.error
+def published(stage: str, result: ev.Result, *, now_s: float) -> ResultPublished:
+    """What is emitted about a result that the broker has stored.
+
+    Args:
+        stage: who published it.
+        result: the result.
+        now_s: the broker's time, seconds since the epoch.
+    """
+    error, requested_at_ms = result.error, result.meta.requested_at_ms
     return ResultPublished(
         stage=stage,
         kind=result.kind,
@@ -104,6 +156,7 @@ def published(stage: str, result: ev.Result) -> ResultPublished:
         code="" if error is None else error.code,
         failed_in="" if error is None else error.stage,
         problem="" if error is None else error.message,
+        latency_ms=None if requested_at_ms is None else round(max(0.0, now_s * 1000 - requested_at_ms), 2),
     )
 
 

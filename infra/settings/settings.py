@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
 from pydantic import (
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -50,6 +51,11 @@ FALLBACK_ACK_WAIT_S: Final = 1.0
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _off_if_empty(value: Any) -> Any:
+    """``metrics: null`` of earlier configuration files switches metrics off."""
+    return "off" if value is None else value
 
 
 class ResultCacheSettings(_Part):
@@ -212,8 +218,11 @@ class Settings(BaseSettings):
     grace: float = Field(default=10.0, ge=0)
     #: Least severe lines that are written; ``debug`` has one line per message.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    #: ``HOST:PORT`` where Prometheus finds ``/metrics`` of the process that calls models; none: nowhere.
-    metrics: str | None = Field(default=None, pattern=r"^[^:]+:\d{1,5}$")
+    #: ``HOST:PORT`` of ``/metrics``, ``/livez`` and ``/readyz``: of all processes together under `up`, of the process
+    #: under `run`.  Port 0: a free one.  ``off``: none.
+    metrics: Annotated[str, BeforeValidator(_off_if_empty)] = Field(
+        default="127.0.0.1:0", pattern=r"^(off|[^:]+:\d{1,5})$"
+    )
     #: Lines for people, or one JSON object per line.
     log_format: Literal["console", "json"] = "console"
 

@@ -7,6 +7,7 @@ killed process loses the counts of its last second.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
@@ -46,6 +47,11 @@ class CacheStats:
         self._counts: dict[str, int] = {}
         self._dirty = False
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was counted since the start of the process."""
+        return self._counts
 
     def count(self, what: CacheCount) -> None:
         """Add one; it is written a second later."""

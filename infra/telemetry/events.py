@@ -118,6 +118,8 @@ class ResultPublished(TelemetryEvent, frozen=True, kw_only=True):
     code: str = ""
     failed_in: str = ""
     problem: str = ""
+    #: From the broker's timestamp of the request to the storage of the result; none: the request is not known.
+    latency_ms: float | None = None
 
     WRITTEN: ClassVar[int] = 20
 

@@ -1,106 +1,230 @@
-"""Metrics: numbers of this process for Prometheus; the second subscriber of what happens."""
+"""Metrics of one process: counts of what is emitted, with every expected counter at 0 from the start."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from infra.telemetry.events import MessageHandled, ResultPublished
-from infra.telemetry.process_events import ExporterFailed
+from contracts import pipeline
+from contracts.errors import ErrorCode
+from contracts.kinds import KINDS
+from contracts.result import ORIGINS_OF, Origin, Status
+from infra.telemetry import events as ev
+from infra.telemetry import metric_table as table
+from infra.telemetry.events import MessageEnding
+from infra.telemetry.metric_values import Bound, FirstSeen, MetricValues, one_of
+from infra.telemetry.process_events import BackgroundFailed
+from infra.telemetry.provider_events import ProviderCalled
 
 if TYPE_CHECKING:
-    from infra.telemetry.dispatch import Telemetry, TelemetryEvent
+    from infra.telemetry.dispatch import TelemetryEvent
+    from infra.telemetry.metric_table import MetricSpec
 
-_MESSAGE_LABELS: Final = ("stage", "name", "ending")
-_RESULT_LABELS: Final = ("stage", "kind", "status", "origin", "code")
+#: Providers and models with time series of their own; a chain has a few.
+_PROVIDERS: Final = 32
+_MODELS: Final = 64
+_CODES: Final = tuple(map(str, ErrorCode))
+#: What a message of DEAD is counted as.
+_DEAD: Final = "dead"
+#: Endings after which the message is delivered again.
+_AGAIN: Final = frozenset({MessageEnding.PUT_OFF, MessageEnding.WAITS, MessageEnding.HANDED_BACK})
+#: Events that are only counted: the counter, and the fields that are its labels.
+_COUNTED: Final[Mapping[type[TelemetryEvent], tuple[MetricSpec, tuple[str, ...]]]] = {
+    ev.RatingLowered: (table.RATINGS_LOWERED, ()),
+    ev.LetterWritten: (table.DEAD_LETTERS, ("stage", "code")),
+    ev.LetterLost: (table.DEAD_LETTERS_LOST, ("stage",)),
+    ev.PublishDelayed: (table.PUBLISH_RETRIES, ("stage",)),
+    ev.DefectFound: (table.DEFECTS, ()),
+    BackgroundFailed: (table.BACKGROUND_FAILURES, ()),
+    ev.ConnectionLost: (table.CONNECTIONS_LOST, ()),
+}
+#: Events that say more than that they happened.
+_TAKEN: Final = frozenset(
+    {
+        ev.MessageHandled,
+        ev.ResultPublished,
+        ProviderCalled,
+        ev.ConnectionRestored,
+        ev.AdmissionClosed,
+        ev.AdmissionOpened,
+    }
+)
+#: Statuses of results that a model's failure does not explain.
+_WITHOUT_CODE: Final = frozenset({Status.SUCCESS, Status.CACHED})
+_ONLY_CODE: Final = {
+    Status.CACHED_FALLBACK: ErrorCode.GEN_PROVIDER_DISABLED,
+    Status.CANCELLED: ErrorCode.GEN_CANCELLED,
+    Status.REJECTED: ErrorCode.GEN_INVALID_REQUEST,
+}
+#: Statuses of the results of each stage that publishes results.
+_STATUSES: Final[Mapping[str, tuple[Status, ...]]] = {
+    "context-build": (Status.CACHED, Status.REJECTED),
+    "validate-repair": (Status.SUCCESS,),
+    "fallback": tuple(
+        each for each in Status if each not in {Status.SUCCESS, Status.CACHED, Status.REJECTED}
+    ),
+}
 
 
-class EventCounts(Collector):
-    """Counts messages and results as they are emitted."""
+def label_bounds() -> dict[str, Bound]:
+    """The bound of every label of the table."""
+    return {
+        "stage": one_of(pipeline.STAGES),
+        "kind": one_of(KINDS),
+        "name": one_of(pipeline.ROW_OF, (_DEAD,)),
+        "ending": one_of(tuple(MessageEnding)),
+        "status": one_of(tuple(Status)),
+        "origin": one_of(tuple(Origin)),
+        "code": one_of((*_CODES, "")),
+        "provider": FirstSeen(_PROVIDERS),
+        "model": FirstSeen(_MODELS),
+        "type": one_of(("prompt", "completion")),
+        "stream": one_of((pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)),
+        # Written by this program alone, from a closed set.
+        "event": FirstSeen(32),
+        "scope": FirstSeen(8),
+        "unit": FirstSeen(8),
+        "version": str,
+        "python": str,
+    }
 
-    def __init__(self) -> None:
-        self._messages: Counter[tuple[str, ...]] = Counter()
-        self._seconds: Counter[tuple[str, ...]] = Counter()
-        self._results: Counter[tuple[str, ...]] = Counter()
+
+class ProcessMetrics(MetricValues):
+    """The metrics of a process of stages; a subscriber of what it emits.
+
+    Args:
+        stages: its stages; their counters are exported from the start.
+    """
+
+    def __init__(self, stages: Iterable[str] = ()) -> None:
+        super().__init__(table.PROCESS_METRICS, label_bounds())
+        self._requests = self.counts(table.REQUESTS)
+        self._results = self.counts(table.RESULTS)
+        self._request_seconds = self.durations(table.REQUEST_SECONDS)
+        self._messages = self.counts(table.MESSAGES)
+        self._stage_seconds = self.durations(table.STAGE_SECONDS)
+        self._redeliveries = self.counts(table.REDELIVERIES)
+        self._parked = self.counts(table.PARKED)
+        self.counts(table.BUILD).set(1, (_version(), platform.python_version()))
+        for stage in stages:
+            self._show(stage)
+
+    def takes(self, event: type[TelemetryEvent], level: int) -> bool:
+        """Whether such events are counted."""
+        del level
+        return event in _COUNTED or event in _TAKEN
 
     def __call__(self, event: TelemetryEvent) -> None:
         """Count an event, if it is one of those."""
+        counted = _COUNTED.get(type(event))
+        if counted is not None:
+            spec, fields = counted
+            self.counts(spec).add(tuple(str(getattr(event, field)) for field in fields))
+            return
         match event:
-            case MessageHandled():
-                labels = (event.stage, event.name, str(event.ending))
-                self._messages[labels] += 1
-                self._seconds[labels] += event.duration_ms / 1000  # pyright: ignore[reportArgumentType] - a sum
-            case ResultPublished():
-                self._results[event.stage, event.kind, event.status, event.origin, event.code] += 1
+            case ev.MessageHandled():
+                self._message_handled(event)
+            case ev.ResultPublished():
+                self._result_published(event)
+            case ProviderCalled():
+                self._provider_called(event)
+            case ev.ConnectionRestored():
+                self.counts(table.DISCONNECTED_SECONDS).add((), event.seconds)
+            case ev.AdmissionClosed():
+                self.counts(table.ADMISSION_CLOSED).set(1)
+            case ev.AdmissionOpened():
+                self.counts(table.ADMISSION_CLOSED).set(0)
             case _:
                 pass
 
-    def describe(self) -> Iterable[Metric]:
-        """The families without a value."""
-        return self._families()
+    def show_provider(self, provider: str, model: str, stages: Iterable[str]) -> None:
+        """Export the counters of a provider from now on."""
+        for stage in stages:
+            for code in ("", *_CODES):
+                self.counts(table.PROVIDER_CALLS).show((provider, model, stage, code))
+        self.durations(table.PROVIDER_SECONDS).show((provider, model))
+        self.counts(table.PROVIDER_COST).show((provider, model))
+        for type_ in ("prompt", "completion"):
+            self.counts(table.PROVIDER_TOKENS).show((provider, model, type_))
 
-    def collect(self) -> Iterator[Metric]:
-        """The families with this moment's values."""
-        families = self._families()
-        for family, counts in zip(families, (self._messages, self._seconds, self._results), strict=True):
-            for labels, count in tuple(counts.items()):
-                family.add_metric(labels, count)
-        yield from families
+    def _show(self, stage: str) -> None:
+        for labels in _message_labels(stage):
+            self._messages.show(labels)
+        for labels in _result_labels(stage):
+            self._results.show(labels)
+        for counts in (
+            self._redeliveries,
+            self._parked,
+            *map(self.counts, (table.DEAD_LETTERS_LOST, table.PUBLISH_RETRIES)),
+        ):
+            counts.show((stage,))
+        for code in _CODES:
+            self.counts(table.DEAD_LETTERS).show((stage, code))
+        self._stage_seconds.show((stage,))
+        for kind in KINDS if stage in pipeline.DEADLINE_KEEPERS else ():
+            self._requests.show((kind,))
 
-    @staticmethod
-    def _families() -> tuple[CounterMetricFamily, ...]:
-        return (
-            CounterMetricFamily("understudy_messages", "Messages handled.", labels=_MESSAGE_LABELS),
-            CounterMetricFamily(
-                "understudy_message_seconds", "Seconds that they took in all.", labels=_MESSAGE_LABELS
-            ),
-            CounterMetricFamily("understudy_results", "Results published.", labels=_RESULT_LABELS),
-        )
+    def _message_handled(self, event: ev.MessageHandled) -> None:
+        stage, ending = event.stage, event.ending
+        # The second token of a dead letter's subject is a stage.
+        name = _DEAD if event.stream == pipeline.DEAD else event.name
+        self._messages.add((stage, name, ending))
+        if event.deliveries > 1:
+            self._redeliveries.add((stage,))
+        if ending in _AGAIN:
+            if ending is not MessageEnding.HANDED_BACK:
+                self._parked.add((stage,))
+            return
+        self._stage_seconds.observe(event.duration_ms / 1000, (stage,))
+        # A deadline is armed once for each request: a second delivery finds it armed, a second request does not arm.
+        if ending is MessageEnding.SCHEDULED and event.name == "requested":
+            self._requests.add((event.kind,))
+
+    def _result_published(self, event: ev.ResultPublished) -> None:
+        self._results.add((event.stage, event.kind, event.status, event.origin, event.code))
+        if event.latency_ms is not None:
+            self._request_seconds.observe(event.latency_ms / 1000, (event.kind, event.status))
+
+    def _provider_called(self, event: ProviderCalled) -> None:
+        who = (event.provider, event.model)
+        self.counts(table.PROVIDER_CALLS).add((*who, event.stage, event.code))
+        self.durations(table.PROVIDER_SECONDS).observe(event.duration_ms / 1000, who)
+        tokens = self.counts(table.PROVIDER_TOKENS)
+        if event.prompt_tokens:
+            tokens.add((*who, "prompt"), event.prompt_tokens)
+        if event.completion_tokens:
+            tokens.add((*who, "completion"), event.completion_tokens)
+        if event.cost:
+            self.counts(table.PROVIDER_COST).add(who, event.cost)
 
 
-class Exporter:
-    """Answers ``GET /metrics`` until it is closed.
-
-    Args:
-        address: ``HOST:PORT``; port 0 takes a free one.
-        collectors: whose numbers are shown.
-
-    Raises:
-        OSError: nothing can listen there.
-        OverflowError: there is no such port.
-    """
-
-    def __init__(self, address: str, collectors: Sequence[Collector]) -> None:
-        registry = CollectorRegistry()
-        for each in collectors:
-            registry.register(each)
-        host, _, port = address.rpartition(":")
-        self._server, self._thread = start_http_server(int(port), addr=host, registry=registry)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._server.server_port
-
-    def close(self) -> None:
-        """Stop answering."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+def _message_labels(stage: str) -> Iterator[tuple[str, ...]]:
+    names = [name for name, row in pipeline.ROW_OF.items() if stage in row.consumed_by]
+    for name in [*names, _DEAD] if stage in pipeline.RECORDERS else names:
+        yield from ((stage, name, ending) for ending in MessageEnding)
 
 
-def exporter(address: str, collectors: Sequence[Collector], telemetry: Telemetry) -> Exporter | None:
-    """The exporter, with counts of what is emitted; ``None`` where nothing can listen: work goes on without it."""
-    counts = EventCounts()
+def _result_labels(stage: str) -> Iterator[tuple[str, ...]]:
+    for status in _STATUSES.get(stage, ()):
+        for origin in ORIGINS_OF[status]:
+            for code in _codes_of(status):
+                yield from ((stage, kind, status, origin, code) for kind in KINDS)
+
+
+def _codes_of(status: Status) -> tuple[str, ...]:
+    """The codes that results of a status usually have; others are exported when they occur."""
+    if status in _WITHOUT_CODE:
+        return ("",)
+    if status in _ONLY_CODE:
+        return (_ONLY_CODE[status],)
+    failures = tuple(code for code in _CODES if code not in _ONLY_CODE.values())
+    return failures if status is Status.FAIL_FALLBACK else ("", ErrorCode.GEN_PROVIDER_DISABLED, *failures)
+
+
+def _version() -> str:
     try:
-        found = Exporter(address, [*collectors, counts])
-    except (OSError, OverflowError) as error:
-        telemetry.emit(ExporterFailed(address=address, problem=str(error)))
-        return None
-    telemetry.subscribe(counts)
-    return found
+        return version("understudy-pipeline")
+    except PackageNotFoundError:
+        return "unknown"

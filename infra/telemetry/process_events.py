@@ -110,7 +110,7 @@ class WorldsLeftOut(TelemetryEvent, frozen=True, kw_only=True):
 
 
 class ExporterFailed(TelemetryEvent, frozen=True, kw_only=True):
-    """Nothing can listen where the metrics should be; work goes on without them."""
+    """Nothing can listen where metrics and health should be; work goes on without them."""
 
     #: ``HOST:PORT``.
     address: str

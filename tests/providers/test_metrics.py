@@ -1,4 +1,4 @@
-"""Does Prometheus hear where the circuits of the providers stand?"""
+"""Metrics of circuit breakers, as an exporter answers them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from contracts.ports import ProviderError
 from infra.providers.breaker import Breaker
 from infra.providers.circuit_metrics import Circuits
+from infra.telemetry.exporter import Exporter, exporter
 from infra.telemetry.log_lines import to_log
-from infra.telemetry.metrics import Exporter, exporter
 from tests.providers.doubles import ManualClock, Playing, away
 from tests.providers.openai_server import ask, params
 
