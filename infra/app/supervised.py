@@ -74,6 +74,11 @@ class SupervisedMember:
         self.doing = "not started yet"
         #: The mistake that its last process named.
         self.problem: str | None = None
+        #: ``HOST:PORT`` of its metrics and health; ``None``: it has not named one.
+        self.metrics_address: str | None = None
+        #: Whether its ``/readyz`` answered 200 in time, and how often in a row it gave no answer.
+        self.answers = False
+        self.misses = 0
         self._loading = False
         self._killed = False
         #: How long its process had waited for a processor at the last look.
@@ -97,7 +102,8 @@ class SupervisedMember:
 
     def begin(self) -> None:
         """A process is about to be started."""
-        self.life, self.problem = None, None
+        self.life, self.problem, self.metrics_address = None, None, None
+        self.answers, self.misses = False, 0
         self.ready = self._loading = self._killed = False
         self.doing = "starting"
         self._silence.end()
@@ -118,6 +124,8 @@ class SupervisedMember:
                 self._changed()
             case {"loading": str(model)}:
                 self.doing, self._loading = f"loading the model {model}", True
+            case {"metrics": str(address)}:
+                self.metrics_address = address
             case {"problem": str(problem)}:
                 self.problem = problem
             case _:

@@ -10,10 +10,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from understudy_client.connection import without_password
-
 from contracts.errors import UnderstudyError
 from infra.app.child_process import ChildProcess, StartError
+from infra.app.pipeline_monitor import PipelineMonitor
 from infra.app.process_plan import (
     BROKER,
     Running,
@@ -48,8 +47,9 @@ if TYPE_CHECKING:
 
 #: Seconds beyond ``settings.grace`` that a stopping stage gets before SIGKILL.
 STOP_S: Final = 5.0
-#: Name of the task that looks for silence.
+#: Names of the tasks that look for silence, and that ask from outside.
 _WATCH: Final = "watch"
+_MONITOR: Final = "monitor"
 
 
 class Supervisor:
@@ -92,6 +92,9 @@ class Supervisor:
             )
             for member in plan(split=split, copies=copies)
         ]
+        self._monitor = PipelineMonitor(
+            settings, members=self._children, processes=lambda: self.processes, telemetry=self.telemetry
+        )
         self._broker: SupervisedBroker | None = None
         self._unwritten = False
         self._url = settings.nats_url
@@ -115,6 +118,11 @@ class Supervisor:
         if self._url is None:
             raise SupervisorError("the broker is not started yet")
         return self._url
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where ``/metrics``, ``/livez`` and ``/readyz`` of the pipeline are; ``None``: nowhere."""
+        return self._monitor.url
 
     @property
     def processes(self) -> tuple[Running, ...]:
@@ -147,6 +155,7 @@ class Supervisor:
         """
         try:
             self._keep_private()
+            self._monitor.start()
             if self._settings.nats_url is None:
                 self._broker = SupervisedBroker(
                     self._settings,
@@ -163,6 +172,7 @@ class Supervisor:
             for each in self._children:
                 self._watch(self._keep(each), each.member.name)
             self._watch(self._look(), _WATCH)
+            self._watch(self._monitor.ask(), _MONITOR)
             await self.until(all_ready)
         except BaseException:
             await self.stop()
@@ -195,7 +205,7 @@ class Supervisor:
         self._stopping.set()
         self._changed.set()
         self._send(signal.SIGTERM)
-        keepers = [task for task in self._tasks if task.get_name() not in {BROKER, _WATCH}]
+        keepers = [task for task in self._tasks if task.get_name() not in {BROKER, _WATCH, _MONITOR}]
         if keepers and (await asyncio.wait(keepers, timeout=self._settings.grace + STOP_S))[1]:
             for each in self._children:
                 if each.life is not None and each.pid is not None:
@@ -214,6 +224,7 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._broker is not None:
             await self._broker.stop()
+        self._monitor.stop()
         with suppress(OSError):
             runtime_file.clear(self._settings)
 
@@ -240,7 +251,13 @@ class Supervisor:
         if self._stopping.is_set():
             return
         try:
-            runtime_file.write(self._settings, nats_url=self.nats_url, pids=self.pids, started=self._started)
+            runtime_file.write(
+                self._settings,
+                nats_url=self.nats_url,
+                pids=self.pids,
+                started=self._started,
+                metrics_url=self.metrics_url,
+            )
         except OSError as error:
             if not self._unwritten:
                 self.telemetry.emit(FileNotWritten(file=runtime_file.FILE, problem=f"{error} (trying again)"))
@@ -327,59 +344,3 @@ class Supervisor:
             await self._apply()
         except (UnderstudyError, OSError) as error:
             self.telemetry.emit(TopologyNotApplied(stages=each.member.name, problem=str(error)))
-
-
-async def up(
-    settings: Settings,
-    *,
-    split: bool = False,
-    copies: Mapping[str, int] | None = None,
-    on_ready: Callable[[dict[str, Any]], None] | None = None,
-    command: Callable[[Sequence[str]], Sequence[str]] = stage_command,
-) -> None:
-    """Run the pipeline until SIGTERM, SIGINT or SIGHUP; in the main thread.
-
-    Args:
-        settings: handed to every stage through its environment.
-        split: one process per stage.
-        copies: how often a stage runs in all.
-        on_ready: gets ``{"ready": true, "nats_url": ..., "pids": {name: pid}}`` once all are bound.
-        command: what runs stages; for tests.
-
-    Raises:
-        UnderstudyError: as :meth:`Supervisor.start`.
-    """
-    supervisor = Supervisor(settings, split=split, copies=copies, command=command)
-    loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    for number in signals:
-        loop.add_signal_handler(number, asked.set)
-
-    async def life() -> None:
-        await supervisor.start()
-        if on_ready is not None:
-            ready = {
-                "ready": True,
-                "nats_url": without_password(supervisor.nats_url),
-                "pids": supervisor.pids,
-            }
-            try:
-                on_ready(ready)
-            except OSError as error:
-                # A full disk behind standard output is no reason to stop answering.
-                supervisor.telemetry.emit(FileNotWritten(file="the ready line", problem=str(error)))
-        await supervisor.wait()
-
-    living, asking = asyncio.create_task(life()), asyncio.create_task(asked.wait())
-    try:
-        await asyncio.wait((living, asking), return_when=asyncio.FIRST_COMPLETED)
-        if living.done():
-            living.result()
-    finally:
-        for task in (living, asking):
-            task.cancel()
-        await asyncio.gather(living, asking, return_exceptions=True)
-        await supervisor.stop()
-        for number in signals:
-            loop.remove_signal_handler(number)

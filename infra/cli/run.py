@@ -35,13 +35,13 @@ def up(
     logging.configure(settings)
 
     async def work() -> int:
-        from infra.app import start_checks, supervisor
+        from infra.app import foreground, start_checks
         from infra.app.process_plan import SupervisorError
 
         # Once and before anything runs, so that not each process reports the same.
         await asyncio.to_thread(start_checks.check, settings)
         try:
-            await supervisor.up(
+            await foreground.up(
                 settings,
                 split=split,
                 copies=wanted,
@@ -179,4 +179,8 @@ def _say_ready(ready: dict[str, Any], *, settings: Settings) -> None:
     out.print(f"[bold green]ready[/] at {url}, {len(ready.get('pids', {}))} processes; Ctrl-C ends it")
     if settings.nats_url is None and settings.broker.port is None and urlsplit(url).port != embedded.PORT:
         out.print(f"[bold yellow]note[/] {moved(embedded.PORT, url)}", soft_wrap=True)
+    if ready.get("metrics_url"):
+        out.print(
+            f"metrics at {ready['metrics_url']}/metrics, health at /livez and /readyz there", soft_wrap=True
+        )
     out.print('try: [bold]understudy request "a forest with three coins" --kind layout --wait[/]')

@@ -1,1 +1,1 @@
-"""This machine: runtime file, heartbeats, death of the parent process."""
+"""This machine: runtime file, list of targets, heartbeats, death of the parent process."""

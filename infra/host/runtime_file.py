@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from contracts.errors import UnderstudyError
-from infra.host import parent_death
+from infra.host import atomic_file, parent_death, target_file
 
 if TYPE_CHECKING:
     from infra.settings.settings import Settings
@@ -25,7 +24,11 @@ FILE: Final = "runtime.json"
 
 
 #: Prefixes of Understudy's files in a data folder.
-_OURS: Final = ("broker", "understudy.db", FILE, f".{FILE}.")
+_OURS: Final = (
+    "broker",
+    "understudy.db",
+    *(name for file in (FILE, target_file.FILE) for name in (file, f".{file}.")),
+)
 _OTHERS: Final = 0o077
 
 
@@ -43,6 +46,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     pids: dict[str, int]
     #: RFC 3339 with zone.
     started: str
+    #: Where ``/metrics``, ``/livez`` and ``/readyz`` of the pipeline are; ``None``: nowhere.
+    metrics_url: str | None = None
 
 
 def path(settings: Settings) -> Path:
@@ -50,19 +55,19 @@ def path(settings: Settings) -> Path:
     return settings.data_dir / FILE
 
 
-def write(settings: Settings, *, nats_url: str, pids: Mapping[str, int], started: str) -> Runtime:
+def write(
+    settings: Settings,
+    *,
+    nats_url: str,
+    pids: Mapping[str, int],
+    started: str,
+    metrics_url: str | None = None,
+) -> Runtime:
     """Write the runtime file of this process's pipeline atomically."""
-    runtime = Runtime(nats_url=nats_url, pid=os.getpid(), pids=dict(pids), started=started)
-    target = path(settings)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{FILE}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(runtime)) + b"\n")
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    runtime = Runtime(
+        nats_url=nats_url, pid=os.getpid(), pids=dict(pids), started=started, metrics_url=metrics_url
+    )
+    atomic_file.write(path(settings), msgspec.json.format(msgspec.json.encode(runtime)) + b"\n")
     return runtime
 
 

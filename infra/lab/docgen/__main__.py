@@ -9,14 +9,19 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from infra.lab.docgen import (
+    alerts,
     asyncapi,
     client_models,
     commands,
+    dashboards,
+    grafana,
     keywords,
+    metrics,
     nodes,
     settings,
     subjects,
@@ -39,6 +44,10 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/templates.md": templates.page,
     "docs/validation.md": validation.page,
     "docs/log.md": telemetry.page,
+    "docs/metrics.md": metrics.page,
+    **{f"infra/deploy/grafana/{each.uid}.json": partial(grafana.text, each) for each in dashboards.EVERY},
+    "infra/deploy/prometheus/alerts.yml": alerts.text,
+    "infra/deploy/prometheus/prometheus.yml": alerts.scrape_text,
     "config.yaml.example": settings.example,
     "infra/client/understudy_client/models.py": client_models.module,
 }

@@ -99,6 +99,9 @@ def _endings(said: comments.ClassComments) -> str:
 def _type(hint: Any) -> str:
     if isinstance(hint, type) and issubclass(hint, MessageEnding):
         return "[MessageEnding](#messageending)"
-    return {"tuple[str, ...]": "list of texts", "dict[str, int]": "numbers by name"}.get(
-        str(hint), {str: "text", int: "integer", float: "number", bool: "yes or no"}.get(hint, str(hint))
-    )
+    return {
+        "int | None": "integer",
+        "float | None": "number",
+        "tuple[str, ...]": "list of texts",
+        "dict[str, int]": "numbers by name",
+    }.get(str(hint), {str: "text", int: "integer", float: "number", bool: "yes or no"}.get(hint, str(hint)))

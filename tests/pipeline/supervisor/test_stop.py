@@ -15,8 +15,8 @@ import pytest
 
 from contracts.pipeline import STAGES
 from infra.app import supervisor
+from infra.app.foreground import up
 from infra.app.process_plan import BROKER, plan
-from infra.app.supervisor import up
 from infra.host import runtime_file
 from infra.settings.settings import Settings, load
 from tests.ending import gone
@@ -30,7 +30,7 @@ _SUPERVISED = """
 import asyncio, json, sys
 from pathlib import Path
 from infra.settings.settings import load
-from infra.app.supervisor import up
+from infra.app.foreground import up
 from infra.telemetry import logging
 
 folder, program, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
