@@ -17,10 +17,12 @@ import typer
 
 from infra.app import doctor
 from infra.host import extras
+from infra.lab.bench.telemetry_command import telemetry
 from infra.settings import settings as settings_module
 from infra.telemetry import logging as telemetry_logging
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(telemetry)
 #: Random documents that grammar and validator are held against.
 _AGREEING = 20_000
 
@@ -362,9 +364,7 @@ def schemas(
     ] = 0,
     seed: Annotated[int, typer.Option(help="Random seed of the documents.")] = 1,
     *,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File for all verdicts, as JSON.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="All verdicts, as JSON.")] = None,
     json_: Json = False,
 ) -> None:
     """Coverage of JSON Schemas from public projects, with reasons; exit status 1 for a silent drop or a defect.

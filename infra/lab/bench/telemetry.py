@@ -1,0 +1,97 @@
+"""Cost of telemetry: the pipeline with everything on and scraped, beside the same pipeline with everything off.
+
+Rounds alternate in one run; medians are compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from infra.app import metrics_relay
+from infra.lab.bench import cpu
+from infra.lab.bench.load import Load
+from infra.lab.bench.report import columns
+from infra.lab.bench.trial import scripted, starting
+from infra.telemetry.exporter import OFF
+
+if TYPE_CHECKING:
+    from infra.lab.bench.trial import Say, Trial
+
+#: Settings of the two.
+MODES: Final[Mapping[str, Mapping[str, Any]]] = {"off": {"metrics": OFF}, "on": {"metrics": "127.0.0.1:0"}}
+#: Throughput with everything on, as a share of that with everything off, that is promised.
+PROMISED: Final = 0.95
+#: Seconds between two scrapes; Prometheus usually takes ten or more.
+_SCRAPE_S: Final = 5.0
+_WARM_UP: Final = 300
+
+
+async def run(*, requests: int, rounds: int, say: Say) -> dict[str, Any]:
+    """Measure both.
+
+    Args:
+        requests: size of the burst.
+        rounds: alternating rounds; medians are reported.
+        say: called with what is being done.
+
+    Returns:
+        ``throughput_ratio`` and ``cpu_ratio`` (on to off), whether the promise is kept, and the figures per mode.
+    """
+    rows: dict[str, list[dict[str, float]]] = {mode: [] for mode in MODES}
+    for number in range(rounds):
+        # The first of a round finds the machine as the second of the last one left it.
+        for mode in sorted(MODES, reverse=bool(number % 2)):
+            say(f"round {number + 1} of {rounds}: telemetry {mode}")
+            async with starting(partial(scripted, sync_interval="2m", **MODES[mode])) as trial:
+                rows[mode].append(await _measure(trial, requests))
+    medians = {
+        mode: {name: round(statistics.median(row[name] for row in taken), 3) for name in taken[0]}
+        for mode, taken in rows.items()
+    }
+    on, off = medians["on"], medians["off"]
+    ratio = round(on["requests_per_s"] / off["requests_per_s"], 3)
+    return {
+        "throughput_ratio": ratio,
+        "cpu_ratio": round(on["cpu_ms_per_request"] / off["cpu_ms_per_request"], 3),
+        "passed": ratio >= PROMISED,
+        "requests": requests,
+        "modes": medians,
+        "rounds": rows,
+    }
+
+
+async def _measure(trial: Trial, requests: int) -> dict[str, float]:
+    supervisor = trial.supervisor
+    scraping = asyncio.create_task(_scrape(supervisor.metrics_url))
+    try:
+        async with Load(supervisor.nats_url) as load:
+            await load.burst([f"w-{number}" for number in range(_WARM_UP)])
+            before = cpu.used_by(supervisor.pids)
+            taken = await load.burst([f"b-{number}" for number in range(requests)])
+            spent = cpu.per_request_ms(before, cpu.used_by(supervisor.pids), requests)
+    finally:
+        scraping.cancel()
+        await asyncio.wait({scraping})
+    return {"requests_per_s": requests / taken, "cpu_ms_per_request": spent["total"]}
+
+
+async def _scrape(url: str | None) -> None:
+    while url is not None:
+        await asyncio.to_thread(metrics_relay.fetch, url.removeprefix("http://"))
+        await asyncio.sleep(_SCRAPE_S)
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """The figures of :func:`run` for people."""
+    rows = [("telemetry", "requests/s", "CPU ms/request")]
+    for mode, found in figures["modes"].items():
+        rows.append((mode, f"{found['requests_per_s']:.0f}", f"{found['cpu_ms_per_request']:.2f}"))
+    kept = "kept" if figures["passed"] else "broken"
+    return (
+        f"{columns(rows)}\n\nthroughput {figures['throughput_ratio']:.3f}, CPU {figures['cpu_ratio']:.3f} of that "
+        f"without telemetry; promised: throughput of at least {PROMISED:g} ({kept})\n"
+    )

@@ -1,0 +1,29 @@
+"""`understudy bench telemetry`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+
+def telemetry(
+    requests: Annotated[int, typer.Option(min=100, help="Size of the burst.")] = 2000,
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; medians count.")] = 3,
+    *,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
+) -> None:
+    """Throughput with all telemetry on and scraped, beside the same with all off; exit status 1 below 0.95 of it."""
+    from infra.lab.bench import telemetry as measured  # noqa: PLC0415 - only what is asked for
+
+    figures = asyncio.run(measured.run(requests=requests, rounds=rounds, say=_say))
+    sys.stdout.write(json.dumps(figures) + "\n" if json_ else measured.table(figures))
+    if not figures["passed"]:
+        raise typer.Exit(1)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
