@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Final
 
 import pytest
+from structlog.testing import capture_logs
 
 from infra.app.pipeline_monitor import EVERY_S, MISSES
 from infra.app.supervised import StartPatience
 from infra.app.supervisor import Supervisor
 from infra.host import runtime_file, target_file
 from infra.lab.bench.load import Load
+from infra.settings.settings import Settings
+from tests.pipeline.supervisor.conftest import Start
 from tests.pipeline.supervisor.watching import page, scripted, total, until
 
 #: The supervisor leaves frozen processes alone: they are to go on.
@@ -81,10 +85,16 @@ async def test_a_frozen_stage_is_noticed_and_its_work_moves_on_once(tmp_path: Pa
     assert not (settings.data_dir / target_file.FILE).exists()
 
 
-async def test_nothing_listens_when_metrics_are_off(tmp_path: Path) -> None:
-    settings = scripted(tmp_path, rules=[], metrics="off")
-    async with Supervisor(settings) as supervised, Load(supervised.nats_url) as load:
-        await load.publish("r-1")
-        await load.until_answered(["r-1"], timeout_s=60)
+async def test_nothing_listens_when_metrics_are_off(make: Start, settings: Settings) -> None:
+    async with make(settings=settings.model_copy(update={"metrics": "off"})) as supervised:
         assert supervised.metrics_url is None
+        assert runtime_file.read(settings).metrics_url is None  # type: ignore[union-attr]
         assert not (settings.data_dir / target_file.FILE).exists()
+
+
+async def test_an_address_in_use_ends_nothing(make: Start, settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as logs:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        async with make(settings=settings.model_copy(update={"metrics": address})) as supervised:
+            assert supervised.metrics_url is None
+    assert [line["address"] for line in logs if line["event"] == "exporter_failed"] == [address]
