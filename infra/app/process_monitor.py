@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at what the broker knows: queues, streams and budgets.
 LOOK_S: Final = 5.0
+#: Field of a consumer's state that each queue metric shows.
+_QUEUE_FIELDS: Final = {
+    table.QUEUE_WAITING: "num_pending",
+    table.QUEUE_UNACKNOWLEDGED: "num_ack_pending",
+    table.QUEUE_REDELIVERED: "num_redelivered",
+}
+#: What is read from the broker at intervals.
+_LOOKED_AT: Final = (
+    *_QUEUE_FIELDS,
+    table.STREAM_MESSAGES,
+    table.STREAM_BYTES,
+    table.STREAM_LIMIT_BYTES,
+    table.BUDGET_USED,
+)
 _UNITS: Final = {"tokens": "tokens", "nanos": "cost", "generations": "generations"}
 
 
@@ -88,7 +102,7 @@ class ProcessMonitor:
                     await self._look_at_budgets()
             except (Unavailable, nats_errors.Error):
                 # Old numbers would look like new ones.
-                for spec in (table.QUEUE_WAITING, table.QUEUE_UNACKNOWLEDGED, table.QUEUE_REDELIVERED):
+                for spec in _LOOKED_AT:
                     self.metrics.counts(spec).clear()
             await asyncio.sleep(LOOK_S)
 
@@ -99,11 +113,7 @@ class ProcessMonitor:
             info = await stream_fill.call_api(
                 self._adapters.wire, f"CONSUMER.INFO.{route.stream}.{route.durable}"
             )
-            for spec, field in (
-                (table.QUEUE_WAITING, "num_pending"),
-                (table.QUEUE_UNACKNOWLEDGED, "num_ack_pending"),
-                (table.QUEUE_REDELIVERED, "num_redelivered"),
-            ):
+            for spec, field in _QUEUE_FIELDS.items():
                 self.metrics.counts(spec).set(int(info.get(field, 0)), labels)
 
     async def _look_at_streams(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -100,6 +101,28 @@ async def test_a_tick_measures_the_lag() -> None:
     tick.stop()
     assert lags == [0.75]
     assert not tick.problems()
+
+
+async def test_a_blocked_loop_fails_livez_while_it_is_blocked() -> None:
+    tick = LoopTick()
+    exporter = Exporter("127.0.0.1:0", [], live=tick.problems)
+    tick.start()
+    noticed = threading.Event()
+
+    def look() -> None:
+        while ask(exporter, "/livez")[0] == 200:
+            pass
+        noticed.set()
+
+    try:
+        assert (await asyncio.to_thread(ask, exporter, "/livez"))[0] == 200
+        looking = asyncio.get_running_loop().run_in_executor(None, look)
+        # Blocks the loop.
+        assert noticed.wait(60)
+        await looking
+    finally:
+        tick.stop()
+        exporter.close()
 
 
 def page(stage: str, count: int) -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 MODES: Final[Mapping[str, Mapping[str, Any]]] = {"off": {"metrics": OFF}, "on": {"metrics": "127.0.0.1:0"}}
 #: Throughput with everything on, as a share of that with everything off, that is promised.
 PROMISED: Final = 0.95
-#: Seconds between two scrapes; Prometheus usually takes ten or more.
-_SCRAPE_S: Final = 5.0
+#: Seconds between two scrapes, as in infra/deploy/prometheus/prometheus.yml.
+_SCRAPE_S: Final = 10.0
 _WARM_UP: Final = 300
 
 
