@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from infra.nats.accounts import LiveAccount
     from infra.telemetry.exporter import Exporter
 
-#: Seconds between two looks at what the broker knows: queues, streams and budgets.
+#: Seconds between two looks at what the broker knows of queues and streams.
 LOOK_S: Final = 5.0
+#: Looks between two at the budgets: there may be thousands of accounts.
+_LOOKS_PER_BUDGETS: Final = 6
 #: Field of a consumer's state that each queue metric shows.
 _QUEUE_FIELDS: Final = {
     table.QUEUE_WAITING: "num_pending",
@@ -93,12 +96,12 @@ class ProcessMonitor:
     async def look(self) -> None:
         """Read again and again what only the broker knows."""
         await self._application.ready.wait()
-        while True:
+        for number in itertools.count():
             try:
                 await self._look_at_queues()
                 if pipeline.RECORDERS & set(self._application.stages):
                     await self._look_at_streams()
-                if pipeline.EXPENSIVE & set(self._application.stages):
+                if number % _LOOKS_PER_BUDGETS == 0 and pipeline.EXPENSIVE & set(self._application.stages):
                     await self._look_at_budgets()
             except (Unavailable, nats_errors.Error):
                 # Old numbers would look like new ones.

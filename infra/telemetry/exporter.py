@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -131,6 +132,11 @@ class _Server(ThreadingHTTPServer):
     # A client that reads slowly must not delay the end of the process.
     daemon_threads = True
     block_on_close = False
+
+    def server_bind(self) -> None:
+        """Bind without asking for the host's name: a name server may not answer."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Drop a connection that broke; the client sees it itself."""
