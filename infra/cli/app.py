@@ -25,6 +25,7 @@ from infra.cli import (
     rules,
     run,
     seed,
+    stats,
     tail,
     templates,
     validate,
@@ -112,6 +113,7 @@ app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
 app.add_typer(replay.app, name="replay", rich_help_panel=_KEEP)
 app.add_typer(budgets.app, name="budgets", rich_help_panel=_KEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)
+app.command("stats", rich_help_panel=_KEEP)(stats.stats)
 app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
 app.add_typer(checks.topology, name="topology", rich_help_panel=_KEEP)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from infra.cli import console, filters
+from infra.cli import audit_database, console, filters
 from infra.cli.console import Json, Limit
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from infra.inspect.request_filter import RequestFilter
-    from infra.settings.settings import Settings
 
 app: Final = typer.Typer(no_args_is_help=True, help="Permanent record of every request.")
-
-T = TypeVar("T")
 
 
 @app.command("ls")
@@ -35,9 +30,11 @@ def ls(
     from infra.inspect import audit_listing
 
     if json:
-        _read(lambda engine: _emit(audit_listing.iterate(engine, where=wanted, limit=limit)))
+        audit_database.read(lambda engine: _emit(audit_listing.iterate(engine, where=wanted, limit=limit)))
         return
-    found = _read(lambda engine: audit_listing.ls(engine, where=wanted, limit=limit or console.ROWS))
+    found = audit_database.read(
+        lambda engine: audit_listing.ls(engine, where=wanted, limit=limit or console.ROWS)
+    )
     _print_rows(found.rows)
     console.left_out(found.cut, at_least=found.cut >= audit_listing.MOST_COUNTED)
 
@@ -55,7 +52,7 @@ def show(
     """Show the latest request with an id: its record, its log row, and earlier requests with the id."""
     from infra.stores import audit
 
-    row = _read(lambda engine: audit.show(engine, request_id))
+    row = audit_database.read(lambda engine: audit.show(engine, request_id))
     if row is None:
         console.complain(
             f"the audit has nothing about {request_id}: check the id; if it is new, `understudy why {request_id}` "
@@ -96,7 +93,7 @@ def rebuild(json: Json = False) -> None:
                         progress=folded,
                     )
         except SQLAlchemyError as error:
-            raise _unreadable(settings, error) from None
+            raise audit_database.unreadable(settings, error) from None
         finally:
             engine.dispose()
         if json:
@@ -108,33 +105,6 @@ def rebuild(json: Json = False) -> None:
         return console.DONE
 
     console.run(work())
-
-
-def _read(query: Callable[[Engine], T]) -> T:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    settings = console.settings()
-    try:
-        engine = console.audit_engine(settings)
-    except FileNotFoundError as error:
-        raise _unreadable(settings, error) from None
-    try:
-        return query(engine)
-    except SQLAlchemyError as error:
-        raise _unreadable(settings, error) from None
-    finally:
-        engine.dispose()
-
-
-def _unreadable(settings: Settings, error: object) -> Exception:
-    from contracts.errors import UnderstudyError
-    from infra.stores import database, remedies
-
-    where = database.url_of(settings.database).render_as_string(hide_password=True)
-    why = str(getattr(error, "orig", None) or error).splitlines()[0]
-    return UnderstudyError(
-        f"the audit at {where} cannot be read: {why}; {remedies.remedy(settings.database, error)}"
-    )
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

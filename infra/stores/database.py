@@ -101,13 +101,24 @@ GENERATION_LOGS: Final = Table(
     Column("kind", String(16), nullable=False),
     Column("status", String(32), nullable=False),
     Column("origin", String(32), nullable=False),
+    # Id of the request's node, else of its template.
+    Column("node_id", String(64)),
+    # 1: a shadow, which no statistic counts.
+    Column("shadow", Integer),
     Column("input_hash", String(64)),
     # The request's prompt, or its hash as ``sha256:…``.
     Column("prompt", Text),
     # Of the rendered prompt that the model got.
     Column("prompt_hash", String(64)),
     Column("latency_ms", BigInteger),
+    # Work of each stage on the request, all attempts together; null: the stage had no part in it.
+    Column("context_build_ms", Float),
+    Column("freeform_gen_ms", Float),
+    Column("structuring_ms", Float),
+    Column("validate_repair_ms", Float),
+    Column("fallback_ms", Float),
     Column("error_code", String(32)),
+    Column("error_stage", String(32)),
     Column("provider", String(64)),
     Column("model", String(128)),
     Column("attempts", Integer, nullable=False),

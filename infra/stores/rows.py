@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
-from contracts import subjects
+from contracts import pipeline, subjects
 from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS
 from stages.audit.fold import (
     NO_LIFE,
@@ -35,7 +35,11 @@ LOG_COLUMNS: Final = tuple(column.name for column in GENERATION_LOGS.columns if 
 _LOG_KEY: Final = ("request_id", "stream", "stream_created_ms", "sequence")
 _ANOMALY_KEY: Final = ("stream", "stream_created_ms", "sequence")
 #: Columns that a log row may lack until its request is read.
-_FILLED: Final = ("prompt", "prompt_hash", "input_hash", "latency_ms")
+_FILLED: Final = ("node_id", "shadow", "prompt", "prompt_hash", "input_hash", "latency_ms")
+#: Stages whose work is in a result, and the columns of their milliseconds.
+STAGE_COLUMNS: Final = {
+    stage: f"{stage.replace('-', '_')}_ms" for stage, row in pipeline.STAGE_OF.items() if not row.records
+}
 _INT_MAX: Final = 2**31 - 1
 _BIGINT_MAX: Final = 2**63 - 1
 _decode: Final = msgspec.json.Decoder(RequestRecord).decode
@@ -97,7 +101,8 @@ def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, 
     """The ``generation_logs`` row of an end; ``asked`` is the request that it answers, if known."""
     result = end.result
     meta = result["meta"]
-    tokens = meta["cost"]["tokens"]
+    tokens, time_ms = meta["cost"]["tokens"], meta["cost"]["time_ms"]
+    error = result.get("error") or {}
     provider, model = _provider(result)
     began = meta.get("requested_at_ms")
     if began is None and asked is not None:
@@ -110,11 +115,15 @@ def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, 
             "kind": result["kind"],
             "status": result["status"],
             "origin": result["origin"],
+            "node_id": _node_id(asked.parameters) if asked else None,
+            "shadow": 1 if _is_shadow(request_id, asked) else None,
             "input_hash": meta.get("input_hash") or (asked and asked.input_hash),
             "prompt": asked.prompt if asked else None,
             "prompt_hash": meta.get("prompt_hash"),
             "latency_ms": max(0, end.at_ms - began) if began is not None else None,
-            "error_code": (result.get("error") or {}).get("code"),
+            **{column: time_ms.get(stage) for stage, column in STAGE_COLUMNS.items()},
+            "error_code": error.get("code"),
+            "error_stage": error.get("stage"),
             "provider": provider,
             "model": model,
             "attempts": len(result["attempts"]),
