@@ -21,6 +21,7 @@ from infra.app.background import Background
 from infra.app.context_ports import brief_ports, schema_forms
 from infra.app.process_monitor import ProcessMonitor
 from infra.app.schema_checks import CheckedContents
+from infra.app.tracing import Tracing
 from infra.nats import topology
 from infra.providers.routing import build_providers, refused_schemas
 from infra.stores import prompts as prompt_store
@@ -223,7 +224,7 @@ async def run_stages(
         sweep = partial(_sweep, sink=sink)
     application = assemble(settings, stages, sink=sink)
     background = Background(application.telemetry, failed=application.fail)
-    monitor = ProcessMonitor(application)
+    monitor, tracing = ProcessMonitor(application), Tracing(application)
 
     async def announce() -> None:
         # Requests are accepted meanwhile; a caller that waits for this line expects answers within seconds.
@@ -237,6 +238,7 @@ async def run_stages(
     if sweep is not None:
         background.keep_running("sweeper", partial(sweep, application))
     try:
+        tracing.start()
         monitor.start()
         if monitor.address is not None:
             background.keep_running("monitor", monitor.look)
@@ -248,6 +250,7 @@ async def run_stages(
         status = topology.EXIT_STATUS
     finally:
         await background.stop()
+        tracing.stop()
         monitor.stop()
         if sink is not None:
             await sink.close()

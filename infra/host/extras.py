@@ -1,10 +1,18 @@
-"""Extras of the distribution, and the command that installs one."""
+"""Version and extras of the distribution, and the command that installs one."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
 from infra.settings import shipped
+
+
+def installed_version() -> str:
+    """Version of the application; ``unknown`` in a folder of sources that is not installed."""
+    try:
+        return version("understudy-pipeline")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def install_command(extra: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from nats.aio.msg import Msg
+from understudy_client.protocol import TRACEPARENT
 
 from contracts import events as ev
 from contracts import pipeline, subjects
@@ -45,6 +46,8 @@ class Armed(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int
     #: Broker's time, ms since the epoch.
     due_ms: int
+    #: W3C trace context of the timer; empty: none.
+    traceparent: str = ""
 
 
 class DeadlineState(Enum):
@@ -76,6 +79,7 @@ class OverdueDeadline:
             _client=None,  # pyright: ignore[reportArgumentType] - it is settled here, not there
             subject=subjects.gen("deadline", armed.kind, armed.request_id),
             data=msgspec.json.encode(event),
+            headers={TRACEPARENT: armed.traceparent} if armed.traceparent else None,
         )
 
     async def ack(self) -> None:

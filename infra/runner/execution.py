@@ -9,6 +9,7 @@ this process died.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
@@ -27,6 +28,7 @@ from infra.runner.pace import Pace
 from infra.runner.publishing import Publisher, PublishRefused
 from infra.runner.report import ending_of, report, report_calls
 from infra.telemetry.events import DefectFound, HandBackFailed, MessageEnding
+from infra.telemetry.trace_events import MessageTraced, SentMessage
 
 if TYPE_CHECKING:
     from contracts.subjects import Subject
@@ -73,6 +75,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     #: How it ended, and what is wrong.
     ending: MessageEnding = MessageEnding.EMITTED
     problem: str = ""
+    #: What was published for it, if anybody records traces.
+    sent: tuple[SentMessage, ...] = ()
 
     @property
     def suspect(self) -> bool:
@@ -248,19 +252,19 @@ class Runner:
             case Wait() | Emit(events=()):
                 return execution
             case Delegate() as delegate:
-                outcome = await self._publisher.delegate(delegate, execution.delivery)
-                return _replace(execution, outcome=outcome)
+                outcome, sent = await self._publisher.delegate(delegate, execution.delivery)
+                return _replace(execution, outcome=outcome, sent=sent)
             case Record(row=row):
                 return await self._record(execution, row)
             case Emit() | Schedule() | Retry() | Fail() | Reject() as outcome:
-                await self._publisher.carry_out(
+                sent = await self._publisher.carry_out(
                     outcome,
                     execution.delivery,
                     execution.address,
                     execution.received,
                     elapsed_ms=execution.elapsed_ms,
                 )
-                return execution
+                return _replace(execution, sent=sent) if sent else execution
             case _ as never:
                 assert_never(never)
 
@@ -343,6 +347,28 @@ class Runner:
                 received=execution.received,
                 outcome=execution.outcome,
             )
+        # What audit does is no part of any request's way to its result.
+        if not self.stage.records and self._telemetry.takes(MessageTraced, logging.NOTSET):
+            self._telemetry.emit(_traced(execution, self.stage.name))
+
+
+def _traced(execution: Execution, stage: str) -> MessageTraced:
+    delivery, ended_ns = execution.delivery, time.time_ns()
+    return MessageTraced(
+        stage=stage,
+        subject=delivery.msg.subject,
+        headers=delivery.msg.headers,
+        stream=delivery.stream,
+        seq=delivery.sequence,
+        time_ms=delivery.time_ms,
+        deliveries=delivery.deliveries,
+        began_ns=ended_ns - int(execution.elapsed_ms * 1_000_000),
+        ended_ns=ended_ns,
+        ending=execution.ending,
+        event=None if execution.received is None else execution.received.event,
+        outcome=execution.outcome,
+        sent=execution.sent,
+    )
 
 
 def _poisoned(starts: int) -> Fail:

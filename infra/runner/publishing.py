@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from nats import errors as nats_errors
-from understudy_client.protocol import child_of
+from understudy_client.protocol import TRACEPARENT, child_of
 
 from contracts import envelope, retry
 from contracts import events as ev
@@ -18,6 +21,8 @@ from infra.runner.deadlines import Armed
 from infra.runner.effects import Situation
 from infra.runner.report import letter_written, published
 from infra.telemetry.events import LetterLost, PublishDelayed
+from infra.telemetry.trace_context import TRACELINK, read_context, start_linked_trace
+from infra.telemetry.trace_events import MessageTraced, SentMessage
 
 if TYPE_CHECKING:
     from understudy_client.calls import PubAck
@@ -67,7 +72,7 @@ class Publisher:
         received: Received[Any] | None,
         *,
         elapsed_ms: float,
-    ) -> None:
+    ) -> tuple[SentMessage, ...]:
         """Publish what follows, in order; behind a refused condition nothing but letters goes out.
 
         Args:
@@ -77,6 +82,9 @@ class Publisher:
             received: its event; ``None``: it cannot be read.
             elapsed_ms: milliseconds that the stage worked on it.
 
+        Returns:
+            what was published, if anybody records traces.
+
         Raises:
             PublishRefused: the broker will never take one of the messages.
             Unavailable: a look-up or an upload met no broker.
@@ -84,6 +92,7 @@ class Publisher:
         owner = None
         if address is not None and effects.needs_owner(self._stage, address, received, outcome):
             owner = await self._lookup.first_request(address.request_id)
+        traceparent = _next_traceparent(delivery)
         decided = effects.decide(
             outcome,
             Situation(
@@ -93,7 +102,7 @@ class Publisher:
                 received=received,
                 owner=owner,
                 now=self._clock.now(),
-                traceparent=child_of((delivery.msg.headers or {}).get("traceparent")),
+                traceparent=traceparent,
                 elapsed_ms=elapsed_ms,
                 max_attempts=self._max_attempts,
                 max_bytes=self._wire.client.max_payload,
@@ -101,21 +110,34 @@ class Publisher:
         )
         for body in decided.uploads:
             await self._assets.put(body)
-        await self._publish_all(decided.messages)
+        sent = await self._publish_all(decided.messages)
         if self._deadlines is not None and isinstance(outcome, Schedule) and address is not None:
-            _remember(outcome, address, self._deadlines)
+            _remember(outcome, address, self._deadlines, traceparent=traceparent)
+        return sent
 
-    async def _publish_all(self, messages: tuple[Message, ...]) -> None:
+    @property
+    def _traced(self) -> bool:
+        return self._telemetry.takes(MessageTraced, logging.NOTSET)
+
+    async def _publish_all(self, messages: tuple[Message, ...]) -> tuple[SentMessage, ...]:
         over = answered = False
-        for message in messages:
+        traced, sent = self._traced, list[SentMessage]()
+        for each in messages:
+            message = _with_own_span(each) if sent else each
+            began_ns = time.time_ns()
             if message.letter:
                 await self._write_letter(message, answered=answered)
+                if traced:
+                    sent.append(_sent(message.subject, message.headers, began_ns, refused=False))
             elif not over:
                 ack = await self._until_acked(message)
                 over = message.once and ack.refused
+                if traced:
+                    sent.append(_sent(message.subject, message.headers, began_ns, refused=ack.refused))
                 if isinstance(message.event, ev.Result):
                     answered = True
                     self._note_result(message.event, message, won=not over)
+        return tuple(sent)
 
     def _note_result(self, result: ev.Result, message: Message, *, won: bool) -> None:
         if won:
@@ -123,30 +145,41 @@ class Publisher:
         if self._deadlines is not None:
             self._deadlines.ended(message.subject.rpartition(".")[2], stored=True)
 
-    async def delegate(self, outcome: Delegate, delivery: Delivery) -> Outcome:
+    async def delegate(
+        self, outcome: Delegate, delivery: Delivery
+    ) -> tuple[Outcome, tuple[SentMessage, ...]]:
         """Publish to other requests; what the broker does not take now is decided anew later.
 
         Returns:
-            what becomes of the message itself.
+            what becomes of the message itself, and what was published, if anybody records traces.
 
         Raises:
             Unavailable: the broker did not take everything.
         """
-        traceparent = child_of((delivery.msg.headers or {}).get("traceparent"))
+        traceparent = _next_traceparent(delivery)
+        traced, sent = self._traced, list[SentMessage]()
         for message in effects.orders(
             outcome, stage=self._stage, now=self._clock.now(), traceparent=traceparent
         ):
+            # Only a request has no event: a cancellation belongs to a request that has its trace.
+            headers = (
+                start_linked_trace(message.headers, traceparent) if message.event is None else message.headers
+            )
+            began_ns = time.time_ns()
             try:
-                ack = await self._wire.publish(message.subject, message.body, message.headers, repeat=True)
+                ack = await self._wire.publish(message.subject, message.body, headers, repeat=True)
             except nats_errors.Error as error:
                 raise Unavailable(f"{message.subject}: {type(error).__name__}: {error}") from error
             if ack.refused and not await self._lost_to_another(message, ack):
                 raise Unavailable(f"{message.subject}: refused for a message that is not stored")
             if ack.error is not None and not ack.refused:
                 raise Unavailable(f"the broker refuses {message.subject}: {ack.error.description}")
+            if traced:
+                sent.append(_sent(message.subject, headers, began_ns, refused=ack.refused))
         if outcome.again_s is None:
-            return Emit()
-        return Wait(seconds=outcome.again_s, why="its scenes are being generated", expected=True)
+            return Emit(), tuple(sent)
+        wait = Wait(seconds=outcome.again_s, why="its scenes are being generated", expected=True)
+        return wait, tuple(sent)
 
     async def _write_letter(self, message: Message, *, answered: bool) -> None:
         """Store a dead letter, with few tries: what people may read later must not hold up requests."""
@@ -221,7 +254,34 @@ def _is_final(code: int) -> bool:
     return _BAD_REQUEST <= code < _SERVER_ERROR and code != _CONFLICT
 
 
-def _remember(outcome: Schedule, address: Subject, deadlines: Deadlines) -> None:
+def _next_traceparent(delivery: Delivery) -> str:
+    """The context of what follows from a message."""
+    context = read_context(
+        delivery.msg.headers,
+        subject=delivery.msg.subject,
+        sequence=delivery.sequence,
+        time_ms=delivery.time_ms,
+    )
+    return child_of(context.traceparent)
+
+
+def _with_own_span(message: Message) -> Message:
+    """The message with a span of its own: those of one outcome share the first one's."""
+    headers = {**message.headers, TRACEPARENT: child_of(message.headers[TRACEPARENT])}
+    return msgspec.structs.replace(message, headers=headers)
+
+
+def _sent(subject: str, headers: dict[str, str], began_ns: int, *, refused: bool) -> SentMessage:
+    return SentMessage(
+        subject=subject,
+        traceparent=headers.get(TRACELINK) or headers[TRACEPARENT],
+        began_ns=began_ns,
+        ended_ns=time.time_ns(),
+        refused=refused,
+    )
+
+
+def _remember(outcome: Schedule, address: Subject, deadlines: Deadlines, *, traceparent: str) -> None:
     event = outcome.event
     if isinstance(event, ev.Deadline):
         deadlines.armed(
@@ -231,5 +291,6 @@ def _remember(outcome: Schedule, address: Subject, deadlines: Deadlines) -> None
                 request_seq=event.request_seq,
                 deadline_ms=event.deadline_ms,
                 due_ms=outcome.at_ms,
+                traceparent=traceparent,
             )
         )

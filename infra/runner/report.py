@@ -17,6 +17,7 @@ from infra.telemetry.events import (
     level_of,
 )
 from infra.telemetry.provider_events import ProviderCalled
+from infra.telemetry.trace_facts import find_trail
 
 if TYPE_CHECKING:
     from contracts.envelope import Received
@@ -95,8 +96,8 @@ def report_calls(
     """Emit the provider calls that a stage made for a message: what its trail has more than the trail it received."""
     if not telemetry.takes(ProviderCalled, logging.DEBUG):
         return
-    before, after = getattr(received.event, "trail", None), _trail_of(outcome)
-    if not isinstance(before, ev.Trail) or not isinstance(after, ev.Trail):
+    before, after = getattr(received.event, "trail", None), find_trail(outcome)
+    if not isinstance(before, ev.Trail) or after is None:
         return
     made = after.attempts[len(before.attempts) :]
     for number, attempt in enumerate(made, start=1):
@@ -115,16 +116,6 @@ def report_calls(
                 cost=_more(before.amount, after.amount) if last else None,
             )
         )
-
-
-def _trail_of(outcome: Outcome | None) -> Any:
-    match outcome:
-        case Fail(trail=trail) | Retry(trail=trail):
-            return trail
-        case Emit(events=(first, *_)):
-            return getattr(first, "trail", None)
-        case _:
-            return None
 
 
 def _more(before: Any, after: Any) -> Any:

@@ -38,6 +38,7 @@ from infra.settings.budgets import Budgets
 from infra.settings.config_file import ConfigFile, SettingsError
 from infra.settings.narrative import Gguf, Local, Narrative, narrative_with
 from infra.settings.quality import QualitySettings
+from infra.settings.telemetry import TelemetrySettings
 
 #: Most unknown names in one message.
 _MOST: Final = 10
@@ -202,6 +203,7 @@ class Settings(BaseSettings):
     audit: Audit = Audit()
     budgets: Budgets = Budgets()
     quality: QualitySettings = QualitySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     #: Deadline of requests that name none, ms.
     deadline_ms: int = Field(default=DEFAULT_DEADLINE_MS, ge=1, le=86_400_000)
     #: Seconds without an acknowledgement after which the broker gives a message to another worker.

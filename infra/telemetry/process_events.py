@@ -122,6 +122,24 @@ class ExporterFailed(TelemetryEvent, frozen=True, kw_only=True):
     SENTENCE: ClassVar[str] = "no metrics at {address} (set {fix} to a free address): {problem}"
 
 
+class SpansDropped(TelemetryEvent, frozen=True, kw_only=True):
+    """Spans were not sent: the collector is away or slow; no stage waits for it."""
+
+    #: URL of the collector.
+    endpoint: str
+    #: Messages whose spans are lost.
+    messages: int
+    #: The same since the start of the process.
+    total: int
+
+    LEVEL: ClassVar[int] = logging.WARNING
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("endpoint",)
+    SENTENCE: ClassVar[str] = (
+        "the spans of {messages} messages are lost, {total} since the start: the collector at {endpoint} does not "
+        "take them or is too slow"
+    )
+
+
 class BackgroundFailed(TelemetryEvent, frozen=True, kw_only=True):
     """Work beside the stages failed."""
 

@@ -1,0 +1,128 @@
+"""Tracing of one process: from the settings to the spans at a collector."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from understudy_client.protocol import TRACEPARENT
+
+from contracts import pipeline, subjects
+from contracts.errors import Misconfigured
+from infra.host import extras
+from infra.telemetry.process_events import SpansDropped
+from infra.telemetry.span_export import SpanExport, TraceSampler
+
+if TYPE_CHECKING:
+    from infra.app.application import Application
+    from infra.settings.telemetry import TelemetrySettings
+
+#: Seconds that the last spans get at the end of the process.
+FLUSH_S: Final = 2.0
+#: Seconds that the collector has for one batch; shorter than the flush.
+_SEND_S: Final = 1.5
+#: Seconds for a look-up of related requests.
+_FIND_S: Final = 1.0
+
+
+class Tracing:
+    """Sends the spans of an application's stages; does nothing without a collector.
+
+    Args:
+        application: the stages.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._export: SpanExport | None = None
+        self._exporter: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._total = 0
+
+    def start(self) -> None:
+        """Begin to send; in the process that runs the stages, after its start.
+
+        Raises:
+            Misconfigured: a collector is set, and the extra is not installed.
+        """
+        settings = self._application.settings.telemetry
+        if settings.otlp_endpoint is None:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._export = self._build_export(settings)
+        self._export.start()
+        self._application.telemetry.subscribe(self._export)
+
+    def stop(self) -> None:
+        """Send what is left, within :data:`FLUSH_S`; blocks."""
+        if self._export is None:
+            return
+        self._loop = None
+        self._export.stop(FLUSH_S)
+        # A batch that is still on its way is given up.
+        self._exporter.shutdown()
+
+    def _build_export(self, settings: TelemetrySettings) -> SpanExport:
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - only if configured
+                OTLPSpanExporter,
+            )
+            from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - as above
+
+            from infra.telemetry.spans import SpanBuilder  # noqa: PLC0415 - as above
+        except ImportError as error:
+            raise Misconfigured(
+                f"telemetry.otlp_endpoint is set, but OpenTelemetry cannot be imported ({error}): "
+                f"{extras.install_command('otel')}, or unset UNDERSTUDY_TELEMETRY__OTLP_ENDPOINT"
+            ) from None
+        # Its warnings would be a line for each batch; SpansDropped says the same once.
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+        exporter = self._exporter = OTLPSpanExporter(endpoint=self.endpoint, timeout=_SEND_S)
+        builder = SpanBuilder(
+            version=extras.installed_version(),
+            attributes={
+                "service.instance.id": f"{os.uname().nodename}:{os.getpid()}",
+                "understudy.stages": "+".join(self._application.stages),
+            },
+        )
+        return SpanExport(
+            sampler=TraceSampler(ratio=settings.sample_ratio, spans_per_second=settings.spans_per_second),
+            build=builder.build,
+            send=lambda spans: exporter.export(spans) is SpanExportResult.SUCCESS,
+            find=self._find,
+            on_dropped=self._tell_dropped,
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """Where spans are posted: a URL without a path gets the usual one."""
+        given = self._application.settings.telemetry.otlp_endpoint or ""
+        return given if urlsplit(given).path.strip("/") else f"{given.rstrip('/')}/v1/traces"
+
+    def _tell_dropped(self, messages: int) -> None:
+        self._total += messages
+        event = SpansDropped(endpoint=self.endpoint, messages=messages, total=self._total)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._application.telemetry.emit, event)
+
+    def _find(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """The ``traceparent`` of requests' results, by id; of those that the log still has."""
+        if self._loop is None:
+            return {}
+        try:
+            return asyncio.run_coroutine_threadsafe(self._look_up(ids), self._loop).result(_FIND_S)
+        except Exception:  # noqa: BLE001 - a link less, whatever the reason
+            return {}
+
+    async def _look_up(self, ids: Sequence[str]) -> Mapping[str, str]:
+        wanted = [subjects.any_kind("result", each) for each in ids]
+        entries = await self._application.adapters.lookup.last_of_each(pipeline.EVENTS, wanted)
+        return {
+            entry.subject.rpartition(".")[2]: entry.headers[TRACEPARENT]
+            for entry in entries
+            if TRACEPARENT in entry.headers
+        }

@@ -1,0 +1,203 @@
+"""Export of spans: whole traces are kept or left out, a bounded queue, and a thread that sends batches.
+
+A collector that is away or slow costs spans, never time of a stage.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from contracts.subjects import REQUEST_ID
+from infra.telemetry.events import MessageEnding
+from infra.telemetry.trace_context import read_context
+from infra.telemetry.trace_events import MessageTraced
+from infra.telemetry.trace_facts import WorkFacts, read_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from infra.telemetry.dispatch import TelemetryEvent
+
+#: Works of stages that wait to be sent, at most.
+QUEUE: Final = 2_048
+_BATCH: Final = 256
+#: Seconds between two batches that are not full.
+_EVERY_S: Final = 1.0
+#: Seconds over which the rate of spans is measured.
+_MEASURED_S: Final = 1.0
+_ALL: Final = 1 << 64
+
+
+class Build(Protocol):
+    """Makes spans of facts."""
+
+    def __call__(self, facts: WorkFacts, related: str | None) -> Iterable[Any]:
+        """The spans; ``related`` is the ``traceparent`` of the related request."""
+        ...
+
+
+class Send(Protocol):
+    """Sends spans to a collector."""
+
+    def __call__(self, spans: Sequence[Any]) -> bool:
+        """Whether the collector took them; waits for a bounded time, in a thread."""
+        ...
+
+
+#: Finds the ``traceparent`` of requests by their ids, in a thread.
+Find = Callable[[Sequence[str]], Mapping[str, str]]
+
+
+class TraceSampler:
+    """Decides by its id whether a trace is kept, so that all processes keep the same ones.
+
+    Above the limit a process keeps a smaller share.  The shares contain each other: what the busiest process keeps,
+    the others keep, too.
+
+    Args:
+        ratio: share of all traces that is kept.
+        spans_per_second: limit of this process.
+        clock: seconds, never going back.
+    """
+
+    def __init__(
+        self, *, ratio: float, spans_per_second: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = int(ratio * _ALL)
+        self._limit = spans_per_second
+        self._clock = clock
+        self._since = clock()
+        self._offered = 0
+        self._kept_below = self._most
+
+    def keeps(self, trace_id: str, spans: int) -> bool:
+        """Whether a trace is kept.
+
+        Args:
+            trace_id: 32 hexadecimal digits.
+            spans: how many spans of it there are now.
+        """
+        place = int(trace_id[16:], 16)
+        if place >= self._most:
+            return False
+        self._offered += spans
+        passed = self._clock() - self._since
+        if passed >= _MEASURED_S:
+            rate = self._offered / passed
+            self._kept_below = int(self._most * min(1.0, self._limit / rate))
+            self._since += passed
+            self._offered = 0
+        return place < self._kept_below
+
+
+class SpanExport:
+    """Subscriber that sends the spans of this process.
+
+    Args:
+        sampler: decides which traces are kept.
+        build: makes the spans.
+        send: sends them.
+        find: finds related requests.
+        on_dropped: gets the number of stages' works that were not sent, in the thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        sampler: TraceSampler,
+        build: Build,
+        send: Send,
+        find: Find,
+        on_dropped: Callable[[int], object],
+    ) -> None:
+        self._sampler = sampler
+        self._build = build
+        self._send = send
+        self._find = find
+        self._on_dropped = on_dropped
+        self._queue: deque[WorkFacts] = deque()
+        #: Each number has one writer: the event loop's thread, and the one that sends.
+        self._overflowed = 0
+        self._unsent = 0
+        self._reported = 0
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; after a fork it would not exist."""
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Works that were not sent: the queue was full, or the collector did not take them."""
+        return self._overflowed + self._unsent
+
+    def takes(self, event: type[TelemetryEvent], level: int) -> bool:
+        """Whether spans are made of such an event."""
+        del level
+        return event is MessageTraced
+
+    def __call__(self, event: TelemetryEvent) -> None:
+        """Queue the facts of an event, if its trace is kept; never waits."""
+        if not isinstance(event, MessageTraced) or _uneventful(event):
+            return
+        context = read_context(
+            event.headers, subject=event.subject, sequence=event.seq, time_ms=event.time_ms
+        )
+        if not context.sampled or not self._sampler.keeps(context.trace_id, 1 + len(event.sent)):
+            return
+        if len(self._queue) >= QUEUE:
+            self._overflowed += 1
+            return
+        self._queue.append(read_facts(event, context))
+        if len(self._queue) >= _BATCH:
+            self._wake.set()
+
+    def stop(self, seconds: float) -> None:
+        """Send what waits, for a bounded time; blocks."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(_EVERY_S)
+            self._wake.clear()
+            stopping = self._stopping
+            while self._queue:
+                self._send_batch([self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))])
+            if self.dropped > self._reported:
+                self._on_dropped(self.dropped - self._reported)
+                self._reported = self.dropped
+            if stopping:
+                return
+
+    def _send_batch(self, batch: Sequence[WorkFacts]) -> None:
+        try:
+            wanted = {
+                each.related.request_id
+                for each in batch
+                if each.related is not None and REQUEST_ID.fullmatch(each.related.request_id)
+            }
+            found = self._find(sorted(wanted)) if wanted else {}
+            spans = [
+                span
+                for each in batch
+                for span in self._build(each, found.get(each.related.request_id) if each.related else None)
+            ]
+            sent = self._send(spans)
+        except Exception:  # noqa: BLE001 - counted and reported; without the thread nothing more would be sent
+            sent = False
+        if not sent:
+            self._unsent += len(batch)
+
+
+def _uneventful(event: MessageTraced) -> bool:
+    """Whether a message was only put off, as decided: it comes again every moment."""
+    return event.ending is MessageEnding.PUT_OFF and not event.sent

@@ -1,0 +1,166 @@
+"""Facts for spans: what may be said of a stage's work on a message, without any text of prompts or contents."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from contracts import events as ev
+from contracts.outcome import Emit, Fail, Outcome, Retry
+from infra.telemetry.events import MessageEnding
+from infra.telemetry.trace_context import TraceContext
+from infra.telemetry.trace_events import MessageTraced, SentMessage
+
+_TOKENS: Final = 4
+_INTAKE: Final = "requested"
+
+
+class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider call."""
+
+    provider: str
+    model: str
+    #: Error code; empty for a usable answer.
+    code: str
+    duration_ms: float
+    #: Sampling parameters of the request.
+    params: ev.Params | None
+    #: ``text`` or ``json``.
+    output: str
+    #: Of the answer that was used.
+    finish_reason: str | None = None
+    #: Tokens of all calls for the message, on the last of them; ``None``: not reported.
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class RelatedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Another request that this one refers to by its id."""
+
+    request_id: str
+    #: ``replay`` or ``cache``.
+    relation: str
+
+
+class WorkFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage's work on one message."""
+
+    context: TraceContext
+    stage: str
+    #: Event name, content kind and id from the subject.
+    name: str
+    kind: str
+    request_id: str
+    stream: str
+    seq: int
+    deliveries: int
+    began_ns: int
+    ended_ns: int
+    ending: MessageEnding
+    #: Error code of the outcome or of the result.
+    code: str = ""
+    #: Of the result that was published.
+    status: str = ""
+    origin: str = ""
+    calls: tuple[CallFacts, ...] = ()
+    sent: tuple[SentMessage, ...] = ()
+    related: RelatedRequest | None = None
+
+
+def read_facts(event: MessageTraced, context: TraceContext) -> WorkFacts:
+    """The facts of an event."""
+    _, name, kind, request_id, *_ = *event.subject.split(".", _TOKENS), "", "", ""
+    result = find_result(event.outcome)
+    code = getattr(event.outcome, "code", None)
+    if code is None and result is not None and result.error is not None:
+        code = result.error.code
+    return WorkFacts(
+        context=context,
+        stage=event.stage,
+        name=name,
+        kind=kind,
+        request_id=request_id,
+        stream=event.stream,
+        seq=event.seq,
+        deliveries=event.deliveries,
+        began_ns=event.began_ns,
+        ended_ns=event.ended_ns,
+        ending=event.ending,
+        code=str(code or ""),
+        status="" if result is None else str(result.status),
+        origin="" if result is None else str(result.origin),
+        calls=_calls(event.event, event.outcome),
+        sent=event.sent,
+        related=_related(event.outcome, result, request_id) if name == _INTAKE else None,
+    )
+
+
+def find_result(outcome: Outcome | None) -> ev.Result | None:
+    """The result that an outcome publishes."""
+    events = outcome.events if isinstance(outcome, Emit | Fail) else ()
+    return next((event for event in events if isinstance(event, ev.Result)), None)
+
+
+def find_trail(outcome: Outcome | None) -> ev.Trail | None:
+    """The history of a request after a stage's work on it."""
+    match outcome:
+        case Fail(trail=trail) | Retry(trail=trail):
+            return trail
+        case Emit(events=(first, *_)):
+            return getattr(first, "trail", None)
+        case _:
+            return None
+
+
+def _calls(event: Any, outcome: Outcome | None) -> tuple[CallFacts, ...]:
+    """What the trail has more than the trail that the stage received."""
+    before, after = getattr(event, "trail", None), find_trail(outcome)
+    if not isinstance(before, ev.Trail) or after is None:
+        return ()
+    made = after.attempts[len(before.attempts) :]
+    if not made:
+        return ()
+    brief: ev.Brief = event.brief
+    drafts = isinstance(event, ev.ContextBuilt)
+    answer = _answer(outcome)
+    calls = [
+        CallFacts(
+            provider=each.provider,
+            model=each.model,
+            code=str(each.code or ""),
+            duration_ms=each.time_ms,
+            params=brief.freeform if drafts else brief.structuring,
+            output="text" if drafts else "json",
+        )
+        for each in made
+    ]
+    calls[-1] = msgspec.structs.replace(
+        calls[-1],
+        finish_reason=answer.finish_reason if answer is not None else None,
+        prompt_tokens=_added(before.tokens.prompt, after.tokens.prompt),
+        completion_tokens=_added(before.tokens.completion, after.tokens.completion),
+    )
+    return tuple(calls)
+
+
+def _answer(outcome: Outcome | None) -> ev.Draft | None:
+    match outcome:
+        case Emit(events=(ev.Drafted(draft=answer), *_)) | Emit(events=(ev.Structured(document=answer), *_)):
+            return answer
+        case _:
+            return None
+
+
+def _added(before: int | None, after: int | None) -> int | None:
+    return None if after is None else after - (before or 0)
+
+
+def _related(outcome: Outcome | None, result: ev.Result | None, request_id: str) -> RelatedRequest | None:
+    """The request that is repeated, or the one whose content answers this one; known when a request is taken in."""
+    if result is not None and result.meta.generated_for not in (None, request_id):
+        return RelatedRequest(request_id=str(result.meta.generated_for), relation="cache")
+    repeated = None if result is None else result.meta.replay_of
+    for event in outcome.events if isinstance(outcome, Emit) else ():
+        repeated = repeated or getattr(getattr(event, "brief", None), "replay_of", None)
+    return None if repeated is None else RelatedRequest(request_id=repeated, relation="replay")
