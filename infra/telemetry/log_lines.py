@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,8 +48,10 @@ class LogLines:
         self._folded: dict[Hashable, _Folded] = {}
 
     def takes(self, event: type[TelemetryEvent], level: int) -> bool:
-        """Whether the log has lines of this level."""
+        """Whether the log has lines of this level; an event without a level never has one."""
         del event
+        if level == logging.NOTSET:
+            return False
         log = self._log
         if log is None:
             log = self._log = structlog.get_logger().bind(**self._fields)

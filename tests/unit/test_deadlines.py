@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from infra.runner.deadlines import _CLAIMED_MS, GRACE_MS, Armed, Deadlines, DeadlineState, OverdueDeadline
@@ -164,3 +165,10 @@ async def test_the_watch_answers_each_and_stops_with_its_task(deadlines: Deadlin
     watching.cancel()
     assert sorted(answered) == [f"gen.deadline.layout.{name}" for name in "abc"]
     assert deadlines.open == 0
+
+
+def test_an_answer_from_memory_continues_the_trace_of_its_timer(deadlines: Deadlines, clock: Clock) -> None:
+    timer = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    held = msgspec.structs.replace(armed(), traceparent=timer)
+    assert OverdueDeadline(held, deadlines, clock.ms).msg.headers == {"traceparent": timer}
+    assert OverdueDeadline(armed(), deadlines, clock.ms).msg.headers is None

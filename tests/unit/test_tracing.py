@@ -1,0 +1,125 @@
+"""What the runner says of traces: their ids in headers, and what spans are made of."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from contracts import events as ev
+from contracts.errors import Misconfigured
+from contracts.outcome import Cancel, Delegate, Emit, Record, Submit
+from infra.app.tracing import Tracing
+from infra.settings.telemetry import TelemetrySettings
+from infra.telemetry.dispatch import Telemetry
+from infra.telemetry.log_lines import LogLines
+from infra.telemetry.trace_context import TRACELINK
+from infra.telemetry.trace_events import MessageTraced
+from tests.unit.fake_broker import FakeBroker, FakeDelivery, delivered, sample, take
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def given(flags: str = "01") -> FakeDelivery:
+    return delivered(
+        sample("structured", ev.Structured), headers={"traceparent": f"00-{TRACE}-{SPAN}-{flags}"}
+    )
+
+
+def traced(broker: FakeBroker) -> list[MessageTraced]:
+    return [each for each in broker.emitted if isinstance(each, MessageTraced)]
+
+
+def parents(broker: FakeBroker, name: str) -> list[str]:
+    found = [each for each in broker.stored if each.subject.startswith(f"gen.{name}.")]
+    return [each.headers["traceparent"] for each in found]
+
+
+async def test_messages_of_one_outcome_have_spans_of_their_own_in_the_trace_of_their_cause() -> None:
+    broker = FakeBroker()
+    outcome = Emit(events=(sample("invalid", ev.Invalid), sample("clamped", ev.Clamped)))
+    await take(broker.runner("validate-repair", lambda _: outcome), given())
+    published = [*parents(broker, "invalid"), *parents(broker, "clamped")]
+    assert [each.split("-")[1] for each in published] == [TRACE, TRACE]
+    assert len({SPAN, *(each.split("-")[2] for each in published)}) == 3
+    (event,) = traced(broker)
+    assert [each.traceparent for each in event.sent] == published
+    assert event.began_ns <= event.sent[0].began_ns <= event.sent[0].ended_ns <= event.ended_ns
+
+
+async def test_a_client_that_wants_no_trace_gets_none_in_any_stage() -> None:
+    broker = FakeBroker()
+    outcome = Emit(events=(sample("invalid", ev.Invalid),))
+    await take(broker.runner("validate-repair", lambda _: outcome), given("00"))
+    assert parents(broker, "invalid")[0].endswith("-00")
+
+
+async def test_a_request_that_a_stage_publishes_begins_a_trace_and_names_the_span_that_led_to_it() -> None:
+    broker = FakeBroker()
+    orders = (
+        Submit(kind="scene", request_id="s-1", body=b"{}"),
+        Cancel(kind="scene", request_id="s-2", event=ev.Cancelled()),
+    )
+    await take(broker.runner("context-build", lambda _: Delegate(orders=orders)), given())
+    ((scene,), (cancelled,)) = parents(broker, "requested"), parents(broker, "cancelled")
+    (event,) = traced(broker)
+    asked = next(each for each in broker.stored if each.subject.startswith("gen.requested."))
+    assert scene.split("-")[1] != TRACE
+    assert asked.headers[TRACELINK] == event.sent[0].traceparent
+    assert asked.headers[TRACELINK].split("-")[1] == TRACE
+    assert cancelled.split("-")[1] == TRACE
+
+
+async def test_audit_has_no_spans() -> None:
+    broker = FakeBroker()
+
+    async def add(_: Any) -> None:
+        """Store it."""
+
+    runner = broker.runner("audit", lambda _: Record(row=1), SimpleNamespace(add=add))  # type: ignore[arg-type]
+    assert (await take(runner, given())).ways == ["ack"]
+    assert traced(broker) == []
+
+
+async def test_nobody_collects_what_nobody_takes() -> None:
+    broker = FakeBroker()
+    broker.telemetry = Telemetry(LogLines())
+    assert not broker.telemetry.takes(MessageTraced, MessageTraced.LEVEL)
+    given_ = await take(broker.runner("validate-repair", lambda _: Emit()), given())
+    assert given_.ways == ["ack"]
+
+
+def application(endpoint: str | None) -> Any:
+    settings = SimpleNamespace(telemetry=TelemetrySettings(otlp_endpoint=endpoint))
+    return SimpleNamespace(settings=settings, stages=("fallback",), telemetry=Telemetry())
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "posted_to"),
+    [
+        ("http://host:4318", "http://host:4318/v1/traces"),
+        ("http://host:4318/", "http://host:4318/v1/traces"),
+        ("https://host/otlp/v1/traces", "https://host/otlp/v1/traces"),
+    ],
+)
+def test_an_endpoint_without_a_path_gets_the_usual_one(endpoint: str, posted_to: str) -> None:
+    assert Tracing(application(endpoint)).endpoint == posted_to
+
+
+async def test_without_the_extra_the_start_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    tracing = Tracing(application("http://host:4318"))
+    with pytest.raises(Misconfigured, match=r"\[otel\]"):
+        tracing.start()
+    tracing.stop()
+
+
+def test_without_a_collector_nothing_is_imported_or_subscribed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    idle = application(None)
+    tracing = Tracing(idle)
+    tracing.start()
+    tracing.stop()
+    assert not idle.telemetry.takes(MessageTraced, MessageTraced.LEVEL)
