@@ -61,10 +61,14 @@ class Tracing:
         """Send what is left, within :data:`FLUSH_S`; blocks."""
         if self._export is None:
             return
+        # The thread can call the loop no more: it waits here.
         self._loop = None
         self._export.stop(FLUSH_S)
         # A batch that is still on its way is given up.
         self._exporter.shutdown()
+        lost = self._export.dropped + self._export.waiting - self._total
+        if lost > 0:
+            self._application.telemetry.emit(self._count_lost(lost))
 
     def _build_export(self, settings: TelemetrySettings) -> SpanExport:
         try:
@@ -94,7 +98,7 @@ class Tracing:
             build=builder.build,
             send=lambda spans: exporter.export(spans) is SpanExportResult.SUCCESS,
             find=self._find,
-            on_dropped=self._tell_dropped,
+            on_dropped=self._report_lost,
         )
 
     @property
@@ -103,11 +107,15 @@ class Tracing:
         given = self._application.settings.telemetry.otlp_endpoint or ""
         return given if urlsplit(given).path.strip("/") else f"{given.rstrip('/')}/v1/traces"
 
-    def _tell_dropped(self, messages: int) -> None:
+    def _report_lost(self, messages: int) -> None:
+        """Emit that spans are lost; in the thread."""
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._application.telemetry.emit, self._count_lost(messages))
+
+    def _count_lost(self, messages: int) -> SpansDropped:
         self._total += messages
-        event = SpansDropped(endpoint=self.endpoint, messages=messages, total=self._total)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._application.telemetry.emit, event)
+        return SpansDropped(endpoint=self.endpoint, messages=messages, total=self._total)
 
     def _find(self, ids: Sequence[str]) -> Mapping[str, str]:
         """The ``traceparent`` of requests' results, by id; of those that the log still has."""

@@ -124,6 +124,7 @@ class SpanExport:
         self._overflowed = 0
         self._unsent = 0
         self._reported = 0
+        self._on_its_way = 0
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
@@ -136,6 +137,11 @@ class SpanExport:
     def dropped(self) -> int:
         """Works that were not sent: the queue was full, or the collector did not take them."""
         return self._overflowed + self._unsent
+
+    @property
+    def waiting(self) -> int:
+        """Works that wait to be sent, or are being sent."""
+        return len(self._queue) + self._on_its_way
 
     def takes(self, event: type[TelemetryEvent], level: int) -> bool:
         """Whether spans are made of such an event."""
@@ -171,7 +177,10 @@ class SpanExport:
             self._wake.clear()
             stopping = self._stopping
             while self._queue:
-                self._send_batch([self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))])
+                batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+                self._on_its_way = len(batch)
+                self._send_batch(batch)
+                self._on_its_way = 0
             if self.dropped > self._reported:
                 self._on_dropped(self.dropped - self._reported)
                 self._reported = self.dropped

@@ -8,6 +8,7 @@ import msgspec
 
 from contracts import events as ev
 from contracts.outcome import Emit, Fail, Outcome, Retry
+from contracts.result import ResultBody
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.trace_context import TraceContext
 from infra.telemetry.trace_events import MessageTraced, SentMessage
@@ -96,10 +97,12 @@ def read_facts(event: MessageTraced, context: TraceContext) -> WorkFacts:
     )
 
 
-def find_result(outcome: Outcome | None) -> ev.Result | None:
-    """The result that an outcome publishes."""
-    events = outcome.events if isinstance(outcome, Emit | Fail) else ()
-    return next((event for event in events if isinstance(event, ev.Result)), None)
+def find_result(outcome: Outcome | None) -> ResultBody | None:
+    """The request's own result, if an outcome publishes it."""
+    for event in outcome.events if isinstance(outcome, Emit | Fail) else ():
+        if isinstance(event, ResultBody) and not isinstance(event, ev.Revised):
+            return event
+    return None
 
 
 def find_trail(outcome: Outcome | None) -> ev.Trail | None:
@@ -156,7 +159,7 @@ def _added(before: int | None, after: int | None) -> int | None:
     return None if after is None else after - (before or 0)
 
 
-def _related(outcome: Outcome | None, result: ev.Result | None, request_id: str) -> RelatedRequest | None:
+def _related(outcome: Outcome | None, result: ResultBody | None, request_id: str) -> RelatedRequest | None:
     """The request that is repeated, or the one whose content answers this one; known when a request is taken in."""
     if result is not None and result.meta.generated_for not in (None, request_id):
         return RelatedRequest(request_id=str(result.meta.generated_for), relation="cache")

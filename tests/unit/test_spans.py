@@ -311,9 +311,9 @@ def test_a_stop_waits_no_longer_than_it_is_given() -> None:
     )
     export.start()
     export(traced())
-    ended = _timed(lambda: export.stop(0.2))
     assert stuck.wait(30)
-    assert ended < 30
+    assert _timed(lambda: export.stop(0.2)) < 30
+    assert (export.waiting, export.dropped) == (1, 0)
     released.set()
 
 

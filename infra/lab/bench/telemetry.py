@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from infra.app import metrics_relay
@@ -21,8 +25,6 @@ from infra.telemetry.exporter import OFF
 if TYPE_CHECKING:
     from infra.lab.bench.trial import Say, Trial
 
-#: Settings of the two.
-MODES: Final[Mapping[str, Mapping[str, Any]]] = {"off": {"metrics": OFF}, "on": {"metrics": "127.0.0.1:0"}}
 #: Throughput with everything on, as a share of that with everything off, that is promised.
 PROMISED: Final = 0.95
 #: Seconds between two scrapes, as in infra/deploy/prometheus/prometheus.yml.
@@ -39,29 +41,64 @@ async def run(*, requests: int, rounds: int, say: Say) -> dict[str, Any]:
         say: called with what is being done.
 
     Returns:
-        ``throughput_ratio`` and ``cpu_ratio`` (on to off), whether the promise is kept, and the figures per mode.
+        ``throughput_ratio`` and ``cpu_ratio`` (on to off), whether the promise is kept, whether there were traces
+        (they need the extra ``otel``), and the figures per mode.
     """
-    rows: dict[str, list[dict[str, float]]] = {mode: [] for mode in MODES}
-    for number in range(rounds):
-        # The first of a round finds the machine as the second of the last one left it.
-        for mode in sorted(MODES, reverse=bool(number % 2)):
-            say(f"round {number + 1} of {rounds}: telemetry {mode}")
-            async with starting(partial(scripted, sync_interval="2m", **MODES[mode])) as trial:
-                rows[mode].append(await _measure(trial, requests))
+    traced = find_spec("opentelemetry") is not None
+    with _collector() as url:
+        on: dict[str, Any] = {"metrics": "127.0.0.1:0"}
+        modes: dict[str, dict[str, Any]] = {
+            "off": {"metrics": OFF},
+            "on": {**on, "telemetry": {"otlp_endpoint": url}} if traced else on,
+        }
+        rows: dict[str, list[dict[str, float]]] = {mode: [] for mode in modes}
+        for number in range(rounds):
+            # The first of a round finds the machine as the second of the last one left it.
+            for mode in sorted(modes, reverse=bool(number % 2)):
+                say(f"round {number + 1} of {rounds}: telemetry {mode}")
+                async with starting(partial(scripted, sync_interval="2m", **modes[mode])) as trial:
+                    rows[mode].append(await _measure(trial, requests))
     medians = {
         mode: {name: round(statistics.median(row[name] for row in taken), 3) for name in taken[0]}
         for mode, taken in rows.items()
     }
-    on, off = medians["on"], medians["off"]
-    ratio = round(on["requests_per_s"] / off["requests_per_s"], 3)
+    with_it, without = medians["on"], medians["off"]
+    ratio = round(with_it["requests_per_s"] / without["requests_per_s"], 3)
     return {
         "throughput_ratio": ratio,
-        "cpu_ratio": round(on["cpu_ms_per_request"] / off["cpu_ms_per_request"], 3),
+        "cpu_ratio": round(with_it["cpu_ms_per_request"] / without["cpu_ms_per_request"], 3),
         "passed": ratio >= PROMISED,
         "requests": requests,
+        "traced": traced,
         "modes": medians,
         "rounds": rows,
     }
+
+
+@contextmanager
+def _collector() -> Iterator[str]:
+    """The URL of a collector that takes all spans and forgets them."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 async def _measure(trial: Trial, requests: int) -> dict[str, float]:
@@ -91,7 +128,8 @@ def table(figures: Mapping[str, Any]) -> str:
     for mode, found in figures["modes"].items():
         rows.append((mode, f"{found['requests_per_s']:.0f}", f"{found['cpu_ms_per_request']:.2f}"))
     kept = "kept" if figures["passed"] else "broken"
+    traces = "" if figures["traced"] else "without traces: the extra 'otel' is not installed\n"
     return (
         f"{columns(rows)}\n\nthroughput {figures['throughput_ratio']:.3f}, CPU {figures['cpu_ratio']:.3f} of that "
-        f"without telemetry; promised: throughput of at least {PROMISED:g} ({kept})\n"
+        f"without telemetry; promised: throughput of at least {PROMISED:g} ({kept})\n{traces}"
     )
