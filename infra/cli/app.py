@@ -14,6 +14,7 @@ from infra.cli import (
     budgets,
     cache,
     checks,
+    config,
     console,
     dead,
     models,
@@ -31,6 +32,7 @@ from infra.cli import (
     validate,
     warm,
     why,
+    worlds,
 )
 
 app: Final = typer.Typer(
@@ -108,6 +110,7 @@ app.command("validate", rich_help_panel=_DESIGN)(validate.validate)
 app.add_typer(rules.app, name="rules", rich_help_panel=_DESIGN)
 app.add_typer(templates.app, name="templates", rich_help_panel=_DESIGN)
 app.add_typer(prompts.app, name="prompts", rich_help_panel=_DESIGN)
+app.add_typer(worlds.app, name="worlds", rich_help_panel=_DESIGN)
 app.command("seed", rich_help_panel=_DESIGN)(seed.seed)
 app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
 app.add_typer(replay.app, name="replay", rich_help_panel=_KEEP)
@@ -119,6 +122,7 @@ app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
 app.add_typer(checks.topology, name="topology", rich_help_panel=_KEEP)
 app.add_typer(models.app, name="models", rich_help_panel=_KEEP)
 app.command("doctor", rich_help_panel=_KEEP)(checks.doctor)
+app.add_typer(config.app, name="config", rich_help_panel=_KEEP)
 app.command("help", rich_help_panel=_KEEP)(help_)
 app.command(
     "bench",

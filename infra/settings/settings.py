@@ -43,7 +43,7 @@ from infra.settings.telemetry import TelemetrySettings
 #: Most unknown names in one message.
 _MOST: Final = 10
 #: Settings whose value is never shown, not even in an error; misspelt ones too.
-_SECRET: Final = re.compile(r"key|secret|password", re.IGNORECASE)
+SECRET_NAME: Final = re.compile(r"key|secret|password|token(?!s)", re.IGNORECASE)
 
 
 #: Seconds without an acknowledgement after which another fallback takes over a message (rule 14).
@@ -342,7 +342,7 @@ def _explain(item: Any, file: ConfigFile, model: type[Settings]) -> str:
 
 def _shown(name: str, value: Any, levels: int = 4) -> str:
     """The value as people may see it: without the values of secrets, at any depth."""
-    if _SECRET.search(name):
+    if SECRET_NAME.search(name):
         return "(not shown)"
     if not levels and isinstance(value, Mapping | list | tuple):
         return "…"

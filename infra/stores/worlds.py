@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from contracts.errors import Misconfigured
 from contracts.policy.social import World
 from infra.stores import toml_tables
@@ -18,6 +20,22 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 class WorldError(Misconfigured):
     """A world that cannot be used; the text names the file, the field and the fix."""
+
+
+class CheckedWorld(msgspec.Struct, frozen=True, kw_only=True):
+    """One file, with its first error."""
+
+    name: str
+    #: Path of the file.
+    file: str
+    #: ``None``: it cannot be used.
+    world: World | None = None
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether requests can use it."""
+        return self.world is not None
 
 
 class WorldStore:
@@ -41,12 +59,43 @@ def load(folder: Path) -> WorldStore:
     Raises:
         WorldError: a world cannot be used, or the default one is missing.
     """
-    files = sorted(folder.glob("*.toml"))
-    if not any(path.stem == DEFAULT for path in files):
-        raise WorldError(
-            f"no {DEFAULT}.toml in {folder}; add it for requests without a world (docs/social.md)"
-        )
+    files = _files(folder)
+    fault = _without_default(folder, files)
+    if fault is not None:
+        raise WorldError(fault)
     return WorldStore({path.stem: _read(path) for path in files})
+
+
+def check(path: Path) -> list[CheckedWorld]:
+    """Check every file of a folder, or one file; never raises for a world that cannot be used.
+
+    Args:
+        path: the folder, whose missing default world is an error too, or a file.
+    """
+    if not path.is_dir():
+        return [_check(path)]
+    files = _files(path)
+    rows = [_check(each) for each in files]
+    fault = _without_default(path, files)
+    missing = CheckedWorld(name=DEFAULT, file=str(path / f"{DEFAULT}.toml"), error=fault or "")
+    return rows if fault is None else [missing, *rows]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.toml"))
+
+
+def _without_default(folder: Path, files: list[Path]) -> str | None:
+    if any(path.stem == DEFAULT for path in files):
+        return None
+    return f"no {DEFAULT}.toml in {folder}; add it for requests without a world (docs/social.md)"
+
+
+def _check(path: Path) -> CheckedWorld:
+    try:
+        return CheckedWorld(name=path.stem, file=str(path), world=_read(path))
+    except WorldError as error:
+        return CheckedWorld(name=path.stem, file=str(path), error=str(error))
 
 
 def _read(path: Path) -> World:

@@ -1,7 +1,8 @@
-"""What does a world make of a relationship, and is a file that cannot be used refused with the fix?"""
+"""Worlds: what a schema makes of a relationship, and files that cannot be used."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from contracts.nodes.node import Rating
 from contracts.policy.social import VALUES, Band, Social, World, classify
 from infra.settings.settings import load
 from infra.stores import worlds
+from tests.command_line import understudy
 
 SHIPPED = worlds.load(load().worlds_dir)
 LEVELS = [
@@ -166,3 +168,41 @@ def test_a_worlds_name_is_its_files(tmp_path) -> None:
 def test_there_must_be_a_default_world(tmp_path) -> None:
     with pytest.raises(worlds.WorldError, match=r"no default\.toml in .*; add it"):
         worlds.load(tmp_path)
+
+
+def test_a_check_has_a_row_for_every_file_and_names_each_fault(tmp_path) -> None:
+    (tmp_path / "default.toml").write_text(GOOD)
+    (tmp_path / "isle.toml").write_text("[[tiers")
+    (tmp_path / "moor.toml").write_text(GOOD.replace('"none"', '"warm"'))
+    rows = {row.name: row for row in worlds.check(tmp_path)}
+    assert {name: row.ok for name, row in rows.items()} == {"default": True, "isle": False, "moor": False}
+    assert rows["isle"].error.startswith("isle.toml: is not TOML")
+    assert "'warm' is not allowed here" in rows["moor"].error
+    (one,) = worlds.check(tmp_path / "isle.toml")
+    assert one == rows["isle"]
+
+
+def test_a_missing_default_world_is_a_row(tmp_path) -> None:
+    (tmp_path / "isle.toml").write_text(GOOD)
+    missing, isle = worlds.check(tmp_path)
+    assert (missing.name, missing.ok, isle.ok) == ("default", False, True)
+    assert "no default.toml in" in missing.error
+
+
+def test_the_commands_list_and_check_worlds(tmp_path) -> None:
+    (tmp_path / "default.toml").write_text(GOOD + "colour = 3\n")
+    (tmp_path / "isle.toml").write_text(GOOD.replace("max_rating", "says = 'far out'\nmax_rating"))
+    environment = {"UNDERSTUDY_WORLDS_DIR": str(tmp_path)}
+    listed = understudy("worlds", "ls", environment=environment)
+    assert listed.status == 0
+    assert listed.out.splitlines()[1].split() == ["isle", "mature_implied", "1", "1", "far", "out"]
+    assert "cannot be used: default" in listed.err
+    assert "`understudy worlds check` says why" in listed.err
+    checked = understudy("worlds", "check", environment=environment)
+    assert checked.status == 1
+    assert "wrong  default  default.toml: levels" in checked.out
+    (row,) = json.loads(
+        understudy("worlds", "check", str(tmp_path / "isle.toml"), "--json", environment={}).out
+    )
+    assert (row["ok"], row["error"], row["world"]["max_rating"]) == (True, None, "mature_implied")
+    assert understudy("worlds", "check", "nowhere", environment={}).status == 2

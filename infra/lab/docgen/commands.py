@@ -20,6 +20,8 @@ With `--json` a command prints only JSON to standard output; logs and messages g
 error. Commands find a running pipeline through `<data_dir>/runtime.json`, or through `UNDERSTUDY_NATS_URL`.
 Lists are complete with `--json`; a table says how many rows it omits. Ids accept wildcards (`--id 'w-*'`).
 A waiting command reports on standard error when the connection to the broker is lost and restored.
+`understudy --install-completion` sets up completion for bash, zsh, fish or PowerShell, and `understudy --version` prints
+the version.
 
 | exit status | meaning |
 | --- | --- |
