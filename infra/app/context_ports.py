@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from infra.settings.settings import Settings
 
 
+#: Id of a request that is not sent.
+DRY_RUN: Final = "dry-run"
+
+
 def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outcome:
     """What context-build decides about a request that is not sent; cache and single flight have no part in it.
 
@@ -43,7 +47,16 @@ def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outco
     Raises:
         UnderstudyError: samples, prompts or settings that cannot be used.
     """
-    ports = brief_ports(
+    return asyncio.run(build(unsent(kind, body, now_ms=now_ms), load_ports(settings)))
+
+
+def load_ports(settings: Settings) -> BriefPorts:
+    """What a brief is made from, read from the files of these settings.
+
+    Raises:
+        UnderstudyError: samples, prompts or settings that cannot be used.
+    """
+    return brief_ports(
         settings,
         contents=CheckedContents(Registry(refuses=refused_schemas(settings))),
         samples=sample_store.load(*settings.sample_folders),
@@ -51,16 +64,25 @@ def dry_run(settings: Settings, kind: str, body: bytes, *, now_ms: int) -> Outco
         templates=template_store.load(settings.templates_dir),
         worlds=world_store.load(settings.worlds_dir),
     )
-    received = Received(
+
+
+def unsent(kind: str, body: bytes, *, now_ms: int) -> Received[Requested]:
+    """A request as context-build would get it, although nobody sends it.
+
+    Args:
+        kind: content kind.
+        body: the request's body.
+        now_ms: when it would be stored, ms since the epoch.
+    """
+    return Received(
         event=Requested(body=body),
         name="requested",
         kind=kind,
-        request_id="dry-run",
+        request_id=DRY_RUN,
         stream=pipeline.REQUESTS,
         sequence=0,
         time_ms=now_ms,
     )
-    return asyncio.run(build(received, ports))
 
 
 def brief_ports(

@@ -67,6 +67,11 @@ class UnparsableFile(ValueError):  # noqa: N818 - names the state of the text
             code=code, severity=Severity.ERROR, path="", message=str(self), suggestion=suggestion
         )
 
+    @property
+    def report(self) -> Report:
+        """The fault as the only finding."""
+        return Report(errors=(self.finding,))
+
 
 class FileCheck(msgspec.Struct, frozen=True, kw_only=True):
     """A check of a file before its nodes are checked."""

@@ -18,6 +18,7 @@ from infra.cli import (
     console,
     dead,
     models,
+    preview,
     prompts,
     replay,
     request,
@@ -107,6 +108,7 @@ app.command("compare", rich_help_panel=_ASK)(rerun.compare)
 app.command("why", rich_help_panel=_ASK)(why.why)
 app.command("cancel", rich_help_panel=_ASK)(why.cancel)
 app.command("validate", rich_help_panel=_DESIGN)(validate.validate)
+app.command("preview", rich_help_panel=_DESIGN)(preview.preview)
 app.add_typer(rules.app, name="rules", rich_help_panel=_DESIGN)
 app.add_typer(templates.app, name="templates", rich_help_panel=_DESIGN)
 app.add_typer(prompts.app, name="prompts", rich_help_panel=_DESIGN)

@@ -50,6 +50,15 @@ def body(parts: BodyOptions) -> bytes:
             f"--file {parts.file} looks like a node, not like a request's body: give it as --node {parts.file}, "
             "with a PROMPT"
         )
+    return complete(whole, parts)
+
+
+def complete(whole: bytes, parts: BodyOptions) -> bytes:
+    """A body with the fields that options add to it.
+
+    Raises:
+        Usage: a file cannot be used, or the body is not an object.
+    """
     options = {
         "deadline_ms": parts.deadline_ms,
         "template_id": parts.template,

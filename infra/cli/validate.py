@@ -15,8 +15,8 @@ from infra.cli.console import Json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contracts.nodes.validation import Finding, Report
-    from infra.authoring.node_files import TextPosition
+    from contracts.nodes.validation import Facts, Finding, Report
+    from infra.authoring.node_files import Source, TextPosition
     from infra.stores.templates import TemplateStore
 
 
@@ -36,37 +36,33 @@ def validate(
     json: Json = False,
 ) -> None:
     """Check a node or a list of nodes: errors, warnings and suggestions; exit status 1 on errors."""
-    from contracts.nodes.validation import Report
     from infra.authoring import node_files
 
-    text = _text(file)
     try:
-        source = node_files.read(text, _language(file))
-        templates = _templates()
-        report = node_files.examine(source, _facts(templates), templates)
-        place = source.place
-        count = len(source.nodes)
+        source = node_files.read(read_text(file), language_of(file))
     except node_files.UnparsableFile as error:
-        wrong, count = error.place, 0
-        report = Report(errors=(error.finding,))
+        report, source = error.report, node_files.Source(nodes=(), places={"": error.place})
+    else:
+        templates = load_templates()
+        report = node_files.examine(source, facts_of(templates), templates)
+    if form is OutputFormat.SARIF and not json:
+        from infra.authoring.sarif import sarif
 
-        def place(path: str) -> TextPosition:
-            del path
-            return wrong
-
-    match OutputFormat.JSON if json else form:
-        case OutputFormat.JSON:
-            console.emit(_plain(report))
-        case OutputFormat.SARIF:
-            from infra.authoring.sarif import sarif
-
-            console.emit(sarif(report, uri=_uri(file), place=place))
-        case OutputFormat.PEOPLE:
-            _print(report, _name(file), count, place)
+        console.emit(sarif(report, uri=_uri(file), place=source.place))
+    else:
+        print_report(report, file, source, json=json or form is OutputFormat.JSON)
     console.end(console.DONE if report.ok else console.FAILED)
 
 
-def _text(file: Path) -> str:
+def print_report(report: Report, file: Path, source: Source, *, json: bool) -> None:
+    """Print what was found in a file."""
+    if json:
+        console.emit(_plain(report))
+    else:
+        _print(report, _name(file), len(source.nodes), source.place)
+
+
+def read_text(file: Path) -> str:
     """The text of the file.
 
     Raises:
@@ -107,7 +103,8 @@ def _uri(file: Path) -> str:
     return file.absolute().as_uri() if file.is_absolute() else quote(file.as_posix())
 
 
-def _language(file: Path) -> Literal["json", "yaml"] | None:
+def language_of(file: Path) -> Literal["json", "yaml"] | None:
+    """The language that a file's name says; ``None``: its text shows it."""
     match file.suffix.lower():
         case ".json":
             return "json"
@@ -117,20 +114,26 @@ def _language(file: Path) -> Literal["json", "yaml"] | None:
             return None
 
 
-def _templates() -> TemplateStore:
+def load_templates() -> TemplateStore:
+    """The template library; templates that cannot be used are left out."""
     from infra.stores import templates
 
     return templates.load(console.settings().templates_dir, strict=False)
 
 
-def _facts(templates: TemplateStore) -> Any:
-    """Facts that are known on this machine."""
+def facts_of(templates: TemplateStore, *, kind: str | None = None) -> Facts:
+    """Facts that are known on this machine.
+
+    Args:
+        templates: the library.
+        kind: the content kind of the request, if there is one.
+    """
     from contracts.nodes.validation import Facts
     from infra.stores.samples import default_ids
 
     settings = console.settings()
     settings.extensions.require()
-    return Facts(default_contents=default_ids(settings.sample_folders), templates=templates.ids())
+    return Facts(kind=kind, default_contents=default_ids(settings.sample_folders), templates=templates.ids())
 
 
 def _plain(report: Report) -> dict[str, Any]:

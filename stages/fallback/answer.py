@@ -38,23 +38,35 @@ class FailedRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.brief.rating if self.brief else self.plan.rating
 
 
-def choose(
-    samples: tuple[Sample, ...], *, max_rating: Rating, tags: tuple[str, ...], key: str
-) -> Sample | None:
-    """The golden sample for a request: by rating, then tags, then a pick seeded by ``key``.
+def shortlist(
+    samples: tuple[Sample, ...], *, max_rating: Rating, tags: tuple[str, ...]
+) -> tuple[Sample, ...]:
+    """The golden samples that fit a request equally well; empty where none may stand in.
 
     Never one above ``max_rating``, and one of last resort only if there is no other; of those, the
-    ones closest to it, of those, the ones that share most tags.  Equal arguments give the same sample.
+    ones closest to it, of those, the ones that share most tags.
     """
     allowed = [sample for sample in samples if sample.rating.rank <= max_rating.rank]
     allowed = [sample for sample in allowed if not sample.last_resort] or allowed
     if not allowed:
-        return None
+        return ()
     closest = max(sample.rating.rank for sample in allowed)
     near = [sample for sample in allowed if sample.rating.rank == closest]
     shared = max(len(set(sample.tags) & set(tags)) for sample in near)
-    best = [sample for sample in near if len(set(sample.tags) & set(tags)) == shared]
-    return best[fingerprint.pick(len(best), key)]
+    return tuple(sample for sample in near if len(set(sample.tags) & set(tags)) == shared)
+
+
+def choose(
+    samples: tuple[Sample, ...], *, max_rating: Rating, tags: tuple[str, ...], key: str
+) -> Sample | None:
+    """The golden sample for a request: of :func:`shortlist`, the one that ``key`` picks; the same for the same key."""
+    best = shortlist(samples, max_rating=max_rating, tags=tags)
+    return best[fingerprint.pick(len(best), key)] if best else None
+
+
+def tags_of(asked: request.GenerationRequest | None) -> tuple[str, ...]:
+    """The tags that a golden sample is compared with: the request's own, and the moods of its scenes."""
+    return (*asked.tags, *(each.casefold() for each in asked.moods.values())) if asked else ()
 
 
 async def answer(  # noqa: PLR0911 - one way out per mode
@@ -90,12 +102,10 @@ async def answer(  # noqa: PLR0911 - one way out per mode
 
 
 async def _golden(ending: FailedRequest, why: str, samples: Samples, contents: Contents) -> ev.Result:
-    asked = ending.asked
-    tags = (*asked.tags, *(each.casefold() for each in asked.moods.values())) if asked else ()
     found = choose(
         samples.of_kind(ending.kind),
         max_rating=ending.rating.effective,
-        tags=tags,
+        tags=tags_of(ending.asked),
         key=ending.input_hash or ending.request_id,
     )
     if found is None:

@@ -20,7 +20,9 @@ _SOURCES: Final = "contracts/nodes/node.py, contracts/nodes/layers.py and stages
 _INTRODUCTION: Final = """\
 A node describes a piece of content: its purpose, its mood, what it must and must not mention, who shares it, and what to
 show when generation fails. A request carries it in the field `node`. `understudy validate FILE` checks a node file
-([all checks](validation.md)), and [`node.schema.json`](schemas/node.schema.json) gives editors completion.
+([all checks](validation.md)), and [`node.schema.json`](schemas/node.schema.json) gives editors completion. `understudy preview
+FILE` shows the merged node and the layer that set each value, the prompt, the seed, the cache key, and the stand-in and why
+it would be chosen. It publishes nothing and works without a broker.
 
 ```json
 {

@@ -28,7 +28,8 @@ A process reads its settings once, at its start, from three places; the first th
 A wrong value stops the start; the message has the setting's name, its value and the allowed values. An unknown name stops
 it too, with a suggestion. The file uses the names of the tables; variables are not case-sensitive.
 Start from [`config.yaml.example`](../config.yaml.example). `understudy up` passes its settings to
-every process that it starts.
+every process that it starts. `understudy config show` prints the effective settings with the origin of each, and hides
+secrets.
 """
 
 
