@@ -1,11 +1,10 @@
-"""Doctor's checks of the broker: version, topology, consumers, room, and whether a publish is stored."""
+"""Doctor's checks of the broker: version, topology, copies, clock, room, letters, and whether a publish is stored."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,16 +13,21 @@ from understudy_client.connection import without_password
 
 from contracts import pipeline
 from contracts.errors import UnderstudyError
-from infra.app.doctor_check import DoctorCheck, Severity, row
+from infra.app import consumer_checks, letter_checks
+from infra.app.doctor_check import DoctorCheck, Severity, row, row_of_error
 from infra.host import parent_death, runtime_file
 from infra.nats import buckets, server_config, topology, topology_diff, topology_fields
+from infra.nats.clock import BrokerClock
 from infra.nats.connection import Unreachable, broker_url, dial
+from infra.nats.multiplexer import RequestMultiplexer
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
+    from infra.inspect.dead_letters import Letter
     from infra.nats.topology_diff import Difference, Topology
     from infra.settings.settings import Settings
+    from infra.stores.anomalies import Anomalies
 
 #: Message schedules, atomic batches and per-message TTL.
 OLDEST_BROKER: Final = (2, 12)
@@ -32,6 +36,13 @@ GOOD_BROKER: Final = (2, 14)
 #: Shares of a limit from which on a store is about to be full, and is as good as full.
 _FILLING: Final = 0.8
 _FULL: Final = 0.95
+#: The longest deadline, ns: what is deleted earlier may never be answered, or be forgotten while it runs.
+_LONGEST_NS: Final = 86_400 * 10**9
+#: Copies of a stream with which one server may be away.
+_SAFE_COPIES: Final = 3
+#: Seconds that two clocks may differ, and from which on times given to commands are wrong.
+_SKEW_S: Final = 1.0
+_FAR_S: Final = 60.0
 #: Where a publish is tried: nobody reads that key.
 _TRIED_IN: Final = pipeline.STRIKES.stream
 _TRIED_ON: Final = f"$KV.{pipeline.STRIKES.name}.doctor"
@@ -46,8 +57,7 @@ async def examine(settings: Settings) -> tuple[DoctorCheck, ...]:
         url = broker_url(settings)
         nc = await dial(url, name="understudy doctor", access=settings.nats)
     except Unreachable as error:
-        # It says what to do.
-        return (row("broker", "error", str(error)),)
+        return (row_of_error("broker", "error", error, otherwise="correct UNDERSTUDY_NATS_URL"),)
     try:
         version = nc.connected_server_version
         rows = [
@@ -85,24 +95,21 @@ def fsync(interval: str | None) -> DoctorCheck:
 
 def differences(changes: tuple[Difference, ...]) -> tuple[DoctorCheck, ...]:
     """The topology: one row if it is as wanted, else one per difference."""
-    fixes = {
-        topology_diff.DifferenceSeverity.UNSAFE: f"{_APPLY} --force",
-        topology_diff.DifferenceSeverity.OUTSIDE: "",
-    }
-    rows = [
-        row(
-            "topology",
-            "error"
-            if change.severity is topology_diff.DifferenceSeverity.CREATE or topology_diff.breaks(change)
-            else "warning",
-            str(change),
-            fixes.get(change.severity, _APPLY),
-        )
-        for change in changes
-        if change.drift
-    ]
+    rows = [_difference(change) for change in changes if change.drift]
     rows += [row("topology", "info", str(change)) for change in changes if not change.drift]
     return tuple(rows) or (row("topology", "ok", "as wanted"),)
+
+
+def _difference(change: Difference) -> DoctorCheck:
+    missing = change.severity is topology_diff.DifferenceSeverity.CREATE
+    severity: Severity = "error" if missing or topology_diff.breaks(change) else "warning"
+    match change.severity:
+        case topology_diff.DifferenceSeverity.OUTSIDE:
+            return row_of_error("topology", severity, change, otherwise="look at the broker's servers")
+        case topology_diff.DifferenceSeverity.UNSAFE:
+            return row("topology", severity, str(change), f"{_APPLY} --force")
+        case _:
+            return row("topology", severity, str(change), _APPLY)
 
 
 def streams(actual: Topology) -> tuple[DoctorCheck, ...]:
@@ -112,8 +119,7 @@ def streams(actual: Topology) -> tuple[DoctorCheck, ...]:
         config = actual.streams.get(name)
         if config is None:
             continue
-        kept = f"{topology_fields.show('max_age', config['max_age'])}, {topology_fields.show('max_bytes', config['max_bytes'])}"
-        rows.append(row(f"retention {name}", "ok", kept))
+        rows.append(_retention(name, config))
         window = config.get("duplicate_window", 0)
         severity: Severity = "ok" if window > 0 else "warning"
         detail = topology_fields.show("duplicate_window", window)
@@ -121,41 +127,63 @@ def streams(actual: Topology) -> tuple[DoctorCheck, ...]:
     return tuple(rows)
 
 
-def waiting(stream: str, stage: str, info: Mapping[str, Any]) -> DoctorCheck:
-    """Does anybody work on what a consumer has to deliver?
+def _retention(name: str, config: Mapping[str, Any]) -> DoctorCheck:
+    age = int(config["max_age"])
+    kept = f"{topology_fields.show('max_age', age)}, {topology_fields.show('max_bytes', config['max_bytes'])}"
+    if 0 < age < _LONGEST_NS:
+        detail = f"{kept}: a request may wait for its deadline longer than that"
+        return row(f"retention {name}", "error", detail, f"{_APPLY} --force")
+    return row(f"retention {name}", "ok", kept)
+
+
+def copies(infos: Mapping[str, Mapping[str, Any]]) -> tuple[DoctorCheck, ...]:
+    """Do the streams outlive the loss of a server?  One row where all do, or where there is one server.
 
     Args:
-        stream: stream name.
-        stage: consumer name.
-        info: the consumer's state as the JetStream API gives it.
+        infos: state of each stream as the JetStream API gives it.
     """
-    pending, held = int(info.get("num_pending", 0)), int(info.get("num_ack_pending", 0))
-    again, asking = int(info.get("num_redelivered", 0)), int(info.get("num_waiting", 0))
-    ack_wait_ns = info["config"].get("ack_wait", 0)
-    ack_wait = topology_fields.show("ack_wait", ack_wait_ns)
-    detail = f"{pending} waiting, {held} being worked on, {again} redelivered, ack_wait {ack_wait}"
-    check = f"consumer {stream}/{stage}"
-    last = info.get("delivered", {}).get("last_active")
-    if (pending or held) and not asking and not _within(info, last, ack_wait_ns):
-        fix = f"start the stage: 'understudy run {stage}'"
-        return row(check, "warning", f"{detail}; no stage is fetching", fix)
-    if pending and asking and not _within(info, last or info.get("created"), ack_wait_ns):
-        paused = topology_fields.PAUSED in topology_diff.read_state(info)
-        fix = (
-            _APPLY if paused else f"start the stage again: 'understudy run {stage}'; look at the broker's log"
-        )
-        why = "the consumer is paused" if paused else "although stages poll"
-        return row(check, "warning", f"{detail}; nothing is delivered, {why}", fix)
-    return row(check, "ok", detail)
+    rows = [found for name, info in infos.items() if (found := _copies(name, info)) is not None]
+    if rows or not infos:
+        return tuple(rows)
+    numbers = sorted({int(info["config"].get("num_replicas", 1)) for info in infos.values()})
+    if numbers[0] == 1:
+        return (row("copies", "info", "1 of each stream, on a single server: its disk is the only copy"),)
+    return (row("copies", "ok", f"{' or '.join(map(str, numbers))} of each stream, all current"),)
 
 
-def _within(info: Mapping[str, Any], moment: str | None, nanoseconds: int) -> bool:
-    """Was a moment at most that long ago, by the broker's clock?"""
-    now = info.get("ts")
-    if now is None or moment is None:
-        return False
-    passed = datetime.fromisoformat(now) - datetime.fromisoformat(moment)
-    return passed.total_seconds() * 1e9 <= nanoseconds
+def _copies(name: str, info: Mapping[str, Any]) -> DoctorCheck | None:
+    cluster: Mapping[str, Any] = info.get("cluster") or {}
+    number = int(info["config"].get("num_replicas", 1))
+    peers: list[Mapping[str, Any]] = cluster.get("replicas") or []
+    behind = [
+        f"{each.get('name', '?')} ({each.get('lag', 0):,} behind)" for each in peers if _is_behind(each)
+    ]
+    if behind:
+        detail = f"{number} copies, of which some are not current: {', '.join(behind)}"
+        fix = "wait until they have caught up; look at these servers' disk and network"
+        return row(f"copies {name}", "warning", detail, fix)
+    if cluster.get("name") and number < _SAFE_COPIES:
+        detail = f"{number} in a cluster: while one server is away, nothing is accepted or answered"
+        fix = f"set UNDERSTUDY_BROKER__REPLICAS={_SAFE_COPIES}, then {_APPLY}"
+        return row(f"copies {name}", "warning", detail, fix)
+    return None
+
+
+def _is_behind(peer: Mapping[str, Any]) -> bool:
+    # One that is offline is a difference of the topology.
+    return not peer.get("current", True) and not peer.get("offline", False)
+
+
+async def clock(wire: RequestMultiplexer) -> DoctorCheck:
+    """Does this machine's clock agree with the broker's?  Deadlines count by the broker's."""
+    there = BrokerClock(wire)
+    await there.compare()
+    off_s = there.offset_s
+    if abs(off_s) < _SKEW_S:
+        return row("clock", "ok", f"within {_SKEW_S:g} s of the broker's")
+    detail = f"{abs(off_s):.1f} s {'behind' if off_s > 0 else 'ahead of'} the broker's"
+    fix = "synchronise the clocks of both machines, for instance with chrony or systemd-timesyncd"
+    return row("clock", "error" if abs(off_s) >= _FAR_S else "warning", detail, fix)
 
 
 def stored(account: Mapping[str, Any], *, limit: int | None) -> DoctorCheck:
@@ -203,28 +231,84 @@ def fill(name: str, info: Mapping[str, Any]) -> DoctorCheck | None:
 async def _jetstream(nc: Client, settings: Settings) -> tuple[DoctorCheck, ...]:
     wanted = topology.desired_topology(settings)
     names = (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)
+    wire = RequestMultiplexer()
     try:
+        await wire.open(nc)
         actual = await topology.actual(nc, wanted)
-        consumers = {key: await topology.consumer(nc, *key) for key in actual.consumers}
         infos = {name: info for name in names if (info := await topology.stream(nc, name)) is not None}
+        consumers = {
+            key: info
+            for key in actual.consumers
+            if key[0] in infos and (info := await topology.consumer(nc, *key)) is not None
+        }
         account = await topology.account(nc)
+        ours = _sync_interval(settings) is not None
+        return (
+            *differences(topology.diff(wanted, actual)),
+            *streams(actual),
+            *copies(infos),
+            *_consumers(settings, consumers),
+            *await _backlogs(wire, infos, consumers),
+            stored(account, limit=server_config.max_store_of(settings.data_dir) if ours else None),
+            *(found for name, info in infos.items() if (found := fill(name, info)) is not None),
+            await clock(wire),
+            *([await _publish(nc)] if _TRIED_IN in actual.streams else []),
+            *await _audited(settings, wire, infos, consumers),
+        )
     except UnderstudyError as error:
-        fix = "" if isinstance(error, topology.TopologyError) else "look at the broker's log"
-        return (row("jetstream", "error", str(error), fix),)
-    ours = _sync_interval(settings) is not None
-    rows = [
-        *differences(topology.diff(wanted, actual)),
-        *streams(actual),
-        *(waiting(*key, info) for key, info in consumers.items() if info is not None),
-        stored(account, limit=server_config.max_store_of(settings.data_dir) if ours else None),
-        *(found for name, info in infos.items() if (found := fill(name, info)) is not None),
+        return (row_of_error("jetstream", "error", error, otherwise="look at the broker's log"),)
+    finally:
+        await wire.close()
+
+
+def _consumers(
+    settings: Settings, consumers: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> Iterator[DoctorCheck]:
+    stuck_s = consumer_checks.stuck_after_s(settings)
+    for (stream, stage), info in consumers.items():
+        hands = settings.concurrency.of(stage)
+        yield consumer_checks.waiting(stream, stage, info, hands=hands, stuck_s=stuck_s)
+
+
+async def _backlogs(
+    wire: RequestMultiplexer,
+    infos: Mapping[str, Mapping[str, Any]],
+    consumers: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> tuple[DoctorCheck, ...]:
+    found = [
+        await consumer_checks.find_backlog(
+            wire, *key, info=info, max_age_ns=int(infos[key[0]]["config"].get("max_age", 0))
+        )
+        for key, info in consumers.items()
     ]
-    if _TRIED_IN in actual.streams:
-        rows.append(await _publish(nc))
-    requests, audit = infos.get(pipeline.REQUESTS), consumers.get((pipeline.REQUESTS, "audit"))
-    if requests is not None and audit is not None:
-        rows += await asyncio.to_thread(_anomalies, settings.database, requests, audit)
-    return tuple(rows)
+    return consumer_checks.backlogs(each for each in found if each is not None)
+
+
+async def _audited(
+    settings: Settings,
+    wire: RequestMultiplexer,
+    infos: Mapping[str, Mapping[str, Any]],
+    consumers: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> list[DoctorCheck]:
+    """Checks that compare the log with the audit, as far as there is one."""
+    dead = infos.get(pipeline.DEAD)
+    letters: list[Letter] = []
+    if dead is not None:
+        letters = await letter_checks.read_latest(wire, last_sequence=int(dead["state"]["last_seq"]))
+    ids = [each.request_id for each in letters if each.request_id is not None]
+    known = await asyncio.to_thread(_ask_audit, settings.database, infos, consumers, ids)
+    rows: list[DoctorCheck] = []
+    if dead is not None:
+        orphans = await letter_checks.find_orphans(
+            wire,
+            letters,
+            ended=known.ended,
+            now_ms=round(time.time() * 1000),
+            deadline_ms=settings.deadline_ms,
+        )
+        rows.append(letter_checks.letters_row(letters, orphans, total=int(dead["state"]["messages"])))
+    rows += consumer_checks.ack_waits(known.p99_ms, consumers)
+    return [*rows, *([] if known.log is None else [known.log])]
 
 
 async def _publish(nc: Client) -> DoctorCheck:
@@ -244,32 +328,57 @@ async def _publish(nc: Client) -> DoctorCheck:
     )
 
 
-def _anomalies(url: str, requests: Mapping[str, Any], audit: Mapping[str, Any]) -> list[DoctorCheck]:
-    """Does the log hold only what it should?  Asked of the audit, which reads all of it."""
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import, for this row alone
+class _Audited(msgspec.Struct, frozen=True, kw_only=True):
+    """What the audit knows; empty where there is none."""
 
-    from infra.stores import anomalies, database  # noqa: PLC0415 - as above
+    #: Whether the log holds only what it should; ``None``: not known.
+    log: DoctorCheck | None = None
+    ended: frozenset[str] = frozenset()
+    p99_ms: Mapping[str, float] = {}
 
+
+def _ask_audit(
+    url: str,
+    infos: Mapping[str, Mapping[str, Any]],
+    consumers: Mapping[tuple[str, str], Mapping[str, Any]],
+    ids: Sequence[str],
+) -> _Audited:
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import, for these rows alone
+
+    from infra.stores import anomalies, database, stage_times  # noqa: PLC0415 - as above
+
+    requests, audit = infos.get(pipeline.REQUESTS), consumers.get((pipeline.REQUESTS, "audit"))
+    now_ms = round(time.time() * 1000)
     try:
         if database.migration_state(url) != "current":
-            return []
+            return _Audited()
         engine = database.engine_of(url)
         try:
-            found = anomalies.find(
-                engine, now_ms=round(time.time() * 1000), log_since_ms=anomalies.log_since_ms(requests, audit)
+            log = None
+            if requests is not None and audit is not None:
+                since_ms = anomalies.log_since_ms(requests, audit)
+                log = _log_row(anomalies.find(engine, now_ms=now_ms, log_since_ms=since_ms))
+            return _Audited(
+                log=log,
+                ended=frozenset(letter_checks.ended_ids(engine, ids)),
+                p99_ms=stage_times.p99_ms(engine, now_ms=now_ms),
             )
         finally:
             engine.dispose()
     except (SQLAlchemyError, UnderstudyError):
-        # Told by the database's own row.
-        return []
+        # The database's own row reports it.
+        return _Audited()
+
+
+def _log_row(found: Anomalies) -> DoctorCheck:
+    """Does the log hold only what it should?"""
     if not found.counts:
-        return [row("log", "ok", "every result answers a request, once")]
+        return row("log", "ok", "every result answers a request, once")
     fix = (
         "look at each with 'understudy why ID'; somebody else than the stages can publish: give the broker users "
         "with the permissions of docs/operations.md"
     )
-    return [row("log", "error", str(found), fix)]
+    return row("log", "error", str(found), fix)
 
 
 def _sync_interval(settings: Settings) -> str | None:

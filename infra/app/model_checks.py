@@ -53,6 +53,7 @@ _CALL_S: Final = 60.0
 _SHOWN: Final = 60
 
 Fit = Literal["yes", "tight", "no", "unknown"]
+Calls = Literal["none", "servers", "every"]
 
 
 @runtime_checkable
@@ -119,18 +120,20 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     unserved: tuple[str, ...] = ()
 
 
-async def examine(settings: Settings, *, call: bool = False) -> ModelReport:
+async def examine(settings: Settings, *, call: Calls = "none") -> ModelReport:
     """Check every provider and kind.
 
     Args:
         settings: this process's settings.
-        call: also call the model of each server once.  Without it servers are asked what they have.
+        call: whose model is also called once: that of each server, or of every provider, which loads a model of
+            this machine.  Without it servers are asked what they have.
     """
     probed = await _probe(settings)
     report = await asyncio.to_thread(_report, settings, probed)
-    if not call:
+    names = [row.provider for row in report.models if row.ok and (call == "every" or row.provider in probed)]
+    if call == "none":
         return report
-    called = {name: await _called(settings, name) for name, found in probed.items() if found.reached}
+    called = {name: await _called(settings, name) for name in names}
     models = tuple(called[row.provider](row) if row.provider in called else row for row in report.models)
     return _served(report, models)
 
@@ -165,7 +168,7 @@ async def _called(settings: Settings, name: str) -> Callable[[ModelRow], ModelRo
         if done.text.strip().replace(" ", "") in _ANSWERS
         else f"and answered {done.text[:_SHOWN]!r}"
     )
-    return lambda row: msgspec.structs.replace(row, schemas=f"{done.note}, {follows}")
+    return lambda row: msgspec.structs.replace(row, schemas=f"{done.note or 'a grammar'}, {follows}")
 
 
 def _served(report: ModelReport, models: tuple[ModelRow, ...]) -> ModelReport:

@@ -85,15 +85,19 @@ def topology_check(json: Json = False) -> None:
 
 def doctor(
     everything: Annotated[bool, typer.Option("--all", help="Also print the checks that pass.")] = False,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask", help="Also ask each provider of a route for a few tokens; loads local models."),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Check the installation and its environment; exit status 1 if a check fails."""
+    """Check the installation and its environment, problems first; exit status 1 if a check fails."""
     settings = console.settings()
 
     async def work() -> int:
         from infra.app import doctor as module
 
-        rows = [_plain(row) for row in await module.examine(settings)]
+        rows = [_plain(row) for row in await module.examine(settings, ask=ask)]
         ok = all(row["ok"] for row in rows)
         if json:
             console.emit({"ok": ok, "checks": rows})
@@ -110,16 +114,11 @@ def _print_checks(rows: list[dict[str, Any]], *, everything: bool) -> None:
     out = console.people()
     styles = {"error": "bold red", "warning": "yellow", "info": "cyan", "ok": "green"}
     shown = [row for row in rows if everything or not row["ok"]]
-    shown.sort(key=lambda row: list(styles).index(row["severity"]))
-    width = max((len(row["check"]) for row in shown), default=0)
     for row in shown:
-        text = Text.assemble(
-            (f"{row['severity']:<7}", styles[row["severity"]]),
-            f"  {row['check']:<{width}}  {row['detail']}",
-        )
+        head = (f"{row['severity']:<7}", styles[row["severity"]])
+        console.listed((Text.assemble(head, "  ", (row["check"], "bold"), f": {row['detail']}"),))
         if row["fix"]:
-            text.append(f"  → {row['fix']}", style="bold")
-        console.listed((text,))
+            console.listed((Text(f"         → {row['fix']}"),))
     fine = len(rows) - len(shown)
     if fine:
         out.print(Text(f"{fine} checks are in order; --all lists them", style="green"), soft_wrap=True)

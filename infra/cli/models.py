@@ -12,7 +12,7 @@ from infra.cli.console import Json
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from infra.app.model_checks import KindRow, ModelReport, ModelRow
+    from infra.app.model_checks import Calls, KindRow, ModelReport, ModelRow
 
 app = typer.Typer(no_args_is_help=True, help="Models that the routes name.")
 
@@ -57,7 +57,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Check files, servers, and whether each kind fits; exit status 1 if no provider can write some kind."""
-    report = _examine(call=call)
+    report = _examine(call="servers" if call else "none")
     if json:
         console.emit(_plain(report))
     else:
@@ -65,7 +65,7 @@ def check(
     console.end(console.DONE if report.ok else console.FAILED)
 
 
-def _examine(*, call: bool = False) -> ModelReport:
+def _examine(*, call: Calls = "none") -> ModelReport:
     import asyncio
 
     from infra.app import model_checks

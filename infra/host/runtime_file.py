@@ -83,10 +83,32 @@ def keep_private(folder: Path) -> tuple[str, ...]:
         OSError: the folder cannot be created or read.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return tuple(said for each in _private(folder) if (said := _close(each)))
+
+
+def find_open(folder: Path) -> tuple[tuple[Path, int], ...]:
+    """Find what of a data folder others than its owner can use, and its mode; changes nothing.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    found: list[tuple[Path, int]] = []
+    for entry in _private(folder):
+        try:
+            mode = stat.S_IMODE(entry.stat().st_mode)
+        except FileNotFoundError:
+            continue
+        if mode & _OTHERS:
+            found.append((entry, mode))
+    return tuple(found)
+
+
+def _private(folder: Path) -> list[Path]:
+    """What of a data folder is for its owner alone."""
     entries = list(folder.iterdir())
     ours = [entry for entry in entries if entry.name.startswith(_OURS) and not entry.is_symlink()]
     alone = len(ours) == len(entries) and not folder.stat().st_mode & stat.S_ISVTX
-    return tuple(said for each in ([folder, *ours] if alone else ours) if (said := _close(each)))
+    return [folder, *ours] if alone else ours
 
 
 def _close(entry: Path) -> str | None:

@@ -34,7 +34,7 @@ def broker_url(settings: Settings) -> str:
         raise Unreachable(str(error)) from None
     if url is None:
         raise Unreachable(
-            f"no broker is known: start one with `understudy up` (data folder {settings.data_dir}), "
+            f"no broker is known; start one with `understudy up` (data folder {settings.data_dir}), "
             "or set UNDERSTUDY_NATS_URL"
         )
     return url
@@ -61,7 +61,7 @@ def _access(access: NatsAccess) -> dict[str, Any]:
         if file is None:
             continue
         if not file.is_file():
-            raise Unreachable(f"UNDERSTUDY_NATS__{setting} names {file}, which is not a file")
+            raise Unreachable(f"UNDERSTUDY_NATS__{setting} names {file}, which is not a file; correct it")
         found[name] = str(file)
     if access.tls.wanted:
         try:

@@ -1,4 +1,4 @@
-"""Does the doctor see a real broker as it is?"""
+"""Doctor's checks of a real broker."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from nats.aio.client import Client
 
-from infra.app import doctor
+from contracts import events as ev
+from contracts.errors import ErrorCode
+from contracts.result import Cost, Meta
+from infra.app import doctor, letter_checks
 from infra.app.doctor_check import DoctorCheck
 from infra.nats import embedded, topology
 from infra.nats.embedded import Embedded
+from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings, load
-from infra.stores import audit, database
+from infra.stores import audit, database, stage_times
 from tests.broker.audit_fixtures import Postgres, postgres
 from tests.broker.conftest import connect
 from tests.lives import received, records, success
@@ -37,7 +42,7 @@ async def test_a_good_broker_has_only_good_rows(there: Settings) -> None:
     rows = _by_check(await doctor.examine(there))
     for check in (
         *("broker", "broker version", "topology", "retention EVENTS", "consumer EVENTS/fallback"),
-        *("storage", "publishing"),
+        *("storage", "publishing", "clock", "backlog", "dead letters", "ack_wait", "data folder"),
     ):
         assert rows[check].ok, rows[check]
     assert rows["golden samples"].ok, rows["golden samples"]
@@ -50,12 +55,15 @@ async def test_drift_and_work_left_lying_are_seen(there: Settings, nc: Client) -
     assert rows["topology"].detail == "consumer EVENTS/audit: missing"
     assert rows["consumer REQUESTS/context-build"].detail.startswith("1 waiting")
     assert not rows["consumer REQUESTS/context-build"].ok
+    assert rows["backlog"].detail.startswith("the oldest unfinished message is ")
+    severities = [row.severity for row in await doctor.examine(there)]
+    assert severities == sorted(severities, key=["error", "warning", "info", "ok"].index)
 
 
 async def test_no_broker_is_an_error_and_the_rest_is_examined(settings: Settings) -> None:
     rows = _by_check(await doctor.examine(settings))
-    assert (rows["broker"].severity, rows["broker"].fix) == ("error", "")
-    assert rows["broker"].detail.count("understudy up") == 1
+    assert (rows["broker"].severity, rows["broker"].detail) == ("error", "no broker is known")
+    assert rows["broker"].fix.startswith("start one with `understudy up`")
     assert {"python", "database", "golden samples", "gpu", "disk"} <= set(rows)
 
 
@@ -118,3 +126,69 @@ async def test_a_missing_postgresql_database_says_to_create_it(
     row = _by_check(await doctor.examine(settings.model_copy(update={"database_url": url})))["database"]
     assert 'database "missing" does not exist' in row.detail
     assert "createdb missing" in row.fix
+
+
+async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) -> None:
+    def dead(request_id: str) -> tuple[str, bytes]:
+        subject = f"gen.drafted.layout.{request_id}"
+        letter = ev.DeadLetter(
+            code=ErrorCode.GEN_POISON,
+            reason="it ended its worker",
+            stage="structuring",
+            stream="EVENTS",
+            sequence=1,
+            subject=subject,
+            time_ms=1,
+            deliveries=3,
+        )
+        return f"dead.structuring.layout.{request_id}", msgspec.json.encode(letter)
+
+    js, wire = nc.jetstream(), RequestMultiplexer()
+    for request_id in ("answered", "ended", "lost", "repeated"):
+        await js.publish(*dead(request_id))
+    await js.publish("gen.result.layout.answered", b"{}")
+    await js.publish("gen.requested.layout.rp-4-1", b"{}")
+    await wire.open(nc)
+    try:
+        letters = await letter_checks.read_latest(wire, last_sequence=4)
+
+        async def orphans(*, now_ms: int) -> list[str | None]:
+            found = await letter_checks.find_orphans(
+                wire, letters, ended={"ended"}, now_ms=now_ms, deadline_ms=1000
+            )
+            return [each.request_id for each in found]
+
+        stored_ms = letters[-1].time_ms
+        assert await orphans(now_ms=stored_ms + 60_000) == [], "its result may still come"
+        assert await orphans(now_ms=stored_ms + 62_000) == ["lost"]
+    finally:
+        await wire.close()
+    row = _by_check(await doctor.examine(there))["dead letters"]
+    assert (row.severity, row.detail.partition(";")[0]) == ("info", "4: 4 GEN_POISON")
+
+
+def _took(ms: float) -> Meta:
+    return Meta(provider="scripted", requested_at_ms=0, cost=Cost(time_ms={"structuring": ms}))
+
+
+async def test_the_times_of_the_stages_come_from_the_audit(settings: Settings) -> None:
+    engine = database.engine_of(settings.database)
+    database.migrate(engine)
+    sink = audit.AuditSink(engine, batch=10)
+    now_ms = round(time.time() * 1000)
+    ended = [
+        received(
+            success(f"r{number}", 0, meta=_took(float(number))),
+            f"r{number}",
+            sequence=number,
+            at_ms=now_ms - 1000,
+            headers={},
+        )
+        for number in range(1, 11)
+    ]
+    await asyncio.gather(*(sink.add(record) for record in records(ended)))
+    await sink.close()
+    assert stage_times.p99_ms(engine, now_ms=now_ms) == {"structuring": 10.0}
+    assert stage_times.p99_ms(engine, now_ms=now_ms + 2 * 86_400_000) == {}
+    assert letter_checks.ended_ids(engine, ["r1", "r2", "nobody"]) == {"r1", "r2"}
+    engine.dispose()

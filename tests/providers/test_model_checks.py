@@ -125,8 +125,38 @@ async def test_a_server_that_is_away_serves_no_kind_unless_another_provider_does
 
 async def test_a_call_shows_how_a_server_follows_a_schema() -> None:
     async with FakeServer(replies(models=LISTED)) as server:
-        report = await model_checks.examine(served(server.url), call=True)
+        report = await model_checks.examine(served(server.url), call="servers")
     assert report.models[0].schemas == "asked with json_schema, and followed it"
+
+
+async def test_doctor_asks_every_provider_when_told_to() -> None:
+    async with FakeServer(replies(models=LISTED)) as server:
+        settings = load(
+            use_local_model=True,
+            narrative={
+                "providers": {**dict.fromkeys(KINDS, "openai"), "plot": "scripted"},
+                "openai": {"base_url": server.url, "model": "m"},
+            },
+        )
+        quiet = {row.check: row for row in await doctor._providers(settings, ask=False)}
+        calls = len([each for each in server.asked if each.path.endswith("/chat/completions")])
+        asked = {row.check: row for row in await doctor._providers(settings, ask=True)}
+    assert (calls, "provider scripted" in quiet) == (0, False)
+    assert "asked with a small call" not in quiet["provider openai"].detail
+    assert asked["provider openai"].detail.endswith("asked with json_schema, and followed it")
+    assert asked["provider scripted"].ok
+
+
+async def test_doctor_tells_of_a_provider_that_refuses_a_call() -> None:
+    def refuse(asked: Any) -> Reply:
+        if asked.path.endswith("/chat/completions"):
+            return Said(status=401, body={"error": {"message": "no such key"}})
+        return replies(models=LISTED)(asked)
+
+    async with FakeServer(refuse) as server:
+        rows = await doctor._providers(served(server.url), ask=True)
+    row = {each.check: each for each in rows}["provider openai"]
+    assert (row.severity, "a call failed" in row.detail, bool(row.fix)) == ("error", True, True)
 
 
 async def test_a_server_without_a_model_is_told_and_not_asked() -> None:

@@ -1,16 +1,22 @@
-"""Does the doctor judge what it sees, and say what to do?"""
+"""Doctor's checks of broker, files and providers: each in order, and failing for its reason."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from infra.app import broker_checks, doctor
+from infra.app.doctor_check import DoctorCheck, order, row, row_of_error
+from infra.app.model_checks import ModelRow
 from infra.cli import checks
 from infra.nats import topology, topology_diff
 from infra.nats.topology_diff import Topology
+from infra.settings import shipped
 from infra.settings.settings import load
 
 
@@ -36,57 +42,12 @@ def test_a_missing_model_is_an_error_only_where_one_is_wanted(*, wanted: bool, s
     assert "torch" in row.detail
 
 
-def test_an_old_python_is_an_error() -> None:
-    assert not doctor.python((3, 10, 1)).ok
-    assert doctor.python((3, 11, 0)).ok
-
-
 def test_missing_streams_are_errors_with_the_command() -> None:
     wanted = topology.desired_topology(load())
     rows = broker_checks.differences(topology_diff.diff(wanted, Topology(streams={}, consumers={})))
     assert all(row.severity == "error" and "topology apply" in row.fix for row in rows)
     (fine,) = broker_checks.differences(())
     assert fine.ok
-
-
-def test_messages_that_nobody_fetches_are_a_warning() -> None:
-    info = {"num_pending": 3, "num_ack_pending": 1, "num_redelivered": 2, "config": {"ack_wait": 10**10}}
-    row = broker_checks.waiting("EVENTS", "fallback", info)
-    assert (row.severity, row.fix) == ("warning", "start the stage: 'understudy run fallback'")
-    assert row.detail.startswith("3 waiting, 1 being worked on, 2 redelivered, ack_wait 10 s")
-
-
-def test_messages_that_are_being_fetched_are_fine() -> None:
-    assert broker_checks.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=5)).ok
-    assert broker_checks.waiting("EVENTS", "fallback", _consumer(num_waiting=0, last_s=5)).ok, (
-        "all hands are full"
-    )
-
-
-def _consumer(*, num_waiting: int, last_s: int, **more: Any) -> dict[str, Any]:
-    """A consumer with work that waits, and when it last delivered, seconds ago."""
-    now = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
-    return {
-        "num_pending": 3,
-        "num_waiting": num_waiting,
-        "config": {"ack_wait": 10**10, **more.pop("config", {})},
-        "ts": now.isoformat().replace("+00:00", "Z"),
-        "delivered": {"last_active": (now - timedelta(seconds=last_s)).isoformat()},
-        **more,
-    }
-
-
-def test_messages_that_are_not_delivered_are_a_warning() -> None:
-    row = broker_checks.waiting("EVENTS", "fallback", _consumer(num_waiting=1, last_s=11))
-    assert (row.severity, "although stages poll" in row.detail) == ("warning", True)
-
-
-def test_a_paused_consumer_is_a_warning_with_the_command() -> None:
-    config = {"pause_until": "2099-01-01T00:00:00Z"}
-    row = broker_checks.waiting(
-        "EVENTS", "fallback", _consumer(num_waiting=1, last_s=11, paused=True, config=config)
-    )
-    assert (row.severity, row.fix) == ("warning", "run 'understudy topology apply'")
 
 
 @pytest.mark.parametrize(
@@ -129,15 +90,175 @@ def test_a_stream_without_a_dedup_window_is_a_warning() -> None:
     assert (kept.ok, window.severity) == (True, "warning")
 
 
-def test_problems_come_first_and_what_is_in_order_is_folded(capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_come_first_with_their_fix_below_and_what_is_in_order_is_folded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     rows = [
-        {"check": "python", "ok": True, "severity": "ok", "detail": "3.11", "fix": ""},
-        {"check": "disk", "ok": False, "severity": "warning", "detail": "little", "fix": "free some"},
-        {"check": "gpu", "ok": True, "severity": "info", "detail": "none", "fix": ""},
-        {"check": "broker", "ok": False, "severity": "error", "detail": "gone", "fix": ""},
+        msgspec.to_builtins(each)
+        for each in order(
+            (
+                row("python", "ok", "3.11"),
+                row("disk", "warning", "little", "free some"),
+                row("gpu", "info", "none"),
+                row("broker", "error", "gone", "start it"),
+            )
+        )
     ]
     checks._print_checks(rows, everything=False)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["error", "warning", "2"]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == ["error", "→", "warning", "→", "2"]
+    assert lines[1:4:2] == [["→", "start", "it"], ["→", "free", "some"]]
     checks._print_checks(rows, everything=True)
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        *("error", "→", "warning", "→", "info", "ok")
+    ]
+
+
+def test_an_errors_advice_is_its_fix() -> None:
+    found = row_of_error("x", "error", "a is gone; b too; start it", otherwise="look")
+    assert (found.detail, found.fix) == ("a is gone; b too", "start it")
+    bare = row_of_error("x", "error", "a is gone", otherwise="look")
+    assert (bare.detail, bare.fix) == ("a is gone", "look")
+
+
+@pytest.mark.parametrize(
+    ("state", "severity", "said", "fix"),
+    [
+        (
+            {"paused": "2099-01-01T00:00:00Z"},
+            "warning",
+            "paused until 2099",
+            "run 'understudy topology apply'",
+        ),
+        ({"leader": ""}, "warning", "it has no leader", "make sure that most of its servers run"),
+        ({"replicas": "n2"}, "warning", "offline on n2", "start these servers"),
+    ],
+)
+def test_the_state_of_a_consumer_that_keeps_it_from_working_is_told(state, severity, said, fix) -> None:
+    wanted = topology.desired_topology(load())
+    actual = Topology(streams=wanted.streams, consumers=wanted.consumers, states={"EVENTS/fallback": state})
+    (found,) = broker_checks.differences(topology_diff.diff(wanted, actual))
+    assert (found.check, found.severity, found.fix) == ("topology", severity, fix)
+    assert found.detail.startswith(f"consumer EVENTS/fallback: {said}")
+
+
+@pytest.mark.parametrize(
+    ("age_s", "severity"), [(0, "ok"), (7 * 86_400, "ok"), (86_400, "ok"), (3600, "error")]
+)
+def test_a_retention_shorter_than_a_deadline_is_an_error(age_s, severity) -> None:
+    config = {"max_age": age_s * 10**9, "max_bytes": -1, "duplicate_window": 10**9}
+    (found, _) = broker_checks.streams(Topology(streams={"EVENTS": config}, consumers={}))
+    assert (found.check, found.severity, bool(found.fix)) == ("retention EVENTS", severity, severity != "ok")
+
+
+def _stream(number: int, **cluster: Any) -> dict[str, Any]:
+    return {"config": {"num_replicas": number}, "cluster": cluster}
+
+
+BEHIND = {"name": "n2", "current": False, "lag": 1200}
+OFFLINE = {"name": "n2", "current": False, "offline": True}
+
+
+@pytest.mark.parametrize(
+    ("info", "severity", "said"),
+    [
+        (_stream(1, leader="understudy"), "info", "on a single server"),
+        (_stream(3, name="C", replicas=[{"name": "n2", "current": True}]), "ok", "3 of each stream"),
+        (_stream(1, name="C"), "warning", "1 in a cluster: while one server is away"),
+        (_stream(3, name="C", replicas=[BEHIND]), "warning", "not current: n2 (1,200 behind)"),
+        (_stream(3, name="C", replicas=[OFFLINE]), "ok", "3 of each stream"),
+    ],
+)
+def test_copies_of_streams_are_judged(info, severity, said) -> None:
+    (found,) = broker_checks.copies({"EVENTS": info})
+    assert (found.severity, bool(found.fix)) == (severity, severity == "warning")
+    assert said in found.detail
+
+
+@pytest.mark.parametrize(
+    ("off_s", "severity", "said"),
+    [
+        (0.0, "ok", "within 1 s"),
+        (5.0, "warning", "5.0 s behind"),
+        (-5.0, "warning", "5.0 s ahead of"),
+        (3600.0, "error", "3600.0 s behind"),
+    ],
+)
+async def test_clocks_that_differ_are_told(off_s, severity, said) -> None:
+    class Broker:
+        async def call(self, _subject: str) -> Any:
+            there = datetime.now(UTC) + timedelta(seconds=off_s)
+            return SimpleNamespace(data=json.dumps({"ts": there.isoformat()}).encode())
+
+    wire: Any = Broker()
+    found = await broker_checks.clock(wire)
+    assert (found.severity, bool(found.fix)) == (severity, severity != "ok")
+    assert said in found.detail
+
+
+def by_check(rows: tuple[DoctorCheck, ...]) -> dict[str, DoctorCheck]:
+    return {each.check: each for each in rows}
+
+
+@pytest.mark.parametrize(
+    ("check", "setting", "file", "text", "said"),
+    [
+        ("golden samples", "samples_dir", "sample_x.json", "{}", "sample_x.json"),
+        ("templates", "templates_dir", "x.json", "{", "x.json"),
+        ("worlds", "worlds_dir", "isle.toml", "", "no default.toml"),
+        ("prompts", "prompts_dir", "layout/9.md", "no front matter", "9.md"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_an_error_with_its_fix(
+    tmp_path, check, setting, file, text, said
+) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    found = by_check(doctor._files(load(**{setting: tmp_path})))[check]
+    assert (found.severity, bool(found.fix)) == ("error", True)
+    assert said in found.detail
+    assert by_check(doctor._files(load()))[check].ok
+
+
+def test_rating_words_that_cannot_be_read_are_an_error(tmp_path) -> None:
+    found = by_check(doctor._files(load(rating_words=tmp_path / "no.toml")))["rating words"]
+    assert (found.severity, "no.toml" in found.detail, bool(found.fix)) == ("error", True, True)
+
+
+def test_a_kind_without_a_sample_is_a_warning(tmp_path) -> None:
+    for file in shipped.SAMPLES.glob("sample_layout_*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (found,) = doctor.uncovered(load(samples_dir=tmp_path))
+    assert (found.check, found.severity) == ("sample coverage", "warning")
+    assert "rated sfw for plot, scene, dialogue, transition" in found.detail
+    assert str(tmp_path) in found.fix
+    (fine,) = doctor.uncovered(load())
+    assert fine.ok
+
+
+async def test_a_route_that_nobody_serves_is_an_error() -> None:
+    settings = load(use_local_model=True, narrative={"providers": {"plot": "openai"}})
+    found = by_check(await doctor._providers(settings, ask=False))["providers"]
+    assert (found.severity, bool(found.fix)) == ("error", True)
+    off = by_check(await doctor._providers(load(), ask=True))["providers"]
+    assert (off.severity, "turned off" in off.detail) == ("info", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "severity", "said"),
+    [
+        ({}, False, "ok", "answers"),
+        ({"schemas": "json_schema, and followed it"}, True, "ok", "asked with a small call: json_schema"),
+        ({"ok": False, "fix": "start it"}, False, "warning", "answers"),
+        ({"ok": False, "detail": "a call failed: 401"}, True, "error", "a call failed: 401"),
+        ({"fix": "load it"}, False, "warning", "answers"),
+    ],
+)
+def test_a_provider_that_cannot_answer_is_told(changes, asked, severity, said) -> None:
+    found = ModelRow(
+        **{"provider": "box", "kinds": ("plot",), "model": "m", "place": "p", "detail": "answers", **changes}
+    )
+    judged = doctor.provider(found, asked=asked)
+    assert (judged.check, judged.severity, bool(judged.fix)) == ("provider box", severity, severity != "ok")
+    assert said in judged.detail
