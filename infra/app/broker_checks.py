@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -177,8 +178,12 @@ def _is_behind(peer: Mapping[str, Any]) -> bool:
 async def clock(wire: RequestMultiplexer) -> DoctorCheck:
     """Does this machine's clock agree with the broker's?  Deadlines count by the broker's."""
     there = BrokerClock(wire)
+    # A broker that does not say its time leaves it as it is.
+    there.offset_s = math.nan
     await there.compare()
     off_s = there.offset_s
+    if math.isnan(off_s):
+        return row("clock", "info", "not known: the broker does not say its time", _APPLY)
     if abs(off_s) < _SKEW_S:
         return row("clock", "ok", f"within {_SKEW_S:g} s of the broker's")
     detail = f"{abs(off_s):.1f} s {'behind' if off_s > 0 else 'ahead of'} the broker's"

@@ -60,6 +60,40 @@ async def test_drift_and_work_left_lying_are_seen(there: Settings, nc: Client) -
     assert severities == sorted(severities, key=["error", "warning", "info", "ok"].index)
 
 
+async def test_a_paused_consumer_is_seen_before_work_waits(there: Settings, nc: Client) -> None:
+    pause = b'{"pause_until": "2099-01-01T00:00:00Z"}'
+    await nc.request("$JS.API.CONSUMER.PAUSE.EVENTS.audit", pause)
+    row = _by_check(await doctor.examine(there))["topology"]
+    assert row.detail.startswith("consumer EVENTS/audit: paused until 2099")
+    assert row.fix == "run 'understudy topology apply'"
+
+
+async def test_a_broker_without_streams_lacks_them_and_nothing_else(
+    settings: Settings, bare_url: str
+) -> None:
+    rows = await doctor.examine(settings.model_copy(update={"nats_url": bare_url}))
+    missing = [row for row in rows if row.check == "topology"]
+    assert {row.severity for row in missing} == {"error"}
+    assert "stream REQUESTS: missing" in {row.detail for row in missing}
+    assert _by_check(rows)["clock"].detail.startswith("not known")
+    assert not {"publishing", "dead letters", "log"} & {row.check for row in rows}
+
+
+async def test_a_broker_without_jetstream_is_an_error(
+    there: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object) -> None:
+        raise topology.TopologyError("the broker has no JetStream; start it with '-js'")
+
+    monkeypatch.setattr(topology, "actual", refused)
+    row = _by_check(await doctor.examine(there))["jetstream"]
+    assert (row.severity, row.detail, row.fix) == (
+        "error",
+        "the broker has no JetStream",
+        "start it with '-js'",
+    )
+
+
 async def test_no_broker_is_an_error_and_the_rest_is_examined(settings: Settings) -> None:
     rows = _by_check(await doctor.examine(settings))
     assert (rows["broker"].severity, rows["broker"].detail) == ("error", "no broker is known")

@@ -160,6 +160,28 @@ async def test_topology_and_samples_are_in_order(shell: Shell) -> None:
     assert all(row["ok"] for row in rows)
 
 
+async def test_a_preview_is_what_then_happens(shell: Shell) -> None:
+    node = {
+        "generationType": "transition",
+        "purpose": "gap_fill",
+        "strategy": "once",
+        "style": {"moodTo": "calm"},
+    }
+    body = json.dumps({"prompt": "they leave the city", "tags": ["night"], "node": node})
+    told = await shell.json("preview", "-", stdin=body)
+    result = await shell.json("request", "--file", "-", "--wait", stdin=body)
+    meta, stand_in = result["meta"], told["stand_in"]
+    assert (stand_in["status"], stand_in["origin"], stand_in["reason"], stand_in["name"]) == (
+        *(result[name] for name in ("status", "origin", "reason")),
+        result["stand_in"]["name"],
+    )
+    assert (told["kind"], told["seed"], told["prompt_hash"], told["prompt_version"], told["cache_key"]) == (
+        *(result["kind"], meta["seed"]),
+        *(meta[name] for name in ("prompt_hash", "prompt_version", "cache_key")),
+    )
+    assert told["warnings"] == meta["warnings"]
+
+
 async def test_doctor_prints_one_object(shell: Shell) -> None:
     _, out, _ = await shell.run("doctor", "--json")
     found = json.loads(out)

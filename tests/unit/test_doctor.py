@@ -196,6 +196,16 @@ async def test_clocks_that_differ_are_told(off_s, severity, said) -> None:
     assert said in found.detail
 
 
+async def test_a_clock_that_is_not_known_is_not_called_right() -> None:
+    class Silent:
+        async def call(self, _subject: str) -> Any:
+            return SimpleNamespace(data=b'{"error": {"code": 404}}')
+
+    wire: Any = Silent()
+    found = await broker_checks.clock(wire)
+    assert (found.severity, found.detail.startswith("not known")) == ("info", True)
+
+
 def by_check(rows: tuple[DoctorCheck, ...]) -> dict[str, DoctorCheck]:
     return {each.check: each for each in rows}
 
