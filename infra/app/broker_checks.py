@@ -1,11 +1,9 @@
-"""Doctor's checks of the broker: version, topology, copies, clock, room, letters, and whether a publish is stored."""
+"""Doctor's checks of the broker: version, topology, copies, clock, room, and whether a publish is stored."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,7 +12,7 @@ from understudy_client.connection import without_password
 
 from contracts import pipeline
 from contracts.errors import UnderstudyError
-from infra.app import consumer_checks, letter_checks
+from infra.app import audit_checks, consumer_checks
 from infra.app.doctor_check import DoctorCheck, Severity, row, row_of_error
 from infra.host import parent_death, runtime_file
 from infra.nats import buckets, server_config, topology, topology_diff, topology_fields
@@ -25,10 +23,8 @@ from infra.nats.multiplexer import RequestMultiplexer
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from infra.inspect.dead_letters import Letter
     from infra.nats.topology_diff import Difference, Topology
     from infra.settings.settings import Settings
-    from infra.stores.anomalies import Anomalies
 
 #: Message schedules, atomic batches and per-message TTL.
 OLDEST_BROKER: Final = (2, 12)
@@ -258,7 +254,7 @@ async def _jetstream(nc: Client, settings: Settings) -> tuple[DoctorCheck, ...]:
             *(found for name, info in infos.items() if (found := fill(name, info)) is not None),
             await clock(wire),
             *([await _publish(nc)] if _TRIED_IN in actual.streams else []),
-            *await _audited(settings, wire, infos, consumers),
+            *await audit_checks.examine(settings, wire, infos, consumers),
         )
     except UnderstudyError as error:
         return (row_of_error("jetstream", "error", error, otherwise="look at the broker's log"),)
@@ -289,33 +285,6 @@ async def _backlogs(
     return consumer_checks.backlogs(each for each in found if each is not None)
 
 
-async def _audited(
-    settings: Settings,
-    wire: RequestMultiplexer,
-    infos: Mapping[str, Mapping[str, Any]],
-    consumers: Mapping[tuple[str, str], Mapping[str, Any]],
-) -> list[DoctorCheck]:
-    """Checks that compare the log with the audit, as far as there is one."""
-    dead = infos.get(pipeline.DEAD)
-    letters: list[Letter] = []
-    if dead is not None:
-        letters = await letter_checks.read_latest(wire, last_sequence=int(dead["state"]["last_seq"]))
-    ids = [each.request_id for each in letters if each.request_id is not None]
-    known = await asyncio.to_thread(_ask_audit, settings.database, infos, consumers, ids)
-    rows: list[DoctorCheck] = []
-    if dead is not None:
-        orphans = await letter_checks.find_orphans(
-            wire,
-            letters,
-            ended=known.ended,
-            now_ms=round(time.time() * 1000),
-            deadline_ms=settings.deadline_ms,
-        )
-        rows.append(letter_checks.letters_row(letters, orphans, total=int(dead["state"]["messages"])))
-    rows += consumer_checks.ack_waits(known.p99_ms, consumers)
-    return [*rows, *([] if known.log is None else [known.log])]
-
-
 async def _publish(nc: Client) -> DoctorCheck:
     """Can anything be stored?  Tried with a key that is gone after a second."""
     try:
@@ -331,59 +300,6 @@ async def _publish(nc: Client) -> DoctorCheck:
         f"the broker stores nothing: {error.get('description')}",
         "make room on the broker's disk, then start it again; its log names the cause",
     )
-
-
-class _Audited(msgspec.Struct, frozen=True, kw_only=True):
-    """What the audit knows; empty where there is none."""
-
-    #: Whether the log holds only what it should; ``None``: not known.
-    log: DoctorCheck | None = None
-    ended: frozenset[str] = frozenset()
-    p99_ms: Mapping[str, float] = {}
-
-
-def _ask_audit(
-    url: str,
-    infos: Mapping[str, Mapping[str, Any]],
-    consumers: Mapping[tuple[str, str], Mapping[str, Any]],
-    ids: Sequence[str],
-) -> _Audited:
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import, for these rows alone
-
-    from infra.stores import anomalies, database, stage_times  # noqa: PLC0415 - as above
-
-    requests, audit = infos.get(pipeline.REQUESTS), consumers.get((pipeline.REQUESTS, "audit"))
-    now_ms = round(time.time() * 1000)
-    try:
-        if database.migration_state(url) != "current":
-            return _Audited()
-        engine = database.engine_of(url)
-        try:
-            log = None
-            if requests is not None and audit is not None:
-                since_ms = anomalies.log_since_ms(requests, audit)
-                log = _log_row(anomalies.find(engine, now_ms=now_ms, log_since_ms=since_ms))
-            return _Audited(
-                log=log,
-                ended=frozenset(letter_checks.ended_ids(engine, ids)),
-                p99_ms=stage_times.p99_ms(engine, now_ms=now_ms),
-            )
-        finally:
-            engine.dispose()
-    except (SQLAlchemyError, UnderstudyError):
-        # The database's own row reports it.
-        return _Audited()
-
-
-def _log_row(found: Anomalies) -> DoctorCheck:
-    """Does the log hold only what it should?"""
-    if not found.counts:
-        return row("log", "ok", "every result answers a request, once")
-    fix = (
-        "look at each with 'understudy why ID'; somebody else than the stages can publish: give the broker users "
-        "with the permissions of docs/operations.md"
-    )
-    return row("log", "error", str(found), fix)
 
 
 def _sync_interval(settings: Settings) -> str | None:

@@ -25,8 +25,8 @@ MODEL_MODULES: Final = ("torch", "transformers", "accelerate", "llguidance")
 #: What to do about files that cannot be used, by what they are.
 _FIXES: Final = {
     "golden samples": "run 'understudy samples check'",
-    "templates": "run 'understudy templates ls'",
-    "worlds": "correct the file, docs/social.md",
+    "templates": "run 'understudy templates check'",
+    "worlds": "run 'understudy worlds check'",
     "rating words": "correct the file, docs/ratings.md",
     "prompts": "run 'understudy prompts ls'",
 }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
 
 from contracts import pipeline, subjects
-from contracts.lineage import Lineage
 from infra.app.doctor_check import DoctorCheck, row
 from infra.inspect import dead_letters
 from infra.nats import log
@@ -32,7 +31,7 @@ async def find_orphans(
     wire: RequestMultiplexer,
     letters: Collection[Letter],
     *,
-    ended: Collection[str],
+    settled: Collection[str],
     now_ms: int,
     deadline_ms: int,
 ) -> list[Letter]:
@@ -41,7 +40,7 @@ async def find_orphans(
     Args:
         wire: an open wire.
         letters: dead letters.
-        ended: ids whose requests have ended, as far as the audit knows.
+        settled: ids whose requests have ended or were replayed, as far as the audit knows.
         now_ms: ms since the epoch, by the broker's clock.
         deadline_ms: deadline of requests that name none, ms.
 
@@ -51,31 +50,15 @@ async def find_orphans(
     due = [
         each
         for each in letters
-        if now_ms - each.time_ms > deadline_ms + _GRACE_MS and each.request_id not in ended
+        if now_ms - each.time_ms > deadline_ms + _GRACE_MS and each.request_id not in settled
     ]
-    asked = {each.request_id for each in due if _answerable(each)}
-    answered = await _on(wire, pipeline.EVENTS, {subjects.any_kind("result", str(one)): one for one in asked})
-    replays = {
-        subjects.any_kind("requested", Lineage.make_replay(each.sequence, 1).request_id): each.sequence
-        for each in due
-    }
-    replayed = await _on(wire, pipeline.REQUESTS, replays)
-    return [each for each in due if each.request_id not in answered and each.sequence not in replayed]
-
-
-def _answerable(letter: Letter) -> bool:
-    return letter.request_id is not None and subjects.addressable(letter.request_id)
-
-
-async def _on(wire: RequestMultiplexer, stream: str, wanted: Mapping[str, Any]) -> set[Any]:
-    """The values of those subjects, each with an id at its end, on which the stream has a message."""
-    ids = {subject.rpartition(".")[2]: value for subject, value in wanted.items()}
-    found: set[Any] = set()
-    filters = list(wanted)
+    ids = {each.request_id for each in due if each.request_id and subjects.addressable(each.request_id)}
+    filters = [subjects.any_kind("result", request_id) for request_id in sorted(ids)]
+    answered: set[str] = set()
     for at in range(0, len(filters), _BATCH):
-        entries = await log.last_of_each(wire, stream, filters[at : at + _BATCH])
-        found |= {ids[entry.subject.rpartition(".")[2]] for entry in entries}
-    return found
+        entries = await log.last_of_each(wire, pipeline.EVENTS, filters[at : at + _BATCH])
+        answered |= {entry.subject.rpartition(".")[2] for entry in entries}
+    return [each for each in due if each.request_id not in answered]
 
 
 async def read_latest(wire: RequestMultiplexer, *, last_sequence: int) -> list[Letter]:
@@ -88,21 +71,23 @@ async def read_latest(wire: RequestMultiplexer, *, last_sequence: int) -> list[L
     return [dead_letters.read(each) async for each in log.read(wire, pipeline.DEAD, ">", start=start)]
 
 
-def ended_ids(engine: Engine, ids: Iterable[str]) -> set[str]:
-    """The requests that have ended, also those that the log has forgotten.
+def settled_ids(engine: Engine, ids: Iterable[str]) -> set[str]:
+    """The requests that have ended, also those that the log has forgotten, and those that were replayed.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
-    from sqlalchemy import select  # noqa: PLC0415 - slow to import, for this row alone
+    from sqlalchemy import select, union  # noqa: PLC0415 - slow to import, for this row alone
 
     from infra.stores.database import GENERATIONS, reading  # noqa: PLC0415 - as above
 
-    wanted, found = sorted(set(ids)), set[str]()
+    row, wanted, found = GENERATIONS.c, sorted(set(ids)), set[str]()
     with reading(engine) as connection:
         for at in range(0, len(wanted), _BATCH):
-            query = select(GENERATIONS.c.request_id).where(
-                GENERATIONS.c.request_id.in_(wanted[at : at + _BATCH]), GENERATIONS.c.ended_at_ms.is_not(None)
+            some = wanted[at : at + _BATCH]
+            query = union(
+                select(row.request_id).where(row.request_id.in_(some), row.ended_at_ms.is_not(None)),
+                select(row.replay_of).where(row.replay_of.in_(some)),
             )
             found |= set(connection.execute(query).scalars())
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from nats.aio.client import Client
+from sqlalchemy import insert
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
@@ -178,17 +179,16 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
         return f"dead.structuring.layout.{request_id}", msgspec.json.encode(letter)
 
     js, wire = nc.jetstream(), RequestMultiplexer()
-    for request_id in ("answered", "ended", "lost", "repeated"):
+    for request_id in ("answered", "ended", "lost"):
         await js.publish(*dead(request_id))
     await js.publish("gen.result.layout.answered", b"{}")
-    await js.publish("gen.requested.layout.rp-4-1", b"{}")
     await wire.open(nc)
     try:
-        letters = await letter_checks.read_latest(wire, last_sequence=4)
+        letters = await letter_checks.read_latest(wire, last_sequence=3)
 
         async def orphans(*, now_ms: int) -> list[str | None]:
             found = await letter_checks.find_orphans(
-                wire, letters, ended={"ended"}, now_ms=now_ms, deadline_ms=1000
+                wire, letters, settled={"ended"}, now_ms=now_ms, deadline_ms=1000
             )
             return [each.request_id for each in found]
 
@@ -198,7 +198,7 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
     finally:
         await wire.close()
     row = _by_check(await doctor.examine(there))["dead letters"]
-    assert (row.severity, row.detail.partition(";")[0]) == ("info", "4: 4 GEN_POISON")
+    assert (row.severity, row.detail.partition(";")[0]) == ("info", "3: 3 GEN_POISON")
 
 
 def _took(ms: float) -> Meta:
@@ -224,5 +224,27 @@ async def test_the_times_of_the_stages_come_from_the_audit(settings: Settings) -
     await sink.close()
     assert stage_times.p99_ms(engine, now_ms=now_ms) == {"structuring": 10.0}
     assert stage_times.p99_ms(engine, now_ms=now_ms + 2 * 86_400_000) == {}
-    assert letter_checks.ended_ids(engine, ["r1", "r2", "nobody"]) == {"r1", "r2"}
+    with engine.begin() as connection:
+        replay = {"request_id": "again", "life_ms": 1, "kind": "layout", "status": "running", "record": "{}"}
+        connection.execute(insert(database.GENERATIONS).values(**replay, replay_of="lost"))
+    asked = ["r1", "r2", "lost", "again", "nobody"]
+    assert letter_checks.settled_ids(engine, asked) == {"r1", "r2", "lost"}
     engine.dispose()
+
+
+async def test_no_secret_is_in_the_report(settings: Settings) -> None:
+    private = "sesame-4711"
+    at = load(
+        data_dir=settings.data_dir,
+        nats_url=f"nats://u:{private}@127.0.0.1:1",
+        database_url=f"postgresql://a:{private}@127.0.0.1:1/x",
+        use_local_model=True,
+        narrative={
+            "provider": "openai",
+            "openai": {"base_url": f"http://u:{private}@127.0.0.1:1/v1", "model": "m", "api_key": private},
+        },
+    )
+    rows = await doctor.examine(at, ask=True)
+    found = _by_check(rows)
+    assert [found[name].ok for name in ("broker", "database", "provider openai")] == [False, False, False]
+    assert private not in str(rows)
