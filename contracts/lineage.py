@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from contracts import subjects
+
 #: Stages that a repetition may start at; all before it are replaced by what they stored for the earlier request.
 StartStage = Literal["structuring", "validate-repair"]
 #: The stored event that each of them starts from.
@@ -42,3 +44,21 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def revises(self) -> bool:
         """Whether its content also goes to the subscribers of the earlier request."""
         return not self.shadow
+
+
+def find_id_fault(lineage: Lineage | None, request_id: str) -> str | None:
+    """Why a request cannot have its id, by which the place of its result is known; ``None``: it can.
+
+    Args:
+        lineage: what the request says about its descent.
+        request_id: its id.
+    """
+    shadow = lineage is not None and lineage.shadow
+    if shadow and not subjects.is_shadow(request_id):
+        return f"shadow: needs an id that begins with {subjects.SHADOW}, whose result is not published as a result"
+    if subjects.is_shadow(request_id) and not shadow:
+        return (
+            f"id: ids that begin with {subjects.SHADOW} are those of shadows, whose results subscribers do not get; "
+            "choose another id"
+        )
+    return None

@@ -33,22 +33,11 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 def check_id(asked: GenerationRequest, request_id: str) -> None:
-    """Reject a plot's id that leaves no room for its scenes' ids, and an id that contradicts the field ``shadow``.
+    """Reject a plot's id that leaves no room for its scenes' ids.
 
     Raises:
-        RequestError: the id is too long, or not that of such a request.
+        RequestError: the id is too long.
     """
-    if asked.shadow and not subjects.is_shadow(request_id):
-        raise RequestError(
-            "shadow",
-            f"needs an id that begins with {subjects.SHADOW}, where its result is not published as a result",
-        )
-    if subjects.is_shadow(request_id) and not asked.shadow:
-        raise RequestError(
-            "id",
-            f"ids that begin with {subjects.SHADOW} are those of shadows, whose results subscribers do not get: "
-            "choose another id",
-        )
     if asked.scenes and len(request_id) + _ROOM > _MAX_ID:
         raise RequestError(
             "scenes",

@@ -16,6 +16,7 @@ from contracts import events as ev
 from contracts import request, scenes, subjects
 from contracts.errors import Unreadable
 from contracts.kinds import KINDS
+from contracts.lineage import find_id_fault
 from contracts.request import RequestError
 from infra.app import timeouts
 from infra.nats.connection import broker_url, dial
@@ -118,6 +119,9 @@ def check(kind: str, request_id: str, body: bytes) -> request.GenerationRequest:
         raise RequestError("id", f"{request_id!r} must match {subjects.REQUEST_ID.pattern}")
     asked = request.read(body, kind)
     scenes.check_id(asked, request_id)
+    misnamed = find_id_fault(asked.lineage, request_id)
+    if misnamed is not None:
+        raise RequestError("", misnamed)
     return asked
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contracts.lineage import StartStage
     from infra.app.pipeline_client import PipelineClient
     from infra.inspect.comparison import Comparison, RequestOutcome
-    from infra.inspect.outcomes import Pair
+    from infra.inspect.outcomes import ComparedPair
     from infra.inspect.request_filter import RequestFilter
     from infra.providers.budget import Tariff
     from infra.replay.rerun_estimate import RerunEstimate
@@ -83,7 +83,7 @@ class RerunDesk:
         """Plan the shadows of past requests; nothing is published.
 
         Raises:
-            JobError, EditError: as :func:`infra.replay.reruns.plan`.
+            RerunError, EditError: as :func:`infra.replay.reruns.plan`.
             UnderstudyError: the audit cannot be read.
             Unavailable: the broker does not answer.
         """
@@ -107,11 +107,11 @@ class RerunDesk:
         for each in items:
             await reruns.publish(self._client, each)
 
-    async def pairs_of(self, job: str) -> tuple[Pair, ...]:
+    async def pairs_of(self, job: str) -> tuple[ComparedPair, ...]:
         """The pairs of a rerun that the audit knows.
 
         Raises:
-            JobError: it is no name of a job.
+            RerunError: it is no name of a job.
             NotFound: there is no such rerun.
             UnderstudyError: the audit cannot be read.
         """
@@ -121,7 +121,7 @@ class RerunDesk:
             raise NotFound(f"the audit knows no rerun {job!r}; `understudy rerun` prints the name of each")
         return found
 
-    async def compare(self, pairs: Sequence[Pair]) -> list[Comparison]:
+    async def compare(self, pairs: Sequence[ComparedPair]) -> list[Comparison]:
         """Compare pairs, in their order.
 
         Raises:

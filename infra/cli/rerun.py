@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contracts.lineage import StartStage
     from infra.app.rerun_desk import RerunDesk
     from infra.inspect.comparison import Comparison
-    from infra.inspect.outcomes import Pair
+    from infra.inspect.outcomes import ComparedPair
     from infra.inspect.request_filter import RequestFilter
     from infra.replay.rerun_estimate import RerunEstimate
     from infra.replay.reruns import RerunOptions, RerunPlan
@@ -122,13 +122,13 @@ def compare(
 
     async def work() -> int:
         from infra.app.rerun_desk import RerunDesk
-        from infra.inspect.outcomes import Pair
+        from infra.inspect.outcomes import ComparedPair
 
         settings = console.settings()
         async with console.connect(settings) as client:
             desk = RerunDesk(settings, client)
             if ids:
-                (found,) = await desk.compare([Pair(a=ids[0], b=ids[1])])
+                (found,) = await desk.compare([ComparedPair(a=ids[0], b=ids[1])])
                 _print_one(found, json=json)
                 return console.DONE
             wanted = await desk.pairs_of(job) if job is not None else listed or ()
@@ -237,12 +237,12 @@ def _read_options(
     from infra.app.rerun_desk import read_options
     from infra.providers.names import ModelUnknown
     from infra.replay.request_edits import EditError
-    from infra.replay.reruns import JobError, check_job
+    from infra.replay.reruns import RerunError, check_job
 
     try:
         check_job(job)
         return read_options(settings, assignments, start)
-    except (EditError, ModelUnknown, JobError) as error:
+    except (EditError, ModelUnknown, RerunError) as error:
         raise console.Usage(str(error)) from None
 
 
@@ -259,19 +259,19 @@ def _start_stage(name: str) -> StartStage | None:
     )
 
 
-def _read_pairs(file: str) -> tuple[Pair, ...]:
+def _read_pairs(file: str) -> tuple[ComparedPair, ...]:
     import sys
 
-    from infra.inspect.outcomes import Pair
+    from infra.inspect.outcomes import ComparedPair
 
     text = sys.stdin.read() if file == "-" else _read_file(file)
-    found: list[Pair] = []
+    found: list[ComparedPair] = []
     for number, line in enumerate(text.splitlines(), start=1):
         match line.split():
             case []:
                 pass
             case [a, b]:
-                found.append(Pair(a=a, b=b))
+                found.append(ComparedPair(a=a, b=b))
             case _:
                 raise console.Usage(f"{file}, line {number}: {line!r} is not two ids")
     if not found:

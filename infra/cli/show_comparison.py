@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from contracts.policy.pointer_diff import Difference
-    from infra.inspect.comparison import Comparison, Measures, Summary, Totals
-    from infra.replay.rerun_estimate import Band, RerunEstimate
+    from infra.inspect.comparison import Comparison, Measures, ComparisonSummary, Totals
+    from infra.replay.estimates import UsageBand
+    from infra.replay.rerun_estimate import RerunEstimate
 
 #: Fields, and differences of one pair, that are shown.
 _ROWS: Final = 40
@@ -48,7 +49,7 @@ def show_one(out: Console, found: Comparison) -> None:
         _print_differences(out, found.content)
 
 
-def show_many(out: Console, found: Summary) -> None:
+def show_many(out: Console, found: ComparisonSummary) -> None:
     """The totals of many pairs, then the fields that differ."""
     head = (
         f"{_count(found.pairs, 'pair')}; in {found.comparable:,} the model wrote both contents, "
@@ -91,7 +92,7 @@ def estimate_text(found: RerunEstimate) -> str:
     return text
 
 
-def _band(found: Band, form: str) -> str:
+def _band(found: UsageBand, form: str) -> str:
     return f"({found.low:{form}} to {found.high:{form}})"
 
 

@@ -113,7 +113,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     latency_p95_ms: int | None
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class ComparisonSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Many pairs together."""
 
     pairs: int
@@ -169,11 +169,11 @@ def measure(outcome: RequestOutcome) -> Measures:
     )
 
 
-def summarise(found: Sequence[Comparison]) -> Summary:
+def summarise(found: Sequence[Comparison]) -> ComparisonSummary:
     """The figures of many comparisons; their order does not matter."""
     # How a stand-in differs from what a model wrote says nothing about the change.
     comparable = [each for each in found if each.equal is not None and each.a.valid and each.b.valid]
-    return Summary(
+    return ComparisonSummary(
         pairs=len(found),
         comparable=len(comparable),
         equal=sum(each.equal is True for each in comparable),

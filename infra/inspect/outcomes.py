@@ -38,7 +38,7 @@ _decode_result: Final = msgspec.json.Decoder(ev.Result).decode
 _decode_record: Final = msgspec.json.Decoder(RequestRecord).decode
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class ComparedPair(msgspec.Struct, frozen=True, kw_only=True):
     """Two requests that are compared."""
 
     a: str
@@ -93,7 +93,7 @@ def read_audited(engine: Engine, ids: Sequence[str]) -> dict[str, RequestOutcome
     return found
 
 
-def find_shadows(engine: Engine, job: str) -> tuple[Pair, ...]:
+def find_shadows(engine: Engine, job: str) -> tuple[ComparedPair, ...]:
     """Find the pairs of a rerun: each shadow with the request that it repeats, in the order of their ids.
 
     Raises:
@@ -113,7 +113,7 @@ def find_shadows(engine: Engine, job: str) -> tuple[Pair, ...]:
     with reading(engine) as connection:
         rows = [(str(row[0]), str(row[1])) for row in connection.execute(query)]
     # SQLite's LIKE ignores case.
-    return tuple(Pair(a=original, b=shadow) for shadow, original in sorted(rows) if shadow.startswith(prefix))
+    return tuple(ComparedPair(a=original, b=shadow) for shadow, original in sorted(rows) if shadow.startswith(prefix))
 
 
 async def _results(wire: RequestMultiplexer, ids: Sequence[str]) -> dict[str, LogEntry]:

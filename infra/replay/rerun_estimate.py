@@ -12,6 +12,7 @@ from contracts import events as ev
 from contracts.result import Status
 from contracts.usage import Tokens
 from infra.providers.budget import NANOS, Tariff
+from infra.replay.estimates import UsageBand
 
 if TYPE_CHECKING:
     from infra.inspect.comparison import RequestOutcome
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 BAND: Final = 0.25
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class RequestUsage(msgspec.Struct, frozen=True, kw_only=True):
     """What one request took."""
 
     prompt_tokens: int
@@ -29,26 +30,18 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None
 
 
-class Band(msgspec.Struct, frozen=True, kw_only=True):
-    """An amount that is expected, and the band that it should be in."""
-
-    low: float
-    likely: float
-    high: float
-
-
 class RerunEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """What a rerun is expected to take."""
 
     requests: int
     #: Requests of a kind of which no original has known figures: not part of the amounts.
     unknown: int
-    tokens: Band
+    tokens: UsageBand
     #: ``None``: no original has a cost, and the chosen provider no price.
-    money: Band | None
+    money: UsageBand | None
 
 
-def usage_of(outcome: RequestOutcome, step: ev.Drafted | ev.Structured | None) -> Usage | None:
+def usage_of(outcome: RequestOutcome, step: ev.Drafted | ev.Structured | None) -> RequestUsage | None:
     """What a request took after a step; ``None``: a model did not write it, or the figures are not known.
 
     Args:
@@ -63,14 +56,14 @@ def usage_of(outcome: RequestOutcome, step: ev.Drafted | ev.Structured | None) -
         return None
     before = Tokens() if step is None else step.trail.tokens
     spent = None if step is None else step.trail.amount
-    return Usage(
+    return RequestUsage(
         prompt_tokens=max(0, cost.tokens.prompt - (before.prompt or 0)),
         completion_tokens=max(0, cost.tokens.completion - (before.completion or 0)),
         cost=None if cost.amount is None else max(0.0, cost.amount - (spent or 0.0)),
     )
 
 
-def estimate(found: Sequence[tuple[str, Usage | None]], *, tariff: Tariff | None = None) -> RerunEstimate:
+def estimate(found: Sequence[tuple[str, RequestUsage | None]], *, tariff: Tariff | None = None) -> RerunEstimate:
     """What requests are expected to take; one without figures takes what is usual for its kind among the others.
 
     Args:
@@ -91,7 +84,7 @@ def estimate(found: Sequence[tuple[str, Usage | None]], *, tariff: Tariff | None
     )
 
 
-def _cost(usage: Usage, tariff: Tariff | None) -> float | None:
+def _cost(usage: RequestUsage, tariff: Tariff | None) -> float | None:
     if tariff is None:
         return usage.cost
     if tariff.prompt is None and tariff.completion is None:
@@ -102,11 +95,11 @@ def _cost(usage: Usage, tariff: Tariff | None) -> float | None:
     return nanos / NANOS
 
 
-def _band(likely: float) -> Band:
-    return Band(low=likely * (1 - BAND), likely=likely, high=likely * (1 + BAND))
+def _band(likely: float) -> UsageBand:
+    return UsageBand(low=likely * (1 - BAND), likely=likely, high=likely * (1 + BAND))
 
 
-def _median(found: Iterable[Usage | None]) -> Usage | None:
+def _median(found: Iterable[RequestUsage | None]) -> RequestUsage | None:
     """The usage in the middle, by its tokens."""
     known = [each for each in found if each is not None]
     known.sort(key=lambda each: (each.prompt_tokens + each.completion_tokens, each.cost or 0.0))

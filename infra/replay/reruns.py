@@ -19,12 +19,12 @@ from pydantic.alias_generators import to_snake
 from contracts import request, scenes, subjects
 from contracts.errors import UnderstudyError
 from contracts.lineage import INPUT_OF, StartStage
-from infra.inspect.outcomes import Pair
+from infra.inspect.outcomes import ComparedPair
 from infra.nats.lookup import Lookup
 from infra.nats.steps import LoggedSteps
 from infra.replay import marks
 from infra.replay.request_edits import DESCENT, MODEL, EditError, Edits, apply_edits
-from infra.replay.rerun_estimate import Usage, usage_of
+from infra.replay.rerun_estimate import RequestUsage, usage_of
 
 if TYPE_CHECKING:
     from understudy_client import Result, Submitted
@@ -63,7 +63,7 @@ class RerunClient(Protocol):
         ...
 
 
-class JobError(UnderstudyError):
+class RerunError(UnderstudyError):
     """A job that cannot be named so, or whose ids belong to another rerun."""
 
 
@@ -75,12 +75,12 @@ class Rerun(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     body: bytes
     #: What the same stages took for the original; ``None``: a model did not write it, or the figures are not known.
-    usage: Usage | None = None
+    usage: RequestUsage | None = None
 
     @property
-    def pair(self) -> Pair:
+    def pair(self) -> ComparedPair:
         """The original and its shadow."""
-        return Pair(a=self.original, b=self.request_id)
+        return ComparedPair(a=self.original, b=self.request_id)
 
 
 class NotRerun(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ class RerunPlan(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[NotRerun, ...]
 
     @property
-    def pairs(self) -> tuple[Pair, ...]:
+    def pairs(self) -> tuple[ComparedPair, ...]:
         """Each original with its shadow."""
         return tuple(each.pair for each in self.items)
 
@@ -126,10 +126,10 @@ def check_job(job: str) -> None:
     """Refuse a name that cannot be part of ids.
 
     Raises:
-        JobError: naming the characters that are allowed.
+        RerunError: naming the characters that are allowed.
     """
     if _JOB.fullmatch(job) is None:
-        raise JobError(f"job {job!r} must be 1 to 24 letters and digits")
+        raise RerunError(f"job {job!r} must be 1 to 24 letters and digits")
 
 
 def check_options(options: RerunOptions) -> None:
@@ -167,7 +167,7 @@ async def plan(
         job: its name.
 
     Raises:
-        JobError, EditError: the job or the options cannot be.
+        RerunError, EditError: the job or the options cannot be.
         Unavailable: the broker does not answer.
     """
     check_job(job)
@@ -202,7 +202,7 @@ async def run(
         on_result: called after each result.
 
     Raises:
-        JobError: an id belongs to another rerun.
+        RerunError: an id belongs to another rerun.
         NoResult, BrokerLost, Unavailable, ClientError: as :meth:`understudy_client.Client.submit` and ``wait``.
     """
     waiting = list(reversed(items))
@@ -229,7 +229,7 @@ async def publish(client: RerunClient, item: Rerun) -> None:
     """Publish one shadow, once; while the pipeline accepts no requests, wait.
 
     Raises:
-        JobError: its id belongs to another rerun.
+        RerunError: its id belongs to another rerun.
         Unavailable, ClientError: as :meth:`understudy_client.Client.submit`.
     """
     from understudy_client import Busy, IdTaken  # noqa: PLC0415 - needs the connection's libraries
@@ -243,7 +243,7 @@ async def publish(client: RerunClient, item: Rerun) -> None:
         except Busy:
             await asyncio.sleep(_BUSY_S)
         except IdTaken:
-            raise JobError(
+            raise RerunError(
                 f"{item.request_id} was run with other changes: name another job, or repeat the changes of this one"
             ) from None
         else:

@@ -12,7 +12,7 @@ import msgspec
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from contracts.lineage import INPUT_OF, Lineage
+from contracts.lineage import INPUT_OF, Lineage, find_id_fault
 from contracts.outcome import Emit, Outcome, Reject
 from contracts.ports import KnownReplays
 from contracts.revisions import UNCONFIRMED
@@ -49,6 +49,9 @@ async def resolve(outcome: Outcome, *, request_id: str, replays: KnownReplays, s
     """
     built = find_built(outcome)
     lineage = None if built is None else built.brief.lineage
+    misnamed = None if built is None else find_id_fault(lineage, request_id)
+    if misnamed is not None:
+        return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=misnamed)
     if built is None or lineage is None or not (lineage.needs_mark or lineage.patched_by):
         return outcome
     if not await replays.holds(request_id, lineage.replay_of):

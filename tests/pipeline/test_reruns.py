@@ -13,9 +13,9 @@ from infra.app.pipeline_client import PipelineClient
 from infra.app.rerun_desk import NotFound, RerunDesk, read_options
 from infra.inspect.audit_listing import ls
 from infra.inspect.comparison import summarise
-from infra.inspect.outcomes import Pair
+from infra.inspect.outcomes import ComparedPair
 from infra.inspect.request_filter import RequestFilter
-from infra.replay.reruns import JobError, RerunPlan
+from infra.replay.reruns import RerunError, RerunPlan
 from infra.settings.settings import Settings, load
 from infra.stores import database
 from infra.stores.cache_stats import PREFIX
@@ -86,7 +86,7 @@ async def test_a_rerun_is_compared_and_leaves_no_trace(
         published = len(client.events("requested"))
         await desk.run(plan.items, in_flight=2)
         await client.settled()
-        with pytest.raises(JobError, match="other changes"):
+        with pytest.raises(RerunError, match="other changes"):
             await desk.run((await planned(desk, ids, "prompt=another forest")).items, in_flight=1)
         assert await desk.pairs_of("j1") == plan.pairs
         with pytest.raises(NotFound, match="'j2'"):
@@ -150,7 +150,7 @@ async def test_a_shadow_whose_model_fails_is_answered_in_time_and_once(
         plan = await planned(desk, ["o-1"], "deadline_ms=1200")
         async with asyncio.timeout(20):
             await desk.run(plan.items, in_flight=1)
-        (found,) = await desk.compare([Pair(a="o-1", b="sh-j1-o-1")])
+        (found,) = await desk.compare([ComparedPair(a="o-1", b="sh-j1-o-1")])
         await client.settled()
 
     assert (found.b.status, found.b.origin) == (Status.FAIL_FALLBACK, Origin.GOLDEN_SAMPLE)

@@ -10,11 +10,10 @@ import pytest
 
 from contracts import events as ev
 from contracts import request
-from contracts.lineage import Lineage
+from contracts.lineage import Lineage, find_id_fault
 from contracts.outcome import Emit, Outcome, Reject
 from contracts.request import RequestError
 from contracts.revisions import UNCONFIRMED
-from contracts.scenes import check_id
 from stages.context_build import repetition
 from stages.context_build.scenes import scene_request
 from tests import lives
@@ -115,11 +114,19 @@ def test_only_an_operator_chooses_a_provider() -> None:
 def test_the_id_of_a_shadow_says_that_it_is_one(
     request_id: str, fields: dict[str, Any], refused: str | None
 ) -> None:
-    if refused is None:
-        check_id(asked(**fields), request_id)
-        return
-    with pytest.raises(RequestError, match=refused):
-        check_id(asked(**fields), request_id)
+    fault = find_id_fault(asked(**fields).lineage, request_id)
+    assert (fault is None) == (refused is None)
+    assert refused is None or (fault is not None and refused in fault)
+
+
+@pytest.mark.parametrize(("request_id", "shadow"), [("sh-a-1", False), ("r-2", True)])
+def test_a_request_with_the_wrong_id_is_rejected(request_id: str, *, shadow: bool) -> None:
+    brief = lives.brief(lineage=Lineage(replay_of="r-1", shadow=shadow))
+    built = Emit(events=(ev.ContextBuilt(attempt=1, brief=brief),))
+    outcome = lives.decided(
+        repetition.resolve(built, request_id=request_id, replays=FakeReplays(), steps=STEPS)
+    )
+    assert isinstance(outcome, Reject)
 
 
 def test_only_an_operators_replay_reads_what_another_request_stored() -> None:

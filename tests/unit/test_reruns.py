@@ -18,8 +18,8 @@ from infra.nats.multiplexer import RequestMultiplexer
 from infra.providers.budget import NANOS, Tariff
 from infra.replay import reruns
 from infra.replay.request_edits import EditError, parse_edits
-from infra.replay.rerun_estimate import Usage, estimate, usage_of
-from infra.replay.reruns import JobError, RerunOptions, RerunPlan, shadow_id
+from infra.replay.rerun_estimate import RequestUsage, estimate, usage_of
+from infra.replay.reruns import RerunError, RerunOptions, RerunPlan, shadow_id
 from tests import lives
 
 
@@ -106,13 +106,13 @@ def test_ids_follow_from_job_and_original_and_leave_room_for_scenes() -> None:
 
 @pytest.mark.parametrize("job", ["", "a-b", "x" * 25, "ä"])
 def test_a_job_is_part_of_ids(job: str) -> None:
-    with pytest.raises(JobError, match="letters and digits"):
+    with pytest.raises(RerunError, match="letters and digits"):
         reruns.check_job(job)
     reruns.check_job(reruns.new_job(1_800_000_000.25))
 
 
-def usage(prompt: int, completion: int, cost: float | None = None) -> Usage:
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, cost=cost)
+def usage(prompt: int, completion: int, cost: float | None = None) -> RequestUsage:
+    return RequestUsage(prompt_tokens=prompt, completion_tokens=completion, cost=cost)
 
 
 def test_a_rerun_takes_what_its_originals_took_within_a_band() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from infra.cli.show_comparison import estimate_text, show_many, show_one
 from infra.inspect.comparison import compare, summarise
-from infra.replay.rerun_estimate import Usage, estimate
+from infra.replay.rerun_estimate import RequestUsage, estimate
 from tests.unit.test_comparison import changed, outcome, pairs
 
 
@@ -61,7 +61,7 @@ def test_many_pairs_show_totals_and_fields_within_80_columns(out: Console) -> No
 
 
 def test_an_estimate_says_its_band_and_what_is_not_known() -> None:
-    used = Usage(prompt_tokens=600, completion_tokens=400, cost=2.0)
+    used = RequestUsage(prompt_tokens=600, completion_tokens=400, cost=2.0)
     found = estimate([("layout", used), ("plot", None)])
     assert estimate_text(found) == (
         "2 requests, about 1,000 tokens (750 to 1,250), about 2 in money (1.5 to 2.5); "
