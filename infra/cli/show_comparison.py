@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from contracts.policy.pointer_diff import Difference
-    from infra.inspect.comparison import Comparison, Measures, ComparisonSummary, Totals
+    from infra.inspect.comparison import Comparison, ComparisonSummary, Measures, Totals
     from infra.replay.estimates import UsageBand
     from infra.replay.rerun_estimate import RerunEstimate
 
