@@ -44,4 +44,6 @@ def unreadable(settings: Settings, error: object) -> Exception:
 
     where = database.url_of(settings.database).render_as_string(hide_password=True)
     why = str(getattr(error, "orig", None) or error).splitlines()[0]
-    return UnderstudyError(f"the audit at {where} cannot be read: {why}; {remedies.remedy(settings.database, error)}")
+    return UnderstudyError(
+        f"the audit at {where} cannot be read: {why}; {remedies.remedy(settings.database, error)}"
+    )

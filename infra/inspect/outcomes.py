@@ -113,7 +113,9 @@ def find_shadows(engine: Engine, job: str) -> tuple[ComparedPair, ...]:
     with reading(engine) as connection:
         rows = [(str(row[0]), str(row[1])) for row in connection.execute(query)]
     # SQLite's LIKE ignores case.
-    return tuple(ComparedPair(a=original, b=shadow) for shadow, original in sorted(rows) if shadow.startswith(prefix))
+    return tuple(
+        ComparedPair(a=original, b=shadow) for shadow, original in sorted(rows) if shadow.startswith(prefix)
+    )
 
 
 async def _results(wire: RequestMultiplexer, ids: Sequence[str]) -> dict[str, LogEntry]:

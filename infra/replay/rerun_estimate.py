@@ -63,7 +63,9 @@ def usage_of(outcome: RequestOutcome, step: ev.Drafted | ev.Structured | None) -
     )
 
 
-def estimate(found: Sequence[tuple[str, RequestUsage | None]], *, tariff: Tariff | None = None) -> RerunEstimate:
+def estimate(
+    found: Sequence[tuple[str, RequestUsage | None]], *, tariff: Tariff | None = None
+) -> RerunEstimate:
     """What requests are expected to take; one without figures takes what is usual for its kind among the others.
 
     Args:
