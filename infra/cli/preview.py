@@ -138,7 +138,8 @@ def _print(shown: Preview) -> None:
 def _node(shown: Preview) -> list[Text]:
     from rich.text import Text
 
-    from infra.cli.show import aligned, value
+    from infra.cli.show import aligned
+    from infra.cli.show_timeline import value
 
     rows = [
         (

@@ -237,9 +237,14 @@ def select_logs(*, since_ms: int, until_ms: int) -> Select[*tuple[Any, ...]]:
 
 
 def select_open() -> Select[*tuple[Any, ...]]:
-    """The query for the number of requests without a result and the time of the oldest; an index serves it."""
+    """The query for the number of requests without a result and the time of the oldest, without shadows.
+
+    The index on ``open_since_ms`` serves it.
+    """
     since = GENERATIONS.c.open_since_ms
-    return select(func.count(since), func.min(since)).where(since.is_not(None))
+    return select(func.count(since), func.min(since)).where(
+        since.is_not(None), GENERATIONS.c.shadow.is_(None)
+    )
 
 
 def _measure(window: str, since_ms: int, until_ms: int, cells: Iterable[tuple[_Key, _Cell]]) -> WindowStats:

@@ -64,11 +64,13 @@ _LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 # -- requests and results ----------------------------------------------------------------------
 
 REQUESTS: Final = _counter(
-    "understudy_requests_total", "Accepted requests, counted when fallback arms the deadline.", "kind"
+    "understudy_requests_total",
+    "Accepted requests without shadows, counted when fallback arms the deadline.",
+    "kind",
 )
 RESULTS: Final = _counter(
     "understudy_results_total",
-    "Results published; code is the error behind the result, empty if there is none.",
+    "Results published, without shadows; code is the error behind the result, empty if there is none.",
     "stage",
     "kind",
     "status",
@@ -77,13 +79,13 @@ RESULTS: Final = _counter(
 )
 REQUEST_SECONDS: Final = _histogram(
     "understudy_request_duration_seconds",
-    "Seconds from the broker's timestamp of a request to its result.",
+    "Seconds from the broker's timestamp of a request to its result, without shadows.",
     "kind",
     "status",
     buckets=_REQUEST_S,
 )
 RATINGS_LOWERED: Final = _counter(
-    "understudy_ratings_lowered_total", "Requests that got a lower rating than requested."
+    "understudy_ratings_lowered_total", "Requests that got a lower rating than requested, without shadows."
 )
 ADMISSION_CLOSED: Final = _gauge(
     "understudy_admission_closed", "1 while the broker refuses new requests because of load, else 0."

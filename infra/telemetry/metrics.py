@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from contracts import pipeline
+from contracts import pipeline, subjects
 from contracts.errors import ErrorCode
 from contracts.kinds import KINDS
 from contracts.result import ORIGINS_OF, Origin, Status
@@ -120,6 +120,8 @@ class ProcessMetrics(MetricValues):
         """Count an event, if it is one of those."""
         counted = _COUNTED.get(type(event))
         if counted is not None:
+            if isinstance(event, ev.RatingLowered) and subjects.is_shadow(event.request_id):
+                return
             spec, fields = counted
             self.counts(spec).add(tuple(str(getattr(event, field)) for field in fields))
             return
@@ -179,10 +181,13 @@ class ProcessMetrics(MetricValues):
             return
         self._stage_seconds.observe(event.duration_ms / 1000, (stage,))
         # A deadline is armed once for each request: a second delivery finds it armed, a second request does not arm.
-        if ending is MessageEnding.SCHEDULED and event.name == "requested":
+        armed = ending is MessageEnding.SCHEDULED and event.name == "requested"
+        if armed and not subjects.is_shadow(event.request_id):
             self._requests.add((event.kind,))
 
     def _result_published(self, event: ev.ResultPublished) -> None:
+        if event.shadow:
+            return
         self._results.add((event.stage, event.kind, event.status, event.origin, event.code))
         if event.latency_ms is not None:
             self._request_seconds.observe(event.latency_ms / 1000, (event.kind, event.status))

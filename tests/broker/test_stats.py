@@ -180,6 +180,12 @@ def test_open_requests_are_counted_with_the_age_of_the_oldest(engine: Engine) ->
     assert (found.open, found.open_since_ms) == (2, NOW_MS - 2)
 
 
+def test_open_shadows_are_not_counted(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        rows.fold(connection, records([received(b'{"prompt":"x"}', "sh-1", sequence=1, at_ms=NOW_MS - 5)]))
+    assert collect_stats(engine, until_ms=NOW_MS).open == 0
+
+
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=300), st.integers(1, 5))
 def test_percentiles_are_the_values_at_the_nearest_rank(values: list[int], parts: int) -> None:
     found = percentiles([values[part::parts] for part in range(parts)])

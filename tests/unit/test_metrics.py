@@ -118,6 +118,28 @@ def test_a_request_is_counted_when_its_deadline_is_armed() -> None:
     assert samples(metrics)["understudy_requests_total", "layout"] == 1
 
 
+def test_shadows_are_no_requests_and_no_results() -> None:
+    metrics = ProcessMetrics(("fallback",))
+    before = samples(metrics)
+    metrics(published(request_id="sh-a-1"))
+    metrics(
+        ev.RatingLowered(
+            stage="context-build",
+            kind="layout",
+            request_id="sh-a-1",
+            requested="nsfw",
+            effective="sfw",
+            by="operator",
+        )
+    )
+    assert samples(metrics) == before
+    metrics(handled(request_id="sh-a-1"))
+    found = samples(metrics)
+    assert found["understudy_requests_total", "layout"] == 0
+    # The work on them is a stage's work.
+    assert found["understudy_messages_total", "fallback", "requested", "scheduled"] == 1
+
+
 def test_parked_messages_are_counted_and_take_no_time() -> None:
     metrics = ProcessMetrics(("fallback",))
     for ending in MessageEnding:

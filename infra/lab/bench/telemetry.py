@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -76,7 +76,7 @@ async def run(*, requests: int, rounds: int, say: Say) -> dict[str, Any]:
 
 
 @contextmanager
-def _collector() -> Iterator[str]:
+def _collector() -> Generator[str]:
     """The URL of a collector that takes all spans and forgets them."""
 
     class Handler(BaseHTTPRequestHandler):
