@@ -56,11 +56,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 STAGE_ROWS: Final = (
-    Stage(
-        name="context-build",
-        guards=(Guard.INTAKE,),
-        writes_letters_for=("requested", "plotted"),
-    ),
+    Stage(name="context-build", guards=(Guard.INTAKE,), writes_letters_for=("requested", "plotted")),
     Stage(
         name="freeform-gen",
         guards=(Guard.WORTH_A_CALL,),
@@ -73,10 +69,7 @@ STAGE_ROWS: Final = (
         writes_letters_for=("drafted", "invalid"),
         expensive=True,
     ),
-    Stage(
-        name="validate-repair",
-        writes_letters_for=("structured",),
-    ),
+    Stage(name="validate-repair", writes_letters_for=("structured",)),
     Stage(
         name="fallback",
         guards=(Guard.OPEN_DEADLINE,),
