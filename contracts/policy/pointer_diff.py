@@ -16,7 +16,7 @@ _MOST_ALIGNED: Final = 500
 _MOST_CHARACTERS: Final = 2_000
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PointerDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One operation of RFC 6902, to be applied in order; ``old`` is an addition."""
 
     op: Literal["add", "remove", "replace", "move"]
@@ -31,7 +31,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     likeness: float | msgspec.UnsetType = msgspec.UNSET
 
 
-def diff(before: Any, after: Any) -> tuple[Difference, ...]:
+def diff(before: Any, after: Any) -> tuple[PointerDifference, ...]:
     """The operations that make one JSON value of another; none for equal ones.
 
     Items of a list are matched by their ``id`` where each has one of its own, otherwise by their order.
@@ -43,7 +43,7 @@ def diff(before: Any, after: Any) -> tuple[Difference, ...]:
     return tuple(_values(before, after, ""))
 
 
-def _values(before: Any, after: Any, path: str) -> Iterator[Difference]:
+def _values(before: Any, after: Any, path: str) -> Iterator[PointerDifference]:
     if _key(before) == _key(after) or _is_same_number(before, after):
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -51,22 +51,24 @@ def _values(before: Any, after: Any, path: str) -> Iterator[Difference]:
     elif isinstance(before, list | tuple) and isinstance(after, list | tuple):
         yield from _lists(cast("Sequence[Any]", before), cast("Sequence[Any]", after), path)
     elif isinstance(before, str) and isinstance(after, str):
-        yield Difference(op="replace", path=path, value=after, old=before, likeness=_likeness(before, after))
+        yield PointerDifference(
+            op="replace", path=path, value=after, old=before, likeness=_likeness(before, after)
+        )
     else:
-        yield Difference(op="replace", path=path, value=after, old=before)
+        yield PointerDifference(op="replace", path=path, value=after, old=before)
 
 
-def _objects(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> Iterator[Difference]:
+def _objects(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> Iterator[PointerDifference]:
     for name in sorted(before.keys() - after.keys()):
-        yield Difference(op="remove", path=_inside(path, name), old=before[name])
+        yield PointerDifference(op="remove", path=_inside(path, name), old=before[name])
     for name in sorted(after):
         if name in before:
             yield from _values(before[name], after[name], _inside(path, name))
         else:
-            yield Difference(op="add", path=_inside(path, name), value=after[name])
+            yield PointerDifference(op="add", path=_inside(path, name), value=after[name])
 
 
-def _lists(before: Sequence[Any], after: Sequence[Any], path: str) -> Iterator[Difference]:
+def _lists(before: Sequence[Any], after: Sequence[Any], path: str) -> Iterator[PointerDifference]:
     names_before, names_after = _ids(before), _ids(after)
     if names_before is not None and names_after is not None:
         yield from _by_id(before, after, names_before, names_after, path)
@@ -82,12 +84,12 @@ def _by_id(
     names_before: Sequence[str],
     names_after: Sequence[str],
     path: str,
-) -> Iterator[Difference]:
+) -> Iterator[PointerDifference]:
     """Removals from the end, then each place of the new list in turn, then what changed inside."""
     kept = set(names_after)
     for index in range(len(before) - 1, -1, -1):
         if names_before[index] not in kept:
-            yield Difference(op="remove", path=_inside(path, index), old=before[index])
+            yield PointerDifference(op="remove", path=_inside(path, index), old=before[index])
     old = dict(zip(names_before, before, strict=True))
     order = [name for name in names_before if name in kept]
     for index, name in enumerate(names_after):
@@ -96,16 +98,16 @@ def _by_id(
         if name in old:
             place = order.index(name, index)
             order.insert(index, order.pop(place))
-            yield Difference(op="move", path=_inside(path, index), from_=_inside(path, place))
+            yield PointerDifference(op="move", path=_inside(path, index), from_=_inside(path, place))
         else:
             order.insert(index, name)
-            yield Difference(op="add", path=_inside(path, index), value=after[index])
+            yield PointerDifference(op="add", path=_inside(path, index), value=after[index])
     for index, name in enumerate(names_after):
         if name in old:
             yield from _values(old[name], after[index], _inside(path, index))
 
 
-def _aligned(before: Sequence[Any], after: Sequence[Any], path: str) -> Iterator[Difference]:
+def _aligned(before: Sequence[Any], after: Sequence[Any], path: str) -> Iterator[PointerDifference]:
     """Equal items stay where the longest common order has them; between them items change, come and go."""
     at = done_before = done_after = 0
     for same_before, same_after in (*_common(before, after), (len(before), len(after))):
@@ -115,15 +117,17 @@ def _aligned(before: Sequence[Any], after: Sequence[Any], path: str) -> Iterator
         done_before, done_after = same_before + 1, same_after + 1
 
 
-def _in_place(before: Sequence[Any], after: Sequence[Any], path: str, *, at: int) -> Iterator[Difference]:
+def _in_place(
+    before: Sequence[Any], after: Sequence[Any], path: str, *, at: int
+) -> Iterator[PointerDifference]:
     """Items one by one, the first at index ``at``; what is left goes from the end, or comes at the end."""
     both = min(len(before), len(after))
     for index in range(both):
         yield from _values(before[index], after[index], _inside(path, at + index))
     for index in range(len(before) - 1, both - 1, -1):
-        yield Difference(op="remove", path=_inside(path, at + index), old=before[index])
+        yield PointerDifference(op="remove", path=_inside(path, at + index), old=before[index])
     for index in range(both, len(after)):
-        yield Difference(op="add", path=_inside(path, at + index), value=after[index])
+        yield PointerDifference(op="add", path=_inside(path, at + index), value=after[index])
 
 
 def _common(before: Sequence[Any], after: Sequence[Any]) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from infra.replay import estimates, jobs, origins, plans, runs, spending, undo
 from infra.replay.estimates import ReplayEstimate
 from infra.replay.jobs import JobError, JobItem, JobLimits, JobState, ReplayJob
 from infra.replay.plans import ItemState, PlanChanged, ReplayOptions, ReplayPlan
-from infra.replay.spending import Spent
+from infra.replay.spending import JobSpending
 from infra.stores import database, remedies
 from infra.stores.database import DatabaseError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from infra.inspect.request_filter import RequestFilter
     from infra.nats.multiplexer import RequestMultiplexer
-    from infra.replay.origins import Origin
+    from infra.replay.origins import ReplayOrigin
     from infra.replay.runs import RunReport
     from infra.replay.undo import UndoReport
     from infra.settings.settings import Settings
@@ -53,7 +53,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     job: ReplayJob
     #: Requests by state, and ``cached``: those that the cache was to answer.
     counts: dict[str, int]
-    spent: Spent
+    spent: JobSpending
     items: tuple[JobItem, ...]
 
 
@@ -107,7 +107,7 @@ class ReplayDesk:
             letters.append(letter)
         return await self._propose(await origins.of_letters(self._wire, letters), options, source)
 
-    async def _propose(self, found: Sequence[Origin], options: ReplayOptions, source: str) -> Proposal:
+    async def _propose(self, found: Sequence[ReplayOrigin], options: ReplayOptions, source: str) -> Proposal:
         judge = ReplayJudge(self._settings, self._wire)
         try:
             plan = await plans.build(

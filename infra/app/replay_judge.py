@@ -17,7 +17,7 @@ from infra.app.context_ports import brief_ports
 from infra.app.schema_checks import CheckedContents, SchemaWorker
 from infra.nats import log, steps
 from infra.providers.routing import refused_schemas
-from infra.replay.plans import Verdict
+from infra.replay.plans import ReplayVerdict
 from infra.stores import cache_store
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
@@ -28,7 +28,7 @@ from stages.context_build.handle import build
 
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
-    from infra.replay.origins import Origin
+    from infra.replay.origins import ReplayOrigin
     from infra.settings.settings import Settings
 
 #: Subjects in one question to a stream; the broker takes 1,024.
@@ -63,8 +63,8 @@ class ReplayJudge:
         self._worker.close()
 
     async def judge(
-        self, items: Sequence[tuple[Origin, str, bytes]], *, from_stage: StartStage | None = None
-    ) -> list[Verdict]:
+        self, items: Sequence[tuple[ReplayOrigin, str, bytes]], *, from_stage: StartStage | None = None
+    ) -> list[ReplayVerdict]:
         """What would be decided about each request: its origin, its id and its body.
 
         Raises:
@@ -72,7 +72,7 @@ class ReplayJudge:
         """
         stored = await self._steps([each[0].replay_of or "" for each in items], from_stage)
         now_ms = round(time.time() * 1000)
-        found: list[Verdict] = []
+        found: list[ReplayVerdict] = []
         for origin, request_id, body in items:
             received = Received(
                 event=Requested(body=body),
@@ -86,7 +86,7 @@ class ReplayJudge:
             try:
                 outcome = await build(received, self._ports)
             except Unavailable as error:
-                found.append(Verdict(accepted=False, reason=f"it cannot be checked now: {error}"))
+                found.append(ReplayVerdict(accepted=False, reason=f"it cannot be checked now: {error}"))
                 continue
             found.append(_verdict(outcome, stored.get(origin.replay_of or "")))
         return found
@@ -121,11 +121,11 @@ class ReplayJudge:
         return found
 
 
-def _verdict(outcome: Outcome, step: ev.Drafted | ev.Structured | None) -> Verdict:
+def _verdict(outcome: Outcome, step: ev.Drafted | ev.Structured | None) -> ReplayVerdict:
     outcome = repetition.start(outcome, step)
     match outcome:
         case Reject(code=code, message=message) | Fail(code=code, message=message):
-            return Verdict(accepted=False, code=code, reason=message)
+            return ReplayVerdict(accepted=False, code=code, reason=message)
         case Emit(events=events):
             briefs = [
                 event.brief
@@ -133,10 +133,10 @@ def _verdict(outcome: Outcome, step: ev.Drafted | ev.Structured | None) -> Verdi
                 if isinstance(event, ev.ContextBuilt | ev.Drafted | ev.Structured)
             ]
             if not briefs:
-                return Verdict(accepted=True)
+                return ReplayVerdict(accepted=True)
             brief = briefs[0]
             slot = brief.slot
-            return Verdict(
+            return ReplayVerdict(
                 accepted=True,
                 keys=() if slot is None else (slot.key, *slot.older),
                 max_tokens=brief.freeform.max_tokens + brief.structuring.max_tokens,

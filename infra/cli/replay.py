@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -330,7 +331,7 @@ def _change(job: int, change: Callable[[ReplayDesk], Awaitable[ReplayJob]], *, j
 
 
 def _say(wanted: RequestFilter, limit: int | None) -> str:
-    """A filter as people read it."""
+    """A filter as the command line has it."""
     import msgspec
 
     from contracts import timestamp
@@ -339,7 +340,15 @@ def _say(wanted: RequestFilter, limit: int | None) -> str:
     for name in ("since_ms", "until_ms"):
         if name in given:
             given[name.removesuffix("_ms")] = timestamp.format_ms(given.pop(name))
-    said = [
-        f"{name}={','.join(value) if isinstance(value, list) else value}" for name, value in given.items()
-    ]
-    return " ".join(["requests", *said, *([] if limit is None else [f"limit={limit}"])])
+    if "request_id" in given:
+        given = {"id": given.pop("request_id"), **given}
+    if limit is not None:
+        given["limit"] = limit
+    return " ".join(["requests", *(_option(name, value) for name, value in given.items())])
+
+
+def _option(name: str, value: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    if value is True:
+        return option
+    return f"{option} {shlex.quote(','.join(value) if isinstance(value, list | tuple) else str(value))}"

@@ -18,7 +18,7 @@ from infra.inspect.record import ending, preview
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from contracts.policy.pointer_diff import Difference
+    from contracts.policy.pointer_diff import PointerDifference
     from infra.inspect.comparison import Comparison, ComparisonSummary, Measures, Totals
     from infra.replay.estimates import UsageBand
     from infra.replay.rerun_estimate import RerunEstimate
@@ -100,7 +100,7 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _print_differences(out: Console, found: Sequence[Difference]) -> None:
+def _print_differences(out: Console, found: Sequence[PointerDifference]) -> None:
     for each in found[:_ROWS]:
         for line in _lines(each, max(20, out.width - _INDENT)):
             out.print(line, soft_wrap=True)
@@ -108,7 +108,7 @@ def _print_differences(out: Console, found: Sequence[Difference]) -> None:
         console.note(f"… {_count(len(found) - _ROWS, 'difference')} not shown; --json shows all")
 
 
-def _lines(change: Difference, width: int) -> Iterator[Text]:
+def _lines(change: PointerDifference, width: int) -> Iterator[Text]:
     """A difference: its place, then the old and the new value, each cut to one line."""
     place = f"{_SIGNS[change.op]} {printable(change.path or '(the whole)')}"
     said = f"  {_WORDS[change.op]}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts import request
-from contracts.policy.pointer_diff import Difference, diff
+from contracts.policy.pointer_diff import PointerDifference, diff
 from contracts.result import ResultBody, Status
 
 #: Statuses of the model's own, checked content.
@@ -72,11 +72,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     a: Measures
     b: Measures
     #: What was asked differently.
-    asked: tuple[Difference, ...]
+    asked: tuple[PointerDifference, ...]
     #: Whether the contents are equal; ``None``: one of them has none.
     equal: bool | None
     #: What makes the second content of the first.
-    content: tuple[Difference, ...]
+    content: tuple[PointerDifference, ...]
 
 
 class FieldCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +189,7 @@ def generalise(pointer: str) -> str:
     return _INDEX.sub("/*", pointer)
 
 
-def _diff_asked(a: RequestOutcome, b: RequestOutcome) -> tuple[Difference, ...]:
+def _diff_asked(a: RequestOutcome, b: RequestOutcome) -> tuple[PointerDifference, ...]:
     if a.body is None or b.body is None:
         return ()
     one, other = _asked(a), _asked(b)

@@ -213,6 +213,8 @@ def _gist(line: LogRecord) -> str:  # noqa: C901, PLR0911, PLR0912 - one case pe
             return reason
         case ev.Result() as result:
             return _ending(result)
+        case ev.Revised(undoes=str(undone)) as revised:
+            return f"{_ending(revised)}; {undone} is undone"
         case ev.Revised(revised_by=revised_by) as revised:
             return f"{_ending(revised)}, by {revised_by}"
         case ev.Progress(text=text):

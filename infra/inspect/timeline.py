@@ -78,6 +78,11 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[TimelineStep, ...] = ()
 
 
+def _reviser(revision: ev.Revised, request_id: str) -> str | None:
+    """Who wrote the latest content; ``None``: the request itself, since a replay was undone."""
+    return None if revision.revised_by == request_id else revision.revised_by
+
+
 def find_plot(entries: Iterable[LogEntry]) -> ev.Plotted | None:
     """The event that lists the scenes of a plot; ``None`` for other requests."""
     bodies = (record.decode(each).body for each in entries if each.subject.startswith("gen.plotted."))
@@ -104,7 +109,7 @@ def build(
     )
     steps = tuple(_step(index, lines, request, ending) for index in range(len(lines)))
     result = ending.body if ending is not None and isinstance(ending.body, ev.Result) else None
-    revised = [one.body.revised_by for one in lines if isinstance(one.body, ev.Revised)]
+    revisions = [one.body for one in lines if isinstance(one.body, ev.Revised)]
     known = request or next((one for one in lines if one.kind is not None), lines[0])
     return Timeline(
         request_id=request_id,
@@ -122,7 +127,7 @@ def build(
         generated_for=result.meta.generated_for if result else None,
         scene_of=_text_field(request, "scene_of", "sceneOf"),
         scenes=_scenes(lines, result, scenes_seen),
-        revised_by=revised[-1] if revised else None,
+        revised_by=_reviser(revisions[-1], request_id) if revisions else None,
         decided=_decided(lines),
         waiting_for=None if result else _waiting_for(lines),
         steps=steps,

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from contracts.errors import UnderstudyError
 from infra.replay import plans
 from infra.replay.estimates import ReplayEstimate
-from infra.replay.origins import Origin
+from infra.replay.origins import ReplayOrigin
 from infra.replay.plans import ItemState, ReplayOptions, ReplayPlan
 from infra.stores.database import reading
 from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
@@ -85,7 +85,7 @@ class JobItem(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     #: What it repeats; without the body.
-    origin: Origin
+    origin: ReplayOrigin
     number: int
     request_id: str
     sha256: str
@@ -338,7 +338,7 @@ def change_state(
     return found
 
 
-def next_numbers(engine: Engine, origins: Sequence[Origin]) -> dict[tuple[int, str, int], int]:
+def next_numbers(engine: Engine, origins: Sequence[ReplayOrigin]) -> dict[tuple[int, str, int], int]:
     """By origin, the number after its last replay that was undone; origins without one have no entry."""
     wanted = {each.key for each in origins}
     if not wanted:
@@ -379,7 +379,7 @@ def read_item(row: RowMapping) -> JobItem:
     """The request of a row of ``replay_items``."""
     return JobItem(
         position=row["position"],
-        origin=Origin(
+        origin=ReplayOrigin(
             stream=row["stream"],
             sequence=row["sequence"],
             letter=row["letter"],

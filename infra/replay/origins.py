@@ -36,7 +36,7 @@ _DENSE: Final = 48
 GONE: Final = "its request is no longer in the log, which keeps requests for 7 days, and ended ones less when it fills up"
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """One request to repeat."""
 
     #: Stream and sequence of the message that is repeated.
@@ -102,7 +102,7 @@ def select_requests(engine: Engine, where: RequestFilter, *, limit: int | None) 
     return found
 
 
-async def of_requests(wire: RequestMultiplexer, found: Sequence[tuple[str, int]]) -> list[Origin]:
+async def of_requests(wire: RequestMultiplexer, found: Sequence[tuple[str, int]]) -> list[ReplayOrigin]:
     """The origins of past requests, by id and sequence in REQUESTS.
 
     Raises:
@@ -113,7 +113,7 @@ async def of_requests(wire: RequestMultiplexer, found: Sequence[tuple[str, int]]
     return await gather(found, lambda each: _of_request(each[0], each[1], entries.get(each[1]), roots))
 
 
-async def of_letters(wire: RequestMultiplexer, found: Iterable[Letter]) -> list[Origin]:
+async def of_letters(wire: RequestMultiplexer, found: Iterable[Letter]) -> list[ReplayOrigin]:
     """The origins of dead letters.
 
     Raises:
@@ -173,8 +173,8 @@ async def read_many(wire: RequestMultiplexer, stream: str, sequences: Iterable[i
     return found
 
 
-async def _of_request(request_id: str, sequence: int, entry: LogEntry | None, roots: Roots) -> Origin:
-    origin = Origin(stream=REQUESTS, sequence=sequence, named=request_id, replay_of=request_id)
+async def _of_request(request_id: str, sequence: int, entry: LogEntry | None, roots: Roots) -> ReplayOrigin:
+    origin = ReplayOrigin(stream=REQUESTS, sequence=sequence, named=request_id, replay_of=request_id)
     if entry is None:
         return msgspec.structs.replace(origin, refusal=GONE)
     address = subjects.parse(entry.subject)
@@ -185,8 +185,8 @@ async def _of_request(request_id: str, sequence: int, entry: LogEntry | None, ro
     return msgspec.structs.replace(origin, kind=address.kind, body=entry.body, replay_of=root)
 
 
-async def _of_letter(wire: RequestMultiplexer, letter: Letter, roots: Roots) -> Origin:
-    origin = Origin(
+async def _of_letter(wire: RequestMultiplexer, letter: Letter, roots: Roots) -> ReplayOrigin:
+    origin = ReplayOrigin(
         stream=pipeline.DEAD, sequence=letter.sequence, letter=letter.sequence, named=letter.request_id
     )
     try:

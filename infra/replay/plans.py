@@ -17,7 +17,7 @@ from contracts.errors import ErrorCode, UnderstudyError
 from contracts.lineage import StartStage
 from infra.replay import patching
 from infra.replay.letters import Unreplayable, decode_fields
-from infra.replay.origins import Origin
+from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import Operations, PatchRefused
 
 #: Characters of a plan's hash.
@@ -55,7 +55,7 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     again: bool = False
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What context-build would decide about a request now."""
 
     accepted: bool
@@ -70,7 +70,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
     """One request of a plan."""
 
-    origin: Origin
+    origin: ReplayOrigin
     #: Which replay of its origin it is, from 1.
     number: int
     #: The body without the job that edits it; empty where it is refused.
@@ -119,10 +119,10 @@ class PlanChanged(UnderstudyError):  # noqa: N818 - names the plan's state
 
 
 #: Judges bodies, in order: kind, id, body, and the origin whose stored steps it may start from.
-Judge = Callable[[Sequence[tuple[Origin, str, bytes]]], Awaitable[Sequence[Verdict]]]
+Judge = Callable[[Sequence[tuple[ReplayOrigin, str, bytes]]], Awaitable[Sequence[ReplayVerdict]]]
 
 
-def replay_id(origin: Origin, number: int) -> str:
+def replay_id(origin: ReplayOrigin, number: int) -> str:
     """The id of a replay: the same for the same origin and number.
 
     Sequences of two streams would meet, so those of REQUESTS are told apart.
@@ -131,7 +131,7 @@ def replay_id(origin: Origin, number: int) -> str:
     return f"rp-{place}-{number}"
 
 
-def compose(origin: Origin, options: ReplayOptions, *, patched_by: str | None = None) -> bytes:
+def compose(origin: ReplayOrigin, options: ReplayOptions, *, patched_by: str | None = None) -> bytes:
     """The body of a replay.
 
     Args:
@@ -166,7 +166,7 @@ def lineage_fields(replay_of: str, options: ReplayOptions, *, patched_by: str | 
 
 
 async def build(
-    origins: Sequence[Origin],
+    origins: Sequence[ReplayOrigin],
     options: ReplayOptions,
     *,
     numbers: Mapping[tuple[int, str, int], int],
@@ -212,7 +212,7 @@ def hash_items(options: ReplayOptions, items: Sequence[PlannedItem]) -> str:
     return digest.hexdigest()[:_HASH]
 
 
-def _compose_item(origin: Origin, options: ReplayOptions, number: int) -> PlannedItem:
+def _compose_item(origin: ReplayOrigin, options: ReplayOptions, number: int) -> PlannedItem:
     if origin.refusal is not None:
         return _refused(origin, number, origin.refusal)
     if options.from_stage is not None and origin.replay_of is None:
@@ -224,7 +224,7 @@ def _compose_item(origin: Origin, options: ReplayOptions, number: int) -> Planne
     return PlannedItem(origin=origin, number=number, body=body)
 
 
-def _refused(origin: Origin, number: int, reason: str) -> PlannedItem:
+def _refused(origin: ReplayOrigin, number: int, reason: str) -> PlannedItem:
     return PlannedItem(origin=origin, number=number, state=ItemState.REFUSED, reason=reason)
 
 
@@ -243,15 +243,16 @@ async def _number(
             if options.again:
                 found[at] = msgspec.structs.replace(found[at], number=found[at].number + 1)
             else:
-                why = f"it was replayed before, as {found[at].request_id}"
-                found[at] = msgspec.structs.replace(found[at], state=ItemState.PRESENT, reason=why)
+                found[at] = msgspec.structs.replace(
+                    found[at], state=ItemState.PRESENT, reason="it was replayed before"
+                )
         if not options.again:
             break
     return found
 
 
 def _decide(
-    item: PlannedItem, verdict: Verdict, options: ReplayOptions, stored: set[str], led: set[str]
+    item: PlannedItem, verdict: ReplayVerdict, options: ReplayOptions, stored: set[str], led: set[str]
 ) -> PlannedItem:
     if not verdict.accepted:
         return msgspec.structs.replace(

@@ -22,7 +22,7 @@ from infra.nats.submissions import Submission
 from infra.replay import jobs, origins, plans, publishing, spending
 from infra.replay.jobs import JobError, JobItem, JobState, ReplayJob
 from infra.replay.letters import Unreplayable, look_up
-from infra.replay.origins import Origin
+from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchRefused
 from infra.replay.plans import ItemState, PlanChanged
 from infra.replay.publishing import ReadyReplay
@@ -70,7 +70,7 @@ async def run(
     engine: Engine,
     job: int,
     *,
-    bodies: Mapping[int, Origin] | None = None,
+    bodies: Mapping[int, ReplayOrigin] | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> RunReport:
     """Run a job, or continue it.
@@ -122,7 +122,7 @@ async def _claim(engine: Engine, job: int, runner: str) -> ReplayJob:
         await asyncio.sleep(_CLAIM_S)
 
 
-async def read_bodies(wire: RequestMultiplexer, items: Sequence[JobItem]) -> dict[int, Origin]:
+async def read_bodies(wire: RequestMultiplexer, items: Sequence[JobItem]) -> dict[int, ReplayOrigin]:
     """By position, what requests of a job repeat, as the log has it now; ``refusal`` says what is gone.
 
     Raises:
@@ -130,7 +130,7 @@ async def read_bodies(wire: RequestMultiplexer, items: Sequence[JobItem]) -> dic
     """
     plain = [each for each in items if each.origin.letter is None]
     entries = await origins.read_many(wire, origins.REQUESTS, [each.origin.sequence for each in plain])
-    found: dict[int, Origin] = {}
+    found: dict[int, ReplayOrigin] = {}
     for each in plain:
         entry = entries.get(each.origin.sequence)
         same = entry is not None and entry.subject.rpartition(".")[2] == each.origin.named
@@ -144,7 +144,7 @@ async def read_bodies(wire: RequestMultiplexer, items: Sequence[JobItem]) -> dic
     return found | {each.position: origin for each, origin in zip(rest, again, strict=True)}
 
 
-async def _read_letter(wire: RequestMultiplexer, origin: Origin) -> Origin:
+async def _read_letter(wire: RequestMultiplexer, origin: ReplayOrigin) -> ReplayOrigin:
     try:
         repeated = await look_up(wire, await dead_letters.get(wire, origin.letter or 0))
     except (NoLetter, Unreplayable) as error:
@@ -152,7 +152,7 @@ async def _read_letter(wire: RequestMultiplexer, origin: Origin) -> Origin:
     return msgspec.structs.replace(origin, kind=repeated.kind, body=repeated.body)
 
 
-def make_ready(item: JobItem, origin: Origin, job: ReplayJob) -> ReadyReplay | str:
+def make_ready(item: JobItem, origin: ReplayOrigin, job: ReplayJob) -> ReadyReplay | str:
     """The request that an item publishes, or why it differs from the plan.
 
     The body is checked against the plan's own hash: an item carries its own body, or none.
@@ -179,11 +179,11 @@ def make_ready(item: JobItem, origin: Origin, job: ReplayJob) -> ReadyReplay | s
     )
 
 
-async def _verify(wire: RequestMultiplexer, engine: Engine, job: ReplayJob) -> dict[int, Origin]:
+async def _verify(wire: RequestMultiplexer, engine: Engine, job: ReplayJob) -> dict[int, ReplayOrigin]:
     """Check that everything is as it was planned; what was read, as far as it fits into memory."""
     planned = await asyncio.to_thread(jobs.items, engine, job.job, states=[ItemState.PLANNED])
     differences: list[str] = []
-    kept: dict[int, Origin] = {}
+    kept: dict[int, ReplayOrigin] = {}
     for start in range(0, len(planned), _PAGE):
         page = planned[start : start + _PAGE]
         bodies = await read_bodies(wire, page)
@@ -207,7 +207,7 @@ class _Run:
         engine: Engine,
         job: ReplayJob,
         runner: str,
-        bodies: Mapping[int, Origin],
+        bodies: Mapping[int, ReplayOrigin],
         on_progress: Callable[[int], None],
     ) -> None:
         self._wire = wire
@@ -248,7 +248,7 @@ class _Run:
                 return ended
 
     async def _publish_page(
-        self, page: Sequence[JobItem], bodies: Mapping[int, Origin]
+        self, page: Sequence[JobItem], bodies: Mapping[int, ReplayOrigin]
     ) -> tuple[JobState, str | None] | None:
         at = 0
         while at < len(page):
@@ -266,7 +266,7 @@ class _Run:
             at += len(batch)
         return None
 
-    async def _publish(self, batch: Sequence[JobItem], bodies: Mapping[int, Origin]) -> None:
+    async def _publish(self, batch: Sequence[JobItem], bodies: Mapping[int, ReplayOrigin]) -> None:
         ready: list[tuple[JobItem, ReadyReplay]] = []
         changed: dict[int, str] = {}
         for item in batch:

@@ -19,7 +19,7 @@ _jobs, _items = REPLAY_JOBS.c, REPLAY_ITEMS.c
 _PAST: Final = 10
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
+class JobSpending(msgspec.Struct, frozen=True, kw_only=True):
     """What the published requests of a job have taken so far."""
 
     ended: int = 0
@@ -29,7 +29,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     statuses: dict[str, int] = {}
 
 
-def read_spent(engine: Engine, job: int) -> Spent:
+def read_spent(engine: Engine, job: int) -> JobSpending:
     """What the published requests of a job have taken, as far as audit has their results."""
     logs = GENERATION_LOGS.c
     mine = select(_items.request_id).where(
@@ -47,7 +47,7 @@ def read_spent(engine: Engine, job: int) -> Spent:
     )
     with reading(engine) as connection:
         rows = connection.execute(query).all()
-    return Spent(
+    return JobSpending(
         ended=sum(row[1] for row in rows),
         tokens=int(sum(row[2] or 0 for row in rows)),
         money=float(sum(row[3] or 0.0 for row in rows)),

@@ -110,7 +110,7 @@ async def undo(wire: RequestMultiplexer, engine: Engine, job: int) -> UndoReport
     )
 
 
-def _spent_lines(spent: spending.Spent, one: _Undo) -> list[str]:
+def _spent_lines(spent: spending.JobSpending, one: _Undo) -> list[str]:
     lines: list[str] = []
     if spent.tokens or spent.money:
         lines.append(f"what was paid: {spent.tokens:,} tokens, {spent.money:g} in money")

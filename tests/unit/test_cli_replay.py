@@ -16,7 +16,7 @@ from infra.inspect.request_filter import RequestFilter
 from infra.nats.log import LogEntry
 from infra.replay import letters, plans
 from infra.replay.letters import Repeated, Unreplayable
-from infra.replay.origins import Origin
+from infra.replay.origins import ReplayOrigin
 from infra.replay.plans import ReplayOptions
 
 _BODY = b'{"prompt": "a forest", "seed": 7}'
@@ -50,8 +50,8 @@ def _entry(subject: str, body: bytes, *, sequence: int = 5, stream: str = "REQUE
     )
 
 
-def _origin(letter: Letter, found: Repeated, replay_of: str | None) -> Origin:
-    return Origin(
+def _origin(letter: Letter, found: Repeated, replay_of: str | None) -> ReplayOrigin:
+    return ReplayOrigin(
         stream="DEAD",
         sequence=letter.sequence,
         letter=letter.sequence,

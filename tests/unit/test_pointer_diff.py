@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.policy.pointer_diff import Difference, diff
+from contracts.policy.pointer_diff import PointerDifference, diff
 
 SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4)
 NAMES = st.text("ab/~", max_size=2)
@@ -30,7 +30,7 @@ VALUES = st.recursive(
 )
 
 
-def apply(document: Any, changes: tuple[Difference, ...]) -> Any:
+def apply(document: Any, changes: tuple[PointerDifference, ...]) -> Any:
     """What RFC 6902 makes of a document; every value that is replaced or removed is the ``old`` one."""
     holder = {"": copy.deepcopy(document)}
     for each in msgspec.to_builtins(changes):

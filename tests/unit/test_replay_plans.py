@@ -17,14 +17,14 @@ from contracts.errors import ErrorCode
 from infra.replay import patching, plans, runs
 from infra.replay.estimates import KindUsage, UsageBand, band, estimate, past_error
 from infra.replay.jobs import JobItem, JobLimits, JobState, ReplayEstimate, ReplayJob
-from infra.replay.origins import Origin
+from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchError, PatchRefused
-from infra.replay.plans import ItemState, PlannedItem, ReplayOptions, ReplayPlan, Verdict
+from infra.replay.plans import ItemState, PlannedItem, ReplayOptions, ReplayPlan, ReplayVerdict
 from infra.replay.publishing import ReadyReplay
 
 
-def origin(number: int, **changes: Any) -> Origin:
-    return Origin(
+def origin(number: int, **changes: Any) -> ReplayOrigin:
+    return ReplayOrigin(
         **{
             "stream": "REQUESTS",
             "sequence": number,
@@ -38,7 +38,7 @@ def origin(number: int, **changes: Any) -> Origin:
 
 
 def planned(
-    origins: Sequence[Origin],
+    origins: Sequence[ReplayOrigin],
     options: ReplayOptions | None = None,
     *,
     numbers: dict[tuple[int, str, int], int] | None = None,
@@ -50,11 +50,11 @@ def planned(
     async def is_present(ids: Sequence[str]) -> set[str]:
         return set(ids) & present
 
-    async def judge(items: Sequence[tuple[Origin, str, bytes]]) -> list[Verdict]:
+    async def judge(items: Sequence[tuple[ReplayOrigin, str, bytes]]) -> list[ReplayVerdict]:
         return [
-            Verdict(accepted=False, code=ErrorCode.GEN_INVALID_REQUEST, reason="no")
+            ReplayVerdict(accepted=False, code=ErrorCode.GEN_INVALID_REQUEST, reason="no")
             if each.named in refused
-            else Verdict(accepted=True, keys=(keys[str(each.named)],) if keys else ())
+            else ReplayVerdict(accepted=True, keys=(keys[str(each.named)],) if keys else ())
             for each, _, _ in items
         ]
 

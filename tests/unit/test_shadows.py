@@ -50,8 +50,8 @@ def test_no_client_consumes_them() -> None:
 
 
 def test_telemetry_can_tell_them_apart() -> None:
-    assert published("validate-repair", success("sh-a-1")).shadow
-    assert not published("validate-repair", success("r-1")).shadow
+    assert published("validate-repair", success("sh-a-1"), now_s=SENDER.now).shadow
+    assert not published("validate-repair", success("r-1"), now_s=SENDER.now).shadow
 
 
 @pytest.mark.parametrize(("request_id", "name"), [("sh-a-1", "shadowed"), ("r-1", "result")])

@@ -207,6 +207,11 @@ def test_a_revision_names_its_replay() -> None:
     )
     told = _told([*_failed_request(), _entry("revised", revised, ms=900, stage="validate-repair")])
     assert (told.status, told.revised_by, told.steps[-1].note) == ("fail_fallback", "rp-1-1", "")
+    undone = msgspec.structs.replace(revised, revised_by="r1", undoes="rp-1-1")
+    entry = _entry("revised", undone, ms=950, stage="operator")
+    told = _told([*_failed_request(), _entry("revised", revised, ms=900, stage="validate-repair"), entry])
+    assert told.revised_by is None
+    assert line.gist(line.decode(entry)).endswith("; rp-1-1 is undone")
 
 
 def test_json_has_the_documented_fields() -> None:
