@@ -53,7 +53,7 @@ async def find_orphans(
         if now_ms - each.time_ms > deadline_ms + _GRACE_MS and each.request_id not in settled
     ]
     ids = {each.request_id for each in due if each.request_id and subjects.addressable(each.request_id)}
-    filters = [subjects.any_kind("result", request_id) for request_id in sorted(ids)]
+    filters = [subjects.any_kind(subjects.answer(request_id), request_id) for request_id in sorted(ids)]
     answered: set[str] = set()
     for at in range(0, len(filters), _BATCH):
         entries = await log.last_of_each(wire, pipeline.EVENTS, filters[at : at + _BATCH])

@@ -127,7 +127,7 @@ class Tracing:
             return {}
 
     async def _look_up(self, ids: Sequence[str]) -> Mapping[str, str]:
-        wanted = [subjects.any_kind("result", each) for each in ids]
+        wanted = [subjects.any_kind(subjects.answer(each), each) for each in ids]
         entries = await self._application.adapters.lookup.last_of_each(pipeline.EVENTS, wanted)
         return {
             entry.subject.rpartition(".")[2]: entry.headers[TRACEPARENT]

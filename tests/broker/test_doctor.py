@@ -179,12 +179,13 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
         return f"dead.structuring.layout.{request_id}", msgspec.json.encode(letter)
 
     js, wire = nc.jetstream(), RequestMultiplexer()
-    for request_id in ("answered", "ended", "lost"):
+    for request_id in ("answered", "ended", "sh-answered", "lost"):
         await js.publish(*dead(request_id))
     await js.publish("gen.result.layout.answered", b"{}")
+    await js.publish("gen.shadowed.layout.sh-answered", b"{}")
     await wire.open(nc)
     try:
-        letters = await letter_checks.read_latest(wire, last_sequence=3)
+        letters = await letter_checks.read_latest(wire, last_sequence=4)
 
         async def orphans(*, now_ms: int) -> list[str | None]:
             found = await letter_checks.find_orphans(
@@ -198,7 +199,7 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
     finally:
         await wire.close()
     row = _by_check(await doctor.examine(there))["dead letters"]
-    assert (row.severity, row.detail.partition(";")[0]) == ("info", "3: 3 GEN_POISON")
+    assert (row.severity, row.detail.partition(";")[0]) == ("info", "4: 4 GEN_POISON")
 
 
 def _took(ms: float) -> Meta:
