@@ -133,7 +133,7 @@ def estimate_lines(estimate: ReplayEstimate, past_error: float | None) -> list[s
         lines.append(f"expected cost {cost.likely:,.4g}, between {cost.low:,.4g} and {cost.high:,.4g}")
     if estimate.seconds.high:
         one = estimate.seconds
-        lines.append(f"one request takes {one.likely:.1f} s, at most {one.high:.1f} s as a rule")
+        lines.append(f"one request takes {_duration(one.likely)}, at most {_duration(one.high)} as a rule")
     if estimate.unknown:
         lines.append(
             f"{estimate.unknown:,} of {estimate.generated:,} are of kinds without recorded usage and not part of that"
@@ -141,6 +141,10 @@ def estimate_lines(estimate: ReplayEstimate, past_error: float | None) -> list[s
     if past_error is not None:
         lines.append(f"estimates of earlier jobs were off by {past_error:.0%} on average")
     return lines
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 @contextmanager

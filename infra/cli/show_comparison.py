@@ -82,6 +82,8 @@ def show_many(out: Console, found: ComparisonSummary) -> None:
 
 def estimate_text(found: RerunEstimate) -> str:
     """An estimate in a sentence."""
+    if found.unknown == found.requests > 0:
+        return f"{_count(found.requests, 'request')}; nothing is known of what they take"
     text = f"{_count(found.requests, 'request')}, about {found.tokens.likely:,.0f} tokens {_band(found.tokens, ',.0f')}"
     if found.money is not None:
         text += f", about {found.money.likely:.4g} in money {_band(found.money, '.4g')}"
