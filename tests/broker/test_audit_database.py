@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
-from infra.stores import database
+from infra.stores import database, replay_tables
 from tests.broker.audit_fixtures import database_url, engine, postgres
 
 __all__ = ["database_url", "engine", "postgres"]
@@ -51,7 +51,13 @@ def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) 
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, database.METADATA) == []
-    assert {"generations", "generation_logs"} <= set(inspect(engine).get_table_names())
+    tables = {
+        "generations",
+        "generation_logs",
+        replay_tables.REPLAY_JOBS.name,
+        replay_tables.REPLAY_ITEMS.name,
+    }
+    assert tables <= set(inspect(engine).get_table_names())
 
 
 def test_rows_of_the_first_version_become_lives(database_url: str) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.result import Cost, Meta
 from infra.inspect.stats import CACHE, Percentiles, collect_stats, percentiles, select_logs, select_open
@@ -147,7 +148,8 @@ def test_stages_have_their_own_work_and_their_own_errors(engine: Engine) -> None
 
 def test_shadows_count_nowhere(engine: Engine) -> None:
     body = b'{"prompt":"a forest"}'
-    shadow = [received(body, "sh-2", sequence=1), msgspec.structs.replace(life("sh-2")[7], request_id="sh-2")]
+    result = ev.Shadowed(**msgspec.structs.asdict(success("sh-2")))
+    shadow = [received(body, "sh-2", sequence=1), received(result, "sh-2", sequence=8)]
     with database.writing(engine) as connection:
         rows.fold(connection, records(shadow))
     put(engine, log(1, ended_at_ms=START_MS), log(3, request_id="rp-3-1", ended_at_ms=START_MS))
