@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,11 +41,11 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[N
     """Have the stages load one model, in this way."""
 
     def use(load: Callable[[], Awaitable[None]]) -> None:
-        def providers(_: Settings, *, on_made: Callable[[Any], None], **_rest: Any) -> dict[str, Any]:
+        def build_providers(_: Settings, *, on_made: Callable[[Any], None], **_rest: Any) -> SimpleNamespace:
             on_made(_Model(load))
-            return {}
+            return SimpleNamespace(by_kind={})
 
-        monkeypatch.setattr(wiring, "providers", providers)
+        monkeypatch.setattr(wiring, "build_providers", build_providers)
         # The log is this test process' own.
         monkeypatch.setattr(logging, "configure", lambda _: None)
 
