@@ -83,6 +83,8 @@ def _print(found: Explanation, *, content: bool) -> None:
         console.note(
             f"replays and followers are not shown, the audit cannot be read: {found.relatives_fault}"
         )
+    if found.follows_fault is not None:
+        console.note(f"whether it waits for another request is not known: {found.follows_fault}")
 
 
 def cancel(

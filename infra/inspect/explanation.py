@@ -33,6 +33,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     relatives_fault: str | None = None
     #: The running request for the same content whose result it waits for.
     follows: str | None = None
+    #: Why that is not known; ``None``: it is.
+    follows_fault: str | None = None
 
 
 async def explain(
@@ -55,11 +57,13 @@ async def explain(
     if found is None:
         return None
     relatives, fault = await asyncio.to_thread(_relatives, audit, found)
+    follows, follows_fault = await _leader(wire, found, entries)
     return Explanation(
         timeline=found,
         relatives=relatives,
         relatives_fault=fault,
-        follows=await _leader(wire, found, entries),
+        follows=follows,
+        follows_fault=follows_fault,
     )
 
 
@@ -68,6 +72,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
     related = explanation.relatives
     return timeline.to_json(explanation.timeline) | {
         "follows": explanation.follows,
+        "follows_fault": explanation.follows_fault,
         "related": msgspec.to_builtins(related.found),
         "related_left_out": related.more,
         "related_fault": explanation.relatives_fault,
@@ -92,9 +97,14 @@ def _relatives(audit: Callable[[], Engine], found: Timeline) -> tuple[Relatives,
         return Relatives(), text.splitlines()[0] if text else type(error).__name__
 
 
-async def _leader(wire: RequestMultiplexer, found: Timeline, entries: tuple[LogEntry, ...]) -> str | None:
-    """The leader of a request that no stage has taken up yet."""
-    if found.status != timeline.PENDING:
-        return None
+async def _leader(
+    wire: RequestMultiplexer, found: Timeline, entries: tuple[LogEntry, ...]
+) -> tuple[str | None, str | None]:
+    """The leader of a request that no stage has taken up yet, and why it is not known."""
     asked = next((each for each in entries if each.subject.startswith("gen.requested.")), None)
-    return None if asked is None else await find_leader(wire, asked)
+    if found.status != timeline.PENDING or asked is None:
+        return None, None
+    try:
+        return await find_leader(wire, asked), None
+    except UnderstudyError as error:
+        return None, str(error)

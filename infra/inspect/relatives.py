@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Engine, func, or_, select
 
 from contracts import pipeline, request, subjects
-from infra.nats import log
+from infra.nats import buckets, log, submissions
 from infra.stores.database import GENERATIONS, reading
 from stages.audit.fold import REPEATED
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Relation = Literal["replay", "shadow", "follower", "reuse"]
 #: Relatives that are listed.
 MOST: Final = 50
-#: Leases whose leaders are compared with a waiting request.
-_MOST_FLIGHTS: Final = 256
+#: Leaders that are looked up at once.
+_BATCH: Final = 256
 
 
 class Relative(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,12 +118,18 @@ async def find_leader(wire: RequestMultiplexer, asked: LogEntry) -> str | None:
     own_hash, own_id = _input_hash(asked), asked.subject.rpartition(".")[2]
     if own_hash is None:
         return None
-    flights = await log.last_of_each(wire, pipeline.FLIGHTS.stream, [f"$KV.{pipeline.FLIGHTS.name}.>"])
-    leaders = {each.body.decode("ascii", "replace") for each in flights[:_MOST_FLIGHTS] if each.body}
-    for leader in sorted(leaders - {own_id}):
-        owner = await log.owner(wire, leader)
-        if owner is not None and _input_hash(owner) == own_hash:
-            return leader
+    leases = log.read(wire, pipeline.FLIGHTS.stream, f"$KV.{pipeline.FLIGHTS.name}.>")
+    ids = {
+        each.body.decode("ascii", "replace") async for each in leases if buckets.OPERATION not in each.headers
+    }
+    leaders = sorted(each for each in ids - {own_id} if subjects.addressable(each))
+    for at in range(0, len(leaders), _BATCH):
+        found = await submissions.owners(wire, leaders[at : at + _BATCH])
+        for leader in (each for each, entry in found.items() if _input_hash(entry) == own_hash):
+            # The id may have been published again since: the first request has it.
+            owner = await log.owner(wire, leader)
+            if owner is not None and _input_hash(owner) == own_hash:
+                return leader
     return None
 
 

@@ -138,7 +138,9 @@ async def last(wire: RequestMultiplexer, stream: str, subject: str) -> LogEntry 
 async def last_of_each(
     wire: RequestMultiplexer, stream: str, filters: Sequence[str], *, up_to: int | None = None
 ) -> list[LogEntry]:
-    """The last message of every subject that matches one of several, at most 1024 of them.
+    """The last message of every subject that matches one of several filters.
+
+    The broker refuses to answer with more than 1,024 messages.
 
     Args:
         wire: an open wire.

@@ -64,7 +64,9 @@ class Lookup:
         return await _available(log.last(self._wire, stream, subject))
 
     async def last_of_each(self, stream: str, filters: Sequence[str]) -> list[LogEntry]:
-        """The last message of every subject that matches one of several, at most 1024 of them.
+        """The last message of every subject that matches one of several filters.
+
+        The broker refuses to answer with more than 1,024 messages.
 
         Raises:
             Unavailable: as :meth:`first`.

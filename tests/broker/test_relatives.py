@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -108,4 +109,18 @@ async def test_a_waiting_request_names_the_one_that_it_waits_for(wire: RequestMu
     shown = to_json(explained)
     assert (shown["status"], shown["follows"], shown["related"]) == ("pending", "lead", ())
     assert shown["related_fault"] == "there is no file audit.db"
+    assert (shown["follows_fault"], shown["waiting_for"]) == (None, "context-build")
     assert await explain(wire, "nobody", audit=no_audit) is None
+
+    # More leases than the broker lists in one answer, and one that has ended.
+    leases = (wire.publish(f"$KV.flights.more-{number}", b"a-%d" % number) for number in range(1_100))
+    await asyncio.gather(*leases)
+    await wire.publish("$KV.flights.more-0", b"", {"KV-Operation": "PURGE"})
+    assert await find_leader(wire, waiting) == "lead"
+
+    await wire.call("$JS.API.STREAM.DELETE.KV_flights")
+    explained = await explain(wire, "wait", audit=no_audit)
+    assert explained is not None
+    shown = to_json(explained)
+    assert (shown["status"], shown["follows"]) == ("pending", None)
+    assert "KV_flights is missing" in shown["follows_fault"]
