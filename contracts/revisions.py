@@ -29,6 +29,19 @@ def answers(result: ev.Result, brief: ev.Brief) -> tuple[ev.Event, ...]:
     return result, ev.Revised(revised_by=result.request_id, **body)
 
 
+def source(request_id: str, revised_by: str | None) -> str | None:
+    """The replay whose content a request has now.
+
+    Args:
+        request_id: the request.
+        revised_by: ``revised_by`` of its latest ``revised``; ``None``: it has none.
+
+    Returns:
+        the replay; ``None``: its own result has the content, also after an undo.
+    """
+    return None if revised_by == request_id else revised_by
+
+
 async def confirm(outcome: Outcome, *, request_id: str, replays: KnownReplays) -> Outcome:
     """Drop ``revised`` from an outcome unless the request is a known replay of the request that it revises.
 

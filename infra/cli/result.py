@@ -73,16 +73,16 @@ def _print(
 
 async def _note_revision(client: PipelineClient, request_id: str) -> None:
     """Point to the content that a replay brought after the result."""
-    from contracts import pipeline, subjects
+    from contracts import pipeline, revisions, subjects
     from contracts.events import Revised
     from infra.inspect import record
     from infra.nats import log
 
     entry = await log.last(client.wire, pipeline.EVENTS, subjects.any_kind("revised", request_id))
     body = None if entry is None else record.decode(entry).body
-    # After an undo, the latest revision names the request itself.
-    if isinstance(body, Revised) and body.revised_by != request_id:
-        console.note(f"real content came after this result: `understudy result {body.revised_by}` prints it")
+    source = revisions.source(request_id, body.revised_by) if isinstance(body, Revised) else None
+    if source is not None:
+        console.note(f"real content came after this result: `understudy result {source}` prints it")
 
 
 def print_result(

@@ -12,8 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from contracts.events import Result
 from contracts.printable import printable
-from contracts.result import ResultBody
 from infra.cli import console
 from infra.cli.show import aligned, event_style, milliseconds, moment, status_style
 from infra.inspect import record as lines
@@ -162,7 +162,7 @@ def _steps(steps: Sequence[TimelineStep]) -> Table:
 def _what(step: TimelineStep) -> str:
     body = step.line.body
     # The panel above shows a result's reason.
-    return named(body) if isinstance(body, ResultBody) else gist(step.line)
+    return named(body) if isinstance(body, Result) else gist(step.line)
 
 
 def _attempts(attempts: Sequence[Attempt]) -> Table:

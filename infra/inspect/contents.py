@@ -50,7 +50,9 @@ def _contents(line: LogRecord) -> list[tuple[str, Any]]:
 
 
 def _result(result: ev.Result | ev.Revised) -> list[tuple[str, Any]]:
-    title = "content that came later" if isinstance(result, ev.Revised) else "content"
+    title = "content"
+    if isinstance(result, ev.Revised):
+        title = "content that came later" if result.undoes is None else "content restored by an undo"
     if result.content is not None:
         return [(title, result.content)]
     if result.content_ref is not None:

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from contracts import events as ev
-from contracts import pipeline, scenes, subjects
+from contracts import pipeline, revisions, scenes, subjects
 from contracts.ports import RequestProgress
 from contracts.result import ErrorInfo, Origin, SceneInfo, StandIn, Status
 from contracts.usage import Attempt
@@ -69,18 +69,13 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     scene_of: str | None = None
     #: Its scenes, each with its present status.
     scenes: tuple[SceneInfo, ...] = ()
-    #: The replay that brought real content later.
+    #: The replay that brought real content later, unless it was undone.
     revised_by: str | None = None
     #: The layer that set each field of its node: template, node, rules with their line, request.
     decided: tuple[ev.Decided, ...] = ()
     #: The stage that has to act next; ``None`` after the result.
     waiting_for: str | None = None
     steps: tuple[TimelineStep, ...] = ()
-
-
-def _reviser(revision: ev.Revised, request_id: str) -> str | None:
-    """Who wrote the latest content; ``None``: the request itself, since a replay was undone."""
-    return None if revision.revised_by == request_id else revision.revised_by
 
 
 def find_plot(entries: Iterable[LogEntry]) -> ev.Plotted | None:
@@ -109,7 +104,7 @@ def build(
     )
     steps = tuple(_step(index, lines, request, ending) for index in range(len(lines)))
     result = ending.body if ending is not None and isinstance(ending.body, ev.Result) else None
-    revisions = [one.body for one in lines if isinstance(one.body, ev.Revised)]
+    revised = next((one.body.revised_by for one in reversed(lines) if isinstance(one.body, ev.Revised)), None)
     known = request or next((one for one in lines if one.kind is not None), lines[0])
     return Timeline(
         request_id=request_id,
@@ -127,7 +122,7 @@ def build(
         generated_for=result.meta.generated_for if result else None,
         scene_of=_text_field(request, "scene_of", "sceneOf"),
         scenes=_scenes(lines, result, scenes_seen),
-        revised_by=_reviser(revisions[-1], request_id) if revisions else None,
+        revised_by=revisions.source(request_id, revised),
         decided=_decided(lines),
         waiting_for=None if result else _waiting_for(lines),
         steps=steps,

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
-from contracts import pipeline, subjects
+from contracts import pipeline, revisions, subjects
 from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS
 from stages.audit.fold import (
     NO_LIFE,
@@ -83,18 +83,12 @@ def generation_row(one: LifeView) -> dict[str, Any]:
             "open_since_ms": open_since_ms(record),
             "replay_of": asked.replay_of if asked else meta.get("replay_of") or (step and step.replay_of),
             "shadow": 1 if _is_shadow(record.request_id, asked) else None,
-            "revised_by": _revised_by(record),
+            "revised_by": revisions.source(record.request_id, record.revision and record.revision.by),
             "generated_for": meta.get("generated_for"),
             "searched": _searched(asked.prompt if asked else None, error.get("message")),
             "record": msgspec.json.encode(one.record).decode(),
         },
     )
-
-
-def _revised_by(record: RequestRecord) -> str | None:
-    """The request that has the latest content; ``None``: its own result, also after a replay that was undone."""
-    by = None if record.revision is None else record.revision.by
-    return None if by == record.request_id else by
 
 
 def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, Any]:

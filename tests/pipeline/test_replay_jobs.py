@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,6 +26,7 @@ from infra.replay.plans import ReplayOptions
 from infra.settings.settings import Settings
 from infra.stores import cache_store
 from infra.stores.database import GENERATIONS
+from tests.command_line import understudy
 from tests.pipeline.conftest import Configure, Observer, Start, rows
 
 RULES = [{"match": {"request_id": "orig-*"}, "do": "refuse"}]
@@ -113,6 +115,9 @@ async def test_an_outage_is_written_again_undone_and_refused_a_second_time(
         assert (last.revised_by, last.undoes) == ("orig-3", replays["orig-3"])
         anew = await propose(desk, reuse=True)
         assert {each.number for each in anew.plan.items} == {2}
+        for command in ("why", "result"):
+            said = await asyncio.to_thread(understudy, command, "orig-3", environment=dict(os.environ))
+            assert (said.status, "real content" in said.out + said.err) == (0, False)
         with pytest.raises(JobError, match="undone already"):
             await desk.undo(job)
     found = rows(settings, select(GENERATIONS).where(GENERATIONS.c.request_id == "orig-3"))

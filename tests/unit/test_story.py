@@ -18,6 +18,7 @@ from contracts.usage import Attempt
 from infra.cli import show, show_timeline
 from infra.inspect import record as line
 from infra.inspect import timeline
+from infra.inspect.contents import list_contents
 from infra.nats.log import LogEntry
 from tests import lives
 
@@ -205,13 +206,26 @@ def test_a_revision_names_its_replay() -> None:
         meta=Meta(provider="scripted", model="scripted-1"),
         revised_by="rp-1-1",
     )
-    told = _told([*_failed_request(), _entry("revised", revised, ms=900, stage="validate-repair")])
+    events = [*_failed_request(), _entry("revised", revised, ms=900, stage="validate-repair")]
+    told = _told(events)
     assert (told.status, told.revised_by, told.steps[-1].note) == ("fail_fallback", "rp-1-1", "")
-    undone = msgspec.structs.replace(revised, revised_by="r1", undoes="rp-1-1")
-    entry = _entry("revised", undone, ms=950, stage="operator")
-    told = _told([*_failed_request(), _entry("revised", revised, ms=900, stage="validate-repair"), entry])
-    assert told.revised_by is None
-    assert line.gist(line.decode(entry)).endswith("; rp-1-1 is undone")
+
+    restored = msgspec.structs.replace(
+        revised,
+        status=Status.PLACEHOLDER,
+        origin=Origin.PLACEHOLDER,
+        error=_ERROR,
+        content={"a": 2},
+        revised_by="r1",
+        undoes="rp-1-1",
+    )
+    undone = _told([*events, _entry("revised", restored, ms=950)])
+    assert (undone.status, undone.revised_by) == ("fail_fallback", None)
+    assert line.gist(undone.steps[-1].line).endswith("; rp-1-1 is undone")
+    assert [each.title for each in list_contents(undone)][-2:] == [
+        "content that came later",
+        "content restored by an undo",
+    ]
 
 
 def test_json_has_the_documented_fields() -> None:
