@@ -23,9 +23,9 @@ app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no sta
 _Letters = Annotated[
     list[int] | None, typer.Argument(metavar="LETTER", help="Letters by sequence number in DEAD.")
 ]
-_accept = filters.accept(
-    without=dict.fromkeys(("status", "origin"), "only results have it; `understudy audit ls` lists them")
-)
+_MEANINGLESS = dict.fromkeys(("status", "origin"), "only results have it; `understudy audit ls` lists them")
+# A letter is an operator's matter and no statistic, whoever published the request.
+_accept = filters.accept(without=_MEANINGLESS, shadows=True)
 _Most = Annotated[int | None, typer.Option("--limit", min=1, help="Most letters, oldest first.")]
 
 
@@ -98,7 +98,7 @@ def show(
 
 
 @app.command("replay")
-@_accept
+@filters.accept(without=_MEANINGLESS)
 def replay(
     wanted: RequestFilter,
     names: _Letters = None,

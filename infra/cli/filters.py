@@ -55,11 +55,14 @@ _SHADOWS: Final[Any] = Annotated[
 ]
 
 
-def accept(*, without: Mapping[str, str] | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def accept(
+    *, without: Mapping[str, str] | None = None, shadows: bool = False
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Replace a command's parameter ``wanted`` by the filter options; it gets the resulting filter.
 
     Args:
         without: words that have no meaning for the command, and why; they are refused with that reason.
+        shadows: shadows always match; otherwise only with ``--shadows``.
     """
     meaningless = without or {}
 
@@ -67,7 +70,8 @@ def accept(*, without: Mapping[str, str] | None = None) -> Callable[[Callable[..
         @wraps(command)
         def run(**given: Any) -> T:
             values: dict[str, str | None] = {word: given.pop(_name(word)) for word in _OPTIONS}
-            return command(wanted=parse(values, without=meaningless, shadows=given.pop("shadows")), **given)
+            shown = shadows or given.pop("shadows")
+            return command(wanted=parse(values, without=meaningless, shadows=shown), **given)
 
         # The class of ``wanted`` is imported only for type checkers.
         hints = get_type_hints(command, localns={"RequestFilter": object}, include_extras=True)
@@ -78,7 +82,8 @@ def accept(*, without: Mapping[str, str] | None = None) -> Callable[[Callable[..
                     _parameter(_name(word), None, _hidden(word) if word in meaningless else option)
                     for word, option in _OPTIONS.items()
                 ]
-                parameters.append(_parameter("shadows", default=False, annotation=_SHADOWS))
+                if not shadows:
+                    parameters.append(_parameter("shadows", default=False, annotation=_SHADOWS))
             else:
                 parameters.append(_parameter(name, each.default, hints[name]))
         # Typer reads both.

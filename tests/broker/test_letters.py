@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.nats.submissions import Submission
 from infra.replay import publishing
+from tests.command_line import Ended, understudy
 from tests.pipeline.replays import TIME, prepare
 
 
@@ -129,6 +131,21 @@ async def test_a_dropped_letter_is_gone_and_the_others_stay(wire: RequestMultipl
     assert [each.request_id for each in await _find(wire)] == ["b"]
     with pytest.raises(NoLetter):
         await dead_letters.drop(wire, 1)
+
+
+async def test_letters_of_shadows_are_listed_shown_and_dropped(
+    wire: RequestMultiplexer, nats_url: str, tmp_path: Path
+) -> None:
+    await _die(wire, "sh-1")
+    environment = {"UNDERSTUDY_NATS_URL": nats_url, "UNDERSTUDY_DATA_DIR": str(tmp_path)}
+
+    async def run(*args: str) -> Ended:
+        return await asyncio.to_thread(understudy, "dead", *args, environment=environment)
+
+    for args in (("ls",), ("show", "1"), ("show", "--id", "*-1")):
+        assert "sh-1" in (await run(*args)).out
+    assert (await run("drop", "--all", "--yes")).status == 0
+    assert await log.get(wire, "DEAD", 1) is None
 
 
 async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire: RequestMultiplexer) -> None:
