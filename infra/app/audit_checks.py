@@ -54,7 +54,8 @@ async def examine(
             now_ms=_broker_ms(dead),
             deadline_ms=settings.deadline_ms,
         )
-        rows.append(letter_checks.letters_row(letters, orphans, total=int(dead["state"]["messages"])))
+        total = int(dead["state"]["messages"])
+        rows.append(letter_checks.letters_row(letters, orphans, total=total, audited=known.asked))
     rows += consumer_checks.ack_waits(known.p99_ms, consumers)
     return [*rows, *([] if known.log is None else [known.log])]
 
@@ -65,8 +66,9 @@ def _broker_ms(info: Mapping[str, Any]) -> int:
 
 
 class _Audited(msgspec.Struct, frozen=True, kw_only=True):
-    """What the audit knows; empty where there is none."""
+    """What the audit knows; empty where it cannot be asked."""
 
+    asked: bool = False
     #: Whether the log holds only what it should; ``None``: not known.
     log: DoctorCheck | None = None
     #: Requests of dead letters that have ended or were replayed.
@@ -82,7 +84,8 @@ def _ask_audit(
 ) -> _Audited:
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import, for these rows alone
 
-    from infra.stores import anomalies, database, stage_times  # noqa: PLC0415 - as above
+    from infra.inspect import stats  # noqa: PLC0415 - as above
+    from infra.stores import anomalies, database  # noqa: PLC0415 - as above
 
     requests, audit = infos.get(pipeline.REQUESTS), consumers.get((pipeline.REQUESTS, "audit"))
     now_ms = round(time.time() * 1000)
@@ -96,9 +99,12 @@ def _ask_audit(
                 since_ms = anomalies.log_since_ms(requests, audit)
                 log = _log_row(anomalies.find(engine, now_ms=now_ms, log_since_ms=since_ms))
             return _Audited(
+                asked=True,
                 log=log,
                 settled=frozenset(letter_checks.settled_ids(engine, ids)),
-                p99_ms=stage_times.p99_ms(engine, now_ms=now_ms),
+                p99_ms={
+                    name: found.p99 for name, found in stats.measure_stages(engine, until_ms=now_ms).items()
+                },
             )
         finally:
             engine.dispose()

@@ -150,25 +150,25 @@ def drop(
         from infra.inspect import dead_letters
 
         async with _client() as client:
-            found = [each async for each in _take(client, names, wanted, limit)]
+            found = [(each.sequence, each.reason) async for each in _take(client, names, wanted, limit)]
             if not found:
                 console.note("no dead letters match")
                 return console.FAILED
             if not yes and not dry_run and not await asyncio.to_thread(_confirmed, len(found)):
                 console.note("nothing was dropped")
                 return console.FAILED
-            for each in found:
+            for sequence, reason in found:
                 if not dry_run:
-                    await dead_letters.drop(client.wire, each.sequence)
+                    await dead_letters.drop(client.wire, sequence)
                 outcome = "would_drop" if dry_run else "dropped"
                 if json:
-                    console.emit({"letter": each.sequence, "outcome": outcome})
+                    console.emit({"letter": sequence, "outcome": outcome})
                 else:
                     from contracts.printable import printable
 
                     verb = "would drop" if dry_run else "dropped"
                     console.people().print(
-                        f"{verb} {each.sequence}: {printable(each.reason)}", soft_wrap=True, markup=False
+                        f"{verb} {sequence}: {printable(reason)}", soft_wrap=True, markup=False
                     )
         return console.DONE
 

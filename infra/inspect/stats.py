@@ -227,6 +227,28 @@ _END_OF_KEYS: Final = 2 + len(_KEYS)
 _END_OF_SUMS: Final = _END_OF_KEYS + len(_SUMS)
 
 
+def measure_stages(engine: Engine, *, until_ms: int, most: int = 2_000) -> dict[str, Percentiles]:
+    """The work of each stage on one request, in the latest results of a day; without shadows.
+
+    Args:
+        engine: the database.
+        until_ms: end of the day, ms since the epoch.
+        most: results at most.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    query = select_logs(since_ms=until_ms - WINDOWS["24h"], until_ms=until_ms)
+    with reading(engine) as connection:
+        rows = connection.execute(query.order_by(_LOGS.ended_at_ms.desc()).limit(most)).all()
+    columns = zip(*(row[_END_OF_SUMS:] for row in rows), strict=True)
+    found = {
+        name: percentiles([[value for value in column if value is not None]])
+        for name, column in zip(STAGE_COLUMNS, columns, strict=False)
+    }
+    return {name: each for name, each in found.items() if each is not None}
+
+
 def select_logs(*, since_ms: int, until_ms: int) -> Select[*tuple[Any, ...]]:
     """The query for results of a window, without shadows; the index on ``ended_at_ms`` serves it."""
     return select(_LOGS.ended_at_ms, _LOGS.latency_ms, *_KEYS, *_SUMS, *_STAGES).where(

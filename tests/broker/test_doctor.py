@@ -18,11 +18,13 @@ from contracts.errors import ErrorCode
 from contracts.result import Cost, Meta
 from infra.app import doctor, letter_checks
 from infra.app.doctor_check import DoctorCheck
+from infra.inspect import stats
 from infra.nats import embedded, topology
 from infra.nats.embedded import Embedded
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings, load
-from infra.stores import audit, database, stage_times
+from infra.stores import audit, database
+from infra.stores.replay_tables import REPLAY_ITEMS
 from tests.broker.audit_fixtures import Postgres, postgres
 from tests.broker.conftest import connect
 from tests.lives import received, records, success
@@ -185,7 +187,16 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
     await js.publish("gen.shadowed.layout.sh-answered", b"{}")
     await wire.open(nc)
     try:
-        letters = await letter_checks.read_latest(wire, last_sequence=4)
+        # The broker gave up on a message that it still has, and on one that is gone.
+        ack = await js.publish("gen.drafted.layout.given-up", b"{}")
+        for sequence in (ack.seq, 999):
+            advisory = {"type": "io.nats.max_deliver", "stream": "EVENTS", "stream_seq": sequence}
+            await js.publish(
+                "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.EVENTS.x", msgspec.json.encode(advisory)
+            )
+        letters = await letter_checks.read_latest(wire, last_sequence=6)
+        assert [each.request_id for each in letters[-2:]] == ["given-up", None]
+        assert {(each.letter, each.data) for each in letters} == {(None, None)}
 
         async def orphans(*, now_ms: int) -> list[str | None]:
             found = await letter_checks.find_orphans(
@@ -195,11 +206,11 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
 
         stored_ms = letters[-1].time_ms
         assert await orphans(now_ms=stored_ms + 60_000) == [], "its result may still come"
-        assert await orphans(now_ms=stored_ms + 62_000) == ["lost"]
+        assert await orphans(now_ms=stored_ms + 62_000) == ["lost", "given-up"]
     finally:
         await wire.close()
     row = _by_check(await doctor.examine(there))["dead letters"]
-    assert (row.severity, row.detail.partition(";")[0]) == ("info", "4: 4 GEN_POISON")
+    assert (row.severity, row.detail.partition(";")[0]) == ("info", "6: 4 GEN_POISON, 2 advisory")
 
 
 def _took(ms: float) -> Meta:
@@ -223,13 +234,34 @@ async def test_the_times_of_the_stages_come_from_the_audit(settings: Settings) -
     ]
     await asyncio.gather(*(sink.add(record) for record in records(ended)))
     await sink.close()
-    assert stage_times.p99_ms(engine, now_ms=now_ms) == {"structuring": 10.0}
-    assert stage_times.p99_ms(engine, now_ms=now_ms + 2 * 86_400_000) == {}
+    assert stats.measure_stages(engine, until_ms=now_ms) == {
+        "structuring": stats.Percentiles(p50=5.0, p95=10.0, p99=10.0)
+    }
+    assert stats.measure_stages(engine, until_ms=now_ms + 2 * 86_400_000) == {}
+    engine.dispose()
+
+
+def test_a_letter_is_settled_by_a_result_or_by_a_replay_that_counts(settings: Settings) -> None:
+    engine = database.engine_of(settings.database)
+    database.migrate(engine)
+    ended = {"ended_at_ms": 5}
+    lives = [
+        {"request_id": "r1", "replay_of": None, **ended},
+        {"request_id": "again", "replay_of": "replayed", **ended},
+        {"request_id": "unfinished", "replay_of": "lost", "ended_at_ms": None},
+        {"request_id": "sh-1", "replay_of": "compared", "shadow": 1, **ended},
+        {"request_id": "withdrawn", "replay_of": "undone", **ended},
+    ]
+    item = dict.fromkeys(("job", "position", "sequence", "number", "max_tokens"), 1)
+    item |= dict.fromkeys(("stream", "kind", "sha256"), "x")
     with engine.begin() as connection:
-        replay = {"request_id": "again", "life_ms": 1, "kind": "layout", "status": "running", "record": "{}"}
-        connection.execute(insert(database.GENERATIONS).values(**replay, replay_of="lost"))
-    asked = ["r1", "r2", "lost", "again", "nobody"]
-    assert letter_checks.settled_ids(engine, asked) == {"r1", "r2", "lost"}
+        for each in lives:
+            row = {"life_ms": 1, "kind": "layout", "status": "running", "record": "{}", **each}
+            connection.execute(insert(database.GENERATIONS).values(**row))
+        undone = {**item, "request_id": "withdrawn", "state": "undone", "cached": False}
+        connection.execute(insert(REPLAY_ITEMS).values(**undone))
+    asked = ["r1", "replayed", "lost", "compared", "undone", "nobody"]
+    assert letter_checks.settled_ids(engine, asked) == {"r1", "replayed"}
     engine.dispose()
 
 
