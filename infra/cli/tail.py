@@ -117,7 +117,14 @@ async def _watch(
             return
         shown.follow()
         looking = asyncio.create_task(_look(shown))
-        coming = tailing.live(client.connection, what, start=start, on_gap=_say_gap, on_dropped=_say_dropped)
+        coming = tailing.live(
+            client.connection,
+            what,
+            start=start,
+            on_gap=_say_gap,
+            on_dropped=_say_dropped,
+            on_fault=console.note,
+        )
         try:
             async with contextlib.aclosing(coming):
                 async for line in coming:

@@ -168,6 +168,7 @@ async def live(
     start: Mapping[str, int],
     on_gap: Callable[[LogGap], None] | None = None,
     on_dropped: Callable[[int], None] | None = None,
+    on_fault: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[LogRecord, None]:
     """Yield new messages and progress as they come; never ends.
 
@@ -179,17 +180,21 @@ async def live(
         start: first sequence by stream.
         on_gap: called when a stream has deleted messages before they could be read.
         on_dropped: called with the number of progress messages that came faster than they are read.
+        on_fault: called with the reason when a stream cannot be followed at present.
 
     Raises:
-        StreamMissing: a stream does not exist (any more).
+        StreamMissing, Unavailable: as :func:`infra.nats.log.follow`.
     """
-    arrived: BoundedInbox[LogRecord | UnderstudyError] = BoundedInbox(_MOST)
+    arrived: BoundedInbox[LogRecord | Exception] = BoundedInbox(_MOST)
 
     async def read(stream: str, filters: tuple[str, ...]) -> None:
         try:
-            async for entry in log.follow(client, stream, filters, start=start[stream], on_gap=on_gap):
+            entries = log.follow(
+                client, stream, filters, start=start[stream], on_gap=on_gap, on_fault=on_fault
+            )
+            async for entry in entries:
                 await arrived.put(record.decode(entry))
-        except UnderstudyError as error:
+        except Exception as error:  # noqa: BLE001 - the reader of the tail gets it
             await arrived.put(error)
 
     async def written(msg: Msg) -> None:
@@ -215,7 +220,7 @@ async def live(
                 await listening.unsubscribe()
 
 
-async def _settled(arrived: BoundedInbox[LogRecord | UnderstudyError]) -> AsyncIterator[LogRecord]:
+async def _settled(arrived: BoundedInbox[LogRecord | Exception]) -> AsyncIterator[LogRecord]:
     """Hold each record for a moment, so that earlier ones of other streams come first."""
     loop = asyncio.get_running_loop()
     held: list[tuple[int, int, LogRecord]] = []
@@ -231,7 +236,7 @@ async def _settled(arrived: BoundedInbox[LogRecord | UnderstudyError]) -> AsyncI
         while held and held[0][:2] <= last:
             yield heapq.heappop(held)[2]
         for came in await arrived.take(max(0.0, due[0][0] - loop.time()) if due else None):
-            if isinstance(came, UnderstudyError):
+            if isinstance(came, Exception):
                 raise came
             count += 1
             heapq.heappush(held, (came.time_ns, count, came))

@@ -18,7 +18,7 @@ from nats.js import errors as js_errors
 from understudy_client.log import nanoseconds
 
 from contracts import pipeline, subjects, timestamp
-from contracts.errors import Unavailable, UnderstudyError
+from contracts.errors import Unavailable, UnderstudyError, error_text
 from contracts.kinds import KINDS
 from infra.nats.inbox import BoundedInbox
 
@@ -37,6 +37,8 @@ _NONE: Final = frozenset({"404", "204"})
 _HEARTBEAT_S: Final = 1.0
 #: Seconds before a lost consumer is tried again.
 _AGAIN_S: Final = 0.5
+#: Tries in a row without a consumer, after which that is reported.
+_TRIES: Final = 3
 #: Messages that are taken from a subscription ahead of their reader.
 _AHEAD: Final = 10_000
 
@@ -206,6 +208,7 @@ async def follow(
     *,
     start: int,
     on_gap: Callable[[LogGap], None] | None = None,
+    on_fault: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[LogEntry, None]:
     """Yield the stored and the new messages of a stream on some subjects, in order and without gaps, for ever.
 
@@ -214,22 +217,31 @@ async def follow(
         stream: the stream's name.
         filters: subjects, wildcards allowed; they must not overlap.
         start: first sequence.
-        on_gap: called when reading goes on after messages that the stream has deleted meanwhile.
+        on_gap: called when reading starts or goes on after messages that the stream has deleted.
+        on_fault: called with the reason when the broker is there and gives no consumer; further tries follow.
 
     Raises:
         StreamMissing: the stream does not exist (any more).
+        Unavailable: the broker refuses a consumer, or the connection is closed.
     """
-    following = start
+    following, refused = start, 0
     while True:
-        async for entry in _until_lost(client, stream, filters, following):
-            following = entry.sequence + 1
-            yield entry
-        await asyncio.sleep(_AGAIN_S)
         if on_gap is not None:
             first_sequence = await _first_sequence(client, stream)
             if first_sequence > following:
                 on_gap(LogGap(stream=stream, sequence=following, deleted=first_sequence - following))
                 following = first_sequence
+        try:
+            async for entry in _until_lost(client, stream, filters, following):
+                following = entry.sequence + 1
+                yield entry
+            refused = 0
+        except _NoConsumer as fault:
+            # A lost connection has its own report.
+            refused += client.is_connected
+            if refused == _TRIES and on_fault is not None:
+                on_fault(f"{stream} cannot be followed, trying again: {fault}")
+        await asyncio.sleep(_AGAIN_S)
 
 
 async def _first_sequence(client: Client, stream: str) -> int:
@@ -243,14 +255,23 @@ async def _first_sequence(client: Client, stream: str) -> int:
     return info.state.first_seq
 
 
+class _NoConsumer(Exception):  # noqa: N818 - names what is missing
+    """There is no consumer at present; the text says why."""
+
+
 async def _until_lost(
     client: Client, stream: str, filters: tuple[str, ...], start: int
 ) -> AsyncIterator[LogEntry]:
     """Follow with one consumer until a message or a heartbeat is missing."""
+    if client.is_closed:
+        raise Unavailable("the connection to the broker is closed")
     # When it is full, messages wait in the subscription; when that is full too, the consumer starts again.
     arrived: BoundedInbox[Msg] = BoundedInbox(_AHEAD)
     inbox = client.new_inbox()
-    listening = await client.subscribe(inbox, cb=arrived.put)
+    try:
+        listening = await client.subscribe(inbox, cb=arrived.put)
+    except nats_errors.Error as error:
+        raise _NoConsumer(error_text(error)) from None
     config = api.ConsumerConfig(
         filter_subjects=list(filters),
         deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
@@ -264,7 +285,7 @@ async def _until_lost(
         num_replicas=1,
     )
     try:
-        await client.jetstream(timeout=5).add_consumer(stream, config)
+        await _add_consumer(client, stream, config)
         delivered = 0
         while messages := await arrived.take(3 * _HEARTBEAT_S):
             for msg in messages:
@@ -277,13 +298,21 @@ async def _until_lost(
                     return
                 delivered = number
                 yield entry
-    except js_errors.NotFoundError:
-        raise StreamMissing(stream) from None
-    except (TimeoutError, nats_errors.Error):
-        return
     finally:
         with contextlib.suppress(nats_errors.Error):
             await listening.unsubscribe()
+
+
+async def _add_consumer(client: Client, stream: str, config: api.ConsumerConfig) -> None:
+    try:
+        await client.jetstream(timeout=5).add_consumer(stream, config)
+    except js_errors.NotFoundError:
+        raise StreamMissing(stream) from None
+    except js_errors.BadRequestError as error:
+        # The same again would be refused again.
+        raise Unavailable(f"{stream} cannot be followed: {error.description}") from None
+    except (TimeoutError, nats_errors.Error) as error:
+        raise _NoConsumer(error_text(error)) from None
 
 
 def _breaks(status: Msg, delivered: int) -> bool:

@@ -9,13 +9,15 @@ from contextlib import aclosing
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client as Connection
+from nats.js.api import ConsumerConfig
 
-from contracts.errors import UnderstudyError
+from contracts.errors import Unavailable, UnderstudyError
 from infra.inspect import tail
+from infra.inspect.tail import Watched
 from infra.nats import log, topology
 from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
-from infra.nats.log import LogEntry, StreamMissing
+from infra.nats.log import LogEntry, LogGap, StreamMissing
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings
 
@@ -83,6 +85,56 @@ async def test_reading_since_a_time_starts_there(wire: RequestMultiplexer) -> No
     found = [entry.subject async for entry in log.read(wire, "EVENTS", ">", since_ms=since)]
     assert found == ([second.subject] if since == second.time_ms else [])
     assert [entry async for entry in log.read(wire, "EVENTS", ">", since_ms=since + 3_600_000)] == []
+
+
+async def test_messages_deleted_before_the_start_are_reported(nc: Connection) -> None:
+    js, gaps = nc.jetstream(), list[LogGap]()
+    await js.add_stream(name="SHORT", subjects=["short"], max_msgs=3)
+    for number in range(10):
+        await js.publish("short", b"%d" % number)
+    async with aclosing(log.follow(nc, "SHORT", ("short",), start=1, on_gap=gaps.append)) as entries:
+        assert [each.sequence for each in await _take(entries, 3)] == [8, 9, 10]
+    assert gaps == [LogGap(stream="SHORT", sequence=1, deleted=7)]
+
+
+async def test_a_refused_consumer_ends_the_tail_with_the_reason(nc: Connection) -> None:
+    js = nc.jetstream()
+    await js.add_stream(name="EVENTS", subjects=["gen.>"], max_consumers=1)
+    await js.add_consumer("EVENTS", ConsumerConfig(durable_name="only"))
+    what = Watched(streams={"EVENTS": (">",)}, progress=None)
+    async with asyncio.timeout(30), aclosing(tail.live(nc, what, start={"EVENTS": 1})) as lines:
+        with pytest.raises(Unavailable, match="EVENTS cannot be followed: maximum consumers limit"):
+            await anext(lines)
+
+
+async def test_a_stream_without_a_consumer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        """A connected client whose requests for a consumer get no answer, as without the permission."""
+
+        is_closed, is_connected = False, True
+
+        def new_inbox(self) -> str:
+            return "inbox"
+
+        async def subscribe(self, *_: object, **__: object) -> Silent:
+            return self
+
+        async def unsubscribe(self) -> None:
+            pass
+
+        def jetstream(self, **_: object) -> Silent:
+            return self
+
+        async def add_consumer(self, *_: object) -> None:
+            raise TimeoutError("nats: timeout")
+
+    monkeypatch.setattr(log, "_AGAIN_S", 0.0)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    entries = log.follow(Silent(), "EVENTS", (">",), start=1, on_fault=told.put_nowait)  # type: ignore[arg-type]
+    reading = asyncio.ensure_future(anext(entries))
+    async with asyncio.timeout(30):
+        assert await told.get() == "EVENTS cannot be followed, trying again: nats: timeout"
+    reading.cancel()
 
 
 async def test_a_missing_stream_says_what_to_do(nc: Connection) -> None:

@@ -69,7 +69,7 @@ async def test_deleted_messages_are_reported_and_passed_over(monkeypatch: pytest
         yield msgspec.structs.replace(entry, sequence=start)
 
     async def first_sequence(_: object, __: str) -> int:
-        return 10
+        return 10 if starts else 1
 
     monkeypatch.setattr(log, "_AGAIN_S", 0.0)
     monkeypatch.setattr(log, "_until_lost", until_lost)
