@@ -65,7 +65,9 @@ def test_rows_of_the_first_version_become_lives(database_url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
     asked = {"at_ms": 7, "prompt": "Über\x00", "parameters": {"node": {"id": "bridge"}}}
-    lines = [("r-1", {"asked": asked}), ("r-2", {"step": {"requested_at_ms": 8}}), ("nobody", {})]
+    meta, error = {"generated_for": "\x00" + "g" * 70}, {"stage": "\x00" + "s" * 40}
+    end = {"created_ms": 1, "sequence": 1, "result": {"meta": meta, "error": error}}
+    lines = [("r-1", {"asked": asked, "end": end}), ("r-2", {"step": {"requested_at_ms": 8}}), ("nobody", {})]
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
@@ -89,8 +91,15 @@ def test_rows_of_the_first_version_become_lives(database_url: str) -> None:
         searched = connection.execute(
             text("SELECT node_id, searched FROM generations ORDER BY request_id DESC")
         ).all()
+        fitted = connection.execute(
+            text(
+                "SELECT generated_for, logs.error_stage, logs.node_id FROM generations JOIN generation_logs AS logs "
+                "USING (request_id)"
+            )
+        ).all()
     assert ([tuple(row) for row in found], ended) == ([("nobody", 0), ("r-1", 7), ("r-2", 8)], 7)
     assert [tuple(row) for row in searched] == [(None, None), ("bridge", "über\ufffd"), (None, None)]
+    assert [tuple(row) for row in fitted] == [("\ufffd" + "g" * 63, "\ufffd" + "s" * 31, "bridge")]
     engine.dispose()
 
 

@@ -64,14 +64,17 @@ def _values(record: dict[str, Any], *, message: str | None) -> dict[str, str | N
     parameters = asked.get("parameters") or {}
     node_id = (parameters.get("node") or {}).get("id") or parameters.get("template_id")
     texts = (asked.get("prompt"), message)
-    # PostgreSQL refuses NUL, and UTF-8 has no half of a surrogate pair.
-    searched = "\n".join(each.casefold() for each in texts if each).replace("\x00", "\ufffd")
     end = record.get("end") or {}
     return {
-        "node_id": node_id,
-        "searched": searched.encode("utf-8", "replace").decode() or None,
-        "generated_for": end.get("result", {}).get("meta", {}).get("generated_for"),
+        "node_id": _fit(node_id, 64),
+        "searched": _fit("\n".join(each.casefold() for each in texts if each) or None),
+        "generated_for": _fit(end.get("result", {}).get("meta", {}).get("generated_for"), 64),
     }
+
+
+def _fit(value: str | None, size: int | None = None) -> str | None:
+    """A text as PostgreSQL takes it: not longer than declared, without NUL and without half a surrogate pair."""
+    return value and value[:size].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def downgrade() -> None:

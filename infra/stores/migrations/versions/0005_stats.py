@@ -61,10 +61,15 @@ def _values(record: dict[str, Any], created_ms: int, sequence: int) -> dict[str,
     result = end.get("result") or {} if same else {}
     time_ms = result.get("meta", {}).get("cost", {}).get("time_ms", {})
     return {
-        "node_id": (parameters.get("node") or {}).get("id") or parameters.get("template_id"),
-        "error_stage": (result.get("error") or {}).get("stage"),
+        "node_id": _fit((parameters.get("node") or {}).get("id") or parameters.get("template_id"), 64),
+        "error_stage": _fit((result.get("error") or {}).get("stage"), 32),
         **{column: time_ms.get(stage) for stage, column in _STAGES.items()},
     }
+
+
+def _fit(value: str | None, size: int) -> str | None:
+    """A text as PostgreSQL takes it: not longer than declared, without NUL and without half a surrogate pair."""
+    return value and value[:size].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def downgrade() -> None:
