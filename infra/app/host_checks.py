@@ -125,6 +125,7 @@ def data_folder(
     if not there.is_dir():
         return row(_DATA_FOLDER, "error", f"{there} is not a folder", f"remove it, {other}")
     if not writable(there):
+        # What is below a folder that may not be searched cannot be seen.
         return row(
             _DATA_FOLDER, "error", f"this user cannot write into {there}", f"chown or chmod it, {other}"
         )
@@ -175,6 +176,15 @@ def _secret_file(name: str, file: Path) -> DoctorCheck | None:
 
 
 def _existing(folder: Path) -> Path:
-    while not folder.exists():
+    """The folder itself, else the nearest one above it that this user can see."""
+    while not _seen(folder):
         folder = folder.parent
     return folder
+
+
+def _seen(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        # A folder above it may not be searched.
+        return False

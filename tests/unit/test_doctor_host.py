@@ -90,6 +90,23 @@ def test_a_data_folder_that_cannot_be_written_is_an_error(kept: Settings) -> Non
     assert (found.severity, "cannot write into" in found.detail, bool(found.fix)) == ("error", True, True)
 
 
+def test_a_folder_that_may_not_be_searched_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, exists = tmp_path / "closed", Path.exists
+    closed.mkdir()
+
+    def deny(path: Path) -> bool:
+        if closed in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    # The superuser of a test may search every folder.
+    monkeypatch.setattr(Path, "exists", deny)
+    hidden = load(data_dir=closed / "data")
+    found = host_checks.data_folder(hidden, writable=lambda path: path != closed)
+    assert (found.severity, f"cannot write into {closed}" in found.detail) == ("error", True)
+    assert host_checks.disk(hidden).check == "disk"
+
+
 def test_a_file_in_the_data_folders_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     found = host_checks.data_folder(load(data_dir=tmp_path / "data" / "inner"))
