@@ -134,7 +134,8 @@ async def _found(
                 console.complain(unknown(request_id, client.url))
                 return None
             console.note(f"{request_id} is no longer in the event log; this is from the audit")
-            return archived, archived.content
+            content = None if json else await _content(client, archived)
+            return archived, content
         if not wait:
             console.complain(
                 f"{request_id} has no result yet; --wait waits for it, `understudy why {request_id}` shows how far it is"
@@ -143,6 +144,14 @@ async def _found(
         timeout_s = _timeout_s(client, owner) if seconds is None else seconds
         found = await client.wait(request_id, timeout_s=timeout_s)
     return checked(found), None if json else await client.document(found)
+
+
+async def _content(client: PipelineClient, archived: Result) -> Any:
+    """The content of a result from the audit; large content is in the object store."""
+    import msgspec
+    import understudy_client
+
+    return await client.document(msgspec.convert(msgspec.to_builtins(archived), understudy_client.Result))
 
 
 def _archived(settings: Settings, request_id: str) -> Result | None:

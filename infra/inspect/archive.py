@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Engine, select
 
-from contracts.errors import UnderstudyError
+from contracts.errors import UnderstudyError, Unreadable
 from contracts.events import Result
 from infra.stores import audit
 from infra.stores.database import GENERATIONS, reading
@@ -20,6 +20,7 @@ def find_result(engine: Engine, request_id: str) -> Result | None:
 
     Raises:
         ContentGone: the audit has the result without its content.
+        Unreadable: it claims what it is not.
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
     row = audit.show(engine, request_id)
@@ -32,7 +33,10 @@ def find_result(engine: Engine, request_id: str) -> Result | None:
             f"the result of {request_id} is no longer in the event log, and its content was too large for the audit; "
             f"`understudy audit show {request_id}` has the rest"
         )
-    return msgspec.convert(plain, Result)
+    try:
+        return msgspec.convert(plain, Result)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"the audit's result of {request_id} cannot be read: {error}") from None
 
 
 def has_request(engine: Engine, request_id: str) -> bool:
