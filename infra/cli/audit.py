@@ -29,6 +29,10 @@ def ls(
     """
     from infra.inspect import audit_listing
 
+    if wanted.text is not None and not console.settings().audit.store_prompts:
+        console.note(
+            "prompts are not stored (audit.store_prompts): --text is searched in error messages alone"
+        )
     if json:
         audit_database.read(lambda engine: _emit(audit_listing.iterate(engine, where=wanted, limit=limit)))
         return
@@ -138,14 +142,14 @@ def _print_one(row: dict[str, Any]) -> None:
     from infra.cli.show import aligned, document, moment
 
     out = console.people()
-    told = {
+    facts = {
         name: value
         for name, value in row.items()
         if name not in ("record", "logs", "earlier") and value is not None
     }
     lines = [
         (Text(name, style="dim"), moment(value) if name.endswith("_at_ms") else str(value))
-        for name, value in told.items()
+        for name, value in facts.items()
     ]
     for text in aligned(None, lines):
         out.print(text, soft_wrap=True)

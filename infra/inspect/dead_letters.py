@@ -12,7 +12,7 @@ from contracts import pipeline, subjects
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.events import DeadLetter
 from infra.inspect import record
-from infra.inspect.message_filter import MessageFilter, contains_text, read_owner, wrote
+from infra.inspect.message_filter import MessageFilter, contains_text, letter_texts, read_owner, wrote
 from infra.nats import log
 from infra.nats.log import LogEntry
 
@@ -127,13 +127,12 @@ def matches(letter: Letter, where: RequestFilter) -> bool:
         and not where.status
         and not where.origin
         and where.matches_time(letter.time_ms)
-        and (where.text is None or contains_text([letter.reason, _words(letter)], where.text))
+        and (where.text is None or contains_text(_texts(letter), where.text))
     )
 
 
-def _words(letter: Letter) -> str:
-    body = letter.letter.body if letter.letter else None
-    return "" if body is None else body.decode("utf-8", "replace")
+def _texts(letter: Letter) -> Any:
+    return [letter.reason] if letter.letter is None else letter_texts(letter.letter)
 
 
 def _message(letter: Letter) -> LogRecord | None:

@@ -104,7 +104,7 @@ def passes(record: LogRecord, where: RequestFilter) -> bool:
         and (not where.code or _code(record) in where.code)
         and wrote(record, where)
         and where.matches_time(record.time_ns // 1_000_000)
-        and (where.text is None or contains_text(record.data, where.text))
+        and (where.text is None or contains_text(_texts(record), where.text))
     )
 
 
@@ -136,6 +136,22 @@ def contains_text(data: Any, text: str) -> bool:
             case _:
                 pass
     return False
+
+
+def letter_texts(letter: ev.DeadLetter) -> list[Any]:
+    """What a search of a dead letter looks through: its reason and evidence, and the message that it is about."""
+    found: list[Any] = [letter.reason, letter.evidence]
+    if letter.body is not None:
+        try:
+            found.append(msgspec.json.decode(letter.body))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            found.append(letter.body.decode("utf-8", "replace"))
+    return found
+
+
+def _texts(record: LogRecord) -> Any:
+    # In a letter's own JSON the message is base64.
+    return letter_texts(record.body) if isinstance(record.body, ev.DeadLetter) else record.data
 
 
 def _code(record: LogRecord) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
@@ -40,6 +41,8 @@ _FILLED: Final = ("node_id", "shadow", "prompt", "prompt_hash", "input_hash", "l
 STAGE_COLUMNS: Final = {
     stage: f"{stage.replace('-', '_')}_ms" for stage, row in pipeline.STAGE_OF.items() if not row.records
 }
+#: What is stored in place of a prompt (``audit.store_prompts``).
+_HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _INT_MAX: Final = 2**31 - 1
 _BIGINT_MAX: Final = 2**63 - 1
 _decode: Final = msgspec.json.Decoder(RequestRecord).decode
@@ -306,8 +309,9 @@ def _is_shadow(request_id: str, asked: RequestFacts | None) -> bool:
 
 
 def _searched(*texts: str | None) -> str | None:
-    """Texts as searches compare them: case-folded, one below the other."""
-    return "\n".join(each.casefold() for each in texts if each) or None
+    """Texts as searches compare them: case-folded, one below the other, without the hash of a prompt that is not kept."""
+    kept = [each.casefold() for each in texts if each and not _HASH.fullmatch(each)]
+    return "\n".join(kept) or None
 
 
 def _fitting(table: Table, row: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import pytest
 from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit
+from infra.stores.rows import generation_row
 from stages.audit import handle as audit
-from stages.audit.fold import RequestRecord
+from stages.audit.fold import RequestRecord, seen
 from tests.lives import ASKED, BODY, brief, letter, life, prose, received, records, success
 
 
@@ -31,6 +32,8 @@ def test_a_prompt_that_is_not_to_be_stored_leaves_its_hash() -> None:
     (record,) = records([received(BODY, sequence=1)], store_prompts=False)
     assert record.asked is not None
     assert record.asked.prompt == "sha256:" + hashlib.sha256(b"a forest with three coins").hexdigest()
+    (shown,) = seen([record])
+    assert generation_row(shown)["searched"] is None, "no search finds the hash"
     assert "forest" not in str(record)
 
 

@@ -152,6 +152,15 @@ def test_an_advisory_about_a_lost_message_cannot_be_replayed() -> None:
         letters.resolve(_advisory("MAX_DELIVERIES"), None, None)
 
 
+def test_text_is_found_in_strings_and_not_in_keys() -> None:
+    letter = _letter("gen.requested.layout.a", b'{"prompt": "Gr\\u00f6\\u00dfe \\"und\\" Drache"}')
+    for text, meant in (("größe", True), ('e "und" d', True), ("prompt", False)):
+        assert dead_letters.matches(letter, RequestFilter(text=text)) is meant
+    assert dead_letters.matches(
+        _letter("gen.requested.layout.a", b"{ a torn prompt"), RequestFilter(text="torn")
+    )
+
+
 @pytest.mark.parametrize(
     ("wanted", "meant"),
     [

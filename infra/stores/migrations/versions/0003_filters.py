@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,8 @@ branch_labels = None
 depends_on = None
 
 _PAGE = 1_000
+#: What is stored in place of a prompt that is not kept.
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _INDEXES = {
     "ix_generations_code": ("error_code", "requested_at_ms"),
     "ix_generations_workspace": ("workspace", "requested_at_ms"),
@@ -63,11 +66,11 @@ def _values(record: dict[str, Any], *, message: str | None) -> dict[str, str | N
     asked = record.get("asked") or {}
     parameters = asked.get("parameters") or {}
     node_id = (parameters.get("node") or {}).get("id") or parameters.get("template_id")
-    texts = (asked.get("prompt"), message)
+    texts = [each for each in (asked.get("prompt"), message) if each and not _HASH.fullmatch(each)]
     end = record.get("end") or {}
     return {
         "node_id": _fit(node_id, 64),
-        "searched": _fit("\n".join(each.casefold() for each in texts if each) or None),
+        "searched": _fit("\n".join(each.casefold() for each in texts) or None),
         "generated_for": _fit(end.get("result", {}).get("meta", {}).get("generated_for"), 64),
     }
 
