@@ -122,7 +122,8 @@ def _head(timeline: Timeline, follows: str | None) -> Panel:
         text.append(f"\na scene of {printable(timeline.scene_of)}")
     if timeline.revised_by is not None:
         text.append(f"\nreal content came later, by {printable(timeline.revised_by)}", style="green")
-    title = f"{timeline.kind or '?'} {timeline.request_id}"
+    # A plain string would be markup.
+    title = Text(printable(f"{timeline.kind or '?'} {timeline.request_id}"))
     return Panel(text, title=title, title_align="left", border_style=status_style(timeline.status))
 
 

@@ -32,7 +32,8 @@ def build_conditions(where: RequestFilter, *, dialect: str) -> list[ColumnElemen
     """The conditions of a filter, for ``select(...).where(*conditions)`` over ``generations``.
 
     Rows of stray events (without a request) never match.  Rows of repeated requests match only where the status
-    asks for them, and shadows only where the filter or an id asks for them.  An index serves ids without leading wildcard, status, code, workspace, node, and times.
+    asks for them, and shadows only where the filter or an id asks for them.  An index serves ids, on SQLite also patterns
+    without leading wildcard, and status, code, workspace, node and times.
 
     Args:
         where: the filter.
@@ -48,7 +49,7 @@ def build_conditions(where: RequestFilter, *, dialect: str) -> list[ColumnElemen
         if values:
             found.append(column == values[0] if len(values) == 1 else column.in_(values))
     found += [
-        column == _clean(value)
+        column == _clean(value)[: getattr(column.type, "length", None)]
         for name, column in _EQUAL.items()
         if (value := getattr(where, name)) is not None
     ]

@@ -20,6 +20,8 @@ _PATTERN: Final = re.compile(r"[A-Za-z0-9_:@*?-]{1,64}")
 _WILD: Final = frozenset("*?")
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+#: 10,000 days.
+_LONGEST_MS: Final = 10_000 * 86_400_000
 #: A request's states before its result, and a request that repeats the id of an earlier one.
 UNFINISHED: Final = ("pending", "running", "repeated")
 #: Allowed values of the words that have a closed list.
@@ -174,10 +176,11 @@ def parse_moment(text: str, now_ms: int) -> int:
     """
     if re.match(r"\d{4}-", text):
         try:
-            return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+            return max(0, int(datetime.fromisoformat(text).astimezone().timestamp() * 1000))
         except (ValueError, OverflowError):
             raise ValueError("is not a time; write for instance 2026-11-27T10:30:00Z, or 10m") from None
-    return now_ms - parse_duration(text)
+    # Earlier than all messages is early enough; databases and dates have a range.
+    return max(0, now_ms - parse_duration(text))
 
 
 def parse_duration(text: str) -> int:
@@ -189,7 +192,10 @@ def parse_duration(text: str) -> int:
     found = _DURATION.fullmatch(text.strip())
     if found is None:
         raise ValueError("is not a duration; write for instance 30s, 10m, 2h or 1d")
-    return int(float(found[1]) * _UNITS[found[2]])
+    milliseconds = float(found[1]) * _UNITS[found[2]]
+    if milliseconds > _LONGEST_MS:
+        raise ValueError("is longer than 10,000 days")
+    return int(milliseconds)
 
 
 def _parse_pattern(option: str, value: str) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from infra.inspect.filter_conditions import build_conditions
 from infra.inspect.request_filter import WORDS, FilterError, RequestFilter, parse_filter
 
 _NOW_MS = 1_800_000_000_000
@@ -117,3 +118,18 @@ def test_shadows_match_only_where_they_are_asked_for(
 
 def test_shadows_alone_are_no_condition() -> None:
     assert RequestFilter(shadows=True).empty
+
+
+@pytest.mark.parametrize("text", [f"{'9' * 320}d", "9999999999999999999999999d", "1000000d"])
+def test_an_age_without_end_is_refused(text: str) -> None:
+    with pytest.raises(FilterError, match="longer than 10,000 days"):
+        parse_filter({"since": text}, now_ms=_NOW_MS)
+
+
+def test_a_time_before_the_epoch_is_its_start() -> None:
+    assert parse_filter({"since": "0001-01-05"}, now_ms=_NOW_MS).since_ms == 0
+
+
+def test_a_value_is_compared_as_the_column_keeps_it() -> None:
+    conditions = build_conditions(RequestFilter(provider="p" * 100), dialect="sqlite")
+    assert "p" * 64 in conditions[-1].compile().params.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
@@ -314,3 +316,11 @@ def test_a_plot_shows_its_scenes_as_far_as_they_are_now() -> None:
         "├─ r1-s2",
         "└─ r1-s3",
     ]
+
+
+def test_an_id_with_brackets_is_no_markup() -> None:
+    told = timeline.build("a[/b]", [_entry("requested", {"prompt": "x"}, ms=0, request_id="a[/b]")])
+    assert told is not None
+    out = Console(width=80, file=io.StringIO(), record=True)
+    out.print(show_timeline.render_timeline(told))
+    assert "layout a[/b]" in out.export_text()
