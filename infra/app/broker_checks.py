@@ -243,14 +243,14 @@ async def _jetstream(nc: Client, settings: Settings) -> tuple[DoctorCheck, ...]:
             if key[0] in infos and (info := await topology.consumer(nc, *key)) is not None
         }
         account = await topology.account(nc)
-        ours = _sync_interval(settings) is not None
+        embedded = _sync_interval(settings) is not None
         return (
             *differences(topology.diff(wanted, actual)),
             *streams(actual),
             *copies(infos),
             *_consumers(settings, consumers),
             *await _backlogs(wire, infos, consumers),
-            stored(account, limit=server_config.max_store_of(settings.data_dir) if ours else None),
+            stored(account, limit=server_config.max_store_of(settings.data_dir) if embedded else None),
             *(found for name, info in infos.items() if (found := fill(name, info)) is not None),
             await clock(wire),
             *([await _publish(nc)] if _TRIED_IN in actual.streams else []),

@@ -77,11 +77,11 @@ def gpu() -> DoctorCheck:
 
 
 def disk(settings: Settings) -> DoctorCheck:
-    """The disk of our own broker, else that of the data folder."""
-    ours = settings.nats_url is None
-    folder = (server_config.folder_of(settings.data_dir) if ours else settings.data_dir).absolute()
+    """The disk of the embedded broker, else that of the data folder."""
+    embedded = settings.nats_url is None
+    folder = (server_config.folder_of(settings.data_dir) if embedded else settings.data_dir).absolute()
     free = shutil.disk_usage(_existing(folder)).free
-    need = sum(topology_config.byte_budgets(settings).values()) if ours else None
+    need = sum(topology_config.byte_budgets(settings).values()) if embedded else None
     return free_disk(free, need=need, where=settings.data_dir)
 
 

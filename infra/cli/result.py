@@ -43,6 +43,8 @@ def result(
     The status goes to standard error.  The exit status is that of `request --wait`.  A result that the event log no
     longer has comes from the audit.
     """
+    if timeout is not None and not wait:
+        raise console.Usage("--timeout has no effect without --wait")
     _print(request_id, timeout, wait=wait, json=json, label=console.errors)
 
 

@@ -50,7 +50,7 @@ def tail(
 
     --stage is the stage that published the event; --status and --origin are those of results; --prompt-version is
     that of results and of what the stages pass on.  When more than some 20 events a second come, a terminal gets one
-    line a second that counts the others; failures keep their lines.
+    line a second that counts the others by event, status and code; up to 8 of them that tell of trouble keep theirs.
     """
     import msgspec
 
@@ -61,6 +61,8 @@ def tail(
             f"--status {', '.join(wanted.status)}: an event has the status of a result; "
             "`understudy audit ls --status running` lists requests without one"
         )
+    if wanted.until_ms is not None and wanted.until_ms > time.time() * 1000:
+        raise console.Usage("--until is in the future; leave it out to continue with new events")
     what = resolve(pattern, wanted.one_id, progress=progress)
     if names_shadows(pattern):
         wanted = msgspec.structs.replace(wanted, shadows=True)
@@ -108,7 +110,10 @@ async def _watch(
         if follow:
             console.note(f"watching {said} at {client.url}; Ctrl-C ends it")
         if from_past:
-            async for line in tailing.past(client.wire, what, since_ms=wanted.since_ms, until=start):
+            past = tailing.past(
+                client.wire, what, since_ms=wanted.since_ms, until_ms=wanted.until_ms, until=start
+            )
+            async for line in past:
                 if await chosen.passes(line):
                     shown.add(line)
         if not follow:

@@ -98,8 +98,8 @@ def cancel(
         check_id(request_id)
         async with console.connect(console.settings()) as client:
             before = await client.look(request_id)
-            told = await client.cancel(request_id, reason=reason or "cancelled from the command line")
-            if told is None:
+            published = await client.cancel(request_id, reason=reason or "cancelled from the command line")
+            if published is None:
                 console.complain(unknown(request_id, client.url))
                 return console.FAILED
             after = before or await _answer(client, request_id)
@@ -107,13 +107,13 @@ def cancel(
             console.emit(
                 {
                     "request_id": request_id,
-                    "kind": told.kind,
-                    "subject": told.subject,
+                    "kind": published.kind,
+                    "subject": published.subject,
                     "status": after.status if after else None,
                 }
             )
         else:
-            said = _say(request_id, told.subject, before, after)
+            said = _say(request_id, published.subject, before, after)
             console.people().print(said, soft_wrap=True, markup=False)
         return console.DONE
 

@@ -132,6 +132,7 @@ async def past(
     what: Watched,
     *,
     since_ms: int | None = None,
+    until_ms: int | None = None,
     until: Mapping[str, int] | None = None,
 ) -> AsyncIterator[LogRecord]:
     """Yield the stored messages, merged by time.
@@ -140,6 +141,7 @@ async def past(
         wire: an open wire.
         what: from :func:`resolve`.
         since_ms: first broker timestamp, ms since the epoch; none: from the start.
+        until_ms: first broker timestamp to leave out, ms since the epoch; none: to the end.
         until: first sequence by stream to leave out.
 
     Raises:
@@ -155,6 +157,8 @@ async def past(
         await _push(heads, source, index)
     while heads:
         _, index, entry = heapq.heappop(heads)
+        if until_ms is not None and entry.time_ms >= until_ms:
+            return
         found = record.decode(entry)
         if _wanted(found.subject, what):
             yield found

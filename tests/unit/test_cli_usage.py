@@ -79,6 +79,8 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         (("tail", "--code", "GEN_WHAT"), "GEN_WHAT"),
         (("audit", "ls", "--origin", "moon"), "moon"),
         (("audit", "ls", "--until", "2026-13-01"), "2026-13-01"),
+        (("tail", "--until", "2999-01-01"), "--until"),
+        (("result", "a", "--timeout", "5s"), "--wait"),
         (("tail", "gen..x"), "gen..x"),
         (("tail", "--since", "ten minutes"), "ten minutes"),
         (("why", "a.b"), "a.b"),
