@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -23,7 +23,9 @@ app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no sta
 _Letters = Annotated[
     list[int] | None, typer.Argument(metavar="LETTER", help="Letters by sequence number in DEAD.")
 ]
-_MEANINGLESS = dict.fromkeys(("status", "origin"), "only results have it; `understudy audit ls` lists them")
+_MEANINGLESS: Final[dict[str, str]] = dict.fromkeys(
+    ("status", "origin"), "only results have it; `understudy audit ls` lists them"
+)
 # A letter is an operator's matter and no statistic, whoever published the request.
 _accept = filters.accept(without=_MEANINGLESS, shadows=True)
 _Most = Annotated[int | None, typer.Option("--limit", min=1, help="Most letters, oldest first.")]
