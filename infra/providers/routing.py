@@ -17,6 +17,7 @@ from infra.providers.breaker import Breaker, CircuitChange
 from infra.providers.budget import Budgeted
 from infra.providers.chain import Chain
 from infra.providers.names import chains, unnamed, with_model
+from infra.providers.observed import Observed
 from infra.providers.port_guard import Guarded
 from infra.providers.response_cache import CachedProvider, CachedResponse
 from infra.providers.servers import server_of, variable
@@ -357,10 +358,13 @@ def _wrapper(
         if isinstance(provider, Missing):
             return provider
         if table.spec_of(settings, provider.name).double:
-            return budgeted(provider)
+            return budgeted(Observed(provider, telemetry))
         guarded = Guarded(provider, on_defect=lambda error: emit_defect(provider, error))
         breaker = Breaker(
-            guarded, failures=limits.failures, cooldown_s=limits.cooldown, on_change=emit_change
+            Observed(guarded, telemetry),
+            failures=limits.failures,
+            cooldown_s=limits.cooldown,
+            on_change=emit_change,
         )
         if on_guarded is not None:
             on_guarded(breaker)

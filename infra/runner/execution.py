@@ -26,9 +26,9 @@ from infra.runner.decode import as_raw_request, decode
 from infra.runner.guards import Guards
 from infra.runner.pace import Pace
 from infra.runner.publishing import Publisher, PublishRefused
-from infra.runner.report import ending_of, report, report_calls
+from infra.runner.report import ending_of, report
 from infra.telemetry.events import DefectFound, HandBackFailed, MessageEnding
-from infra.telemetry.trace_events import MessageTraced, SentMessage
+from infra.telemetry.trace_events import CALLS, MessageTraced, WorkTrace
 
 if TYPE_CHECKING:
     from contracts.subjects import Subject
@@ -75,8 +75,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     #: How it ended, and what is wrong.
     ending: MessageEnding = MessageEnding.EMITTED
     problem: str = ""
-    #: What was published for it, if anybody records traces.
-    sent: tuple[SentMessage, ...] = ()
+    #: Its provider calls and what was published for it; ``None``: nobody records traces.
+    trace: WorkTrace | None = None
 
     @property
     def suspect(self) -> bool:
@@ -114,9 +114,17 @@ class Runner:
         #: Creation time of each bound stream, ms since the epoch.
         self.created_ms: dict[str, int] = {}
 
+    @property
+    def _traced(self) -> bool:
+        """Whether traces are recorded; what audit does is no part of any request's way to its result."""
+        return not self.stage.records and self._telemetry.takes(MessageTraced, logging.NOTSET)
+
     async def __call__(self, delivery: Delivery) -> None:
         """Take one message through the steps; raises nothing but its cancellation."""
-        execution = Execution(delivery=delivery, began_s=time.perf_counter())
+        trace = WorkTrace() if self._traced else None
+        if trace is not None:
+            CALLS.set(trace.calls)
+        execution = Execution(delivery=delivery, began_s=time.perf_counter(), trace=trace)
         try:
             execution = await self.call(execution)
         except asyncio.CancelledError:
@@ -252,19 +260,20 @@ class Runner:
             case Wait() | Emit(events=()):
                 return execution
             case Delegate() as delegate:
-                outcome, sent = await self._publisher.delegate(delegate, execution.delivery)
-                return _replace(execution, outcome=outcome, sent=sent)
+                outcome = await self._publisher.delegate(delegate, execution.delivery, trace=execution.trace)
+                return _replace(execution, outcome=outcome)
             case Record(row=row):
                 return await self._record(execution, row)
             case Emit() | Schedule() | Retry() | Fail() | Reject() as outcome:
-                sent = await self._publisher.carry_out(
+                await self._publisher.carry_out(
                     outcome,
                     execution.delivery,
                     execution.address,
                     execution.received,
                     elapsed_ms=execution.elapsed_ms,
+                    trace=execution.trace,
                 )
-                return _replace(execution, sent=sent) if sent else execution
+                return execution
             case _ as never:
                 assert_never(never)
 
@@ -340,19 +349,11 @@ class Runner:
             problem=execution.problem,
             duration_ms=execution.elapsed_ms,
         )
-        if self.stage.expensive and execution.received is not None:
-            report_calls(
-                self._telemetry,
-                stage=self.stage.name,
-                received=execution.received,
-                outcome=execution.outcome,
-            )
-        # What audit does is no part of any request's way to its result.
-        if not self.stage.records and self._telemetry.takes(MessageTraced, logging.NOTSET):
-            self._telemetry.emit(_traced(execution, self.stage.name))
+        if execution.trace is not None:
+            self._telemetry.emit(_traced(execution, execution.trace, self.stage.name))
 
 
-def _traced(execution: Execution, stage: str) -> MessageTraced:
+def _traced(execution: Execution, trace: WorkTrace, stage: str) -> MessageTraced:
     delivery, ended_ns = execution.delivery, time.time_ns()
     return MessageTraced(
         stage=stage,
@@ -367,7 +368,8 @@ def _traced(execution: Execution, stage: str) -> MessageTraced:
         ending=execution.ending,
         event=None if execution.received is None else execution.received.event,
         outcome=execution.outcome,
-        sent=execution.sent,
+        calls=tuple(trace.calls),
+        sent=tuple(trace.sent),
     )
 
 

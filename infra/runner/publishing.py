@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import hashlib
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from nats import errors as nats_errors
-from understudy_client.protocol import TRACEPARENT, child_of
+from understudy_client.protocol import TRACEPARENT
 
 from contracts import envelope, retry
 from contracts import events as ev
@@ -20,9 +20,9 @@ from infra.runner import effects
 from infra.runner.deadlines import Armed
 from infra.runner.effects import Situation
 from infra.runner.report import letter_written, published
-from infra.telemetry.events import LetterLost, PublishDelayed
+from infra.telemetry.events import DeadlineArmed, LetterLost, PublishDelayed
 from infra.telemetry.trace_context import TRACELINK, read_context, start_linked_trace
-from infra.telemetry.trace_events import MessageTraced, SentMessage
+from infra.telemetry.trace_events import SentMessage, WorkTrace
 
 if TYPE_CHECKING:
     from understudy_client.calls import PubAck
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from contracts.envelope import Received
     from contracts.pipeline import Stage
     from contracts.subjects import Subject
+    from infra.nats.log import LogEntry
     from infra.nats.pull import Delivery
     from infra.runner.deadlines import Deadlines
     from infra.runner.messages import Message
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 #: Tries of a dead letter: a full DEAD keeps nobody's answer back.
 _LETTER_TRIES: Final = 3
+#: Headers that tell messages apart.
+_ID, _TIME, _SOURCE = "ce-id", "ce-time", "ce-source"
 #: Status codes of the broker that say: never.
 _BAD_REQUEST, _CONFLICT, _SERVER_ERROR = 400, 409, 500
 
@@ -72,7 +75,8 @@ class Publisher:
         received: Received[Any] | None,
         *,
         elapsed_ms: float,
-    ) -> tuple[SentMessage, ...]:
+        trace: WorkTrace | None,
+    ) -> None:
         """Publish what follows, in order; behind a refused condition nothing but letters goes out.
 
         Args:
@@ -81,9 +85,7 @@ class Publisher:
             address: its subject; ``None``: it is not one of the pipeline's.
             received: its event; ``None``: it cannot be read.
             elapsed_ms: milliseconds that the stage worked on it.
-
-        Returns:
-            what was published, if anybody records traces.
+            trace: takes what is published, one message after the other.
 
         Raises:
             PublishRefused: the broker will never take one of the messages.
@@ -92,7 +94,6 @@ class Publisher:
         owner = None
         if address is not None and effects.needs_owner(self._stage, address, received, outcome):
             owner = await self._lookup.first_request(address.request_id)
-        traceparent = _next_traceparent(delivery)
         decided = effects.decide(
             outcome,
             Situation(
@@ -102,7 +103,7 @@ class Publisher:
                 received=received,
                 owner=owner,
                 now=self._clock.now(),
-                traceparent=traceparent,
+                traceparent=_traceparent(delivery),
                 elapsed_ms=elapsed_ms,
                 max_attempts=self._max_attempts,
                 max_bytes=self._wire.client.max_payload,
@@ -110,76 +111,72 @@ class Publisher:
         )
         for body in decided.uploads:
             await self._assets.put(body)
-        sent = await self._publish_all(decided.messages)
+        messages = tuple(map(_with_own_span, decided.messages))
+        stored = await self._publish_all(messages, trace)
         if self._deadlines is not None and isinstance(outcome, Schedule) and address is not None:
-            _remember(outcome, address, self._deadlines, traceparent=traceparent)
-        return sent
+            _remember(outcome, address, self._deadlines, traceparent=messages[0].headers[TRACEPARENT])
+            if stored:
+                armed = DeadlineArmed(
+                    stage=self._stage.name, kind=address.kind, request_id=address.request_id
+                )
+                self._telemetry.emit(armed)
 
-    @property
-    def _traced(self) -> bool:
-        return self._telemetry.takes(MessageTraced, logging.NOTSET)
-
-    async def _publish_all(self, messages: tuple[Message, ...]) -> tuple[SentMessage, ...]:
+    async def _publish_all(self, messages: tuple[Message, ...], trace: WorkTrace | None) -> bool:
+        """Publish in order; whether everything was stored now, and nothing by an earlier delivery."""
         over = answered = False
-        traced, sent = self._traced, list[SentMessage]()
-        for each in messages:
-            message = _with_own_span(each) if sent else each
-            began_ns = time.time_ns()
+        all_stored = True
+        for message in messages:
+            began_ns, stored = time.time_ns(), True
             if message.letter:
                 await self._write_letter(message, answered=answered)
-                if traced:
-                    sent.append(_sent(message.subject, message.headers, began_ns, refused=False))
-            elif not over:
-                ack = await self._until_acked(message)
+            elif over:
+                continue
+            else:
+                ack, stored = await self._until_acked(message)
                 over = message.once and ack.refused
-                if traced:
-                    sent.append(_sent(message.subject, message.headers, began_ns, refused=ack.refused))
-                if isinstance(message.event, ev.Result):
-                    answered = True
-                    self._note_result(message.event, message, won=not over)
-        return tuple(sent)
+                all_stored &= stored
+            if trace is not None:
+                trace.sent.append(_sent(message.subject, message.headers, began_ns, refused=not stored))
+            if isinstance(message.event, ev.Result):
+                answered = True
+                self._note_result(message.event, message, stored=stored)
+        return all_stored
 
-    def _note_result(self, result: ev.Result, message: Message, *, won: bool) -> None:
-        if won:
+    def _note_result(self, result: ev.Result, message: Message, *, stored: bool) -> None:
+        if stored:
             self._telemetry.emit(published(self._stage.name, result, now_s=self._clock.now()))
         if self._deadlines is not None:
             self._deadlines.ended(message.subject.rpartition(".")[2], stored=True)
 
-    async def delegate(
-        self, outcome: Delegate, delivery: Delivery
-    ) -> tuple[Outcome, tuple[SentMessage, ...]]:
+    async def delegate(self, outcome: Delegate, delivery: Delivery, *, trace: WorkTrace | None) -> Outcome:
         """Publish to other requests; what the broker does not take now is decided anew later.
 
         Returns:
-            what becomes of the message itself, and what was published, if anybody records traces.
+            what becomes of the message itself.
 
         Raises:
             Unavailable: the broker did not take everything.
         """
-        traceparent = _next_traceparent(delivery)
-        traced, sent = self._traced, list[SentMessage]()
-        for message in effects.orders(
-            outcome, stage=self._stage, now=self._clock.now(), traceparent=traceparent
+        for order in effects.orders(
+            outcome, stage=self._stage, now=self._clock.now(), traceparent=_traceparent(delivery)
         ):
+            message = _with_own_span(order)
             # Only a request has no event: a cancellation belongs to a request that has its trace.
-            headers = (
-                start_linked_trace(message.headers, traceparent) if message.event is None else message.headers
-            )
+            headers = start_linked_trace(message.headers) if message.event is None else message.headers
             began_ns = time.time_ns()
             try:
                 ack = await self._wire.publish(message.subject, message.body, headers, repeat=True)
             except nats_errors.Error as error:
                 raise Unavailable(f"{message.subject}: {type(error).__name__}: {error}") from error
-            if ack.refused and not await self._lost_to_another(message, ack):
+            if ack.refused and await self._first_of(message, ack) is None:
                 raise Unavailable(f"{message.subject}: refused for a message that is not stored")
             if ack.error is not None and not ack.refused:
                 raise Unavailable(f"the broker refuses {message.subject}: {ack.error.description}")
-            if traced:
-                sent.append(_sent(message.subject, headers, began_ns, refused=ack.refused))
+            if trace is not None:
+                trace.sent.append(_sent(message.subject, headers, began_ns, refused=ack.refused))
         if outcome.again_s is None:
-            return Emit(), tuple(sent)
-        wait = Wait(seconds=outcome.again_s, why="its scenes are being generated", expected=True)
-        return wait, tuple(sent)
+            return Emit()
+        return Wait(seconds=outcome.again_s, why="its scenes are being generated", expected=True)
 
     async def _write_letter(self, message: Message, *, answered: bool) -> None:
         """Store a dead letter, with few tries: what people may read later must not hold up requests."""
@@ -192,8 +189,11 @@ class Publisher:
         else:
             self._telemetry.emit(letter_written(self._stage.name, message, answered=answered))
 
-    async def _until_acked(self, message: Message, *, tries_max: int | None = None) -> PubAck:
+    async def _until_acked(self, message: Message, *, tries_max: int | None = None) -> tuple[PubAck, bool]:
         """Publish until the broker has it; nothing that was worked out is thrown away.
+
+        Returns:
+            the acknowledgement, and whether the stored message is this one: not an earlier delivery's, nor another.
 
         Raises:
             PublishRefused: the broker will never take it.
@@ -204,18 +204,19 @@ class Publisher:
             tries += 1
             try:
                 ack = await self._publish(message, headers)
-                if ack.duplicate and not await self._is_there(message, ack):
+                found = await self._find_stored(message, ack)
+                if ack.duplicate and found is None:
                     # Somebody else used its id: the message is not stored, and goes without one.
                     headers = {name: said for name, said in headers.items() if name != envelope.MSG_ID}
                     continue
-                nobody = ack.refused and not await self._lost_to_another(message, ack)
+                nobody = ack.refused and found is None
             except Unavailable as error:
                 problem = str(error)
             except nats_errors.Error as error:
                 raise PublishRefused(f"{message.subject}: {type(error).__name__}: {error}") from error
             else:
                 if ack.error is None or (ack.refused and not nobody):
-                    return ack
+                    return ack, found is None or _is_copy(found, message)
                 problem = ack.error.description
                 if not nobody and _is_final(ack.error.code):
                     raise PublishRefused(f"the broker refuses {message.subject}: {problem}")
@@ -232,21 +233,21 @@ class Publisher:
         urgent = isinstance(message.event, ev.Result)
         return await self._batches.publish(message.subject, message.body, headers, urgent=urgent)
 
-    async def _is_there(self, message: Message, ack: PubAck) -> bool:
-        """Whether what the broker took for a duplicate is this very message."""
-        found = await self._lookup.at(ack.stream, ack.seq)
-        if found is None:
-            return False
-        return found.subject == message.subject and found.headers.get("ce-id") == message.headers.get("ce-id")
+    async def _find_stored(self, message: Message, ack: PubAck) -> LogEntry | None:
+        """What the broker has instead of this message, which may be a copy of it."""
+        if ack.duplicate:
+            found = await self._lookup.at(ack.stream, ack.seq)
+            return found if found is not None and _has_its_id(found, message) else None
+        return await self._first_of(message, ack) if ack.refused else None
 
-    async def _lost_to_another(self, message: Message, ack: PubAck) -> bool:
-        """Whether there is a message that keeps this one out.
+    async def _first_of(self, message: Message, ack: PubAck) -> LogEntry | None:
+        """The message that keeps this one out; ``None``: there is none.
 
         A cluster also refuses for one that it has not stored yet, this very one tried again included; after a
         change of its leader that one is never stored.
         """
         subject = message.headers.get(envelope.EXPECTED_LAST_SUBJECT, message.subject)
-        return await self._lookup.first(ack.stream, subject) is not None
+        return await self._lookup.first(ack.stream, subject)
 
 
 def _is_final(code: int) -> bool:
@@ -254,21 +255,47 @@ def _is_final(code: int) -> bool:
     return _BAD_REQUEST <= code < _SERVER_ERROR and code != _CONFLICT
 
 
-def _next_traceparent(delivery: Delivery) -> str:
-    """The context of what follows from a message."""
+def _has_its_id(found: LogEntry, message: Message) -> bool:
+    """Whether a stored message is this one, or the same one of an earlier delivery."""
+    return found.subject == message.subject and found.headers.get(_ID) == message.headers.get(_ID)
+
+
+def _is_copy(found: LogEntry, message: Message) -> bool:
+    """Whether a stored message is this very one, sent again after a lost acknowledgement.
+
+    Each delivery works for another time, and says so in its body or in its headers.
+    """
+    return (
+        _has_its_id(found, message)
+        and found.headers.get(_TIME) == message.headers.get(_TIME)
+        and found.body == message.body
+    )
+
+
+def _traceparent(delivery: Delivery) -> str:
+    """The context that a message was published in."""
     context = read_context(
         delivery.msg.headers,
         subject=delivery.msg.subject,
         sequence=delivery.sequence,
         time_ms=delivery.time_ms,
     )
-    return child_of(context.traceparent)
+    return context.traceparent
 
 
 def _with_own_span(message: Message) -> Message:
-    """The message with a span of its own: those of one outcome share the first one's."""
-    headers = {**message.headers, TRACEPARENT: child_of(message.headers[TRACEPARENT])}
-    return msgspec.structs.replace(message, headers=headers)
+    """The message with a span of its own.
+
+    It follows from the message's id: of several deliveries the broker keeps the first one's header, and a later one may
+    be all that reports the span.
+    """
+    headers = message.headers
+    parent = headers[TRACEPARENT]
+    key = f"{parent} {message.subject} {headers.get(_ID)} {headers.get(_SOURCE)}"
+    span = hashlib.sha256(key.encode(errors="replace")).hexdigest()[:16]
+    return msgspec.structs.replace(
+        message, headers={**headers, TRACEPARENT: f"{parent[:36]}{span}{parent[52:]}"}
+    )
 
 
 def _sent(subject: str, headers: dict[str, str], began_ns: int, *, refused: bool) -> SentMessage:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from contracts import events as ev
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
@@ -16,11 +15,8 @@ from infra.telemetry.events import (
     ResultPublished,
     level_of,
 )
-from infra.telemetry.provider_events import ProviderCalled
-from infra.telemetry.trace_facts import find_trail
 
 if TYPE_CHECKING:
-    from contracts.envelope import Received
     from infra.nats.pull import Delivery
     from infra.runner.messages import Message
     from infra.telemetry.dispatch import Telemetry
@@ -88,39 +84,6 @@ def report(
                     by=event.by,
                 )
             )
-
-
-def report_calls(
-    telemetry: Telemetry, *, stage: str, received: Received[Any], outcome: Outcome | None
-) -> None:
-    """Emit the provider calls that a stage made for a message: what its trail has more than the trail it received."""
-    if not telemetry.takes(ProviderCalled, logging.DEBUG):
-        return
-    before, after = getattr(received.event, "trail", None), find_trail(outcome)
-    if not isinstance(before, ev.Trail) or after is None:
-        return
-    made = after.attempts[len(before.attempts) :]
-    for number, attempt in enumerate(made, start=1):
-        last = number == len(made)
-        telemetry.emit(
-            ProviderCalled(
-                stage=stage,
-                kind=received.kind,
-                request_id=received.request_id,
-                provider=attempt.provider,
-                model=attempt.model,
-                code=attempt.code or "",
-                duration_ms=round(attempt.time_ms, 2),
-                prompt_tokens=_more(before.tokens.prompt, after.tokens.prompt) if last else None,
-                completion_tokens=_more(before.tokens.completion, after.tokens.completion) if last else None,
-                cost=_more(before.amount, after.amount) if last else None,
-            )
-        )
-
-
-def _more(before: Any, after: Any) -> Any:
-    """What was added; ``None`` if nobody reported it."""
-    return None if after is None else after - (before or 0)
 
 
 def _names(subject: str) -> tuple[str, str, str]:

@@ -105,6 +105,18 @@ class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):
                 return f"{self.stage} {self.ending} {self.name} of {what} in {self.duration_ms:g} ms{why}"
 
 
+class DeadlineArmed(TelemetryEvent, frozen=True, kw_only=True):
+    """A request has got its deadline: it is taken in."""
+
+    #: Who armed it.
+    stage: str
+    kind: str
+    request_id: str
+
+    LEVEL: ClassVar[int] = logging.DEBUG
+    SENTENCE: ClassVar[str] = "{stage} armed the deadline of {request_id} ({kind})"
+
+
 class ResultPublished(TelemetryEvent, frozen=True, kw_only=True):
     """A request has got its one result."""
 

@@ -65,7 +65,7 @@ _LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 
 REQUESTS: Final = _counter(
     "understudy_requests_total",
-    "Accepted requests without shadows, counted when fallback arms the deadline.",
+    "Requests taken in, without shadows: fallback armed their deadline; rejected ones, too.",
     "kind",
 )
 RESULTS: Final = _counter(
@@ -155,7 +155,7 @@ STREAM_LIMIT_BYTES: Final = _gauge(
 
 PROVIDER_CALLS: Final = _counter(
     "understudy_provider_calls_total",
-    "Provider calls; code is empty for a usable answer.",
+    "Provider calls that were made; code is empty for an answer, GEN_CANCELLED for a call whose answer nobody awaited.",
     "provider",
     "model",
     "stage",

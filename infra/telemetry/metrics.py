@@ -32,6 +32,7 @@ _DEAD: Final = "dead"
 _AGAIN: Final = frozenset({MessageEnding.PUT_OFF, MessageEnding.WAITS, MessageEnding.HANDED_BACK})
 #: Events that are only counted: the counter, and the fields that are its labels.
 _COUNTED: Final[Mapping[type[TelemetryEvent], tuple[MetricSpec, tuple[str, ...]]]] = {
+    ev.DeadlineArmed: (table.REQUESTS, ("kind",)),
     ev.RatingLowered: (table.RATINGS_LOWERED, ()),
     ev.LetterWritten: (table.DEAD_LETTERS, ("stage", "code")),
     ev.LetterLost: (table.DEAD_LETTERS_LOST, ("stage",)),
@@ -120,7 +121,9 @@ class ProcessMetrics(MetricValues):
         """Count an event, if it is one of those."""
         counted = _COUNTED.get(type(event))
         if counted is not None:
-            if isinstance(event, ev.RatingLowered) and subjects.is_shadow(event.request_id):
+            if isinstance(event, ev.DeadlineArmed | ev.RatingLowered) and subjects.is_shadow(
+                event.request_id
+            ):
                 return
             spec, fields = counted
             self.counts(spec).add(tuple(str(getattr(event, field)) for field in fields))
@@ -180,10 +183,6 @@ class ProcessMetrics(MetricValues):
                 self._parked.add((stage,))
             return
         self._stage_seconds.observe(event.duration_ms / 1000, (stage,))
-        # A deadline is armed once for each request: a second delivery finds it armed, a second request does not arm.
-        armed = ending is MessageEnding.SCHEDULED and event.name == "requested"
-        if armed and not subjects.is_shadow(event.request_id):
-            self._requests.add((event.kind,))
 
     def _result_published(self, event: ev.ResultPublished) -> None:
         if event.shadow:

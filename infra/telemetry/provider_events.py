@@ -9,7 +9,7 @@ from infra.telemetry.dispatch import TelemetryEvent
 
 
 class ProviderCalled(TelemetryEvent, frozen=True, kw_only=True):
-    """A provider call has ended, and what came of it is published."""
+    """A provider call has ended; one that a circuit breaker, a budget or the response cache spared is none."""
 
     #: The stage that called.
     stage: str
@@ -17,13 +17,13 @@ class ProviderCalled(TelemetryEvent, frozen=True, kw_only=True):
     request_id: str
     provider: str
     model: str
-    #: Error code; empty for a usable answer.
+    #: Error code; ``GEN_CANCELLED`` where the pipeline did not wait for the answer, empty for an answer with text.
     code: str = ""
     duration_ms: float
-    #: Tokens of all calls that the stage made for the message, set on the last of them; none: not reported.
+    #: Tokens; none: not reported.
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    #: Their cost, in the currency of the provider's prices; none: not reported.
+    #: Cost in the currency of the provider's prices; none: not reported.
     cost: float | None = None
 
     LEVEL: ClassVar[int] = logging.DEBUG

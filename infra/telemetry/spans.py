@@ -16,8 +16,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from infra.telemetry.events import MessageEnding
-from infra.telemetry.trace_events import SentMessage
-from infra.telemetry.trace_facts import CallFacts, WorkFacts
+from infra.telemetry.trace_events import CallFacts, SentMessage
+from infra.telemetry.trace_facts import WorkFacts
 
 #: Version of the semantic conventions that the names follow.
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
@@ -55,7 +55,6 @@ REFUSED: Final = "understudy.refused"
 RELATION: Final = "understudy.relation"
 
 _CHAT: Final = "chat"
-_NS_OF_MS: Final = 1_000_000
 _FAILED: Final = frozenset({MessageEnding.FAILED, MessageEnding.REJECTED, MessageEnding.WAITS})
 
 
@@ -81,14 +80,8 @@ class SpanBuilder:
         """
         context = _context(facts.context.trace_id, f"{random.getrandbits(64) or 1:016x}")
         yield self._work(facts, context, related)
-        at_ns = facts.sent[0].began_ns if facts.sent else facts.ended_ns
-        spent_ns = sum(int(call.duration_ms * _NS_OF_MS) for call in facts.calls)
-        # Calls follow each other, and the last one ends when the stage begins to publish.
-        began_ns = max(facts.began_ns, at_ns - spent_ns)
         for call in facts.calls:
-            ended_ns = min(at_ns, began_ns + int(call.duration_ms * _NS_OF_MS))
-            yield self._call(facts, call, context, began_ns, ended_ns)
-            began_ns = ended_ns
+            yield self._call(facts, call, context)
         for message in facts.sent:
             yield self._send(facts, message, context)
 
@@ -128,40 +121,32 @@ class SpanBuilder:
             },
         )
 
-    def _call(
-        self, facts: WorkFacts, call: CallFacts, parent: SpanContext, began_ns: int, ended_ns: int
-    ) -> ReadableSpan:
-        params = call.params
-        attributes: dict[str, Any] = {
-            GEN_AI_OPERATION_NAME: _CHAT,
-            GEN_AI_PROVIDER_NAME: call.provider,
-            GEN_AI_REQUEST_MODEL: call.model,
-            GEN_AI_OUTPUT_TYPE: call.output,
-            GEN_AI_USAGE_INPUT_TOKENS: call.prompt_tokens,
-            GEN_AI_USAGE_OUTPUT_TOKENS: call.completion_tokens,
-            REQUEST_ID: facts.request_id,
-            ERROR_TYPE: call.code or None,
-        }
-        if params is not None:
-            attributes |= {
+    def _call(self, facts: WorkFacts, call: CallFacts, parent: SpanContext) -> ReadableSpan:
+        called, params = call.called, call.params
+        return self._span(
+            f"{_CHAT} {called.model}",
+            SpanKind.CLIENT,
+            context=_context(facts.context.trace_id, f"{random.getrandbits(64) or 1:016x}"),
+            parent=parent,
+            began_ns=call.began_ns,
+            ended_ns=call.ended_ns,
+            failed=bool(called.code),
+            attributes={
+                GEN_AI_OPERATION_NAME: _CHAT,
+                GEN_AI_PROVIDER_NAME: called.provider,
+                GEN_AI_REQUEST_MODEL: called.model,
                 GEN_AI_REQUEST_MAX_TOKENS: params.max_tokens,
                 GEN_AI_REQUEST_SEED: params.seed,
                 GEN_AI_REQUEST_TEMPERATURE: params.temperature,
                 GEN_AI_REQUEST_TOP_P: params.top_p,
-            }
-        if not call.code:
-            attributes[GEN_AI_RESPONSE_MODEL] = call.model
-        if call.finish_reason:
-            attributes[GEN_AI_RESPONSE_FINISH_REASONS] = (call.finish_reason,)
-        return self._span(
-            f"{_CHAT} {call.model}",
-            SpanKind.CLIENT,
-            context=_context(facts.context.trace_id, f"{random.getrandbits(64) or 1:016x}"),
-            parent=parent,
-            began_ns=began_ns,
-            ended_ns=ended_ns,
-            failed=bool(call.code),
-            attributes=attributes,
+                GEN_AI_OUTPUT_TYPE: call.output,
+                GEN_AI_RESPONSE_MODEL: call.response_model,
+                GEN_AI_RESPONSE_FINISH_REASONS: (call.finish_reason,) if call.finish_reason else None,
+                GEN_AI_USAGE_INPUT_TOKENS: called.prompt_tokens,
+                GEN_AI_USAGE_OUTPUT_TOKENS: called.completion_tokens,
+                REQUEST_ID: facts.request_id,
+                ERROR_TYPE: called.code or None,
+            },
         )
 
     def _send(self, facts: WorkFacts, message: SentMessage, parent: SpanContext) -> ReadableSpan:

@@ -58,12 +58,11 @@ def read_context(
     return TraceContext(trace_id=found, parent_id=parent[36:52], sampled=sampled)
 
 
-def start_linked_trace(headers: Mapping[str, str], parent: str) -> dict[str, str]:
-    """The headers of a request that another request leads to: a trace of its own, linked to a new span of the other.
+def start_linked_trace(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a request that another request leads to: a trace of its own, linked to the span in the other's.
 
     Args:
-        headers: its other headers.
-        parent: ``traceparent`` of the other request's work.
+        headers: its headers, with the other request's trace.
     """
-    link = child_of(parent)
+    link = headers[TRACEPARENT]
     return {**headers, TRACEPARENT: child_of(None)[:-2] + link[-2:], TRACELINK: link}

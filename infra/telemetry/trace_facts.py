@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from contracts import events as ev
-from contracts.outcome import Emit, Fail, Outcome, Retry
+from contracts.outcome import Emit, Fail, Outcome
 from contracts.result import ResultBody
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.trace_context import TraceContext
-from infra.telemetry.trace_events import MessageTraced, SentMessage
+from infra.telemetry.trace_events import CallFacts, MessageTraced, SentMessage
 
 _TOKENS: Final = 4
 _INTAKE: Final = "requested"
-
-
-class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One provider call."""
-
-    provider: str
-    model: str
-    #: Error code; empty for a usable answer.
-    code: str
-    duration_ms: float
-    #: Sampling parameters of the request.
-    params: ev.Params | None
-    #: ``text`` or ``json``.
-    output: str
-    #: Of the answer that was used.
-    finish_reason: str | None = None
-    #: Tokens of all calls for the message, on the last of them; ``None``: not reported.
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
 
 
 class RelatedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +72,7 @@ def read_facts(event: MessageTraced, context: TraceContext) -> WorkFacts:
         code=str(code or ""),
         status="" if result is None else str(result.status),
         origin="" if result is None else str(result.origin),
-        calls=_calls(event.event, event.outcome),
+        calls=event.calls,
         sent=event.sent,
         related=_related(event.outcome, result, request_id) if name == _INTAKE else None,
     )
@@ -103,60 +84,6 @@ def find_result(outcome: Outcome | None) -> ResultBody | None:
         if isinstance(event, ResultBody) and not isinstance(event, ev.Revised):
             return event
     return None
-
-
-def find_trail(outcome: Outcome | None) -> ev.Trail | None:
-    """The history of a request after a stage's work on it."""
-    match outcome:
-        case Fail(trail=trail) | Retry(trail=trail):
-            return trail
-        case Emit(events=(first, *_)):
-            return getattr(first, "trail", None)
-        case _:
-            return None
-
-
-def _calls(event: Any, outcome: Outcome | None) -> tuple[CallFacts, ...]:
-    """What the trail has more than the trail that the stage received."""
-    before, after = getattr(event, "trail", None), find_trail(outcome)
-    if not isinstance(before, ev.Trail) or after is None:
-        return ()
-    made = after.attempts[len(before.attempts) :]
-    if not made:
-        return ()
-    brief: ev.Brief = event.brief
-    drafts = isinstance(event, ev.ContextBuilt)
-    answer = _answer(outcome)
-    calls = [
-        CallFacts(
-            provider=each.provider,
-            model=each.model,
-            code=str(each.code or ""),
-            duration_ms=each.time_ms,
-            params=brief.freeform if drafts else brief.structuring,
-            output="text" if drafts else "json",
-        )
-        for each in made
-    ]
-    calls[-1] = msgspec.structs.replace(
-        calls[-1],
-        finish_reason=answer.finish_reason if answer is not None else None,
-        prompt_tokens=_added(before.tokens.prompt, after.tokens.prompt),
-        completion_tokens=_added(before.tokens.completion, after.tokens.completion),
-    )
-    return tuple(calls)
-
-
-def _answer(outcome: Outcome | None) -> ev.Draft | None:
-    match outcome:
-        case Emit(events=(ev.Drafted(draft=answer), *_)) | Emit(events=(ev.Structured(document=answer), *_)):
-            return answer
-        case _:
-            return None
-
-
-def _added(before: int | None, after: int | None) -> int | None:
-    return None if after is None else after - (before or 0)
 
 
 def _related(outcome: Outcome | None, result: ResultBody | None, request_id: str) -> RelatedRequest | None:

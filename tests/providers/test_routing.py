@@ -16,9 +16,9 @@ from infra.host.extras import install_command
 from infra.providers import names, table
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.chain import Chain
+from infra.providers.observed import Observed
 from infra.providers.response_cache import CachedProvider
 from infra.providers.routing import Missing, build_providers, chains, check, providers, require, routes
-from infra.providers.scripted import ScriptedProvider
 from infra.settings.settings import SettingsError, load
 from tests.providers.openai_server import FakeServer, answer, ask, params, refusal
 
@@ -53,8 +53,8 @@ def test_the_cache_can_be_off() -> None:
     assert isinstance(made["plot"], Breaker)
 
 
-def test_the_scripted_provider_is_left_as_it_is() -> None:
-    assert isinstance(routed({"providers": {"plot": "scripted"}})["plot"], ScriptedProvider)
+def test_the_scripted_provider_has_neither_breaker_nor_cache() -> None:
+    assert isinstance(routed({"providers": {"plot": "scripted"}})["plot"], Observed)
 
 
 def test_a_chain_shares_its_links_with_other_routes() -> None:
@@ -68,7 +68,7 @@ def test_a_chain_shares_its_links_with_other_routes() -> None:
     assert isinstance(made["plot"], Chain)
     assert (made["plot"].name, made["plot"].model) == ("openai, big, scripted", "m, b, scripted-1")
     assert made["scene"].name == "big"
-    assert isinstance(made["layout"], ScriptedProvider)
+    assert made["layout"].name == "scripted"
 
 
 def test_other_weights_under_the_same_name_are_another_route(tmp_path: Path) -> None:

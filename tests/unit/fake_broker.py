@@ -52,8 +52,13 @@ class FakeBroker:
         self.subscribed = asyncio.Event()
         self.emitted: list[TelemetryEvent] = []
         self.telemetry = Telemetry(self.emitted.append)
-        self.clock = SimpleNamespace(now=lambda: NOW_MS / 1000, now_ms=lambda: NOW_MS)
+        self._now_ms = NOW_MS
+        self.clock = SimpleNamespace(now=lambda: self._now_ms / 1000, now_ms=lambda: self._now_ms)
         self.deadlines = Deadlines(self.clock)  # type: ignore[arg-type]
+
+    def time_passes(self, ms: int = 1000) -> None:
+        """The clock goes on."""
+        self._now_ms += ms
 
     def put(self, subject: str, body: bytes = b"{}", headers: dict[str, str] | None = None) -> int:
         """Store a message, whatever was there."""

@@ -105,16 +105,15 @@ def test_a_provider_is_there_at_0_once_it_is_known() -> None:
     metrics.show_provider("openai", "m", ("freeform-gen",))
     found = samples(metrics)
     assert found["understudy_provider_calls_total", "openai", "m", "freeform-gen", ""] == 0
-    assert found["understudy_provider_calls_total", "openai", "m", "freeform-gen", "GEN_BUDGET_EXCEEDED"] == 0
+    assert found["understudy_provider_calls_total", "openai", "m", "freeform-gen", "GEN_TIMEOUT"] == 0
     assert found["understudy_provider_tokens_total", "openai", "m", "prompt"] == 0
     assert found["understudy_provider_cost_total", "openai", "m"] == 0
 
 
 def test_a_request_is_counted_when_its_deadline_is_armed() -> None:
     metrics = ProcessMetrics(("fallback",))
+    metrics(ev.DeadlineArmed(stage="fallback", kind="layout", request_id="r"))
     metrics(handled())
-    metrics(handled(ending=MessageEnding.EMITTED))
-    metrics(handled(name="deadline"))
     assert samples(metrics)["understudy_requests_total", "layout"] == 1
 
 
@@ -133,9 +132,10 @@ def test_shadows_are_no_requests_and_no_results() -> None:
         )
     )
     assert samples(metrics) == before
+    metrics(ev.DeadlineArmed(stage="fallback", kind="layout", request_id="sh-a-1"))
+    assert samples(metrics) == before
     metrics(handled(request_id="sh-a-1"))
     found = samples(metrics)
-    assert found["understudy_requests_total", "layout"] == 0
     # The work on them is a stage's work.
     assert found["understudy_messages_total", "fallback", "requested", "scheduled"] == 1
 
@@ -195,6 +195,7 @@ def take_all(metrics: ProcessMetrics, value: str) -> None:
     """Emit one text in every place that a message can fill."""
     metrics(handled(stage=value, name=value, kind=value, stream=value, ending=MessageEnding.SCHEDULED))
     metrics(published(stage=value, kind=value, status=value, origin=value, code=value))
+    metrics(ev.DeadlineArmed(stage=value, kind=value, request_id=value))
     metrics(ev.LetterWritten(stage=value, stream=value, seq=1, code=value, problem=value))
 
 

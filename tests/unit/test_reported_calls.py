@@ -1,81 +1,18 @@
-"""Provider calls and latencies as the runner reports them, and budgets as the monitor sums them up."""
+"""Latencies as the runner reports them, and budgets as the monitor sums them up."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 import pytest
 
-from contracts import events as ev
-from contracts.errors import ErrorCode
-from contracts.outcome import Emit, Fail, Outcome, Retry, Wait
 from contracts.policy.budget import Account, Cap, Reservation, Spent
 from contracts.policy.budget_scope import AccountName
-from contracts.usage import Attempt, Tokens
 from infra.app.process_monitor import fullest
 from infra.app.process_plan import free_port_beside
 from infra.nats.accounts import LiveAccount
-from infra.runner.report import published, report_calls
+from infra.runner.report import published
 from infra.settings.settings import load
-from infra.telemetry.dispatch import Telemetry
-from infra.telemetry.provider_events import ProviderCalled
-from tests.lives import brief, prose, received, success
-
-EARLIER = ev.Trail(
-    attempts=(Attempt(provider="a", model="a-1"),), tokens=Tokens(prompt=5, completion=7), amount=0.5
-)
-MADE = (
-    Attempt(provider="a", model="a-1", code=ErrorCode.GEN_TIMEOUT, time_ms=100),
-    Attempt(provider="b", model="b-1", time_ms=20.123),
-)
-LATER = ev.Trail(attempts=EARLIER.attempts + MADE, tokens=Tokens(prompt=15, completion=27), amount=0.75)
-
-
-def calls(outcome: Outcome | None) -> list[ProviderCalled]:
-    seen: list[Any] = []
-    event = ev.ContextBuilt(attempt=2, brief=brief(), trail=EARLIER)
-    report_calls(
-        Telemetry(seen.append), stage="freeform-gen", received=received(event, sequence=4), outcome=outcome
-    )
-    return seen
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        Emit(events=(ev.Drafted(attempt=2, brief=brief(), draft=prose(), trail=LATER),)),
-        Fail(code=ErrorCode.GEN_TIMEOUT, message="m", trail=LATER),
-        Retry(code=ErrorCode.GEN_TIMEOUT, message="m", trail=LATER),
-    ],
-    ids=lambda outcome: type(outcome).__name__,
-)
-def test_each_call_of_a_message_is_reported_once(outcome: Outcome) -> None:
-    first, last = calls(outcome)
-    assert (first.provider, first.code, first.duration_ms, first.prompt_tokens) == (
-        "a",
-        "GEN_TIMEOUT",
-        100,
-        None,
-    )
-    assert (last.provider, last.code, last.duration_ms) == ("b", "", 20.12)
-    assert (last.prompt_tokens, last.completion_tokens, last.cost) == (10, 20, 0.25)
-    assert (last.stage, last.kind, last.request_id) == ("freeform-gen", "layout", "r-1")
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [None, Emit(), Wait(seconds=1, why="w"), Fail(code=ErrorCode.GEN_POISON, message="m")],
-    ids=lambda outcome: type(outcome).__name__,
-)
-def test_a_message_without_a_call_reports_none(outcome: Outcome | None) -> None:
-    assert calls(outcome) == []
-
-
-def test_tokens_that_nobody_reported_stay_unknown() -> None:
-    unknown = msgspec.structs.replace(LATER, tokens=Tokens(), amount=None)
-    *_, last = calls(Fail(code=ErrorCode.GEN_TIMEOUT, message="m", trail=unknown))
-    assert (last.prompt_tokens, last.completion_tokens, last.cost) == (None, None, None)
+from tests.lives import success
 
 
 def test_latency_counts_from_the_brokers_timestamp_of_the_request() -> None:

@@ -16,12 +16,12 @@ from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail, Wait
 from contracts.result import Meta, Origin
-from contracts.usage import Attempt, Tokens
 from infra.telemetry import spans
 from infra.telemetry.events import MessageEnding
+from infra.telemetry.provider_events import ProviderCalled
 from infra.telemetry.span_export import QUEUE, SpanExport, TraceSampler
 from infra.telemetry.trace_context import TRACELINK, read_context, start_linked_trace
-from infra.telemetry.trace_events import MessageTraced, SentMessage
+from infra.telemetry.trace_events import CallFacts, MessageTraced, SentMessage
 from tests.lives import brief, prose, stand_in, success
 from tests.otlp_sink import OtlpSink, SeenSpan
 
@@ -30,18 +30,32 @@ BEGAN_NS = 1_763_000_000_000_000_000
 WISH = "the butler hides a silver key"
 
 
+def called(after_ms: int, duration_ms: int, **changes: Any) -> CallFacts:
+    """A call of freeform-gen."""
+    began_ns = BEGAN_NS + after_ms * 1_000_000
+    return CallFacts(
+        called=ProviderCalled(
+            stage="freeform-gen", kind="layout", request_id="r-1", duration_ms=duration_ms, **changes
+        ),
+        params=msgspec.structs.replace(brief().freeform, temperature=0.8, max_tokens=100),
+        output="text",
+        began_ns=began_ns,
+        ended_ns=began_ns + duration_ms * 1_000_000,
+    )
+
+
 def traced(**changes: Any) -> MessageTraced:
     """A message of freeform-gen, whose draft took two calls."""
-    params = msgspec.structs.replace(brief().freeform, temperature=0.8, max_tokens=100)
-    know = brief(prompt=f"Write: {WISH}", freeform=params)
-    trail = ev.Trail(
-        attempts=(
-            Attempt(provider="local", model="m-1", code=ErrorCode.GEN_TIMEOUT, time_ms=200, why=WISH),
-            Attempt(provider="openai", model="m-2", time_ms=300, why=WISH),
+    know = brief(prompt=f"Write: {WISH}")
+    drafted = ev.Drafted(attempt=1, brief=know, draft=prose(WISH, "openai"))
+    calls = (
+        called(100, 200, provider="local", model="m-1", code="GEN_TIMEOUT"),
+        msgspec.structs.replace(
+            called(300, 300, provider="openai", model="m-2", prompt_tokens=12, completion_tokens=34),
+            response_model="m-2-0613",
+            finish_reason="stop",
         ),
-        tokens=Tokens(prompt=12, completion=34),
     )
-    drafted = ev.Drafted(attempt=1, brief=know, draft=prose(WISH, "openai"), trail=trail)
     sent = SentMessage(
         subject="gen.drafted.layout.r-1",
         traceparent=f"00-{TRACE}-{SENT}-01",
@@ -63,6 +77,7 @@ def traced(**changes: Any) -> MessageTraced:
             "ending": MessageEnding.EMITTED,
             "event": ev.ContextBuilt(attempt=1, brief=know),
             "outcome": Emit(events=(drafted,)),
+            "calls": calls,
             "sent": (sent,),
             **changes,
         }
@@ -143,7 +158,7 @@ def test_each_provider_call_is_a_client_span_with_genai_attributes(sink: OtlpSin
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "m-2",
-        "gen_ai.response.model": "m-2",
+        "gen_ai.response.model": "m-2-0613",
         "gen_ai.response.finish_reasons": ["stop"],
         "gen_ai.output.type": "text",
         "gen_ai.request.max_tokens": 100,
@@ -154,7 +169,6 @@ def test_each_provider_call_is_a_client_span_with_genai_attributes(sink: OtlpSin
         "gen_ai.usage.output_tokens": 34,
         "understudy.request_id": "r-1",
     }
-    # One after the other, up to the publish.
     assert (lost.began_ns, lost.ended_ns) == (BEGAN_NS + 100_000_000, BEGAN_NS + 300_000_000)
     assert (won.began_ns, won.ended_ns) == (BEGAN_NS + 300_000_000, BEGAN_NS + 600_000_000)
 
@@ -197,6 +211,7 @@ def test_a_request_without_headers_has_the_same_trace_in_every_stage(sink: OtlpS
         "headers": None,
         "event": None,
         "outcome": Emit(),
+        "calls": (),
         "sent": (),
     }
     one, other = collected(sink, traced(stage="fallback", **asked), traced(stage="context-build", **asked))
@@ -207,8 +222,10 @@ def test_a_request_without_headers_has_the_same_trace_in_every_stage(sink: OtlpS
 
 
 def test_a_scene_has_a_trace_of_its_own_that_links_to_its_plot(sink: OtlpSink) -> None:
-    headers = start_linked_trace({"ce-id": "x"}, f"00-{TRACE}-{PARENT}-01")
-    scene = traced(subject="gen.requested.scene.s-1", headers=headers, event=None, outcome=Emit(), sent=())
+    headers = start_linked_trace({"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    scene = traced(
+        subject="gen.requested.scene.s-1", headers=headers, event=None, outcome=Emit(), calls=(), sent=()
+    )
     (work,) = collected(sink, scene)
     assert work.trace_id == headers["traceparent"][3:35] != TRACE
     assert work.parent_id == ""
@@ -239,7 +256,9 @@ def test_a_replay_and_a_follower_link_to_the_result_of_the_other_request(
         asked.append(ids)
         return {"r-0": f"00-{'c' * 32}-{'d' * 16}-01"}
 
-    request = traced(subject="gen.requested.layout.r-1", event=None, outcome=Emit(events=(event,)), sent=())
+    request = traced(
+        subject="gen.requested.layout.r-1", event=None, outcome=Emit(events=(event,)), calls=(), sent=()
+    )
     (work,) = collected(sink, request, find=find)
     assert asked == [["r-0"]]
     assert work.links == [("c" * 32, "d" * 16, {"understudy.relation": relation})]

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from contracts import events as ev
-from contracts.errors import Misconfigured
-from contracts.outcome import Cancel, Delegate, Emit, Record, Submit
+from contracts.errors import Misconfigured, Unavailable
+from contracts.outcome import Cancel, Delegate, Emit, Outcome, Record, Submit
 from infra.app.tracing import Tracing
+from infra.providers.observed import Observed
 from infra.settings.telemetry import TelemetrySettings
 from infra.telemetry.dispatch import Telemetry
+from infra.telemetry.events import MessageEnding
 from infra.telemetry.log_lines import LogLines
 from infra.telemetry.trace_context import TRACELINK
 from infra.telemetry.trace_events import MessageTraced
-from tests.unit.fake_broker import FakeBroker, FakeDelivery, delivered, sample, take
+from tests.providers.doubles import Playing
+from tests.providers.openai_server import ask, params
+from tests.unit.fake_broker import FakeBroker, FakeDelivery, delivered, in_time, sample, take
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -30,6 +36,16 @@ def given(flags: str = "01") -> FakeDelivery:
 
 def traced(broker: FakeBroker) -> list[MessageTraced]:
     return [each for each in broker.emitted if isinstance(each, MessageTraced)]
+
+
+def context_built() -> FakeDelivery:
+    return delivered(in_time(sample("context_built", ev.ContextBuilt)))
+
+
+async def wait_for(held: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not held():
+            await asyncio.sleep(0)
 
 
 def parents(broker: FakeBroker, name: str) -> list[str]:
@@ -70,6 +86,53 @@ async def test_a_request_that_a_stage_publishes_begins_a_trace_and_names_the_spa
     assert asked.headers[TRACELINK] == event.sent[0].traceparent
     assert asked.headers[TRACELINK].split("-")[1] == TRACE
     assert cancelled.split("-")[1] == TRACE
+
+
+async def test_every_order_has_a_span_of_its_own() -> None:
+    broker = FakeBroker()
+    orders = tuple(Cancel(kind="scene", request_id=f"s-{each}", event=ev.Cancelled()) for each in range(3))
+    await take(broker.runner("context-build", lambda _: Delegate(orders=orders)), given())
+    (event,) = traced(broker)
+    assert len({each.traceparent for each in event.sent}) == 3
+    assert [each.traceparent for each in event.sent] == parents(broker, "cancelled")
+
+
+async def test_after_an_interrupted_delivery_every_stored_header_names_a_span_that_is_reported() -> None:
+    broker = FakeBroker()
+    outcome = Emit(events=(sample("invalid", ev.Invalid), sample("clamped", ev.Clamped)))
+    broker.answers["clamped"] = [Unavailable("away")] * 100
+    runner = broker.runner("validate-repair", lambda _: outcome)
+    interrupted = asyncio.create_task(take(runner, given()))
+    await wait_for(lambda: len(broker.answers["clamped"]) < 100)
+    interrupted.cancel()
+    await asyncio.gather(interrupted, return_exceptions=True)
+    broker.answers.clear()
+    assert [[sent.subject for sent in each.sent] for each in traced(broker)] == [["gen.invalid.plot.r-1"]]
+
+    await take(runner, given())
+    first, second = traced(broker)
+    stored = [*parents(broker, "invalid"), *parents(broker, "clamped")]
+    assert [each.traceparent for each in second.sent] == stored
+    assert first.sent[0].traceparent == second.sent[0].traceparent
+
+
+async def test_calls_of_a_message_that_is_handed_back_are_reported() -> None:
+    broker = FakeBroker()
+    stuck = asyncio.Event()
+
+    async def handle(_: Any) -> Outcome:
+        await Observed(Playing("prose"), broker.telemetry).generate(ask(), params())
+        stuck.set()
+        await asyncio.Event().wait()
+        return Emit()
+
+    work = asyncio.create_task(take(broker.runner("freeform-gen", handle), context_built()))
+    await stuck.wait()
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    (event,) = traced(broker)
+    assert event.ending is MessageEnding.HANDED_BACK
+    assert [each.called.provider for each in event.calls] == ["a"]
 
 
 async def test_audit_has_no_spans() -> None:
