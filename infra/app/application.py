@@ -83,9 +83,13 @@ class Application:
         self.stages = stages
         self.adapters = adapters
         self.exit_status = 0
+        #: Where its metrics and health are answered, ``HOST:PORT``; empty: nowhere.
+        self.metrics_address = ""
         #: A thread is loading a model.
         self.loading = False
         self.ready: asyncio.Event = asyncio.Event()
+        #: The local model is loaded, or never will be; there may be none.
+        self.loaded = asyncio.Event()
         self.telemetry = adapters.telemetry
         self._stopping = False
         self._keeps_deadlines = bool(pipeline.DEADLINE_KEEPERS & set(stages))
@@ -181,7 +185,11 @@ class Application:
             # A deadline leaves no time for the start of a process.
             self.adapters.schema_worker.start()
         self.ready.set()
-        self.telemetry.emit(StagesReady(stages="+".join(self.stages), broker=self.broker_address()))
+        self.telemetry.emit(
+            StagesReady(
+                stages="+".join(self.stages), broker=self.broker_address(), metrics=self.metrics_address
+            )
+        )
 
     async def answer_overdue(self) -> None:
         """Answer requests whose deadline timers are late; for the stage that arms deadlines."""
@@ -242,6 +250,7 @@ class Application:
                     ModelLoaded(provider=provider.name, model=provider.model, seconds=seconds)
                 )
             self.loading = False
+        self.loaded.set()
 
     async def check_windows(self) -> None:
         """Emit the kinds that do not fit the window of their model; for one of the stages that call models."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -12,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from infra.app import metrics_relay
 from infra.host import target_file
 from infra.telemetry import metric_table as table
-from infra.telemetry.exporter import OFF, TEXT, HttpPages, health_page
+from infra.telemetry.exporter import OFF, TEXT, HttpPages, defect_emitter, health_page
 from infra.telemetry.loop_tick import LoopTick
 from infra.telemetry.metric_values import MetricValues
 from infra.telemetry.process_events import ExporterFailed, FileNotWritten
@@ -60,6 +62,9 @@ class PipelineMonitor:
         self._metrics.before_scrape.append(self._refresh)
         self._registry = CollectorRegistry()
         self._registry.register(self._metrics)
+        self._relaying = threading.Lock()
+        #: When the last page was made, on the clock of ``time.monotonic``, and the page.
+        self._relayed = float("-inf"), b""
         self._written: tuple[target_file.Target, ...] | None = None
 
     @property
@@ -73,14 +78,14 @@ class PipelineMonitor:
         if address == OFF:
             return
         pages: dict[str, Callable[[], Answer]] = {
-            "/metrics": lambda: (HTTPStatus.OK, TEXT, self._relay().encode()),
+            "/metrics": lambda: (HTTPStatus.OK, TEXT, self._relay()),
             OWN_PAGE: lambda: (HTTPStatus.OK, TEXT, generate_latest(self._registry)),
             "/livez": lambda: health_page(self._tick.problems),
             "/readyz": lambda: health_page(self.problems),
         }
         self._tick.start()
         try:
-            self._pages = HttpPages(address, pages)
+            self._pages = HttpPages(address, pages, on_defect=defect_emitter(self._telemetry))
         except (OSError, OverflowError) as error:
             self._telemetry.emit(ExporterFailed(address=address, problem=str(error)))
 
@@ -89,6 +94,8 @@ class PipelineMonitor:
         self._tick.stop()
         if self._pages is not None:
             self._pages.close()
+        if self._written is not None:
+            # Else the file is another pipeline's.
             target_file.clear(self._settings.data_dir)
 
     async def ask(self) -> None:
@@ -133,7 +140,16 @@ class PipelineMonitor:
             self._metrics.counts(table.PROCESS_READY).set(each.ready and answering.get(each.name, True), name)
             self._metrics.counts(table.PROCESS_RESTARTS).set(each.restarts, name)
 
-    def _relay(self) -> str:
+    def _relay(self) -> bytes:
+        """The metrics of all processes; clients that come at once share a page."""
+        with self._relaying:
+            made_s, page = self._relayed
+            if time.monotonic() - made_s >= EVERY_S:
+                page = self._ask_all().encode()
+                self._relayed = time.monotonic(), page
+            return page
+
+    def _ask_all(self) -> str:
         addresses = {
             each.member.name: each.metrics_address
             for each in self._members

@@ -11,7 +11,7 @@ from nats import errors as nats_errors
 from prometheus_client import ProcessCollector
 
 from contracts import pipeline
-from contracts.errors import Unavailable
+from contracts.errors import Unavailable, error_text
 from infra.nats import accounts
 from infra.nats.log import StreamMissing
 from infra.providers.circuit_metrics import Circuits
@@ -20,6 +20,7 @@ from infra.telemetry import metric_table as table
 from infra.telemetry.exporter import OFF, exporter
 from infra.telemetry.loop_tick import LoopTick
 from infra.telemetry.metrics import ProcessMetrics
+from infra.telemetry.process_events import BrokerUnread
 
 if TYPE_CHECKING:
     from infra.app.application import Application
@@ -96,6 +97,7 @@ class ProcessMonitor:
     async def look(self) -> None:
         """Read again and again what only the broker knows."""
         await self._application.ready.wait()
+        problem = ""
         for number in itertools.count():
             try:
                 await self._look_at_queues()
@@ -103,7 +105,12 @@ class ProcessMonitor:
                     await self._look_at_streams()
                 if number % _LOOKS_PER_BUDGETS == 0 and pipeline.EXPENSIVE & set(self._application.stages):
                     await self._look_at_budgets()
-            except (Unavailable, nats_errors.Error):
+                problem = ""
+            except (Unavailable, nats_errors.Error) as error:
+                # A lost connection has an event of its own.
+                if not problem and self._connected():
+                    problem = error_text(error)
+                    self._application.telemetry.emit(BrokerUnread(problem=problem))
                 # Old numbers would look like new ones.
                 for spec in _LOOKED_AT:
                     self.metrics.counts(spec).clear()
@@ -158,6 +165,8 @@ class ProcessMonitor:
             return ("the process is stopping",)
         if not application.ready.is_set():
             return ("the stages are not bound to their consumers yet",)
+        if not application.loaded.is_set():
+            return ("the local model is loading",)
         return () if self._connected() else ("there is no connection to the broker",)
 
 

@@ -111,15 +111,14 @@ def stage_command(stages: Sequence[str]) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "infra.cli", "run", *stages, "--json")
 
 
-def free_port_beside(address: str) -> str:
-    """The same host with a free port: the supervisor has the address itself."""
-    host, colon, _ = address.rpartition(":")
-    return f"{host}:0" if colon else address
+def child_metrics(address: str) -> str:
+    """The address of a child's metrics: the supervisor relays them, so nothing outside this machine asks for them."""
+    return "127.0.0.1:0" if ":" in address else address
 
 
 def environment(settings: Settings, nats_url: str, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment that gives a child these settings, this broker, and a free port for its metrics."""
-    own = {"data_dir": settings.data_dir.absolute(), "metrics": free_port_beside(settings.metrics)}
+    own = {"data_dir": settings.data_dir.absolute(), "metrics": child_metrics(settings.metrics)}
     ours = _variables(settings.model_copy(update=own), "UNDERSTUDY_")
     ours["UNDERSTUDY_NATS_URL"] = nats_url
     sections = {f"UNDERSTUDY_{name.upper()}" for name in type(settings).model_fields}

@@ -155,7 +155,6 @@ class Supervisor:
         """
         try:
             self._keep_private()
-            self._monitor.start()
             if self._settings.nats_url is None:
                 self._broker = SupervisedBroker(
                     self._settings,
@@ -169,6 +168,8 @@ class Supervisor:
                 self._watch(self._broker.keep(), BROKER)
                 self._watch(self._broker.ask(), BROKER)
             await self._apply()
+            # Not before: a second supervisor of the same folder ends at its broker, and takes no port.
+            self._monitor.start()
             for each in self._children:
                 self._watch(self._keep(each), each.member.name)
             self._watch(self._look(), _WATCH)

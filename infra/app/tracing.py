@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from understudy_client.connection import without_password
 from understudy_client.protocol import TRACEPARENT
 
 from contracts import pipeline, subjects
@@ -57,13 +59,12 @@ class Tracing:
         self._export.start()
         self._application.telemetry.subscribe(self._export)
 
-    def stop(self) -> None:
-        """Send what is left, within :data:`FLUSH_S`; blocks."""
+    async def stop(self) -> None:
+        """Send what is left, within :data:`FLUSH_S`."""
         if self._export is None:
             return
-        # The thread can call the loop no more: it waits here.
-        self._loop = None
-        self._export.stop(FLUSH_S)
+        # The loop goes on: links of the last spans are looked up in it.
+        await asyncio.to_thread(self._export.stop, FLUSH_S)
         # A batch that is still on its way is given up.
         self._exporter.shutdown()
         lost = self._export.dropped + self._export.waiting - self._total
@@ -109,21 +110,28 @@ class Tracing:
 
     def _report_lost(self, messages: int) -> None:
         """Emit that spans are lost; in the thread."""
-        loop = self._loop
-        if loop is not None:
-            loop.call_soon_threadsafe(self._application.telemetry.emit, self._count_lost(messages))
+        lost = self._count_lost(messages)
+        # The loop may have ended meanwhile.
+        with suppress(RuntimeError):
+            self._running_loop.call_soon_threadsafe(self._application.telemetry.emit, lost)
+
+    @property
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError("not started")
+        return self._loop
 
     def _count_lost(self, messages: int) -> SpansDropped:
         self._total += messages
-        return SpansDropped(endpoint=self.endpoint, messages=messages, total=self._total)
+        return SpansDropped(endpoint=without_password(self.endpoint), messages=messages, total=self._total)
 
     def _find(self, ids: Sequence[str]) -> Mapping[str, str]:
         """The ``traceparent`` of requests' results, by id; of those that the log still has."""
-        if self._loop is None:
-            return {}
+        looking = asyncio.run_coroutine_threadsafe(self._look_up(ids), self._running_loop)
         try:
-            return asyncio.run_coroutine_threadsafe(self._look_up(ids), self._loop).result(_FIND_S)
+            return looking.result(_FIND_S)
         except Exception:  # noqa: BLE001 - a link less, whatever the reason
+            looking.cancel()
             return {}
 
     async def _look_up(self, ids: Sequence[str]) -> Mapping[str, str]:

@@ -203,7 +203,8 @@ async def run_stages(
     Args:
         settings: this process's settings.
         stages: names of the stages.
-        json_ready: print ``{"ready": true, "stages": […]}`` when all are bound and the local model is loaded.
+        json_ready: print ``{"ready": true, "stages": […], "metrics": "HOST:PORT"}`` when all are bound and the local
+            model is loaded.
         on_loading: called with a model's name when its loading begins.
         on_metrics: called with the address of metrics and health, if there is one.
         leave: ends the process at once; called while a model loads, because its thread cannot be stopped.
@@ -230,7 +231,8 @@ async def run_stages(
         # Requests are accepted meanwhile; a caller that waits for this line expects answers within seconds.
         await application.load_models(on_loading=on_loading)
         if json_ready:
-            sys.stdout.write(json.dumps({"ready": True, "stages": list(stages)}) + "\n")
+            ready = {"ready": True, "stages": list(stages), "metrics": monitor.address}
+            sys.stdout.write(json.dumps(ready) + "\n")
             sys.stdout.flush()
 
     background.require("loading", announce())
@@ -241,6 +243,7 @@ async def run_stages(
         tracing.start()
         monitor.start()
         if monitor.address is not None:
+            application.metrics_address = monitor.address
             background.keep_running("monitor", monitor.look)
             if on_metrics is not None:
                 on_metrics(monitor.address)
@@ -250,7 +253,7 @@ async def run_stages(
         status = topology.EXIT_STATUS
     finally:
         await background.stop()
-        tracing.stop()
+        await tracing.stop()
         monitor.stop()
         if sink is not None:
             await sink.close()

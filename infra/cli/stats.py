@@ -13,8 +13,10 @@ from infra.cli.console import Json
 if TYPE_CHECKING:
     from infra.inspect.stats import PipelineStats
 
-#: Seconds between two looks of ``--watch``.
+#: Seconds between two looks of ``--watch``, and the pause as a multiple of the time that a look takes: a busy day has
+#: 100,000 requests to read.
 _EVERY_S: Final = 2.0
+_PAUSE: Final = 10
 
 
 class Window(StrEnum):
@@ -33,7 +35,11 @@ def stats(
         ),
     ] = Window.HOUR,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show the figures again every 2 seconds, until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--watch",
+            help="Show the figures again and again, until Ctrl-C: every 2 seconds, or less often where reading them takes long.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -56,16 +62,20 @@ def _watch(window: Window, *, json: bool) -> None:
 
     from contracts.errors import UnderstudyError
 
+    began_s = time.monotonic()
     found = _collect()
+    took_s = time.monotonic() - began_s
     out = console.people()
     while True:
         if not json and out.is_terminal:
             out.clear()
         _show(found, window, json=json)
         while True:
-            time.sleep(_EVERY_S)
+            time.sleep(max(_EVERY_S, _PAUSE * took_s))
+            began_s = time.monotonic()
             try:
                 found = _collect()
+                took_s = time.monotonic() - began_s
                 break
             except UnderstudyError as error:
                 # The database may be restarted meanwhile.
@@ -76,9 +86,10 @@ def _collect() -> PipelineStats:
     import time
 
     from infra.cli import audit_database
-    from infra.inspect.stats import collect_stats
+    from infra.inspect.stats import collect_stats, find_end
 
-    return audit_database.read(lambda engine: collect_stats(engine, until_ms=int(time.time() * 1000)))
+    now_ms = int(time.time() * 1000)
+    return audit_database.read(lambda engine: collect_stats(engine, until_ms=find_end(engine, now_ms=now_ms)))
 
 
 def _show(found: PipelineStats, window: Window, *, json: bool) -> None:

@@ -105,7 +105,7 @@ class StageFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one stage."""
 
     name: str
-    #: Results that the stage had a part in.
+    #: Answered requests that the stage worked on or failed.
     requests: int
     #: Its work on one request, all attempts together.
     work_ms: Percentiles | None
@@ -177,6 +177,21 @@ _Key = tuple[str, str | None, str | None, str | None, str, str, str | None, str 
 _Cells = dict[_Key, _Cell]
 #: Name and model of a group.
 _Group = tuple[str | None, str | None]
+
+
+def find_end(engine: Engine, *, now_ms: int) -> int:
+    """The end of the windows: now, or after the latest result where the broker's clock is ahead of this machine's.
+
+    Args:
+        engine: the database.
+        now_ms: this machine's time, ms since the epoch.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    with reading(engine) as connection:
+        latest = connection.execute(select(func.max(_LOGS.ended_at_ms))).scalar()
+    return now_ms if latest is None else max(now_ms, latest + 1)
 
 
 def collect_stats(engine: Engine, *, until_ms: int, windows: Mapping[str, int] = WINDOWS) -> PipelineStats:
@@ -344,16 +359,21 @@ def _figures(
 def _stage(number: int, name: str, cells: Sequence[tuple[_Key, _Cell]]) -> StageFigures:
     values = [cell.work[number] for _, cell in cells]
     errors: Counter[str] = Counter()
+    requests = 0
     for key, cell in cells:
-        if key[7] == name and key[6] is not None and key[4] not in UNANSWERED:
-            errors[key[6]] += cell.number
-    requests = sum(map(len, values))
+        if key[4] in UNANSWERED:
+            continue
+        failed_here = key[7] == name and key[6] is not None
+        if failed_here:
+            errors[key[6] or ""] += cell.number
+        # A stage that failed a request need not have a time: fallback does for a deadline.
+        requests += cell.number if failed_here else len(cell.work[number])
     return StageFigures(
         name=name,
         requests=requests,
         work_ms=percentiles(values),
         errors=dict(errors.most_common()),
-        failure_rate=round(min(1.0, errors.total() / requests), 4) if requests else None,
+        failure_rate=round(errors.total() / requests, 4) if requests else None,
     )
 
 

@@ -257,7 +257,7 @@ class HandBackFailed(TelemetryEvent, frozen=True, kw_only=True):
 class DefectFound(TelemetryEvent, frozen=True, kw_only=True):
     """An error that our code should not have raised; the line has its traceback."""
 
-    #: Where: a stage, the runner of a stage, a provider.
+    #: Where: a stage, the runner of a stage, a provider, the exporter.
     part: str
     name: str = ""
     kind: str = ""

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from infra.telemetry.events import DefectFound
 from infra.telemetry.process_events import ExporterFailed
 
 if TYPE_CHECKING:
+    import socket
+
     from prometheus_client.registry import Collector
 
     from infra.telemetry.dispatch import Telemetry
@@ -23,13 +31,19 @@ if TYPE_CHECKING:
 OFF: Final = "off"
 #: The text format that every Prometheus reads.
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-#: Seconds that a client may take for its request.
+#: Seconds that a client may take to send its request, and again to read the answer.
 _PATIENCE_S: Final = 5.0
+#: Bytes of a request; browsers send a few hundred.
+_REQUEST_BYTES: Final = 16_384
+#: Clients that are answered at once; others are turned away, so that none takes the process its file descriptors.
+_CLIENTS: Final = 16
 
 #: Says why something does not hold; nothing: it holds.
 Check = Callable[[], Sequence[str]]
 #: Status, content type and body.
 Answer = tuple[HTTPStatus, str, bytes]
+#: Gets what a page raised; called in the page's thread.
+OnDefect = Callable[[Exception], object]
 
 
 def always() -> Sequence[str]:
@@ -50,16 +64,19 @@ class HttpPages:
     Args:
         address: ``HOST:PORT``; port 0 takes a free one.
         pages: what answers each path.
+        on_defect: gets what they raise.
 
     Raises:
         OSError: nothing can listen there.
         OverflowError: there is no such port.
     """
 
-    def __init__(self, address: str, pages: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(
+        self, address: str, pages: Mapping[str, Callable[[], Answer]], *, on_defect: OnDefect
+    ) -> None:
         host, _, port = address.rpartition(":")
         self.host = host
-        self._server = _Server((host, int(port)), _handler(pages))
+        self._server = _Server((host, int(port)), _handler(pages, on_defect), on_defect)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="exporter", kwargs={"poll_interval": 0.1}, daemon=True
         )
@@ -90,6 +107,7 @@ class Exporter(HttpPages):
         collectors: whose metrics are exported.
         live: objections to ``/livez``.
         ready: objections to ``/readyz``.
+        on_defect: gets what a collector or a check raises.
 
     Raises:
         OSError: nothing can listen there.
@@ -97,7 +115,13 @@ class Exporter(HttpPages):
     """
 
     def __init__(
-        self, address: str, collectors: Sequence[Collector], *, live: Check = always, ready: Check = always
+        self,
+        address: str,
+        collectors: Sequence[Collector],
+        *,
+        live: Check = always,
+        ready: Check = always,
+        on_defect: OnDefect,
     ) -> None:
         registry = CollectorRegistry()
         for each in collectors:
@@ -109,6 +133,7 @@ class Exporter(HttpPages):
                 "/livez": lambda: health_page(live),
                 "/readyz": lambda: health_page(lambda: (*live(), *ready())),
             },
+            on_defect=on_defect,
         )
 
 
@@ -122,16 +147,55 @@ def exporter(
 ) -> Exporter | None:
     """The exporter; ``None`` if nothing can listen there, which is emitted: work goes on without it."""
     try:
-        return Exporter(address, collectors, live=live, ready=ready)
+        return Exporter(address, collectors, live=live, ready=ready, on_defect=defect_emitter(telemetry))
     except (OSError, OverflowError) as error:
         telemetry.emit(ExporterFailed(address=address, problem=str(error)))
         return None
+
+
+def defect_emitter(telemetry: Telemetry) -> OnDefect:
+    """Emits a defect of a page in the running loop: subscribers have one thread."""
+    loop = asyncio.get_running_loop()
+
+    def emit(error: Exception) -> None:
+        # The loop may have ended meanwhile.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(telemetry.emit, DefectFound(part="the exporter", raised=error))
+
+    return emit
 
 
 class _Server(ThreadingHTTPServer):
     # A client that reads slowly must not delay the end of the process.
     daemon_threads = True
     block_on_close = False
+    # Connections that wait to be accepted; the default of 5 makes a few clients at once wait for a second.
+    request_queue_size = 64
+
+    def __init__(
+        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], on_defect: OnDefect
+    ) -> None:
+        self._on_defect = on_defect
+        self._free = threading.BoundedSemaphore(_CLIENTS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, or turn the client away."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer one client."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def server_bind(self) -> None:
         """Bind without asking for the host's name: a name server may not answer."""
@@ -140,23 +204,53 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Drop a connection that broke; the client sees it itself."""
+        del request, client_address
+        error = sys.exception()
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            self._on_defect(error)
 
 
-def _handler(pages: Mapping[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
+def _read_request(connection: socket.socket) -> bytes:
+    """What a client sends up to the empty line, within a time for all of it."""
+    until_s, found = time.monotonic() + _PATIENCE_S, b""
+    while b"\r\n\r\n" not in found and len(found) < _REQUEST_BYTES:
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        connection.settimeout(left_s)
+        piece = connection.recv(_REQUEST_BYTES)
+        if not piece:
+            break
+        found += piece
+    connection.settimeout(_PATIENCE_S)
+    return found
+
+
+def _handler(pages: Mapping[str, Callable[[], Answer]], on_defect: OnDefect) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = _PATIENCE_S
+        def setup(self) -> None:
+            super().setup()
+            self.rfile.close()
+            self.rfile = BytesIO(_read_request(self.connection))
 
         def do_GET(self) -> None:
             page = pages.get(self.path.partition("?")[0])
             if page is None:
                 status, content, body = HTTPStatus.NOT_FOUND, "text/plain", b"not found\n"
             else:
-                status, content, body = page()
+                status, content, body = self._make(page)
             self.send_response(status)
             self.send_header("Content-Type", content)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def _make(self, page: Callable[[], Answer]) -> Answer:
+            try:
+                return page()
+            except Exception as error:  # noqa: BLE001 - emitted, and the client gets a status
+                on_defect(error)
+                return HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"a defect; the log has it\n"
 
         def version_string(self) -> str:
             return "understudy"

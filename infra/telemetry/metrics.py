@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from contracts import pipeline, subjects
 from contracts.errors import ErrorCode
 from contracts.kinds import KINDS
 from contracts.result import ORIGINS_OF, Origin, Status
+from infra.host.extras import installed_version
 from infra.telemetry import events as ev
 from infra.telemetry import metric_table as table
 from infra.telemetry.events import MessageEnding
@@ -108,7 +108,7 @@ class ProcessMetrics(MetricValues):
         self._stage_seconds = self.durations(table.STAGE_SECONDS)
         self._redeliveries = self.counts(table.REDELIVERIES)
         self._parked = self.counts(table.PARKED)
-        self.counts(table.BUILD).set(1, (_version(), platform.python_version()))
+        self.counts(table.BUILD).set(1, (installed_version(), platform.python_version()))
         for stage in stages:
             self._show(stage)
 
@@ -225,10 +225,3 @@ def _codes_of(status: Status) -> tuple[str, ...]:
         return (_ONLY_CODE[status],)
     failures = tuple(code for code in _CODES if code not in _ONLY_CODE.values())
     return failures if status is Status.FAIL_FALLBACK else ("", ErrorCode.GEN_PROVIDER_DISABLED, *failures)
-
-
-def _version() -> str:
-    try:
-        return version("understudy-pipeline")
-    except PackageNotFoundError:
-        return "unknown"

@@ -25,8 +25,12 @@ class StagesReady(TelemetryEvent, frozen=True, kw_only=True):
     stages: str
     #: Host and port of the broker.
     broker: str
+    #: Host and port of its metrics and health; empty: there are none.
+    metrics: str = ""
 
-    SENTENCE: ClassVar[str] = "{stages} ready, connected to {broker}"
+    def __str__(self) -> str:
+        where = f", metrics at {self.metrics}" if self.metrics else ""
+        return f"{self.stages} ready, connected to {self.broker}{where}"
 
 
 class StagesStopping(TelemetryEvent, frozen=True, kw_only=True):
@@ -120,6 +124,16 @@ class ExporterFailed(TelemetryEvent, frozen=True, kw_only=True):
 
     LEVEL: ClassVar[int] = logging.WARNING
     SENTENCE: ClassVar[str] = "no metrics at {address} (set {fix} to a free address): {problem}"
+
+
+class BrokerUnread(TelemetryEvent, frozen=True, kw_only=True):
+    """The broker does not say what is in its queues and streams; their metrics are missing until it does."""
+
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("problem",)
+    SENTENCE: ClassVar[str] = "no metrics of queues and streams: {problem}"
 
 
 class SpansDropped(TelemetryEvent, frozen=True, kw_only=True):

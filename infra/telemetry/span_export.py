@@ -30,6 +30,9 @@ _EVERY_S: Final = 1.0
 #: Seconds over which the rate of spans is measured.
 _MEASURED_S: Final = 1.0
 _ALL: Final = 1 << 64
+#: Spans that are kept in a second at most while there is a limit, as a multiple of it: a share does not bound one trace
+#: that every request names.
+_CUT: Final = 4
 
 
 class Build(Protocol):
@@ -73,6 +76,9 @@ class TraceSampler:
         self._since = clock()
         self._offered = 0
         self._kept_below = self._most
+        self._kept = 0
+        #: Works that were left out of traces which are kept.
+        self.cut = 0
 
     def keeps(self, trace_id: str, spans: int) -> bool:
         """Whether a trace is kept.
@@ -90,8 +96,15 @@ class TraceSampler:
             rate = self._offered / passed
             self._kept_below = int(self._most * min(1.0, self._limit / rate))
             self._since += passed
-            self._offered = 0
-        return place < self._kept_below
+            self._offered = self._kept = 0
+        if place >= self._kept_below:
+            return False
+        limited = self._kept_below < self._most
+        if limited and self._kept + spans > _CUT * self._limit:
+            self.cut += 1
+            return False
+        self._kept += spans
+        return True
 
 
 class SpanExport:
@@ -135,8 +148,8 @@ class SpanExport:
 
     @property
     def dropped(self) -> int:
-        """Works that were not sent: the queue was full, or the collector did not take them."""
-        return self._overflowed + self._unsent
+        """Works that were not sent: the queue was full, one trace had too many, or the collector did not take them."""
+        return self._overflowed + self._unsent + self._sampler.cut
 
     @property
     def waiting(self) -> int:

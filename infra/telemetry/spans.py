@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from contracts.kinds import KINDS
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.trace_events import CallFacts, SentMessage
 from infra.telemetry.trace_facts import WorkFacts
@@ -54,6 +55,8 @@ REFUSED: Final = "understudy.refused"
 #: Of a link: ``scene``, ``replay`` or ``cache``.
 RELATION: Final = "understudy.relation"
 
+#: Kinds that do not exist.
+_OTHER: Final = "other"
 _CHAT: Final = "chat"
 _FAILED: Final = frozenset({MessageEnding.FAILED, MessageEnding.REJECTED, MessageEnding.WAITS})
 
@@ -201,8 +204,8 @@ class SpanBuilder:
 
 
 def _destination(name: str, kind: str) -> str:
-    """The subject without the id: it has few values."""
-    return f"gen.{name}.{kind}"
+    """The subject without the id: it has few values, whatever kind a client invents."""
+    return f"gen.{name}.{kind if kind in KINDS else _OTHER}"
 
 
 def _context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContext:

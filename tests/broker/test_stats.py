@@ -18,7 +18,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.result import Cost, Meta
-from infra.inspect.stats import CACHE, Percentiles, collect_stats, percentiles, select_logs, select_open
+from infra.inspect.stats import (
+    CACHE,
+    Percentiles,
+    collect_stats,
+    find_end,
+    percentiles,
+    select_logs,
+    select_open,
+)
 from infra.stores import database, rows
 from infra.stores.database import GENERATION_LOGS
 from tests.broker.audit_fixtures import database_url, engine, postgres, rows_of
@@ -142,8 +150,31 @@ def test_stages_have_their_own_work_and_their_own_errors(engine: Engine) -> None
     stages = {each.name: each for each in collect_stats(engine, until_ms=NOW_MS).windows[0].stages}
     assert list(stages) == ["context-build", "freeform-gen", "structuring", "validate-repair", "fallback"]
     assert stages["freeform-gen"].work_ms == Percentiles(p50=50, p95=95, p99=99)
-    assert (stages["structuring"].errors, stages["structuring"].failure_rate) == ({"GEN_TIMEOUT": 1}, 0.01)
+    structuring = stages["structuring"]
+    assert (structuring.requests, structuring.errors) == (101, {"GEN_TIMEOUT": 1})
+    assert structuring.failure_rate == 0.0099
     assert (stages["fallback"].requests, stages["fallback"].work_ms) == (0, None)
+
+
+def test_a_stage_can_fail_what_it_has_not_worked_on_and_cancelled_requests_are_no_share(
+    engine: Engine,
+) -> None:
+    late = {"status": "fail_fallback", "origin": "golden_sample", "error_code": "GEN_TIMEOUT"}
+    put(
+        engine,
+        *(log(number, **late, error_stage="freeform-gen") for number in range(5)),
+        *(log(5 + number, status="cancelled", origin="none", freeform_gen_ms=3.0) for number in range(5)),
+    )
+    stages = {each.name: each for each in collect_stats(engine, until_ms=NOW_MS).windows[0].stages}
+    freeform = stages["freeform-gen"]
+    assert (freeform.requests, freeform.failure_rate) == (5, 1.0)
+
+
+def test_the_windows_end_after_the_latest_result(engine: Engine) -> None:
+    assert find_end(engine, now_ms=NOW_MS) == NOW_MS
+    put(engine, log(1, ended_at_ms=NOW_MS + MINUTE_MS))
+    assert find_end(engine, now_ms=NOW_MS) == NOW_MS + MINUTE_MS + 1
+    assert find_end(engine, now_ms=NOW_MS + 2 * MINUTE_MS) == NOW_MS + 2 * MINUTE_MS
 
 
 def test_shadows_count_nowhere(engine: Engine) -> None:

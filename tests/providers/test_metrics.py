@@ -33,7 +33,7 @@ def told(served: Exporter) -> dict[tuple[str, ...], float]:
 async def test_a_circuit_is_told_as_it_opens_and_tries_again() -> None:
     clock = ManualClock()
     breaker = Breaker(Playing(away("gone"), "back"), failures=1, cooldown_s=30, clock=clock)
-    served = Exporter("127.0.0.1:0", [Circuits([breaker])])
+    served = Exporter("127.0.0.1:0", [Circuits([breaker])], on_defect=print)
     try:
         name = (breaker.model, breaker.name)
         assert (await asyncio.to_thread(told, served)) == {
@@ -54,7 +54,7 @@ async def test_a_circuit_is_told_as_it_opens_and_tries_again() -> None:
         served.close()
 
 
-def test_an_address_that_is_taken_is_told_and_work_goes_on() -> None:
+async def test_an_address_that_is_taken_is_told_and_work_goes_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as logs:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert exporter(address, [], to_log()) is None
@@ -63,7 +63,7 @@ def test_an_address_that_is_taken_is_told_and_work_goes_on() -> None:
     ]
 
 
-def test_a_port_that_does_not_exist_is_told_and_work_goes_on() -> None:
+async def test_a_port_that_does_not_exist_is_told_and_work_goes_on() -> None:
     with capture_logs() as logs:
         assert exporter("127.0.0.1:99999", [], to_log()) is None
     assert [line["event"] for line in logs] == ["exporter_failed"]

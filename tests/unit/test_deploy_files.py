@@ -23,7 +23,7 @@ DEPLOY = ROOT / "infra" / "deploy"
 OTHERS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "up"}
 #: Words of PromQL that look like names.
 WORDS = {"sum", "max", "by", "rate", "increase", "le", "count", "or", "vector", "absent", "unless", "on"}
-WORDS |= {"clamp_min", "histogram_quantile", "process", "s", "m", "h"}
+WORDS |= {"min", "avg_over_time", "clamp_min", "histogram_quantile", "process", "s", "m", "h"}
 SAMPLES = {name: spec for spec in promql.EVERY for name in spec.samples}
 
 

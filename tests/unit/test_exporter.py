@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -16,8 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.app import metrics_relay
 from infra.host import target_file
+from infra.telemetry import exporter as exporter_module
 from infra.telemetry import metric_table as table
-from infra.telemetry.exporter import Exporter
+from infra.telemetry.dispatch import Telemetry, TelemetryEvent
+from infra.telemetry.events import DefectFound
+from infra.telemetry.exporter import _CLIENTS, Exporter
 from infra.telemetry.loop_tick import EVERY_S, LIMIT_S, LoopTick
 from infra.telemetry.metrics import ProcessMetrics
 
@@ -30,6 +34,13 @@ def ask(exporter: Exporter, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
+def ask_until_answered(exporter: Exporter, path: str) -> int:
+    """The status of a page; places become free a moment after clients leave."""
+    while True:
+        with suppress(OSError):
+            return ask(exporter, path)[0]
+
+
 class Process:
     """A process whose health a test sets."""
 
@@ -37,8 +48,13 @@ class Process:
         self.stuck: tuple[str, ...] = ()
         self.missing: tuple[str, ...] = ()
         self.metrics = ProcessMetrics(("audit",))
+        self.defects: list[Exception] = []
         self.exporter = Exporter(
-            "127.0.0.1:0", [self.metrics], live=lambda: self.stuck, ready=lambda: self.missing
+            "127.0.0.1:0",
+            [self.metrics],
+            live=lambda: self.stuck,
+            ready=lambda: self.missing,
+            on_defect=self.defects.append,
         )
 
 
@@ -76,6 +92,71 @@ def test_a_client_that_sends_nothing_holds_up_nobody(process: Process) -> None:
         assert ask(process.exporter, "/livez")[0] == 200
 
 
+def test_clients_beyond_the_bound_are_turned_away(process: Process) -> None:
+    address = ("127.0.0.1", process.exporter.port)
+    with ExitStack() as idle:
+        held = [idle.enter_context(socket.create_connection(address)) for _ in range(_CLIENTS + 1)]
+        # Accepted in order: the last one gets the end of the stream and no answer.
+        held[-1].settimeout(10)
+        assert held[-1].recv(1) == b""
+    assert ask_until_answered(process.exporter, "/livez") == 200
+
+
+def test_a_client_that_sends_slowly_is_dropped(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter_module, "_PATIENCE_S", 0.3)
+    stopped = threading.Event()
+    with socket.create_connection(("127.0.0.1", process.exporter.port)) as slow:
+        slow.settimeout(30)
+
+        def trickle() -> None:
+            # Each byte comes well within the time.
+            with suppress(OSError):
+                while not stopped.wait(0.05):
+                    slow.sendall(b"x")
+
+        sender = threading.Thread(target=trickle)
+        sender.start()
+        try:
+            with suppress(ConnectionResetError):
+                assert slow.recv(1) == b""
+        finally:
+            stopped.set()
+            sender.join()
+
+
+def test_a_defect_of_a_check_or_a_collector_is_reported(process: Process) -> None:
+    def refresh() -> None:
+        raise KeyError("refresh")
+
+    process.missing = 7  # type: ignore[assignment] - no objections at all
+    process.metrics.before_scrape.append(refresh)
+    assert [ask(process.exporter, path)[0] for path in ("/readyz", "/metrics", "/livez")] == [500, 500, 200]
+    assert [type(each) for each in process.defects] == [TypeError, KeyError]
+
+
+async def test_a_defect_of_a_page_is_emitted_in_the_loop() -> None:
+    emitted: list[TelemetryEvent] = []
+    found = asyncio.Event()
+
+    def take(event: TelemetryEvent) -> None:
+        emitted.append(event)
+        found.set()
+
+    def check() -> tuple[str, ...]:
+        raise KeyError("check")
+
+    made = exporter_module.exporter("127.0.0.1:0", [], Telemetry(take), ready=check)
+    assert made is not None
+    try:
+        assert (await asyncio.to_thread(ask, made, "/readyz"))[0] == 500
+        await asyncio.wait_for(found.wait(), 20)
+    finally:
+        made.close()
+    (event,) = emitted
+    assert isinstance(event, DefectFound)
+    assert (event.part, type(event.raised)) == ("the exporter", KeyError)
+
+
 def test_a_stuck_loop_is_noticed_from_another_thread() -> None:
     now = 100.0
     tick = LoopTick(clock=lambda: now)
@@ -105,7 +186,7 @@ async def test_a_tick_measures_the_lag() -> None:
 
 async def test_a_blocked_loop_fails_livez_while_it_is_blocked() -> None:
     tick = LoopTick()
-    exporter = Exporter("127.0.0.1:0", [], live=tick.problems)
+    exporter = Exporter("127.0.0.1:0", [], live=tick.problems, on_defect=print)
     tick.start()
     noticed = threading.Event()
 

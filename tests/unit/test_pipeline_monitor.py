@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from infra.app import metrics_relay, pipeline_monitor
 from infra.app.pipeline_monitor import MISSES, PipelineMonitor
 from infra.app.process_plan import Member, Running
 from infra.host import target_file
@@ -24,7 +25,7 @@ class Pipeline:
 
     def __init__(self, folder: Path) -> None:
         self.missing: tuple[str, ...] = ()
-        self.exporter = Exporter("127.0.0.1:0", [], ready=lambda: self.missing)
+        self.exporter = Exporter("127.0.0.1:0", [], ready=lambda: self.missing, on_defect=print)
         self.member: Any = SimpleNamespace(
             member=Member(name="audit", stages=("audit",)),
             pid=7,
@@ -108,6 +109,22 @@ async def test_the_list_of_targets_follows_the_processes(pipeline: Pipeline) -> 
     pipeline.member.pid = None
     pipeline.monitor._write_targets()
     assert pipeline.targets() == [own]
+
+
+async def test_a_pipeline_that_never_ran_leaves_the_list_of_another_one(pipeline: Pipeline) -> None:
+    pipeline.monitor._write_targets()
+    other = PipelineMonitor(load(data_dir=pipeline.folder), members=[], processes=list, telemetry=Telemetry())
+    other.start()
+    other.stop()
+    assert pipeline.exporter.address in pipeline.targets()
+
+
+async def test_clients_at_once_share_a_page(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(metrics_relay, "fetch", asked.append)
+    monkeypatch.setattr(pipeline_monitor, "EVERY_S", 60.0)
+    assert {pipeline.monitor._relay() for _ in range(20)} == {pipeline.monitor._relay()}
+    assert asked == [pipeline.exporter.address]
 
 
 async def test_a_list_that_cannot_be_written_is_written_later(

@@ -8,7 +8,7 @@ import pytest
 from contracts.policy.budget import Account, Cap, Reservation, Spent
 from contracts.policy.budget_scope import AccountName
 from infra.app.process_monitor import fullest
-from infra.app.process_plan import free_port_beside
+from infra.app.process_plan import child_metrics
 from infra.nats.accounts import LiveAccount
 from infra.runner.report import published
 from infra.settings.settings import load
@@ -42,10 +42,10 @@ def test_the_fullest_budget_of_a_scope_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "child"), [("off", "off"), ("127.0.0.1:0", "127.0.0.1:0"), ("0.0.0.0:9464", "0.0.0.0:0")]
+    ("address", "child"), [("off", "off"), ("127.0.0.1:0", "127.0.0.1:0"), ("0.0.0.0:9464", "127.0.0.1:0")]
 )
 def test_children_take_free_ports(address: str, child: str) -> None:
-    assert free_port_beside(address) == child
+    assert child_metrics(address) == child
 
 
 def test_metrics_that_an_older_file_switches_off_are_off() -> None:

@@ -288,6 +288,31 @@ def test_the_shares_of_two_processes_contain_each_other() -> None:
     assert 90 <= len(some) <= 110
 
 
+def test_one_trace_has_a_bound_of_its_own() -> None:
+    now_s = [0.0]
+    sampler = TraceSampler(ratio=1.0, spans_per_second=10, clock=lambda: now_s[0])
+
+    def keep(spans: int) -> int:
+        return sum(sampler.keeps("0" * 31 + "1", 1) for _ in range(spans))
+
+    assert keep(1000) == 1000
+    now_s[0] = 1.0
+    assert (keep(1000), sampler.cut) == (40, 960)
+
+
+def test_a_kind_that_does_not_exist_makes_no_new_name(sink: OtlpSink) -> None:
+    event = traced(subject="gen.requested.invented.r-1", event=None, outcome=Emit(), calls=(), sent=())
+    (work,) = collected(sink, event)
+    assert work.name == "process gen.requested.other"
+    assert work.attributes["messaging.destination.name"] == "gen.requested.other"
+
+
+@pytest.mark.parametrize("given", [f"00-{'0' * 32}-{PARENT}-01", f"00-{TRACE}-{'0' * 16}-01"])
+def test_an_id_of_zeros_is_no_trace(given: str) -> None:
+    context = read_context({"traceparent": given}, subject="gen.requested.layout.r-1", sequence=7, time_ms=1)
+    assert context == read_context(None, subject="gen.requested.layout.r-1", sequence=7, time_ms=1)
+
+
 def test_a_full_queue_drops_and_counts_and_nobody_waits(sink: OtlpSink) -> None:
     sink.answers.clear()
     told: list[int] = []

@@ -171,18 +171,24 @@ def test_an_endpoint_without_a_path_gets_the_usual_one(endpoint: str, posted_to:
     assert Tracing(application(endpoint)).endpoint == posted_to
 
 
+def test_the_log_has_no_password_of_the_collector() -> None:
+    lost = Tracing(application("https://user:secret@host:4318"))._count_lost(1)
+    assert "secret" not in str(lost)
+    assert "host:4318" in str(lost)
+
+
 async def test_without_the_extra_the_start_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     tracing = Tracing(application("http://host:4318"))
     with pytest.raises(Misconfigured, match=r"\[otel\]"):
         tracing.start()
-    tracing.stop()
+    await tracing.stop()
 
 
-def test_without_a_collector_nothing_is_imported_or_subscribed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_collector_nothing_is_imported_or_subscribed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     idle = application(None)
     tracing = Tracing(idle)
     tracing.start()
-    tracing.stop()
+    await tracing.stop()
     assert not idle.telemetry.takes(MessageTraced, MessageTraced.LEVEL)

@@ -34,7 +34,7 @@ _FAILED: Final = promql.rate(table.RESULTS, over=_OVER, status="failed|fail_vali
 _FELL_BACK: Final = promql.rate(table.RESULTS, over=_OVER, status="fail_fallback")
 _RESULTS: Final = promql.rate(table.RESULTS, over=_OVER)
 _WAITING: Final = promql.value(table.QUEUE_WAITING, "stage")
-_HANDLED: Final = promql.rate(table.MESSAGES, "stage", over=_OVER)
+_HANDLED: Final = promql.rate(table.MESSAGES, "stage", over=_OVER, ending="!put_off|waits|handed_back")
 _FILL: Final = (
     f"{promql.value(table.STREAM_BYTES, 'stream')} / {promql.value(table.STREAM_LIMIT_BYTES, 'stream')}"
 )
@@ -95,6 +95,14 @@ ALERTS: Final = (
         severity="critical",
         says="{{ $value }} messages wait for {{ $labels.stage }}, which has handled none for 5 minutes.",
         fix="`understudy doctor` says whether the consumer is paused or nobody fetches.",
+    ),
+    Alert(
+        name="UnderstudyStageWaits",
+        expr=f"{promql.rate(table.MESSAGES, 'stage', over=_OVER, ending='waits')} > 0",
+        lasts="5m",
+        severity="warning",
+        says="{{ $labels.stage }} puts messages back: what it needs is away.",
+        fix="Its log names the database, broker or server; `understudy doctor` checks them.",
     ),
     Alert(
         name="UnderstudyBacklog",

@@ -310,7 +310,7 @@ STAGES: Final = Dashboard(
                 _one(
                     "Without connection",
                     "Share of the time without a connection, by process.",
-                    promql.rate(table.DISCONNECTED_SECONDS, "process"),
+                    promql.share_unset(table.BROKER_CONNECTED, "process"),
                     "{{process}}",
                     unit="percentunit",
                 ),

@@ -25,7 +25,7 @@ def page() -> str:
         markdown.notice("infra/telemetry/metric_table.py and infra/lab/docgen/alerts.py"),
         "[Telemetry](telemetry.md#metrics) says where they are answered. Names, types and labels are stable. Counters "
         "of stages, kinds, statuses and codes are exported with 0 from the start, those of a provider once it is "
-        "known. Every label has a bounded number of values: what is not expected is counted as `other`. There are "
+        "known; a histogram of requests begins with the first result of its kind and status. Every label has a bounded number of values: what is not expected is counted as `other`. There are "
         "no labels for request ids, workspaces or nodes.",
         "The relay of `understudy up` adds the label `process` to every time series; so do the targets that it lists.",
         "## Processes of stages",

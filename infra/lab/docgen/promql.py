@@ -77,6 +77,12 @@ def value(spec: MetricSpec, *by: str, **where: str) -> str:
     return f"{'max' if spec in _SHARED else 'sum'}{_by(by)} ({pick(spec, **where)})"
 
 
+def share_unset(spec: MetricSpec, *by: str, over: str = GRAFANA) -> str:
+    """The share of the time that a gauge of 0 or 1 was 0, by labels."""
+    require_labels(spec, dict.fromkeys(by, ""))
+    return f"1 - min{_by(by)} (avg_over_time({pick(spec)}[{over}]))"
+
+
 def require_labels(spec: MetricSpec, labels: Mapping[str, str]) -> None:
     """Refuse labels that a metric does not have; every time series has ``process``.
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -38,9 +40,28 @@ async def page(url: str | None, path: str) -> str | None:
     return await asyncio.to_thread(metrics_relay.fetch, url.removeprefix("http://"), path)
 
 
-async def total(url: str | None, name: str, **labels: str) -> float:
-    """The sum of the time series of a metric that have some labels; 0 without an answer."""
-    text = await page(url, "/metrics") or ""
+async def problems(url: str | None) -> str | None:
+    """What ``/readyz`` says is wrong; ``None`` if it is not answered with 503 within some seconds."""
+    assert url is not None
+
+    def ask() -> str | None:
+        try:
+            urlopen(f"http://{url.removeprefix('http://')}/readyz", timeout=5).close()
+        except HTTPError as error:
+            with error:
+                return "; ".join(json.load(error)["problems"]) if error.code == 503 else None
+        except OSError:
+            pass
+        return None
+
+    return await asyncio.to_thread(ask)
+
+
+async def total(url: str | None, name: str, **labels: str) -> float | None:
+    """The sum of the time series of a metric that have some labels; ``None`` without an answer."""
+    text = await page(url, "/metrics")
+    if text is None:
+        return None
     return sum(
         sample.value
         for family in text_string_to_metric_families(text)

@@ -32,7 +32,6 @@ def upgrade() -> None:
     op.add_column("generations", sa.Column("shadow", sa.Integer))
     op.add_column("generations", sa.Column("generated_for", sa.String(64)))
     _fill(op.get_bind())
-    op.execute("UPDATE generations SET shadow = 1 WHERE request_id LIKE 'sh-%'")
     for name, columns in _INDEXES.items():
         given = sa.text(f"{columns[0]} IS NOT NULL")
         op.create_index(name, "generations", list(columns), sqlite_where=given, postgresql_where=given)

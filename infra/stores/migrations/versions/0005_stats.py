@@ -27,7 +27,6 @@ _STAGES = {
 def upgrade() -> None:
     op.add_column("generation_logs", sa.Column("node_id", sa.String(64)))
     op.add_column("generation_logs", sa.Column("shadow", sa.Integer))
-    op.execute("UPDATE generation_logs SET shadow = 1 WHERE request_id LIKE 'sh-%'")
     op.add_column("generation_logs", sa.Column("error_stage", sa.String(32)))
     for name in _STAGES.values():
         op.add_column("generation_logs", sa.Column(name, sa.Float))
