@@ -163,8 +163,10 @@ async def test_a_stopping_process_sends_its_last_spans(
 
 
 async def test_a_dead_collector_stops_no_stage_and_no_end(
-    client: Observer, configure: Configure, start: Start
+    client: Observer, configure: Configure, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A batch takes longer than the end may wait.
+    monkeypatch.setattr("infra.app.tracing._SEND_S", 600.0)
     with socket.socket() as silent:
         # It accepts connections and answers nothing.
         silent.bind(("127.0.0.1", 0))
