@@ -46,6 +46,10 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return not self.shadow
 
 
+#: Fields of a request that say where it comes from; they are no part of what is requested, and each repetition sets its own.
+DESCENT: Final = frozenset({*Lineage.__struct_fields__, "scene_of"})
+
+
 def find_id_fault(lineage: Lineage | None, request_id: str) -> str | None:
     """Why a request cannot have its id, by which the place of its result is known; ``None``: it can.
 

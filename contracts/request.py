@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 from contracts import request_errors
 from contracts.content import bounds
 from contracts.duplicate_names import find_duplicates
-from contracts.lineage import Lineage, StartStage
+from contracts.lineage import DESCENT, Lineage, StartStage
 from contracts.nodes import adjacent_scenes, layers, validation
 from contracts.nodes.adjacent_scenes import AdjacentScene
 from contracts.nodes.field_aliases import format_path
@@ -61,9 +61,7 @@ def _as_integer(value: Any) -> Any:
 #: An integer; some languages write 12 as 12.0.
 Whole = Annotated[int, BeforeValidator(_as_integer)]
 #: Fields that are no part of a request's input.
-_NO_INPUT: Final = dict.fromkeys(
-    ("deadline_ms", "replay_of", "shadow", "from_stage", "patched_by", "reuse", "provider", "scene_of"), True
-)
+_NO_INPUT: Final = dict.fromkeys(("deadline_ms", *DESCENT), True)
 ProviderName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PLAIN)]
 Choice = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=PLAIN)]
 
@@ -284,7 +282,7 @@ def read(body: bytes, kind: str) -> GenerationRequest:
 
 
 def _check_lineage(request: GenerationRequest) -> None:
-    for name in ("shadow", "from_stage", "patched_by", "reuse", "provider"):
+    for name in Lineage.__struct_fields__:
         if request.replay_of is None and getattr(request, name):
             raise RequestError(name, "is for replays only, which also have replay_of; leave it out")
 

@@ -10,15 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from contracts import request
+from contracts.lineage import DESCENT
 from contracts.policy.pointer_diff import PointerDifference, diff
 from contracts.result import ResultBody, Status
 
 #: Statuses of the model's own, checked content.
 _VALID: Final = frozenset({Status.SUCCESS, Status.CACHED})
-#: Fields that differ between a request and its repetition by what they are.
-_DESCENT: Final = frozenset(
-    {"replay_of", "shadow", "from_stage", "patched_by", "reuse", "provider", "scene_of"}
-)
 #: A step of a pointer into a list.
 _INDEX: Final = re.compile(r"/[0-9]+(?=/|$)")
 
@@ -212,7 +209,7 @@ def _asked(outcome: RequestOutcome) -> dict[str, Any]:
         said = dict(outcome.body or {})
     else:
         said = read.model_dump(mode="json", by_alias=False, exclude_defaults=True)
-    return {name.removesuffix("_"): value for name, value in said.items() if name not in _DESCENT}
+    return {name.removesuffix("_"): value for name, value in said.items() if name not in DESCENT}
 
 
 def _count_fields(found: Sequence[Comparison]) -> tuple[FieldCount, ...]:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any, Final
 
 import jsonpatch
 import jsonpointer
 import msgspec
+from pydantic.alias_generators import to_snake
 
 from contracts.errors import UnderstudyError
+from contracts.lineage import DESCENT
 
-#: Fields of a request that say its descent; they are the replay's to set.
-LINEAGE: Final = (
-    "replay_of",
-    "replayOf",
-    "shadow",
-    "from_stage",
-    "fromStage",
-    "patched_by",
-    "patchedBy",
-    "reuse",
-)
 #: The operations, and the field that each of them needs beside ``path``.
 _OPERATIONS: Final = {
     "add": "value",
@@ -79,7 +71,7 @@ def apply(operations: Operations, fields: dict[str, Any]) -> dict[str, Any]:
     """Apply a patch to the fields of one request, which stay as they are.
 
     Raises:
-        PatchRefused: an operation does not apply, or a ``test`` fails.
+        PatchRefused: an operation does not apply, a ``test`` fails, or the result has a field of :data:`DESCENT`.
     """
     done: Any = copy.deepcopy(fields)
     for number, each in enumerate(operations, start=1):
@@ -95,7 +87,15 @@ def apply(operations: Operations, fields: dict[str, Any]) -> dict[str, Any]:
             ) from None
     if not isinstance(done, dict):
         raise PatchRefused("the patch does not apply: it leaves no request body")
+    set_by_replays = find_descent(done)
+    if set_by_replays:
+        raise PatchRefused(f"the patch sets {', '.join(set_by_replays)}, which replays set themselves")
     return done
+
+
+def find_descent(fields: Iterable[str]) -> list[str]:
+    """The names, in either spelling, that say where a request comes from."""
+    return sorted(each for each in fields if to_snake(each) in DESCENT)
 
 
 def _check(number: int, operation: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def _check(number: int, operation: dict[str, Any]) -> None:
     if needed is not None and needed not in operation:
         raise PatchError(f"operation {number} of the patch, {op} at {path!r}, needs `{needed}`")
     for place in (path, operation.get("from")):
-        if isinstance(place, str) and place.split("/")[1:2] and place.split("/")[1] in LINEAGE:
+        if isinstance(place, str) and find_descent(place.split("/")[1:2]):
             raise PatchError(
                 f"operation {number} of the patch touches {place!r}, which replays set themselves; leave it out"
             )

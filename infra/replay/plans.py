@@ -144,8 +144,8 @@ def compose(origin: ReplayOrigin, options: ReplayOptions, *, patched_by: str | N
         PatchRefused: the patch does not apply to it.
     """
     fields = decode_fields(origin.body)
-    for name in patching.LINEAGE:
-        fields.pop(name, None)
+    for name in patching.find_descent(fields):
+        del fields[name]
     if options.patch is not None:
         fields = patching.apply(options.patch, fields)
     if origin.replay_of is not None:

@@ -12,13 +12,12 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from contracts.errors import UnderstudyError
+from contracts.lineage import DESCENT
 from contracts.policy.prompts import FAMILY
 from contracts.request import GenerationRequest
 
 #: The key of the provider that writes instead of the routed one; a request itself cannot name it.
 MODEL: Final = "model"
-#: Fields that say what a repetition is; they are not part of what was requested.
-DESCENT: Final = ("replay_of", "shadow", "from_stage", "patched_by", "reuse", "provider", "scene_of")
 #: A value of ``prompt`` that selects a version of a prompt family.
 _VERSION: Final = re.compile(rf"{FAMILY}@[1-9][0-9]{{0,5}}")
 

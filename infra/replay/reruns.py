@@ -18,12 +18,12 @@ from pydantic.alias_generators import to_snake
 
 from contracts import request, scenes, subjects
 from contracts.errors import UnderstudyError
-from contracts.lineage import INPUT_OF, StartStage
+from contracts.lineage import DESCENT, INPUT_OF, StartStage
 from infra.inspect.outcomes import ComparedPair
 from infra.nats.lookup import Lookup
 from infra.nats.steps import LoggedSteps
 from infra.replay import marks
-from infra.replay.request_edits import DESCENT, MODEL, EditError, Edits, apply_edits
+from infra.replay.request_edits import MODEL, EditError, Edits, apply_edits
 from infra.replay.rerun_estimate import RequestUsage, usage_of
 
 if TYPE_CHECKING:

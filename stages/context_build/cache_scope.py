@@ -109,7 +109,7 @@ def assign_key(
     route: str | None,
     schemes: tuple[cache_key.Scheme, ...] = cache_key.SCHEMES,
 ) -> Brief:
-    """Add the cache key to a brief, where it has one; a shadow has none.
+    """Add the cache key to a brief, where it has one; a shadow has none, nor what another provider writes.
 
     Args:
         brief: the brief without its key.
@@ -121,8 +121,8 @@ def assign_key(
         return brief
     slot = None
     # A plot that requests scenes is not shared: their ids contain its id.  Each scene may be cached.
-    shadow = brief.lineage is not None and brief.lineage.shadow
-    if route is not None and brief.scenes is None and not shadow:
+    own = brief.lineage is not None and (brief.lineage.shadow or brief.lineage.provider is not None)
+    if route is not None and brief.scenes is None and not own:
         slot = cache_key.build_key(
             shared.parts, shaping_inputs(brief, shared, route), node=shared.node, schemes=schemes
         )

@@ -172,6 +172,7 @@ def test_template_rules_and_choices_that_come_to_something_else_do_not(fields: d
         {"player_context": {"playthroughId": "p-1"}},
         {"route": None},
         {"request_id": "sh-1", "replay_of": "r-1", "shadow": True},
+        {"replay_of": "r-1", "provider": "b"},
     ],
     ids=str,
 )

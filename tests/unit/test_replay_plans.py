@@ -12,8 +12,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_camel
 
 from contracts.errors import ErrorCode
+from contracts.lineage import DESCENT
 from infra.replay import patching, plans, runs
 from infra.replay.estimates import KindUsage, UsageBand, band, estimate, past_error
 from infra.replay.jobs import JobItem, JobLimits, JobState, ReplayEstimate, ReplayJob
@@ -191,6 +193,23 @@ def test_a_replay_says_how_it_descends(options: ReplayOptions, fields: dict[str,
     patched_by = None if options.patch is None else "job-7"
     body = plans.compose(origin(1, body=b'{"prompt": "p", "fromStage": "x"}'), options, patched_by=patched_by)
     assert msgspec.json.decode(body) == {"prompt": "p", "replay_of": "r-1", **fields}
+
+
+@pytest.mark.parametrize("name", sorted(DESCENT | {to_camel(each) for each in DESCENT}))
+def test_what_a_request_says_of_its_descent_is_not_repeated(name: str) -> None:
+    """Otherwise a client could choose through a replay what only an operator chooses."""
+    body = msgspec.json.encode({"prompt": "p", name: "claimed"})
+    composed = msgspec.json.decode(plans.compose(origin(1, body=body), ReplayOptions()))
+    assert composed == {"prompt": "p", "replay_of": "r-1"}
+
+
+@pytest.mark.parametrize("name", sorted(DESCENT | {to_camel(each) for each in DESCENT}))
+def test_a_patch_sets_no_descent_whatever_its_path(name: str) -> None:
+    with pytest.raises(PatchError, match="replays set themselves"):
+        patching.read(msgspec.json.encode([{"op": "add", "path": f"/{name}", "value": True}]), bulk=False)
+    whole = [{"op": "replace", "path": "", "value": {"prompt": "x", name: True}}]
+    with pytest.raises(PatchRefused, match=f"sets {name}, which replays set themselves"):
+        plans.compose(origin(1), ReplayOptions(patch=patching.read(msgspec.json.encode(whole), bulk=False)))
 
 
 @pytest.mark.parametrize(
