@@ -15,7 +15,7 @@ from contracts.errors import error_text
 from infra.app.replay_judge import ReplayJudge
 from infra.inspect import dead_letters
 from infra.nats import submissions
-from infra.replay import estimates, jobs, origins, plans, runs, spending, undo
+from infra.replay import earlier, estimates, jobs, origins, plans, runs, spending, undo
 from infra.replay.estimates import ReplayEstimate
 from infra.replay.jobs import JobError, JobItem, JobLimits, JobState, ReplayJob
 from infra.replay.plans import ItemState, PlanChanged, ReplayOptions, ReplayPlan
@@ -113,7 +113,7 @@ class ReplayDesk:
             plan = await plans.build(
                 found,
                 options,
-                numbers=await asyncio.to_thread(jobs.next_numbers, self._engine, found),
+                numbers=await asyncio.to_thread(earlier.next_numbers, self._engine, found),
                 present=self._present,
                 judge=lambda items: judge.judge(items, from_stage=options.from_stage),
                 held=judge.held,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import count
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
 T = TypeVar("T", bound=Outgoing)
+#: Reads the message that each of some ids has, where the log has one.
+Find = Callable[[Sequence[str]], Awaitable[Mapping[str, "LogEntry"]]]
 #: Ids in one question to the log; the broker takes 1,024.
 _ASKED: Final = 256
 #: Errors of a full stream: the pipeline accepts no more requests now.
@@ -35,6 +37,7 @@ _AGAIN_S: Final = 0.2
 _BUSY_S: Final = 120.0
 #: Times that a batch is published again because another publisher took one of its ids meanwhile.
 _RACES: Final = 8
+_TRACE: Final = "traceparent"
 _PER_PROCESS: Final = uuid.uuid4().hex[:10]
 _numbers: Final = count(1)
 
@@ -90,9 +93,23 @@ async def submit_all(wire: RequestMultiplexer, requests: Sequence[Publication]) 
         UnderstudyError: the broker refuses for another reason.
         Unavailable: the broker does not answer.
     """
+    return await store_once(wire, requests, lambda ids: owners(wire, ids))
+
+
+async def store_once(wire: RequestMultiplexer, items: Sequence[Publication], find: Find) -> list[Submission]:
+    """Publish messages that the broker refuses if their id has one already; what became of each, in their order.
+
+    Args:
+        wire: an open wire.
+        items: messages with their condition; the last part of each subject is its id.
+        find: reads what some ids have.
+
+    Raises:
+        StreamFull, UnderstudyError, Unavailable: as :func:`submit_all`.
+    """
     found: list[Submission] = []
-    for part in split(requests):
-        found += await _submit(wire, part)
+    for part in split(items):
+        found += await _store(wire, part, find)
     return found
 
 
@@ -139,24 +156,34 @@ async def owners(wire: RequestMultiplexer, request_ids: Sequence[str]) -> dict[s
     return found
 
 
-async def _submit(wire: RequestMultiplexer, part: Sequence[Publication]) -> list[Submission]:
+async def _store(wire: RequestMultiplexer, part: Sequence[Publication], find: Find) -> list[Submission]:
     states = dict.fromkeys((each.subject for each in part), Submission.STORED)
     left = part
+    lost = False
     for _ in range(_RACES):
         ack = await _when_there_is_room(wire, left)
+        lost = lost or ack is None
         if ack is not None and ack.error is None:
             return [states[each.subject] for each in part]
         if ack is not None and ack.error is not None and not ack.refused:
             raise UnderstudyError(f"the broker refuses {left[0].subject}: {ack.error.description}")
-        stored = await owners(wire, [_id(each) for each in left])
+        stored = await find([_id(each) for each in left])
         for each in left:
             if (entry := stored.get(_id(each))) is not None:
-                same = entry.subject == each.subject and entry.body == each.body
-                states[each.subject] = Submission.PRESENT if same else Submission.TAKEN
+                states[each.subject] = _compare(each, entry, lost=lost)
         left = [each for each in left if _id(each) not in stored]
         if not left:
             return [states[each.subject] for each in part]
     raise Unavailable("other publishers take the same ids; try again later")
+
+
+def _compare(each: Publication, entry: LogEntry, *, lost: bool) -> Submission:
+    if entry.subject != each.subject or entry.body != each.body:
+        return Submission.TAKEN
+    trace = each.headers.get(_TRACE)
+    # Stored by this call, whose acknowledgement was lost: no other publish has its trace.
+    mine = lost and trace is not None and entry.headers.get(_TRACE) == trace
+    return Submission.STORED if mine else Submission.PRESENT
 
 
 async def _when_there_is_room(wire: RequestMultiplexer, items: Sequence[Publication]) -> PubAck | None:
@@ -166,7 +193,7 @@ async def _when_there_is_room(wire: RequestMultiplexer, items: Sequence[Publicat
     while True:
         try:
             ack = await _batch(wire, items)
-        except (nats_errors.Error, OSError):
+        except (Unavailable, nats_errors.Error, OSError):
             return None
         if ack.error is None or ack.error.err_code not in _FULL:
             return ack

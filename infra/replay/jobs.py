@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, func, insert, or_, select, update
 from sqlalchemy.engine import Connection, RowMapping
 
 from contracts.errors import UnderstudyError
@@ -238,22 +238,33 @@ def items(
         return [read_item(row) for row in rows]
 
 
-def set_items(engine: Engine, job: int, states: Mapping[ItemState, Sequence[int]]) -> None:
-    """Record what became of requests, by their positions."""
+def set_items(
+    engine: Engine,
+    job: int,
+    states: Mapping[ItemState, Sequence[int]],
+    *,
+    before: ItemState,
+    reasons: Mapping[int, str] | None = None,
+) -> None:
+    """Record what became of requests, by their positions.
+
+    Args:
+        engine: the database.
+        job: its number.
+        states: positions by their new state.
+        before: the state that they have now; one that has another keeps it.
+        reasons: why, by position.
+    """
+    was = and_(_items.job == job, _items.state == str(before))
     with engine.begin() as connection:
+        for position, reason in (reasons or {}).items():
+            change = update(REPLAY_ITEMS).where(was, _items.position == position)
+            connection.execute(change.values(reason=reason))
         for state, positions in states.items():
             for start in range(0, len(positions), _CHUNK):
                 some = list(positions[start : start + _CHUNK])
-                change = update(REPLAY_ITEMS).where(_items.job == job, _items.position.in_(some))
+                change = update(REPLAY_ITEMS).where(was, _items.position.in_(some))
                 connection.execute(change.values(state=str(state)))
-
-
-def set_reasons(engine: Engine, job: int, state: ItemState, reasons: Mapping[int, str]) -> None:
-    """Record why requests are in a state, by their positions."""
-    with engine.begin() as connection:
-        for position, reason in reasons.items():
-            change = update(REPLAY_ITEMS).where(_items.job == job, _items.position == position)
-            connection.execute(change.values(state=str(state), reason=reason))
 
 
 def claim(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJob | None:
@@ -262,8 +273,8 @@ def claim(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJob | 
     Raises:
         JobError: it has ended, or does not exist.
     """
-    free = or_(_jobs.runner.is_(None), _jobs.runner == runner, _jobs.beat_ms < now_ms - LEASE_MS)
-    change = update(REPLAY_JOBS).where(_jobs.job == job, _jobs.state.in_(map(str, RESUMABLE)), free)
+    may = _jobs.state.in_(map(str, RESUMABLE))
+    change = update(REPLAY_JOBS).where(_jobs.job == job, may, _is_free(runner, now_ms))
     values = {
         "state": str(JobState.RUNNING),
         "runner": runner,
@@ -281,25 +292,42 @@ def claim(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJob | 
     return None
 
 
-def beat(engine: Engine, job: int, *, runner: str, now_ms: int) -> JobState:
-    """Say that this process still runs a job; the state that it is to be in."""
+def claim_undo(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJob | None:
+    """Begin to undo a job in this process, which stops it; ``None``: another process has it.
+
+    Raises:
+        JobError: it runs, is undone, or does not exist.
+    """
+    found = find(engine, job)
+    if found.state is JobState.UNDONE:
+        raise JobError(f"job {job} is undone already")
+    if found.state is JobState.RUNNING:
+        raise JobError(f"job {job} is running; `understudy replay stop {job}` stops it")
+    over = JobState.DONE if found.state is JobState.DONE else JobState.STOPPED
+    same = and_(_jobs.job == job, _jobs.state == str(found.state), _is_free(runner, now_ms))
     with engine.begin() as connection:
-        change = update(REPLAY_JOBS).where(
-            _jobs.job == job, _jobs.runner == runner, _jobs.state == str(JobState.RUNNING)
-        )
-        if connection.execute(change.values(beat_ms=now_ms)).rowcount:
-            return JobState.RUNNING
-        found = connection.execute(select(_jobs.state, _jobs.runner).where(_jobs.job == job)).first()
-    if found is None or (found[0] == JobState.RUNNING and found[1] != runner):
-        # Another process took it over while this one stood still.
-        return JobState.PAUSED
-    return JobState(found[0])
+        change = update(REPLAY_JOBS).where(same).values(state=str(over), runner=runner, beat_ms=now_ms)
+        claimed = connection.execute(change).rowcount
+    return find(engine, job) if claimed else None
+
+
+def _is_free(runner: str, now_ms: int) -> ColumnElement[bool]:
+    return or_(_jobs.runner.is_(None), _jobs.runner == runner, _jobs.beat_ms < now_ms - LEASE_MS)
+
+
+def beat(engine: Engine, job: int, *, runner: str, now_ms: int) -> JobState | None:
+    """Say that this process still has a job; the state that it is to be in; ``None``: another process took it over."""
+    with engine.begin() as connection:
+        mine = and_(_jobs.job == job, _jobs.runner == runner)
+        connection.execute(update(REPLAY_JOBS).where(mine).values(beat_ms=now_ms))
+        found = connection.execute(select(_jobs.state).where(mine)).scalar_one_or_none()
+    return None if found is None else JobState(found)
 
 
 def leave(
     engine: Engine, job: int, state: JobState, *, runner: str, now_ms: int, note: str | None = None
 ) -> None:
-    """End this process's run of a job, in a state that nobody else has set meanwhile."""
+    """Let go of a job that this process has; one that runs gets a new state, unless somebody has set one meanwhile."""
     ended = now_ms if state is JobState.DONE else None
     with engine.begin() as connection:
         mine = and_(_jobs.job == job, _jobs.runner == runner)
@@ -336,22 +364,6 @@ def change_state(
         names = ", ".join(str(each) for each in before)
         raise JobError(f"job {job} is {found.state}; only one that is {names} can become {to}")
     return found
-
-
-def next_numbers(engine: Engine, origins: Sequence[ReplayOrigin]) -> dict[tuple[int, str, int], int]:
-    """By origin, the number after its last replay that was undone; origins without one have no entry."""
-    wanted = {each.key for each in origins}
-    if not wanted:
-        return {}
-    with reading(engine) as connection:
-        query = (
-            select(_items.letter, _items.stream, _items.sequence, func.max(_items.number))
-            .where(_items.state == str(ItemState.UNDONE))
-            .group_by(_items.letter, _items.stream, _items.sequence)
-        )
-        rows = connection.execute(query).all()
-    found = {((row[0] or 0), row[1], row[2]): row[3] + 1 for row in rows}
-    return {key: number for key, number in found.items() if key in wanted}
 
 
 def read_job(row: RowMapping) -> ReplayJob:

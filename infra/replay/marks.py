@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from contracts import pipeline
+from contracts import envelope, pipeline
 from contracts.errors import Unavailable, UnderstudyError
-from infra.nats import submissions
+from infra.nats import log, submissions
 from infra.nats.atomic import Publication
+from infra.nats.log import StreamMissing
+from infra.nats.submissions import Submission
 
 if TYPE_CHECKING:
+    from infra.nats.log import LogEntry
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
+
+#: Marks in one question to the bucket; the broker takes 1,024.
+_ASKED: Final = 256
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,24 +58,64 @@ def build(request_id: str, *, letter: int | None, replay_of: str, body: bytes) -
         body: what is published, to the byte.
     """
     written = Mark(letter=letter, replay_of=replay_of, sha256=hashlib.sha256(body).hexdigest())
-    return Publication(subject=_subject(request_id), body=msgspec.json.encode(written))
+    # A mark of a request that is under way must stay: without it the request loses its subscribers, or is rejected.
+    headers = {envelope.EXPECTED_LAST: "0"}
+    return Publication(subject=_subject(request_id), body=msgspec.json.encode(written), headers=headers)
 
 
-async def leave(wire: RequestMultiplexer, marks: Sequence[Publication]) -> None:
+async def leave(wire: RequestMultiplexer, marks: Sequence[Publication]) -> set[str]:
     """Leave the marks of replays that are about to be published.
+
+    Args:
+        wire: an open wire.
+        marks: made by :func:`build`.
+
+    Returns:
+        the ids that have another body already, and must not be published.
 
     Raises:
         UnderstudyError: the broker refuses one.
         Unavailable: the broker does not answer.
     """
     try:
-        await submissions.publish_all(wire, marks)
-    except Unavailable:
+        found = await submissions.store_once(wire, marks, lambda ids: _find(wire, ids))
+        differing = {
+            _id(each): each for each, state in zip(marks, found, strict=True) if state is Submission.TAKEN
+        }
+        if not differing:
+            return set()
+        stored, taken = (
+            await _find(wire, list(differing)),
+            set(await submissions.owners(wire, list(differing))),
+        )
+        # Left by a run that did not come to publish its request.
+        for request_id in differing.keys() - taken:
+            headers = {envelope.EXPECTED_LAST: str(stored[request_id].sequence)}
+            ack = await wire.publish(differing[request_id].subject, differing[request_id].body, headers)
+            if ack.error is not None:
+                # Another process marks it now.
+                taken.add(request_id)
+    except (Unavailable, StreamMissing):
         raise
     except UnderstudyError as error:
         raise UnderstudyError(
             f"replays cannot be marked: {error}; `understudy topology apply` makes the bucket"
         ) from None
+    return taken
+
+
+async def _find(wire: RequestMultiplexer, request_ids: Sequence[str]) -> dict[str, LogEntry]:
+    """The marks of some ids, where they have one; at most a batch of them."""
+    found: dict[str, LogEntry] = {}
+    for start in range(0, len(request_ids), _ASKED):
+        asked = [_subject(each) for each in request_ids[start : start + _ASKED]]
+        for entry in await log.last_of_each(wire, pipeline.REPLAYS.stream, asked):
+            found[entry.subject.rpartition(".")[2]] = entry
+    return found
+
+
+def _id(mark: Publication) -> str:
+    return mark.subject.rpartition(".")[2]
 
 
 class ReplayMarks:

@@ -54,6 +54,11 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     #: Also what was replayed before, under the next number.
     again: bool = False
 
+    @property
+    def shares(self) -> bool:
+        """Whether the result cache may answer: not what is edited, nor what starts later."""
+        return self.reuse and self.patch is None and self.from_stage is None
+
 
 class ReplayVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What context-build would decide about a request now."""
@@ -160,7 +165,7 @@ def lineage_fields(replay_of: str, options: ReplayOptions, *, patched_by: str | 
         fields["from_stage"] = options.from_stage
     if patched_by is not None:
         fields["patched_by"] = patched_by
-    if options.reuse and options.patch is None and options.from_stage is None:
+    if options.shares:
         fields["reuse"] = True
     return fields
 
@@ -258,7 +263,7 @@ def _decide(
         return msgspec.structs.replace(
             item, state=ItemState.REFUSED, code=verdict.code, reason=verdict.reason
         )
-    shares = options.reuse and options.patch is None and options.from_stage is None and bool(verdict.keys)
+    shares = options.shares and bool(verdict.keys)
     cached = shares and (not stored.isdisjoint(verdict.keys) or verdict.keys[0] in led)
     if shares:
         # Of equal requests the first one generates, and the others get its content.

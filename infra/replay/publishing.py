@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from infra.nats import submissions
+from infra.nats.submissions import Submission
 from infra.replay import marks, origins, plans
 from infra.replay.letters import Unreplayable
 from infra.replay.plans import ReplayOptions
@@ -16,7 +17,6 @@ from infra.replay.plans import ReplayOptions
 if TYPE_CHECKING:
     from infra.inspect.dead_letters import Letter
     from infra.nats.multiplexer import RequestMultiplexer
-    from infra.nats.submissions import Submission
 
 
 #: Bytes of a W3C trace id and a span id.
@@ -60,7 +60,7 @@ async def prepare(wire: RequestMultiplexer, letter: Letter, *, number: int = 1) 
 
 
 async def publish(wire: RequestMultiplexer, replays: Sequence[ReadyReplay], *, time: str) -> list[Submission]:
-    """Publish replays; what became of each, in their order.
+    """Publish replays, each after its mark; what became of each, in their order.
 
     Args:
         wire: an open wire.
@@ -72,7 +72,7 @@ async def publish(wire: RequestMultiplexer, replays: Sequence[ReadyReplay], *, t
         Unavailable: the broker does not answer.
     """
     # Before the requests: a stage may look for them as soon as those are there.
-    await marks.leave(
+    taken = await marks.leave(
         wire,
         [
             marks.build(each.request_id, letter=each.letter, replay_of=each.replay_of, body=each.body)
@@ -82,16 +82,16 @@ async def publish(wire: RequestMultiplexer, replays: Sequence[ReadyReplay], *, t
     )
     # One call for all: a trace of its own for each.
     random = os.urandom(_TRACE_BYTES * len(replays)).hex()
-    return await submissions.submit_all(
-        wire,
-        [
-            submissions.request(
-                each.kind,
-                each.request_id,
-                each.body,
-                time=time,
-                traceparent=f"00-{random[at : at + 32]}-{random[at + 32 : at + 48]}-01",
-            )
-            for each, at in zip(replays, range(0, len(random), 2 * _TRACE_BYTES), strict=True)
-        ],
-    )
+    requests = [
+        submissions.request(
+            each.kind,
+            each.request_id,
+            each.body,
+            time=time,
+            traceparent=f"00-{random[at : at + 32]}-{random[at + 32 : at + 48]}-01",
+        )
+        for each, at in zip(replays, range(0, len(random), 2 * _TRACE_BYTES), strict=True)
+        if each.request_id not in taken
+    ]
+    done = iter(await submissions.submit_all(wire, requests))
+    return [Submission.TAKEN if each.request_id in taken else next(done) for each in replays]

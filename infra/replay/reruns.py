@@ -236,18 +236,19 @@ async def publish(client: RerunClient, item: Rerun) -> None:
 
     # Before the request: a stage may look for it as soon as that is there.
     mark = marks.build(item.request_id, letter=None, replay_of=item.original, body=item.body)
-    await marks.leave(client.wire, [mark])
-    while True:
+    taken = await marks.leave(client.wire, [mark])
+    while not taken:
         try:
             await client.submit(item.kind, body=item.body, request_id=item.request_id)
         except Busy:
             await asyncio.sleep(_BUSY_S)
         except IdTaken:
-            raise RerunError(
-                f"{item.request_id} was run with other changes: name another job, or repeat the changes of this one"
-            ) from None
+            break
         else:
             return
+    raise RerunError(
+        f"{item.request_id} was run with other changes: name another job, or repeat the changes of this one"
+    )
 
 
 def _plan_one(

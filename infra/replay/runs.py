@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from contracts import timestamp
+from contracts.errors import error_text
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import NoLetter
 from infra.nats import atomic
 from infra.nats.submissions import Submission
-from infra.replay import jobs, origins, plans, publishing, spending
-from infra.replay.jobs import JobError, JobItem, JobState, ReplayJob
+from infra.replay import earlier, jobs, lease, origins, plans, publishing, spending
+from infra.replay.jobs import JobItem, JobState, ReplayJob
+from infra.replay.lease import Lease
 from infra.replay.letters import Unreplayable, look_up
 from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchRefused
@@ -40,16 +43,8 @@ _TICK_S: Final = 0.1
 _BURST_S: Final = 1.0
 #: Seconds between two looks at a budget that is used up while requests are still under way.
 _LOOK_S: Final = 0.5
-#: Seconds between two tries to take over a job, and between two signs of life.
-_CLAIM_S: Final = 0.5
-_BEAT_S: Final = 1.0
-
-_STATE_OF: Final = {
-    Submission.STORED: ItemState.PUBLISHED,
-    # Published by an earlier run of this job that was killed before it could say so.
-    Submission.PRESENT: ItemState.PUBLISHED,
-    Submission.TAKEN: ItemState.TAKEN,
-}
+#: Why a request is not published whose id has one that differs.
+_TAKEN: Final = "its id belongs to another request"
 
 
 class RunReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,18 +83,17 @@ async def run(
         StreamMissing, Unavailable, UnderstudyError: the broker; the job is paused.
         sqlalchemy.exc.SQLAlchemyError: the database.
     """
-    runner = uuid.uuid4().hex
     known = await asyncio.to_thread(jobs.find, engine, job)
-    if known.state is JobState.PLANNED and bodies is None:
+    if known.started_ms is None and bodies is None:
         bodies = await _verify(wire, engine, known)
-    claimed = await _claim(engine, job, runner)
-    one = _Run(wire, engine, claimed, runner, bodies or {}, on_progress)
+    held = await lease.take(engine, job, jobs.claim)
+    one = _Run(wire, engine, held, bodies or {}, on_progress)
     try:
         state, note = await one.publish_all()
-    except BaseException:
-        await asyncio.shield(one.leave(JobState.PAUSED, "the run was interrupted"))
+    except BaseException as error:
+        await asyncio.shield(one.break_off(error))
         raise
-    await one.leave(state, note)
+    await held.end(state, note)
     found = await asyncio.to_thread(jobs.find, engine, job)
     return RunReport(
         job=job,
@@ -109,17 +103,6 @@ async def run(
         seconds=round(time.monotonic() - one.began_s, 3),
         note=found.note,
     )
-
-
-async def _claim(engine: Engine, job: int, runner: str) -> ReplayJob:
-    until = time.monotonic() + jobs.LEASE_MS / 1000 + 1
-    while True:
-        claimed = await asyncio.to_thread(jobs.claim, engine, job, runner=runner, now_ms=_now_ms())
-        if claimed is not None:
-            return claimed
-        if time.monotonic() > until:
-            raise JobError(f"another process runs job {job}; `understudy replay pause {job}` pauses it there")
-        await asyncio.sleep(_CLAIM_S)
 
 
 async def read_bodies(wire: RequestMultiplexer, items: Sequence[JobItem]) -> dict[int, ReplayOrigin]:
@@ -205,22 +188,22 @@ class _Run:
         self,
         wire: RequestMultiplexer,
         engine: Engine,
-        job: ReplayJob,
-        runner: str,
+        held: Lease,
         bodies: Mapping[int, ReplayOrigin],
         on_progress: Callable[[int], None],
     ) -> None:
         self._wire = wire
         self._engine = engine
-        self._job = job
-        self._runner = runner
+        self._held = held
+        self._job = held.job
         self._bodies = bodies
         self._on_progress = on_progress
         self.published = 0
         self.refused = 0
         self.began_s = time.monotonic()
+        #: Requests that others have published.
+        self._others = 0
         self._due_s = self.began_s
-        self._beaten_s = self.began_s
         #: What became of the batch before, on its way into the database.
         self._recording: asyncio.Task[None] | None = None
 
@@ -238,7 +221,8 @@ class _Run:
             )
             if not page:
                 await self._recorded()
-                return JobState.DONE, None
+                others = f"{self._others:,} requests were not published: other jobs did so, or have their ids"
+                return JobState.DONE, others if self._others else None
             after = page[-1].position
             unread = [each for each in page if each.position not in self._bodies]
             bodies = {**self._bodies, **(await read_bodies(self._wire, unread))} if unread else self._bodies
@@ -252,68 +236,78 @@ class _Run:
     ) -> tuple[JobState, str | None] | None:
         at = 0
         while at < len(page):
-            state = await self._beat()
-            if state is not JobState.RUNNING:
-                return state, None
             room, why = await self._room()
             if why is not None:
                 return JobState.PAUSED, why
-            if not room:
-                await asyncio.sleep(_LOOK_S)
-                continue
-            batch = page[at : at + min(room, await self._pace())]
-            await self._publish(batch, bodies)
+            if room:
+                room = min(room, await self._pace())
+            else:
+                await self._held.sleep(_LOOK_S)
+            # After the wait: a job that is paused meanwhile publishes nothing more.
+            state = self._held.check()
+            if state is not JobState.RUNNING:
+                return state or JobState.PAUSED, None
+            batch = page[at : at + room]
+            if batch:
+                await self._publish(batch, bodies)
             at += len(batch)
         return None
 
     async def _publish(self, batch: Sequence[JobItem], bodies: Mapping[int, ReplayOrigin]) -> None:
         ready: list[tuple[JobItem, ReadyReplay]] = []
-        changed: dict[int, str] = {}
+        states: dict[ItemState, list[int]] = {}
+        reasons: dict[int, str] = {}
         for item in batch:
             made = make_ready(item, bodies[item.position], self._job)
             if isinstance(made, str):
-                changed[item.position] = made
+                states.setdefault(ItemState.CHANGED, []).append(item.position)
+                reasons[item.position] = made
             else:
                 ready.append((item, made))
         now = timestamp.format_s(time.time())
         found = await publishing.publish(self._wire, [each for _, each in ready], time=now)
-        states: dict[ItemState, list[int]] = {}
+        present = [
+            item.request_id
+            for (item, _), each in zip(ready, found, strict=True)
+            if each is not Submission.STORED
+        ]
+        owners = await asyncio.to_thread(earlier.find_owners, self._engine, self._job.job, present)
         for (item, _), submission in zip(ready, found, strict=True):
-            states.setdefault(_STATE_OF[submission], []).append(item.position)
-            self.refused += submission is Submission.PRESENT
+            state, why = _conclude(submission, owners.get(item.request_id))
+            states.setdefault(state, []).append(item.position)
+            if why is not None:
+                reasons[item.position] = why
+                self._others += 1
+            self.refused += submission is Submission.PRESENT and why is None
         self.published += found.count(Submission.STORED)
         self._on_progress(len(batch))
         await self._recorded()
-        self._recording = asyncio.create_task(self._record(states, changed))
+        self._recording = asyncio.create_task(self._record(states, reasons))
 
-    async def _record(self, states: Mapping[ItemState, Sequence[int]], changed: Mapping[int, str]) -> None:
-        await asyncio.to_thread(jobs.set_items, self._engine, self._job.job, states)
-        if changed:
-            await asyncio.to_thread(jobs.set_reasons, self._engine, self._job.job, ItemState.CHANGED, changed)
+    async def _record(self, states: Mapping[ItemState, Sequence[int]], reasons: Mapping[int, str]) -> None:
+        await asyncio.to_thread(
+            jobs.set_items,
+            self._engine,
+            self._job.job,
+            states,
+            before=ItemState.PLANNED,
+            reasons=reasons,
+        )
 
     async def _recorded(self) -> None:
         recording, self._recording = self._recording, None
         if recording is not None:
             await recording
 
-    async def _beat(self) -> JobState:
-        now_s = time.monotonic()
-        if now_s - self._beaten_s < _BEAT_S:
-            return JobState.RUNNING
-        self._beaten_s = now_s
-        return await asyncio.to_thread(
-            jobs.beat, self._engine, self._job.job, runner=self._runner, now_ms=_now_ms()
-        )
-
     async def _pace(self) -> int:
-        """Wait until the next batch is due; how many requests it may have."""
+        """Wait until the next batch is due, or the job's state changes; how many requests the batch may have."""
         rate = self._job.limits.rate
         if rate is None:
             return atomic.MOST
         now_s = time.monotonic()
         self._due_s = max(self._due_s, now_s - _BURST_S)
         if self._due_s > now_s:
-            await asyncio.sleep(self._due_s - now_s)
+            await self._held.sleep(self._due_s - now_s)
             now_s = time.monotonic()
         # A batch that is late makes up for it: the rate is kept where publishing takes longer than a tick.
         late = max(0, int((now_s - self._due_s) * rate))
@@ -352,18 +346,22 @@ class _Run:
         known = [each.money.high for each in self._job.estimate.kinds.values() if each.money is not None]
         return max(known, default=0.0)
 
-    async def leave(self, state: JobState, note: str | None) -> None:
-        """End the run in the database."""
-        await asyncio.to_thread(
-            jobs.leave,
-            self._engine,
-            self._job.job,
-            state,
-            runner=self._runner,
-            now_ms=_now_ms(),
-            note=note,
-        )
+    async def break_off(self, error: BaseException) -> None:
+        """Pause the job because of an error; what is published is recorded before."""
+        with suppress(SQLAlchemyError):
+            # What it would have said is found again in the log.
+            await self._recorded()
+        note = error_text(error) if isinstance(error, Exception) else "the run was interrupted"
+        await self._held.end(JobState.PAUSED, note)
 
 
-def _now_ms() -> int:
-    return round(time.time() * 1000)
+def _conclude(submission: Submission, owner: int | None) -> tuple[ItemState, str | None]:
+    """The state of a request that was published or refused, and why it is not this job's."""
+    match submission:
+        case Submission.TAKEN:
+            return ItemState.TAKEN, _TAKEN if owner is None else f"{_TAKEN}, which job {owner} published"
+        case Submission.PRESENT if owner is not None:
+            return ItemState.PRESENT, f"job {owner} published it"
+        case Submission.STORED | Submission.PRESENT:
+            # Present without another owner: an earlier run of this job was killed before it could say so.
+            return ItemState.PUBLISHED, None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, and_, func, literal, select, true, union_all
 
+from contracts.scenes import MAX_BEATS, scene_id
 from infra.replay.estimates import KindUsage, read_usage
 from infra.replay.jobs import JobState, read_job
 from infra.replay.plans import ItemState
@@ -17,6 +18,10 @@ from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
 _jobs, _items = REPLAY_JOBS.c, REPLAY_ITEMS.c
 #: Jobs whose estimates are compared with what came.
 _PAST: Final = 10
+#: The kind whose requests may have scenes.
+PLOT: Final = "plot"
+#: Ids in one question.
+_CHUNK: Final = 500
 
 
 class JobSpending(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,29 +35,42 @@ class JobSpending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_spent(engine: Engine, job: int) -> JobSpending:
-    """What the published requests of a job have taken, as far as audit has their results."""
+    """What the published requests of a job have taken, those of plots with their scenes, as far as audit has their results."""
     logs = GENERATION_LOGS.c
-    mine = select(_items.request_id).where(
-        _items.job == job, _items.state.in_([str(ItemState.PUBLISHED), str(ItemState.UNDONE)])
-    )
-    query = (
-        select(
-            logs.status,
-            func.count(),
-            func.sum(func.coalesce(logs.prompt_tokens, 0) + func.coalesce(logs.completion_tokens, 0)),
-            func.sum(func.coalesce(logs.cost, 0.0)),
-        )
-        .where(logs.request_id.in_(mine))
-        .group_by(logs.status)
+    known = [str(ItemState.PUBLISHED), str(ItemState.UNDONE)]
+    published = and_(_items.job == job, _items.state.in_(known))
+    mine = select(_items.request_id).where(published)
+    beats = union_all(
+        *(select(literal(scene_id("", beat)).label("suffix")) for beat in range(1, MAX_BEATS + 1))
+    ).subquery()
+    of_plots = REPLAY_ITEMS.join(beats, true())
+    scenes = select(_items.request_id + beats.c.suffix).select_from(of_plots)
+    scenes = scenes.where(published, _items.kind == PLOT)
+    taken = (
+        func.count(),
+        func.sum(func.coalesce(logs.prompt_tokens, 0) + func.coalesce(logs.completion_tokens, 0)),
+        func.sum(func.coalesce(logs.cost, 0.0)),
     )
     with reading(engine) as connection:
+        query = select(*taken, logs.status).where(logs.request_id.in_(mine)).group_by(logs.status)
         rows = connection.execute(query).all()
+        of_scenes = connection.execute(select(*taken).where(logs.request_id.in_(scenes))).one()
     return JobSpending(
-        ended=sum(row[1] for row in rows),
-        tokens=int(sum(row[2] or 0 for row in rows)),
-        money=float(sum(row[3] or 0.0 for row in rows)),
-        statuses={row[0]: row[1] for row in rows},
+        ended=sum(row[0] for row in rows),
+        tokens=int(sum(row[1] or 0 for row in (*rows, of_scenes))),
+        money=float(sum(row[2] or 0.0 for row in (*rows, of_scenes))),
+        statuses={row[3]: row[0] for row in rows},
     )
+
+
+def find_ended(engine: Engine, request_ids: Sequence[str]) -> set[str]:
+    """Those of some requests whose results the audit has."""
+    found: set[str] = set()
+    with reading(engine) as connection:
+        for start in range(0, len(request_ids), _CHUNK):
+            asked = GENERATION_LOGS.c.request_id.in_(request_ids[start : start + _CHUNK])
+            found.update(connection.execute(select(GENERATION_LOGS.c.request_id).where(asked)).scalars())
+    return found
 
 
 def usage_of(engine: Engine, kinds: Iterable[str]) -> dict[str, KindUsage]:

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from understudy_client.protocol import child_of
 
-from contracts import cache_entry, envelope, pipeline, subjects, timestamp
+from contracts import envelope, pipeline, subjects, timestamp
 from contracts import events as ev
 from contracts.cache_entry import CacheEntry
-from contracts.errors import NewerVersion, Unreadable
 from contracts.policy.cache_key import CacheKey
-from infra.nats import buckets, log, submissions
+from contracts.result import Status
+from contracts.scenes import RUNNING
+from infra.nats import buckets, submissions
 from infra.nats.atomic import Publication
-from infra.replay import jobs, origins, spending
+from infra.replay import earlier, jobs, lease, spending, unrecorded
 from infra.replay.jobs import JobError, JobItem, JobState
-from infra.replay.plans import ItemState
+from infra.replay.lease import Lease
+from infra.replay.logged_ends import (
+    decode_result,
+    find_slot,
+    is_written,
+    read_each,
+    read_last,
+    read_revisions,
+    revises,
+)
+from infra.replay.plans import ItemState, ReplayOptions
 from infra.stores import cache_store
 
 if TYPE_CHECKING:
@@ -32,14 +43,14 @@ if TYPE_CHECKING:
     from infra.nats.log import LogEntry
     from infra.nats.multiplexer import RequestMultiplexer
 
-T = TypeVar("T")
-#: Items that are undone together, and subjects in one question to a stream.
+#: Items that are undone together.
 _PAGE: Final = 500
-_ASKED: Final = 256
 #: Seconds that cancelled requests have to end, and between two looks.
 _ENDING_S: Final = 15.0
 #: Seconds within which the revision follows its result.
 _REVISED_S: Final = 3.0
+#: Age of a result, ns, that has its revision, or gets none any more.
+_JUST_NS: Final = 10 * 10**9
 _LOOK_S: Final = 0.1
 
 
@@ -53,14 +64,14 @@ class UndoReport(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
     #: Cache entries that were removed.
     uncached: int
-    #: Requests whose subscribers were told of the earlier result again.
+    #: Requests whose subscribers got the earlier result again.
     restored: int
     #: What cannot be undone, one line each.
     cannot: tuple[str, ...] = ()
 
 
 async def undo(wire: RequestMultiplexer, engine: Engine, job: int) -> UndoReport:
-    """Undo a job that does not run.
+    """Undo a job that does not run; it does not go on afterwards.
 
     Args:
         wire: an open wire.
@@ -68,27 +79,37 @@ async def undo(wire: RequestMultiplexer, engine: Engine, job: int) -> UndoReport
         job: the job's number.
 
     Raises:
-        JobError: it does not exist, runs, or is undone.
+        JobError: it does not exist, runs, or is undone; or another process has it.
         StreamMissing, Unavailable, UnderstudyError: the broker; a second undo goes on where this one stopped.
         sqlalchemy.exc.SQLAlchemyError: the database.
     """
-    known = await asyncio.to_thread(jobs.find, engine, job)
-    if known.state is JobState.UNDONE:
-        raise JobError(f"job {job} is undone already")
-    if known.state is JobState.RUNNING:
-        raise JobError(f"job {job} is running; `understudy replay stop {job}` stops it")
+    held = await lease.take(engine, job, jobs.claim_undo)
+    try:
+        if held.job.started_ms is not None:
+            await unrecorded.record(wire, engine, job)
+        return await _undo_all(wire, engine, held)
+    finally:
+        await asyncio.shield(held.end(held.job.state))
+
+
+async def _undo_all(wire: RequestMultiplexer, engine: Engine, held: Lease) -> UndoReport:
+    job = held.job.job
     spent = await asyncio.to_thread(spending.read_spent, engine, job)
-    one = _Undo(wire, job)
+    one = _Undo(wire, engine, job)
     after, undone, left = -1, 0, 0
     while True:
+        if held.check() is None:
+            raise JobError(f"another process has taken job {job} over; undo it once more later")
         page = await asyncio.to_thread(
             jobs.items, engine, job, states=[ItemState.PUBLISHED], after=after, limit=_PAGE
         )
         if not page:
             break
         after = page[-1].position
-        done = await one.page(page)
-        await asyncio.to_thread(jobs.set_items, engine, job, {ItemState.UNDONE: done})
+        done = await one.undo_page(page)
+        await asyncio.to_thread(
+            jobs.set_items, engine, job, {ItemState.UNDONE: done}, before=ItemState.PUBLISHED
+        )
         undone += len(done)
         left += len(page) - len(done)
     if not left:
@@ -106,12 +127,21 @@ async def undo(wire: RequestMultiplexer, engine: Engine, job: int) -> UndoReport
         cancelled=one.cancelled,
         uncached=one.uncached,
         restored=one.restored,
-        cannot=(*one.cannot, *_spent_lines(spent, one)),
+        cannot=(*one.cannot, *_lasting_lines(spent, one, held.job.options)),
     )
 
 
-def _spent_lines(spent: spending.JobSpending, one: _Undo) -> list[str]:
+def _lasting_lines(spent: spending.JobSpending, one: _Undo, options: ReplayOptions) -> list[str]:
     lines: list[str] = []
+    if one.forgotten:
+        lines.append(
+            f"{one.forgotten:,} requests ended so long ago that the log no longer has their results: what they wrote "
+            "stays"
+        )
+    if one.uncached and not options.shares:
+        lines.append(
+            f"cache entries that the {one.uncached:,} removed ones had replaced: equal requests are generated anew"
+        )
     if spent.tokens or spent.money:
         lines.append(f"what was paid: {spent.tokens:,} tokens, {spent.money:g} in money")
     if one.delivered:
@@ -125,33 +155,53 @@ def _spent_lines(spent: spending.JobSpending, one: _Undo) -> list[str]:
 class _Undo:
     """An undo on its way."""
 
-    def __init__(self, wire: RequestMultiplexer, job: int) -> None:
+    def __init__(self, wire: RequestMultiplexer, engine: Engine, job: int) -> None:
         self._wire = wire
+        self._engine = engine
         self._job = job
-        self.cancelled = self.uncached = self.restored = self.delivered = 0
+        self.cancelled = self.uncached = self.restored = self.delivered = self.forgotten = 0
         self.cannot: list[str] = []
 
-    async def page(self, items: Sequence[JobItem]) -> list[int]:
+    async def undo_page(self, items: Sequence[JobItem]) -> list[int]:
         """Undo some requests; the positions of those that are."""
         ids = [each.request_id for each in items]
-        before = await _last(self._wire, "result", ids)
-        running = [each for each in items if each.request_id not in before]
+        before = await read_last(self._wire, "result", ids)
+        missing = [each for each in ids if each not in before]
+        forgotten = await asyncio.to_thread(spending.find_ended, self._engine, missing)
+        self.forgotten += len(forgotten)
+        running = [each for each in items if each.request_id not in before.keys() | forgotten]
         results = before | await self._cancel(running)
-        self.cancelled += sum(
-            each.request_id in results and _status(results[each.request_id]) == "cancelled"
-            for each in running
-        )
+        cancelled = [decode_result(results.get(each.request_id)) for each in running]
+        self.cancelled += sum(each is not None and each.status is Status.CANCELLED for each in cancelled)
         ended = [each for each in items if each.request_id in results]
-        written = [each for each in ended if _written(results[each.request_id])]
-        await self._await_revisions([each for each in written if each.request_id not in before])
-        await self._uncache(written)
-        await self._restore([each for each in written if each.origin.replay_of is not None])
+        written = [each for each in ended if is_written(decode_result(results[each.request_id]))]
+        late = await self._await_revisions(written, results)
+        scenes = [scene for each in ended for scene in self._list_scenes(results[each.request_id])]
+        await self._uncache([*(each.request_id for each in written), *scenes])
+        await self._restore(
+            [each for each in written if each.origin.replay_of is not None and each.request_id not in late]
+        )
         self.cannot += [
             f"{each.request_id} does not end although it is cancelled: undo once more later"
-            for each in items
+            for each in running
             if each.request_id not in results
         ]
-        return [each.position for each in ended]
+        self.cannot += [
+            f"{each}: its revision has not come yet: undo once more later" for each in sorted(late)
+        ]
+        over = (results.keys() | forgotten) - late
+        return [each.position for each in items if each.request_id in over]
+
+    def _list_scenes(self, entry: LogEntry) -> list[str]:
+        """The ids of a plot's scenes, which have cache entries of their own."""
+        result = decode_result(entry)
+        scenes = () if result is None else result.scenes or ()
+        self.cannot += [
+            f"{each.request_id} had not ended when its plot did: what it writes stays"
+            for each in scenes
+            if each.status == RUNNING
+        ]
+        return [each.request_id for each in scenes]
 
     async def _cancel(self, items: Sequence[JobItem]) -> dict[str, LogEntry]:
         """Cancel requests and wait for their ends, which may be a result that came first."""
@@ -185,37 +235,47 @@ class _Undo:
         ids = [each.request_id for each in items]
         while len(found) < len(ids) and loop.time() < until:
             await asyncio.sleep(_LOOK_S)
-            found |= await _last(self._wire, "result", [each for each in ids if each not in found])
+            found |= await read_last(self._wire, "result", [each for each in ids if each not in found])
         return found
 
-    async def _await_revisions(self, items: Sequence[JobItem]) -> None:
-        """Wait until requests that have just ended have revised their originals too; a stage does that next."""
-        left = {each.request_id: each.origin.replay_of for each in items if each.origin.replay_of is not None}
+    async def _await_revisions(self, items: Sequence[JobItem], results: Mapping[str, LogEntry]) -> set[str]:
+        """Wait until requests that have just ended have revised their originals too; those that have not in time.
+
+        The stage that publishes a result publishes the revision next.
+        """
+        since_ns = time.time_ns() - _JUST_NS
+        left = {
+            each.request_id: each.origin.replay_of
+            for each in items
+            if each.origin.replay_of is not None
+            and results[each.request_id].time_ns > since_ns
+            and revises(decode_result(results[each.request_id]))
+        }
         loop = asyncio.get_running_loop()
         until = loop.time() + _REVISED_S
-        while left and loop.time() < until:
-            found = await _last(self._wire, "revised", sorted(set(left.values())))
-            by = {original: _revision(entry) for original, entry in found.items()}
-            for request_id, original in list(left.items()):
-                revision = by.get(original)
-                if revision is not None and revision.revised_by == request_id:
-                    del left[request_id]
+        while left:
+            found = await read_revisions(self._wire, sorted(set(left.values())))
+            come = {event.revised_by for revisions in found.values() for _, event in revisions}
+            left = {request_id: original for request_id, original in left.items() if request_id not in come}
+            if loop.time() > until:
+                break
             if left:
                 await asyncio.sleep(_LOOK_S)
+        return set(left)
 
-    async def _uncache(self, items: Sequence[JobItem]) -> None:
+    async def _uncache(self, request_ids: Sequence[str]) -> None:
         """Remove the cache entries that these requests made, unless others have replaced them."""
         keys: dict[str, CacheKey] = {}
         for event in ("context_built", "drafted", "structured"):
-            missing = [each.request_id for each in items if each.request_id not in keys]
-            for request_id, entry in (await _last(self._wire, event, missing)).items():
-                slot = _slot(event, entry)
+            missing = [each for each in request_ids if each not in keys]
+            for request_id, entry in (await read_last(self._wire, event, missing)).items():
+                slot = find_slot(event, entry)
                 if slot is not None:
                     keys[request_id] = slot
         asked = [cache_store.subject(key.key) for key in keys.values()]
         stored = {
             cache_store.key_of(entry): entry
-            for entry in await _ask(self._wire, cache_store.STREAM, asked)
+            for entry in await read_each(self._wire, cache_store.STREAM, asked)
             if cache_store.is_live(entry)
         }
         for request_id, key in keys.items():
@@ -228,36 +288,36 @@ class _Undo:
             self.uncached += ack.error is None
 
     async def _restore(self, items: Sequence[JobItem]) -> None:
-        """Tell subscribers of the earlier results again."""
+        """Publish the earlier results for subscribers again."""
         originals = sorted({each.origin.replay_of or "" for each in items})
-        first = await _last(self._wire, "result", originals)
+        first = await read_last(self._wire, "result", originals)
         by_id = {each.request_id: each for each in items}
-
-        async def revisions(original: str) -> list[LogEntry]:
-            subject = subjects.any_kind("revised", original)
-            return [entry async for entry in log.read(self._wire, pipeline.EVENTS, subject)]
-
-        for original, found in zip(originals, await origins.gather(originals, revisions), strict=True):
-            told = [(entry, event) for entry in found if (event := _revision(entry)) is not None]
-            if not told or told[-1][1].undoes in by_id:
-                # Never revised, or taken back by an undo that did not get further.
+        found = await read_revisions(self._wire, originals)
+        makers = {event.revised_by for revisions in found.values() for _, event in revisions}
+        gone = await asyncio.to_thread(earlier.find_gone, self._engine, self._job, makers)
+        for original, revisions in found.items():
+            if not revisions:
                 continue
-            if told[-1][1].revised_by not in by_id:
-                self.cannot.append(f"{original}: {told[-1][1].revised_by} revised it later, which stays")
+            last, event = revisions[-1]
+            if event.undoes in by_id or event.revised_by == original:
+                # Taken back by an undo that did not get further, or by that of a later replay.
                 continue
-            last, event = told[-1]
+            if event.revised_by not in by_id:
+                if event.revised_by not in gone:
+                    self.cannot.append(f"{original}: {event.revised_by} revised it later, which stays")
+                continue
             self.delivered += 1
-            earlier = _earlier(told, first.get(original), by_id)
-            if earlier is None:
+            before = _find_earlier(revisions, first.get(original), gone)
+            if before is None:
                 self.cannot.append(f"{original}: its earlier result is no longer in the log")
                 continue
-            self.restored += await self._revise(last, earlier, undoes=event.revised_by)
+            self.restored += await self._revise(last, before, undoes=event.revised_by)
 
-    async def _revise(self, last: LogEntry, earlier: ev.Result | ev.Revised, *, undoes: str) -> bool:
+    async def _revise(self, last: LogEntry, before: ev.Result | ev.Revised, *, undoes: str) -> bool:
         """Publish an earlier result again, unless a revision came meanwhile."""
         address = subjects.parse(last.subject)
-        by = earlier.revised_by if isinstance(earlier, ev.Revised) else address.request_id
-        body = {name: getattr(earlier, name) for name in ev.Result.__struct_fields__}
+        by = before.revised_by if isinstance(before, ev.Revised) else address.request_id
+        body = {name: getattr(before, name) for name in ev.Result.__struct_fields__}
         event = ev.Revised(**body, revised_by=by, undoes=undoes)
         headers = envelope.headers(
             name=event.name,
@@ -276,60 +336,12 @@ class _Undo:
         return ack.error is None
 
 
-def _earlier(
-    told: Sequence[tuple[LogEntry, ev.Revised]], first: LogEntry | None, job: dict[str, JobItem]
+def _find_earlier(
+    revisions: Sequence[tuple[LogEntry, ev.Revised]], first: LogEntry | None, gone: set[str]
 ) -> ev.Result | ev.Revised | None:
-    """The latest revision that this job did not make and nobody has undone, else the request's own result."""
-    gone = {event.undoes for _, event in told if event.undoes is not None} | set(job)
-    for _, event in reversed(told):
+    """The latest revision by a replay that is not gone, else the request's own result."""
+    gone = gone | {event.undoes for _, event in revisions if event.undoes is not None}
+    for _, event in reversed(revisions):
         if event.undoes is None and event.revised_by not in gone:
             return event
-    if first is None:
-        return None
-    found = _decode("result", first)
-    return found if isinstance(found, ev.Result) else None
-
-
-def _revision(entry: LogEntry) -> ev.Revised | None:
-    found = _decode("revised", entry)
-    return found if isinstance(found, ev.Revised) else None
-
-
-def _slot(event: str, entry: LogEntry) -> CacheKey | None:
-    match _decode(event, entry):
-        case ev.ContextBuilt(brief=brief) | ev.Drafted(brief=brief) | ev.Structured(brief=brief):
-            return brief.slot
-        case _:
-            return None
-
-
-def _written(entry: LogEntry) -> bool:
-    """Whether a result has content that a model wrote."""
-    found = _decode("result", entry)
-    return isinstance(found, ev.Result) and found.status in cache_entry.WRITTEN_BY_MODEL
-
-
-def _status(entry: LogEntry) -> str:
-    found = _decode("result", entry)
-    return str(found.status) if isinstance(found, ev.Result) else ""
-
-
-def _decode(event: str, entry: LogEntry) -> Any:
-    try:
-        return envelope.decode(event, entry.body, entry.headers)
-    except (Unreadable, NewerVersion):
-        return None
-
-
-async def _last(wire: RequestMultiplexer, event: str, request_ids: Sequence[str]) -> dict[str, LogEntry]:
-    """The last message of an event, by request."""
-    asked = [subjects.any_kind(event, each) for each in request_ids]
-    found = await _ask(wire, pipeline.EVENTS, asked)
-    return {entry.subject.rpartition(".")[2]: entry for entry in found}
-
-
-async def _ask(wire: RequestMultiplexer, stream: str, asked: Sequence[str]) -> list[LogEntry]:
-    found: list[LogEntry] = []
-    for start in range(0, len(asked), _ASKED):
-        found += await log.last_of_each(wire, stream, asked[start : start + _ASKED])
-    return found
+    return decode_result(first)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from contracts import events as ev
-from contracts.errors import ErrorCode
+from contracts.errors import ErrorCode, Unavailable
 from infra.app import replay_desk
 from infra.app.replay_desk import Proposal, ReplayDesk
 from infra.inspect import dead_letters
@@ -22,6 +22,7 @@ from infra.inspect.request_filter import RequestFilter
 from infra.nats import log, topology
 from infra.nats.atomic import Publication
 from infra.nats.multiplexer import RequestMultiplexer
+from infra.replay import publishing
 from infra.replay.jobs import JobError, JobLimits, JobState
 from infra.replay.plans import ItemState, PlanChanged, ReplayOptions
 from infra.settings.settings import Settings
@@ -149,12 +150,20 @@ async def test_a_plan_that_changed_is_refused_with_the_difference(
 
 
 async def test_a_letter_that_goes_while_its_job_runs_is_left_out(
-    client: Observer, configure: Configure
+    client: Observer, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def publish(*_: object, **__: object) -> None:
+        raise Unavailable("the broker is away")
+
     async with desk_with_letters(client, configure(), count=3) as (desk, wire):
         proposal = await propose(desk)
         job = await desk.create(proposal, JobLimits())
-        await desk.pause(job.job)
+        with monkeypatch.context() as away:
+            away.setattr(publishing, "publish", publish)
+            with pytest.raises(Unavailable):
+                await desk.run(job.job)
+        begun = (await desk.inspect(job.job)).job
+        assert (begun.state, begun.note) == (JobState.PAUSED, "the broker is away")
         await dead_letters.drop(wire, 2)
         report = await desk.run(job.job)
         view = await desk.inspect(job.job)
