@@ -19,7 +19,7 @@ _CLAIM_S: Final = 0.5
 _BEAT_S: Final = 1.0
 
 
-class Claim(Protocol):
+class JobClaim(Protocol):
     """Takes a job for a process; ``None``: another process has it."""
 
     def __call__(self, engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJob | None:
@@ -27,7 +27,7 @@ class Claim(Protocol):
         ...
 
 
-class Lease:
+class JobLease:
     """Hold of a job by this process.
 
     Args:
@@ -96,7 +96,7 @@ class Lease:
             self._changed.set()
 
 
-async def take(engine: Engine, job: int, claim: Claim) -> Lease:
+async def take(engine: Engine, job: int, claim: JobClaim) -> JobLease:
     """Take a job, as soon as no other process has it.
 
     Args:
@@ -113,7 +113,7 @@ async def take(engine: Engine, job: int, claim: Claim) -> Lease:
     while True:
         claimed = await asyncio.to_thread(claim, engine, job, runner=runner, now_ms=now_ms())
         if claimed is not None:
-            return Lease(engine, claimed, runner)
+            return JobLease(engine, claimed, runner)
         if time.monotonic() > until:
             raise JobError(
                 f"another process works on job {job}: try again when it has ended; `understudy replay pause {job}` pauses "

@@ -23,7 +23,7 @@ from infra.nats import atomic
 from infra.nats.submissions import Submission
 from infra.replay import earlier, jobs, lease, origins, plans, publishing, spending
 from infra.replay.jobs import JobItem, JobState, ReplayJob
-from infra.replay.lease import Lease
+from infra.replay.lease import JobLease
 from infra.replay.letters import Unreplayable, look_up
 from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchRefused
@@ -188,7 +188,7 @@ class _Run:
         self,
         wire: RequestMultiplexer,
         engine: Engine,
-        held: Lease,
+        held: JobLease,
         bodies: Mapping[int, ReplayOrigin],
         on_progress: Callable[[int], None],
     ) -> None:

@@ -24,7 +24,7 @@ from infra.nats import buckets, submissions
 from infra.nats.atomic import Publication
 from infra.replay import earlier, jobs, lease, spending, unrecorded
 from infra.replay.jobs import JobError, JobItem, JobState
-from infra.replay.lease import Lease
+from infra.replay.lease import JobLease
 from infra.replay.logged_ends import (
     decode_result,
     find_slot,
@@ -92,7 +92,7 @@ async def undo(wire: RequestMultiplexer, engine: Engine, job: int) -> UndoReport
         await asyncio.shield(held.end(held.job.state))
 
 
-async def _undo_all(wire: RequestMultiplexer, engine: Engine, held: Lease) -> UndoReport:
+async def _undo_all(wire: RequestMultiplexer, engine: Engine, held: JobLease) -> UndoReport:
     job = held.job.job
     spent = await asyncio.to_thread(spending.read_spent, engine, job)
     one = _Undo(wire, engine, job)
