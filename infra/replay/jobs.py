@@ -303,6 +303,8 @@ def claim_undo(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJ
         raise JobError(f"job {job} is undone already")
     if found.state is JobState.RUNNING:
         raise JobError(f"job {job} is running; `understudy replay stop {job}` stops it")
+    if found.state not in (JobState.PLANNED, JobState.PAUSED, JobState.STOPPED, JobState.DONE):
+        raise JobError(f"job {job} is {found.state}: it cannot be undone now")
     over = JobState.DONE if found.state is JobState.DONE else JobState.STOPPED
     same = and_(_jobs.job == job, _jobs.state == str(found.state), _is_free(runner, now_ms))
     with engine.begin() as connection:
