@@ -15,7 +15,7 @@ from contracts.errors import error_text
 from infra.app.replay_judge import ReplayJudge
 from infra.inspect import dead_letters
 from infra.nats import submissions
-from infra.replay import earlier, estimates, jobs, origins, plans, runs, spending, undo
+from infra.replay import earlier, estimates, job_creation, jobs, origins, plans, runs, spending, undo
 from infra.replay.estimates import ReplayEstimate
 from infra.replay.jobs import JobError, JobItem, JobLimits, JobState, ReplayJob
 from infra.replay.plans import ItemState, PlanChanged, ReplayOptions, ReplayPlan
@@ -161,7 +161,7 @@ class ReplayDesk:
                 "the provider, or give the budget in tokens"
             )
         return await asyncio.to_thread(
-            jobs.create,
+            job_creation.create,
             self._engine,
             proposal.plan,
             source=proposal.source,

@@ -5,20 +5,18 @@ A job belongs to no terminal: any process may continue it, and one that stops sa
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Engine, and_, func, insert, or_, select, update
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, update
+from sqlalchemy.engine import RowMapping
 
 from contracts.errors import UnderstudyError
-from infra.replay import plans
 from infra.replay.estimates import ReplayEstimate
 from infra.replay.origins import ReplayOrigin
-from infra.replay.plans import ItemState, ReplayOptions, ReplayPlan
+from infra.replay.plans import ItemState, ReplayOptions
 from infra.stores.database import reading
 from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
 
@@ -32,6 +30,8 @@ _CHUNK: Final = 500
 class JobState(StrEnum):
     """State of a job."""
 
+    #: Its requests are being stored.
+    PLANNING = "planning"
     PLANNED = "planned"
     RUNNING = "running"
     PAUSED = "paused"
@@ -96,84 +96,6 @@ class JobItem(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int = 0
 
 
-def create(
-    engine: Engine,
-    plan: ReplayPlan,
-    *,
-    source: str,
-    limits: JobLimits,
-    estimate: ReplayEstimate,
-    now_ms: int,
-) -> ReplayJob:
-    """Store a plan as a job; its requests are frozen with it.
-
-    Raises:
-        JobError: another job has the same plan, and has begun.
-        sqlalchemy.exc.SQLAlchemyError: the database cannot be written.
-    """
-    with engine.begin() as connection:
-        _refuse_second(connection, plan.plan_hash)
-        row = {
-            "state": str(JobState.PLANNED),
-            "plan_hash": plan.plan_hash,
-            "created_ms": now_ms,
-            "source": source,
-            "options": msgspec.json.encode(plan.options).decode(),
-            "rate": limits.rate,
-            "budget_tokens": limits.budget_tokens,
-            "budget_money": limits.budget_money,
-            "estimate": msgspec.json.encode(estimate).decode(),
-        }
-        key = connection.execute(insert(REPLAY_JOBS).values(row)).inserted_primary_key
-        number = 0 if key is None else int(key[0])
-        patched_by = None if plan.options.patch is None else f"job-{number}"
-        rows = [_item_row(number, at, each, plan.options, patched_by) for at, each in enumerate(plan.items)]
-        for start in range(0, len(rows), _CHUNK):
-            connection.execute(insert(REPLAY_ITEMS), rows[start : start + _CHUNK])
-    return find(engine, number)
-
-
-def _item_row(
-    job: int, position: int, item: plans.PlannedItem, options: ReplayOptions, patched_by: str | None
-) -> dict[str, Any]:
-    origin, body = item.origin, item.body
-    if item.state is ItemState.PLANNED and patched_by is not None:
-        body = plans.compose(origin, options, patched_by=patched_by)
-    return {
-        "job": job,
-        "position": position,
-        "stream": origin.stream,
-        "sequence": origin.sequence,
-        "letter": origin.letter,
-        "number": item.number,
-        "named": origin.named and origin.named[:255],
-        "replay_of": origin.replay_of,
-        "kind": origin.kind[:16],
-        "request_id": item.request_id,
-        "sha256": hashlib.sha256(body).hexdigest(),
-        "state": str(item.state),
-        "code": item.code,
-        "reason": item.reason,
-        "cached": item.cached,
-        "max_tokens": item.max_tokens,
-    }
-
-
-def _refuse_second(connection: Connection, plan_hash: str) -> None:
-    # One that was stopped or undone leaves requests to publish; those that it has published are known by their ids.
-    over = [str(JobState.STOPPED), str(JobState.UNDONE)]
-    query = select(_jobs.job, _jobs.state).where(_jobs.plan_hash == plan_hash, _jobs.state.not_in(over))
-    for job, state in connection.execute(query).all():
-        if state == JobState.PLANNED:
-            # A plan that has not begun is replaced by its equal.
-            connection.execute(REPLAY_ITEMS.delete().where(_items.job == job))
-            connection.execute(REPLAY_JOBS.delete().where(_jobs.job == job))
-            continue
-        more = "--again repeats every request once more"
-        advice = more if state == JobState.DONE else f"`understudy replay resume {job}` continues it"
-        raise JobError(f"job {job} has the same plan and is {state}: nothing was published; {advice}")
-
-
 def find(engine: Engine, job: int) -> ReplayJob:
     """One job.
 
@@ -188,13 +110,14 @@ def find(engine: Engine, job: int) -> ReplayJob:
 
 
 def find_by_plan(engine: Engine, plan_hash: str) -> ReplayJob:
-    """The latest job with a plan.
+    """The latest job with a plan, whose requests are all stored.
 
     Raises:
         JobError: there is none.
     """
     with reading(engine) as connection:
-        query = select(REPLAY_JOBS).where(_jobs.plan_hash == plan_hash).order_by(_jobs.job.desc()).limit(1)
+        query = select(REPLAY_JOBS).where(_jobs.plan_hash == plan_hash, _jobs.state != str(JobState.PLANNING))
+        query = query.order_by(_jobs.job.desc()).limit(1)
         row = connection.execute(query).mappings().first()
     if row is None:
         raise JobError(f"there is no plan {plan_hash}; --dry-run makes one")

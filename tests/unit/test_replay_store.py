@@ -1,0 +1,124 @@
+"""Replay jobs in the database: their creation beside other writers, and what a process that died leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from infra.replay import job_creation, jobs
+from infra.replay.estimates import ReplayEstimate
+from infra.replay.jobs import JobError, JobLimits, JobState, ReplayJob
+from infra.replay.origins import Origin
+from infra.replay.plans import PlannedItem, ReplayOptions, ReplayPlan, hash_items
+from infra.stores import database
+from infra.stores.replay_tables import REPLAY_ITEMS
+
+MANY = 1_100
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    found = database.engine_of(f"sqlite:///{tmp_path}/audit.db")
+    database.migrate(found)
+    yield found
+    found.dispose()
+
+
+def plan(count: int = MANY, *, first: int = 1) -> ReplayPlan:
+    items = tuple(
+        PlannedItem(
+            origin=Origin(
+                stream="REQUESTS",
+                sequence=number,
+                named=f"r-{number}",
+                replay_of=f"r-{number}",
+                kind="layout",
+                body=json.dumps({"prompt": f"forest {number}"}).encode(),
+            ),
+            number=1,
+            body=b"{}",
+        )
+        for number in range(first, first + count)
+    )
+    return ReplayPlan(options=ReplayOptions(), items=items, plan_hash=hash_items(ReplayOptions(), items))
+
+
+def create(engine: Engine, made: ReplayPlan) -> ReplayJob:
+    return job_creation.create(
+        engine, made, source="a test", limits=JobLimits(), estimate=ReplayEstimate(), now_ms=1
+    )
+
+
+def count_rows(engine: Engine) -> int:
+    with database.reading(engine) as connection:
+        return connection.execute(select(func.count()).select_from(REPLAY_ITEMS)).scalar_one()
+
+
+def test_others_write_while_a_plan_is_stored(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = create(engine, plan(1, first=MANY + 1)).job
+    seen: list[JobState] = []
+
+    def write(_: float) -> None:
+        second = database.engine_of(str(engine.url))
+        jobs.change_state(second, other, JobState.PAUSED, allowed=(JobState.PLANNED,), now_ms=1)
+        (latest, *_) = jobs.list_jobs(second, limit=1)
+        seen.append(latest.state)
+        with pytest.raises(JobError, match="is planning"):
+            jobs.claim(second, latest.job, runner="another", now_ms=1)
+        second.dispose()
+
+    monkeypatch.setattr(job_creation, "_yield_to_writers", write)
+    made = create(engine, plan())
+    assert seen == [JobState.PLANNING] * 3
+    assert made.state is JobState.PLANNED
+    assert [each.position for each in jobs.items(engine, made.job)] == list(range(MANY))
+
+
+def test_a_plan_that_was_not_finished_is_removed_by_the_next(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(job_creation, "_yield_to_writers", die)
+        with pytest.raises(KeyboardInterrupt):
+            create(engine, plan())
+    with pytest.raises(JobError, match="is planning"):
+        create(engine, plan())
+    now_ms = job_creation._now_ms() + jobs.LEASE_MS + 1
+    monkeypatch.setattr(job_creation, "_now_ms", lambda: now_ms)
+    made = create(engine, plan(3))
+    assert (made.state, count_rows(engine)) == (JobState.PLANNED, 3)
+    assert [each.job for each in jobs.list_jobs(engine, limit=None)] == [made.job]
+
+
+def test_a_process_that_stood_still_adds_nothing_to_a_plan_that_was_removed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stand_still(_: float) -> None:
+        with monkeypatch.context() as patched:
+            later_ms = job_creation._now_ms() + jobs.LEASE_MS + 1
+            patched.setattr(job_creation, "_now_ms", lambda: later_ms)
+            patched.setattr(job_creation, "_yield_to_writers", lambda _: None)
+            create(engine, plan(2))
+
+    monkeypatch.setattr(job_creation, "_yield_to_writers", stand_still)
+    with pytest.raises(JobError, match="removed this plan"):
+        create(engine, plan())
+    assert count_rows(engine) == 2
+
+
+def test_of_equal_plans_one_is_kept_and_one_that_began_is_not_replaced(engine: Engine) -> None:
+    first = create(engine, plan(2))
+    second = create(engine, plan(2))
+    assert [each.job for each in jobs.list_jobs(engine, limit=None)] == [second.job]
+    assert second.job > first.job
+    assert jobs.claim(engine, second.job, runner="one", now_ms=1) is not None
+    with pytest.raises(JobError, match=f"job {second.job} has the same plan and is running"):
+        create(engine, plan(2))
+    assert count_rows(engine) == 2
