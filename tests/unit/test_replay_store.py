@@ -65,7 +65,7 @@ def test_others_write_while_a_plan_is_stored(engine: Engine, monkeypatch: pytest
     def write(_: float) -> None:
         second = database.engine_of(str(engine.url))
         jobs.change_state(second, other, JobState.PAUSED, allowed=(JobState.PLANNED,), now_ms=1)
-        (latest, *_) = jobs.list_jobs(second, limit=1)
+        latest = jobs.list_jobs(second, limit=1)[0]
         seen.append(latest.state)
         with pytest.raises(JobError, match="is planning"):
             jobs.claim(second, latest.job, runner="another", now_ms=1)
@@ -90,8 +90,7 @@ def test_a_plan_that_was_not_finished_is_removed_by_the_next(
             create(engine, plan())
     with pytest.raises(JobError, match="is planning"):
         create(engine, plan())
-    now_ms = job_creation._now_ms() + jobs.LEASE_MS + 1
-    monkeypatch.setattr(job_creation, "_now_ms", lambda: now_ms)
+    monkeypatch.setattr(job_creation, "LEASE_MS", -1)
     made = create(engine, plan(3))
     assert (made.state, count_rows(engine)) == (JobState.PLANNED, 3)
     assert [each.job for each in jobs.list_jobs(engine, limit=None)] == [made.job]
@@ -102,9 +101,8 @@ def test_a_process_that_stood_still_adds_nothing_to_a_plan_that_was_removed(
 ) -> None:
     def stand_still(_: float) -> None:
         with monkeypatch.context() as patched:
-            later_ms = job_creation._now_ms() + jobs.LEASE_MS + 1
-            patched.setattr(job_creation, "_now_ms", lambda: later_ms)
-            patched.setattr(job_creation, "_yield_to_writers", lambda _: None)
+            patched.setattr(job_creation, "LEASE_MS", -1)
+            patched.setattr(job_creation, "_yield_to_writers", float)
             create(engine, plan(2))
 
     monkeypatch.setattr(job_creation, "_yield_to_writers", stand_still)
