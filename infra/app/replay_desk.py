@@ -77,6 +77,7 @@ class ReplayDesk:
         """Plan to repeat the past requests that match a filter; nothing is published.
 
         Raises:
+            TooManyOrigins: more match than one job may have.
             UnderstudyError: samples, prompts or settings that cannot be used.
             StreamMissing, Unavailable: the broker does not answer.
             sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
@@ -97,14 +98,18 @@ class ReplayDesk:
 
         Raises:
             NoLetter: one of ``sequences`` does not exist.
+            TooManyOrigins: more match than one job may have.
             UnderstudyError, StreamMissing, Unavailable, sqlalchemy.exc.SQLAlchemyError: as
                 :meth:`propose_requests`.
         """
         letters: list[dead_letters.Letter] = []
+        size = 0
         async for letter in dead_letters.find(self._wire, where, sequences=sequences):
             if limit is not None and len(letters) >= limit:
                 break
             letters.append(letter)
+            size += len((letter.letter and letter.letter.body) or b"")
+            origins.check_size(len(letters), size)
         return await self._propose(await origins.of_letters(self._wire, letters), options, source)
 
     async def _propose(self, found: Sequence[ReplayOrigin], options: ReplayOptions, source: str) -> Proposal:
@@ -217,8 +222,12 @@ class ReplayDesk:
         """The latest jobs, newest first."""
         return await asyncio.to_thread(jobs.list_jobs, self._engine, limit=limit)
 
-    async def inspect(self, job: int) -> JobView:
+    async def inspect(self, job: int, *, items: bool = True) -> JobView:
         """One job with its requests and what they took.
+
+        Args:
+            job: its number.
+            items: read its requests too.
 
         Raises:
             JobError: it does not exist.
@@ -228,7 +237,7 @@ class ReplayDesk:
             job=found,
             counts=await asyncio.to_thread(jobs.count_items, self._engine, job),
             spent=await asyncio.to_thread(spending.read_spent, self._engine, job),
-            items=tuple(await asyncio.to_thread(jobs.items, self._engine, job)),
+            items=tuple(await asyncio.to_thread(jobs.items, self._engine, job)) if items else (),
         )
 
     async def count_left(self, job: int) -> int:

@@ -134,7 +134,7 @@ def show(job: JobNumber, json: Json = False) -> None:
     async def work(desk: ReplayDesk) -> int:
         from infra.cli import replay_show
 
-        found = await desk.inspect(job)
+        found = await desk.inspect(job, items=json)
         if json:
             console.emit(replay_show.view_to_json(found))
         else:

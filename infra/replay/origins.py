@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Engine, select
 
 from contracts import pipeline, subjects
+from contracts.errors import UnderstudyError
 from contracts.pipeline import REQUESTS
 from infra.inspect.filter_conditions import build_conditions
 from infra.nats import log
@@ -32,8 +33,17 @@ _AT_ONCE: Final = 128
 #: Messages in one read of a range, and how many of them must be asked for to make it worth while.
 _RANGE: Final = 256
 _DENSE: Final = 48
+#: Most requests of one selection, and most bytes of their bodies: a plan holds them all in memory.
+MOST: Final = 100_000
+MOST_BYTES: Final = 512 * 1024**2
+#: Rows that are read at once; each has a whole record.
+_ROWS: Final = 500
 #: Why a request cannot be repeated.
 GONE: Final = "its request is no longer in the log, which keeps requests for 7 days, and ended ones less when it fills up"
+
+
+class TooManyOrigins(UnderstudyError):  # noqa: N818 - names the state of the selection
+    """A selection that is too large to be planned as a whole; the text says what to do."""
 
 
 class ReplayOrigin(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,26 +96,47 @@ def select_requests(engine: Engine, where: RequestFilter, *, limit: int | None) 
         limit: the latest requests at most; none: all.
 
     Raises:
+        TooManyOrigins: more than :data:`MOST` match.
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
     asked = GENERATIONS.c.requested_at_ms
+    most = MOST + 1 if limit is None else min(limit, MOST + 1)
+    found: list[tuple[str, int]] = []
     with reading(engine) as connection:
         conditions = build_conditions(where, dialect=connection.dialect.name)
         if where.request_id is None:
             conditions.append(GENERATIONS.c.replay_of.is_(None))
         query = select(GENERATIONS.c.request_id, GENERATIONS.c.record).where(*conditions)
-        rows = connection.execute(query.order_by(asked.desc(), GENERATIONS.c.request_id).limit(limit)).all()
-    found: list[tuple[str, int]] = []
-    for request_id, record in reversed(rows):
-        known = _decode(record).asked
-        found.append((request_id, 0 if known is None or known.sequence is None else known.sequence))
-    return found
+        query = query.order_by(asked.desc(), GENERATIONS.c.request_id).limit(most)
+        for request_id, record in connection.execute(query.execution_options(yield_per=_ROWS)):
+            known = _decode(record).asked
+            found.append((request_id, 0 if known is None or known.sequence is None else known.sequence))
+    check_size(len(found))
+    return found[::-1]
+
+
+def check_size(count: int, size: int = 0) -> None:
+    """Refuse a selection that is too large.
+
+    Args:
+        count: its requests.
+        size: bytes of their bodies.
+
+    Raises:
+        TooManyOrigins: it is.
+    """
+    if count > MOST or size > MOST_BYTES:
+        raise TooManyOrigins(
+            f"more than {MOST:,} requests, or {MOST_BYTES // 1024**2} MiB of them, are too many for one job; use --limit, or "
+            "--since and --until for one part after the other"
+        )
 
 
 async def of_requests(wire: RequestMultiplexer, found: Sequence[tuple[str, int]]) -> list[ReplayOrigin]:
     """The origins of past requests, by id and sequence in REQUESTS.
 
     Raises:
+        TooManyOrigins: as :func:`read_many`.
         StreamMissing, Unavailable: as :func:`infra.nats.log.get`.
     """
     entries = await read_many(wire, REQUESTS, [sequence for _, sequence in found if sequence])
@@ -147,12 +178,25 @@ async def read_many(wire: RequestMultiplexer, stream: str, sequences: Iterable[i
     """The messages with some sequences; those that the stream no longer has are left out.
 
     Raises:
+        TooManyOrigins: together they are larger than :data:`MOST_BYTES`.
         StreamMissing, Unavailable: as :func:`infra.nats.log.get`.
     """
     wanted = sorted(set(sequences))
     found: dict[int, LogEntry] = {}
     single: list[int] = []
-    at = 0
+    size = at = 0
+
+    def take(entry: LogEntry) -> None:
+        nonlocal size
+        found[entry.sequence] = entry
+        size += len(entry.body)
+        check_size(len(found), size)
+
+    async def take_single(sequence: int) -> None:
+        entry = await log.get(wire, stream, sequence)
+        if entry is not None:
+            take(entry)
+
     while at < len(wanted):
         start, end = wanted[at], at
         while end < len(wanted) and wanted[end] < start + _RANGE:
@@ -161,15 +205,13 @@ async def read_many(wire: RequestMultiplexer, stream: str, sequences: Iterable[i
             asked = set(wanted[at:end])
             async for entry in log.read(wire, stream, ">", start=start):
                 if entry.sequence in asked:
-                    found[entry.sequence] = entry
+                    take(entry)
                 if entry.sequence >= wanted[end - 1]:
                     break
         else:
             single += wanted[at:end]
         at = end
-    for entry in await gather(single, lambda sequence: log.get(wire, stream, sequence)):
-        if entry is not None:
-            found[entry.sequence] = entry
+    await gather(single, take_single)
     return found
 
 
