@@ -156,7 +156,14 @@ async def last_of_each(
     """
     query: dict[str, object] = {"multi_last": filters}
     query |= {} if up_to is None else {"up_to_seq": up_to}
-    return (await _several(wire, stream, query))[0]
+    entries: list[LogEntry] = []
+    while True:
+        # They come in the order of their sequences, as many as the broker puts into one answer.
+        found, pending = await _several(wire, stream, query)
+        entries += found
+        if not found or pending == 0:
+            return entries
+        query["seq"] = found[-1].sequence + 1
 
 
 async def owner(wire: RequestMultiplexer, request_id: str) -> LogEntry | None:

@@ -181,10 +181,10 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
         return f"dead.structuring.layout.{request_id}", msgspec.json.encode(letter)
 
     js, wire = nc.jetstream(), RequestMultiplexer()
-    for request_id in ("answered", "ended", "sh-answered", "lost"):
+    for request_id in ("answered", "ended", "lost", "sh-1-answered"):
         await js.publish(*dead(request_id))
     await js.publish("gen.result.layout.answered", b"{}")
-    await js.publish("gen.shadowed.layout.sh-answered", b"{}")
+    await js.publish("gen.shadowed.layout.sh-1-answered", b"{}")
     await wire.open(nc)
     try:
         # The broker gave up on a message that it still has, and on one that is gone.

@@ -78,6 +78,17 @@ async def test_reading_large_bodies_goes_on_past_the_byte_limit(wire: RequestMul
     assert [len(entry.body) async for entry in log.read(wire, "EVENTS", "gen.>")] == [len(body)] * 12
 
 
+async def test_the_last_of_each_goes_on_past_what_the_broker_puts_into_one_answer(
+    wire: RequestMultiplexer,
+) -> None:
+    count, body = 80, b"x" * 900_000
+    for number in range(count):
+        await _publish(wire, (f"gen.failed.layout.r{number}", body))
+    asked = [f"gen.failed.*.r{number}" for number in range(count)]
+    found = await log.last_of_each(wire, "EVENTS", asked)
+    assert [each.sequence for each in found] == list(range(1, count + 1))
+
+
 async def test_reading_since_a_time_starts_there(wire: RequestMultiplexer) -> None:
     await _publish(wire, ("gen.failed.layout.a", b"1"), ("gen.failed.layout.b", b"2"))
     first, second = [entry async for entry in log.read(wire, "EVENTS", ">")]
