@@ -38,7 +38,7 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def needs_mark(self) -> bool:
         """Whether only an operator may start it."""
-        return self.from_stage is not None or self.provider is not None
+        return self.shadow or self.from_stage is not None or self.provider is not None
 
     @property
     def revises(self) -> bool:

@@ -51,6 +51,14 @@ def scene_id(plot_id: str, beat: int) -> str:
     return f"{plot_id}-s{beat}"
 
 
+def split_id(request_id: str) -> tuple[str, int] | None:
+    """The plot's id and the beat of a scene's id; ``None``: it is no scene's."""
+    plot_id, separator, beat = request_id.rpartition("-s")
+    if not separator or not beat.isdecimal() or not 1 <= int(beat) <= MAX_BEATS:
+        return None
+    return (plot_id, int(beat)) if scene_id(plot_id, int(beat)) == request_id else None
+
+
 def ids(plotted: ev.Plotted) -> tuple[str, ...]:
     """The ids of all scenes of a plot."""
     return tuple(scene_id(plotted.result.request_id, beat) for beat in range(1, len(beats(plotted)) + 1))

@@ -160,6 +160,8 @@ def _totals(a: Totals, b: Totals) -> Table:
         _add(table, "without a result", a.open, b.open, _number)
     for status in dict.fromkeys((*a.statuses, *b.statuses)):
         _add(table, status, a.statuses.get(status, 0), b.statuses.get(status, 0), _number)
+    for rating in dict.fromkeys((*a.ratings, *b.ratings)):
+        _add(table, f"rated {rating}", a.ratings.get(rating, 0), b.ratings.get(rating, 0), _number)
     _add(table, "valid", _share_valid(a), _share_valid(b), _percent, relative=False)
     _add(table, "quality, mean", a.quality, b.quality, lambda value: f"{value:.3f}")
     _add(table, "prompt tokens", a.prompt_tokens, b.prompt_tokens, _number)

@@ -11,6 +11,7 @@ import msgspec
 
 from contracts import request
 from contracts.lineage import DESCENT
+from contracts.nodes.node import Rating
 from contracts.policy.pointer_diff import PointerDifference, diff
 from contracts.result import ResultBody, Status
 
@@ -99,6 +100,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     open: int
     #: By status, in the order of the statuses.
     statuses: dict[str, int]
+    #: Results by effective rating, the mildest first.
+    ratings: dict[str, int]
     valid: int
     #: Arithmetic means and sums of those that are known.
     quality: float | None
@@ -246,12 +249,14 @@ def _count_asked(found: Sequence[Comparison]) -> dict[str, int]:
 
 def _total(found: Sequence[Measures]) -> Totals:
     said = [each.status for each in found if each.status is not None]
+    rated = [each.rating for each in found if each.rating is not None]
     latencies = sorted(each.latency_ms for each in found if each.latency_ms is not None)
     qualities = [each.quality for each in found if each.quality is not None]
     return Totals(
         requests=len(found),
         open=len(found) - len(said),
         statuses={status.value: said.count(status.value) for status in Status if status.value in said},
+        ratings={rating.value: rated.count(rating.value) for rating in Rating if rating.value in rated},
         valid=sum(each.valid for each in found),
         quality=round(math.fsum(qualities) / len(qualities), 4) if qualities else None,
         prompt_tokens=_sum(each.prompt_tokens for each in found),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from contracts.result import Status
 from infra.stores.database import GENERATION_LOGS
@@ -82,10 +82,14 @@ def read_usage(connection: Connection, kinds: Iterable[str]) -> dict[str, KindUs
     """What requests of some kinds have taken, by kind; a kind without recorded usage has no entry."""
     found: dict[str, KindUsage] = {}
     logs = GENERATION_LOGS.c
+    stages = (logs.structuring_ms, logs.validate_repair_ms)
+    # Those that started later say less than the whole; rows of earlier releases know the work of no stage.
+    whole = or_(logs.freeform_gen_ms.is_not(None), and_(*(each.is_(None) for each in stages)))
     for kind in sorted(set(kinds)):
         query = (
             select(logs.prompt_tokens, logs.completion_tokens, logs.cost, logs.latency_ms)
             .where(logs.kind == kind, logs.status == str(Status.SUCCESS), logs.completion_tokens.is_not(None))
+            .where(logs.shadow.is_(None), whole)
             .order_by(logs.ended_at_ms.desc())
             .limit(SAMPLE)
         )

@@ -134,6 +134,8 @@ GENERATION_LOGS: Final = Table(
         "request_id", "stream", "stream_created_ms", "sequence", name="uq_generation_logs_message"
     ),
     Index("ix_generation_logs_ended", "ended_at_ms"),
+    # What the latest requests of a kind took.
+    Index("ix_generation_logs_kind", "kind", "status", "ended_at_ms"),
 )
 
 ANOMALIES: Final = Table(

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 
 from contracts import events as ev
+from contracts import scenes
 from contracts.errors import ErrorCode
 from contracts.lineage import INPUT_OF, Lineage, find_id_fault
 from contracts.outcome import Emit, Outcome, Reject
@@ -18,8 +19,8 @@ from contracts.ports import KnownReplays
 from contracts.revisions import UNCONFIRMED
 
 _UNKNOWN: Final = (
-    "only a replay that an operator starts may begin at a later stage or name its provider; leave out from_stage and "
-    "provider"
+    "only a replay that an operator starts may begin at a later stage, name its provider or be a shadow; leave out "
+    "from_stage, provider and shadow"
 )
 
 
@@ -54,7 +55,7 @@ async def resolve(outcome: Outcome, *, request_id: str, replays: KnownReplays, s
         return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=misnamed)
     if built is None or lineage is None or not (lineage.needs_mark or lineage.patched_by):
         return outcome
-    if not await replays.holds(request_id, lineage.replay_of):
+    if not await _is_known(lineage, request_id, replays):
         if lineage.needs_mark:
             return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=_UNKNOWN)
         return _replace(outcome, built, _unconfirmed(built, lineage))
@@ -62,6 +63,18 @@ async def resolve(outcome: Outcome, *, request_id: str, replays: KnownReplays, s
         return outcome
     event = INPUT_OF[lineage.from_stage]
     return start(outcome, await steps.find(event, lineage.replay_of))
+
+
+async def _is_known(lineage: Lineage, request_id: str, replays: KnownReplays) -> bool:
+    """Whether an operator started a repetition, or the plot that it is a scene of."""
+    if await replays.holds(request_id, lineage.replay_of):
+        return True
+    scene, repeated = scenes.split_id(request_id), scenes.split_id(lineage.replay_of)
+    if scene is None or repeated is None or scene[1] != repeated[1]:
+        return False
+    # The pipeline asks for the scenes of a shadow, and marks none of them.
+    plain = lineage == Lineage(replay_of=lineage.replay_of, shadow=True)
+    return plain and await replays.holds(scene[0], repeated[0])
 
 
 def find_built(outcome: Outcome) -> ev.ContextBuilt | None:
@@ -99,14 +112,14 @@ def start(outcome: Outcome, step: ev.Drafted | ev.Structured | None) -> Outcome:
 
 def _written_by(brief: ev.Brief, stored: ev.Brief) -> ev.Brief:
     """Today's brief with the prompt and the parameters that the stored prose was written with."""
-    same = (brief.prompt_hash, brief.freeform) == (stored.prompt_hash, stored.freeform)
+    same = brief.slot is not None and stored.slot is not None and brief.slot.key == stored.slot.key
     return msgspec.structs.replace(
         brief,
         prompt=stored.prompt,
         prompt_hash=stored.prompt_hash,
         prompt_version=stored.prompt_version,
         freeform=stored.freeform,
-        # The key says what today's prompt would have given.
+        # Another key says what today's prompt, models or schema would have given.
         slot=brief.slot if same else None,
     )
 

@@ -9,7 +9,7 @@ from contracts.errors import ErrorCode
 from infra.inspect import dead_letters
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.nats.submissions import Submission
-from infra.replay import publishing
+from infra.replay import marks, publishing
 from infra.replay.publishing import ReadyReplay
 from tests.pipeline.conftest import Observer
 
@@ -41,6 +41,14 @@ async def replay(client: Observer, letter: int, *, number: int = 1) -> ReadyRepl
     assert await publishing.publish(wire, [ready], time=TIME) == [Submission.PRESENT]
     await wire.close()
     return ready
+
+
+async def mark(client: Observer, request_id: str, *, replay_of: str, body: bytes) -> None:
+    """The mark that an operator's tool leaves before it publishes."""
+    wire = RequestMultiplexer()
+    await wire.open(client.nc)
+    await marks.leave(wire, [marks.build(request_id, letter=None, replay_of=replay_of, body=body)])
+    await wire.close()
 
 
 async def prepare(wire: RequestMultiplexer, letter: int, *, number: int = 1) -> ReadyReplay:

@@ -24,7 +24,7 @@ from infra.settings.settings import load
 from infra.stores import cache_listing
 from infra.stores.cache_listing import CacheFilter, ListedEntry
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer, Start, running
-from tests.pipeline.replays import letter_about
+from tests.pipeline.replays import letter_about, mark
 from tests.pipeline.replays import replay as replayed
 
 STAGES = ("context-build", "freeform-gen", "structuring", "validate-repair", "fallback")
@@ -46,6 +46,22 @@ async def ask(
 ) -> ev.Result:
     node = NODE | fields.pop("node", {})
     return await client.ask(request_id, "transition", node=node, player_context=player or PLAYER, **fields)
+
+
+async def shadowed(client: Observer, request_id: str, original: str, *, marked: bool) -> ev.Result:
+    """The result of a shadow, which an operator started, or which only says so."""
+    said = {
+        "prompt": "a forest",
+        "node": NODE,
+        "player_context": PLAYER,
+        "replay_of": original,
+        "shadow": True,
+    }
+    body = msgspec.json.encode(said)
+    if marked:
+        await mark(client, request_id, replay_of=original, body=body)
+    await client.publish(f"gen.requested.transition.{request_id}", body)
+    return await client.result(request_id)
 
 
 async def entries(client: Observer, wanted: CacheFilter | None = None) -> list[ListedEntry]:
@@ -97,14 +113,16 @@ async def test_stand_ins_are_never_kept_and_a_replay_that_succeeds_is(
     async with start(configure(rules=[refuse]), STAGES):
         original = await ask(client, "orig-1")
         nothing = await entries(client)
-        await ask(client, "sh-1", replay_of="orig-1", shadow=True)
+        shadow = await shadowed(client, "sh-1", "orig-1", marked=True)
         nothing += await entries(client)
+        claimed = await shadowed(client, "sh-2", "orig-1", marked=False)
         letter = await letter_about(client, "orig-1", "transition")
         first = (await replayed(client, letter)).request_id
         replay = await client.result(first)
         later = await ask(client, "orig-2")
         again = await client.result((await replayed(client, letter, number=2)).request_id)
 
+    assert (shadow.status, claimed.status) == (Status.SUCCESS, Status.REJECTED)
     assert (original.status, nothing) == (Status.FAIL_FALLBACK, [])
     assert replay.status is Status.SUCCESS
     assert len(client.events("revised")) == 2

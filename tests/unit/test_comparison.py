@@ -8,11 +8,14 @@ import msgspec
 import pytest
 
 from contracts.errors import ErrorCode
+from contracts.nodes.node import Rating
+from contracts.policy.rating import RatingInfo
 from contracts.result import Cost, Meta, Origin
 from contracts.usage import Tokens
 from infra.inspect.comparison import Comparison, RequestOutcome, compare, generalise, summarise
 from tests.lives import stand_in, success
 
+MATURE = RatingInfo(requested=Rating.MATURE_IMPLIED, effective=Rating.MATURE_IMPLIED)
 FOREST: dict[str, Any] = {
     "scene_name": "Forest",
     "entities": [{"id": "coin1", "x": 1}, {"id": "coin2", "x": 2}],
@@ -122,7 +125,7 @@ def pairs() -> list[Comparison]:
         compare(outcome("r-1", ms=100), outcome("sh-a-1", ms=10)),
         compare(outcome("r-2", ms=200), outcome("sh-a-2", two, ms=20, quality_score=0.8)),
         compare(outcome("r-3", ms=300), outcome("sh-a-3", changed(scene_name="Wood"), ms=30)),
-        compare(outcome("r-4", ms=400), missing),
+        compare(outcome("r-4", ms=400, rating=MATURE), missing),
     ]
 
 
@@ -140,6 +143,7 @@ def test_many_pairs_have_totals_and_fields_by_frequency() -> None:
     assert (found.a.cost, found.b.cost) == (2.0, 1.5)
     assert (found.a.latency_p50_ms, found.a.latency_p95_ms) == (200, 400)
     assert found.b.statuses == {"success": 3}
+    assert (found.a.ratings, found.b.ratings) == ({"sfw": 3, "mature_implied": 1}, {"sfw": 3})
     assert found.asked == {"/prompt": 1}
 
 

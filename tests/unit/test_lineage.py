@@ -12,6 +12,7 @@ from contracts import events as ev
 from contracts import request
 from contracts.lineage import Lineage, find_id_fault
 from contracts.outcome import Emit, Outcome, Reject
+from contracts.policy.cache_key import CacheKey
 from contracts.request import RequestError
 from contracts.revisions import UNCONFIRMED
 from stages.context_build import repetition
@@ -99,6 +100,52 @@ def test_only_an_operator_chooses_a_provider() -> None:
     (built,) = outcome.events
     assert isinstance(built, ev.ContextBuilt)
     assert built.brief.provider == "b"
+
+
+@pytest.mark.parametrize(
+    ("request_id", "lineage", "known"),
+    [
+        ("sh-a-1", {}, {"sh-a-1": "r-1"}),
+        ("sh-a-1-s2", {"replay_of": "r-1-s2"}, {"sh-a-1": "r-1"}),
+        ("sh-a-1", {}, {}),
+        ("sh-a-1", {}, {"sh-a-1": "r-2"}),
+        ("sh-a-1-s2", {"replay_of": "r-1-s3"}, {"sh-a-1": "r-1"}),
+        ("sh-a-1-s2", {"replay_of": "r-1-s2"}, {"sh-a-2": "r-1"}),
+        ("sh-a-1-s2", {"replay_of": "r-1-s2", "provider": "b"}, {"sh-a-1": "r-1"}),
+        ("sh-a-1-s41", {"replay_of": "r-1-s41"}, {"sh-a-1": "r-1"}),
+    ],
+)
+def test_only_an_operator_starts_shadows(
+    request_id: str, lineage: dict[str, Any], known: dict[str, str]
+) -> None:
+    """They are in no statistic and on no budget; those that a plot requests are its own."""
+    said: dict[str, Any] = {"replay_of": "r-1", "shadow": True, **lineage}
+    brief = lives.brief(lineage=Lineage(**said))
+    built = Emit(events=(ev.ContextBuilt(attempt=1, brief=brief),))
+    outcome = lives.decided(
+        repetition.resolve(built, request_id=request_id, replays=FakeReplays(**known), steps=STEPS)
+    )
+    allowed = (request_id, known) in [("sh-a-1", {"sh-a-1": "r-1"}), ("sh-a-1-s2", {"sh-a-1": "r-1"})]
+    plain = lineage in ({}, {"replay_of": "r-1-s2"})
+    assert isinstance(outcome, Emit if allowed and plain else Reject)
+
+
+@pytest.mark.parametrize("change", [{"key": "layout.other"}, None])
+def test_a_replay_that_starts_later_keeps_its_key_where_nothing_that_shapes_its_content_changed(
+    change: dict[str, str] | None,
+) -> None:
+    """Models, structuring prompt, schema and word lists are in the key, and not in the brief's prompt."""
+    slot = CacheKey(key="layout.now", ttl_s=60)
+    stored = None if change is None else msgspec.structs.replace(slot, **change)
+    for earlier, kept in ((stored, None), (slot, slot)):
+        brief = lives.brief(slot=slot, lineage=Lineage(replay_of="r-1", from_stage="validate-repair"))
+        built = Emit(events=(ev.ContextBuilt(attempt=1, brief=brief),))
+        step = msgspec.structs.replace(STRUCTURED, brief=lives.brief(slot=earlier))
+        outcome = repetition.start(built, step)
+        assert isinstance(outcome, Emit)
+        (structured,) = outcome.events
+        assert isinstance(structured, ev.Structured)
+        assert structured.brief.slot == kept
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tables ``replay_jobs`` and ``replay_items``."""
+"""Tables ``replay_jobs`` and ``replay_items``; the latest logs of a kind are found by an index, for estimates."""
 
 from __future__ import annotations
 
@@ -54,8 +54,10 @@ def upgrade() -> None:
     op.create_index("ix_replay_items_state", "replay_items", ["job", "state", "position"])
     op.create_index("ix_replay_items_origin", "replay_items", ["stream", "sequence"])
     op.create_index("ix_replay_items_request", "replay_items", ["request_id"])
+    op.create_index("ix_generation_logs_kind", "generation_logs", ["kind", "status", "ended_at_ms"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_generation_logs_kind", "generation_logs")
     op.drop_table("replay_items")
     op.drop_table("replay_jobs")
