@@ -15,10 +15,21 @@ from contracts.errors import error_text
 from infra.app.replay_judge import ReplayJudge
 from infra.inspect import dead_letters
 from infra.nats import submissions
-from infra.replay import earlier, estimates, job_creation, jobs, origins, plans, runs, spending, undo
+from infra.replay import (
+    earlier,
+    estimates,
+    job_creation,
+    jobs,
+    origins,
+    patching,
+    plans,
+    runs,
+    spending,
+    undo,
+)
 from infra.replay.estimates import ReplayEstimate
 from infra.replay.jobs import JobError, JobItem, JobLimits, JobState, ReplayJob
-from infra.replay.plans import ItemState, PlanChanged, ReplayOptions, ReplayPlan
+from infra.replay.plans import ItemState, PlanChanged, PlannedItem, ReplayOptions, ReplayPlan
 from infra.replay.spending import JobSpending
 from infra.stores import database, remedies
 from infra.stores.database import DatabaseError
@@ -78,6 +89,7 @@ class ReplayDesk:
 
         Raises:
             TooManyOrigins: more match than one job may have.
+            PatchError: the patch has no effect, or no `test` although it is for many.
             UnderstudyError: samples, prompts or settings that cannot be used.
             StreamMissing, Unavailable: the broker does not answer.
             sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
@@ -113,6 +125,10 @@ class ReplayDesk:
         return await self._propose(await origins.of_letters(self._wire, letters), options, source)
 
     async def _propose(self, found: Sequence[ReplayOrigin], options: ReplayOptions, source: str) -> Proposal:
+        if options.patch is not None:
+            patching.check_effect(options.patch, options.from_stage)
+            if len(found) > 1:
+                patching.check_bulk(options.patch)
         judge = ReplayJudge(self._settings, self._wire)
         try:
             plan = await plans.build(
@@ -147,11 +163,16 @@ class ReplayDesk:
             PlanChanged: it differs; the text lists the requests that came, went or changed.
             JobError: there is no plan with this hash.
         """
-        if proposal.plan.plan_hash == plan_hash:
-            return
+        same = proposal.plan.plan_hash == plan_hash
         before = await asyncio.to_thread(jobs.find_by_plan, self._engine, plan_hash)
+        if same and before.state is not JobState.PLANNED:
+            # It has begun, which makes requests present; creating it a second time is refused.
+            return
         old = await asyncio.to_thread(jobs.items, self._engine, before.job)
-        raise PlanChanged(compare(old, proposal.plan) or ["the options differ"])
+        # The hash says what would be published; the verdicts are compared here.
+        differences = compare(old, proposal.plan)
+        if differences or not same:
+            raise PlanChanged(differences or ["the options differ"])
 
     async def create(self, proposal: Proposal, limits: JobLimits) -> ReplayJob:
         """Store a plan as a job.
@@ -160,11 +181,7 @@ class ReplayDesk:
             JobError: another job has the same plan and has begun, or a budget cannot be kept.
             sqlalchemy.exc.SQLAlchemyError: the database cannot be written.
         """
-        if limits.budget_money is not None and proposal.plan.generated and proposal.estimate.money is None:
-            raise JobError(
-                "a budget in money cannot be kept: no recorded request of these kinds has a cost; set the prices of "
-                "the provider, or give the budget in tokens"
-            )
+        _check_budget(limits, proposal.estimate)
         return await asyncio.to_thread(
             job_creation.create,
             self._engine,
@@ -194,6 +211,16 @@ class ReplayDesk:
         return await runs.run(
             self._wire, self._engine, job, bodies=bodies if proposal else None, on_progress=on_progress
         )
+
+    async def change_limits(self, job: int, limits: JobLimits) -> ReplayJob:
+        """Change the rate and the budgets that are given, before a job goes on.
+
+        Raises:
+            JobError: it does not exist, has ended or runs, or a budget cannot be kept.
+        """
+        known = await asyncio.to_thread(jobs.find, self._engine, job)
+        _check_budget(limits, known.estimate)
+        return await asyncio.to_thread(jobs.change_limits, self._engine, job, limits)
 
     async def pause(self, job: int) -> ReplayJob:
         """Pause a job: the process that runs it stops after the batch at hand.
@@ -271,17 +298,30 @@ async def open_database(settings: Settings) -> AsyncGenerator[Engine]:
         engine.dispose()
 
 
+def _check_budget(limits: JobLimits, estimate: ReplayEstimate) -> None:
+    if limits.budget_money is not None and estimate.generated and estimate.money is None:
+        raise JobError(
+            "a budget in money cannot be kept: no recorded request of these kinds has a cost; set the prices of "
+            "the provider, or give the budget in tokens"
+        )
+
+
 def compare(old: Sequence[JobItem], plan: ReplayPlan) -> list[str]:
     """How the requests of a plan differ from those of a stored one, one line each."""
-    before = {(each.origin.key, each.number): each for each in old}
-    now = {(each.origin.key, each.number): each for each in plan.items}
-    lines = [f"- {each.origin.title}: no longer selected" for key, each in before.items() if key not in now]
-    lines += [f"+ {each.origin.title}: new" for key, each in now.items() if key not in before]
-    for key, each in now.items():
-        earlier = before.get(key)
-        if earlier is not None and earlier.state is not each.state:
+
+    def key(each: JobItem | PlannedItem) -> tuple[object, ...]:
+        # Requests without a record have no sequence; the database keeps this much of a name.
+        return (*each.origin.key, (each.origin.named or "")[:255], each.number)
+
+    before = {key(each): each for each in old}
+    now = {key(each): each for each in plan.items}
+    lines = [f"- {each.origin.title}: no longer selected" for at, each in before.items() if at not in now]
+    lines += [f"+ {each.origin.title}: new" for at, each in now.items() if at not in before]
+    for at, each in now.items():
+        known = before.get(at)
+        if known is not None and known.state is not each.state:
             why = f": {each.reason}" if each.reason else ""
-            lines.append(f"~ {each.origin.title}: was {earlier.state}, is {each.state}{why}")
+            lines.append(f"~ {each.origin.title}: was {known.state}, is {each.state}{why}")
     return lines
 
 

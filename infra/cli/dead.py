@@ -118,8 +118,7 @@ def replay(
 ) -> None:
     """Publish letters again as a replay job, each as a new request rp-LETTER-N; each letter once, unless --again."""
     _require_some(names, wanted, every=every or dry_run, verb="replay")
-    one = limit == 1 or len(names or ()) == 1
-    options = replays.parse_options(patch=patch, from_stage=from_, bulk=not one, reuse=False, again=again)
+    options = replays.parse_options(patch=patch, from_stage=from_, reuse=False, again=again)
     limits = replays.parse_limits(rate, budget)
     from infra.cli import dead_replay
 

@@ -9,6 +9,7 @@ import msgspec
 
 from contracts import subjects
 from infra.cli import console, replay_show
+from infra.replay.jobs import JobState
 from infra.replay.plans import ItemState
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _OUTCOMES: Final = {
     ItemState.REFUSED: "unreplayable",
     ItemState.CHANGED: "unreplayable",
     ItemState.PRESENT: "already_replayed",
-    ItemState.TAKEN: "already_replayed",
+    ItemState.TAKEN: "unreplayable",
     ItemState.PLANNED: "would_publish",
     ItemState.PUBLISHED: "published",
     ItemState.UNDONE: "undone",
@@ -47,16 +48,16 @@ async def carry_out(
     items = proposal.plan.items
     states = {at: (each.state, each.reason) for at, each in enumerate(items)}
     replayed = proposal.plan.counts["planned"]
-    job = None
+    job = report = None
     if replayed:
         job = await desk.create(proposal, limits)
         if not dry_run:
-            await desk.run(job.job, proposal=proposal)
+            report = await desk.run(job.job, proposal=proposal)
             view = await desk.inspect(job.job)
             states = {each.position: (each.state, each.reason) for each in view.items}
             replayed = view.counts.get(str(ItemState.PUBLISHED), 0)
     for at, each in enumerate(items):
-        described = _describe(each, *states[at])
+        described = _describe(each, *states[at], started=report is not None)
         if json:
             console.emit(described)
         else:
@@ -64,8 +65,15 @@ async def carry_out(
     if not json:
         for line in replay_show.estimate_lines(proposal.estimate, proposal.past_error):
             console.note(line)
+        if report is not None:
+            replay_show.print_report(report)
         _advise(items, None if job is None else job.job, dry_run=dry_run, replayed=replayed)
-    return console.DONE if replayed else console.FAILED
+    ended = report is None or report.state is JobState.DONE
+    if json and report is not None and not ended:
+        console.note(
+            f"job {report.job} is {report.state}: {report.note or 'understudy replay resume continues it'}"
+        )
+    return console.DONE if replayed and ended else console.FAILED
 
 
 def _advise(items: Sequence[PlannedItem], job: int | None, *, dry_run: bool, replayed: int) -> None:
@@ -84,9 +92,11 @@ def _advise(items: Sequence[PlannedItem], job: int | None, *, dry_run: bool, rep
         )
 
 
-def _describe(item: PlannedItem, state: ItemState, reason: str | None) -> dict[str, Any]:
-    outcome = _OUTCOMES[state]
+def _describe(item: PlannedItem, state: ItemState, reason: str | None, *, started: bool) -> dict[str, Any]:
+    outcome = "waiting" if started and state is ItemState.PLANNED else _OUTCOMES[state]
     if outcome == "unreplayable":
+        if state is ItemState.TAKEN:
+            reason = reason or f"{item.request_id} is the id of another request"
         return {"letter": item.origin.letter, "outcome": outcome, "code": item.code, "reason": reason}
     kind = item.origin.kind
     return {
@@ -114,6 +124,8 @@ def _line(described: dict[str, Any]) -> Text:
             return rich.Text.assemble(
                 name, ("already replayed", "yellow"), f" as {described['request_id']}{after}"
             )
+        case "waiting":
+            return rich.Text.assemble(name, ("waits in its job", "yellow"), f" as {described['request_id']}")
         case "would_publish":
             return rich.Text.assemble(
                 name,

@@ -41,7 +41,7 @@ Budget = Annotated[
     typer.Option(
         "--budget",
         metavar="AMOUNT",
-        help="Most that the replays may take: 200000tokens, or 5.00 in the unit of the prices; may be given twice.",
+        help="Most that the replays may take: 200000tokens, or 5.00 in the unit of the prices; give both for both.",
     ),
 ]
 Patch = Annotated[
@@ -97,8 +97,7 @@ def replay(
         raise console.Usage(
             "say which requests to repeat, such as --status fail_fallback --since 1h; --all means every one"
         )
-    many = wanted.one_id is None and limit != 1
-    options = parse_options(patch=patch, from_stage=from_, bulk=many, reuse=not fresh, again=again)
+    options = parse_options(patch=patch, from_stage=from_, reuse=not fresh, again=again)
     limits = parse_limits(rate, budget)
 
     async def work(desk: ReplayDesk) -> int:
@@ -157,10 +156,18 @@ def stop(job: JobNumber, json: Json = False) -> None:
 
 
 @app.command("resume")
-def resume(job: JobNumber, json: Json = False) -> None:
-    """Start a planned job, or continue one that was paused or killed; nothing is published twice."""
+def resume(job: JobNumber, rate: Rate = None, budget: Budget = None, json: Json = False) -> None:
+    """Start a planned job, or continue one that was paused or killed; nothing is published twice.
+
+    --budget gives a job whose budget is used up another one, for all that it spends.
+    """
+    limits = parse_limits(rate, budget)
 
     async def work(desk: ReplayDesk) -> int:
+        from infra.replay.jobs import JobLimits
+
+        if limits != JobLimits():
+            await desk.change_limits(job, limits)
         return await _run(desk, job, None, json=json)
 
     with_desk(work)
@@ -207,7 +214,7 @@ def with_desk(work: Callable[[ReplayDesk], Awaitable[int]], *, broker: bool = Tr
 
 
 def parse_options(
-    *, patch: Path | None = None, from_stage: str | None = None, bulk: bool, reuse: bool, again: bool
+    *, patch: Path | None = None, from_stage: str | None = None, reuse: bool, again: bool
 ) -> ReplayOptions:
     """How each request is repeated, from the command line.
 
@@ -221,7 +228,7 @@ def parse_options(
     operations = None
     if patch is not None:
         try:
-            operations = patching.read(patch.read_bytes(), bulk=bulk)
+            operations = patching.read(patch.read_bytes())
         except OSError as error:
             raise console.Usage(f"--patch {patch}: {error.strerror}") from None
         except patching.PatchError as error:
@@ -251,6 +258,8 @@ def parse_limits(rate: str | None, budget: list[str] | None) -> JobLimits:
     for text in budget or ():
         amount = text.removesuffix("tokens").strip()
         value = _amount("--budget", amount, "200000tokens or 5.00")
+        if (tokens if amount != text else money) is not None:
+            raise console.Usage(f"--budget {text!r}: another budget of this sort is given already")
         if amount != text:
             tokens = int(value)
         else:

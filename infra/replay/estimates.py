@@ -164,6 +164,12 @@ def estimate(
     )
 
 
+def find_high_tokens(estimate: ReplayEstimate) -> float:
+    """Tokens that any one request may take: the top of the band of its kind, or all that its calls may."""
+    unknown = [float(estimate.most_tokens)] if estimate.unknown or not estimate.kinds else []
+    return max([each.tokens.high for each in estimate.kinds.values()] + unknown)
+
+
 def past_error(pairs: Sequence[tuple[float, float]]) -> float | None:
     """How far what was likely was off on average, as a share of what came; ``None`` without earlier jobs.
 

@@ -291,6 +291,26 @@ def change_state(
     return found
 
 
+def change_limits(engine: Engine, job: int, limits: JobLimits) -> ReplayJob:
+    """Change the rate and the budgets that are given; the next run keeps to them.
+
+    Raises:
+        JobError: it does not exist, has ended, or runs.
+    """
+    given = {name: value for name, value in msgspec.structs.asdict(limits).items() if value is not None}
+    change = update(REPLAY_JOBS).where(
+        _jobs.job == job, _jobs.state.in_([str(JobState.PLANNED), str(JobState.PAUSED)])
+    )
+    with engine.begin() as connection:
+        changed = connection.execute(change.values(given)).rowcount if given else 1
+    found = find(engine, job)
+    if not changed:
+        raise JobError(
+            f"job {job} is {found.state}; only one that is planned or paused gets another rate or budget"
+        )
+    return found
+
+
 def read_job(row: RowMapping) -> ReplayJob:
     """The job of a row of ``replay_jobs``."""
     return ReplayJob(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from infra.inspect.dead_letters import Letter
     from infra.nats.log import LogEntry
     from infra.nats.multiplexer import RequestMultiplexer
+
+
+#: Why a shadow is not repeated: its content would go to the subscribers of the request that it was compared with.
+SHADOW: Final = "it is a shadow, whose content no subscriber gets; `understudy rerun` repeats its original beside it again"
 
 
 class Unreplayable(UnderstudyError):  # noqa: N818 - names the letter's state
@@ -57,6 +61,8 @@ def resolve(letter: Letter, cause: LogEntry | None, original: LogEntry | None) -
         address = subjects.parse(subject)
     except subjects.SubjectError as error:
         raise Unreplayable(f"{error}; publish it again on a valid subject") from None
+    if subjects.is_shadow(address.request_id):
+        raise Unreplayable(SHADOW)
     if address.event == "requested":
         body = _own_body(letter, cause)
         # A letter of a second, different `requested` with the same id never was that request.

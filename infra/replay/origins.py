@@ -217,6 +217,8 @@ async def read_many(wire: RequestMultiplexer, stream: str, sequences: Iterable[i
 
 async def _of_request(request_id: str, sequence: int, entry: LogEntry | None, roots: Roots) -> ReplayOrigin:
     origin = ReplayOrigin(stream=REQUESTS, sequence=sequence, named=request_id, replay_of=request_id)
+    if subjects.is_shadow(request_id):
+        return msgspec.structs.replace(origin, refusal=letters.SHADOW)
     if entry is None:
         return msgspec.structs.replace(origin, refusal=GONE)
     address = subjects.parse(entry.subject)

@@ -12,7 +12,8 @@ import msgspec
 from pydantic.alias_generators import to_snake
 
 from contracts.errors import UnderstudyError
-from contracts.lineage import DESCENT
+from contracts.lineage import DESCENT, StartStage
+from infra.replay.request_edits import PROSE
 
 #: The operations, and the field that each of them needs beside ``path``.
 _OPERATIONS: Final = {
@@ -34,15 +35,14 @@ class PatchRefused(UnderstudyError):  # noqa: N818 - names the state of one requ
     """A patch that does not apply to one request; the text names the path."""
 
 
-def read(text: bytes, *, bulk: bool) -> Operations:
+def read(text: bytes) -> Operations:
     """Read a JSON Patch.
 
     Args:
         text: a JSON array of operations.
-        bulk: it is for more than one request: a ``test`` must say what each of them is to be like.
 
     Raises:
-        PatchError: it is no patch, or a patch for many without a ``test``.
+        PatchError: it is no patch.
     """
     try:
         found: Any = msgspec.json.decode(text)
@@ -59,12 +59,40 @@ def read(text: bytes, *, bulk: bool) -> Operations:
         jsonpatch.JsonPatch(operations)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
         raise PatchError(f"the patch cannot be used: {error}") from None
-    if bulk and not any(each["op"] == "test" for each in operations):
-        raise PatchError(
-            "a patch for many requests needs a `test` operation, so that it changes only those that it is meant for, "
-            'such as {"op": "test", "path": "/world", "value": "academy"}'
-        )
     return operations
+
+
+def check_bulk(operations: Operations) -> None:
+    """Refuse a patch for more than one request that changes each of them, whatever it is like.
+
+    Raises:
+        PatchError: no ``test`` comes before the first change.
+    """
+    if operations[0]["op"] != "test":
+        raise PatchError(
+            "a patch for many requests needs a `test` before its first change, so that it changes only those that it is "
+            'meant for, such as {"op": "test", "path": "/world", "value": "academy"}'
+        )
+
+
+def check_effect(operations: Operations, from_stage: StartStage | None) -> None:
+    """Refuse a patch of what only stages before the first one read.
+
+    Raises:
+        PatchError: naming the place.
+    """
+    if from_stage is None:
+        return
+    for each in operations:
+        if each["op"] == "test":
+            continue
+        for place in (each["path"], each["from"] if each["op"] == "move" else "/"):
+            name = place.split("/")[1:2]
+            if not name or to_snake(name[0]) in PROSE:
+                raise PatchError(
+                    f"the patch of {place!r} has no effect from {from_stage} on, where the prose is the stored one: start "
+                    "earlier, or leave it out"
+                )
 
 
 def apply(operations: Operations, fields: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from contracts.request import GenerationRequest
 
 #: The key of the provider that writes instead of the routed one; a request itself cannot name it.
 MODEL: Final = "model"
+#: Fields that shape the prose alone.
+PROSE: Final = frozenset({"prompt", "prompt_config", "params", "seed"})
 #: A value of ``prompt`` that selects a version of a prompt family.
 _VERSION: Final = re.compile(rf"{FAMILY}@[1-9][0-9]{{0,5}}")
 

@@ -23,7 +23,7 @@ from infra.inspect.outcomes import ComparedPair
 from infra.nats.lookup import Lookup
 from infra.nats.steps import LoggedSteps
 from infra.replay import marks
-from infra.replay.request_edits import MODEL, EditError, Edits, apply_edits
+from infra.replay.request_edits import MODEL, PROSE, EditError, Edits, apply_edits
 from infra.replay.rerun_estimate import RequestUsage, usage_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 #: A job's name; it is part of every id.
 _JOB: Final = re.compile(r"[A-Za-z0-9]{1,24}")
-#: Fields that shape the prose alone.
-_PROSE: Final = frozenset({"prompt", "prompt_config", "params", "seed"})
 #: Seconds until a shadow that the broker does not accept is published again.
 _BUSY_S: Final = 0.5
 #: Longest id of a shadow: a plot's has room for those of its scenes.
@@ -140,7 +138,7 @@ def check_options(options: RerunOptions) -> None:
     """
     if options.from_stage is None:
         return
-    idle = [each.key for each in options.edits.fields if each.path[0] in _PROSE]
+    idle = [each.key for each in options.edits.fields if each.path[0] in PROSE]
     if options.from_stage == "validate-repair" and options.edits.model:
         idle.append(MODEL)
     if idle:

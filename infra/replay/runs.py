@@ -22,6 +22,7 @@ from infra.inspect.dead_letters import NoLetter
 from infra.nats import atomic
 from infra.nats.submissions import Submission
 from infra.replay import earlier, jobs, lease, origins, plans, publishing, spending
+from infra.replay.estimates import find_high_tokens
 from infra.replay.jobs import JobItem, JobState, ReplayJob
 from infra.replay.lease import JobLease
 from infra.replay.letters import Unreplayable, look_up
@@ -41,6 +42,8 @@ _PAGE: Final = 5_000
 _TICK_S: Final = 0.1
 #: Seconds of its rate that a job which fell behind may publish at once.
 _BURST_S: Final = 1.0
+#: Seconds between two counts of what a job has spent: each reads all its requests.
+_COUNT_S: Final = 1.0
 #: Seconds between two looks at a budget that is used up while requests are still under way.
 _LOOK_S: Final = 0.5
 #: Why a request is not published whose id has one that differs.
@@ -204,6 +207,9 @@ class _Run:
         #: Requests that others have published.
         self._others = 0
         self._due_s = self.began_s
+        #: Requests that the budget had room for at the last look, less those published since; when to look again.
+        self._left = 0
+        self._look_s = self.began_s
         #: What became of the batch before, on its way into the database.
         self._recording: asyncio.Task[None] | None = None
 
@@ -280,6 +286,7 @@ class _Run:
                 self._others += 1
             self.refused += submission is Submission.PRESENT and why is None
         self.published += found.count(Submission.STORED)
+        self._left -= len(batch)
         self._on_progress(len(batch))
         await self._recorded()
         self._recording = asyncio.create_task(self._record(states, reasons))
@@ -320,13 +327,16 @@ class _Run:
         limits = self._job.limits
         if limits.budget_tokens is None and limits.budget_money is None:
             return atomic.MOST, None
+        if self._left > 0 and time.monotonic() < self._look_s:
+            return min(atomic.MOST, self._left), None
         await self._recorded()
         spent = await asyncio.to_thread(spending.read_spent, self._engine, self._job.job)
         counts = await asyncio.to_thread(jobs.count_items, self._engine, self._job.job)
         under_way = counts.get(str(ItemState.PUBLISHED), 0) - spent.ended
+        self._look_s = time.monotonic() + _COUNT_S
         rooms: list[int] = []
         for name, budget, used, each in (
-            ("tokens", limits.budget_tokens, float(spent.tokens), self._high_tokens()),
+            ("tokens", limits.budget_tokens, float(spent.tokens), find_high_tokens(self._job.estimate)),
             ("money", limits.budget_money, spent.money, self._high_money()),
         ):
             if budget is None:
@@ -335,12 +345,8 @@ class _Run:
             if left < each and under_way <= 0:
                 return 0, f"the budget of {budget:g} {name} is used up: {used:g} spent"
             rooms.append(max(0, int(left // each)) if each else atomic.MOST)
-        return min(atomic.MOST, *rooms), None
-
-    def _high_tokens(self) -> float:
-        """Tokens that one request may take: the top of the band of recorded ones, else the most that its calls may."""
-        known = [each.tokens.high for each in self._job.estimate.kinds.values()]
-        return max(known) if known else float(self._job.estimate.most_tokens)
+        self._left = min(rooms)
+        return min(atomic.MOST, self._left), None
 
     def _high_money(self) -> float:
         known = [each.money.high for each in self._job.estimate.kinds.values() if each.money is not None]

@@ -60,7 +60,7 @@ async def test_what_cannot_be_meant_is_refused(shell: Shell, tmp_path: Path) -> 
         (("--all", "--rate", "fast"), "--rate"),
         (("--all", "--budget", "-3"), "--budget"),
         (("--all", "--from", "audit"), "structuring, validate-repair"),
-        (("--all", "--patch", str(patch)), "needs a `test`"),
+        (("--all", "--budget", "5", "--budget", "7"), "another budget"),
         (("--all", "--patch", "missing.json"), "--patch missing.json"),
     ):
         status, _, err = await shell.run("replay", *args)

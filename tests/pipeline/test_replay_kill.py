@@ -187,8 +187,14 @@ async def test_a_budget_holds_before_anything_has_ended(client: Observer, config
         report = await running
         small = await desk.create(await propose(desk, 4), JobLimits(budget_tokens=each - 1))
         refused = await desk.run(small.job)
+        again = await desk.run(small.job)
+        await desk.change_limits(small.job, JobLimits(budget_tokens=each))
+        raised = await desk.run(small.job)
+        with pytest.raises(JobError, match="is done; only one that is planned or paused"):
+            await desk.change_limits(small.job, JobLimits(rate=1))
         with pytest.raises(JobError, match="budget in money cannot be kept"):
             await desk.create(await propose(desk, 5), JobLimits(budget_money=1.0))
     assert report.published == 2
     assert (refused.state, refused.published) == (JobState.PAUSED, 0)
+    assert (again.state, raised.state, raised.published) == (JobState.PAUSED, JobState.DONE, 1)
     assert "is used up" in (refused.note or "")

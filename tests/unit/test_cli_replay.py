@@ -109,6 +109,8 @@ def test_the_longest_id_still_makes_a_valid_request() -> None:
         (_letter("gen.requested.castle.a", _BODY), None, "kind 'castle'"),
         (_letter("gen.requested.layout.a", None, size=600_000), None, "600000 bytes"),
         (_letter("gen.drafted.layout.a", b"{}", stream="EVENTS"), None, "no longer in the log"),
+        (_letter("gen.requested.layout.sh-1-a", _BODY), None, "is a shadow"),
+        (_letter("gen.drafted.layout.sh-1-a", b"{}", stream="EVENTS"), None, "is a shadow"),
     ],
 )
 def test_what_cannot_become_a_request_says_why(letter: Letter, original: LogEntry | None, says: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from infra.inspect.request_filter import RequestFilter
+from infra.nats.multiplexer import RequestMultiplexer
 from infra.replay import origins
 from infra.replay.origins import TooManyOrigins
 from infra.stores import database
@@ -49,6 +50,13 @@ def select(engine: Engine, limit: int | None = None) -> list[tuple[str, int]]:
 def test_the_latest_are_selected_in_their_order(engine: Engine) -> None:
     assert select(engine)[:2] == [("r-01", 1), ("r-02", 2)]
     assert select(engine, 2) == [("r-59", 59), ("r-60", 60)]
+
+
+async def test_a_shadow_is_not_repeated() -> None:
+    """Its content would go to the subscribers of the request that it was compared with."""
+    wire = RequestMultiplexer()
+    (found,) = await origins.of_requests(wire, [("sh-1-r-01", 0)])
+    assert "is a shadow" in (found.refusal or "")
 
 
 def test_records_are_not_held_together(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

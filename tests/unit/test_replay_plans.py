@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pydantic.alias_generators import to_camel
 
 from contracts.errors import ErrorCode
-from contracts.lineage import DESCENT
+from contracts.lineage import DESCENT, StartStage
+from infra.app.replay_desk import compare
 from infra.replay import patching, plans, runs
-from infra.replay.estimates import KindUsage, UsageBand, band, estimate, past_error
+from infra.replay.estimates import KindUsage, UsageBand, band, estimate, find_high_tokens, past_error
 from infra.replay.jobs import JobItem, JobLimits, JobState, ReplayEstimate, ReplayJob
 from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchError, PatchRefused
@@ -26,17 +27,16 @@ from infra.replay.publishing import ReadyReplay
 
 
 def origin(number: int, **changes: Any) -> ReplayOrigin:
-    return ReplayOrigin(
-        **{
-            "stream": "REQUESTS",
-            "sequence": number,
-            "named": f"r-{number}",
-            "replay_of": f"r-{number}",
-            "kind": "layout",
-            "body": json.dumps({"prompt": f"forest {number}"}).encode(),
-            **changes,
-        }
-    )
+    said: dict[str, Any] = {
+        "stream": "REQUESTS",
+        "sequence": number,
+        "named": f"r-{number}",
+        "replay_of": f"r-{number}",
+        "kind": "layout",
+        "body": json.dumps({"prompt": f"forest {number}"}).encode(),
+        **changes,
+    }
+    return ReplayOrigin(**said)
 
 
 def planned(
@@ -206,10 +206,10 @@ def test_what_a_request_says_of_its_descent_is_not_repeated(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(DESCENT | {to_camel(each) for each in DESCENT}))
 def test_a_patch_sets_no_descent_whatever_its_path(name: str) -> None:
     with pytest.raises(PatchError, match="replays set themselves"):
-        patching.read(msgspec.json.encode([{"op": "add", "path": f"/{name}", "value": True}]), bulk=False)
+        patching.read(msgspec.json.encode([{"op": "add", "path": f"/{name}", "value": True}]))
     whole = [{"op": "replace", "path": "", "value": {"prompt": "x", name: True}}]
     with pytest.raises(PatchRefused, match=f"sets {name}, which replays set themselves"):
-        plans.compose(origin(1), ReplayOptions(patch=patching.read(msgspec.json.encode(whole), bulk=False)))
+        plans.compose(origin(1), ReplayOptions(patch=patching.read(msgspec.json.encode(whole))))
 
 
 @pytest.mark.parametrize(
@@ -222,19 +222,63 @@ def test_a_patch_sets_no_descent_whatever_its_path(name: str) -> None:
         ('[{"op": "add", "path": "seed", "value": 1}]', "cannot be used"),
         ('[{"op": "add", "path": "/replay_of", "value": "r-9"}]', "replays set themselves"),
         ('[{"op": "copy", "from": "/replayOf", "path": "/seed"}]', "replays set themselves"),
-        ('[{"op": "add", "path": "/seed", "value": 1}]', "needs a `test`"),
     ],
 )
 def test_a_patch_that_cannot_be_used_says_why(text: str, says: str) -> None:
     with pytest.raises(PatchError, match=says):
-        patching.read(text.encode(), bulk=True)
+        patching.read(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("operations", "from_stage", "says"),
+    [
+        (["add /seed", "test /seed"], None, "before its first change"),
+        (["test /prompt", "add /seed"], None, None),
+        (["test /prompt", "add /world"], "structuring", None),
+        (["test /prompt", "copy /prompt /theme"], "structuring", None),
+        (["test /prompt", "add /params/temperature"], "structuring", "no effect from structuring"),
+        (["test /prompt", "add /promptConfig"], "validate-repair", "no effect from validate-repair"),
+        (["test /prompt", "move /seed /theme"], "structuring", "'/seed' has no effect"),
+        (["test /prompt", "replace "], "structuring", "no effect"),
+    ],
+)
+def test_a_patch_needs_a_test_for_many_and_an_effect_where_it_starts(
+    operations: list[str], from_stage: StartStage | None, says: str | None
+) -> None:
+    built: list[dict[str, Any]] = []
+    for each in operations:
+        op, *places = each.split(" ")
+        built.append({"op": op, "path": places[-1], "from": places[0], "value": 7})
+
+    def check() -> None:
+        patching.check_bulk(built)
+        patching.check_effect(built, from_stage)
+
+    if says is None:
+        check()
+    else:
+        with pytest.raises(PatchError, match=says):
+            check()
+
+
+def test_plans_differ_by_requests_and_verdicts() -> None:
+    """Requests without a record have no sequence to tell them apart."""
+    found = [origin(0, named=f"r-{number}", refusal="gone") for number in (1, 2)] + [origin(3), origin(4)]
+    plan = planned(found)
+    _, old = as_job(plan)
+    assert compare(old, plan) == []
+    now = planned([*found[1:], origin(0, named="r-9", refusal="gone")], refused=frozenset({"r-4"}))
+    assert compare(old, now) == [
+        "- r-1: no longer selected",
+        "+ r-9: new",
+        "~ r-4: was planned, is refused: no",
+    ]
 
 
 def test_a_patch_applies_as_a_whole_or_not_at_all() -> None:
     fields = {"prompt": "p", "tags": ["a"]}
     operations = patching.read(
-        b'[{"op": "add", "path": "/tags/0", "value": "b"}, {"op": "test", "path": "/prompt", "value": "q"}]',
-        bulk=True,
+        b'[{"op": "add", "path": "/tags/0", "value": "b"}, {"op": "test", "path": "/prompt", "value": "q"}]'
     )
     with pytest.raises(PatchRefused, match=r"test at '/prompt' fails \(operation 2\)"):
         patching.apply(operations, fields)
@@ -273,6 +317,17 @@ def test_an_estimate_counts_what_models_write() -> None:
     later = estimate(items, usage, from_stage="validate-repair")
     assert later.tokens == UsageBand(high=220)
     assert estimate(items, {}).money is None
+
+
+def test_a_request_of_an_unknown_kind_may_take_all_that_its_calls_may() -> None:
+    usage = {"layout": KindUsage(sample=3, tokens=UsageBand(high=110), money=None)}
+    items = [PlannedItem(origin=origin(1), number=1, max_tokens=500)]
+    mixed = [*items, PlannedItem(origin=origin(2, kind="plot"), number=1, max_tokens=500)]
+    found = [
+        find_high_tokens(each)
+        for each in (estimate(items, usage), estimate(mixed, usage), estimate(items, {}))
+    ]
+    assert found == [110, 500, 500]
 
 
 def test_the_error_of_past_estimates_is_a_mean_share() -> None:
