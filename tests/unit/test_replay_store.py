@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select
 from infra.replay import job_creation, jobs
 from infra.replay.estimates import ReplayEstimate
 from infra.replay.jobs import JobError, JobLimits, JobState, ReplayJob
-from infra.replay.origins import Origin
+from infra.replay.origins import ReplayOrigin
 from infra.replay.plans import PlannedItem, ReplayOptions, ReplayPlan, hash_items
 from infra.stores import database
 from infra.stores.replay_tables import REPLAY_ITEMS
@@ -31,7 +31,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 def plan(count: int = MANY, *, first: int = 1) -> ReplayPlan:
     items = tuple(
         PlannedItem(
-            origin=Origin(
+            origin=ReplayOrigin(
                 stream="REQUESTS",
                 sequence=number,
                 named=f"r-{number}",
