@@ -140,9 +140,7 @@ async def last(wire: RequestMultiplexer, stream: str, subject: str) -> LogEntry 
 async def last_of_each(
     wire: RequestMultiplexer, stream: str, filters: Sequence[str], *, up_to: int | None = None
 ) -> list[LogEntry]:
-    """The last message of every subject that matches one of several filters.
-
-    The broker refuses to answer with more than 1,024 messages.
+    """The last message of every subject that matches one of several filters; the broker refuses more than 1,024.
 
     Args:
         wire: an open wire.
@@ -154,8 +152,7 @@ async def last_of_each(
         StreamMissing: the stream does not exist, or does not allow direct gets.
         Unavailable: the broker does not answer.
     """
-    query: dict[str, object] = {"multi_last": filters}
-    query |= {} if up_to is None else {"up_to_seq": up_to}
+    query: dict[str, object] = {"multi_last": filters} | ({} if up_to is None else {"up_to_seq": up_to})
     entries: list[LogEntry] = []
     while True:
         # They come in the order of their sequences, as many as the broker puts into one answer.
@@ -316,7 +313,6 @@ async def _add_consumer(client: Client, stream: str, config: api.ConsumerConfig)
     except js_errors.NotFoundError:
         raise StreamMissing(stream) from None
     except js_errors.BadRequestError as error:
-        # The same again would be refused again.
         raise Unavailable(f"{stream} cannot be followed: {error.description}") from None
     except (TimeoutError, nats_errors.Error) as error:
         raise _NoConsumer(error_text(error)) from None
