@@ -118,7 +118,7 @@ async def _undo_all(wire: RequestMultiplexer, engine: Engine, held: JobLease) ->
             engine,
             job,
             JobState.UNDONE,
-            allowed=[each for each in JobState if each not in (JobState.RUNNING, JobState.UNDONE)],
+            allowed=[JobState.PLANNED, JobState.PAUSED, JobState.STOPPED, JobState.DONE],
             now_ms=round(time.time() * 1000),
         )
     return UndoReport(
