@@ -102,8 +102,10 @@ async def test_nothing_else_revises(
         result = await client.ask(request_id, replay_of="orig-1", shadow=request_id == "sh-1")
         await client.settled()
 
-    assert result.status is (Status.FAIL_FALLBACK if request_id == "rp-999-1" else Status.SUCCESS)
-    assert result.meta.replay_of == "orig-1"
+    # Only an operator starts a shadow.
+    statuses = {"sh-1": Status.REJECTED, "rp-999-1": Status.FAIL_FALLBACK, "plain": Status.SUCCESS}
+    assert result.status is statuses[request_id]
+    assert result.meta.replay_of == (None if request_id == "sh-1" else "orig-1")
     assert client.events("revised") == []
     assert len(client.events("result") + client.events("shadowed")) == 2
     assert len(client.events("shadowed")) == (request_id == "sh-1")
