@@ -152,7 +152,7 @@ async def last_of_each(
         StreamMissing: the stream does not exist, or does not allow direct gets.
         Unavailable: the broker does not answer.
     """
-    query: dict[str, object] = {"multi_last": filters} | ({} if up_to is None else {"up_to_seq": up_to})
+    query: dict[str, object] = {"multi_last": filters, **({} if up_to is None else {"up_to_seq": up_to})}
     entries: list[LogEntry] = []
     while True:
         # They come in the order of their sequences, as many as the broker puts into one answer.
