@@ -47,7 +47,7 @@ def proposal_to_json(proposal: Proposal, job: ReplayJob | None) -> dict[str, Any
         "counts": dict(plan.counts),
         "estimate": proposal.estimate,
         "past_error": proposal.past_error,
-        "items": [_planned_to_json(each) for each in plan.items],
+        "items": [_item_to_json(each) for each in plan.items],
     }
 
 
@@ -66,21 +66,7 @@ def view_to_json(view: JobView) -> dict[str, Any]:
     }
 
 
-def _planned_to_json(item: PlannedItem) -> dict[str, Any]:
-    origin = item.origin
-    return {
-        "letter": origin.letter,
-        "replay_of": origin.replay_of,
-        "kind": origin.kind,
-        "request_id": item.request_id,
-        "state": item.state,
-        "code": item.code,
-        "reason": item.reason,
-        "cached": item.cached,
-    }
-
-
-def _item_to_json(item: JobItem) -> dict[str, Any]:
+def _item_to_json(item: JobItem | PlannedItem) -> dict[str, Any]:
     origin = item.origin
     return {
         "letter": origin.letter,

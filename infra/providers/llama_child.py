@@ -62,7 +62,7 @@ def _merged(config: ChildConfig) -> tuple[ChildConfig, str]:
         return config, ""
     try:
         file = merge(Path(config.model), tuple(map(Path, config.adapters)), config.merged)
-    except (Unloadable, OSError, ValueError, NotImplementedError) as error:
+    except (Unloadable, ImportError, OSError, ValueError, NotImplementedError) as error:
         return config, str(error) or type(error).__name__
     return msgspec.structs.replace(config, model=str(file), adapters=()), ""
 
