@@ -110,7 +110,7 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True):
     #: Milliseconds of work per stage; the runner fills it in.
     time_ms: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
-    #: Drafts that were asked for because the document before was below the bar of quality.
+    #: Drafts that were asked for because the document before was below the bar of quality or above its rating.
     redrafts: int = 0
 
 

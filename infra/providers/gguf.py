@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import secrets
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -138,12 +139,19 @@ class GgufProvider(OpenAIProvider):
         # The grammar enforces the schema.
         prompt = msgspec.structs.replace(prompt, text=prompt.compact or prompt.text, compact="")
         try:
-            running = await self.ready()
-            if schema is not None:
-                # Off the event loop: a request's own schema may take a second.
-                await asyncio.to_thread(self._grammar, schema, prompt, params)
-            fitting, note = await self._fitting(running, prompt, params)
+            began = time.monotonic()
+            async with asyncio.timeout(params.timeout_s):
+                running = await self.ready()
+                if schema is not None:
+                    # Off the event loop: a request's own schema may take a second.
+                    await asyncio.to_thread(self._grammar, schema, prompt, params)
+                fitting, note = await self._fitting(running, prompt, params)
+            left = max(0.0, params.timeout_s - (time.monotonic() - began))
+            params = msgspec.structs.replace(params, timeout_s=left)
             done = await super().generate(fitting, params, schema, on_token)
+        except TimeoutError as error:
+            late = f"llama.cpp was not ready with {self._files.file} after {params.timeout_s:g} s"
+            raise ProviderError(ErrorCode.GEN_TIMEOUT, late, retryable=True) from error
         except Unloadable as error:
             # Not an outage: a circuit breaker must not hide which file it is.
             raise CallRefused(ErrorCode.GEN_PROVIDER_UNAVAILABLE, str(error)) from error

@@ -61,7 +61,8 @@ class LlamaServer:
         #: The library with its version; it decides what a seed gives.
         self.identity = f"xllamacpp {metadata.version('xllamacpp')}"
         self._running: RunningChild | None = None
-        self._starting = asyncio.Lock()
+        #: Its start; each call waits as long as it has time, and none ends it.
+        self._starting: asyncio.Task[RunningChild] | None = None
         self._said: deque[str] = deque(maxlen=_LINES)
         self._reader: asyncio.Task[None] | None = None
 
@@ -72,14 +73,15 @@ class LlamaServer:
             Unloadable: the model's files cannot be used.
             EngineError: the child ended, or did not answer.
         """
-        async with self._starting:
-            running = self._running
-            if running is not None and running.process.returncode is None:
-                return running
+        running = self._running
+        if running is not None and running.process.returncode is None:
+            return running
+        if self._starting is None or self._starting.done():
             self._running = None
             self._model.check()
-            self._running = await self._start()
-            return self._running
+            self._starting = asyncio.create_task(self._start())
+        self._running = await asyncio.shield(self._starting)
+        return self._running
 
     async def ended(self) -> int | None:
         """The child's exit status, if it has just ended by itself; ``None``: it runs."""
@@ -93,6 +95,9 @@ class LlamaServer:
 
     async def close(self) -> None:
         """End the child."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
         running, self._running = self._running, None
         if running is not None:
             await _end(running.process)

@@ -1,17 +1,26 @@
-"""A schema as servers enforce it: without alternatives that only require fields.
+"""A schema as servers enforce it: without alternatives that only require fields, with numbers that have bounds.
 
 llama.cpp reads ``anyOf`` and ``oneOf`` instead of the ``properties`` beside them, and then enforces nothing; OpenAI
-refuses them in a root.  The document is checked under the whole schema afterwards.
+refuses them in a root.  llama.cpp enforces bounds of whole numbers alone: a small model fills a coordinate with sixteen
+digits.  The document is checked under the whole schema afterwards.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
 #: Keywords whose values are no schemas.
 _LITERAL: Final = frozenset({"const", "enum", "default", "example", "examples"})
+_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+#: Keywords beside a number's type that leave it as it is.
+_KEEPS_NUMBER: Final = frozenset({"const", "enum", "multipleOf"})
+#: Values of a range that has fewer whole numbers.
+_STEPS: Final = 11
+#: Bounds up to here are exact in every server's number type.
+_EXACT: Final = 2**53
 
 
 def simplify_alternatives(schema: Mapping[str, Any], *, require_first: bool) -> dict[str, Any]:
@@ -34,6 +43,75 @@ def simplify_alternatives(schema: Mapping[str, Any], *, require_first: bool) -> 
             if require_first:
                 made["required"] = list(dict.fromkeys((*made.get("required", ()), *branches[0]["required"])))
     return made
+
+
+def bound_numbers(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema in which a bounded number is a whole one, or one of eleven values of a narrow range.
+
+    Every number that it allows is allowed by the schema, in a range from 0 to 1 too.
+
+    Args:
+        schema: a JSON Schema; bounds that are no numbers (draft-04) are left.
+    """
+    made = {name: each if name in _LITERAL else _bound_inner(each) for name, each in schema.items()}
+    bounds = {name: schema[name] for name in _BOUNDS if name in schema}
+    kinds = schema.get("type")
+    listed = isinstance(kinds, list) and "number" in kinds and "integer" not in kinds
+    if not (kinds == "number" or listed) or not bounds or not _KEEPS_NUMBER.isdisjoint(schema):
+        return made
+    if not all(map(_is_exact, bounds.values())):
+        return made
+    least = max(_lowest(bounds), default=None)
+    greatest = min(_highest(bounds), default=None)
+    if least is None or greatest is None or greatest - least + 1 >= _STEPS:
+        made = {name: each for name, each in made.items() if name not in _BOUNDS}
+        made["type"] = ["integer" if each == "number" else each for each in kinds] if listed else "integer"
+        ends = (("minimum", least), ("maximum", greatest))
+        return made | {name: each for name, each in ends if each is not None}
+    steps = [] if listed else _steps(bounds)
+    if not steps:
+        return made
+    return {name: each for name, each in made.items() if name not in {"type", *_BOUNDS}} | {"enum": steps}
+
+
+def _is_exact(bound: Any) -> bool:
+    return isinstance(bound, (int, float)) and not isinstance(bound, bool) and abs(bound) < _EXACT
+
+
+def _lowest(bounds: Mapping[str, float]) -> list[int]:
+    found = [math.ceil(bounds["minimum"])] if "minimum" in bounds else []
+    if "exclusiveMinimum" in bounds:
+        found.append(math.floor(bounds["exclusiveMinimum"]) + 1)
+    return found
+
+
+def _highest(bounds: Mapping[str, float]) -> list[int]:
+    found = [math.floor(bounds["maximum"])] if "maximum" in bounds else []
+    if "exclusiveMaximum" in bounds:
+        found.append(math.ceil(bounds["exclusiveMaximum"]) - 1)
+    return found
+
+
+def _steps(bounds: Mapping[str, float]) -> list[float]:
+    """Eleven values between both bounds, without excluded ones; none where rounding leaves the range."""
+    low = max(bounds[name] for name in ("minimum", "exclusiveMinimum") if name in bounds)
+    high = min(bounds[name] for name in ("maximum", "exclusiveMaximum") if name in bounds)
+    values = [round(low + (high - low) * step / (_STEPS - 1), 3) for step in range(_STEPS)]
+    return [
+        each
+        for each in dict.fromkeys(values)
+        if low <= each <= high
+        and each > bounds.get("exclusiveMinimum", -math.inf)
+        and each < bounds.get("exclusiveMaximum", math.inf)
+    ]
+
+
+def _bound_inner(value: Any) -> Any:
+    if isinstance(value, dict):
+        return bound_numbers(cast("dict[str, Any]", value))
+    if isinstance(value, list):
+        return [_bound_inner(each) for each in cast("list[Any]", value)]
+    return value
 
 
 def _inner(value: Any, *, require_first: bool) -> Any:

@@ -110,7 +110,7 @@ async def validate(
         receipt = _receipt(event, parsed)
         quality = gate.assess(parsed.document, kind=received.kind, event=event, level=receipt.level)
         if quality.score < (bar := gate.bar(received.kind)):
-            return redraft.decide(event, quality.below(bar))
+            return redraft.decide(event, quality.below(bar), ErrorCode.GEN_QUALITY)
         return _succeed(received, event, parsed, receipt, quality)
     faults = faults[:MAX_FAULTS]
     if event.reask < max_reasks:
@@ -127,6 +127,8 @@ async def validate(
                 ),
             )
         )
+    if code == ErrorCode.GEN_RATING_VIOLATION:
+        return redraft.decide(event, "; ".join(faults), code)
     return Fail(
         code=code,
         message=f"not valid after {event.reask + 1} attempts at structuring: {'; '.join(faults)}",

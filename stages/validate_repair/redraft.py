@@ -1,4 +1,7 @@
-"""Redraft: another draft for a valid document that makes too little sense, or the end of trying."""
+"""Redraft: another draft for a valid document that must not be shown, or the end of trying.
+
+Asking for the same text once more does not help: it makes too little sense, or it is too explicit.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,21 @@ _LAST_ATTEMPT: Final = 8
 _MAX_EVIDENCE: Final = 8_000
 
 
-def decide(event: ev.Structured, why: str) -> Emit | Fail:
+def decide(event: ev.Structured, why: str, code: ErrorCode) -> Emit | Fail:
     """Ask for another draft, with the next seed; after that, give up.
 
     Args:
         event: the document's event.
         why: what is wrong with the document, for people.
+        code: the error code of giving up.
 
     Returns:
-        ``context_built`` as the next attempt, or a failure with ``GEN_QUALITY``.
+        ``context_built`` as the next attempt, or a failure.
     """
     trail = event.trail
     if trail.redrafts >= MAX_REDRAFTS or event.attempt >= _LAST_ATTEMPT:
         return Fail(
-            code=ErrorCode.GEN_QUALITY,
+            code=code,
             message=f"not good enough after {trail.redrafts + 1} drafts: {why}",
             evidence=event.document.text[:_MAX_EVIDENCE],
             letter=True,

@@ -30,7 +30,7 @@ def _rated(rating: str) -> dict[str, Any]:
     return {"constraints": {"rating": rating}}
 
 
-async def test_content_above_its_rating_is_asked_for_again_and_then_stood_in_for(
+async def test_content_above_its_rating_is_asked_for_again_drafted_again_and_then_stood_in_for(
     client: Observer, configure: Configure, start: Start
 ) -> None:
     schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
@@ -48,7 +48,8 @@ async def test_content_above_its_rating_is_asked_for_again_and_then_stood_in_for
     assert (fallen.error.code, fallen.error.stage) == (ErrorCode.GEN_RATING_VIOLATION, "validate-repair")
     assert "nudity needs the rating 'mature_implied', and 'romantic' is the greatest" in (fallen.reason or "")
     assert "naked" not in client.events("result", "plot-1")[0].body.decode()
-    assert len(client.events("invalid", "plot-1")) == 1
+    # Each of the two drafts is structured once more.
+    assert len(client.events("invalid", "plot-1")) == 2
     assert fallen.meta.rating == RatingInfo(requested=Rating.ROMANTIC, effective=Rating.ROMANTIC)
     assert (placed.status, placed.origin) == (Status.PLACEHOLDER, Origin.PLACEHOLDER)
     assert (allowed.status, allowed.content) == (Status.SUCCESS, json.loads(naked))

@@ -212,3 +212,26 @@ async def test_an_adapter_is_merged_into_a_tiny_model_or_stays_beside_it_with_a_
     assert all("bat" in each for each in texts)
     (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
     assert warning.startswith("the adapters stay beside the model, which is slower: ")
+
+
+async def test_a_call_waits_for_the_load_no_longer_than_its_time_and_does_not_end_it() -> None:
+    made = GgufProvider(SETTINGS, BASE)
+    try:
+        with pytest.raises(ProviderError, match="was not ready with") as failed:
+            await made.generate(prompt(), params(timeout_s=0.01))
+        assert (failed.value.code, failed.value.retryable) == (ErrorCode.GEN_TIMEOUT, True)
+        begun = made._llama._starting
+        assert (await made.generate(prompt(), params())).text
+        assert made._llama._starting is begun
+    finally:
+        await made.close()
+
+
+async def test_closing_while_it_loads_leaves_no_child() -> None:
+    made = GgufProvider(SETTINGS, BASE)
+    with pytest.raises(ProviderError):
+        await made.generate(prompt(), params(timeout_s=0.01))
+    begun = made._llama._starting
+    assert begun is not None
+    await made.close()
+    assert begun.cancelled()

@@ -1,4 +1,4 @@
-"""Is a valid document without sense written once more, and then given up?"""
+"""Is a valid document without sense, or above its rating, written once more, and then given up?"""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
+from contracts.nodes.node import Rating
 from contracts.outcome import Emit, Fail
-from contracts.policy.explicitness import ExplicitWords
+from contracts.policy.explicitness import ExplicitWords, Rule
 from infra.app.schema_checks import CheckedContents
 from infra.stores.vocabulary import load_english
 from stages.validate_repair.handle import validate
@@ -26,6 +27,8 @@ SCHEMA = {
     "required": ["amount", "currency"],
 }
 DEBRIS = {"amount": 26, "currency": ":26}{"}
+BARE = {"amount": 26, "currency": "naked crowns"}
+WORDS = ExplicitWords([Rule(what="nudity", needs=Rating.MATURE_IMPLIED, words=("naked",))])
 
 
 def judged(document: Any, *, bar: float = 0.4, attempt: int = 1, trail: ev.Trail | None = None) -> Any:
@@ -41,7 +44,7 @@ def judged(document: Any, *, bar: float = 0.4, attempt: int = 1, trail: ev.Trail
         validate(
             lives.received(event, sequence=5, kind="custom"),
             contents=CONTENTS,
-            explicitness=ExplicitWords(()),
+            explicitness=WORDS,
             gate=QualityGate(vocabulary=load_english(), bars={"custom": bar}),
             max_reasks=0,
             accept_filled=False,
@@ -60,17 +63,36 @@ def test_a_document_below_the_bar_asks_for_another_draft_with_the_next_seed() ->
     assert "below the bar of 0.4: currency: punctuation in place of text: ':26}{'" in warning
 
 
-def test_the_second_one_below_the_bar_is_the_end() -> None:
-    outcome = judged(DEBRIS, attempt=2, trail=ev.Trail(redrafts=1))
+def test_a_document_above_its_rating_asks_for_another_draft_without_its_words() -> None:
+    outcome = judged(BARE)
+    assert isinstance(outcome, Emit)
+    (again,) = outcome.events
+    assert isinstance(again, ev.ContextBuilt)
+    assert (again.attempt, again.trail.redrafts) == (2, 1)
+    (warning,) = again.trail.warnings
+    assert "currency: nudity needs the rating 'mature_implied'" in warning
+    assert "naked" not in warning
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "why"),
+    [
+        (DEBRIS, ErrorCode.GEN_QUALITY, "currency: punctuation in place of text"),
+        (BARE, ErrorCode.GEN_RATING_VIOLATION, "currency: nudity needs the rating 'mature_implied'"),
+    ],
+)
+def test_the_second_one_that_must_not_be_shown_is_the_end(document: Any, code: ErrorCode, why: str) -> None:
+    outcome = judged(document, attempt=2, trail=ev.Trail(redrafts=1))
     assert isinstance(outcome, Fail)
-    assert (outcome.code, outcome.letter) == (ErrorCode.GEN_QUALITY, True)
+    assert (outcome.code, outcome.letter) == (code, True)
     assert "after 2 drafts" in outcome.message
-    assert "currency: punctuation in place of text" in outcome.message
-    assert json.loads(outcome.evidence or "") == DEBRIS
+    assert why in outcome.message
+    assert json.loads(outcome.evidence or "") == document
 
 
-def test_a_stage_that_forgets_the_count_cannot_make_it_go_on_for_ever() -> None:
-    assert isinstance(judged(DEBRIS, attempt=8), Fail)
+@pytest.mark.parametrize("document", [DEBRIS, BARE])
+def test_a_stage_that_forgets_the_count_cannot_make_it_go_on_for_ever(document: Any) -> None:
+    assert isinstance(judged(document, attempt=8), Fail)
 
 
 @pytest.mark.parametrize(("document", "bar"), [(DEBRIS, 0.0), ({"amount": 26, "currency": "crowns"}, 0.4)])
