@@ -112,6 +112,8 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     #: Drafts that were asked for because the document before was below the bar of quality or above its rating.
     redrafts: int = 0
+    #: Those of them that were asked for because of the rating.
+    rating_redrafts: int = 0
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,8 +80,8 @@ class LlamaServer:
             self._running = None
             self._model.check()
             self._starting = asyncio.create_task(self._start())
-        self._running = await asyncio.shield(self._starting)
-        return self._running
+        self._running = running = await asyncio.shield(self._starting)
+        return running
 
     async def ended(self) -> int | None:
         """The child's exit status, if it has just ended by itself; ``None``: it runs."""

@@ -55,9 +55,10 @@ def bound_numbers(schema: Mapping[str, Any]) -> dict[str, Any]:
     """
     made = {name: each if name in _LITERAL else _bound_inner(each) for name, each in schema.items()}
     bounds = {name: schema[name] for name in _BOUNDS if name in schema}
-    kinds = schema.get("type")
-    listed = isinstance(kinds, list) and "number" in kinds and "integer" not in kinds
-    if not (kinds == "number" or listed) or not bounds or not _KEEPS_NUMBER.isdisjoint(schema):
+    kind = schema.get("type")
+    listed = cast("list[Any]", kind) if isinstance(kind, list) else []
+    is_number = kind == "number" or ("number" in listed and "integer" not in listed)
+    if not is_number or not bounds or not _KEEPS_NUMBER.isdisjoint(schema):
         return made
     if not all(map(_is_exact, bounds.values())):
         return made
@@ -65,7 +66,7 @@ def bound_numbers(schema: Mapping[str, Any]) -> dict[str, Any]:
     greatest = min(_highest(bounds), default=None)
     if least is None or greatest is None or greatest - least + 1 >= _STEPS:
         made = {name: each for name, each in made.items() if name not in _BOUNDS}
-        made["type"] = ["integer" if each == "number" else each for each in kinds] if listed else "integer"
+        made["type"] = ["integer" if each == "number" else each for each in listed] if listed else "integer"
         ends = (("minimum", least), ("maximum", greatest))
         return made | {name: each for name, each in ends if each is not None}
     steps = [] if listed else _steps(bounds)

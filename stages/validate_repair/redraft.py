@@ -13,7 +13,7 @@ from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.outcome import Emit, Fail
 
-#: Other drafts of one request.
+#: Other drafts of one request for each of the two causes.
 MAX_REDRAFTS: Final = 1
 #: Attempt from which none is asked for: a stage of an older release does not carry ``redrafts``.
 _LAST_ATTEMPT: Final = 8
@@ -27,13 +27,15 @@ def decide(event: ev.Structured, why: str, code: ErrorCode) -> Emit | Fail:
     Args:
         event: the document's event.
         why: what is wrong with the document, for people.
-        code: the error code of giving up.
+        code: ``GEN_QUALITY`` or ``GEN_RATING_VIOLATION``, the error code of giving up.
 
     Returns:
         ``context_built`` as the next attempt, or a failure.
     """
     trail = event.trail
-    if trail.redrafts >= MAX_REDRAFTS or event.attempt >= _LAST_ATTEMPT:
+    rated = code == ErrorCode.GEN_RATING_VIOLATION
+    spent = trail.rating_redrafts if rated else trail.redrafts - trail.rating_redrafts
+    if spent >= MAX_REDRAFTS or event.attempt >= _LAST_ATTEMPT:
         return Fail(
             code=code,
             message=f"not good enough after {trail.redrafts + 1} drafts: {why}",
@@ -48,6 +50,7 @@ def decide(event: ev.Structured, why: str, code: ErrorCode) -> Emit | Fail:
     trail = msgspec.structs.replace(
         trail,
         redrafts=trail.redrafts + 1,
+        rating_redrafts=trail.rating_redrafts + rated,
         warnings=(*trail.warnings, f"wrote another draft, with the next seed: {why}"),
     )
     return Emit(events=(ev.ContextBuilt(attempt=event.attempt + 1, brief=brief, trail=trail),))

@@ -68,7 +68,7 @@ def test_a_document_above_its_rating_asks_for_another_draft_without_its_words() 
     assert isinstance(outcome, Emit)
     (again,) = outcome.events
     assert isinstance(again, ev.ContextBuilt)
-    assert (again.attempt, again.trail.redrafts) == (2, 1)
+    assert (again.attempt, again.trail.redrafts, again.trail.rating_redrafts) == (2, 1, 1)
     (warning,) = again.trail.warnings
     assert "currency: nudity needs the rating 'mature_implied'" in warning
     assert "naked" not in warning
@@ -82,12 +82,21 @@ def test_a_document_above_its_rating_asks_for_another_draft_without_its_words() 
     ],
 )
 def test_the_second_one_that_must_not_be_shown_is_the_end(document: Any, code: ErrorCode, why: str) -> None:
-    outcome = judged(document, attempt=2, trail=ev.Trail(redrafts=1))
+    rated = int(code is ErrorCode.GEN_RATING_VIOLATION)
+    outcome = judged(document, attempt=2, trail=ev.Trail(redrafts=1, rating_redrafts=rated))
     assert isinstance(outcome, Fail)
     assert (outcome.code, outcome.letter) == (code, True)
     assert "after 2 drafts" in outcome.message
     assert why in outcome.message
     assert json.loads(outcome.evidence or "") == document
+
+
+@pytest.mark.parametrize(("document", "rated"), [(DEBRIS, 1), (BARE, 0)])
+def test_a_draft_for_one_cause_leaves_the_draft_for_the_other(document: Any, rated: int) -> None:
+    outcome = judged(document, attempt=2, trail=ev.Trail(redrafts=1, rating_redrafts=rated))
+    assert isinstance(outcome, Emit)
+    (again,) = outcome.events
+    assert (again.attempt, again.trail.redrafts, again.trail.rating_redrafts) == (3, 2, 1)
 
 
 @pytest.mark.parametrize("document", [DEBRIS, BARE])
