@@ -32,7 +32,7 @@ def build_conditions(where: RequestFilter, *, dialect: str) -> list[ColumnElemen
     """The conditions of a filter, for ``select(...).where(*conditions)`` over ``generations``.
 
     Rows of stray events (without a request) never match.  Rows of repeated requests match only where the status
-    asks for them, and shadows only where the filter or an id asks for them.  An index serves ids, on SQLite also patterns
+    asks for them, and shadows only where the filter or an id asks for them.  An index serves ids, patterns of ids
     without leading wildcard, and status, code, workspace, node and times.
 
     Args:

@@ -90,6 +90,12 @@ GENERATIONS: Final = Table(
     _partial_index("ix_generations_replay_of", "replay_of"),
     _partial_index("ix_generations_generated_for", "generated_for"),
 )
+# In most collations PostgreSQL's index of the primary key has no range for LIKE 'w-%'; SQLite's has one for GLOB 'w-*'.
+Index(
+    "ix_generations_id_prefix",
+    GENERATIONS.c.request_id,
+    postgresql_ops={"request_id": "text_pattern_ops"},
+).ddl_if(dialect="postgresql")
 
 GENERATION_LOGS: Final = Table(
     "generation_logs",

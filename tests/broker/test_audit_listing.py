@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, insert, select, text
 
 from contracts.errors import ErrorCode
 from infra.inspect.archive import ContentGone, find_result, has_request
@@ -127,6 +128,42 @@ def test_an_index_serves_a_filter(where: RequestFilter, index: str, tmp_path: Pa
         plan = " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
     opened.dispose()
     assert f"INDEX {index} " in plan
+
+
+def test_an_index_serves_ids_that_begin_alike(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        connection.execute(
+            insert(GENERATIONS),
+            [
+                {
+                    "request_id": f"{'w' if n % 1_000 == 0 else 'r'}-{n}",
+                    "life_ms": n,
+                    "kind": "layout",
+                    "status": "success",
+                    "requested_at_ms": n,
+                    "record": "{}",
+                }
+                for n in range(20_000)
+            ],
+        )
+    with engine.begin() as connection:
+        connection.execute(text("ANALYZE generations"))
+    sent: list[tuple[str, Any]] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def keep(_: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        sent.append((statement, parameters))
+
+    assert len(ls(engine, where=RequestFilter(request_id="w-*")).rows) == 20
+    event.remove(engine, "before_cursor_execute", keep)
+    statement, parameters = next(each for each in sent if each[0].startswith("SELECT"))
+    explain, line = {
+        "sqlite": ("EXPLAIN QUERY PLAN", "SEARCH generations USING INDEX sqlite_autoindex_generations_1 "),
+        "postgresql": ("EXPLAIN", "Index Cond: (((request_id)::text ~>=~ 'w-'::text)"),
+    }[engine.dialect.name]
+    with database.reading(engine) as connection:
+        plan = [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)]
+    assert any(line in each for each in plan), plan
 
 
 def test_the_audit_still_has_a_result_that_the_log_has_deleted(engine: Engine) -> None:
