@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -14,14 +15,16 @@ from understudy_client.connection import without_password
 from understudy_client.protocol import TRACEPARENT
 
 from contracts import pipeline, subjects
-from contracts.errors import Misconfigured
+from contracts.errors import Misconfigured, Unavailable
 from infra.host import extras
-from infra.telemetry.process_events import SpansDropped
+from infra.telemetry.events import DefectFound
+from infra.telemetry.process_events import SpanLinksLost, SpansDropped
 from infra.telemetry.span_export import SpanExport, TraceSampler
 
 if TYPE_CHECKING:
     from infra.app.application import Application
     from infra.settings.telemetry import TelemetrySettings
+    from infra.telemetry.dispatch import TelemetryEvent
 
 #: Seconds that the last spans get at the end of the process.
 FLUSH_S: Final = 2.0
@@ -99,7 +102,8 @@ class Tracing:
             build=builder.build,
             send=lambda spans: exporter.export(spans) is SpanExportResult.SUCCESS,
             find=self._find,
-            on_dropped=self._report_lost,
+            on_dropped=lambda messages: self._emit(self._count_lost(messages)),
+            on_defect=lambda error: self._emit(DefectFound(part="the export of spans", raised=error)),
         )
 
     @property
@@ -108,12 +112,11 @@ class Tracing:
         given = self._application.settings.telemetry.otlp_endpoint or ""
         return given if urlsplit(given).path.strip("/") else f"{given.rstrip('/')}/v1/traces"
 
-    def _report_lost(self, messages: int) -> None:
-        """Emit that spans are lost; in the thread."""
-        lost = self._count_lost(messages)
+    def _emit(self, event: TelemetryEvent) -> None:
+        """Emit an event; in the thread."""
         # The loop may have ended meanwhile.
         with suppress(RuntimeError):
-            self._running_loop.call_soon_threadsafe(self._application.telemetry.emit, lost)
+            self._running_loop.call_soon_threadsafe(self._application.telemetry.emit, event)
 
     @property
     def _running_loop(self) -> asyncio.AbstractEventLoop:
@@ -130,9 +133,15 @@ class Tracing:
         looking = asyncio.run_coroutine_threadsafe(self._look_up(ids), self._running_loop)
         try:
             return looking.result(_FIND_S)
-        except Exception:  # noqa: BLE001 - a link less, whatever the reason
+        except Unavailable as error:
+            problem = str(error)
+        except TimeoutError:
             looking.cancel()
-            return {}
+            problem = f"the log does not answer within {_FIND_S:g} s"
+        except CancelledError:
+            problem = "the process ends"
+        self._emit(SpanLinksLost(requests=len(ids), problem=problem))
+        return {}
 
     async def _look_up(self, ids: Sequence[str]) -> Mapping[str, str]:
         wanted = [subjects.any_kind(subjects.answer(each), each) for each in ids]

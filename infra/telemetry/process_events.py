@@ -154,6 +154,18 @@ class SpansDropped(TelemetryEvent, frozen=True, kw_only=True):
     )
 
 
+class SpanLinksLost(TelemetryEvent, frozen=True, kw_only=True):
+    """Spans were sent without links to earlier requests: the log does not say which spans these had."""
+
+    #: Earlier requests that were looked up together.
+    requests: int
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+    FOLDS_BY: ClassVar[tuple[str, ...]] = ("problem",)
+    SENTENCE: ClassVar[str] = "spans have no links to {requests} earlier requests: {problem}"
+
+
 class BackgroundFailed(TelemetryEvent, frozen=True, kw_only=True):
     """Work beside the stages failed."""
 

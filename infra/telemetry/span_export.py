@@ -116,6 +116,7 @@ class SpanExport:
         send: sends them.
         find: finds related requests.
         on_dropped: gets the number of stages' works that were not sent, in the thread.
+        on_defect: gets an error that building or sending should not have raised, in the thread.
     """
 
     def __init__(
@@ -126,12 +127,14 @@ class SpanExport:
         send: Send,
         find: Find,
         on_dropped: Callable[[int], object],
+        on_defect: Callable[[Exception], object],
     ) -> None:
         self._sampler = sampler
         self._build = build
         self._send = send
         self._find = find
         self._on_dropped = on_dropped
+        self._on_defect = on_defect
         self._queue: deque[WorkFacts] = deque()
         #: Each number has one writer: the event loop's thread, and the one that sends.
         self._overflowed = 0
@@ -214,7 +217,8 @@ class SpanExport:
                 for span in self._build(each, found.get(each.related.request_id) if each.related else None)
             ]
             sent = self._send(spans)
-        except Exception:  # noqa: BLE001 - counted and reported; without the thread nothing more would be sent
+        except Exception as error:  # noqa: BLE001 - reported; without the thread nothing more would be sent
+            self._on_defect(error)
             sent = False
         if not sent:
             self._unsent += len(batch)

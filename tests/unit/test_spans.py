@@ -101,6 +101,7 @@ def exporting(sink: OtlpSink, **changes: Any) -> SpanExport:
             "send": lambda each: exporter.export(each) is SpanExportResult.SUCCESS,
             "find": lambda _: {},
             "on_dropped": lambda _: None,
+            "on_defect": _fail,
             **changes,
         }
     )
@@ -339,6 +340,28 @@ def test_what_a_collector_refuses_is_counted() -> None:
     assert (export.dropped, told) == (1, [1])
 
 
+def test_a_defect_is_reported_and_the_next_batch_is_sent(sink: OtlpSink) -> None:
+    defects: list[Exception] = []
+    sent: list[Sequence[Any]] = []
+
+    def send(batch: Sequence[Any]) -> bool:
+        if not defects:
+            raise KeyError("defect")
+        sent.append(batch)
+        return True
+
+    def report(error: Exception) -> None:
+        defects.append(error)
+        export(traced())
+
+    export = exporting(sink, send=send, on_defect=report)
+    export.start()
+    export(traced())
+    export.stop(20)
+    assert [type(each) for each in defects] == [KeyError]
+    assert (export.dropped, len(sent)) == (1, 1)
+
+
 def test_a_stop_waits_no_longer_than_it_is_given() -> None:
     stuck, released = threading.Event(), threading.Event()
 
@@ -352,6 +375,7 @@ def test_a_stop_waits_no_longer_than_it_is_given() -> None:
         send=send,
         find=_nothing,
         on_dropped=lambda _: None,
+        on_defect=_fail,
     )
     export.start()
     export(traced())
@@ -359,6 +383,10 @@ def test_a_stop_waits_no_longer_than_it_is_given() -> None:
     assert _timed(lambda: export.stop(0.2)) < 30
     assert (export.waiting, export.dropped) == (1, 0)
     released.set()
+
+
+def _fail(error: Exception) -> None:
+    raise error
 
 
 def _nothing(_: Sequence[str]) -> dict[str, str]:

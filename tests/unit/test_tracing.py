@@ -16,9 +16,10 @@ from contracts.outcome import Cancel, Delegate, Emit, Outcome, Record, Submit
 from infra.app.tracing import Tracing
 from infra.providers.observed import Observed
 from infra.settings.telemetry import TelemetrySettings
-from infra.telemetry.dispatch import Telemetry
+from infra.telemetry.dispatch import Telemetry, TelemetryEvent
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.log_lines import LogLines
+from infra.telemetry.process_events import SpanLinksLost
 from infra.telemetry.trace_context import TRACELINK
 from infra.telemetry.trace_events import MessageTraced
 from tests.providers.doubles import Playing
@@ -192,3 +193,45 @@ async def test_without_a_collector_nothing_is_imported_or_subscribed(monkeypatch
     tracing.start()
     await tracing.stop()
     assert not idle.telemetry.takes(MessageTraced, MessageTraced.LEVEL)
+
+
+class Lookup:
+    """Answers look-ups of the log with entries, or with an error."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def last_of_each(self, *_: Any) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (Unavailable("the log cannot be read"), "the log cannot be read"),
+        (TimeoutError(), "the log does not answer within 1 s"),
+    ],
+)
+async def test_a_look_up_that_fails_is_reported_and_costs_only_the_links(
+    answer: Exception, problem: str
+) -> None:
+    emitted: list[TelemetryEvent] = []
+    found = application("http://127.0.0.1:9")
+    found.telemetry.subscribe(emitted.append)
+    found.adapters = SimpleNamespace(lookup=Lookup(answer))
+    tracing = Tracing(found)
+    tracing._loop = asyncio.get_running_loop()
+    assert await asyncio.to_thread(tracing._find, ["r-1", "r-2"]) == {}
+    await wait_for(lambda: bool(emitted))
+    assert emitted == [SpanLinksLost(requests=2, problem=problem)]
+
+
+async def test_a_defect_in_a_look_up_is_not_taken_for_a_lost_link() -> None:
+    found = application("http://127.0.0.1:9")
+    found.adapters = SimpleNamespace(lookup=Lookup([None]))
+    tracing = Tracing(found)
+    tracing._loop = asyncio.get_running_loop()
+    with pytest.raises(AttributeError):
+        await asyncio.to_thread(tracing._find, ["r-1"])
