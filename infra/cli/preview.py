@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli import console
+from infra.cli import body_options, console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
@@ -29,22 +29,10 @@ def preview(
     prompt: Annotated[
         str | None, typer.Option("--prompt", help="Prompt of the request; a node has none.")
     ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option("--kind", help="Content kind; default: the node's or template's, else layout."),
-    ] = None,
-    template: Annotated[
-        str | None, typer.Option("--template", metavar="ID", help="Template to start from.")
-    ] = None,
-    rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="FILE", help="File with rules for the node.")
-    ] = None,
-    context: Annotated[
-        Path | None,
-        typer.Option(
-            "--context", metavar="FILE", help="JSON file: the player, and the choices that rules test."
-        ),
-    ] = None,
+    kind: body_options.Kind = None,
+    template: body_options.Template = None,
+    rules: body_options.Rules = None,
+    context: body_options.Context = None,
     json: Json = False,
 ) -> None:
     """Show what would become of a request: merged node, prompt, seed, cache key and stand-in; publishes nothing.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from infra.cli import console
+from infra.cli import body_options, console
 from infra.cli.console import Json
 from infra.cli.result import print_result, status_of
 
@@ -38,13 +38,7 @@ _MAX_FAILURES: Final = 10
 
 def request(
     prompt: Annotated[str | None, typer.Argument(help="What to generate.")] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            "--kind",
-            help="Content kind; default: the node's or template's, plot with --scenes, else layout.",
-        ),
-    ] = None,
+    kind: body_options.Kind = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -52,21 +46,12 @@ def request(
         ),
     ] = None,
     request_id: Annotated[str | None, typer.Option("--id", help="Request id; default: a new one.")] = None,
-    template: Annotated[
-        str | None, typer.Option("--template", metavar="ID", help="Template to start from.")
-    ] = None,
-    rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="FILE", help="File with rules for the node.")
-    ] = None,
+    template: body_options.Template = None,
+    rules: body_options.Rules = None,
     node: Annotated[
         Path | None, typer.Option("--node", metavar="FILE", help="File with a node, in JSON or YAML.")
     ] = None,
-    context: Annotated[
-        Path | None,
-        typer.Option(
-            "--context", metavar="FILE", help="JSON file: the player, and the choices that rules test."
-        ),
-    ] = None,
+    context: body_options.Context = None,
     scenes: Annotated[
         bool, typer.Option("--scenes", help="Also generate a scene for each beat of the plot.")
     ] = False,
