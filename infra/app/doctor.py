@@ -154,10 +154,11 @@ def _database(url: str) -> DoctorCheck:
         return row(
             "database", "warning", f"cannot be opened: {why.splitlines()[0]}", remedies.remedy(url, error)
         )
+    if state.startswith("is empty"):
+        return row("database", "info", "is empty: the audit stage creates its tables when it starts")
     if state != "current":
-        return row(
-            "database", "warning", state, "the audit stage creates or migrates its tables when it starts"
-        )
+        fix = "run 'understudy up' or 'understudy run audit': the audit stage migrates it when it starts"
+        return row("database", "warning", state, fix)
     return row("database", "ok", "reachable, its tables are current")
 
 

@@ -263,7 +263,7 @@ async def run_stages(
 
 
 async def _sweep(application: Application, *, sink: AuditSink) -> None:
-    """Run the sweeper of the log beside the audit stage."""
+    """Create the tables, then run the sweeper of the log beside the audit stage."""
     from infra.stores import sweeper  # noqa: PLC0415 - only recorders need the database
 
     await application.ready.wait()

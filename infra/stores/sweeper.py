@@ -101,7 +101,11 @@ async def sweep_once(
 
 
 async def run(wire: RequestMultiplexer, engine: Engine, settings: Settings, *, telemetry: Telemetry) -> None:
-    """Sweep at intervals, in one copy of audit at a time; a failure is reported, and the next look tries again."""
+    """Sweep at intervals, in one copy of audit at a time; a failure is reported, and the next look tries again.
+
+    First it creates or migrates the tables: before the first record, listings are empty and no errors.
+    """
+    await _prepare(engine, settings, telemetry=telemetry)
     # By then a worker whose result came second has noticed, or lost its lease.
     settle_ms = round(settings.ack_wait * 3000)
     reported: dict[str, int] = {}
@@ -115,7 +119,7 @@ async def run(wire: RequestMultiplexer, engine: Engine, settings: Settings, *, t
         except database.DatabaseBusy:
             continue
         except (UnderstudyError, SQLAlchemyError) as error:
-            telemetry.emit(SweepDelayed(problem=f"{type(error).__name__}: {error}".splitlines()[0]))
+            telemetry.emit(_delayed(error))
             continue
         if swept.after > START_ABOVE:
             telemetry.emit(StreamsFilling(**msgspec.structs.asdict(swept)))
@@ -124,6 +128,19 @@ async def run(wire: RequestMultiplexer, engine: Engine, settings: Settings, *, t
         if any(count > reported.get(kind, 0) for kind, count in found.counts.items()):
             telemetry.emit(AnomaliesFound(counts=found.counts, request_ids=found.ids))
         reported = found.counts
+
+
+async def _prepare(engine: Engine, settings: Settings, *, telemetry: Telemetry) -> None:
+    while True:
+        try:
+            return await asyncio.to_thread(database.migrate, engine)
+        except (UnderstudyError, SQLAlchemyError, OSError) as error:
+            telemetry.emit(_delayed(error))
+        await asyncio.sleep(settings.audit.sweep_every)
+
+
+def _delayed(error: Exception) -> SweepDelayed:
+    return SweepDelayed(problem=f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from contracts import events as ev
 from contracts import pipeline, subjects
+from infra.inspect.audit_listing import ls
 from infra.nats import log as event_log
 from infra.nats import topology
 from infra.nats.multiplexer import RequestMultiplexer
@@ -24,6 +25,8 @@ from infra.stores.database import GENERATION_LOGS
 from infra.stores.done_requests import DoneRequests
 from infra.stores.log_deletion import LogDeletion
 from infra.stores.rebuild import record_of
+from infra.telemetry.dispatch import Telemetry, TelemetryEvent
+from infra.telemetry.store_events import SweepDelayed
 from tests.broker.audit_fixtures import rows_of
 from tests.broker.servers import until_read
 from tests.lives import brief, success
@@ -347,6 +350,26 @@ async def test_an_id_that_is_asked_for_while_it_is_swept_is_kept(
     assert await look.forget(["r-1"], seen) == 3
     assert await _everything(wire, "r-1") == ["requested"]
     assert len(await _everything(wire, "r-2")) == 3
+
+
+async def test_a_database_that_cannot_be_opened_at_first_gets_its_tables_later(
+    wire: RequestMultiplexer, small: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "audit.db"
+    file.mkdir()
+    engine = database.engine_of(f"sqlite:///{file}")
+    emitted: asyncio.Queue[TelemetryEvent] = asyncio.Queue()
+    often = load(data_dir=small.data_dir, audit={"sweep_every": 0.01})
+    running = asyncio.create_task(sweeper.run(wire, engine, often, telemetry=Telemetry(emitted.put_nowait)))
+    assert isinstance(await asyncio.wait_for(emitted.get(), 20), SweepDelayed)
+    file.rmdir()
+    async with asyncio.timeout(20):
+        while not file.is_file() or database.migration_state(f"sqlite:///{file}") != "current":
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    engine.dispose()
+    assert ls(engine).rows == []
 
 
 async def test_one_copy_sweeps_at_a_time(engine: Engine) -> None:
