@@ -40,9 +40,10 @@ def read(query: Callable[[Engine], T]) -> T:
 def unreadable(settings: Settings, error: object) -> Exception:
     """The error for a person about a database that cannot be read."""
     from contracts.errors import UnderstudyError
-    from infra.stores import database, remedies
+    from infra.settings.redaction import redact
+    from infra.stores import remedies
 
-    where = database.url_of(settings.database).render_as_string(hide_password=True)
+    where, _ = redact("database_url", settings.database)
     why = str(getattr(error, "orig", None) or error).splitlines()[0]
     return UnderstudyError(
         f"the audit at {where} cannot be read: {why}; {remedies.remedy(settings.database, error)}"

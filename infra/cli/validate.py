@@ -77,7 +77,7 @@ def read_text(file: Path) -> str:
             with file.open("rb") as opened:
                 body = opened.read(MAX_SIZE + 1)
     except OSError as error:
-        raise console.Usage(f"{file} cannot be read: {error.strerror}; give a file with nodes") from None
+        raise console.Usage(f"{file} cannot be read: {error.strerror}; give a readable file") from None
     if len(body) > MAX_SIZE:
         raise console.Usage(f"{_name(file)} has more than {MAX_SIZE} bytes; split it")
     try:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
-from pydantic import AliasChoices, BaseModel, SecretStr
+from pydantic import AliasChoices, BaseModel
 
 from contracts.errors import Misconfigured
 from infra.settings import names
-from infra.settings.settings import SECRET_NAME, Settings
-
-#: What is shown instead of a secret.
-HIDDEN: Final = "********"
-#: The start of a URL, also of one that follows another after a comma.
-_URL: Final = re.compile(r"(?:^|(?<=,))\s*[a-zA-Z][a-zA-Z0-9+.-]*://")
-#: A parameter of a URL.
-_PARAMETER: Final = re.compile(r"([?&])([^=&]+)=([^&]*)")
-#: The seed of an NKey, which somebody may write where its file belongs.
-_SEED: Final = re.compile(r"S[A-Z2-7]{55,}")
+from infra.settings.redaction import redact
+from infra.settings.settings import Settings
 
 Origin = Literal["default", "file", "environment", "program"]
 
@@ -83,58 +73,6 @@ def list_settings(
         )
     chosen = rows if part is None else _select(rows, part)
     return tuple(each for each in chosen if not (changed and each.origin == "default"))
-
-
-def redact(name: str, value: Any) -> tuple[Any, bool]:
-    """A value as JSON without its secrets, and whether there were any.
-
-    Args:
-        name: last part of the setting's name.
-        value: its value.
-    """
-    if isinstance(value, SecretStr):
-        return HIDDEN, True
-    match value:
-        case Path():
-            return _redact_text(str(value))
-        case str():
-            return (HIDDEN, True) if SECRET_NAME.search(name) else _redact_text(value)
-        case list() | tuple():
-            found = [redact(name, each) for each in cast("list[Any]", value)]
-            return [shown for shown, _ in found], any(hidden for _, hidden in found)
-        case Mapping():
-            inner = cast("Mapping[Any, Any]", value).items()
-            pairs = {str(key): redact(str(key), each) for key, each in inner}
-            return {key: shown for key, (shown, _) in pairs.items()}, any(h for _, h in pairs.values())
-        case _:
-            return value, False
-
-
-def _redact_text(text: str) -> tuple[str, bool]:
-    if _SEED.fullmatch(text.strip()):
-        return HIDDEN, True
-    starts = [found.start() for found in _URL.finditer(text)]
-    if not starts:
-        return text, False
-    ends = [*starts[1:], len(text)]
-    shown = text[: starts[0]] + "".join(
-        _redact_url(text[start:end]) for start, end in zip(starts, ends, strict=True)
-    )
-    return shown, shown != text
-
-
-def _redact_url(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    # At the last one: a password may have an @.
-    user, at, host = rest.rpartition("@")
-    if at:
-        name, colon, _ = user.partition(":")
-        # A name without a password is a token for NATS.
-        user = f"{name}:{HIDDEN}" if colon else HIDDEN
-    host = _PARAMETER.sub(
-        lambda found: f"{found[1]}{found[2]}={HIDDEN}" if SECRET_NAME.search(found[2]) else found[0], host
-    )
-    return f"{scheme}://{user}{at}{host}"
 
 
 def _walk(value: Any, default: Any, path: names.Path) -> Iterator[tuple[names.Path, Any, Any]]:

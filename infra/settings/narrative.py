@@ -92,7 +92,7 @@ class OpenAIServer(_Part):
     """A server that speaks the OpenAI protocol: llama.cpp, Ollama, vLLM, a hosted one."""
 
     #: Address of its API; most end in ``/v1``.
-    base_url: str = Field(default="http://127.0.0.1:8080/v1", pattern=r"^https?://")
+    base_url: str = Field(default="http://127.0.0.1:8080/v1", pattern=r"^https?://", repr=False)
     #: API key sent to the server; none: no key is sent.
     api_key: SecretStr | None = None
     #: The model's name on that server; a server without it is not asked.

@@ -7,7 +7,6 @@ by ``UNDERSTUDY_*`` variables (nested with ``__``), plus the plain ``USE_LOCAL_M
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, cast
@@ -38,12 +37,11 @@ from infra.settings.budgets import Budgets
 from infra.settings.config_file import ConfigFile, SettingsError
 from infra.settings.narrative import Gguf, Local, Narrative, narrative_with
 from infra.settings.quality import QualitySettings
+from infra.settings.redaction import SECRET_NAME, redact
 from infra.settings.telemetry import TelemetrySettings
 
 #: Most unknown names in one message.
 _MOST: Final = 10
-#: Settings whose value is never shown, not even in an error; misspelt ones too.
-SECRET_NAME: Final = re.compile(r"key|secret|password|token(?!s)", re.IGNORECASE)
 
 
 #: Seconds without an acknowledgement after which another fallback takes over a message (rule 14).
@@ -107,7 +105,7 @@ class NatsAccess(_Part):
     """How an external broker is reached."""
 
     #: URLs of a cluster's servers; another way to write ``nats_url`` with commas.
-    servers: tuple[str, ...] = ()
+    servers: tuple[str, ...] = Field(default=(), repr=False)
     #: Credentials file (JWT and seed).
     creds: Path | None = None
     #: File with an NKey seed.
@@ -170,12 +168,12 @@ class Settings(BaseSettings):
 
     #: Broker to use, or several of one cluster with commas; none: the embedded one, found through
     #: ``<data_dir>/runtime.json``.
-    nats_url: str | None = None
+    nats_url: str | None = Field(default=None, repr=False)
     nats: NatsAccess = NatsAccess()
     #: What the embedded broker and SQLite keep, and where the running pipeline is noted.
     data_dir: Path = Path(".understudy")
     #: An SQLAlchemy URL; none: SQLite in ``data_dir``.
-    database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)
     #: False: no model is called, golden samples answer at once.
     use_local_model: bool = Field(
         default=False,
@@ -350,8 +348,8 @@ def _shown(name: str, value: Any, levels: int = 4) -> str:
         inner = cast("Mapping[Any, Any]", value).items()
         return "{" + ", ".join(f"{key!r}: {_shown(str(key), each, levels - 1)}" for key, each in inner) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_shown("", each, levels - 1) for each in cast("list[Any]", value)) + "]"
-    return repr(value)
+        return "[" + ", ".join(_shown(name, each, levels - 1) for each in cast("list[Any]", value)) + "]"
+    return repr(redact(name, value)[0] if isinstance(value, str) else value)
 
 
 def stage_names(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ class TelemetrySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     #: URL of an OTLP/HTTP collector, such as `http://localhost:4318`; none: no traces.
-    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+", repr=False)
     #: Share of all requests whose traces are recorded.
     sample_ratio: float = Field(default=1.0, ge=0, le=1)
     #: Spans that one process records per second; above it, it records a smaller share of the traces.

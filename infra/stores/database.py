@@ -187,7 +187,8 @@ def url_of(plain: str) -> URL:
     """
     try:
         url = make_url(plain)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # A ValueError: the port is no number.
         raise DatabaseError(
             "the database URL cannot be read; set UNDERSTUDY_DATABASE_URL to sqlite:////folder/file.db "
             "or postgresql://user:password@host/database"

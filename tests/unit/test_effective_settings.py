@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings.effective import HIDDEN, EffectiveSetting, UnknownPart, list_settings, redact
+from infra.settings.effective import EffectiveSetting, UnknownPart, list_settings
+from infra.settings.redaction import HIDDEN, redact
 from infra.settings.settings import load
 from tests.command_line import Ended, understudy
 
