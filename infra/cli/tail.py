@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infra.inspect.record import LogRecord
     from infra.inspect.request_filter import RequestFilter
     from infra.inspect.tail import Watched
-    from infra.nats.log import LogGap
+    from infra.nats.ordered import LogGap
 
 #: Seconds between two looks whether counts of folded lines are due.
 _LOOK_S = 0.2

@@ -17,15 +17,16 @@ from contracts import pipeline, subjects
 from contracts.errors import UnderstudyError
 from infra.inspect import record
 from infra.inspect.record import LogRecord
-from infra.nats import log
+from infra.nats import log, ordered
 from infra.nats.inbox import BoundedInbox
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from infra.nats.log import LogEntry, LogGap
+    from infra.nats.log import LogEntry
     from infra.nats.multiplexer import RequestMultiplexer
+    from infra.nats.ordered import LogGap
 
 #: Progress messages, core NATS.
 _PROGRESS: Final = "gen.progress.>"
@@ -187,13 +188,13 @@ async def live(
         on_fault: called with the reason when a stream cannot be followed at present.
 
     Raises:
-        StreamMissing, Unavailable: as :func:`infra.nats.log.follow`.
+        StreamMissing, Unavailable: as :func:`infra.nats.ordered.follow`.
     """
     arrived: BoundedInbox[LogRecord | Exception] = BoundedInbox(_MOST)
 
     async def read(stream: str, filters: tuple[str, ...]) -> None:
         try:
-            entries = log.follow(
+            entries = ordered.follow(
                 client, stream, filters, start=start[stream], on_gap=on_gap, on_fault=on_fault
             )
             async for entry in entries:

@@ -27,7 +27,7 @@ from understudy_client.models import Layout
 
 from contracts import events as ev
 from contracts.result import Meta, Origin, Status
-from infra.nats import log, topology
+from infra.nats import log, ordered, topology
 from infra.nats.embedded import Embedded
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.settings.settings import Settings, load
@@ -71,7 +71,9 @@ def _result(request_id: str, **fields: Any) -> bytes:
 
 async def _answer(client: Client, request_id: str) -> None:
     """What a pipeline would do as soon as the request is there."""
-    async for entry in log.follow(client.connection, "REQUESTS", (f"gen.requested.*.{request_id}",), start=1):
+    async for entry in ordered.follow(
+        client.connection, "REQUESTS", (f"gen.requested.*.{request_id}",), start=1
+    ):
         assert entry.subject == f"gen.requested.layout.{request_id}"
         await client.connection.jetstream().publish(f"gen.result.layout.{request_id}", _result(request_id))
         return

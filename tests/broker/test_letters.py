@@ -16,7 +16,7 @@ from contracts.events import DeadLetter
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import Letter, NoLetter
 from infra.inspect.request_filter import RequestFilter
-from infra.nats import log
+from infra.nats import log, ordered
 from infra.nats.connection import dial
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.nats.submissions import Submission
@@ -171,6 +171,6 @@ async def test_what_the_broker_gave_up_on_is_a_letter_that_can_be_replayed(wire:
 
 async def _first_letter(wire: RequestMultiplexer) -> Letter:
     async with asyncio.timeout(60):
-        async for entry in log.follow(wire.client, "DEAD", (">",), start=1):
+        async for entry in ordered.follow(wire.client, "DEAD", (">",), start=1):
             return dead_letters.read(entry)
     raise AssertionError

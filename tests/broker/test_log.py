@@ -14,11 +14,12 @@ from nats.js.api import ConsumerConfig
 from contracts.errors import Unavailable, UnderstudyError
 from infra.inspect import tail
 from infra.inspect.tail import Watched
-from infra.nats import log, topology
+from infra.nats import log, ordered, topology
 from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
-from infra.nats.log import LogEntry, LogGap, StreamMissing
+from infra.nats.log import LogEntry, StreamMissing
 from infra.nats.multiplexer import RequestMultiplexer
+from infra.nats.ordered import LogGap
 from infra.settings.settings import Settings
 
 
@@ -103,7 +104,7 @@ async def test_messages_deleted_before_the_start_are_reported(nc: Connection) ->
     await js.add_stream(name="SHORT", subjects=["short"], max_msgs=3)
     for number in range(10):
         await js.publish("short", b"%d" % number)
-    async with aclosing(log.follow(nc, "SHORT", ("short",), start=1, on_gap=gaps.append)) as entries:
+    async with aclosing(ordered.follow(nc, "SHORT", ("short",), start=1, on_gap=gaps.append)) as entries:
         assert [each.sequence for each in await _take(entries, 3)] == [8, 9, 10]
     assert gaps == [LogGap(stream="SHORT", sequence=1, deleted=7)]
 
@@ -139,9 +140,9 @@ async def test_a_stream_without_a_consumer_is_reported(monkeypatch: pytest.Monke
         async def add_consumer(self, *_: object) -> None:
             raise TimeoutError("nats: timeout")
 
-    monkeypatch.setattr(log, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(ordered, "_AGAIN_S", 0.0)
     told: asyncio.Queue[str] = asyncio.Queue()
-    entries = log.follow(Silent(), "EVENTS", (">",), start=1, on_fault=told.put_nowait)  # type: ignore[arg-type]
+    entries = ordered.follow(Silent(), "EVENTS", (">",), start=1, on_fault=told.put_nowait)  # type: ignore[arg-type]
     reading = asyncio.ensure_future(anext(entries))
     async with asyncio.timeout(30):
         assert await told.get() == "EVENTS cannot be followed, trying again: nats: timeout"
@@ -197,7 +198,7 @@ async def test_everything_about_a_request_comes_from_all_streams_by_time(wire: R
 
 async def test_following_yields_what_is_there_and_what_comes(wire: RequestMultiplexer) -> None:
     await _publish(wire, ("gen.failed.layout.a", b"1"), ("gen.result.layout.a", b"2"))
-    coming = log.follow(wire.client, "EVENTS", ("gen.failed.>", "gen.result.>"), start=1)
+    coming = ordered.follow(wire.client, "EVENTS", ("gen.failed.>", "gen.result.>"), start=1)
     async with aclosing(coming):
         before = await _take(coming, 2)
         await _publish(wire, ("gen.drafted.layout.a", b"3"), ("gen.failed.layout.b", b"4"))
@@ -210,7 +211,7 @@ async def test_following_has_no_gap_over_a_killed_broker(broker: Embedded, setti
     client = await dial(broker.url, name="test")
     wire = RequestMultiplexer()
     await wire.open(client)
-    coming = log.follow(client, "EVENTS", ("gen.failed.>",), start=1)
+    coming = ordered.follow(client, "EVENTS", ("gen.failed.>",), start=1)
     async with aclosing(coming):
         await _publish(wire, ("gen.failed.layout.a", b"1"))
         before = await _take(coming, 1)
@@ -226,7 +227,7 @@ async def test_following_has_no_gap_over_a_killed_broker(broker: Embedded, setti
 
 
 async def test_following_a_missing_stream_says_what_to_do(nc: Connection) -> None:
-    coming = log.follow(nc, "EVENTS", ("gen.failed.>",), start=1)
+    coming = ordered.follow(nc, "EVENTS", ("gen.failed.>",), start=1)
     with pytest.raises(UnderstudyError, match="topology apply"):
         await _take(coming, 1)
 

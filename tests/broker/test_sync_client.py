@@ -15,7 +15,7 @@ from understudy_client.connection import flushed
 
 from contracts import events as ev
 from contracts.result import Meta, Origin, Status
-from infra.nats import log
+from infra.nats import ordered
 
 _LAYOUT = {"scene_name": "Wood", "entities": [{"id": "p", "type": "player", "x": 1, "y": 2}]}
 
@@ -28,7 +28,7 @@ async def other(nats_url: str) -> AsyncIterator[Client]:
 
 
 async def _answer(other: Client, request_id: str) -> None:
-    async for _ in log.follow(other.connection, "REQUESTS", (f"gen.requested.*.{request_id}",), start=1):
+    async for _ in ordered.follow(other.connection, "REQUESTS", (f"gen.requested.*.{request_id}",), start=1):
         break
     result = ev.Result(
         request_id=request_id,

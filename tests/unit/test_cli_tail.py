@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from contracts import pipeline
 from infra.inspect.tail import PatternError, intersect, resolve
-from infra.nats import log
+from infra.nats import ordered
 from infra.nats.inbox import BoundedInbox
-from infra.nats.log import LogEntry, LogGap
+from infra.nats.log import LogEntry
+from infra.nats.ordered import LogGap
 
 _TOKEN = st.sampled_from(["gen", "dead", "failed", "result", "layout", "r1"])
 _SUBJECT = st.lists(_TOKEN, min_size=1, max_size=5)
@@ -71,11 +72,11 @@ async def test_deleted_messages_are_reported_and_passed_over(monkeypatch: pytest
     async def first_sequence(_: object, __: str) -> int:
         return 10 if starts else 1
 
-    monkeypatch.setattr(log, "_AGAIN_S", 0.0)
-    monkeypatch.setattr(log, "_until_lost", until_lost)
-    monkeypatch.setattr(log, "_first_sequence", first_sequence)
+    monkeypatch.setattr(ordered, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(ordered, "_until_lost", until_lost)
+    monkeypatch.setattr(ordered, "_first_sequence", first_sequence)
     gaps: list[LogGap] = []
-    coming = log.follow(None, "EVENTS", (">",), start=3, on_gap=gaps.append)  # type: ignore[arg-type]
+    coming = ordered.follow(None, "EVENTS", (">",), start=3, on_gap=gaps.append)  # type: ignore[arg-type]
     async with aclosing(coming):
         found = [(await anext(coming)).sequence for _ in range(3)]
     assert (found, starts) == ([3, 10, 11], [3, 10, 11])

@@ -36,7 +36,7 @@ from infra.lab.demo.scene import (
     pipeline_of,
     stored,
 )
-from infra.nats import log
+from infra.nats import log, ordered
 from infra.nats.submissions import Submission
 from infra.replay import publishing
 from infra.settings.narrative import Narrative, Providers
@@ -224,7 +224,7 @@ async def _dead_letter(stage: DemoStage, client: PipelineClient) -> None:
 async def _revision(client: PipelineClient, request_id: str, kind: str) -> ev.Revised:
     """The first revision of a request, as a subscriber of the log sees it."""
     subject = subjects.gen("revised", kind, request_id)
-    coming = log.follow(client.connection, pipeline.EVENTS, (subject,), start=1)
+    coming = ordered.follow(client.connection, pipeline.EVENTS, (subject,), start=1)
     async with asyncio.timeout(PATIENCE_S):
         async for entry in coming:
             return msgspec.json.decode(entry.body, type=ev.Revised)
