@@ -12,7 +12,8 @@ from contracts.printable import printable
 from infra.cli.show import moment
 
 if TYPE_CHECKING:
-    from infra.inspect.stats import GroupFigures, Percentiles, PipelineStats, StageFigures, WindowStats
+    from infra.inspect.figures import GroupFigures, Percentiles, StageFigures
+    from infra.inspect.stats import PipelineStats, WindowStats
 
 #: A window in a sentence.
 _WINDOWS: Final = {"5m": "5 minutes", "1h": "hour", "24h": "24 hours"}

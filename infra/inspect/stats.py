@@ -1,37 +1,35 @@
 """Statistics of ended requests: latency, success, stand-ins, errors, tokens and cost over the last minutes to a day.
 
 Everything comes from ``generation_logs``, which has one row for each result, over an index on the time of the end.
-Percentiles are exact on every database: the value at rank ⌈q·n⌉ of the sorted values (nearest rank).
 """
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import ceil
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Engine, Select, func, select
 
-from contracts.result import Origin, Status
+from infra.inspect.figures import (
+    GroupFigures,
+    Percentiles,
+    ResultCell,
+    ResultKey,
+    StageFigures,
+    measure_group,
+    measure_groups,
+    measure_stage,
+    name_kind,
+    name_node,
+    name_provider,
+    percentiles,
+)
 from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
 from infra.stores.rows import STAGE_COLUMNS
 
 #: Milliseconds of each window, by its name, shortest first.
 WINDOWS: Final[dict[str, int]] = {"5m": 300_000, "1h": 3_600_000, "24h": 86_400_000}
-#: The model's own content, of this request or an earlier one.
-SUCCESSES: Final = frozenset({Status.SUCCESS, Status.CACHED})
-#: What the fallback gave instead.
-STAND_INS: Final = frozenset(
-    {Status.CACHED_FALLBACK, Status.FAIL_FALLBACK, Status.PLACEHOLDER, Status.SKIPPED}
-)
-FAILURES: Final = frozenset({Status.FAILED, Status.FAIL_VALIDATION})
-#: Ended by the client or at intake: counted, but part of no rate and no percentile.
-UNANSWERED: Final = frozenset({Status.CANCELLED, Status.REJECTED})
-#: Group of results that no provider was called for.
-CACHE: Final = "result cache"
 #: Rows that the driver fetches at once.
 _PAGE: Final = 5_000
 
@@ -49,70 +47,6 @@ _KEYS: Final = (
 )
 _SUMS: Final = (_LOGS.attempts, _LOGS.prompt_tokens, _LOGS.completion_tokens, _LOGS.cost)
 _STAGES: Final = tuple(_LOGS[column] for column in STAGE_COLUMNS.values())
-
-
-class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Exact percentiles, in milliseconds."""
-
-    p50: float
-    p95: float
-    p99: float
-
-
-class StandInReason(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason why something stood in for the model's content."""
-
-    #: Error code; ``None``: the result named none.
-    code: str | None
-    requests: int
-    #: Share of the answered requests.
-    rate: float
-
-
-class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one group of requests."""
-
-    #: What the group is: a content kind, the id of a node, a provider; ``None``: requests without one.
-    name: str | None = None
-    #: Model of the provider.
-    model: str | None = None
-    #: Results, by status too.
-    requests: int
-    statuses: dict[str, int]
-    #: Requests that were neither cancelled nor rejected.  All rates are shares of them.
-    answered: int
-    #: ``success`` and ``cached``; ``None`` without an answered request, as every rate.
-    success_rate: float | None
-    #: Share that got a golden sample, default content, a placeholder or nothing by choice (``skipped``).
-    stand_in_rate: float | None
-    #: The same by error code, most frequent first.
-    stand_ins: tuple[StandInReason, ...]
-    #: Share that ended without content: ``failed`` and ``fail_validation``.
-    failure_rate: float | None
-    #: Error codes of all results, whether something stood in or not.
-    errors: dict[str, int]
-    #: From ``requested`` to the result, of answered requests.
-    latency_ms: Percentiles | None
-    #: Provider calls.
-    calls: int
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    #: Money, in the providers' currency; ``None``: no provider named a price.
-    cost: float | None
-
-
-class StageFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one stage."""
-
-    name: str
-    #: Answered requests that the stage worked on or failed.
-    requests: int
-    #: Its work on one request, all attempts together.
-    work_ms: Percentiles | None
-    #: Error codes of answered requests that failed there, whether something stood in or not.
-    errors: dict[str, int]
-    #: Their share of ``requests``; ``None`` without a request.
-    failure_rate: float | None
 
 
 class WindowStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,44 +73,6 @@ class PipelineStats(msgspec.Struct, frozen=True, kw_only=True):
     open: int
     open_since_ms: int | None
     windows: tuple[WindowStats, ...]
-
-
-class _Cell:
-    """The results of one window that agree in all of ``_KEYS``."""
-
-    __slots__ = ("calls", "completion", "cost", "latency", "number", "prompt", "work")
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.calls = 0
-        self.prompt: int | None = None
-        self.completion: int | None = None
-        self.cost: float | None = None
-        self.latency = array("d")
-        self.work = tuple(array("d") for _ in _STAGES)
-
-    def add(self, latency: int | None, sums: Sequence[Any], work: Sequence[float | None]) -> None:
-        self.number += 1
-        calls, prompt, completion, cost = sums
-        self.calls += calls
-        if prompt is not None:
-            self.prompt = (self.prompt or 0) + prompt
-        if completion is not None:
-            self.completion = (self.completion or 0) + completion
-        if cost is not None:
-            self.cost = (self.cost or 0.0) + cost
-        if latency is not None:
-            self.latency.append(latency)
-        for values, value in zip(self.work, work, strict=True):
-            if value is not None:
-                values.append(value)
-
-
-#: kind, provider, model, node, status, origin, error code, error stage.
-_Key = tuple[str, str | None, str | None, str | None, str, str, str | None, str | None]
-_Cells = dict[_Key, _Cell]
-#: Name and model of a group.
-_Group = tuple[str | None, str | None]
 
 
 def find_end(engine: Engine, *, now_ms: int) -> int:
@@ -210,7 +106,7 @@ def collect_stats(engine: Engine, *, until_ms: int, windows: Mapping[str, int] =
     spans = sorted(windows.items(), key=lambda each: each[1])
     starts = [until_ms - span for _, span in spans]
     # A row goes into the shortest window that has it; the longer ones contain the shorter.
-    cells: list[_Cells] = [{} for _ in spans]
+    cells: list[dict[ResultKey, ResultCell]] = [{} for _ in spans]
     with reading(engine) as connection:
         rows = connection.execution_options(yield_per=_PAGE).execute(
             select_logs(since_ms=min(starts, default=until_ms), until_ms=until_ms)
@@ -221,10 +117,10 @@ def collect_stats(engine: Engine, *, until_ms: int, windows: Mapping[str, int] =
             key = row[2:_END_OF_KEYS]
             cell = cells[window].get(key)
             if cell is None:
-                cell = cells[window][key] = _Cell()
+                cell = cells[window][key] = ResultCell()
             cell.add(row[1], row[_END_OF_KEYS:_END_OF_SUMS], row[_END_OF_SUMS:])
         waiting = connection.execute(select_open()).one()
-    contained: list[list[tuple[_Key, _Cell]]] = []
+    contained: list[list[tuple[ResultKey, ResultCell]]] = []
     for each in cells:
         contained.append([*(contained[-1] if contained else ()), *each.items()])
     return PipelineStats(
@@ -283,113 +179,17 @@ def select_open() -> Select[*tuple[Any, ...]]:
     return select(func.count(since), func.min(since)).where(since >= 0, GENERATIONS.c.shadow.is_(None))
 
 
-def _measure(window: str, since_ms: int, until_ms: int, cells: Iterable[tuple[_Key, _Cell]]) -> WindowStats:
+def _measure(
+    window: str, since_ms: int, until_ms: int, cells: Iterable[tuple[ResultKey, ResultCell]]
+) -> WindowStats:
     found = list(cells)
     return WindowStats(
         window=window,
         since_ms=since_ms,
         until_ms=until_ms,
-        total=_figures(found),
-        providers=_grouped(found, by=_provider),
-        kinds=_grouped(found, by=_kind),
-        nodes=_grouped(found, by=_node),
-        stages=tuple(_stage(number, name, found) for number, name in enumerate(STAGE_COLUMNS)),
+        total=measure_group(found),
+        providers=measure_groups(found, by=name_provider),
+        kinds=measure_groups(found, by=name_kind),
+        nodes=measure_groups(found, by=name_node),
+        stages=tuple(measure_stage(number, name, found) for number, name in enumerate(STAGE_COLUMNS)),
     )
-
-
-def _provider(key: _Key) -> _Group:
-    # The provider of the first generation was not called for this request.
-    return (CACHE, None) if key[5] == Origin.CACHE else (key[1], key[2])
-
-
-def _kind(key: _Key) -> _Group:
-    return key[0], None
-
-
-def _node(key: _Key) -> _Group:
-    return key[3], None
-
-
-def _grouped(
-    cells: Sequence[tuple[_Key, _Cell]], *, by: Callable[[_Key], _Group]
-) -> tuple[GroupFigures, ...]:
-    groups: dict[_Group, list[tuple[_Key, _Cell]]] = defaultdict(list)
-    for each in cells:
-        groups[by(each[0])].append(each)
-    figures = [_figures(found, name=name, model=model) for (name, model), found in groups.items()]
-    return tuple(sorted(figures, key=lambda each: (-each.requests, each.name or "", each.model or "")))
-
-
-def _figures(
-    cells: Sequence[tuple[_Key, _Cell]], *, name: str | None = None, model: str | None = None
-) -> GroupFigures:
-    statuses: Counter[str] = Counter()
-    reasons: Counter[str | None] = Counter()
-    errors: Counter[str] = Counter()
-    for key, cell in cells:
-        status, code = key[4], key[6]
-        statuses[status] += cell.number
-        if code is not None:
-            errors[code] += cell.number
-        if status in STAND_INS:
-            reasons[code] += cell.number
-    answered = sum(number for status, number in statuses.items() if status not in UNANSWERED)
-    return GroupFigures(
-        name=name,
-        model=model,
-        requests=statuses.total(),
-        statuses=dict(statuses.most_common()),
-        answered=answered,
-        success_rate=_share(statuses, SUCCESSES, answered),
-        stand_in_rate=_share(statuses, STAND_INS, answered),
-        stand_ins=tuple(
-            StandInReason(code=code, requests=number, rate=round(number / answered, 4))
-            for code, number in reasons.most_common()
-        ),
-        failure_rate=_share(statuses, FAILURES, answered),
-        errors=dict(errors.most_common()),
-        latency_ms=percentiles([cell.latency for key, cell in cells if key[4] not in UNANSWERED]),
-        calls=sum(cell.calls for _, cell in cells),
-        prompt_tokens=_sum(cell.prompt for _, cell in cells),
-        completion_tokens=_sum(cell.completion for _, cell in cells),
-        cost=_sum(cell.cost for _, cell in cells),
-    )
-
-
-def _stage(number: int, name: str, cells: Sequence[tuple[_Key, _Cell]]) -> StageFigures:
-    values = [cell.work[number] for _, cell in cells]
-    errors: Counter[str] = Counter()
-    requests = 0
-    for key, cell in cells:
-        if key[4] in UNANSWERED:
-            continue
-        failed_here = key[7] == name and key[6] is not None
-        if failed_here:
-            errors[key[6] or ""] += cell.number
-        # A stage that failed a request need not have a time: fallback does for a deadline.
-        requests += cell.number if failed_here else len(cell.work[number])
-    return StageFigures(
-        name=name,
-        requests=requests,
-        work_ms=percentiles(values),
-        errors=dict(errors.most_common()),
-        failure_rate=round(errors.total() / requests, 4) if requests else None,
-    )
-
-
-def percentiles(parts: Iterable[Sequence[float]]) -> Percentiles | None:
-    """The exact percentiles of several sequences together; ``None`` without a value."""
-    values = sorted(value for part in parts for value in part)
-    if not values:
-        return None
-    p50, p95, p99 = (round(values[ceil(len(values) * q / 100) - 1], 3) for q in (50, 95, 99))
-    return Percentiles(p50=p50, p95=p95, p99=p99)
-
-
-def _share(statuses: Counter[str], of: Iterable[str], answered: int) -> float | None:
-    return round(sum(statuses[each] for each in of) / answered, 4) if answered else None
-
-
-def _sum(values: Iterable[Any]) -> Any:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

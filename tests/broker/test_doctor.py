@@ -19,6 +19,7 @@ from contracts.result import Cost, Meta
 from infra.app import doctor, letter_checks
 from infra.app.doctor_check import DoctorCheck
 from infra.inspect import stats
+from infra.inspect.figures import Percentiles
 from infra.nats import embedded, topology
 from infra.nats.embedded import Embedded
 from infra.nats.multiplexer import RequestMultiplexer
@@ -235,7 +236,7 @@ async def test_the_times_of_the_stages_come_from_the_audit(settings: Settings) -
     await asyncio.gather(*(sink.add(record) for record in records(ended)))
     await sink.close()
     assert stats.measure_stages(engine, until_ms=now_ms) == {
-        "structuring": stats.Percentiles(p50=5.0, p95=10.0, p99=10.0)
+        "structuring": Percentiles(p50=5.0, p95=10.0, p99=10.0)
     }
     assert stats.measure_stages(engine, until_ms=now_ms + 2 * 86_400_000) == {}
     engine.dispose()

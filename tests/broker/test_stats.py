@@ -18,15 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.result import Cost, Meta
-from infra.inspect.stats import (
-    CACHE,
-    Percentiles,
-    collect_stats,
-    find_end,
-    percentiles,
-    select_logs,
-    select_open,
-)
+from infra.inspect.figures import CACHE, Percentiles, percentiles
+from infra.inspect.stats import collect_stats, find_end, select_logs, select_open
 from infra.stores import database, rows
 from infra.stores.database import GENERATION_LOGS
 from tests.broker.audit_fixtures import database_url, engine, postgres, rows_of

@@ -12,15 +12,8 @@ import pytest
 from sqlalchemy import insert, text
 
 from infra.cli.stats_table import render
-from infra.inspect.stats import (
-    WINDOWS,
-    GroupFigures,
-    Percentiles,
-    PipelineStats,
-    StageFigures,
-    StandInReason,
-    WindowStats,
-)
+from infra.inspect.figures import GroupFigures, Percentiles, StageFigures, StandInReason
+from infra.inspect.stats import WINDOWS, PipelineStats, WindowStats
 from infra.stores import database
 from infra.stores.database import GENERATION_LOGS
 from tests.command_line import understudy
