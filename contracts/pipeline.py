@@ -342,7 +342,7 @@ REPLAYS: Final = Bucket(
     read_by=("context-build", "validate-repair", "fallback"),
     # As long as letters are kept.
     life_s=30 * _DAY_S,
-    says="marks of the replays that the command line has published",
+    says="marks of the replays that the command line has published, and the cache entries that they replaced",
 )
 ASSETS: Final = Bucket(
     name="assets",

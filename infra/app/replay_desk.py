@@ -95,7 +95,7 @@ class ReplayDesk:
             sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
         """
         found = await asyncio.to_thread(origins.select_requests, self._engine, where, limit=limit)
-        return await self._propose(await origins.of_requests(self._wire, found), options, source)
+        return await self._propose(await origins.read_requests(self._wire, found), options, source)
 
     async def propose_letters(
         self,
@@ -122,7 +122,7 @@ class ReplayDesk:
             letters.append(letter)
             size += len((letter.letter and letter.letter.body) or b"")
             origins.check_size(len(letters), size)
-        return await self._propose(await origins.of_letters(self._wire, letters), options, source)
+        return await self._propose(await origins.read_letters(self._wire, letters), options, source)
 
     async def _propose(self, found: Sequence[ReplayOrigin], options: ReplayOptions, source: str) -> Proposal:
         if options.patch is not None:
@@ -134,7 +134,7 @@ class ReplayDesk:
             plan = await plans.build(
                 found,
                 options,
-                numbers=await asyncio.to_thread(earlier.next_numbers, self._engine, found),
+                numbers=await asyncio.to_thread(earlier.find_next_numbers, self._engine, found),
                 present=self._present,
                 judge=lambda items: judge.judge(items, from_stage=options.from_stage),
                 held=judge.held,
@@ -142,15 +142,14 @@ class ReplayDesk:
         finally:
             judge.close()
         generated = plan.generated
-        usage = await asyncio.to_thread(
-            spending.usage_of, self._engine, {each.origin.kind for each in generated}
-        )
-        pairs = await asyncio.to_thread(spending.past_pairs, self._engine)
+        kinds = {estimates.find_usage_kind(each) for each in generated}
+        usage = await asyncio.to_thread(spending.find_usage, self._engine, kinds)
+        pairs = await asyncio.to_thread(spending.read_past, self._engine)
         return Proposal(
             plan=plan,
             source=source,
             estimate=estimates.estimate(generated, usage, from_stage=options.from_stage),
-            past_error=estimates.past_error(pairs),
+            past_error=estimates.find_past_error(pairs),
         )
 
     async def _present(self, request_ids: Sequence[str]) -> set[str]:
@@ -168,7 +167,7 @@ class ReplayDesk:
         if same and before.state is not JobState.PLANNED:
             # It has begun, which makes requests present; creating it a second time is refused.
             return
-        old = await asyncio.to_thread(jobs.items, self._engine, before.job)
+        old = await asyncio.to_thread(jobs.read_items, self._engine, before.job)
         # The hash says what would be published; the verdicts are compared here.
         differences = compare(old, proposal.plan)
         if differences or not same:
@@ -264,7 +263,7 @@ class ReplayDesk:
             job=found,
             counts=await asyncio.to_thread(jobs.count_items, self._engine, job),
             spent=await asyncio.to_thread(spending.read_spent, self._engine, job),
-            items=tuple(await asyncio.to_thread(jobs.items, self._engine, job)) if items else (),
+            items=tuple(await asyncio.to_thread(jobs.read_items, self._engine, job)) if items else (),
         )
 
     async def count_left(self, job: int) -> int:

@@ -94,7 +94,11 @@ class RerunDesk:
     def estimate(self, plan: RerunPlan, options: RerunOptions) -> RerunEstimate:
         """What the shadows of a plan are expected to take."""
         found = [(each.kind, each.usage) for each in plan.items]
-        return rerun_estimate.estimate(found, tariff=self._tariff(options.provider))
+        return rerun_estimate.estimate(
+            found,
+            with_scenes=sum(each.scenes for each in plan.items),
+            tariff=self._tariff(options.provider),
+        )
 
     async def run(
         self, items: Sequence[Rerun], *, in_flight: int, on_result: Callable[[Rerun], object] | None = None

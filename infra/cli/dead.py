@@ -113,6 +113,7 @@ def replay(
     rate: replays.Rate = None,
     budget: replays.Budget = None,
     again: Annotated[bool, typer.Option("--again", help="Also letters that were replayed before.")] = False,
+    plan: replays.Plan = None,
     dry_run: replays.DryRun = False,
     json: Json = False,
 ) -> None:
@@ -124,7 +125,15 @@ def replay(
 
     replays.with_desk(
         lambda desk: dead_replay.carry_out(
-            desk, wanted, names or (), options, limits, limit=limit, dry_run=dry_run, json=json
+            desk,
+            wanted,
+            names or (),
+            options,
+            limits,
+            limit=limit,
+            plan=plan,
+            dry_run=dry_run,
+            json=json,
         )
     )
 

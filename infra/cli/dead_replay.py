@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from infra.app.replay_desk import ReplayDesk
     from infra.inspect.request_filter import RequestFilter
-    from infra.replay.jobs import JobLimits
+    from infra.replay.jobs import JobLimits, ReplayJob
     from infra.replay.plans import PlannedItem, ReplayOptions
 
 _OUTCOMES: Final = {
@@ -39,12 +39,15 @@ async def carry_out(
     limits: JobLimits,
     *,
     limit: int | None,
+    plan: str | None,
     dry_run: bool,
     json: bool,
 ) -> int:
     """Plan the replay of letters and, unless it is a dry run, run its job; the exit status."""
     source = "letters" if not sequences else f"letters {', '.join(map(str, sequences[:20]))}"
     proposal = await desk.propose_letters(wanted, options, sequences=sequences, limit=limit, source=source)
+    if plan is not None:
+        await desk.require_plan(proposal, plan)
     items = proposal.plan.items
     states = {at: (each.state, each.reason) for at, each in enumerate(items)}
     replayed = proposal.plan.counts["planned"]
@@ -67,7 +70,7 @@ async def carry_out(
             console.note(line)
         if report is not None:
             replay_show.print_report(report)
-        _advise(items, None if job is None else job.job, dry_run=dry_run, replayed=replayed)
+        _advise(items, job, dry_run=dry_run, replayed=replayed)
     ended = report is None or report.state is JobState.DONE
     if json and report is not None and not ended:
         console.note(
@@ -76,13 +79,13 @@ async def carry_out(
     return console.DONE if replayed and ended else console.FAILED
 
 
-def _advise(items: Sequence[PlannedItem], job: int | None, *, dry_run: bool, replayed: int) -> None:
-    if not replayed:
+def _advise(items: Sequence[PlannedItem], job: ReplayJob | None, *, dry_run: bool, replayed: int) -> None:
+    if job is None or not replayed:
         console.note("nothing was replayed")
     elif dry_run:
-        console.note(f"job {job}; to start it: understudy replay resume {job}")
+        console.note(f"job {job.job}, plan {job.plan_hash}; to start it: understudy replay resume {job.job}")
     else:
-        console.note(f"job {job}; to undo it: understudy replay undo {job}")
+        console.note(f"job {job.job}; to undo it: understudy replay undo {job.job}")
     lost = [each.origin.letter for each in items if each.state is ItemState.REFUSED]
     if lost:
         console.note(

@@ -60,6 +60,10 @@ From = Annotated[
         help="First stage that works, structuring or validate-repair, with what the stages before it had stored.",
     ),
 ]
+Plan = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="HASH", help="Run only if the plan still is the one with this hash."),
+]
 JobNumber = Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")]
 
 
@@ -80,10 +84,7 @@ def replay(
     every: Annotated[
         bool, typer.Option("--all", help="Every request; required if no filter is given.")
     ] = False,
-    plan: Annotated[
-        str | None,
-        typer.Option("--plan", metavar="HASH", help="Run only if the plan still is the one with this hash."),
-    ] = None,
+    plan: Plan = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:

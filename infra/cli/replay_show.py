@@ -168,10 +168,18 @@ def print_report(report: RunReport) -> None:
 
 def print_undo(report: UndoReport) -> None:
     """Print what an undo did, and what it could not."""
+    from infra.replay.counts import format_count
+
     out = console.people()
     out.print(
-        f"job {report.job}: {report.undone:,} undone, {report.cancelled:,} of them cancelled; {report.uncached:,} cache "
-        f"entries removed, {report.restored:,} earlier results named again",
+        f"job {report.job}: {format_count(report.undone, 'replay')} undone, {report.cancelled:,} of them cancelled "
+        "before they ended",
+        soft_wrap=True,
+    )
+    out.print(
+        f"  {format_count(report.restored, 'earlier result')} published again; "
+        f"{format_count(report.uncached, 'cache entry', 'cache entries')} removed, "
+        f"{report.put_back:,} of them replaced by what was there before",
         soft_wrap=True,
     )
     if report.cannot:

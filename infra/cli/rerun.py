@@ -69,12 +69,12 @@ def rerun(
     wanted: RequestFilter,
 ) -> None:
     """Run past requests again as shadows, and compare: no subscriber, cache or statistic sees the results."""
-    from infra.replay.reruns import new_job
+    from infra.replay.reruns import make_job_name
 
     if (request_id is None) == wanted.empty:
         raise console.Usage("give one ID, or filters such as --status and --since, not both")
     settings = console.settings()
-    name = job or new_job(time.time())
+    name = job or make_job_name(time.time())
     options = _read_options(settings, assignments or [], _start_stage(from_stage), name)
 
     async def work() -> int:

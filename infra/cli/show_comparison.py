@@ -91,6 +91,8 @@ def estimate_text(found: RerunEstimate) -> str:
         text += ", of unknown cost"
     if found.unknown:
         text += f"; nothing is known of what {found.unknown:,} of them take"
+    if found.with_scenes:
+        text += f"; the scenes of {_count(found.with_scenes, 'plot')} come on top"
     return text
 
 

@@ -17,7 +17,7 @@ _jobs, _items = REPLAY_JOBS.c, REPLAY_ITEMS.c
 _CHUNK: Final = 500
 
 
-def next_numbers(engine: Engine, origins: Sequence[ReplayOrigin]) -> dict[tuple[int, str, int], int]:
+def find_next_numbers(engine: Engine, origins: Sequence[ReplayOrigin]) -> dict[tuple[int, str, int], int]:
     """By origin, which replay of it comes next; origins without an earlier one have no entry.
 
     One whose replay is published has that one's number: it was replayed before.  Otherwise it is the number after the last

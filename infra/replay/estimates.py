@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal, or_, select, true, union_all
 
 from contracts.result import Status
+from contracts.scenes import MAX_BEATS, scene_id
 from infra.stores.database import GENERATION_LOGS
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
 
     from contracts.lineage import StartStage
     from infra.replay.plans import PlannedItem
@@ -27,6 +28,9 @@ LIKELY: Final = 0.5
 HIGH: Final = 0.9
 #: Widens the band: the sum of many differs from the recorded requests by more than they do from each other.
 _MARGIN: Final = 0.1
+#: The kind whose requests may have scenes, and what those that have them are called: they take more.
+PLOT: Final = "plot"
+PLOT_WITH_SCENES: Final = "plot with scenes"
 
 
 class UsageBand(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,39 +78,96 @@ class ReplayEstimate(msgspec.Struct, frozen=True, kw_only=True):
     seconds: UsageBand = UsageBand()
     #: The most tokens that the calls of one request may take.
     most_tokens: int = 0
-    #: By kind, what one request takes.
+    #: By kind, what one request takes; plots with scenes are a kind of their own.
     kinds: dict[str, KindUsage] = {}
 
 
+class _Body(msgspec.Struct, frozen=True):
+    scenes: bool = False
+
+
+def find_usage_kind(item: PlannedItem) -> str:
+    """The kind whose recorded usage says what a request takes: that of a plot with scenes is another one."""
+    if item.origin.kind != PLOT or b'"scenes"' not in item.body:
+        return item.origin.kind
+    # Accepted already: today's contracts can read it.
+    return PLOT_WITH_SCENES if msgspec.json.decode(item.body, type=_Body).scenes else PLOT
+
+
 def read_usage(connection: Connection, kinds: Iterable[str]) -> dict[str, KindUsage]:
-    """What requests of some kinds have taken, by kind; a kind without recorded usage has no entry."""
+    """What requests of some kinds have taken, by kind; a kind without recorded usage has no entry.
+
+    Args:
+        connection: to the database.
+        kinds: content kinds, or :data:`PLOT_WITH_SCENES`.
+    """
     found: dict[str, KindUsage] = {}
+    for kind in sorted(set(kinds)):
+        rows = connection.execute(_select_scenes() if kind == PLOT_WITH_SCENES else _select(kind)).all()
+        if rows:
+            found[kind] = _summarize(rows)
+    return found
+
+
+def list_suffixes() -> Subquery:
+    """What follows a plot's id in those of its scenes, one row for each beat that a plot may have."""
+    beats = (select(literal(scene_id("", beat)).label("suffix")) for beat in range(1, MAX_BEATS + 1))
+    return union_all(*beats).subquery()
+
+
+def _select(kind: str) -> Select[Any, Any, Any, Any]:
+    """The latest successful requests of a kind: id, tokens, cost, milliseconds."""
     logs = GENERATION_LOGS.c
     stages = (logs.structuring_ms, logs.validate_repair_ms)
     # Those that started later say less than the whole; rows of earlier releases know the work of no stage.
     whole = or_(logs.freeform_gen_ms.is_not(None), and_(*(each.is_(None) for each in stages)))
-    for kind in sorted(set(kinds)):
-        query = (
-            select(logs.prompt_tokens, logs.completion_tokens, logs.cost, logs.latency_ms)
-            .where(logs.kind == kind, logs.status == str(Status.SUCCESS), logs.completion_tokens.is_not(None))
-            .where(logs.shadow.is_(None), whole)
-            .order_by(logs.ended_at_ms.desc())
-            .limit(SAMPLE)
+    return (
+        select(
+            logs.request_id,
+            _add_tokens(logs.prompt_tokens, logs.completion_tokens).label("tokens"),
+            logs.cost,
+            logs.latency_ms,
         )
-        rows = connection.execute(query).all()
-        if rows:
-            costs = [row[2] for row in rows if row[2] is not None]
-            took = [row[3] / 1000 for row in rows if row[3] is not None]
-            found[kind] = KindUsage(
-                sample=len(rows),
-                tokens=band([(row[0] or 0) + row[1] for row in rows]),
-                money=band(costs) if costs else None,
-                seconds=band(took) if took else UsageBand(),
-            )
-    return found
+        .where(logs.kind == kind, logs.status == str(Status.SUCCESS), logs.completion_tokens.is_not(None))
+        .where(logs.shadow.is_(None), whole)
+        .order_by(logs.ended_at_ms.desc())
+        .limit(SAMPLE)
+    )
 
 
-def band(values: Sequence[float]) -> UsageBand:
+def _select_scenes() -> Select[Any, Any, Any, Any]:
+    """Those of the latest plots that have scenes, and what they took together with these."""
+    plots, suffixes, logs = _select(PLOT).subquery(), list_suffixes(), GENERATION_LOGS.c
+    of_scenes = _add_tokens(logs.prompt_tokens, logs.completion_tokens)
+    return (
+        select(
+            plots.c.request_id,
+            plots.c.tokens + func.sum(of_scenes),
+            plots.c.cost + func.sum(func.coalesce(logs.cost, 0.0)),
+            plots.c.latency_ms,
+        )
+        .select_from(plots.join(suffixes, true()))
+        .join(GENERATION_LOGS, logs.request_id == plots.c.request_id + suffixes.c.suffix)
+        .group_by(plots.c.request_id, plots.c.tokens, plots.c.cost, plots.c.latency_ms)
+    )
+
+
+def _add_tokens(prompt: ColumnElement[Any], completion: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(prompt, 0) + func.coalesce(completion, 0)
+
+
+def _summarize(rows: Sequence[Row[Any, Any, Any, Any]]) -> KindUsage:
+    costs = [row[2] for row in rows if row[2] is not None]
+    took = [row[3] / 1000 for row in rows if row[3] is not None]
+    return KindUsage(
+        sample=len(rows),
+        tokens=make_band([row[1] for row in rows]),
+        money=make_band(costs) if costs else None,
+        seconds=make_band(took) if took else UsageBand(),
+    )
+
+
+def make_band(values: Sequence[float]) -> UsageBand:
     """The band of recorded amounts, with its margin."""
     ordered = sorted(values)
     low, likely, high = (_percentile(ordered, share) for share in (LOW, LIKELY, HIGH))
@@ -130,7 +191,7 @@ def estimate(
         usage: what one request of each kind takes.
         from_stage: the first stage that works.
     """
-    counts = Counter(each.origin.kind for each in items)
+    counts = Counter(find_usage_kind(each) for each in items)
     tokens, money, sample, unknown = UsageBand(), UsageBand(), 0, 0
     priced = False
     for kind, count in sorted(counts.items()):
@@ -159,9 +220,15 @@ def estimate(
             key=lambda each: each.high,
             default=UsageBand(),
         ),
-        most_tokens=max((each.max_tokens for each in items), default=0),
+        most_tokens=max((_find_most_tokens(each) for each in items), default=0),
         kinds=dict(usage),
     )
+
+
+def _find_most_tokens(item: PlannedItem) -> int:
+    # A scene's calls may take about as much as those of its plot.
+    scenes = MAX_BEATS if find_usage_kind(item) == PLOT_WITH_SCENES else 0
+    return item.max_tokens * (1 + scenes)
 
 
 def find_high_tokens(estimate: ReplayEstimate) -> float:
@@ -170,7 +237,7 @@ def find_high_tokens(estimate: ReplayEstimate) -> float:
     return max([each.tokens.high for each in estimate.kinds.values()] + unknown)
 
 
-def past_error(pairs: Sequence[tuple[float, float]]) -> float | None:
+def find_past_error(pairs: Sequence[tuple[float, float]]) -> float | None:
     """How far what was likely was off on average, as a share of what came; ``None`` without earlier jobs.
 
     Args:

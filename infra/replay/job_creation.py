@@ -159,6 +159,7 @@ def _item_row(
         "reason": item.reason,
         "cached": item.cached,
         "max_tokens": item.max_tokens,
+        "cache_key": item.cache_key,
     }
 
 

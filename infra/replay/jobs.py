@@ -94,6 +94,8 @@ class JobItem(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     cached: bool = False
     max_tokens: int = 0
+    #: Key under which the result cache gets its content; ``None``: it is not cached.
+    cache_key: str | None = None
 
 
 def find(engine: Engine, job: int) -> ReplayJob:
@@ -140,7 +142,7 @@ def count_items(engine: Engine, job: int) -> dict[str, int]:
         return found | {"cached": int(connection.execute(cached).scalar_one())}
 
 
-def items(
+def read_items(
     engine: Engine, job: int, *, states: Iterable[ItemState] = (), after: int = -1, limit: int | None = None
 ) -> list[JobItem]:
     """Requests of a job in order.
@@ -352,4 +354,5 @@ def read_item(row: RowMapping) -> JobItem:
         reason=row["reason"],
         cached=bool(row["cached"]),
         max_tokens=row["max_tokens"],
+        cache_key=row["cache_key"],
     )

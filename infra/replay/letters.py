@@ -69,7 +69,9 @@ def resolve(letter: Letter, cause: LogEntry | None, original: LogEntry | None) -
         owns = original is None or original.sequence == letter.stream_sequence
         return Repeated(kind=address.kind, body=body, request_id=address.request_id if owns else None)
     if original is None:
-        raise Unreplayable(f"the request {address.request_id} is no longer in the log")
+        raise Unreplayable(
+            f"the log has no request {address.request_id}: there never was one, or it is no longer kept"
+        )
     kind = subjects.parse(original.subject).kind
     return Repeated(kind=kind, body=original.body, request_id=address.request_id)
 
@@ -101,7 +103,7 @@ def decode_fields(body: bytes) -> dict[str, Any]:
         raise Unreplayable(f"its body is not a JSON object: {error}") from None
 
 
-def claimed_root(body: bytes) -> str | None:
+def find_claimed_root(body: bytes) -> str | None:
     """The request that a body says it repeats; ``None``: none."""
     for form in (_PlainClaim, _Claim):
         try:

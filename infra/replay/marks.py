@@ -44,7 +44,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _decode: Final = msgspec.json.Decoder(Mark).decode
 
 
-def _subject(request_id: str) -> str:
+def _make_subject(request_id: str) -> str:
     return f"$KV.{pipeline.REPLAYS.name}.{request_id}"
 
 
@@ -60,7 +60,7 @@ def build(request_id: str, *, letter: int | None, replay_of: str, body: bytes) -
     written = Mark(letter=letter, replay_of=replay_of, sha256=hashlib.sha256(body).hexdigest())
     # A mark of a request that is under way must stay: without it the request loses its subscribers, or is rejected.
     headers = {envelope.EXPECTED_LAST: "0"}
-    return Publication(subject=_subject(request_id), body=msgspec.json.encode(written), headers=headers)
+    return Publication(subject=_make_subject(request_id), body=msgspec.json.encode(written), headers=headers)
 
 
 async def leave(wire: RequestMultiplexer, marks: Sequence[Publication]) -> set[str]:
@@ -80,7 +80,9 @@ async def leave(wire: RequestMultiplexer, marks: Sequence[Publication]) -> set[s
     try:
         found = await submissions.store_once(wire, marks, lambda ids: _find(wire, ids))
         differing = {
-            _id(each): each for each, state in zip(marks, found, strict=True) if state is Submission.TAKEN
+            _find_id(each): each
+            for each, state in zip(marks, found, strict=True)
+            if state is Submission.TAKEN
         }
         if not differing:
             return set()
@@ -108,13 +110,13 @@ async def _find(wire: RequestMultiplexer, request_ids: Sequence[str]) -> dict[st
     """The marks of some ids, where they have one; at most a batch of them."""
     found: dict[str, LogEntry] = {}
     for start in range(0, len(request_ids), _ASKED):
-        asked = [_subject(each) for each in request_ids[start : start + _ASKED]]
+        asked = [_make_subject(each) for each in request_ids[start : start + _ASKED]]
         for entry in await log.last_of_each(wire, pipeline.REPLAYS.stream, asked):
             found[entry.subject.rpartition(".")[2]] = entry
     return found
 
 
-def _id(mark: Publication) -> str:
+def _find_id(mark: Publication) -> str:
     return mark.subject.rpartition(".")[2]
 
 
@@ -149,7 +151,7 @@ class ReplayMarks:
         return earlier is not None and earlier.replay_of == replay_of
 
     async def _mark(self, request_id: str) -> Mark | None:
-        found = await self._lookup.last(pipeline.REPLAYS.stream, _subject(request_id))
+        found = await self._lookup.last(pipeline.REPLAYS.stream, _make_subject(request_id))
         try:
             return None if found is None else _decode(found.body)
         except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -41,6 +41,9 @@ _ROWS: Final = 500
 #: Why a request cannot be repeated.
 GONE: Final = "its request is no longer in the log, which keeps requests for 7 days, and ended ones less when it fills up"
 
+#: The same of an id that the audit knows from other events alone.
+UNASKED: Final = "the audit has seen no request with this id, only other events"
+
 
 class TooManyOrigins(UnderstudyError):  # noqa: N818 - names the state of the selection
     """A selection that is too large to be planned as a whole; the text says what to do."""
@@ -132,7 +135,7 @@ def check_size(count: int, size: int = 0) -> None:
         )
 
 
-async def of_requests(wire: RequestMultiplexer, found: Sequence[tuple[str, int]]) -> list[ReplayOrigin]:
+async def read_requests(wire: RequestMultiplexer, found: Sequence[tuple[str, int]]) -> list[ReplayOrigin]:
     """The origins of past requests, by id and sequence in REQUESTS.
 
     Raises:
@@ -141,17 +144,17 @@ async def of_requests(wire: RequestMultiplexer, found: Sequence[tuple[str, int]]
     """
     entries = await read_many(wire, REQUESTS, [sequence for _, sequence in found if sequence])
     roots = Roots(wire)
-    return await gather(found, lambda each: _of_request(each[0], each[1], entries.get(each[1]), roots))
+    return await gather(found, lambda each: _read_request(each[0], each[1], entries.get(each[1]), roots))
 
 
-async def of_letters(wire: RequestMultiplexer, found: Iterable[Letter]) -> list[ReplayOrigin]:
+async def read_letters(wire: RequestMultiplexer, found: Iterable[Letter]) -> list[ReplayOrigin]:
     """The origins of dead letters.
 
     Raises:
         StreamMissing, Unavailable: as :func:`infra.nats.log.get`.
     """
     roots = Roots(wire)
-    return await gather(list(found), lambda letter: _of_letter(wire, letter, roots))
+    return await gather(list(found), lambda letter: _read_letter(wire, letter, roots))
 
 
 class Roots:
@@ -169,7 +172,7 @@ class Roots:
         # Cheaper than decoding a body that says nothing of the kind.
         if b"replay" not in body:
             return request_id
-        claimed = letters.claimed_root(body)
+        claimed = letters.find_claimed_root(body)
         known = claimed is not None and await self._marks.holds(request_id, claimed)
         return claimed if known and claimed is not None else request_id
 
@@ -215,12 +218,12 @@ async def read_many(wire: RequestMultiplexer, stream: str, sequences: Iterable[i
     return found
 
 
-async def _of_request(request_id: str, sequence: int, entry: LogEntry | None, roots: Roots) -> ReplayOrigin:
+async def _read_request(request_id: str, sequence: int, entry: LogEntry | None, roots: Roots) -> ReplayOrigin:
     origin = ReplayOrigin(stream=REQUESTS, sequence=sequence, named=request_id, replay_of=request_id)
     if subjects.is_shadow(request_id):
         return msgspec.structs.replace(origin, refusal=letters.SHADOW)
     if entry is None:
-        return msgspec.structs.replace(origin, refusal=GONE)
+        return msgspec.structs.replace(origin, refusal=GONE if sequence else UNASKED)
     address = subjects.parse(entry.subject)
     if address.event != "requested" or address.request_id != request_id:
         # The stream was made anew, and its sequences begin again.
@@ -229,7 +232,7 @@ async def _of_request(request_id: str, sequence: int, entry: LogEntry | None, ro
     return msgspec.structs.replace(origin, kind=address.kind, body=entry.body, replay_of=root)
 
 
-async def _of_letter(wire: RequestMultiplexer, letter: Letter, roots: Roots) -> ReplayOrigin:
+async def _read_letter(wire: RequestMultiplexer, letter: Letter, roots: Roots) -> ReplayOrigin:
     origin = ReplayOrigin(
         stream=pipeline.DEAD, sequence=letter.sequence, letter=letter.sequence, named=letter.request_id
     )

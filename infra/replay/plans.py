@@ -86,11 +86,13 @@ class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
     #: The result cache would answer it, or an equal request of the same plan.
     cached: bool = False
     max_tokens: int = 0
+    #: Key under which the result cache gets its content; ``None``: it is not cached.
+    cache_key: str | None = None
 
     @property
     def request_id(self) -> str:
         """The id that it is published under."""
-        return replay_id(self.origin, self.number)
+        return make_replay_id(self.origin, self.number)
 
 
 class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +129,7 @@ class PlanChanged(UnderstudyError):  # noqa: N818 - names the plan's state
 Judge = Callable[[Sequence[tuple[ReplayOrigin, str, bytes]]], Awaitable[Sequence[ReplayVerdict]]]
 
 
-def replay_id(origin: ReplayOrigin, number: int) -> str:
+def make_replay_id(origin: ReplayOrigin, number: int) -> str:
     """The id of a replay: the same for the same origin and number.
 
     Sequences of two streams would meet, so those of REQUESTS are told apart.
@@ -154,11 +156,11 @@ def compose(origin: ReplayOrigin, options: ReplayOptions, *, patched_by: str | N
     if options.patch is not None:
         fields = patching.apply(options.patch, fields)
     if origin.replay_of is not None:
-        fields |= lineage_fields(origin.replay_of, options, patched_by=patched_by)
+        fields |= make_lineage_fields(origin.replay_of, options, patched_by=patched_by)
     return msgspec.json.encode(fields)
 
 
-def lineage_fields(replay_of: str, options: ReplayOptions, *, patched_by: str | None) -> dict[str, Any]:
+def make_lineage_fields(replay_of: str, options: ReplayOptions, *, patched_by: str | None) -> dict[str, Any]:
     """The fields that say a replay's descent; one that is edited or starts later is never answered by the cache."""
     fields: dict[str, Any] = {"replay_of": replay_of}
     if options.from_stage is not None:
@@ -219,17 +221,17 @@ def hash_items(options: ReplayOptions, items: Sequence[PlannedItem]) -> str:
 
 def _compose_item(origin: ReplayOrigin, options: ReplayOptions, number: int) -> PlannedItem:
     if origin.refusal is not None:
-        return _refused(origin, number, origin.refusal)
+        return _refuse(origin, number, origin.refusal)
     if options.from_stage is not None and origin.replay_of is None:
-        return _refused(origin, number, "it never was a request: no stage has stored anything for it")
+        return _refuse(origin, number, "it never was a request: no stage has stored anything for it")
     try:
         body = compose(origin, options)
     except (Unreplayable, PatchRefused) as error:
-        return _refused(origin, number, str(error))
+        return _refuse(origin, number, str(error))
     return PlannedItem(origin=origin, number=number, body=body)
 
 
-def _refused(origin: ReplayOrigin, number: int, reason: str) -> PlannedItem:
+def _refuse(origin: ReplayOrigin, number: int, reason: str) -> PlannedItem:
     return PlannedItem(origin=origin, number=number, state=ItemState.REFUSED, reason=reason)
 
 
@@ -268,4 +270,9 @@ def _decide(
     if shares:
         # Of equal requests the first one generates, and the others get its content.
         led.add(verdict.keys[0])
-    return msgspec.structs.replace(item, cached=cached, max_tokens=verdict.max_tokens)
+    return msgspec.structs.replace(
+        item,
+        cached=cached,
+        max_tokens=verdict.max_tokens,
+        cache_key=verdict.keys[0] if verdict.keys else None,
+    )

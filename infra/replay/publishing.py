@@ -10,7 +10,7 @@ import msgspec
 
 from infra.nats import submissions
 from infra.nats.submissions import Submission
-from infra.replay import marks, origins, plans
+from infra.replay import marks, origins, plans, replaced_entries
 from infra.replay.letters import Unreplayable
 from infra.replay.plans import ReplayOptions
 
@@ -33,6 +33,8 @@ class ReadyReplay(msgspec.Struct, frozen=True, kw_only=True):
     letter: int | None
     #: ``None`` for a letter that never was the id's request: such a replay revises nothing.
     replay_of: str | None
+    #: Key of the cache entry that it replaces, if there is one; ``None``: it replaces none.
+    cache_key: str | None = None
 
 
 async def prepare(wire: RequestMultiplexer, letter: Letter, *, number: int = 1) -> ReadyReplay:
@@ -47,11 +49,11 @@ async def prepare(wire: RequestMultiplexer, letter: Letter, *, number: int = 1) 
         Unreplayable: it cannot become a request; the text says why.
         StreamMissing, Unavailable: the broker does not answer.
     """
-    (origin,) = await origins.of_letters(wire, [letter])
+    (origin,) = await origins.read_letters(wire, [letter])
     if origin.refusal is not None:
         raise Unreplayable(origin.refusal)
     return ReadyReplay(
-        request_id=plans.replay_id(origin, number),
+        request_id=plans.make_replay_id(origin, number),
         kind=origin.kind,
         body=plans.compose(origin, ReplayOptions()),
         letter=letter.sequence,
@@ -60,7 +62,7 @@ async def prepare(wire: RequestMultiplexer, letter: Letter, *, number: int = 1) 
 
 
 async def publish(wire: RequestMultiplexer, replays: Sequence[ReadyReplay], *, time: str) -> list[Submission]:
-    """Publish replays, each after its mark; what became of each, in their order.
+    """Publish replays, each after its mark and after what it replaces is kept; what became of each, in their order.
 
     Args:
         wire: an open wire.
@@ -71,6 +73,9 @@ async def publish(wire: RequestMultiplexer, replays: Sequence[ReadyReplay], *, t
         UnderstudyError: the broker refuses for another reason than a used id.
         Unavailable: the broker does not answer.
     """
+    await replaced_entries.keep(
+        wire, {each.request_id: each.cache_key for each in replays if each.cache_key is not None}
+    )
     # Before the requests: a stage may look for them as soon as those are there.
     taken = await marks.leave(
         wire,

@@ -36,12 +36,14 @@ class RerunEstimate(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     #: Requests of a kind of which no original has known figures: not part of the amounts.
     unknown: int
+    #: Plots that have scenes generated: those are not part of the amounts.
+    with_scenes: int
     tokens: UsageBand
     #: ``None``: no original has a cost, and the chosen provider no price.
     money: UsageBand | None
 
 
-def usage_of(outcome: RequestOutcome, step: ev.Drafted | ev.Structured | None) -> RequestUsage | None:
+def find_usage(outcome: RequestOutcome, step: ev.Drafted | ev.Structured | None) -> RequestUsage | None:
     """What a request took after a step; ``None``: a model did not write it, or the figures are not known.
 
     Args:
@@ -64,12 +66,13 @@ def usage_of(outcome: RequestOutcome, step: ev.Drafted | ev.Structured | None) -
 
 
 def estimate(
-    found: Sequence[tuple[str, RequestUsage | None]], *, tariff: Tariff | None = None
+    found: Sequence[tuple[str, RequestUsage | None]], *, with_scenes: int = 0, tariff: Tariff | None = None
 ) -> RerunEstimate:
     """What requests are expected to take; one without figures takes what is usual for its kind among the others.
 
     Args:
         found: the kind of each request, and what its original took.
+        with_scenes: how many of them are plots that have scenes generated.
         tariff: prices of the provider that was chosen; ``None``: the cost of the originals counts.
     """
     usual = {
@@ -81,6 +84,7 @@ def estimate(
     return RerunEstimate(
         requests=len(found),
         unknown=len(found) - len(known),
+        with_scenes=with_scenes,
         tokens=_band(sum(each.prompt_tokens + each.completion_tokens for each in known)),
         money=_band(math.fsum(costs)) if costs else None,
     )

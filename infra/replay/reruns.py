@@ -24,7 +24,7 @@ from infra.nats.lookup import Lookup
 from infra.nats.steps import LoggedSteps
 from infra.replay import marks
 from infra.replay.request_edits import MODEL, PROSE, EditError, Edits, apply_edits
-from infra.replay.rerun_estimate import RequestUsage, usage_of
+from infra.replay.rerun_estimate import RequestUsage, find_usage
 
 if TYPE_CHECKING:
     from understudy_client import Result, Submitted
@@ -74,6 +74,8 @@ class Rerun(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     #: What the same stages took for the original; ``None``: a model did not write it, or the figures are not known.
     usage: RequestUsage | None = None
+    #: It is a plot whose scenes are generated too.
+    scenes: bool = False
 
     @property
     def pair(self) -> ComparedPair:
@@ -111,7 +113,7 @@ class RerunOptions(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
 
 
-def new_job(now_s: float) -> str:
+def make_job_name(now_s: float) -> str:
     """A name for a rerun that begins now: the time in UTC, to the tenth of a second.
 
     Args:
@@ -264,18 +266,25 @@ def _plan_one(
     if options.from_stage is not None and step is None:
         event = INPUT_OF[options.from_stage]
         return NotRerun(original=original, reason=f"its {event} is not in the log (any more)")
-    request_id = shadow_id(job, original)
+    request_id = make_shadow_id(job, original)
     try:
         body = msgspec.json.encode(_compose(original, outcome, options))
         asked = request.read(body, outcome.kind)
         scenes.check_id(asked, request_id)
     except (EditError, request.RequestError) as error:
         return NotRerun(original=original, reason=str(error))
-    usage = usage_of(outcome, step)
-    return Rerun(original=original, request_id=request_id, kind=outcome.kind, body=body, usage=usage)
+    usage = find_usage(outcome, step)
+    return Rerun(
+        original=original,
+        request_id=request_id,
+        kind=outcome.kind,
+        body=body,
+        usage=usage,
+        scenes=asked.scenes,
+    )
 
 
-def shadow_id(job: str, original: str) -> str:
+def make_shadow_id(job: str, original: str) -> str:
     """The id of the shadow of a request in a job; it contains the original's id where there is room."""
     plain = f"{subjects.SHADOW}{job}-{original}"
     if len(plain) <= _LONGEST:

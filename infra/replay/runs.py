@@ -162,12 +162,14 @@ def make_ready(item: JobItem, origin: ReplayOrigin, job: ReplayJob) -> ReadyRepl
         body=body,
         letter=item.origin.letter,
         replay_of=item.origin.replay_of,
+        # Where the cache may answer, it answers with what is there, and nothing replaces it.
+        cache_key=None if job.options.shares else item.cache_key,
     )
 
 
 async def _verify(wire: RequestMultiplexer, engine: Engine, job: ReplayJob) -> dict[int, ReplayOrigin]:
     """Check that everything is as it was planned; what was read, as far as it fits into memory."""
-    planned = await asyncio.to_thread(jobs.items, engine, job.job, states=[ItemState.PLANNED])
+    planned = await asyncio.to_thread(jobs.read_items, engine, job.job, states=[ItemState.PLANNED])
     differences: list[str] = []
     kept: dict[int, ReplayOrigin] = {}
     for start in range(0, len(planned), _PAGE):
@@ -218,7 +220,7 @@ class _Run:
         after = -1
         while True:
             page = await asyncio.to_thread(
-                jobs.items,
+                jobs.read_items,
                 self._engine,
                 self._job.job,
                 states=[ItemState.PLANNED],

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Engine, and_, func, literal, select, true, union_all
+from sqlalchemy import Engine, and_, func, select, true
 
-from contracts.scenes import MAX_BEATS, scene_id
-from infra.replay.estimates import KindUsage, read_usage
+from infra.replay.estimates import PLOT, KindUsage, list_suffixes, read_usage
 from infra.replay.jobs import JobState, read_job
 from infra.replay.plans import ItemState
 from infra.stores.database import GENERATION_LOGS, reading
@@ -18,8 +17,6 @@ from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
 _jobs, _items = REPLAY_JOBS.c, REPLAY_ITEMS.c
 #: Jobs whose estimates are compared with what came.
 _PAST: Final = 10
-#: The kind whose requests may have scenes.
-PLOT: Final = "plot"
 #: Ids in one question.
 _CHUNK: Final = 500
 
@@ -40,11 +37,9 @@ def read_spent(engine: Engine, job: int) -> JobSpending:
     known = [str(ItemState.PUBLISHED), str(ItemState.UNDONE)]
     published = and_(_items.job == job, _items.state.in_(known))
     mine = select(_items.request_id).where(published)
-    beats = union_all(
-        *(select(literal(scene_id("", beat)).label("suffix")) for beat in range(1, MAX_BEATS + 1))
-    ).subquery()
-    of_plots = REPLAY_ITEMS.join(beats, true())
-    scenes = select(_items.request_id + beats.c.suffix).select_from(of_plots)
+    suffixes = list_suffixes()
+    of_plots = REPLAY_ITEMS.join(suffixes, true())
+    scenes = select(_items.request_id + suffixes.c.suffix).select_from(of_plots)
     scenes = scenes.where(published, _items.kind == PLOT)
     taken = (
         func.count(),
@@ -73,13 +68,13 @@ def find_ended(engine: Engine, request_ids: Sequence[str]) -> set[str]:
     return found
 
 
-def usage_of(engine: Engine, kinds: Iterable[str]) -> dict[str, KindUsage]:
+def find_usage(engine: Engine, kinds: Iterable[str]) -> dict[str, KindUsage]:
     """What requests of some kinds have taken, by kind."""
     with reading(engine) as connection:
         return read_usage(connection, kinds)
 
 
-def past_pairs(engine: Engine) -> list[tuple[float, float]]:
+def read_past(engine: Engine) -> list[tuple[float, float]]:
     """Likely and actual tokens of the latest jobs that are done and had an estimate."""
     with reading(engine) as connection:
         query = select(REPLAY_JOBS).where(_jobs.state == str(JobState.DONE)).order_by(_jobs.job.desc())

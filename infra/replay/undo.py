@@ -1,7 +1,7 @@
 """Undo of a replay job: as much as can be taken back, and a list of what cannot.
 
-What has not ended is cancelled.  For what has, the cache entry goes if it is still that replay's, and a ``revised``
-names the earlier result again.  The letter or request may then be replayed anew.
+What has not ended is cancelled.  For what has, the cache entry goes if it is still that replay's, the one that it replaced
+comes back, and a ``revised`` names the earlier result again.  The letter or request may then be replayed anew.
 """
 
 from __future__ import annotations
@@ -16,26 +16,23 @@ from understudy_client.protocol import child_of
 
 from contracts import envelope, pipeline, subjects, timestamp
 from contracts import events as ev
-from contracts.cache_entry import CacheEntry
-from contracts.policy.cache_key import CacheKey
 from contracts.result import Status
 from contracts.scenes import RUNNING
-from infra.nats import buckets, submissions
+from infra.nats import submissions
 from infra.nats.atomic import Publication
-from infra.replay import earlier, jobs, lease, spending, unrecorded
-from infra.replay.jobs import JobError, JobItem, JobState
+from infra.replay import earlier, jobs, lease, replaced_entries, spending, unrecorded
+from infra.replay.counts import format_count
+from infra.replay.jobs import JobError, JobItem, JobState, ReplayJob
 from infra.replay.lease import JobLease
 from infra.replay.logged_ends import (
     decode_result,
     find_slot,
     is_written,
-    read_each,
     read_last,
     read_revisions,
     revises,
 )
-from infra.replay.plans import ItemState, ReplayOptions
-from infra.stores import cache_store
+from infra.replay.plans import ItemState
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -64,6 +61,8 @@ class UndoReport(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
     #: Cache entries that were removed.
     uncached: int
+    #: Of them, those whose place has the entry again that the replay had replaced.
+    put_back: int
     #: Requests whose subscribers got the earlier result again.
     restored: int
     #: What cannot be undone, one line each.
@@ -95,13 +94,13 @@ async def undo(wire: RequestMultiplexer, engine: Engine, job: int) -> UndoReport
 async def _undo_all(wire: RequestMultiplexer, engine: Engine, held: JobLease) -> UndoReport:
     job = held.job.job
     spent = await asyncio.to_thread(spending.read_spent, engine, job)
-    one = _Undo(wire, engine, job)
+    one = _Undo(wire, engine, held.job)
     after, undone, left = -1, 0, 0
     while True:
         if held.check() is None:
             raise JobError(f"another process has taken job {job} over; undo it once more later")
         page = await asyncio.to_thread(
-            jobs.items, engine, job, states=[ItemState.PUBLISHED], after=after, limit=_PAGE
+            jobs.read_items, engine, job, states=[ItemState.PUBLISHED], after=after, limit=_PAGE
         )
         if not page:
             break
@@ -126,28 +125,29 @@ async def _undo_all(wire: RequestMultiplexer, engine: Engine, held: JobLease) ->
         undone=undone,
         cancelled=one.cancelled,
         uncached=one.uncached,
+        put_back=one.put_back,
         restored=one.restored,
-        cannot=(*one.cannot, *_lasting_lines(spent, one, held.job.options)),
+        cannot=(*one.cannot, *_lasting_lines(spent, one)),
     )
 
 
-def _lasting_lines(spent: spending.JobSpending, one: _Undo, options: ReplayOptions) -> list[str]:
+def _lasting_lines(spent: spending.JobSpending, one: _Undo) -> list[str]:
     lines: list[str] = []
     if one.forgotten:
         lines.append(
-            f"{one.forgotten:,} requests ended so long ago that the log no longer has their results: what they wrote "
-            "stays"
+            f"what {format_count(one.forgotten, 'request')} wrote: the log no longer has the results, which are too old"
         )
-    if one.uncached and not options.shares:
+    if one.unknown:
         lines.append(
-            f"cache entries that the {one.uncached:,} removed ones had replaced: equal requests are generated anew"
+            f"cache entries that {format_count(one.unknown, 'replay')} may have replaced: the settings have changed since the plan, "
+            "so they were not kept, and equal requests are generated anew"
         )
     if spent.tokens or spent.money:
         lines.append(f"what was paid: {spent.tokens:,} tokens, {spent.money:g} in money")
     if one.delivered:
         lines.append(
-            f"{one.delivered:,} contents that subscribers had received: what they did with them stays, and requests "
-            "that a cache entry answered meanwhile keep their results"
+            f"what subscribers did with {format_count(one.delivered, 'content')} that they had received, and the results of "
+            "requests that the cache answered with them"
         )
     return lines
 
@@ -155,11 +155,14 @@ def _lasting_lines(spent: spending.JobSpending, one: _Undo, options: ReplayOptio
 class _Undo:
     """An undo on its way."""
 
-    def __init__(self, wire: RequestMultiplexer, engine: Engine, job: int) -> None:
+    def __init__(self, wire: RequestMultiplexer, engine: Engine, job: ReplayJob) -> None:
         self._wire = wire
         self._engine = engine
-        self._job = job
-        self.cancelled = self.uncached = self.restored = self.delivered = self.forgotten = 0
+        self._job = job.job
+        self._shares = job.options.shares
+        self.cancelled = self.restored = self.delivered = self.forgotten = 0
+        #: Cache entries that were removed; those put back; requests of which nothing was kept.
+        self.uncached = self.put_back = self.unknown = 0
         self.cannot: list[str] = []
 
     async def undo_page(self, items: Sequence[JobItem]) -> list[int]:
@@ -177,7 +180,8 @@ class _Undo:
         written = [each for each in ended if is_written(decode_result(results[each.request_id]))]
         late = await self._await_revisions(written, results)
         scenes = [scene for each in ended for scene in self._list_scenes(results[each.request_id])]
-        await self._uncache([*(each.request_id for each in written), *scenes])
+        planned = {} if self._shares else {each.request_id: each.cache_key for each in written}
+        await self._uncache([*(each.request_id for each in written), *scenes], planned)
         await self._restore(
             [each for each in written if each.origin.replay_of is not None and each.request_id not in late]
         )
@@ -263,29 +267,26 @@ class _Undo:
                 await asyncio.sleep(_LOOK_S)
         return set(left)
 
-    async def _uncache(self, request_ids: Sequence[str]) -> None:
-        """Remove the cache entries that these requests made, unless others have replaced them."""
-        keys: dict[str, CacheKey] = {}
+    async def _uncache(self, request_ids: Sequence[str], planned: Mapping[str, str | None]) -> None:
+        """Remove the cache entries that these requests made, and put back those that they had replaced.
+
+        Args:
+            request_ids: the requests.
+            planned: by request, the key that was to be expected: what was there is kept under that one.
+        """
+        keys: dict[str, str] = {}
         for event in ("context_built", "drafted", "structured"):
             missing = [each for each in request_ids if each not in keys]
             for request_id, entry in (await read_last(self._wire, event, missing)).items():
                 slot = find_slot(event, entry)
                 if slot is not None:
-                    keys[request_id] = slot
-        asked = [cache_store.subject(key.key) for key in keys.values()]
-        stored = {
-            cache_store.key_of(entry): entry
-            for entry in await read_each(self._wire, cache_store.STREAM, asked)
-            if cache_store.is_live(entry)
-        }
-        for request_id, key in keys.items():
-            entry = stored.get(key.key)
-            if entry is None or msgspec.json.decode(entry.body, type=CacheEntry).request_id != request_id:
-                continue
-            # On its revision: an entry that somebody writes meanwhile stays.
-            condition = {envelope.EXPECTED_LAST: str(entry.sequence)}
-            ack = await self._wire.publish(entry.subject, b"", {**buckets.PURGE, **condition})
-            self.uncached += ack.error is None
+                    keys[request_id] = slot.key
+        done = await replaced_entries.remove(self._wire, self._engine, self._job, keys)
+        self.uncached += done.removed
+        self.put_back += done.put_back
+        self.unknown += sum(
+            key != planned[request_id] for request_id, key in keys.items() if request_id in planned
+        )
 
     async def _restore(self, items: Sequence[JobItem]) -> None:
         """Publish the earlier results for subscribers again."""

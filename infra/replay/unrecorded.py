@@ -34,7 +34,7 @@ async def record(wire: RequestMultiplexer, engine: Engine, job: int) -> None:
     after = -1
     while True:
         page = await asyncio.to_thread(
-            jobs.items, engine, job, states=[ItemState.PLANNED], after=after, limit=_PAGE
+            jobs.read_items, engine, job, states=[ItemState.PLANNED], after=after, limit=_PAGE
         )
         stored = await submissions.owners(wire, [each.request_id for each in page])
         same = [

@@ -61,6 +61,8 @@ REPLAY_ITEMS: Final = Table(
     # Whether the result cache was expected to answer, and the most tokens of its calls.
     Column("cached", Boolean, nullable=False),
     Column("max_tokens", Integer, nullable=False),
+    # Where it writes its content in the result cache; none: nowhere, or the plan is older than this column.
+    Column("cache_key", Text),
     Index("ix_replay_items_state", "job", "state", "position"),
     Index("ix_replay_items_origin", "stream", "sequence"),
     Index("ix_replay_items_request", "request_id"),

@@ -12,6 +12,7 @@ from infra.inspect.request_filter import RequestFilter
 from infra.replay import jobs, undo
 from infra.replay.jobs import JobLimits, JobState
 from infra.replay.plans import ItemState
+from infra.stores import cache_store
 from infra.stores.database import GENERATION_LOGS
 from tests.pipeline.conftest import Configure, Observer, Start, rows
 from tests.pipeline.test_replay_jobs import NODE, RULES, cached, carry_out, opened, prompt, propose
@@ -101,3 +102,53 @@ async def test_the_scenes_of_a_plot_are_paid_for_and_undone_with_it(
         report = await desk.undo(job)
         assert report.uncached >= len(scenes)
         assert not scenes & {each.request_id for each in await cached(client)}
+
+
+async def test_the_cache_entries_that_replays_replaced_come_back(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    settings = configure(rules=[])
+    async with start(settings), opened(client, settings) as desk:
+        for number in (1, 2):
+            await client.ask(f"fine-{number}", "scene", prompt=prompt(number), node=NODE)
+        await client.settled()
+        before = await cached(client)
+        assert {each.request_id for each in before} == {"fine-1", "fine-2"}
+        made: list[int] = []
+        for again in (False, True):
+            proposal = await propose(desk, RequestFilter(request_id="fine-*"), again=again)
+            made.append(await carry_out(desk, proposal))
+            await client.settled()
+        first, second = made
+        replaced = await cached(client)
+        assert {each.request_id for each in replaced} == {each.request_id for each in proposal.plan.items}
+
+        report = await desk.undo(first)
+        assert (report.uncached, report.put_back) == (0, 0), "the second job's entries are there"
+        assert await cached(client) == replaced
+        report = await desk.undo(second)
+        assert (report.uncached, report.put_back) == (2, 2)
+        assert not any("may have replaced" in each for each in report.cannot)
+        assert await cached(client) == before, "not those of the first job, which is undone"
+        again = await client.ask("fine-3", "scene", prompt=prompt(2), node=NODE)
+        assert (again.status, again.meta.generated_for) == (Status.CACHED, "fine-2")
+
+
+async def test_an_entry_that_another_request_wrote_after_a_replay_survives_the_undo(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    settings = configure(rules=[])
+    async with start(settings), opened(client, settings) as desk:
+        await client.ask("fine-1", "scene", prompt=prompt(1), node=NODE)
+        await client.settled()
+        (entry,) = await cached(client)
+        job = await carry_out(desk, await propose(desk, RequestFilter(request_id="fine-1")))
+        await client.settled()
+        subject = cache_store.subject((await desk.inspect(job)).items[0].cache_key or "")
+        await client.publish(
+            subject, msgspec.json.encode(msgspec.structs.replace(entry, request_id="later-1"))
+        )
+        report = await desk.undo(job)
+        (left,) = await cached(client)
+    assert (report.undone, report.uncached, report.put_back) == (1, 0, 0)
+    assert left.request_id == "later-1"

@@ -70,7 +70,7 @@ def test_a_letter_of_a_request_repeats_its_body_with_lineage() -> None:
     letter = _letter(subject, _BODY)
     found = letters.resolve(letter, None, _entry(subject, _BODY))
     assert (found.kind, found.request_id) == ("layout", "hello")
-    assert plans.replay_id(_origin(letter, found, "hello"), 1) == "rp-12-1"
+    assert plans.make_replay_id(_origin(letter, found, "hello"), 1) == "rp-12-1"
     assert _body(letter, found, "hello") == {"prompt": "a forest", "seed": 7, "replay_of": "hello"}
 
 
@@ -92,7 +92,7 @@ def test_a_replay_of_a_replay_says_only_the_first_request() -> None:
     body = b'{"prompt": "a forest", "replayOf": "hello", "fromStage": "structuring"}'
     letter = _letter(subject, body)
     found = letters.resolve(letter, None, _entry(subject, body))
-    assert letters.claimed_root(found.body) == "hello"
+    assert letters.find_claimed_root(found.body) == "hello"
     assert _body(letter, found, "hello") == {"prompt": "a forest", "replay_of": "hello"}
 
 
@@ -108,7 +108,11 @@ def test_the_longest_id_still_makes_a_valid_request() -> None:
     [
         (_letter("gen.requested.castle.a", _BODY), None, "kind 'castle'"),
         (_letter("gen.requested.layout.a", None, size=600_000), None, "600000 bytes"),
-        (_letter("gen.drafted.layout.a", b"{}", stream="EVENTS"), None, "no longer in the log"),
+        (
+            _letter("gen.drafted.layout.a", b"{}", stream="EVENTS"),
+            None,
+            "the log has no request a: there never was one",
+        ),
         (_letter("gen.requested.layout.sh-1-a", _BODY), None, "is a shadow"),
         (_letter("gen.drafted.layout.sh-1-a", b"{}", stream="EVENTS"), None, "is a shadow"),
     ],

@@ -55,7 +55,7 @@ def test_the_latest_are_selected_in_their_order(engine: Engine) -> None:
 async def test_a_shadow_is_not_repeated() -> None:
     """Its content would go to the subscribers of the request that it was compared with."""
     wire = RequestMultiplexer()
-    (found,) = await origins.of_requests(wire, [("sh-1-r-01", 0)])
+    (found,) = await origins.read_requests(wire, [("sh-1-r-01", 0)])
     assert "is a shadow" in (found.refusal or "")
 
 

@@ -40,16 +40,16 @@ def store(engine: Engine, job: int, *items: tuple[int, int, ItemState], **fields
 
 
 def states(engine: Engine, job: int) -> list[ItemState]:
-    return [each.state for each in jobs.items(engine, job)]
+    return [each.state for each in jobs.read_items(engine, job)]
 
 
 def test_a_replay_that_stands_keeps_its_number_and_one_that_is_undone_gets_the_next(engine: Engine) -> None:
     store(engine, 1, (1, 1, ItemState.PUBLISHED), (2, 1, ItemState.UNDONE), (3, 1, ItemState.REFUSED))
     store(engine, 2, (1, 2, ItemState.UNDONE), (2, 2, ItemState.UNDONE))
     asked = [ReplayOrigin(stream="REQUESTS", sequence=number) for number in range(1, 5)]
-    numbers = earlier.next_numbers(engine, asked)
+    numbers = earlier.find_next_numbers(engine, asked)
     assert numbers == {asked[0].key: 1, asked[1].key: 3}
-    assert earlier.next_numbers(engine, [ReplayOrigin(stream="DEAD", sequence=1, letter=1)]) == {}
+    assert earlier.find_next_numbers(engine, [ReplayOrigin(stream="DEAD", sequence=1, letter=1)]) == {}
 
 
 def test_an_id_is_the_jobs_that_published_it(engine: Engine) -> None:
@@ -66,7 +66,7 @@ def test_a_late_record_does_not_hide_an_undo(engine: Engine) -> None:
     done = {ItemState.PUBLISHED: [0, 1]}
     jobs.set_items(engine, 1, done, before=ItemState.PLANNED, reasons={0: "a", 1: "b"})
     assert states(engine, 1) == [ItemState.UNDONE, ItemState.PUBLISHED]
-    assert [each.reason for each in jobs.items(engine, 1)] == [None, "b"]
+    assert [each.reason for each in jobs.read_items(engine, 1)] == [None, "b"]
 
 
 def test_an_undo_holds_its_job(engine: Engine) -> None:

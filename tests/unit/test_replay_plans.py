@@ -18,7 +18,15 @@ from contracts.errors import ErrorCode
 from contracts.lineage import DESCENT, StartStage
 from infra.app.replay_desk import compare
 from infra.replay import patching, plans, runs
-from infra.replay.estimates import KindUsage, UsageBand, band, estimate, find_high_tokens, past_error
+from infra.replay.estimates import (
+    PLOT_WITH_SCENES,
+    KindUsage,
+    UsageBand,
+    estimate,
+    find_high_tokens,
+    find_past_error,
+    make_band,
+)
 from infra.replay.jobs import JobItem, JobLimits, JobState, ReplayEstimate, ReplayJob
 from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchError, PatchRefused
@@ -144,8 +152,8 @@ def test_a_plans_hash_follows_its_requests_options_and_numbers() -> None:
 
 def test_ids_of_letters_and_requests_do_not_meet() -> None:
     letter = origin(5, stream="DEAD", letter=5)
-    assert plans.replay_id(letter, 1) == "rp-5-1"
-    assert plans.replay_id(origin(5), 1) == "rp-r5-1"
+    assert plans.make_replay_id(letter, 1) == "rp-5-1"
+    assert plans.make_replay_id(origin(5), 1) == "rp-r5-1"
 
 
 def test_what_was_replayed_before_is_left_out_or_gets_the_next_number() -> None:
@@ -291,7 +299,7 @@ def test_a_patch_applies_as_a_whole_or_not_at_all() -> None:
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=50))
 def test_a_band_holds_what_is_likely(values: list[int]) -> None:
-    found = band(values)
+    found = make_band(values)
     assert found.low <= found.likely <= found.high
     assert min(values) * 0.9 <= found.low
     assert found.high <= max(values) * 1.1 + 1e-9
@@ -319,6 +327,20 @@ def test_an_estimate_counts_what_models_write() -> None:
     assert estimate(items, {}).money is None
 
 
+def test_scenes_are_part_of_an_estimate_or_said_to_be_unknown() -> None:
+    usage = {"plot": KindUsage(sample=3, tokens=UsageBand(likely=100), money=None)}
+    whole = usage | {PLOT_WITH_SCENES: KindUsage(sample=2, tokens=UsageBand(likely=900), money=None)}
+    bodies = (b'{"prompt":"p"}', b'{"prompt":"p","scenes":false}', b'{"prompt":"p","scenes":true}')
+    items = [
+        PlannedItem(origin=origin(number, kind="plot"), number=1, body=body, max_tokens=10)
+        for number, body in enumerate(bodies)
+    ]
+    known, unknown = estimate(items, whole), estimate(items, usage)
+    assert (known.tokens.likely, known.unknown) == (100 + 100 + 900, 0)
+    assert (unknown.tokens.likely, unknown.unknown) == (200, 1)
+    assert find_high_tokens(unknown) == 10 * 41, "each beat may have a scene"
+
+
 def test_a_request_of_an_unknown_kind_may_take_all_that_its_calls_may() -> None:
     usage = {"layout": KindUsage(sample=3, tokens=UsageBand(high=110), money=None)}
     items = [PlannedItem(origin=origin(1), number=1, max_tokens=500)]
@@ -331,5 +353,5 @@ def test_a_request_of_an_unknown_kind_may_take_all_that_its_calls_may() -> None:
 
 
 def test_the_error_of_past_estimates_is_a_mean_share() -> None:
-    assert past_error([]) is None
-    assert past_error([(110, 100), (70, 100)]) == pytest.approx(0.2)
+    assert find_past_error([]) is None
+    assert find_past_error([(110, 100), (70, 100)]) == pytest.approx(0.2)

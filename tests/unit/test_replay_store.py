@@ -75,7 +75,7 @@ def test_others_write_while_a_plan_is_stored(engine: Engine, monkeypatch: pytest
     made = create(engine, plan())
     assert seen == [JobState.PLANNING] * 3
     assert made.state is JobState.PLANNED
-    assert [each.position for each in jobs.items(engine, made.job)] == list(range(MANY))
+    assert [each.position for each in jobs.read_items(engine, made.job)] == list(range(MANY))
 
 
 def test_a_plan_that_was_not_finished_is_removed_by_the_next(

@@ -65,6 +65,25 @@ def test_only_whole_requests_count(engine: Engine, row: dict[str, Any], *, count
     assert (found.sample, found.tokens.high > 1_000) == ((2, True) if counts else (1, False))
 
 
+def test_a_plot_with_scenes_takes_what_these_take_too(engine: Engine) -> None:
+    plain = read(engine, {"cost": 1.0}, kind=estimates.PLOT_WITH_SCENES)
+    assert plain is None
+    scene = {"request_id": "r-1-s1", "kind": "scene", "sequence": 11, "prompt_tokens": 200, "cost": 2.0}
+    last = {**scene, "request_id": "r-1-s40", "sequence": 12, "completion_tokens": None}
+    plots = [
+        {"kind": "plot", "cost": 1.0, "sequence": 20 + number, "request_id": f"r-{number}"}
+        for number in (1, 2)
+    ]
+    found = read(engine, *plots, scene, last, kind=estimates.PLOT_WITH_SCENES)
+    assert found is not None
+    assert (found.sample, found.tokens.likely) == (1, 100 + 260 + 200), "the other plot has no scenes"
+    assert found.money is not None
+    assert found.money.likely == 5.0
+    with database.reading(engine) as connection:
+        only = estimates.read_usage(connection, ["plot"])["plot"]
+    assert (only.sample, only.tokens.likely) == (2, 100)
+
+
 def test_a_kind_is_found_by_an_index(engine: Engine) -> None:
     query = (
         "EXPLAIN QUERY PLAN SELECT prompt_tokens FROM generation_logs WHERE kind = 'plot' AND status = 'success' "

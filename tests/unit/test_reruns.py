@@ -13,13 +13,14 @@ from contracts import request
 from contracts.errors import ErrorCode
 from contracts.result import Cost, Meta
 from contracts.usage import Tokens
+from infra.cli.show_comparison import estimate_text
 from infra.inspect.comparison import RequestOutcome
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.providers.budget import NANOS, Tariff
 from infra.replay import reruns
 from infra.replay.request_edits import EditError, parse_edits
-from infra.replay.rerun_estimate import RequestUsage, estimate, usage_of
-from infra.replay.reruns import RerunError, RerunOptions, RerunPlan, shadow_id
+from infra.replay.rerun_estimate import RequestUsage, estimate, find_usage
+from infra.replay.reruns import RerunError, RerunOptions, RerunPlan, make_shadow_id
 from tests import lives
 
 
@@ -98,17 +99,17 @@ def test_a_change_without_effect_is_refused(given: tuple[str, ...], stage: Any, 
 
 def test_ids_follow_from_job_and_original_and_leave_room_for_scenes() -> None:
     long = "x" * 64
-    assert shadow_id("j1", "r-1") == "sh-j1-r-1"
-    assert shadow_id("j1", long) == shadow_id("j1", long)
-    assert len({shadow_id("j1", long), shadow_id("j2", long), shadow_id("j1", "y" * 64)}) == 3
-    assert len(shadow_id("j" * 24, long)) <= 60
+    assert make_shadow_id("j1", "r-1") == "sh-j1-r-1"
+    assert make_shadow_id("j1", long) == make_shadow_id("j1", long)
+    assert len({make_shadow_id("j1", long), make_shadow_id("j2", long), make_shadow_id("j1", "y" * 64)}) == 3
+    assert len(make_shadow_id("j" * 24, long)) <= 60
 
 
 @pytest.mark.parametrize("job", ["", "a-b", "x" * 25, "ä"])
 def test_a_job_is_part_of_ids(job: str) -> None:
     with pytest.raises(RerunError, match="letters and digits"):
         reruns.check_job(job)
-    reruns.check_job(reruns.new_job(1_800_000_000.25))
+    reruns.check_job(reruns.make_job_name(1_800_000_000.25))
 
 
 def usage(prompt: int, completion: int, cost: float | None = None) -> RequestUsage:
@@ -132,6 +133,12 @@ def test_an_original_without_figures_takes_what_is_usual_for_its_kind() -> None:
     assert found.unknown == 1
 
 
+def test_scenes_that_an_estimate_leaves_out_are_said() -> None:
+    found = estimate([("plot", usage(10, 30)), ("plot", usage(10, 30))], with_scenes=1)
+    assert found.with_scenes == 1
+    assert estimate_text(found).endswith("; the scenes of 1 plot come on top")
+
+
 def test_another_provider_costs_its_own_price() -> None:
     tariff = Tariff(prompt=0.5 * NANOS, completion=2 * NANOS)
     found = estimate([("layout", usage(10, 3, cost=99.0))], tariff=tariff)
@@ -141,13 +148,13 @@ def test_another_provider_costs_its_own_price() -> None:
 
 
 def test_what_earlier_stages_took_is_not_taken_again() -> None:
-    assert usage_of(outcome(), None) == usage(10, 20, 0.5)
+    assert find_usage(outcome(), None) == usage(10, 20, 0.5)
     drafted = ev.Drafted(
         attempt=1,
         brief=lives.brief(),
         draft=lives.prose(),
         trail=ev.Trail(tokens=Tokens(prompt=6, completion=15), amount=0.25),
     )
-    assert usage_of(outcome(), drafted) == usage(4, 5, 0.25)
+    assert find_usage(outcome(), drafted) == usage(4, 5, 0.25)
     failed = msgspec.structs.replace(outcome(), result=lives.stand_in("r-1", ErrorCode.GEN_TIMEOUT))
-    assert usage_of(failed, None) is None
+    assert find_usage(failed, None) is None

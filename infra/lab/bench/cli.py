@@ -17,13 +17,16 @@ import typer
 
 from infra.app import doctor
 from infra.host import extras
-from infra.lab.bench import replay_command, telemetry_command
+from infra.lab.bench import replay_command, scenario_commands, telemetry_command
 from infra.settings import settings as settings_module
 from infra.telemetry import logging as telemetry_logging
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(telemetry_command.telemetry)
 app.command()(replay_command.replay)
+app.command()(scenario_commands.outage)
+app.command()(scenario_commands.letters)
+app.command()(scenario_commands.dry_run)
 #: Random documents that grammar and validator are held against.
 _AGREEING = 20_000
 
