@@ -7,12 +7,13 @@ from typing import Final
 
 from sqlalchemy import Engine, and_, or_, select
 
+from contracts.cache_entry import WRITTEN_BY_MODEL
 from infra.replay.origins import ReplayOrigin
 from infra.replay.plans import ItemState
-from infra.stores.database import reading
+from infra.stores.database import GENERATION_LOGS, reading
 from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
 
-_jobs, _items = REPLAY_JOBS.c, REPLAY_ITEMS.c
+_jobs, _items, _logs = REPLAY_JOBS.c, REPLAY_ITEMS.c, GENERATION_LOGS.c
 #: Values in one question.
 _CHUNK: Final = 500
 
@@ -21,11 +22,11 @@ def find_next_numbers(engine: Engine, origins: Sequence[ReplayOrigin]) -> dict[t
     """By origin, which replay of it comes next; origins without an earlier one have no entry.
 
     One whose replay is published has that one's number: it was replayed before.  Otherwise it is the number after the last
-    one that was undone.
+    one that was undone, or that gave a past request no content either.
     """
     wanted = {each.key for each in origins}
     standing: dict[tuple[int, str, int], int] = {}
-    undone: dict[tuple[int, str, int], int] = {}
+    over: dict[tuple[int, str, int], int] = {}
     by_stream: dict[str, set[int]] = {}
     for each in origins:
         by_stream.setdefault(each.stream, set()).add(each.sequence)
@@ -33,14 +34,25 @@ def find_next_numbers(engine: Engine, origins: Sequence[ReplayOrigin]) -> dict[t
     with reading(engine) as connection:
         for stream, sequences in by_stream.items():
             for some in _split(sequences):
-                query = select(
-                    _items.letter, _items.stream, _items.sequence, _items.number, _items.state
-                ).where(_items.stream == stream, _items.sequence.in_(some), _items.state.in_(states))
-                for letter, *place, number, state in connection.execute(query):
+                query = (
+                    select(
+                        _items.letter,
+                        _items.stream,
+                        _items.sequence,
+                        _items.number,
+                        _items.state,
+                        _logs.status,
+                    )
+                    .outerjoin(GENERATION_LOGS, _logs.request_id == _items.request_id)
+                    .where(_items.stream == stream, _items.sequence.in_(some), _items.state.in_(states))
+                )
+                for letter, *place, number, state, status in connection.execute(query):
                     key = (letter or 0, *place)
-                    found = standing if state == ItemState.PUBLISHED else undone
+                    # A letter comes of a message that no stage could use: it is for people to decide on.
+                    failed = letter is None and status is not None and status not in WRITTEN_BY_MODEL
+                    found = over if state == ItemState.UNDONE or failed else standing
                     found[key] = max(number, found.get(key, 0))
-    numbers = {key: number + 1 for key, number in undone.items()} | standing
+    numbers = {key: number + 1 for key, number in over.items()} | standing
     return {key: number for key, number in numbers.items() if key in wanted}
 
 

@@ -1,6 +1,7 @@
 """Run of a replay job: batch after batch at its rate and within its budget, until it is done, paused or stopped.
 
-Ids are fixed by the plan, so a run that was killed goes on by publishing again: the broker refuses what it has.
+Ids are fixed by the plan, so a run that was killed goes on with what the log does not have; of what is published twice all
+the same the broker refuses the second.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from infra.inspect import dead_letters
 from infra.inspect.dead_letters import NoLetter
 from infra.nats import atomic
 from infra.nats.submissions import Submission
-from infra.replay import earlier, jobs, lease, origins, plans, publishing, spending
+from infra.replay import earlier, jobs, lease, origins, plans, publishing, spending, unrecorded
 from infra.replay.estimates import find_high_tokens
 from infra.replay.jobs import JobItem, JobState, ReplayJob
 from infra.replay.lease import JobLease
@@ -57,7 +58,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     state: JobState
     #: Requests that this run published.
     published: int
-    #: Requests that an earlier run had published: the broker refused them.
+    #: Requests that an earlier run had published, and did not come to record.
     refused: int
     seconds: float
     note: str | None = None
@@ -92,6 +93,9 @@ async def run(
     held = await lease.take(engine, job, jobs.claim)
     one = _Run(wire, engine, held, bodies or {}, on_progress)
     try:
+        if known.started_ms is not None:
+            # The broker would refuse them, and subscribers without JetStream would see them twice.
+            one.refused = await unrecorded.record(wire, engine, job)
         state, note = await one.publish_all()
     except BaseException as error:
         await asyncio.shield(one.break_off(error))

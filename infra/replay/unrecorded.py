@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 _PAGE: Final = 2_000
 
 
-async def record(wire: RequestMultiplexer, engine: Engine, job: int) -> None:
-    """Record those requests of a job as published that the log has, and that no other job has published.
+async def record(wire: RequestMultiplexer, engine: Engine, job: int) -> int:
+    """Record those requests of a job as published that the log has, and that no other job has published; how many.
 
     Args:
         wire: an open wire.
         engine: the database.
-        job: a job that has begun, and that no process runs.
+        job: a job that has begun, and that no other process runs.
 
     Raises:
         StreamMissing, Unavailable: the broker does not answer.
         sqlalchemy.exc.SQLAlchemyError: the database.
     """
-    after = -1
+    after, count = -1, 0
     while True:
         page = await asyncio.to_thread(
             jobs.read_items, engine, job, states=[ItemState.PLANNED], after=after, limit=_PAGE
@@ -47,7 +47,8 @@ async def record(wire: RequestMultiplexer, engine: Engine, job: int) -> None:
         found = [each.position for each in same if each.request_id not in others]
         if not found:
             # Requests are published in their order.
-            return
+            return count
+        count += len(found)
         after = page[-1].position
         await asyncio.to_thread(
             jobs.set_items, engine, job, {ItemState.PUBLISHED: found}, before=ItemState.PLANNED

@@ -10,6 +10,7 @@ import pytest
 from contracts import request
 from contracts.errors import ErrorCode
 from contracts.events import DeadLetter
+from infra.cli import replay_show
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import Letter
 from infra.inspect.request_filter import RequestFilter
@@ -18,6 +19,7 @@ from infra.replay import letters, plans
 from infra.replay.letters import Repeated, Unreplayable
 from infra.replay.origins import ReplayOrigin
 from infra.replay.plans import ReplayOptions
+from infra.replay.undo import UndoReport
 
 _BODY = b'{"prompt": "a forest", "seed": 7}'
 
@@ -184,3 +186,23 @@ def test_text_is_found_in_strings_and_not_in_keys() -> None:
 )
 def test_filters_mean_what_they_say(wanted: RequestFilter, *, meant: bool) -> None:
     assert dead_letters.matches(_letter("gen.requested.layout.a", _BODY), wanted) is meant
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (1, ["job 3: 1 replay undone, 0 of them", "1 earlier result published again; 1 cache entry removed"]),
+        (
+            1_200,
+            ["1,200 replays undone", "1,200 earlier results published again; 1,200 cache entries removed"],
+        ),
+    ],
+)
+def test_an_undo_is_shown_with_its_counts(
+    number: int, says: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    replay_show.print_undo(
+        UndoReport(job=3, undone=number, cancelled=0, uncached=number, put_back=0, restored=number)
+    )
+    out = capsys.readouterr().out
+    assert [each for each in says if each not in out] == []

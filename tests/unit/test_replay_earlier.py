@@ -52,6 +52,26 @@ def test_a_replay_that_stands_keeps_its_number_and_one_that_is_undone_gets_the_n
     assert earlier.find_next_numbers(engine, [ReplayOrigin(stream="DEAD", sequence=1, letter=1)]) == {}
 
 
+def test_a_request_whose_replay_fell_back_too_is_due_again_and_a_letter_is_not(engine: Engine) -> None:
+    store(engine, 1, *((sequence, 1, ItemState.PUBLISHED) for sequence in (1, 2, 3, 4)))
+    with engine.begin() as connection:
+        connection.execute(REPLAY_ITEMS.update().where(REPLAY_ITEMS.c.sequence == 4).values(letter=4))
+        for sequence, status in ((1, "fail_fallback"), (2, "success"), (4, "fail_fallback")):
+            row = {"request_id": f"rp-r{sequence}-1", "kind": "plot", "status": status, "origin": "live"}
+            row |= {
+                "attempts": 1,
+                "ended_at_ms": 1,
+                "stream": "EVENTS",
+                "stream_created_ms": 1,
+                "sequence": 1,
+            }
+            connection.execute(insert(GENERATION_LOGS).values(row))
+    asked = [ReplayOrigin(stream="REQUESTS", sequence=sequence) for sequence in (1, 2, 3)]
+    letter = ReplayOrigin(stream="REQUESTS", sequence=4, letter=4)
+    numbers = earlier.find_next_numbers(engine, [*asked, letter])
+    assert [numbers[each.key] for each in (*asked, letter)] == [2, 1, 1, 1]
+
+
 def test_an_id_is_the_jobs_that_published_it(engine: Engine) -> None:
     store(engine, 1, (1, 1, ItemState.PUBLISHED), (2, 1, ItemState.PLANNED))
     store(engine, 2, (1, 1, ItemState.PLANNED), (2, 1, ItemState.PLANNED), (3, 1, ItemState.PLANNED))

@@ -22,11 +22,8 @@ from infra.settings import settings as settings_module
 from infra.telemetry import logging as telemetry_logging
 
 app = typer.Typer(no_args_is_help=True)
-app.command()(telemetry_command.telemetry)
-app.command()(replay_command.replay)
-app.command()(scenario_commands.outage)
-app.command()(scenario_commands.letters)
-app.command()(scenario_commands.dry_run)
+for _command in (telemetry_command.telemetry, replay_command.replay, *scenario_commands.COMMANDS):
+    app.command()(_command)
 #: Random documents that grammar and validator are held against.
 _AGREEING = 20_000
 

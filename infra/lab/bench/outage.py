@@ -30,6 +30,9 @@ _BEFORE: Final = 6
 #: Numbers of those requests: every kind in turn, and no two with the same body.
 _FIRST: Final = 9_000_001
 _STEP: Final = 7
+#: Number of the request that finds out whether the server is back; seconds for which a breaker stays open.
+_RETURNED: Final = 8_000_002
+_COOLDOWN_S: Final = 1
 #: How a request without a model ends: a kind without samples has placeholders.
 FALLEN: Final = "fail_fallback,placeholder"
 #: Of each kind, requests that are asked again afterwards.
@@ -64,7 +67,7 @@ async def run(*, requests: int, rate: float, say: Say) -> dict[str, Any]:
             NARRATIVE__OPENAI__MODEL=MODEL,
             NARRATIVE__OPENAI__PRICE_PROMPT=_PRICES[0],
             NARRATIVE__OPENAI__PRICE_COMPLETION=_PRICES[1],
-            NARRATIVE__BREAKER__COOLDOWN="1",
+            NARRATIVE__BREAKER__COOLDOWN=f"{_COOLDOWN_S}",
         ) as user,
     ):
         await _Outage(user, server, checks, requests, rate).go_through()
@@ -132,7 +135,20 @@ class _Outage:
         checks.note("seconds until all had fallen back", round(time.monotonic() - began_s, 1))
         await self._user.settle(_PATIENCE_S)
         await self._server.turn_on()
+        await self._await_return()
         heard.forget()
+
+    async def _await_return(self) -> None:
+        """See that the server is back, as an operator does before a replay.
+
+        A breaker lets a single call through until one has succeeded, and turns the others away meanwhile.
+        """
+        await asyncio.sleep(2 * _COOLDOWN_S)
+        kind, body = compose(_RETURNED)
+        await self._user.client.submit(kind, body=json.dumps(body).encode(), request_id="returned-1")
+        result = await self._user.client.wait("returned-1", timeout_s=_PATIENCE_S)
+        self._checks.expect("a request after the server's return", str(result.status), "success")
+        await self._user.settle(_PATIENCE_S)
 
     async def _plan(self) -> int:
         checks, many = self._checks, len(self._ids)
@@ -172,7 +188,7 @@ class _Outage:
         took_s = time.monotonic() - began_s
         checks.expect("the resumed run", report["state"], "done")
         checks.expect("published by the two runs", half + report["published"], many)
-        checks.note("published again and refused by the broker", report["refused"])
+        checks.note("published by the killed run, which had not recorded it", report["refused"])
         checks.note(
             "requests per second of the resumed run", round(report["published"] / report["seconds"], 1)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -44,6 +44,9 @@ def dry_run(
     from infra.lab.bench import dry_run as scenario  # noqa: PLC0415 - only what is asked for
 
     _end(asyncio.run(scenario.run(items=items, say=_say)), as_json=json_)
+
+
+COMMANDS: Final = (outage, letters, dry_run)
 
 
 def _end(figures: dict[str, Any], *, as_json: bool) -> None:
