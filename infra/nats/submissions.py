@@ -35,6 +35,8 @@ _FULL: Final = frozenset({10077, 10110})
 #: Seconds between two tries while the stream is full, and for which one batch is tried.
 _AGAIN_S: Final = 0.2
 _BUSY_S: Final = 120.0
+#: Messages of a batch that waits for room as it is; the room that admission leaves may never be enough for a larger one.
+_SMALL: Final = 64
 #: Times that a batch is published again because another publisher took one of its ids meanwhile.
 _RACES: Final = 8
 _TRACE: Final = "traceparent"
@@ -50,6 +52,10 @@ class Submission(StrEnum):
     PRESENT = "present"
     #: The id belongs to another request.
     TAKEN = "taken"
+
+
+class _RoomForFewer(Exception):  # noqa: N818 - names the state of the stream
+    """The stream has no room for a whole batch, and may have some for a part of it."""
 
 
 class StreamFull(UnderstudyError):  # noqa: N818 - names the state of the pipeline
@@ -109,7 +115,7 @@ async def store_once(wire: RequestMultiplexer, items: Sequence[Publication], fin
     """
     found: list[Submission] = []
     for part in split(items):
-        found += await _store(wire, part, find)
+        found += await _store_in_parts(wire, part, find)
     return found
 
 
@@ -156,6 +162,17 @@ async def owners(wire: RequestMultiplexer, request_ids: Sequence[str]) -> dict[s
     return found
 
 
+async def _store_in_parts(
+    wire: RequestMultiplexer, part: Sequence[Publication], find: Find
+) -> list[Submission]:
+    try:
+        return await _store(wire, part, find)
+    except _RoomForFewer:
+        middle = len(part) // 2
+        halves = (part[:middle], part[middle:])
+        return [state for half in halves for state in await _store_in_parts(wire, half, find)]
+
+
 async def _store(wire: RequestMultiplexer, part: Sequence[Publication], find: Find) -> list[Submission]:
     states = dict.fromkeys((each.subject for each in part), Submission.STORED)
     left = part
@@ -197,6 +214,8 @@ async def _when_there_is_room(wire: RequestMultiplexer, items: Sequence[Publicat
             return None
         if ack.error is None or ack.error.err_code not in _FULL:
             return ack
+        if len(items) > _SMALL:
+            raise _RoomForFewer
         if loop.time() > until:
             raise StreamFull("the pipeline accepts no more requests for now; try again later")
         await asyncio.sleep(_AGAIN_S)

@@ -7,13 +7,17 @@ from typing import Final
 
 from sqlalchemy import Engine, and_, or_, select
 
-from contracts.cache_entry import WRITTEN_BY_MODEL
+from contracts.result import Status
 from infra.replay.origins import ReplayOrigin
 from infra.replay.plans import ItemState
 from infra.stores.database import GENERATION_LOGS, reading
 from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
 
 _jobs, _items, _logs = REPLAY_JOBS.c, REPLAY_ITEMS.c, GENERATION_LOGS.c
+#: Results of replays that failed as well; not those of a model that is turned off, nor an end that somebody chose.
+_FAILED: Final = frozenset(
+    {Status.FAIL_FALLBACK, Status.FAIL_VALIDATION, Status.FAILED, Status.SKIPPED, Status.PLACEHOLDER}
+)
 #: Values in one question.
 _CHUNK: Final = 500
 
@@ -22,7 +26,7 @@ def find_next_numbers(engine: Engine, origins: Sequence[ReplayOrigin]) -> dict[t
     """By origin, which replay of it comes next; origins without an earlier one have no entry.
 
     One whose replay is published has that one's number: it was replayed before.  Otherwise it is the number after the last
-    one that was undone, or that gave a past request no content either.
+    one that was undone, or that failed as the past request had.
     """
     wanted = {each.key for each in origins}
     standing: dict[tuple[int, str, int], int] = {}
@@ -49,7 +53,7 @@ def find_next_numbers(engine: Engine, origins: Sequence[ReplayOrigin]) -> dict[t
                 for letter, *place, number, state, status in connection.execute(query):
                     key = (letter or 0, *place)
                     # A letter comes of a message that no stage could use: it is for people to decide on.
-                    failed = letter is None and status is not None and status not in WRITTEN_BY_MODEL
+                    failed = letter is None and status in _FAILED
                     found = over if state == ItemState.UNDONE or failed else standing
                     found[key] = max(number, found.get(key, 0))
     numbers = {key: number + 1 for key, number in over.items()} | standing

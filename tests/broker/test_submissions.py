@@ -79,3 +79,22 @@ def test_batches_are_cut_by_number_bytes_and_equal_subjects() -> None:
     equal = [Publication(subject="s.1", body=b"a"), Publication(subject="s.1", body=b"b")]
     assert [len(part) for part in submissions.split(equal)] == [1, 1]
     assert list(submissions.split([])) == []
+
+
+async def test_a_batch_that_is_larger_than_the_room_goes_in_parts(
+    nc: Client, wire: RequestMultiplexer
+) -> None:
+    """Admission leaves room for some requests at a time: a whole batch might never fit."""
+    js = nc.jetstream()
+    config = (await js.stream_info("REQUESTS")).config
+    config.max_msgs = 200
+    await js.update_stream(config)
+    submitting = asyncio.create_task(submissions.submit_all(wire, [request(number) for number in range(500)]))
+    async with asyncio.timeout(30):
+        while (await js.stream_info("REQUESTS")).state.messages < 100:
+            await asyncio.sleep(0.02)
+        config.max_msgs = 500
+        await js.update_stream(config)
+        assert await submitting == [Submission.STORED] * 500
+    prompts = [entry.body async for entry in log.read(wire, "REQUESTS", "gen.requested.>")]
+    assert prompts == [request(number).body for number in range(500)]

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from nats.aio.msg import Msg
 
 from contracts import events as ev
 from contracts.errors import ErrorCode, Unavailable
@@ -22,7 +23,7 @@ from infra.inspect.request_filter import RequestFilter
 from infra.nats import log, topology
 from infra.nats.atomic import Publication
 from infra.nats.multiplexer import RequestMultiplexer
-from infra.replay import publishing
+from infra.replay import jobs, publishing
 from infra.replay.jobs import JobError, JobLimits, JobState
 from infra.replay.plans import ItemState, PlanChanged, ReplayOptions
 from infra.settings.settings import Settings
@@ -109,6 +110,34 @@ async def test_a_killed_job_goes_on_without_a_repeat(client: Observer, configure
         assert prompts == {f"rp-{number}-1": f"forest {number}" for number in range(1, MANY + 1)}
         view = await desk.inspect(job.job)
         assert view.counts["published"] == MANY
+
+
+async def test_a_resumed_job_publishes_nothing_that_the_log_has(
+    client: Observer, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker would refuse it; a subscriber without JetStream would see it a second time."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise RuntimeError("killed")
+
+    heard: list[str] = []
+
+    async def hear(msg: Msg) -> None:
+        heard.append(msg.subject)
+
+    async with desk_with_letters(client, configure(), count=5) as (desk, wire):
+        proposal = await propose(desk)
+        job = await desk.create(proposal, JobLimits())
+        with monkeypatch.context() as dying:
+            dying.setattr(jobs, "set_items", killed)
+            with pytest.raises(RuntimeError):
+                await desk.run(job.job, proposal=proposal)
+        assert (len(await requests(wire)), (await desk.inspect(job.job)).counts["planned"]) == (5, 5)
+        await client.nc.subscribe("gen.requested.>", cb=hear)
+        report = await desk.run(job.job)
+        await client.nc.flush()
+    assert (report.state, report.published, report.refused) == (JobState.DONE, 0, 5)
+    assert heard == []
 
 
 async def test_a_job_pauses_at_once_where_it_runs_and_another_process_continues(
