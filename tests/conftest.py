@@ -84,7 +84,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 #: Folders in the order in which their tests are handed out: what takes longest first, so that the workers end together.
-_ORDER: Final = ("pipeline", "broker", "docs", "engine", "providers", "house", "anchors", "unit")
+_ORDER: Final = (
+    "packaging",
+    "pipeline",
+    "extending",
+    "docs",
+    "broker",
+    "engine",
+    "providers",
+    "house",
+    "anchors",
+    "unit",
+)
 #: The worker that gets this group computes with all cores; the others have nothing that does.
 _SERIAL: Final = "serial"
 
