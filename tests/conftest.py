@@ -99,7 +99,7 @@ _ORDER: Final = (
     "unit",
 )
 #: Files that share what is expensive, or take every core: each group is on one worker.
-_GROUPS: Final = {
+GROUPS: Final = {
     "tests/engine/": "engine",
     "tests/pipeline/test_soak.py": "load",
     "tests/pipeline/test_overload.py": "load",
@@ -112,7 +112,7 @@ _GROUPS: Final = {
 def group_of(node: str) -> str:
     """Group of a test by its id: its file, or what the file is in."""
     file = node.partition("::")[0]
-    return next((group for start, group in _GROUPS.items() if file.startswith(start)), file)
+    return next((group for start, group in GROUPS.items() if file.startswith(start)), file)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -126,7 +126,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-class _ByGroup(LoadScopeScheduling):
+class ByGroup(LoadScopeScheduling):
     """Keeps each group on one worker.
 
     xdist's own groups are ignored without a word for the ids of pytest 9.2 (pytest-xdist, issue 1386): every worker
@@ -138,8 +138,8 @@ class _ByGroup(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByGroup | None:
-    return _ByGroup(config, log) if config.getoption("dist") == "loadgroup" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup | None:
+    return ByGroup(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session", autouse=True)
