@@ -25,7 +25,7 @@ house-model: install-local
 
 # Unit, broker, pipeline and documentation tests; arguments go to pytest.
 test *args: install-dev
-    @{{ bin }}/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder {{ args }}
+    @{{ bin }}/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder {{ args }}
 
 # What `just test` leaves out too: random examples by the thousand, the cluster under every broker test, the soak
 # at full length, the stock subscriber's halves of the trap tests; about two hours.
@@ -94,8 +94,10 @@ _install lock more="":
         {{ python }} -m venv .venv
     fi
     echo "installing {{ lock }} {{ more }} into .venv/ (once)" >&2
-    {{ bin }}/python -m pip install -qq --require-hashes -r {{ lock }}
-    for each in {{ more }}; do {{ bin }}/python -m pip install -qq --no-deps -r "$each"; done
+    {{ bin }}/python -m pip install -qq --no-compile --require-hashes -r {{ lock }}
+    for each in {{ more }}; do {{ bin }}/python -m pip install -qq --no-compile --no-deps -r "$each"; done
+    # pip compiles on one core, and also what nothing here imports: a third of 210 MB. A file that does not compile is a template.
+    {{ bin }}/python -m compileall -qq -j 0 -x '/tests?/|/torch/testing/|/transformers/models/' .venv/lib || true
     {{ bin }}/python -m pip install -qq --no-deps --no-build-isolation {{ editable }}
     printf '%s' "$wanted" > "$stamp"
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 import structlog
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import profiles
 from tests.broker import audit_fixtures
@@ -20,6 +21,7 @@ profiles.register()
 
 _OURS = ("UNDERSTUDY_", "USE_LOCAL_MODEL")
 _TESTS_OWN = "UNDERSTUDY_TEST_"
+_TESTS: Final = Path(__file__).parent
 
 for _name in [name for name in os.environ if name.startswith(_OURS) and not name.startswith(_TESTS_OWN)]:
     del os.environ[_name]
@@ -84,29 +86,60 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 #: Folders in the order in which their tests are handed out: what takes longest first, so that the workers end together.
-_ORDER: Final = ("pipeline", "broker", "docs", "engine", "providers", "house", "anchors", "unit")
-#: The worker that gets this group computes with all cores; the others have nothing that does.
-_SERIAL: Final = "serial"
+_ORDER: Final = (
+    "engine",
+    "packaging",
+    "pipeline",
+    "extending",
+    "docs",
+    "broker",
+    "providers",
+    "house",
+    "anchors",
+    "unit",
+)
+#: Files that share what is expensive, or take every core: each group is on one worker.
+GROUPS: Final = {
+    "tests/engine/": "engine",
+    "tests/pipeline/test_soak.py": "load",
+    "tests/pipeline/test_overload.py": "load",
+    "tests/pipeline/test_cli.py": "command line",
+    "tests/pipeline/test_cli_inspect.py": "command line",
+    "tests/pipeline/test_cli_replays.py": "command line",
+}
+
+
+def group_of(node: str) -> str:
+    """Group of a test by its id: its file, or what the file is in."""
+    file = node.partition("::")[0]
+    return next((group for start, group in GROUPS.items() if file.startswith(start)), file)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file on one worker, and all of the tests that take every core on the same one, first."""
+    """Hand out the load tests first, then folder by folder."""
 
     def place(item: pytest.Item) -> tuple[bool, int]:
-        folder = item.path.parent.name if item.path.parent.name in _ORDER else item.path.parent.parent.name
-        return not _is_serial(item), _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
+        folder = next((part for part in item.path.relative_to(_TESTS).parts if part in _ORDER), "")
+        return group_of(item.nodeid) != "load", _ORDER.index(folder) if folder else len(_ORDER)
 
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        group = _SERIAL if _is_serial(item) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=place)
 
 
-def _is_serial(item: pytest.Item) -> bool:
-    return "engine" in item.path.parts or item.get_closest_marker("soak") is not None
+class ByGroup(LoadScopeScheduling):
+    """Keeps each group on one worker.
+
+    xdist's own groups are ignored without a word for the ids of pytest 9.2 (pytest-xdist, issue 1386): every worker
+    starts what the tests of a file share.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup | None:
+    return ByGroup(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -107,7 +107,11 @@ class SchemaWorker:
         return None if self._server is None else self._server.pid
 
     def start(self) -> None:
-        """Start the server unless it runs, so that the first job does not wait for it."""
+        """Start the server ahead of the first job, which then does not wait for it."""
+        self._require_server()
+
+    def _require_server(self) -> None:
+        """Start the server unless it runs."""
         if self._server is not None and self._server.poll() is None:
             return
         self.close()
@@ -187,7 +191,7 @@ class SchemaWorker:
 
     def _send(self, handle: socket.socket) -> None:
         """Send a child's end of its socket to the server."""
-        self.start()
+        self._require_server()
         control = self._control
         if control is None:
             raise OSError("it was closed")

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,10 @@ class Shell:
         }
         self.nats_url = ""
 
-    async def start(self, *args: str) -> Process:
+    async def start(self, *args: str, program: Sequence[str] = ("-m", "infra.cli")) -> Process:
         """A process of its own."""
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "infra.cli", *args, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self.env
+            sys.executable, *program, *args, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self.env
         )
 
     async def run(self, *args: str, stdin: str = "", **environment: str) -> tuple[int, str, str]:

@@ -18,9 +18,14 @@ from infra.nats.embedded import Embedded
 from infra.settings.settings import load
 from tests.pipeline.shell import Shell, ask_plainly, audited, letter_of
 
+#: The command line with less than half a minute for a broker that is away.
+_IMPATIENT = (
+    "-c",
+    "from understudy_client import client; client.LOST_S = 3.0; from infra.cli import main; main()",
+)
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("command_line")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "custom"])
@@ -214,10 +219,11 @@ async def test_a_broker_that_is_gone_for_good_ends_the_wait(tmp_path: Path) -> N
         # Each of them looks into the log from time to time: who has done so twice is waiting.
         looks = await nc.subscribe("$JS.API.DIRECT.GET.EVENTS")
         asking = await shell.start(
-            "request", "a forest", "--id", "lost-1", "--wait", "--deadline-ms", "1", "--json"
+            *("request", "a forest", "--id", "lost-1", "--wait", "--deadline-ms", "1", "--json"),
+            program=_IMPATIENT,
         )
         by: Counter[str] = Counter([(await looks.next_msg(timeout=30)).reply.rpartition(".")[0]])
-        waiting = await shell.start("wait", "lost-1", "--timeout", "5m")
+        waiting = await shell.start("wait", "lost-1", "--timeout", "5m", program=_IMPATIENT)
         while len(by) < 2 or min(by.values()) < 2:
             by[(await looks.next_msg(timeout=30)).reply.rpartition(".")[0]] += 1
         await nc.close()

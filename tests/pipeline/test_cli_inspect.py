@@ -14,7 +14,7 @@ import pytest
 
 from tests.pipeline.shell import Shell, ask_plainly, audited, letter_of
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("command_line")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_tail_shows_the_past_of_one_request(shell: Shell) -> None:

@@ -25,7 +25,7 @@ from infra.providers.gguf_files import DEMO, GgufModel, model_of
 from infra.settings.narrative import Gguf
 
 #: One llama.cpp for all that do not end it.
-pytestmark = [pytest.mark.xdist_group("gguf"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCHEMA = {
     "type": "object",

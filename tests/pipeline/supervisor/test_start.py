@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,9 @@ from infra.host import runtime_file
 from infra.nats import embedded
 from infra.nats.embedded import BrokerHeld, Embedded, PortTaken
 from infra.settings.settings import Settings
-from tests.import_path import IMPORT_PATH
 from tests.pipeline.supervisor.conftest import (
     SHORT,
     Start,
-    free_port,
 )
 
 
@@ -153,35 +150,6 @@ async def test_answers_get_the_processor_first(make: Start) -> None:
         own = os.getpriority(os.PRIO_PROCESS, 0)
         found = {name: os.getpriority(os.PRIO_PROCESS, pid) - own for name, pid in supervised.pids.items()}
     assert found == {BROKER: 0, **{each.name: each.nice for each in plan()}}
-
-
-async def test_a_folder_of_the_same_name_in_the_working_directory_is_not_imported(tmp_path: Path) -> None:
-    for name in ("infra", "contracts", "stages"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('not own')")
-    up = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "infra.cli",
-        "up",
-        "--json",
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "UNDERSTUDY_BROKER__PORT": str(free_port()),
-            "PYTHONPATH": IMPORT_PATH,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert up.stdout is not None
-    ready = await asyncio.wait_for(up.stdout.readline(), 60)
-    up.terminate()
-    _, said = await up.communicate()
-    assert b'"ready":true' in ready, said.decode()
-    assert "not own" not in said.decode()
-    assert up.returncode == 0
 
 
 async def test_a_folder_in_use_ends_the_start(make: Start) -> None:
