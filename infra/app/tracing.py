@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from understudy_client.connection import without_password
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from infra.app.application import Application
     from infra.settings.telemetry import TelemetrySettings
     from infra.telemetry.dispatch import TelemetryEvent
+    from infra.telemetry.span_sender import SpanSender
 
 #: Seconds that the last spans get at the end of the process.
 FLUSH_S: Final = 2.0
@@ -44,7 +45,7 @@ class Tracing:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._export: SpanExport | None = None
-        self._exporter: Any = None
+        self._sender: SpanSender | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._total = 0
 
@@ -69,18 +70,15 @@ class Tracing:
         # The loop goes on: links of the last spans are looked up in it.
         await asyncio.to_thread(self._export.stop, FLUSH_S)
         # A batch that is still on its way is given up.
-        self._exporter.shutdown()
+        if self._sender is not None:
+            self._sender.shutdown()
         lost = self._export.dropped + self._export.waiting - self._total
         if lost > 0:
             self._application.telemetry.emit(self._count_lost(lost))
 
     def _build_export(self, settings: TelemetrySettings) -> SpanExport:
         try:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - only if configured
-                OTLPSpanExporter,
-            )
-            from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - as above
-
+            from infra.telemetry.span_sender import SpanSender  # noqa: PLC0415 - only if configured
             from infra.telemetry.spans import SpanBuilder  # noqa: PLC0415 - as above
         except ImportError as error:
             raise Misconfigured(
@@ -89,7 +87,7 @@ class Tracing:
             ) from None
         # Its warnings would be a line for each batch; SpansDropped says the same once.
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
-        exporter = self._exporter = OTLPSpanExporter(endpoint=self.endpoint, timeout=_SEND_S)
+        sender = self._sender = SpanSender(endpoint=self.endpoint, timeout=_SEND_S)
         builder = SpanBuilder(
             version=extras.installed_version(),
             attributes={
@@ -100,7 +98,7 @@ class Tracing:
         return SpanExport(
             sampler=TraceSampler(ratio=settings.sample_ratio, spans_per_second=settings.spans_per_second),
             build=builder.build,
-            send=lambda spans: exporter.export(spans) is SpanExportResult.SUCCESS,
+            send=lambda spans: sender.send(builder.encode(spans)),
             find=self._find,
             on_dropped=lambda messages: self._emit(self._count_lost(messages)),
             on_defect=lambda error: self._emit(DefectFound(part="the export of spans", raised=error)),

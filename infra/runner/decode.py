@@ -11,12 +11,23 @@ from contracts import events as ev
 from contracts.envelope import Received, Requested
 from contracts.errors import Unreadable
 from contracts.subjects import Subject
+from infra.telemetry.trace_context import TraceContext, read_context
 
 if TYPE_CHECKING:
     from infra.nats.pull import Delivery
 
 #: Events that an id has although it is not acceptable: its request, and what leads to its answer.
 _ANSWERING: Final = frozenset({"requested", "timer", "deadline", "result", "shadowed"})
+
+
+def read_trace(delivery: Delivery) -> TraceContext:
+    """The context that a message was published in."""
+    return read_context(
+        delivery.msg.headers,
+        subject=delivery.msg.subject,
+        sequence=delivery.sequence,
+        time_ms=delivery.time_ms,
+    )
 
 
 def decode(delivery: Delivery, address: Subject | None, stream_created_ms: int) -> Received[Any]:

@@ -22,7 +22,7 @@ from contracts.envelope import Received
 from contracts.errors import ErrorCode, NewerVersion, Unavailable, Unreadable, Unstorable
 from contracts.outcome import Delegate, Emit, Fail, Outcome, Record, Reject, Retry, Schedule, Wait
 from infra.runner.crash_counter import ALONE, POISON, CrashCounter
-from infra.runner.decode import as_raw_request, decode
+from infra.runner.decode import as_raw_request, decode, read_trace
 from infra.runner.guards import Guards
 from infra.runner.pace import Pace
 from infra.runner.publishing import Publisher, PublishRefused
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from contracts.subjects import Subject
     from infra.nats.pull import Delivery
     from infra.runner.ports import RunnerPorts
+    from infra.telemetry.trace_context import TraceContext
 
 Handle = Callable[[Received[Any]], Outcome | Awaitable[Outcome]]
 
@@ -75,7 +76,9 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     #: How it ended, and what is wrong.
     ending: MessageEnding = MessageEnding.EMITTED
     problem: str = ""
-    #: Its provider calls and what was published for it; ``None``: nobody records traces.
+    #: Its trace; ``None``: not read yet.
+    context: TraceContext | None = None
+    #: Its provider calls and what was published for it; ``None``: nobody records its trace.
     trace: WorkTrace | None = None
 
     @property
@@ -114,17 +117,10 @@ class Runner:
         #: Creation time of each bound stream, ms since the epoch.
         self.created_ms: dict[str, int] = {}
 
-    @property
-    def _traced(self) -> bool:
-        """Whether traces are recorded; what audit does is no part of any request's way to its result."""
-        return not self.stage.records and self._telemetry.takes(MessageTraced, logging.NOTSET)
-
     async def __call__(self, delivery: Delivery) -> None:
         """Take one message through the steps; raises nothing but its cancellation."""
-        trace = WorkTrace() if self._traced else None
-        if trace is not None:
-            CALLS.set(trace.calls)
-        execution = Execution(delivery=delivery, began_s=time.perf_counter(), trace=trace)
+        context, trace = self._begin_trace(delivery)
+        execution = Execution(delivery=delivery, began_s=time.perf_counter(), context=context, trace=trace)
         try:
             execution = await self.call(execution)
         except asyncio.CancelledError:
@@ -135,6 +131,17 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a defect of ours: the request must not wait for it
             execution = await self._give_up(execution, error)
         self._report(execution)
+
+    def _begin_trace(self, delivery: Delivery) -> tuple[TraceContext | None, WorkTrace | None]:
+        """Where the work is recorded; what audit does is no part of any request's way to its result."""
+        if self.stage.records or not self._telemetry.takes(MessageTraced, logging.NOTSET):
+            return None, None
+        context = read_trace(delivery)
+        if not self._telemetry.keeps(MessageTraced, context):
+            return context, None
+        trace = WorkTrace()
+        CALLS.set(trace.calls)
+        return context, trace
 
     async def call(self, execution: Execution) -> Execution:
         """The steps.
@@ -260,7 +267,9 @@ class Runner:
             case Wait() | Emit(events=()):
                 return execution
             case Delegate() as delegate:
-                outcome = await self._publisher.delegate(delegate, execution.delivery, trace=execution.trace)
+                outcome = await self._publisher.delegate(
+                    delegate, execution.delivery, context=execution.context, trace=execution.trace
+                )
                 return _replace(execution, outcome=outcome)
             case Record(row=row):
                 return await self._record(execution, row)
@@ -271,6 +280,7 @@ class Runner:
                     execution.address,
                     execution.received,
                     elapsed_ms=execution.elapsed_ms,
+                    context=execution.context,
                     trace=execution.trace,
                 )
                 return execution
@@ -358,10 +368,9 @@ def _traced(execution: Execution, trace: WorkTrace, stage: str) -> MessageTraced
     return MessageTraced(
         stage=stage,
         subject=delivery.msg.subject,
-        headers=delivery.msg.headers,
+        context=execution.context or read_trace(delivery),
         stream=delivery.stream,
         seq=delivery.sequence,
-        time_ms=delivery.time_ms,
         deliveries=delivery.deliveries,
         began_ns=ended_ns - int(execution.elapsed_ms * 1_000_000),
         ended_ns=ended_ns,

@@ -18,10 +18,11 @@ from contracts.outcome import Delegate, Emit, Outcome, Schedule, Wait
 from infra.nats.batches import batched
 from infra.runner import effects
 from infra.runner.deadlines import Armed
+from infra.runner.decode import read_trace
 from infra.runner.effects import Situation
 from infra.runner.report import letter_written, published
 from infra.telemetry.events import DeadlineArmed, LetterLost, PublishDelayed
-from infra.telemetry.trace_context import TRACELINK, read_context, start_linked_trace
+from infra.telemetry.trace_context import TRACELINK, start_linked_trace
 from infra.telemetry.trace_events import SentMessage, WorkTrace
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from infra.runner.deadlines import Deadlines
     from infra.runner.messages import Message
     from infra.runner.ports import RunnerPorts
+    from infra.telemetry.trace_context import TraceContext
 
 #: Tries of a dead letter: a full DEAD keeps nobody's answer back.
 _LETTER_TRIES: Final = 3
@@ -75,6 +77,7 @@ class Publisher:
         received: Received[Any] | None,
         *,
         elapsed_ms: float,
+        context: TraceContext | None,
         trace: WorkTrace | None,
     ) -> None:
         """Publish what follows, in order; behind a refused condition nothing but letters goes out.
@@ -85,6 +88,7 @@ class Publisher:
             address: its subject; ``None``: it is not one of the pipeline's.
             received: its event; ``None``: it cannot be read.
             elapsed_ms: milliseconds that the stage worked on it.
+            context: the message's trace; ``None``: not read yet.
             trace: takes what is published, one message after the other.
 
         Raises:
@@ -103,7 +107,7 @@ class Publisher:
                 received=received,
                 owner=owner,
                 now=self._clock.now(),
-                traceparent=_traceparent(delivery),
+                traceparent=(context or read_trace(delivery)).traceparent,
                 elapsed_ms=elapsed_ms,
                 max_attempts=self._max_attempts,
                 max_bytes=self._wire.client.max_payload,
@@ -148,7 +152,9 @@ class Publisher:
         if self._deadlines is not None:
             self._deadlines.ended(message.subject.rpartition(".")[2], stored=True)
 
-    async def delegate(self, outcome: Delegate, delivery: Delivery, *, trace: WorkTrace | None) -> Outcome:
+    async def delegate(
+        self, outcome: Delegate, delivery: Delivery, *, context: TraceContext | None, trace: WorkTrace | None
+    ) -> Outcome:
         """Publish to other requests; what the broker does not take now is decided anew later.
 
         Returns:
@@ -157,8 +163,9 @@ class Publisher:
         Raises:
             Unavailable: the broker did not take everything.
         """
+        traceparent = (context or read_trace(delivery)).traceparent
         for order in effects.orders(
-            outcome, stage=self._stage, now=self._clock.now(), traceparent=_traceparent(delivery)
+            outcome, stage=self._stage, now=self._clock.now(), traceparent=traceparent
         ):
             message = _with_own_span(order)
             # Only a request has no event: a cancellation belongs to a request that has its trace.
@@ -270,17 +277,6 @@ def _is_copy(found: LogEntry, message: Message) -> bool:
         and found.headers.get(_TIME) == message.headers.get(_TIME)
         and found.body == message.body
     )
-
-
-def _traceparent(delivery: Delivery) -> str:
-    """The context that a message was published in."""
-    context = read_context(
-        delivery.msg.headers,
-        subject=delivery.msg.subject,
-        sequence=delivery.sequence,
-        time_ms=delivery.time_ms,
-    )
-    return context.traceparent
 
 
 def _with_own_span(message: Message) -> Message:

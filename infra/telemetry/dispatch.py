@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Hashable
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from infra.telemetry.trace_context import TraceContext
 
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 _DIGIT: Final = re.compile(r"\d")
@@ -75,32 +78,60 @@ class Telemetry:
     """Passes events on.
 
     Args:
-        subscribers: called with each event, in this order; they do not raise and do not wait.
+        subscribers: called with each event that they take, in this order; they do not raise and do not wait.
     """
 
     def __init__(self, *subscribers: Callable[[TelemetryEvent], object]) -> None:
         self._subscribers = list(subscribers)
+        #: Who takes which events of which level, as far as it was asked: a request makes some twenty events.
+        self._takers: dict[
+            tuple[type[TelemetryEvent], int], tuple[Callable[[TelemetryEvent], object], ...]
+        ] = {}
 
     def takes(self, event: type[TelemetryEvent], level: int) -> bool:
         """Whether any subscriber takes such an event; nobody needs to build one otherwise.
 
-        A subscriber with a method ``takes`` decides itself, any other one takes every event.
+        A subscriber with a method ``takes`` decides itself, any other one takes every event.  It is asked once: its
+        answer must not change.
 
         Args:
             event: the event's class.
             level: its level, as in ``logging``.
         """
-        for subscriber in self._subscribers:
-            takes = getattr(subscriber, "takes", None)
-            if takes is None or takes(event, level):
+        return bool(self._find_takers(event, level))
+
+    def keeps(self, event: type[TelemetryEvent], context: TraceContext) -> bool:
+        """Whether any subscriber keeps what happens in a trace; nobody needs to record it otherwise.
+
+        Of those that take the event, a subscriber with a method ``keeps`` decides itself each time, any other one keeps
+        every trace.
+
+        Args:
+            event: class of the event that is emitted of the trace.
+            context: the trace.
+        """
+        for taker in self._find_takers(event, event.LEVEL):
+            keeps = getattr(taker, "keeps", None)
+            if keeps is None or keeps(context):
                 return True
         return False
 
     def subscribe(self, subscriber: Callable[[TelemetryEvent], object]) -> None:
         """Call somebody else with each event, too."""
         self._subscribers.append(subscriber)
+        self._takers.clear()
 
     def emit(self, event: TelemetryEvent) -> None:
-        """Tell every subscriber."""
-        for subscriber in self._subscribers:
-            subscriber(event)
+        """Tell every subscriber that takes the event."""
+        for taker in self._find_takers(type(event), event.level):
+            taker(event)
+
+    def _find_takers(
+        self, event: type[TelemetryEvent], level: int
+    ) -> tuple[Callable[[TelemetryEvent], object], ...]:
+        found = self._takers.get((event, level))
+        if found is None:
+            asked = ((each, getattr(each, "takes", None)) for each in self._subscribers)
+            found = tuple(each for each, takes in asked if takes is None or takes(event, level))
+            self._takers[event, level] = found
+        return found

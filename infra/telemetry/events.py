@@ -16,6 +16,7 @@ from infra.telemetry.dispatch import TelemetryEvent, alike
 #: A stand-in instead of the model's content: somebody should know why.
 _FELL_BACK: Final = frozenset({"fail_fallback", "skipped", "placeholder"})
 _FAILED: Final = frozenset({"failed", "fail_validation"})
+_FAILED_OR_REJECTED: Final = _FAILED | {"rejected"}
 #: No model was asked for: nobody's failure.
 _DISABLED: Final = "GEN_PROVIDER_DISABLED"
 
@@ -142,7 +143,7 @@ class ResultPublished(TelemetryEvent, frozen=True, kw_only=True):
 
     @property
     def level(self) -> int:
-        if self.status in _FAILED | {"rejected"}:
+        if self.status in _FAILED_OR_REJECTED:
             return logging.WARNING
         if self.status in _FELL_BACK:
             return logging.DEBUG if self.code in ("", _DISABLED) else logging.WARNING

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from contracts import pipeline, subjects
 from contracts.errors import ErrorCode
@@ -14,7 +15,7 @@ from infra.host.extras import installed_version
 from infra.telemetry import events as ev
 from infra.telemetry import metric_table as table
 from infra.telemetry.events import MessageEnding
-from infra.telemetry.metric_values import Bound, FirstSeen, MetricValues, one_of
+from infra.telemetry.metric_values import Bound, Counts, FirstSeen, MetricValues, one_of
 from infra.telemetry.process_events import BackgroundFailed
 from infra.telemetry.provider_events import ProviderCalled
 
@@ -41,17 +42,6 @@ _COUNTED: Final[Mapping[type[TelemetryEvent], tuple[MetricSpec, tuple[str, ...]]
     BackgroundFailed: (table.BACKGROUND_FAILURES, ()),
     ev.ConnectionLost: (table.CONNECTIONS_LOST, ()),
 }
-#: Events that say more than that they happened.
-_TAKEN: Final = frozenset(
-    {
-        ev.MessageHandled,
-        ev.ResultPublished,
-        ProviderCalled,
-        ev.ConnectionRestored,
-        ev.AdmissionClosed,
-        ev.AdmissionOpened,
-    }
-)
 #: Statuses of results that a model's failure does not explain.
 _WITHOUT_CODE: Final = frozenset({Status.SUCCESS, Status.CACHED})
 _ONLY_CODE: Final = {
@@ -108,6 +98,21 @@ class ProcessMetrics(MetricValues):
         self._stage_seconds = self.durations(table.STAGE_SECONDS)
         self._redeliveries = self.counts(table.REDELIVERIES)
         self._parked = self.counts(table.PARKED)
+        self._provider_calls = self.counts(table.PROVIDER_CALLS)
+        self._provider_seconds = self.durations(table.PROVIDER_SECONDS)
+        #: What is done with each event that is counted; one look-up, since a request makes some twenty of them.
+        self._counters: dict[type[TelemetryEvent], Callable[[Any], None]] = {
+            ev.MessageHandled: self._message_handled,
+            ev.ResultPublished: self._result_published,
+            ProviderCalled: self._provider_called,
+            ev.ConnectionRestored: self._connection_restored,
+            ev.AdmissionClosed: partial(self._admission_set, 1),
+            ev.AdmissionOpened: partial(self._admission_set, 0),
+            **{
+                event: partial(self._counted, self.counts(spec), fields)
+                for event, (spec, fields) in _COUNTED.items()
+            },
+        }
         self.counts(table.BUILD).set(1, (installed_version(), platform.python_version()))
         for stage in stages:
             self._show(stage)
@@ -115,34 +120,13 @@ class ProcessMetrics(MetricValues):
     def takes(self, event: type[TelemetryEvent], level: int) -> bool:
         """Whether such events are counted."""
         del level
-        return event in _COUNTED or event in _TAKEN
+        return event in self._counters
 
     def __call__(self, event: TelemetryEvent) -> None:
         """Count an event, if it is one of those."""
-        counted = _COUNTED.get(type(event))
-        if counted is not None:
-            if isinstance(event, ev.DeadlineArmed | ev.RatingLowered) and subjects.is_shadow(
-                event.request_id
-            ):
-                return
-            spec, fields = counted
-            self.counts(spec).add(tuple(str(getattr(event, field)) for field in fields))
-            return
-        match event:
-            case ev.MessageHandled():
-                self._message_handled(event)
-            case ev.ResultPublished():
-                self._result_published(event)
-            case ProviderCalled():
-                self._provider_called(event)
-            case ev.ConnectionRestored():
-                self.counts(table.DISCONNECTED_SECONDS).add((), event.seconds)
-            case ev.AdmissionClosed():
-                self.counts(table.ADMISSION_CLOSED).set(1)
-            case ev.AdmissionOpened():
-                self.counts(table.ADMISSION_CLOSED).set(0)
-            case _:
-                pass
+        count = self._counters.get(type(event))
+        if count is not None:
+            count(event)
 
     def show_provider(self, provider: str, model: str, stages: Iterable[str]) -> None:
         """Export the counters of a provider from now on."""
@@ -171,6 +155,18 @@ class ProcessMetrics(MetricValues):
         for kind in KINDS if stage in pipeline.DEADLINE_KEEPERS else ():
             self._requests.show((kind,))
 
+    @staticmethod
+    def _counted(counts: Counts, fields: tuple[str, ...], event: TelemetryEvent) -> None:
+        if isinstance(event, ev.DeadlineArmed | ev.RatingLowered) and subjects.is_shadow(event.request_id):
+            return
+        counts.add(tuple([str(getattr(event, field)) for field in fields]))
+
+    def _connection_restored(self, event: ev.ConnectionRestored) -> None:
+        self.counts(table.DISCONNECTED_SECONDS).add((), event.seconds)
+
+    def _admission_set(self, closed: int, _: ev.AdmissionClosed | ev.AdmissionOpened) -> None:
+        self.counts(table.ADMISSION_CLOSED).set(closed)
+
     def _message_handled(self, event: ev.MessageHandled) -> None:
         stage, ending = event.stage, event.ending
         # The second token of a dead letter's subject is a stage.
@@ -193,8 +189,8 @@ class ProcessMetrics(MetricValues):
 
     def _provider_called(self, event: ProviderCalled) -> None:
         who = (event.provider, event.model)
-        self.counts(table.PROVIDER_CALLS).add((*who, event.stage, event.code))
-        self.durations(table.PROVIDER_SECONDS).observe(event.duration_ms / 1000, who)
+        self._provider_calls.add((*who, event.stage, event.code))
+        self._provider_seconds.observe(event.duration_ms / 1000, who)
         tokens = self.counts(table.PROVIDER_TOKENS)
         if event.prompt_tokens:
             tokens.add((*who, "prompt"), event.prompt_tokens)

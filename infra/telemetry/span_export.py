@@ -9,11 +9,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from contracts.subjects import REQUEST_ID
 from infra.telemetry.events import MessageEnding
-from infra.telemetry.trace_context import read_context
 from infra.telemetry.trace_events import MessageTraced
 from infra.telemetry.trace_facts import WorkFacts, read_facts
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from infra.telemetry.dispatch import TelemetryEvent
+    from infra.telemetry.trace_context import TraceContext
 
 #: Works of stages that wait to be sent, at most.
 QUEUE: Final = 2_048
@@ -33,20 +33,22 @@ _ALL: Final = 1 << 64
 #: Spans that are kept in a second at most while there is a limit, as a multiple of it: a share does not bound one trace
 #: that every request names.
 _CUT: Final = 4
+#: Spans of a work as far as none were counted: the work itself, and one message.
+_SPANS: Final = 2.0
 
 
 class Build(Protocol):
-    """Makes spans of facts."""
+    """Makes encoded spans of facts."""
 
-    def __call__(self, facts: WorkFacts, related: str | None) -> Iterable[Any]:
+    def __call__(self, facts: WorkFacts, related: str | None) -> Iterable[bytes]:
         """The spans; ``related`` is the ``traceparent`` of the related request."""
         ...
 
 
 class Send(Protocol):
-    """Sends spans to a collector."""
+    """Sends encoded spans to a collector."""
 
-    def __call__(self, spans: Sequence[Any]) -> bool:
+    def __call__(self, spans: Sequence[bytes]) -> bool:
         """Whether the collector took them; waits for a bounded time, in a thread."""
         ...
 
@@ -58,8 +60,8 @@ Find = Callable[[Sequence[str]], Mapping[str, str]]
 class TraceSampler:
     """Decides by its id whether a trace is kept, so that all processes keep the same ones.
 
-    Above the limit a process keeps a smaller share.  The shares contain each other: what the busiest process keeps,
-    the others keep, too.
+    It decides when a stage begins its work: nothing is recorded of a trace that is left out.  Above the limit a process
+    keeps a smaller share.  The shares contain each other: what the busiest process keeps, the others keep, too.
 
     Args:
         ratio: share of all traces that is kept.
@@ -73,38 +75,61 @@ class TraceSampler:
         self._most = int(ratio * _ALL)
         self._limit = spans_per_second
         self._clock = clock
-        self._since = clock()
-        self._offered = 0
         self._kept_below = self._most
+        self._since = clock()
+        #: In this second: works on traces within the ratio, works of kept traces that ended, and their spans.
+        self._offered = 0
+        self._ended = 0
+        self._spans = 0
         self._kept = 0
+        self._spans_per_work = _SPANS
         #: Works that were left out of traces which are kept.
         self.cut = 0
 
-    def keeps(self, trace_id: str, spans: int) -> bool:
-        """Whether a trace is kept.
+    def keeps(self, trace_id: str) -> bool:
+        """Whether the work that begins on a trace is recorded.
 
         Args:
             trace_id: 32 hexadecimal digits.
-            spans: how many spans of it there are now.
         """
         place = int(trace_id[16:], 16)
         if place >= self._most:
             return False
-        self._offered += spans
         passed = self._clock() - self._since
         if passed >= _MEASURED_S:
-            rate = self._offered / passed
-            self._kept_below = int(self._most * min(1.0, self._limit / rate))
-            self._since += passed
-            self._offered = self._kept = 0
-        if place >= self._kept_below:
-            return False
+            self._begin_second(passed)
+        self._offered += 1
+        spans = self._offered * self._spans_per_work
+        if spans > self._limit:
+            # A second may begin quietly: its share falls as soon as there is too much.
+            self._kept_below = min(self._kept_below, self._share(spans))
+        return place < self._kept_below
+
+    def admits(self, spans: int) -> bool:
+        """Whether the spans of a work that was recorded are sent.
+
+        Args:
+            spans: how many; 0: nothing of it is worth a span.
+        """
+        self._ended += 1
+        self._spans += spans
         limited = self._kept_below < self._most
         if limited and self._kept + spans > _CUT * self._limit:
             self.cut += 1
             return False
         self._kept += spans
-        return True
+        return spans > 0
+
+    def _begin_second(self, passed: float) -> None:
+        # Few works say little of the others.
+        self._spans_per_work = (self._spans + _SPANS) / (self._ended + 1)
+        self._kept_below = self._share(self._offered * self._spans_per_work / passed)
+        self._since += passed
+        self._offered = self._ended = self._spans = self._kept = 0
+
+    def _share(self, rate: float) -> int:
+        """The bound of what is kept at so many spans per second."""
+        return int(self._most * min(1.0, self._limit / rate)) if rate else self._most
 
 
 class SpanExport:
@@ -164,19 +189,21 @@ class SpanExport:
         del level
         return event is MessageTraced
 
+    def keeps(self, context: TraceContext) -> bool:
+        """Whether the work that begins on a message of this trace is recorded."""
+        return context.sampled and self._sampler.keeps(context.trace_id)
+
     def __call__(self, event: TelemetryEvent) -> None:
-        """Queue the facts of an event, if its trace is kept; never waits."""
-        if not isinstance(event, MessageTraced) or _uneventful(event):
+        """Queue the facts of an event; never waits."""
+        if not isinstance(event, MessageTraced):
             return
-        context = read_context(
-            event.headers, subject=event.subject, sequence=event.seq, time_ms=event.time_ms
-        )
-        if not context.sampled or not self._sampler.keeps(context.trace_id, 1 + len(event.sent)):
+        spans = 0 if _is_uneventful(event) else 1 + len(event.calls) + len(event.sent)
+        if not self._sampler.admits(spans):
             return
         if len(self._queue) >= QUEUE:
             self._overflowed += 1
             return
-        self._queue.append(read_facts(event, context))
+        self._queue.append(read_facts(event))
         if len(self._queue) >= _BATCH:
             self._wake.set()
 
@@ -224,6 +251,6 @@ class SpanExport:
             self._unsent += len(batch)
 
 
-def _uneventful(event: MessageTraced) -> bool:
+def _is_uneventful(event: MessageTraced) -> bool:
     """Whether a message was only put off, as decided: it comes again every moment."""
     return event.ending is MessageEnding.PUT_OFF and not event.sent

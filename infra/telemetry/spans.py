@@ -7,16 +7,16 @@ schema below and, for GenAI, of OpenTelemetry's GenAI conventions, which are in 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from contracts.kinds import KINDS
+from infra.telemetry import otlp
 from infra.telemetry.events import MessageEnding
+from infra.telemetry.otlp import RequestEncoder, encode_attributes, encode_head, encode_link, encode_span
 from infra.telemetry.trace_events import CallFacts, SentMessage
 from infra.telemetry.trace_facts import WorkFacts
 
@@ -59,10 +59,14 @@ RELATION: Final = "understudy.relation"
 _OTHER: Final = "other"
 _CHAT: Final = "chat"
 _FAILED: Final = frozenset({MessageEnding.FAILED, MessageEnding.REJECTED, MessageEnding.WAITS})
+#: Number of the field that holds a span's attributes, and of that with a link's.
+_OF_SPAN, _OF_LINK = 9, 4
+#: Encoded parts that are kept: few differ, but clients may invent kinds, and servers model names.
+_KEPT: Final = 1024
 
 
 class SpanBuilder:
-    """Makes spans of facts.
+    """Encodes the spans of facts.
 
     Args:
         version: of this application.
@@ -70,71 +74,80 @@ class SpanBuilder:
     """
 
     def __init__(self, *, version: str, attributes: Mapping[str, str]) -> None:
-        named = {"service.name": SERVICE, "service.version": version, **attributes}
-        self._resource = Resource.create(named, schema_url=SCHEMA_URL)
-        self._scope = InstrumentationScope(SERVICE, version, SCHEMA_URL)
+        # The resource also has what the environment says of the process.
+        resource = Resource.create({"service.name": SERVICE, "service.version": version, **attributes})
+        self._request = RequestEncoder(
+            resource=dict(resource.attributes),  # pyright: ignore[reportArgumentType] - wider types, not in a resource
+            scope=(SERVICE, version),
+            schema_url=SCHEMA_URL,
+        )
 
-    def build(self, facts: WorkFacts, related: str | None) -> Iterator[ReadableSpan]:
+    def encode(self, spans: Iterable[bytes]) -> bytes:
+        """A request to a collector with spans of :meth:`build`."""
+        return self._request.encode(spans)
+
+    def build(self, facts: WorkFacts, related: str | None) -> Iterator[bytes]:
         """The spans of a stage's work on one message.
 
         Args:
             facts: the work.
             related: ``traceparent`` of the result of the related request; ``None``: there is none, or it is not known.
         """
-        context = _context(facts.context.trace_id, f"{random.getrandbits(64) or 1:016x}")
-        yield self._work(facts, context, related)
+        trace_id, span_id = bytes.fromhex(facts.context.trace_id), _new_id()
+        request = encode_attributes({REQUEST_ID: facts.request_id}, number=_OF_SPAN)
+        yield _work(facts, trace_id, span_id, request, related)
         for call in facts.calls:
-            yield self._call(facts, call, context)
+            yield _call(call, trace_id, span_id, request)
         for message in facts.sent:
-            yield self._send(facts, message, context)
+            yield _send(facts.stage, message, trace_id, span_id, request)
 
-    def _work(self, facts: WorkFacts, context: SpanContext, related: str | None) -> ReadableSpan:
-        destination = _destination(facts.name, facts.kind)
-        links: list[Link] = []
-        if facts.context.link is not None:
-            links.append(_link(facts.context.link, "scene"))
-        if related is not None and facts.related is not None:
-            links.append(_link(related, facts.related.relation))
-        parent = facts.context.parent_id
-        failed = facts.ending in _FAILED
-        return self._span(
-            f"process {destination}",
-            SpanKind.CONSUMER,
-            context=context,
-            parent=None if parent is None else _context(facts.context.trace_id, parent, remote=True),
-            links=links,
-            began_ns=facts.began_ns,
-            ended_ns=facts.ended_ns,
-            failed=failed,
-            attributes={
-                MESSAGING_SYSTEM: "nats",
-                MESSAGING_OPERATION_NAME: "process",
-                MESSAGING_OPERATION_TYPE: "process",
-                MESSAGING_DESTINATION_NAME: destination,
-                MESSAGING_CONSUMER_GROUP: facts.stage,
-                MESSAGING_MESSAGE_ID: f"{facts.stream}:{facts.seq}",
-                REQUEST_ID: facts.request_id,
-                KIND: facts.kind,
-                STAGE: facts.stage,
-                ENDING: str(facts.ending),
-                DELIVERIES: facts.deliveries,
-                STATUS: facts.status or None,
-                ORIGIN: facts.origin or None,
-                ERROR_TYPE: facts.code or (str(facts.ending) if failed else None),
-            },
+
+def _work(facts: WorkFacts, trace_id: bytes, span_id: bytes, request: bytes, related: str | None) -> bytes:
+    links = b""
+    if facts.context.link is not None:
+        links += _link(facts.context.link, "scene")
+    if related is not None and facts.related is not None:
+        links += _link(related, facts.related.relation)
+    parent = facts.context.parent_id
+    failed = facts.ending in _FAILED
+    # The id of the message differs in each; everything else repeats.
+    message = encode_attributes({MESSAGING_MESSAGE_ID: f"{facts.stream}:{facts.seq}"}, number=_OF_SPAN)
+    return encode_span(
+        trace_id,
+        span_id,
+        parent_id=None if parent is None else bytes.fromhex(parent),
+        remote=True,
+        head=_head("process", _destination(facts.name, facts.kind), otlp.CONSUMER),
+        began_ns=facts.began_ns,
+        ended_ns=facts.ended_ns,
+        attributes=_work_attributes(
+            facts.stage,
+            facts.name,
+            facts.kind,
+            facts.ending,
+            facts.deliveries,
+            facts.status,
+            facts.origin,
+            facts.code or (facts.ending if failed else ""),
         )
+        + message
+        + request,
+        links=links,
+        failed=failed,
+    )
 
-    def _call(self, facts: WorkFacts, call: CallFacts, parent: SpanContext) -> ReadableSpan:
-        called, params = call.called, call.params
-        return self._span(
-            f"{_CHAT} {called.model}",
-            SpanKind.CLIENT,
-            context=_context(facts.context.trace_id, f"{random.getrandbits(64) or 1:016x}"),
-            parent=parent,
-            began_ns=call.began_ns,
-            ended_ns=call.ended_ns,
-            failed=bool(called.code),
-            attributes={
+
+def _call(call: CallFacts, trace_id: bytes, parent_id: bytes, request: bytes) -> bytes:
+    called, params = call.called, call.params
+    return encode_span(
+        trace_id,
+        _new_id(),
+        parent_id=parent_id,
+        head=_head(_CHAT, called.model, otlp.CLIENT),
+        began_ns=call.began_ns,
+        ended_ns=call.ended_ns,
+        attributes=encode_attributes(
+            {
                 GEN_AI_OPERATION_NAME: _CHAT,
                 GEN_AI_PROVIDER_NAME: called.provider,
                 GEN_AI_REQUEST_MODEL: called.model,
@@ -147,60 +160,74 @@ class SpanBuilder:
                 GEN_AI_RESPONSE_FINISH_REASONS: (call.finish_reason,) if call.finish_reason else None,
                 GEN_AI_USAGE_INPUT_TOKENS: called.prompt_tokens,
                 GEN_AI_USAGE_OUTPUT_TOKENS: called.completion_tokens,
-                REQUEST_ID: facts.request_id,
                 ERROR_TYPE: called.code or None,
             },
+            number=_OF_SPAN,
         )
+        + request,
+        failed=bool(called.code),
+    )
 
-    def _send(self, facts: WorkFacts, message: SentMessage, parent: SpanContext) -> ReadableSpan:
-        destination = (
-            _destination(*message.subject.split(".")[1:3]) if message.subject[:4] == "gen." else "dead"
-        )
-        return self._span(
-            f"send {destination}",
-            SpanKind.PRODUCER,
-            context=_context(facts.context.trace_id, message.traceparent[36:52]),
-            parent=parent,
-            began_ns=message.began_ns,
-            ended_ns=message.ended_ns,
-            failed=False,
-            attributes={
-                MESSAGING_SYSTEM: "nats",
-                MESSAGING_OPERATION_NAME: "send",
-                MESSAGING_OPERATION_TYPE: "send",
-                MESSAGING_DESTINATION_NAME: destination,
-                REQUEST_ID: facts.request_id,
-                STAGE: facts.stage,
-                REFUSED: True if message.refused else None,
-            },
-        )
 
-    def _span(  # noqa: PLR0913 - what a span has
-        self,
-        name: str,
-        kind: SpanKind,
-        *,
-        context: SpanContext,
-        parent: SpanContext | None,
-        began_ns: int,
-        ended_ns: int,
-        failed: bool,
-        attributes: Mapping[str, Any],
-        links: list[Link] | None = None,
-    ) -> ReadableSpan:
-        return ReadableSpan(
-            name,
-            context=context,
-            parent=parent,
-            resource=self._resource,
-            attributes={key: value for key, value in attributes.items() if value is not None},
-            links=links or (),
-            kind=kind,
-            status=Status(StatusCode.ERROR) if failed else Status(StatusCode.UNSET),
-            start_time=began_ns,
-            end_time=max(began_ns, ended_ns),
-            instrumentation_scope=self._scope,
-        )
+def _send(stage: str, message: SentMessage, trace_id: bytes, parent_id: bytes, request: bytes) -> bytes:
+    _, name, kind, *_ = *message.subject.split(".", 3), "", ""
+    destination = _destination(name, kind) if message.subject.startswith("gen.") else "dead"
+    return encode_span(
+        trace_id,
+        bytes.fromhex(message.traceparent[36:52]),
+        parent_id=parent_id,
+        head=_head("send", destination, otlp.PRODUCER),
+        began_ns=message.began_ns,
+        ended_ns=message.ended_ns,
+        attributes=_send_attributes(stage, destination, message.refused) + request,
+    )
+
+
+@lru_cache(_KEPT)
+def _head(verb: str, of: str, kind: int) -> bytes:
+    return encode_head(f"{verb} {of}", kind)
+
+
+@lru_cache(_KEPT)
+def _work_attributes(
+    stage: str, name: str, kind: str, ending: str, deliveries: int, status: str, origin: str, error: str
+) -> bytes:
+    return encode_attributes(
+        {
+            MESSAGING_SYSTEM: "nats",
+            MESSAGING_OPERATION_NAME: "process",
+            MESSAGING_OPERATION_TYPE: "process",
+            MESSAGING_DESTINATION_NAME: _destination(name, kind),
+            MESSAGING_CONSUMER_GROUP: stage,
+            KIND: kind,
+            STAGE: stage,
+            ENDING: str(ending),
+            DELIVERIES: deliveries,
+            STATUS: status or None,
+            ORIGIN: origin or None,
+            ERROR_TYPE: error or None,
+        },
+        number=_OF_SPAN,
+    )
+
+
+@lru_cache(_KEPT)
+def _send_attributes(stage: str, destination: str, refused: bool) -> bytes:  # noqa: FBT001 - key of a cache
+    return encode_attributes(
+        {
+            MESSAGING_SYSTEM: "nats",
+            MESSAGING_OPERATION_NAME: "send",
+            MESSAGING_OPERATION_TYPE: "send",
+            MESSAGING_DESTINATION_NAME: destination,
+            STAGE: stage,
+            REFUSED: True if refused else None,
+        },
+        number=_OF_SPAN,
+    )
+
+
+def _new_id() -> bytes:
+    return (random.getrandbits(64) or 1).to_bytes(8)
 
 
 def _destination(name: str, kind: str) -> str:
@@ -208,9 +235,5 @@ def _destination(name: str, kind: str) -> str:
     return f"gen.{name}.{kind if kind in KINDS else _OTHER}"
 
 
-def _context(trace_id: str, span_id: str, *, remote: bool = False) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id, 16), remote, TraceFlags(TraceFlags.SAMPLED))
-
-
-def _link(traceparent: str, relation: str) -> Link:
-    return Link(_context(traceparent[3:35], traceparent[36:52], remote=True), {RELATION: relation})
+def _link(traceparent: str, relation: str) -> bytes:
+    return encode_link(traceparent, encode_attributes({RELATION: relation}, number=_OF_LINK))

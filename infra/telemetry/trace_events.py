@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, ClassVar, Final
 
@@ -13,6 +12,7 @@ from contracts import events as ev
 from infra.telemetry.dispatch import TelemetryEvent
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.provider_events import ProviderCalled
+from infra.telemetry.trace_context import TraceContext
 
 
 class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +60,9 @@ class MessageTraced(TelemetryEvent, frozen=True, kw_only=True):
 
     stage: str
     subject: str
-    headers: Mapping[str, str] | None
+    context: TraceContext
     stream: str
     seq: int
-    #: The broker's timestamp of the message, ms since the epoch.
-    time_ms: int
     deliveries: int
     #: From receipt to acknowledgement, ns since the epoch.
     began_ns: int

@@ -50,7 +50,7 @@ class WorkFacts(msgspec.Struct, frozen=True, kw_only=True):
     related: RelatedRequest | None = None
 
 
-def read_facts(event: MessageTraced, context: TraceContext) -> WorkFacts:
+def read_facts(event: MessageTraced) -> WorkFacts:
     """The facts of an event."""
     _, name, kind, request_id, *_ = *event.subject.split(".", _TOKENS), "", "", ""
     result = find_result(event.outcome)
@@ -58,7 +58,7 @@ def read_facts(event: MessageTraced, context: TraceContext) -> WorkFacts:
     if code is None and result is not None and result.error is not None:
         code = result.error.code
     return WorkFacts(
-        context=context,
+        context=event.context,
         stage=event.stage,
         name=name,
         kind=kind,

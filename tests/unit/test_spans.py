@@ -9,8 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace.export import SpanExportResult
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
@@ -20,6 +18,7 @@ from infra.telemetry import spans
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.provider_events import ProviderCalled
 from infra.telemetry.span_export import QUEUE, SpanExport, TraceSampler
+from infra.telemetry.span_sender import SpanSender
 from infra.telemetry.trace_context import TRACELINK, read_context, start_linked_trace
 from infra.telemetry.trace_events import CallFacts, MessageTraced, SentMessage
 from tests.lives import brief, prose, stand_in, success
@@ -63,14 +62,15 @@ def traced(**changes: Any) -> MessageTraced:
         ended_ns=BEGAN_NS + 601_000_000,
         refused=False,
     )
+    subject = changes.pop("subject", "gen.context_built.layout.r-1")
+    headers = changes.pop("headers", {"traceparent": f"00-{TRACE}-{PARENT}-01"})
     return MessageTraced(
         **{
             "stage": "freeform-gen",
-            "subject": "gen.context_built.layout.r-1",
-            "headers": {"traceparent": f"00-{TRACE}-{PARENT}-01"},
+            "subject": subject,
+            "context": read_context(headers, subject=subject, sequence=7, time_ms=BEGAN_NS // 1_000_000),
             "stream": "EVENTS",
             "seq": 7,
-            "time_ms": BEGAN_NS // 1_000_000,
             "deliveries": 2,
             "began_ns": BEGAN_NS,
             "ended_ns": BEGAN_NS + 700_000_000,
@@ -92,13 +92,13 @@ def sink() -> Iterator[OtlpSink]:
 
 
 def exporting(sink: OtlpSink, **changes: Any) -> SpanExport:
-    exporter = OTLPSpanExporter(endpoint=f"{sink.url}/v1/traces", timeout=5)
+    sender = SpanSender(endpoint=f"{sink.url}/v1/traces", timeout=5)
     builder = spans.SpanBuilder(version="1.2.3", attributes={"understudy.stages": "freeform-gen"})
     return SpanExport(
         **{
             "sampler": TraceSampler(ratio=1.0, spans_per_second=1_000),
             "build": builder.build,
-            "send": lambda each: exporter.export(each) is SpanExportResult.SUCCESS,
+            "send": lambda each: sender.send(builder.encode(each)),
             "find": lambda _: {},
             "on_dropped": lambda _: None,
             "on_defect": _fail,
@@ -112,7 +112,8 @@ def collected(sink: OtlpSink, *events: MessageTraced, **changes: Any) -> list[Se
     export = exporting(sink, **changes)
     export.start()
     for event in events:
-        export(event)
+        if export.keeps(event.context):
+            export(event)
     export.stop(20)
     return sink.spans
 
@@ -271,34 +272,6 @@ def test_an_untaken_trace_and_a_message_that_was_only_put_off_have_no_spans(sink
         outcome=Wait(seconds=1, why="its leader works", expected=True), ending=MessageEnding.PUT_OFF, sent=()
     )
     assert collected(sink, unsampled, parked) == []
-
-
-def test_the_shares_of_two_processes_contain_each_other() -> None:
-    now_s = [0.0]
-    busy = TraceSampler(ratio=0.5, spans_per_second=100, clock=lambda: now_s[0])
-    quiet = TraceSampler(ratio=0.5, spans_per_second=1_000_000, clock=lambda: now_s[0])
-    ids = [f"{'0' * 16}{number << 52:016x}" for number in range(4096)]
-
-    def kept(sampler: TraceSampler) -> set[str]:
-        return {each for each in ids if sampler.keeps(each, 1)}
-
-    assert kept(busy) == kept(quiet) == set(ids[:2048])
-    now_s[0] = 1.0
-    some, all_ = kept(busy), kept(quiet)
-    assert some < all_ == set(ids[:2048])
-    assert 90 <= len(some) <= 110
-
-
-def test_one_trace_has_a_bound_of_its_own() -> None:
-    now_s = [0.0]
-    sampler = TraceSampler(ratio=1.0, spans_per_second=10, clock=lambda: now_s[0])
-
-    def keep(spans: int) -> int:
-        return sum(sampler.keeps("0" * 31 + "1", 1) for _ in range(spans))
-
-    assert keep(1000) == 1000
-    now_s[0] = 1.0
-    assert (keep(1000), sampler.cut) == (40, 960)
 
 
 def test_a_kind_that_does_not_exist_makes_no_new_name(sink: OtlpSink) -> None:

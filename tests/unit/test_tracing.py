@@ -180,6 +180,7 @@ def test_the_log_has_no_password_of_the_collector() -> None:
 
 async def test_without_the_extra_the_start_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    monkeypatch.delitem(sys.modules, "infra.telemetry.span_sender", raising=False)
     tracing = Tracing(application("http://host:4318"))
     with pytest.raises(Misconfigured, match=r"\[otel\]"):
         tracing.start()
