@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from contracts import pipeline
 from contracts.errors import UnderstudyError, error_text
+from infra.app.replay_judge import ReplayJudge
 from infra.inspect import comparison, outcomes
 from infra.providers import names, table
 from infra.replay import rerun_estimate, reruns
-from infra.replay.origins import select_requests
+from infra.replay.origins import ReplayOrigin, select_requests
 from infra.replay.request_edits import parse_edits
-from infra.replay.reruns import RerunOptions
+from infra.replay.reruns import NotRerun, RerunOptions, RerunPlan
 from infra.stores import database, remedies
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from infra.inspect.request_filter import RequestFilter
     from infra.providers.budget import Tariff
     from infra.replay.rerun_estimate import RerunEstimate
-    from infra.replay.reruns import Rerun, RerunPlan
+    from infra.replay.reruns import Rerun
     from infra.settings.settings import Settings
 
 T = TypeVar("T")
@@ -82,14 +84,41 @@ class RerunDesk:
     async def plan(self, ids: Sequence[str], options: RerunOptions, *, job: str) -> RerunPlan:
         """Plan the shadows of past requests; nothing is published.
 
+        What context-build would reject, such as a prompt version of another kind, is refused here with its reason.
+
         Raises:
             RerunError, EditError: as :func:`infra.replay.reruns.plan`.
-            UnderstudyError: the audit cannot be read.
-            Unavailable: the broker does not answer.
+            UnderstudyError: the audit cannot be read, or settings of context-build cannot be used.
+            StreamMissing, Unavailable: the broker does not answer.
         """
         reruns.check_job(job)
         known = await self._outcomes(ids)
-        return await reruns.plan(self._client.wire, ids, known, options, job=job)
+        found = await reruns.plan(self._client.wire, ids, known, options, job=job)
+        return await self._judge(found, options)
+
+    async def _judge(self, planned: RerunPlan, options: RerunOptions) -> RerunPlan:
+        """The plan without the shadows that would be rejected now."""
+        if not planned.items:
+            return planned
+        judge = await asyncio.to_thread(ReplayJudge, self._settings, self._client.wire)
+        try:
+            verdicts = await judge.judge(
+                [(_origin(each), each.request_id, each.body) for each in planned.items],
+                from_stage=options.from_stage,
+            )
+        finally:
+            judge.close()
+        judged = list(zip(planned.items, verdicts, strict=True))
+        refused = (
+            NotRerun(original=each.original, reason=verdict.reason or "it would be rejected")
+            for each, verdict in judged
+            if not verdict.accepted
+        )
+        return RerunPlan(
+            job=planned.job,
+            items=tuple(each for each, verdict in judged if verdict.accepted),
+            refused=(*planned.refused, *refused),
+        )
 
     def estimate(self, plan: RerunPlan, options: RerunOptions) -> RerunEstimate:
         """What the shadows of a plan are expected to take."""
@@ -162,6 +191,13 @@ class RerunDesk:
         server, _, model = provider.partition("/")
         settings = names.with_model(self._settings, server, model)
         return table.spec_of(settings, server).tariff(settings, server)
+
+
+def _origin(item: Rerun) -> ReplayOrigin:
+    """What the judge needs to know of a shadow's original."""
+    return ReplayOrigin(
+        stream=pipeline.REQUESTS, sequence=0, named=item.original, replay_of=item.original, kind=item.kind
+    )
 
 
 def _answer(plain: str, query: Callable[[Engine], T], missing: T) -> T:

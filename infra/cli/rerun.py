@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Shadows without a result at a time.
 _IN_FLIGHT: Final = 4
+#: Originals that a line about them names.
+_NAMED: Final = 3
 #: The stage that the default starts at.
 _FIRST: Final = "context-build"
 
@@ -88,7 +90,7 @@ def rerun(
                 _print_plan(plan, desk.estimate(plan, options), json=json)
                 return console.DONE if plan.items else console.FAILED
             if not plan.items:
-                _note_refused(plan)
+                print_refused(plan)
                 console.complain("nothing was run" if plan.refused else "no requests match")
                 return console.FAILED
             if not wait:
@@ -154,7 +156,7 @@ async def _run(
         from infra.cli.show_comparison import estimate_text
 
         console.note(f"rerun {plan.job}: {estimate_text(estimate)}")
-        _note_refused(plan)
+        print_refused(plan)
     with status:
         await desk.run(plan.items, in_flight=in_flight, on_result=count)
     found = await desk.compare(plan.pairs)
@@ -187,7 +189,7 @@ def _print_plan(plan: RerunPlan, estimate: RerunEstimate, *, json: bool) -> None
         console.people().print("no requests match")
         return
     console.people().print(f"would run {estimate_text(estimate)}", markup=False, soft_wrap=True)
-    _note_refused(plan)
+    print_refused(plan)
 
 
 def _print_published(plan: RerunPlan, *, json: bool) -> None:
@@ -196,14 +198,22 @@ def _print_published(plan: RerunPlan, *, json: bool) -> None:
             console.emit({"job": plan.job, "original": each.original, "request_id": each.request_id})
         else:
             console.people().print(f"{each.request_id} repeats {each.original}", soft_wrap=True, markup=False)
-    _note_refused(plan)
+    print_refused(plan)
     console.note(f"`understudy compare --rerun {plan.job}` compares the results when they are there")
 
 
-def _note_refused(plan: RerunPlan) -> None:
-    for each in plan.refused[: console.ROWS]:
-        console.note(f"{each.original} is left out: {each.reason}")
-    console.left_out(len(plan.refused) - console.ROWS, "refusals")
+def print_refused(plan: RerunPlan) -> None:
+    """Say what is left out: the originals of each reason together."""
+    reasons: dict[str, list[str]] = {}
+    for each in plan.refused:
+        reasons.setdefault(each.reason, []).append(each.original)
+    for reason, originals in list(reasons.items())[: console.ROWS]:
+        named = ", ".join(originals[:_NAMED])
+        if len(originals) > _NAMED:
+            named = f"{len(originals):,} requests ({named}, …)"
+        console.note(f"left out: {named}: {reason}")
+    if len(reasons) > console.ROWS:
+        console.note(f"… {len(reasons) - console.ROWS:,} reasons not shown; --dry-run --json shows all")
 
 
 def _print_one(found: Comparison, *, json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Fields, and differences of one pair, that are shown.
 _ROWS: Final = 40
+#: Rows of the totals for the values of one measure, such as its prompt versions.
+_COUNTS: Final = 20
 #: Characters of a value before and after its indentation.
 _INDENT: Final = 6
 _SIGNS: Final = {"add": "+", "remove": "-", "replace": "~", "move": ">"}
@@ -64,12 +66,16 @@ def show_many(out: Console, found: ComparisonSummary) -> None:
     if not found.fields:
         return
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    several = len({each.kind for each in found.fields}) > 1
+    if several:
+        table.add_column("kind", no_wrap=True)
     table.add_column("field of the content", overflow="fold", ratio=1)
     for name in ("pairs", "share", "changed", "added", "removed", "moved"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in found.fields[:_ROWS]:
         counts = (each.replaced, each.added, each.removed, each.moved)
         table.add_row(
+            *((Text(each.kind),) if several else ()),
             Text(printable(each.field or "(the whole)")),
             f"{each.pairs:,}",
             f"{each.share:.0%}",
@@ -146,7 +152,7 @@ def _side_by_side(a: Measures, b: Measures) -> Table:
     _add(table, "quality", a.quality, b.quality, lambda value: f"{value:.3f}")
     _add(table, "rating", a.rating, b.rating, _plain)
     _add(table, "prompt version", a.prompt_version, b.prompt_version, _plain)
-    _add(table, "model", _model(a), _model(b), _plain)
+    _add(table, "model", a.writer, b.writer, _plain)
     _add(table, "seed", a.seed, b.seed, str, compared=False)
     _add(table, "prompt tokens", a.prompt_tokens, b.prompt_tokens, _number)
     _add(table, "answer tokens", a.completion_tokens, b.completion_tokens, _number)
@@ -160,10 +166,14 @@ def _totals(a: Totals, b: Totals) -> Table:
     _add(table, "requests", a.requests, b.requests, _number)
     if a.open or b.open:
         _add(table, "without a result", a.open, b.open, _number)
-    for status in dict.fromkeys((*a.statuses, *b.statuses)):
-        _add(table, status, a.statuses.get(status, 0), b.statuses.get(status, 0), _number)
-    for rating in dict.fromkeys((*a.ratings, *b.ratings)):
-        _add(table, f"rated {rating}", a.ratings.get(rating, 0), b.ratings.get(rating, 0), _number)
+    _add_counts(table, "", a.statuses, b.statuses)
+    for prefix, one, other in (
+        ("", a.errors, b.errors),
+        ("rated ", a.ratings, b.ratings),
+        ("prompt ", a.prompt_versions, b.prompt_versions),
+        ("by ", a.models, b.models),
+    ):
+        _add_counts(table, prefix, one, other)
     _add(table, "valid", _share_valid(a), _share_valid(b), _percent, relative=False)
     _add(table, "quality, mean", a.quality, b.quality, lambda value: f"{value:.3f}")
     _add(table, "prompt tokens", a.prompt_tokens, b.prompt_tokens, _number)
@@ -172,6 +182,15 @@ def _totals(a: Totals, b: Totals) -> Table:
     _add(table, "latency, median", a.latency_p50_ms, b.latency_p50_ms, milliseconds)
     _add(table, "latency, 95 %", a.latency_p95_ms, b.latency_p95_ms, milliseconds)
     return table
+
+
+def _add_counts(table: Table, prefix: str, a: Mapping[str, int], b: Mapping[str, int]) -> None:
+    """A row for each value that either side has."""
+    names = list(dict.fromkeys((*a, *b)))
+    for name in names[:_COUNTS]:
+        _add(table, f"{prefix}{printable(name)}", a.get(name, 0), b.get(name, 0), _number)
+    if len(names) > _COUNTS:
+        table.add_row(f"… {len(names) - _COUNTS:,} more; --json shows all", "", "", "")
 
 
 def _table() -> Table:
@@ -226,10 +245,6 @@ def _share_valid(found: Totals) -> float | None:
 
 def _percent(value: float) -> str:
     return f"{value:.1%}"
-
-
-def _model(found: Measures) -> str | None:
-    return None if found.model is None else f"{found.provider}/{found.model}"
 
 
 def _plain(value: Any) -> str:

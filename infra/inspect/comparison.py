@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -62,6 +63,11 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = None
     latency_ms: int | None = None
 
+    @property
+    def writer(self) -> str | None:
+        """Provider and model, as ``PROVIDER/MODEL``."""
+        return None if self.model is None else f"{self.provider}/{self.model}"
+
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Two requests side by side."""
@@ -78,11 +84,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How often one field of the content differs."""
+    """How often one field of the content of one kind differs."""
 
+    kind: str
     #: JSON Pointer with ``*`` for each place in a list.
     field: str
-    #: Pairs in which it differs, and their share of the pairs with two contents that a model wrote.
+    #: Pairs in which it differs, and their share of the kind's pairs with two contents that a model wrote.
     pairs: int
     share: float
     #: Changes of all pairs by what they do.
@@ -102,6 +109,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     statuses: dict[str, int]
     #: Results by effective rating, the mildest first.
     ratings: dict[str, int]
+    #: Results by error code, prompt version, and provider and model; the most frequent first.
+    errors: dict[str, int]
+    prompt_versions: dict[str, int]
+    models: dict[str, int]
     valid: int
     #: Arithmetic means and sums of those that are known.
     quality: float | None
@@ -216,35 +227,37 @@ def _asked(outcome: RequestOutcome) -> dict[str, Any]:
 
 
 def _count_fields(found: Sequence[Comparison]) -> tuple[FieldCount, ...]:
-    pairs: dict[str, int] = {}
-    changes: dict[str, dict[str, int]] = {}
+    kinds = Counter(each.kind for each in found)
+    pairs: Counter[tuple[str, str]] = Counter()
+    changes: dict[tuple[str, str], Counter[str]] = {}
     for each in found:
-        for field in {generalise(change.path) for change in each.content}:
-            pairs[field] = pairs.get(field, 0) + 1
+        pairs.update((each.kind, field) for field in {generalise(change.path) for change in each.content})
         for change in each.content:
-            counts = changes.setdefault(generalise(change.path), {})
-            counts[change.op] = counts.get(change.op, 0) + 1
-    ordered = sorted(pairs, key=lambda field: (-pairs[field], field))
+            changes.setdefault((each.kind, generalise(change.path)), Counter())[change.op] += 1
+    ordered = sorted(pairs, key=lambda one: (-pairs[one], one[1], one[0]))
     return tuple(
         FieldCount(
+            kind=kind,
             field=field,
-            pairs=pairs[field],
-            share=round(pairs[field] / len(found), 4),
-            added=changes[field].get("add", 0),
-            removed=changes[field].get("remove", 0),
-            replaced=changes[field].get("replace", 0),
-            moved=changes[field].get("move", 0),
+            pairs=pairs[kind, field],
+            share=round(pairs[kind, field] / kinds[kind], 4),
+            added=changes[kind, field]["add"],
+            removed=changes[kind, field]["remove"],
+            replaced=changes[kind, field]["replace"],
+            moved=changes[kind, field]["move"],
         )
-        for field in ordered
+        for kind, field in ordered
     )
 
 
 def _count_asked(found: Sequence[Comparison]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for each in found:
-        for pointer in {change.path for change in each.asked}:
-            counts[pointer] = counts.get(pointer, 0) + 1
-    return {pointer: counts[pointer] for pointer in sorted(counts, key=lambda one: (-counts[one], one))}
+    return _count(pointer for each in found for pointer in {change.path for change in each.asked})
+
+
+def _count(values: Iterable[str | None]) -> dict[str, int]:
+    """How often each value occurs, the most frequent first."""
+    counts = Counter(value for value in values if value is not None)
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _total(found: Sequence[Measures]) -> Totals:
@@ -257,6 +270,9 @@ def _total(found: Sequence[Measures]) -> Totals:
         open=len(found) - len(said),
         statuses={status.value: said.count(status.value) for status in Status if status.value in said},
         ratings={rating.value: rated.count(rating.value) for rating in Rating if rating.value in rated},
+        errors=_count(each.error for each in found),
+        prompt_versions=_count(each.prompt_version for each in found),
+        models=_count(each.writer for each in found),
         valid=sum(each.valid for each in found),
         quality=round(math.fsum(qualities) / len(qualities), 4) if qualities else None,
         prompt_tokens=_sum(each.prompt_tokens for each in found),

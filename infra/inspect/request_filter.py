@@ -15,8 +15,9 @@ from contracts.errors import ErrorCode, UnderstudyError
 from contracts.kinds import KINDS
 from contracts.pipeline import STAGES
 
-#: What a pattern of ids may be: ``*`` for any characters, ``?`` for one.
-_PATTERN: Final = re.compile(r"[A-Za-z0-9_:@*?-]{1,64}")
+#: What an id or a pattern of ids may be, also that of a rejected request: a token of a subject, with ``*`` for any
+#: characters and ``?`` for one.
+_PATTERN: Final = re.compile(r"[!-\-/-~]{1,255}")
 _WILD: Final = frozenset("*?")
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -106,7 +107,7 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             return self.request_id is None
         if subjects.is_shadow(request_id) and not self.shows_shadows:
             return False
-        return self.request_id is None or fnmatchcase(request_id, self.request_id)
+        return self.request_id is None or fnmatchcase(request_id, self.request_id.replace("[", "[[]"))
 
     def matches_time(self, time_ms: int) -> bool:
         """Whether a time is within ``since_ms`` and ``until_ms``."""
@@ -200,7 +201,10 @@ def parse_duration(text: str) -> int:
 
 def _parse_pattern(option: str, value: str) -> str:
     if _PATTERN.fullmatch(value) is None:
-        raise FilterError(f"{option} {value!r} is no request id, nor a pattern of ids such as w-*")
+        raise FilterError(
+            f"{option} {value!r} is no request id, nor a pattern of ids such as w-*: an id has at most 255 characters, "
+            "all of them printable ASCII, and neither dots nor spaces"
+        )
     return value
 
 

@@ -84,8 +84,9 @@ def resolve(pattern: str | None, request_id: str | None, *, progress: bool | Non
     pattern = _checked(pattern or ">")
     wanted: tuple[str, ...] = (pattern,)
     if request_id is not None:
-        if subjects.REQUEST_ID.fullmatch(request_id) is None:
-            raise PatternError(f"request id {request_id!r} must match {subjects.REQUEST_ID.pattern}")
+        # Events about a rejected id exist too.
+        if not subjects.addressable(request_id):
+            raise PatternError(f"request id {request_id!r} cannot be part of a subject")
         lives = (subjects.all_events(request_id), subjects.dead("*", "*", request_id))
         wanted = _met((pattern,), lives)
     streams: dict[str, tuple[str, ...]] = {}

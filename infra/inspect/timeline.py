@@ -113,7 +113,8 @@ def build(
         origin=result.origin if result else None,
         reason=result.reason if result else None,
         error=result.error if result else _last_error(lines),
-        attempts=result.attempts if result else _attempts(lines),
+        # A result at the deadline does not know the calls of the stages before it.
+        attempts=max((result.attempts if result else (), _attempts(lines)), key=len),
         stand_in=result.stand_in if result else None,
         replay_of=_replay_of(request, result),
         shadow=_field(request, "shadow") is True,

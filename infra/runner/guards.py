@@ -97,8 +97,8 @@ class Guards:
             return None
         return Fail(
             code=ErrorCode.GEN_TIMEOUT,
-            message=f"not begun: {left_ms} ms are left until the deadline, "
-            f"{self._stage.name} takes {usual_ms:.0f} ms now",
+            message=f"not begun: {left_ms} ms are left until the deadline, too little for {self._stage.name}, "
+            f"which takes some {usual_ms:.0f} ms now, and the steps behind it",
         )
 
     async def _answered(self, received: Received[Any], delivery: Delivery) -> Outcome | None:

@@ -122,12 +122,16 @@ async def test_a_rerun_from_structuring_does_not_pay_for_the_prose_again(
         desk = RerunDesk(settings, door)
         await originals(client, "o-1")
         await client.settled()
+        impossible = await planned(desk, ["o-1"], "prompt=scene@1")
         plan = await planned(desk, ["o-1", "nobody"], "model=scripted", start="structuring")
         await desk.run(plan.items, in_flight=1)
         (found,) = await desk.compare(plan.pairs)
         await client.settled()
 
     assert [(each.original, "neither the log" in each.reason) for each in plan.refused] == [("nobody", True)]
+    assert impossible.items == ()
+    assert [each.original for each in impossible.refused] == ["o-1"]
+    assert "scene@1 is for kind scene, not layout" in impossible.refused[0].reason
     assert found.equal
     assert found.b.status == "success"
     assert found.a.prompt_tokens is not None

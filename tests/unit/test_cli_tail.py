@@ -124,3 +124,7 @@ def test_an_empty_pattern_matches_everything() -> None:
 def test_a_bad_id_is_refused() -> None:
     with pytest.raises(PatternError, match="request id"):
         resolve(None, "a.b")
+
+
+def test_an_id_that_is_rejected_has_events() -> None:
+    assert "gen.result.*.player#1" in resolve(None, "player#1").streams["EVENTS"]

@@ -23,7 +23,13 @@ FOREST: dict[str, Any] = {
 
 
 def outcome(
-    request_id: str, content: Any = FOREST, *, body: dict[str, Any] | None = None, ms: int = 100, **meta: Any
+    request_id: str,
+    content: Any = FOREST,
+    *,
+    kind: str = "layout",
+    body: dict[str, Any] | None = None,
+    ms: int = 100,
+    **meta: Any,
 ) -> RequestOutcome:
     """A request that the model answered."""
     said: dict[str, Any] = {
@@ -37,7 +43,7 @@ def outcome(
     result = success(request_id, content=content, meta=Meta(**said), origin=Origin.LIVE, reason=None)
     return RequestOutcome(
         request_id=request_id,
-        kind="layout",
+        kind=kind,
         body={"prompt": "a forest", **(body or {})},
         result=result,
         content=content,
@@ -155,3 +161,36 @@ def test_the_order_of_the_pairs_does_not_matter() -> None:
 def test_nothing_is_summarised_as_nothing() -> None:
     found = summarise([])
     assert (found.pairs, found.fields, found.a.cost, found.a.latency_p50_ms) == (0, (), None, None)
+
+
+def test_a_field_is_counted_among_the_pairs_of_its_kind() -> None:
+    wood = {"title": "Wood"}
+    found = summarise(
+        [
+            *(compare(outcome(f"r-{n}"), outcome(f"sh-a-{n}", changed(title="Wood"))) for n in range(2)),
+            compare(outcome("r-2"), outcome("sh-a-2")),
+            compare(outcome("r-3", {"title": "Tree"}, kind="plot"), outcome("sh-a-3", wood, kind="plot")),
+        ]
+    )
+    assert [(each.kind, each.field, each.pairs, each.share) for each in found.fields] == [
+        ("layout", "/title", 2, 0.6667),
+        ("plot", "/title", 1, 1.0),
+    ]
+
+
+def test_totals_count_errors_models_and_prompt_versions() -> None:
+    failed = RequestOutcome(
+        request_id="sh-a-1",
+        kind="layout",
+        body={"prompt": "x"},
+        result=stand_in("sh-a-1", ErrorCode.GEN_TIMEOUT),
+    )
+    found = summarise(
+        [
+            compare(outcome("r-1"), failed),
+            compare(outcome("r-2"), outcome("sh-a-2", model="n", prompt_version="layout@2")),
+        ]
+    )
+    assert (found.a.errors, found.b.errors) == ({}, {"GEN_TIMEOUT": 1})
+    assert (found.a.models, found.b.models["a/n"]) == ({"a/m": 2}, 1)
+    assert (found.a.prompt_versions, found.b.prompt_versions["layout@2"]) == ({"layout@1": 2}, 1)

@@ -59,6 +59,8 @@ def test_nothing_given_matches_everything() -> None:
     ("word", "value", "says"),
     [
         ("id", "a.b", "--id 'a.b' is no request id"),
+        ("id", "a b", "neither dots nor spaces"),
+        ("id", "a" * 256, "at most 255 characters"),
         ("kind", "poem", "--kind 'poem' is unknown; use one of"),
         ("status", "success,gone", "--status 'gone' is unknown"),
         ("status", ",", "--status ',' is unknown"),
@@ -114,6 +116,23 @@ def test_shadows_match_only_where_they_are_asked_for(
     where: RequestFilter, request_id: str, *, matches: bool
 ) -> None:
     assert where.matches_id(request_id) is matches
+
+
+@pytest.mark.parametrize(
+    ("pattern", "request_id", "matches"),
+    [
+        ("player#1", "player#1", True),
+        ("a[12]", "a[12]", True),
+        ("a[12]", "a1", False),
+        ("a[12]*", "a[12]-3", True),
+        ("w-?", "w-1", True),
+        ("w-?", "w-10", False),
+    ],
+)
+def test_the_id_of_a_rejected_request_matches_literally(
+    pattern: str, request_id: str, *, matches: bool
+) -> None:
+    assert parse_filter({"id": pattern}, now_ms=_NOW_MS).matches_id(request_id) is matches
 
 
 def test_shadows_alone_are_no_condition() -> None:

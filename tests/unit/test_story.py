@@ -141,6 +141,12 @@ def test_without_a_result_the_last_error_and_the_attempts_so_far_are_told() -> N
     assert told.attempts == (_ATTEMPT,)
 
 
+def test_a_result_at_the_deadline_does_not_hide_the_attempts_before_it() -> None:
+    requested, failed, result = _failed_request()
+    body = msgspec.structs.replace(msgspec.json.decode(result.body, type=ev.Result), attempts=())
+    assert _told([requested, failed, _entry("result", body, ms=45, stage="fallback")]).attempts == (_ATTEMPT,)
+
+
 def test_the_lowest_sequence_owns_the_id() -> None:
     again = _entry("requested", {"prompt": "another"}, ms=3, seq=9)
     same = _entry("requested", {"prompt": "a forest"}, ms=4, seq=10)
