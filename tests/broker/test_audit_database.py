@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -21,17 +22,18 @@ from tests.broker.audit_fixtures import database_url, engine, postgres
 
 __all__ = ["database_url", "engine", "postgres"]
 
+EMPTY = r"is empty, needs schema \d{4}"
 MIGRATE = "import sys; from infra.stores import database as d; d.migrate(d.engine_of(sys.argv[1]))"
 
 
 def test_a_new_database_has_no_tables_and_asking_creates_none(database_url: str) -> None:
-    assert database.migration_state(database_url) == "is empty, needs schema 0006"
-    assert database.migration_state(database_url) == "is empty, needs schema 0006"
+    for _ in range(2):
+        assert re.fullmatch(EMPTY, database.migration_state(database_url) or "")
 
 
 def test_asking_about_a_missing_sqlite_file_does_not_create_it(tmp_path: Path) -> None:
     file = tmp_path / "none" / "audit.db"
-    assert database.migration_state(f"sqlite:///{file}") == "is empty, needs schema 0006"
+    assert re.fullmatch(EMPTY, database.migration_state(f"sqlite:///{file}") or "")
     assert not file.parent.exists()
 
 

@@ -21,6 +21,10 @@ from tests.command_line import understudy
 from tests.import_path import IMPORT_PATH
 
 
+def _accept_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Shell:
     """``understudy`` in one data folder."""
 
@@ -37,9 +41,14 @@ class Shell:
         self.nats_url = ""
 
     async def start(self, *args: str, program: Sequence[str] = ("-m", "infra.cli")) -> Process:
-        """A process of its own."""
+        """A process of its own, which Ctrl-C reaches also where a shell runs the tests in the background."""
         return await asyncio.create_subprocess_exec(
-            sys.executable, *program, *args, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self.env
+            *(sys.executable, *program, *args),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=self.env,
+            preexec_fn=_accept_interrupts,
         )
 
     async def run(self, *args: str, stdin: str = "", **environment: str) -> tuple[int, str, str]:
