@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from understudy_client.connection import without_password
-from understudy_client.protocol import TRACEPARENT
+from understudy_client.protocol import TRACEPARENT, trace_id
 
 from contracts import pipeline, subjects
 from contracts.errors import Misconfigured, Unavailable
@@ -147,5 +147,6 @@ class Tracing:
         return {
             entry.subject.rpartition(".")[2]: entry.headers[TRACEPARENT]
             for entry in entries
-            if TRACEPARENT in entry.headers
+            # Anybody may publish a result.
+            if trace_id(entry.headers) is not None
         }

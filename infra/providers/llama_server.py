@@ -80,8 +80,7 @@ class LlamaServer:
             self._running = None
             self._model.check()
             self._starting = asyncio.create_task(self._start())
-        self._running = running = await asyncio.shield(self._starting)
-        return running
+        return await asyncio.shield(self._starting)
 
     async def ended(self) -> int | None:
         """The child's exit status, if it has just ended by itself; ``None``: it runs."""
@@ -154,7 +153,9 @@ class LlamaServer:
         loaded: dict[str, str] = msgspec.json.decode(line)
         if loaded["unmerged"]:
             _log.warning("the adapters stay beside the model, which is slower: %s", loaded["unmerged"])
-        return RunningChild(url=loaded["url"], process=process)
+        # Here, and not by a call that waits: none may wait any more.
+        self._running = RunningChild(url=loaded["url"], process=process)
+        return self._running
 
     async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # noqa: S101 - asked for at the start

@@ -221,6 +221,9 @@ async def test_a_call_waits_for_the_load_no_longer_than_its_time_and_does_not_en
             await made.generate(prompt(), params(timeout_s=0.01))
         assert (failed.value.code, failed.value.retryable) == (ErrorCode.GEN_TIMEOUT, True)
         begun = made._llama._starting
+        assert begun is not None
+        # Nobody waits for it any more.
+        await asyncio.wait({begun})
         assert (await made.generate(prompt(), params())).text
         assert made._llama._starting is begun
     finally:

@@ -236,3 +236,16 @@ async def test_a_defect_in_a_look_up_is_not_taken_for_a_lost_link() -> None:
     tracing._loop = asyncio.get_running_loop()
     with pytest.raises(AttributeError):
         await asyncio.to_thread(tracing._find, ["r-1"])
+
+
+async def test_a_result_with_a_forged_context_gives_no_link() -> None:
+    context = f"00-{'a' * 32}-{'b' * 16}-01"
+    results = [
+        SimpleNamespace(subject=f"gen.result.layout.r-{number}", headers=headers)
+        for number, headers in enumerate(({"traceparent": context}, {"traceparent": "00-no"}, {}))
+    ]
+    found = application("http://127.0.0.1:9")
+    found.adapters = SimpleNamespace(lookup=Lookup(results))
+    tracing = Tracing(found)
+    tracing._loop = asyncio.get_running_loop()
+    assert await asyncio.to_thread(tracing._find, ["r-0", "r-1", "r-2"]) == {"r-0": context}
