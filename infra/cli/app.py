@@ -27,6 +27,7 @@ from infra.cli import (
     rules,
     run,
     seed,
+    serve,
     stats,
     tail,
     templates,
@@ -98,6 +99,7 @@ _KEEP: Final = "Operate"
 app.command("demo", rich_help_panel=_RUN)(run.demo)
 app.command("up", rich_help_panel=_RUN)(run.up)
 app.command("run", rich_help_panel=_RUN)(run.run)
+app.command("serve", rich_help_panel=_RUN)(serve.serve)
 app.command("request", rich_help_panel=_ASK)(request.request)
 app.command("result", rich_help_panel=_ASK)(result.result)
 app.command("wait", rich_help_panel=_ASK)(result.wait)

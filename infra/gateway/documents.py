@@ -1,0 +1,230 @@
+"""Documents: what OpenAPI says of the bodies and answers that routes read and write themselves."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import msgspec
+from understudy_client.result import Result
+
+from contracts.kinds import KINDS
+from contracts.request import GenerationRequest
+from infra.gateway.problems import MEDIA_TYPE, TYPES
+
+Responses = dict[int | str, dict[str, Any]]
+
+_SCHEMAS: Final = "#/components/schemas"
+_LABELS: Final = {
+    "Understudy-Request-Id": "The request's id.",
+    "Understudy-Status": "How it ended.",
+    "Understudy-Origin": "Where the content comes from: `live` and `cache` are a model's own.",
+    "Understudy-Reason": "Why the content is not a model's own, percent-encoded.",
+}
+#: The prompt of all examples.
+_PROMPT: Final = "a forest with three coins"
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"{_SCHEMAS}/{name}"}
+
+
+def _headers(said: dict[str, str]) -> dict[str, Any]:
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in said.items()}
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": _ref(name)}}
+
+
+def problems(*statuses: int) -> Responses:
+    """The problems that a route may answer with."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": _ref("Problem")}},
+        }
+        for status in statuses
+    }
+
+
+#: A result that can be used.
+RESULT: Final[Responses] = {
+    200: {"description": "The result.", "content": _json("Result"), "headers": _headers(_LABELS)}
+}
+CREATED: Final[Responses] = {
+    201: {
+        "description": "The result, which came in time.",
+        "content": _json("Result"),
+        "headers": _headers(_LABELS | {"Location": "Where the request's state is."}),
+    }
+}
+ACCEPTED: Final[Responses] = {
+    202: {
+        "description": "Accepted; the result is at the address in `Location` as soon as there is one.",
+        "content": _json("Accepted"),
+        "headers": _headers(
+            {
+                "Location": "Where the request's state is.",
+                "Retry-After": "Seconds after which to look.",
+                "Preference-Applied": "What of `Prefer` was applied.",
+            }
+        ),
+    }
+}
+JOB: Final[Responses] = {
+    200: {
+        "description": "The state of the request, whatever it is.",
+        "content": _json("Job"),
+        "headers": _headers(
+            _LABELS
+            | {
+                "ETag": "Hash of the content; only once there is a result.",
+                "Retry-After": "Seconds after which to look again; only before the result.",
+            }
+        ),
+    },
+    304: {"description": "The result is the one that `If-None-Match` names."},
+}
+HEALTH: Final[Responses] = {
+    200: {"description": "Yes.", "content": _json("Health")},
+    503: {"description": "No; the list says why.", "content": _json("Health")},
+}
+STATE: Final[Responses] = {
+    200: {
+        "description": "The state; `degraded` where something is missing.",
+        "content": _json("GatewayState"),
+    }
+}
+PROBLEM_TYPE: Final[Responses] = {
+    200: {"description": "Its title and meaning.", "content": _json("ProblemType")}
+}
+
+_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": (
+        "The same key and the same body are one request, however often it is sent: each call gets its result.  As in "
+        "draft-07 of the header; a key of the form of a request id is the id where the token has no workspace."
+    ),
+}
+_KIND: Final = {
+    "name": "kind",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": list(KINDS)},
+    "description": "Content kind; default: the node's or template's, else `layout`.  It may also be in the body.",
+}
+_PREFER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "`wait=N`: seconds to wait for the result, at most 60; `respond-async`: do not wait (RFC 7240).",
+    "example": "wait=10",
+}
+#: What a route that takes a request for generation says of its input.
+ORDER: Final[dict[str, Any]] = {
+    "parameters": [_KIND, _KEY],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": _ref("Order"),
+                "examples": {
+                    "smallest": {"summary": "The smallest request", "value": {"prompt": _PROMPT}},
+                    "scene": {
+                        "summary": "A scene, with a deadline and a stand-in",
+                        "value": {
+                            "kind": "scene",
+                            "prompt": "two travellers meet at a well",
+                            "deadline_ms": 20_000,
+                            "tags": ["meeting"],
+                        },
+                    },
+                },
+            }
+        },
+    },
+}
+#: The same of one that also reads ``Prefer``.
+ORDER_PREFER: Final[dict[str, Any]] = ORDER | {"parameters": [_KIND, _KEY, _PREFER]}
+
+
+def component_schemas() -> dict[str, Any]:
+    """The schemas that the references of this module mean."""
+    _, results = msgspec.json.schema_components([Result], ref_template=f"{_SCHEMAS}/{{name}}")
+    asked = GenerationRequest.model_json_schema(by_alias=False, ref_template=f"{_SCHEMAS}/{{model}}")
+    parts = cast("dict[str, Any]", asked.pop("$defs", {}))
+    order = {
+        **asked,
+        "title": "Order",
+        "description": "A request for generation; camelCase names are accepted too.",
+        "properties": {
+            **{name.removesuffix("_"): schema for name, schema in asked["properties"].items()},
+            "kind": {"type": "string", "enum": list(KINDS), "description": "Content kind."},
+        },
+    }
+    return {**results, **parts, "Order": order, **_OWN}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+_TEXT: Final = {"type": "string"}
+_LINKS: Final = _object(self=_TEXT, events=_TEXT, cancel=_TEXT)
+_HEALTH: Final = _object(ok={"type": "boolean"}, problems={"type": "array", "items": _TEXT})
+_OWN: Final[dict[str, Any]] = {
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {
+                "type": "string",
+                "description": f"`/problems/` and one of {', '.join(TYPES)}, or an error code.",
+            },
+            "title": _TEXT,
+            "status": {"type": "integer"},
+            "detail": _TEXT,
+            "code": {"type": "string", "description": "Error code of the pipeline."},
+            "request_id": _TEXT,
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["detail"],
+                    "properties": {
+                        "detail": _TEXT,
+                        "pointer": {
+                            "type": "string",
+                            "description": "JSON Pointer into the body (RFC 6901).",
+                        },
+                        "parameter": {"type": "string", "description": "Query parameter or header."},
+                    },
+                },
+            },
+            "result": _ref("Result"),
+        },
+    },
+    "Accepted": _object(job_id=_TEXT, kind=_TEXT, status=_TEXT, links=_LINKS),
+    "Job": _object(
+        job_id=_TEXT,
+        kind=_TEXT,
+        status=_TEXT,
+        links=_LINKS,
+        result={"anyOf": [_ref("Result"), {"type": "null"}]},
+    ),
+    "Health": _HEALTH,
+    "GatewayState": _object(
+        status={"type": "string", "enum": ["ok", "degraded"]},
+        problems={"type": "array", "items": _TEXT},
+        version=_TEXT,
+        broker=_object(connected={"type": "boolean"}),
+        waiting={"type": "integer"},
+    ),
+    "ProblemType": _object(type=_TEXT, title=_TEXT, detail=_TEXT),
+}

@@ -1,0 +1,47 @@
+"""Settings of the HTTP gateway."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.request import MAX_BODY
+
+
+class GatewaySettings(BaseModel):
+    """The HTTP gateway: `understudy serve`, and a process of `up`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    #: False: `up` starts no gateway.
+    enabled: bool = True
+    #: Address that it listens on; without tokens only an address of this machine is accepted.
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
+    #: Port; where another program has it, the gateway takes a free one and says so.  0: a free one.
+    port: int = Field(default=8787, ge=0, le=65535)
+    #: Names that the header `Host` may have, beside `localhost` and the addresses of this machine.
+    hosts: tuple[str, ...] = ()
+    #: Bytes of a request's body.
+    body_bytes: int = Field(default=MAX_BODY, ge=1024, le=64 * 1024**2)
+    #: Seconds within which a client must have sent its body.
+    body_seconds: float = Field(default=30.0, gt=0, le=600)
+    #: Requests that wait for a result at once; one more gets 503.
+    waiting: int = Field(default=2000, ge=1, le=100_000)
+    #: Seconds that a client keeps an idle connection.
+    idle_seconds: int = Field(default=75, ge=1, le=3600)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is a name or an address of the machine itself."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
