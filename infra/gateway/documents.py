@@ -99,6 +99,42 @@ STATE: Final[Responses] = {
 PROBLEM_TYPE: Final[Responses] = {
     200: {"description": "Its title and meaning.", "content": _json("ProblemType")}
 }
+PAGE: Final[Responses] = {
+    200: {
+        "description": "A page.",
+        "content": _json("GenerationPage"),
+        "headers": _headers({"Link": "The next page, `rel=next`; missing on the last one."}),
+    }
+}
+CONTENT: Final[Responses] = {
+    200: {
+        "description": "The document, which fits the schema of its kind.",
+        "content": {"application/json": {"schema": {}}},
+        "headers": _headers(_LABELS | {"ETag": "Hash of the content."}),
+    },
+    304: {"description": "The content is the one that `If-None-Match` names."},
+}
+WHY: Final[Responses] = {
+    200: {"description": "As `understudy why --json`.", "content": _json("Explanation")},
+    410: {
+        "description": "Only the audit has the request.",
+        "content": {MEDIA_TYPE: {"schema": _ref("Problem")}},
+    },
+}
+CANCELLED: Final[Responses] = {
+    200: {"description": "The request has ended.", "content": _json("CancelAnswer")},
+    202: {"description": "The cancellation is published.", "content": _json("CancelAnswer")},
+}
+RERUN: Final[Responses] = {
+    200: {"description": "What would run.", "content": _json("RerunAnswer")},
+    202: {
+        "description": "The shadow is published.",
+        "content": _json("RerunAnswer"),
+        "headers": _headers({"Location": "Where the shadow's state is."}),
+    },
+}
+REPORT: Final[Responses] = {200: {"description": "The findings.", "content": _json("ValidationReport")}}
+SOCIAL_CONTEXT: Final[Responses] = {200: {"description": "The context.", "content": _json("SocialSetting")}}
 
 _KEY: Final = {
     "name": "Idempotency-Key",
@@ -149,6 +185,24 @@ ORDER: Final[dict[str, Any]] = {
         },
     },
 }
+#: What a route that takes a node says of its input.
+NODE: Final[dict[str, Any]] = {
+    "parameters": [_KIND | {"description": "Content kind of the requests that use the node."}],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {},
+                "example": {
+                    "generationType": "scene",
+                    "purpose": "gap_fill",
+                    "strategy": "once",
+                    "fallback": {"mode": "golden_sample"},
+                },
+            }
+        },
+    },
+}
 #: The same of one that also reads ``Prefer``.
 ORDER_PREFER: Final[dict[str, Any]] = ORDER | {"parameters": [_KIND, _KEY, _PREFER]}
 
@@ -177,6 +231,14 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 _TEXT: Final = {"type": "string"}
 _LINKS: Final = _object(self=_TEXT, events=_TEXT, cancel=_TEXT)
 _HEALTH: Final = _object(ok={"type": "boolean"}, problems={"type": "array", "items": _TEXT})
+_FINDINGS: Final = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["code", "path", "message", "suggestion"],
+        "properties": dict.fromkeys(("code", "path", "message", "suggestion"), _TEXT),
+    },
+}
 _OWN: Final[dict[str, Any]] = {
     "Problem": {
         "type": "object",
@@ -225,6 +287,26 @@ _OWN: Final[dict[str, Any]] = {
         version=_TEXT,
         broker=_object(connected={"type": "boolean"}),
         waiting={"type": "integer"},
+    ),
+    "GenerationPage": _object(
+        items={"type": "array", "items": {"type": "object"}},
+        next={"anyOf": [_TEXT, {"type": "null"}], "description": "Value of `cursor` for the next page."},
+    ),
+    "Explanation": {"type": "object", "required": ["request_id", "kind", "status", "events"]},
+    "CancelAnswer": _object(request_id=_TEXT, status={"anyOf": [_TEXT, {"type": "null"}]}),
+    "RerunAnswer": _object(
+        job=_TEXT, original=_TEXT, request_id=_TEXT, estimate={"type": "object"}, links=_LINKS
+    ),
+    "ValidationReport": _object(
+        ok={"type": "boolean"}, errors=_FINDINGS, warnings=_FINDINGS, suggestions=_FINDINGS
+    ),
+    "SocialSetting": _object(
+        rating={"type": "object"},
+        decided_by={"anyOf": [_TEXT, {"type": "null"}]},
+        relationship={"anyOf": [{"type": "object"}, {"type": "null"}]},
+        constraints={"type": "object"},
+        prompt_lines={"type": "array", "items": _TEXT},
+        contradiction={"anyOf": [_TEXT, {"type": "null"}]},
     ),
     "ProblemType": _object(type=_TEXT, title=_TEXT, detail=_TEXT),
 }

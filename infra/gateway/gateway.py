@@ -183,6 +183,16 @@ class Gateway:
             self._engine = database.engine_of(self.settings.database)
         return self._engine
 
+    def open_audit(self) -> Engine:
+        """A database of its own for a function that disposes of it.
+
+        Raises:
+            FileNotFoundError: there is none yet.
+        """
+        if self.audit_engine() is None:
+            raise FileNotFoundError("the audit has no database yet")
+        return database.engine_of(self.settings.database)
+
     def on_stop(self, farewell: Callable[[], Awaitable[None]]) -> None:
         """Call something when the gateway begins to stop: what ends streams, for instance."""
         self._farewells.append(farewell)

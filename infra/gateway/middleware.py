@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Paths that answer while the gateway stops.
 HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
+#: Methods that change nothing.
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Key of the scope under which a route notes the generation request that it is about.
 REQUEST_ID: Final = "understudy.request_id"
 
@@ -77,7 +79,7 @@ class Observed:
 
 
 class Guarded:
-    """Refuses requests by their headers: an unknown ``Host``, a body that is too large, work while the gateway stops.
+    """Refuses requests by their headers: an unknown ``Host``, a foreign ``Origin``, too large a body, work during a stop.
 
     Args:
         app: what is inside.
@@ -121,10 +123,24 @@ class Guarded:
                 "the gateway stops; send the request again",
                 headers={"Retry-After": str(BUSY_S), "Connection": "close"},
             )
+        if scope["method"] not in _SAFE and not self._same_origin(headers):
+            return Problem(
+                403,
+                "forbidden",
+                "a page of another site must not change anything here; add its host to gateway.hosts if it may",
+            )
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._most:
             return self._too_large()
         return None
+
+    def _same_origin(self, headers: Headers) -> bool:
+        """Whether a page of this gateway sends the request, or no page at all: browsers name the page's origin."""
+        origin = headers.get("origin")
+        if origin is None:
+            return True
+        place = origin.rpartition("//")[2].lower()
+        return place == headers.get("host", "").lower() or place.partition(":")[0] in self._hosts
 
     def _limit(self, receive: Receive) -> Receive:
         size = 0

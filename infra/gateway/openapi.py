@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
@@ -11,12 +11,13 @@ from infra.gateway.documents import component_schemas, problems
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+#: Version of the API, which is not that of the application.
+VERSION: Final = "1"
+
 
 def build_document(app: FastAPI) -> dict[str, Any]:
     """The document of an application, OpenAPI 3.1."""
-    document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes
-    )
+    document = get_openapi(title=app.title, version=VERSION, description=app.description, routes=app.routes)
     for path in document["paths"].values():
         for operation in path.values():
             # FastAPI's own validation answers with a problem, too.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from understudy_client import new_id
+from understudy_client.protocol import TRACEPARENT
 
 from contracts import subjects
 from contracts.duplicate_names import find_duplicates
@@ -44,8 +45,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     #: The body, read.
     asked: Any
-    #: The client chose the id, by its idempotency key.
-    keyed: bool = False
+    #: The span that asks (W3C Trace Context); ``None``: none.
+    traceparent: str | None = None
 
     @property
     def request(self) -> GenerationRequest:
@@ -73,10 +74,16 @@ async def read_order(gateway: Gateway, principal: Principal, request: Request) -
         body, named = _rewrite(body, principal.workspace)
     if kind is not None and named not in (None, kind):
         raise parameter_problem("kind", f"is {kind!r}, and {named!r} in the body; keep one of them")
-    kind = kind or named or choose_kind(body, templates=lambda: gateway.settings.templates_dir)
+    kind = kind or named or await _choose_kind(gateway, body)
     asked = check(kind, request_id, body)
     request.scope[REQUEST_ID] = request_id
-    return Order(kind=kind, request_id=request_id, body=body, asked=asked, keyed=key is not None)
+    return Order(
+        kind=kind,
+        request_id=request_id,
+        body=body,
+        asked=asked,
+        traceparent=request.headers.get(TRACEPARENT),
+    )
 
 
 def derive_id(key: str, workspace: str | None) -> str:
@@ -123,6 +130,14 @@ async def read_body(gateway: Gateway, request: Request) -> bytes:
             f"the body did not arrive within {seconds:g} s",
             headers={"Connection": "close"},
         ) from None
+
+
+async def _choose_kind(gateway: Gateway, body: bytes) -> str:
+    def choose() -> str:
+        return choose_kind(body, templates=lambda: gateway.settings.templates_dir)
+
+    # A template's kind is in a file.
+    return await asyncio.to_thread(choose) if b"emplate" in body else choose()
 
 
 def _rewrite(body: bytes, workspace: str | None) -> tuple[bytes, str | None]:

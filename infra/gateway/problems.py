@@ -287,6 +287,9 @@ def _detail_of(error: PlainHttpError) -> str:
 
 def _convert_validation(error: RequestValidationError) -> Problem:
     """FastAPI's own validation: a body's fault has a pointer, any other one a parameter."""
+    if isinstance(error.body, bytes):
+        # It was not declared as JSON, so FastAPI has not read it.
+        return Problem(415, "unsupported-media-type", "send the body with Content-Type: application/json")
     faults: list[FieldProblem] = []
     for each in error.errors():
         place, *path = each["loc"]

@@ -16,6 +16,7 @@ import uvicorn
 from contracts.errors import Misconfigured
 from infra.gateway.app import create_app
 from infra.gateway.gateway import Gateway
+from infra.gateway.http_protocol import with_head_limit
 from infra.gateway.monitor import GatewayMonitor
 from infra.telemetry.gateway_events import GatewayMoved, GatewayReady, GatewayStopped, GatewayStopping
 
@@ -115,8 +116,10 @@ async def _run(
 
 
 def _configure(gateway: Gateway) -> uvicorn.Config:
+    settings = gateway.settings.gateway
     return uvicorn.Config(
         create_app(gateway),
+        http=with_head_limit(settings.head_seconds),
         # The gateway is open already: a broker that is not there is an error for people, not a traceback.
         lifespan="off",
         log_config=None,
@@ -125,7 +128,7 @@ def _configure(gateway: Gateway) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         h11_max_incomplete_event_size=_HEAD_BYTES,
-        timeout_keep_alive=gateway.settings.gateway.idle_seconds,
+        timeout_keep_alive=settings.idle_seconds,
         timeout_graceful_shutdown=_CUT_S,
     )
 

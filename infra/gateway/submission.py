@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from understudy_client import IdTaken, NoResult, Submitted
 from understudy_client.protocol import kind_of, subject
 from understudy_client.timeouts import MARGIN_S
 
-from contracts import request
+from contracts import expansion, request
 from contracts.request import RequestError
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ async def submit(gateway: Gateway, order: Order) -> Submitted:
     async with gateway.wait(order.request_id):
         await gateway.require_broker()
         try:
-            return await gateway.client.submit(order.kind, body=order.body, request_id=order.request_id)
+            return await gateway.client.submit(
+                order.kind, body=order.body, request_id=order.request_id, traceparent=order.traceparent
+            )
         except IdTaken as taken:
             return await _join(gateway, order, taken)
 
@@ -48,7 +51,11 @@ async def ask(gateway: Gateway, order: Order, timeout_s: float) -> Result | None
         client = gateway.client
         try:
             return await client.ask(
-                order.kind, body=order.body, request_id=order.request_id, timeout_s=timeout_s
+                order.kind,
+                body=order.body,
+                request_id=order.request_id,
+                timeout_s=timeout_s,
+                traceparent=order.traceparent,
             )
         except IdTaken as taken:
             joined = await _join(gateway, order, taken)
@@ -60,9 +67,13 @@ async def ask(gateway: Gateway, order: Order, timeout_s: float) -> Result | None
             return None
 
 
-def patience_s(gateway: Gateway, order: Order) -> float:
+async def patience_s(gateway: Gateway, order: Order) -> float:
     """Seconds within which the pipeline promises the result of an order."""
-    return gateway.client.timeout_s(order.request) - MARGIN_S + PROMISED_S
+    asked, timeout_s = order.request, gateway.client.timeout_s
+    # Template and rules may set the deadline, and a library is many files.
+    reads_files = expansion.template_of(asked) is not None or asked.rules is not None
+    found = await asyncio.to_thread(timeout_s, asked) if reads_files else timeout_s(asked)
+    return found - MARGIN_S + PROMISED_S
 
 
 async def _join(gateway: Gateway, order: Order, taken: IdTaken) -> Submitted:

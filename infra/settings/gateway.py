@@ -24,7 +24,9 @@ class GatewaySettings(BaseModel):
     hosts: tuple[str, ...] = ()
     #: Bytes of a request's body.
     body_bytes: int = Field(default=MAX_BODY, ge=1024, le=64 * 1024**2)
-    #: Seconds within which a client must have sent its body.
+    #: Seconds within which a client must have sent the head of a request.
+    head_seconds: float = Field(default=10.0, gt=0, le=600)
+    #: Seconds within which it must have sent the body.
     body_seconds: float = Field(default=30.0, gt=0, le=600)
     #: Requests that wait for a result at once; one more gets 503.
     waiting: int = Field(default=2000, ge=1, le=100_000)

@@ -91,6 +91,25 @@ async def test_every_refusal_is_a_problem(
     assert explained.json()["title"] == body["title"]
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost", 503),
+        ("https://games.example", 503),
+        ("https://games.example:444", 503),
+        ("http://localhost:3000", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ],
+)
+async def test_a_page_of_another_site_changes_nothing(
+    http: httpx2.AsyncClient, origin: str, status: int
+) -> None:
+    path = "/api/v1/generations/x/cancel"
+    assert (await http.post(path, headers={"Origin": origin})).status_code == status
+    assert (await http.get("/livez", headers={"Origin": origin})).status_code == 200
+
+
 async def test_a_body_in_pieces_is_cut_at_the_same_size(http: httpx2.AsyncClient) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(3):

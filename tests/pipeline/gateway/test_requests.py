@@ -20,7 +20,9 @@ async def test_a_request_waits_and_gets_its_labelled_result(
 ) -> None:
     settings = configure(rules=[])
     async with start(settings), open_door(settings) as door:
-        answer = await door.http.post("/generate", json=ASKED)
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        answer = await door.http.post("/generate", json=ASKED, headers=headers)
         result = answer.json()
 
     assert answer.status_code == 200
@@ -31,6 +33,7 @@ async def test_a_request_waits_and_gets_its_labelled_result(
     assert request_id == result["request_id"]
     assert unquote(answer.headers["Understudy-Reason"]) == result["reason"]
     assert len(client.events("result", request_id)) == 1
+    assert trace in client.events("requested", request_id)[0].headers["traceparent"]
 
 
 async def test_the_same_key_is_one_request_whoever_asks_again(
@@ -218,3 +221,16 @@ async def test_an_unknown_request_is_404_whatever_its_id(
             await door.http.get(f"/api/generation-jobs/{each}") for each in ("nope", "%2A", "a%20b", "é")
         ]
     assert [each.status_code for each in answers] == [404] * 4
+
+
+async def test_the_kind_is_that_of_the_template(
+    client: Observer, configure: Configure, start: Start, open_door: Open
+) -> None:
+    settings = configure(rules=[])
+    template = {"template_id": "romantic_to_action_transition_v1"}
+    async with start(settings), open_door(settings) as door:
+        answer = await door.http.post("/generate", json=ASKED | template)
+        lost = await door.http.post("/generate", json=ASKED | {"template_id": "romantic"})
+
+    assert (answer.status_code, answer.json()["kind"]) == (200, "transition")
+    assert (lost.status_code, lost.json()["errors"][0]["pointer"]) == (422, "/template_id")

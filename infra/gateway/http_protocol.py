@@ -1,0 +1,45 @@
+"""HTTP protocol of a connection: uvicorn's, with a time within which the head of a request must arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+def with_head_limit(seconds: float) -> type[asyncio.Protocol]:
+    """The protocol that closes a connection whose request's head takes longer; bodies have a limit of their own.
+
+    uvicorn itself limits the time between two requests alone.
+    """
+
+    class Limited(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._start()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # Typed by uvicorn as always there; there is none before the first request.
+            cycle: Any = self.cycle
+            if cycle is not None and not cycle.response_complete:
+                self._cancel()
+            elif self._timer is None:
+                self._start()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._cancel()
+            super().connection_lost(exc)
+
+        def _start(self) -> None:
+            self._timer = self.loop.call_later(seconds, self.transport.close)
+
+        def _cancel(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    return Limited
