@@ -33,6 +33,7 @@ KEY_HEADER: Final = "Idempotency-Key"
 #: A string of a structured field (RFC 8941), which draft-07 of Idempotency-Key asks for.
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _JSON: Final = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+_decode_optional: Final = msgspec.json.Decoder(str | None).decode
 _decode_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -152,13 +153,16 @@ def _rewrite(body: bytes, workspace: str | None) -> tuple[bytes, str | None]:
         raise build_refusal(
             [(format_path(map(str, place)), "appears twice; keep one of them") for place in twice]
         )
-    named = fields.pop("kind", None)
-    kind: Any = None if named is None else msgspec.json.decode(named)
-    if kind is not None and not isinstance(kind, str):
-        raise RequestError("kind", "must be a text")
+    kind = _decode_text(fields.pop("kind", None), "kind")
     if workspace is not None:
-        said = fields.get("workspace")
-        if said is not None and msgspec.json.decode(said) not in (None, workspace):
+        if _decode_text(fields.get("workspace"), "workspace") not in (None, workspace):
             raise Problem(403, "forbidden", f"the token belongs to workspace {workspace}")
         fields["workspace"] = msgspec.Raw(msgspec.json.encode(workspace))
     return msgspec.json.encode(fields), kind
+
+
+def _decode_text(raw: msgspec.Raw | None, field: str) -> str | None:
+    try:
+        return None if raw is None else _decode_optional(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise RequestError(field, "must be a text") from None

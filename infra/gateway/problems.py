@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -162,8 +163,14 @@ class Problem(HTTPException):
         headers = dict(self.headers or {})
         if self.request_id is not None:
             headers.setdefault("Understudy-Request-Id", self.request_id)
+        body = self.to_json()
+        try:
+            text = msgspec.json.encode(body)
+        except UnicodeEncodeError:
+            # A client's name or value with half of a surrogate pair.
+            text = json.dumps(body).encode()
         return Response(
-            msgspec.json.encode(self.to_json()),
+            text,
             status_code=self.status_code,
             media_type=MEDIA_TYPE,
             headers=headers,

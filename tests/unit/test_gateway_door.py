@@ -27,6 +27,7 @@ from infra.telemetry.events import DefectFound
 from infra.telemetry.gateway_events import HttpAnswered
 
 ASKED = {"prompt": "a forest with three coins"}
+JSON = {"Content-Type": "application/json"}
 
 
 class Emitted(list):
@@ -68,6 +69,28 @@ async def http(emitted: Emitted) -> AsyncIterator[httpx2.AsyncClient]:
         ("POST", "/generate?kind=poem", {"json": ASKED}, 422, "GEN_INVALID_REQUEST"),
         ("POST", "/generate?kind=plot", {"json": {"kind": "scene", **ASKED}}, 422, "invalid-parameter"),
         ("POST", "/generate", {"json": {"kind": 7, **ASKED}}, 422, "GEN_INVALID_REQUEST"),
+        (
+            "POST",
+            "/generate",
+            {"content": b'{"kind":"\\ud800"}', "headers": JSON},
+            422,
+            "GEN_INVALID_REQUEST",
+        ),
+        (
+            "POST",
+            "/api/v1/generations/social-context/build",
+            {"content": b'{"\\ud800":1}', "headers": JSON},
+            422,
+            "GEN_INVALID_REQUEST",
+        ),
+        (
+            "POST",
+            "/api/v1/generations/social-context/build",
+            {"content": b"[" * 2000, "headers": JSON},
+            400,
+            "bad-request",
+        ),
+        ("POST", "/api/validate-generation-config?kind=poem", {"json": {}}, 422, "invalid-parameter"),
         ("POST", "/generate", {"json": ASKED, "headers": {"Idempotency-Key": ""}}, 422, "invalid-parameter"),
         ("POST", "/generate", {"json": ASKED}, 503, "broker-unavailable"),
         ("GET", "/api/generation-jobs/x?wait=61", {}, 422, "invalid-parameter"),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.kinds import KINDS
 from contracts.nodes.node import Constraints
 from contracts.policy.social import Social
 from infra.app import node_check, social_context
@@ -44,6 +45,8 @@ async def validate(request: Request, gateway: Here, _: _Client) -> Response:
     """Errors, warnings and suggestions for a node or a list of nodes; 200 whatever they are, `ok` says it."""
     body = await read_body(gateway, request)
     kind = request.query_params.get("kind")
+    if kind is not None and kind not in KINDS:
+        raise parameter_problem("kind", f"{kind!r} is unknown; use one of {', '.join(KINDS)}")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -55,7 +58,7 @@ async def validate(request: Request, gateway: Here, _: _Client) -> Response:
 @router.post(
     "/api/v1/generations/social-context/build",
     summary="The social context of a relationship",
-    responses=documents.SOCIAL_CONTEXT | documents.problems(413, 415, 422),
+    responses=documents.SOCIAL_CONTEXT | documents.problems(400, 413, 415, 422),
 )
 async def build(wanted: SocialContext, gateway: Here, _: _Client) -> Response:
     """The rating that is used, the constraints and the lines of the prompt that follow from a relationship."""

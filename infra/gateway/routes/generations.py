@@ -61,7 +61,9 @@ class RerunRequest(BaseModel):
         examples=[{"params.temperature": 0.2}],
     )
     job: str | None = Field(
-        default=None, description="Name of the rerun; the same name is the same shadow.", max_length=24
+        default=None,
+        description="Name of the rerun; the same name is the same shadow.",
+        pattern="^[A-Za-z0-9]{1,24}$",
     )
     dry_run: bool = Field(default=False, description="Say what would run; publish nothing.")
 
@@ -171,7 +173,7 @@ async def why(request_id: str, gateway: Here, principal: _Client) -> Response:
 @router.post(
     "/{request_id}/cancel",
     summary="Cancel a request",
-    responses=documents.CANCELLED | documents.problems(404, 415, 422, 503),
+    responses=documents.CANCELLED | documents.problems(400, 404, 413, 415, 422, 503),
 )
 async def cancel(
     request_id: str, gateway: Here, principal: _Operator, cancellation: Cancellation | None = None
@@ -196,7 +198,7 @@ async def cancel(
 @router.post(
     "/{request_id}/rerun",
     summary="Run a request again, as a shadow",
-    responses=documents.RERUN | documents.problems(404, 409, 415, 422, 503),
+    responses=documents.RERUN | documents.problems(400, 404, 409, 413, 415, 422, 503),
 )
 async def rerun(
     request_id: str, gateway: Here, principal: _Operator, wanted: RerunRequest | None = None

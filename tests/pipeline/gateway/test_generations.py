@@ -150,13 +150,8 @@ async def test_content_that_workspaces_share_names_no_request_of_another(
     client: Observer, configure: Configure, start: Start, open_door: Open
 ) -> None:
     settings = configure(rules=[])
-    node = {
-        "generation_type": "layout",
-        "purpose": "gap_fill",
-        "strategy": "once",
-        "seed": {"source": "fixed"},
-    }
-    shared = {"node": {**node, "fallback": {"mode": "golden_sample"}}}
+    node = {"generationType": "layout", "purpose": "gap_fill", "strategy": "once"}
+    shared = {"node": node | {"fallback": {"mode": "golden_sample"}}}
     red = somebody(workspace="red")
     async with start(settings), open_door(settings, authenticate=red) as door:
         await client.ask("theirs-1", workspace="blue", **shared)
