@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 from fastapi import Depends
@@ -12,11 +12,8 @@ from starlette.requests import Request
 
 from infra.gateway.problems import Problem, not_found
 
-if TYPE_CHECKING:
-    from infra.gateway.gateway import Gateway
 
-
-class Role(IntEnum):
+class AccessRole(IntEnum):
     """What a token may do; each role may do all that the roles below it may."""
 
     #: Create requests, read its own.
@@ -34,7 +31,7 @@ class Role(IntEnum):
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who sends a request."""
 
-    role: Role
+    role: AccessRole
     #: The token's id; ``None``: this machine's user, without a token.
     token_id: str | None = None
     #: The only workspace that it sees; ``None``: all.
@@ -42,7 +39,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: Whoever reaches a gateway without tokens: it listens on this machine alone.
-LOCAL_USER: Final = Principal(role=Role.ADMIN)
+LOCAL_USER: Final = Principal(role=AccessRole.ADMIN)
 
 #: Finds out who sends a request; raises :class:`Problem` 401.
 Authenticate = Callable[[Request], Awaitable[Principal]]
@@ -54,19 +51,19 @@ async def authenticate_local(request: Request) -> Principal:
     return LOCAL_USER
 
 
-def require(role: Role) -> Any:
+def require(role: AccessRole) -> Any:
     """The dependency of a route that needs a role; its value is the :class:`Principal`."""
 
     async def check(request: Request) -> Principal:
-        gateway: Gateway = request.app.state.gateway
-        principal = await gateway.authenticate(request)
+        authenticate: Authenticate = request.app.state.gateway.authenticate
+        principal = await authenticate(request)
         check_role(principal, role)
         return principal
 
     return Depends(check)
 
 
-def check_role(principal: Principal, role: Role) -> None:
+def check_role(principal: Principal, role: AccessRole) -> None:
     """Refuse a principal whose role is too low.
 
     Raises:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from infra.gateway import problems
-from infra.gateway.middleware import Guarded, Observed
+from infra.gateway.middleware import GuardedApp, ObservedApp
 from infra.gateway.openapi import build_document
 from infra.gateway.routes import ROUTERS
 from infra.host.extras import installed_version
@@ -44,7 +44,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         description=_ABOUT,
         version=installed_version(),
         lifespan=lifespan,
-        middleware=[Middleware(Observed, gateway=gateway), Middleware(Guarded, gateway=gateway)],
+        middleware=[Middleware(ObservedApp, gateway=gateway), Middleware(GuardedApp, gateway=gateway)],
         # Pages that load scripts from other hosts.
         docs_url=None,
         redoc_url=None,

@@ -30,7 +30,7 @@ _TAKEN_UP: Final = "context_built"
 _SOURCE: Final = "generated_for"
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class FoundRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it is now."""
 
     request_id: str
@@ -46,7 +46,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         return result
 
 
-async def find(gateway: Gateway, principal: Principal, request_id: str, *, wait_s: float = 0) -> Found:
+async def find(gateway: Gateway, principal: Principal, request_id: str, *, wait_s: float = 0) -> FoundRequest:
     """A request, its state and its result.
 
     Args:
@@ -71,9 +71,9 @@ async def find(gateway: Gateway, principal: Principal, request_id: str, *, wait_
         result = await _result(gateway, request_id, kind, wait_s)
         if result is not None:
             shown = conceal_source(principal, result)
-            return Found(request_id=request_id, kind=kind, status=result.status, result=shown)
+            return FoundRequest(request_id=request_id, kind=kind, status=result.status, result=shown)
         taken = await log.first(gateway.wire, pipeline.EVENTS, subjects.any_kind(_TAKEN_UP, request_id))
-    return Found(request_id=request_id, kind=kind, status=RUNNING if taken is not None else PENDING)
+    return FoundRequest(request_id=request_id, kind=kind, status=RUNNING if taken is not None else PENDING)
 
 
 async def check_visible(gateway: Gateway, principal: Principal, request_id: str) -> None:
@@ -166,7 +166,7 @@ async def _result(gateway: Gateway, request_id: str, kind: str, wait_s: float) -
         return None
 
 
-async def _archived(gateway: Gateway, principal: Principal, request_id: str) -> Found:
+async def _archived(gateway: Gateway, principal: Principal, request_id: str) -> FoundRequest:
     """A request that only the audit has."""
     row = await gateway.query(lambda engine: archive.find_row(engine, request_id), missing=None)
     if row is None:
@@ -174,7 +174,7 @@ async def _archived(gateway: Gateway, principal: Principal, request_id: str) -> 
     check_workspace(principal, row.workspace, f"request {request_id!r}")
     found = await gateway.query(lambda engine: archive.find_result(engine, request_id), missing=None)
     result = None if found is None else msgspec.convert(msgspec.to_builtins(found), understudy_client.Result)
-    return Found(
+    return FoundRequest(
         request_id=request_id,
         kind=row.kind or "",
         status=row.status if result is None else result.status,

@@ -27,7 +27,7 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID: Final = "understudy.request_id"
 
 
-class Observed:
+class ObservedApp:
     """Outermost: reports every answer, and answers a defect with a problem.
 
     Args:
@@ -78,7 +78,7 @@ class Observed:
             )
 
 
-class Guarded:
+class GuardedApp:
     """Refuses requests by their headers: an unknown ``Host``, a foreign ``Origin``, too large a body, work during a stop.
 
     Args:

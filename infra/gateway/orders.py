@@ -37,7 +37,7 @@ _decode_optional: Final = msgspec.json.Decoder(str | None).decode
 _decode_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class GenerationOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A request for generation, checked and ready to be published."""
 
     kind: str
@@ -56,7 +56,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return asked
 
 
-async def read_order(gateway: Gateway, principal: Principal, request: Request) -> Order:
+async def read_order(gateway: Gateway, principal: Principal, request: Request) -> GenerationOrder:
     """Read and check the request for generation in an HTTP request.
 
     The body is that of a request on NATS; its kind is in the query (``?kind=``) or in a field ``kind`` beside the
@@ -78,7 +78,7 @@ async def read_order(gateway: Gateway, principal: Principal, request: Request) -
     kind = kind or named or await _choose_kind(gateway, body)
     asked = check(kind, request_id, body)
     request.scope[REQUEST_ID] = request_id
-    return Order(
+    return GenerationOrder(
         kind=kind,
         request_id=request_id,
         body=body,

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from understudy_client import Result
 
     from infra.gateway.gateway import Gateway
-    from infra.gateway.orders import Order
+    from infra.gateway.orders import GenerationOrder
 
 #: Seconds beyond its deadline within which the pipeline promises a result.
 PROMISED_S: Final = 2.0
 
 
-async def submit(gateway: Gateway, order: Order) -> Submitted:
+async def submit(gateway: Gateway, order: GenerationOrder) -> Submitted:
     """Publish an order; the same order under the same id is published once.
 
     Raises:
@@ -40,7 +40,7 @@ async def submit(gateway: Gateway, order: Order) -> Submitted:
             return await _join(gateway, order, taken)
 
 
-async def ask(gateway: Gateway, order: Order, timeout_s: float) -> Result | None:
+async def ask(gateway: Gateway, order: GenerationOrder, timeout_s: float) -> Result | None:
     """Publish an order and wait for its result; ``None``: none came in time.
 
     Raises:
@@ -67,7 +67,7 @@ async def ask(gateway: Gateway, order: Order, timeout_s: float) -> Result | None
             return None
 
 
-async def patience_s(gateway: Gateway, order: Order) -> float:
+async def patience_s(gateway: Gateway, order: GenerationOrder) -> float:
     """Seconds within which the pipeline promises the result of an order."""
     asked, timeout_s = order.request, gateway.client.timeout_s
     # Template and rules may set the deadline, and a library is many files.
@@ -76,7 +76,7 @@ async def patience_s(gateway: Gateway, order: Order) -> float:
     return found - MARGIN_S + PROMISED_S
 
 
-async def _join(gateway: Gateway, order: Order, taken: IdTaken) -> Submitted:
+async def _join(gateway: Gateway, order: GenerationOrder, taken: IdTaken) -> Submitted:
     """The stored request that has the id, where it is the same one written in another way.
 
     Raises:

@@ -13,7 +13,7 @@ from understudy_client import errors as client_errors
 from contracts.errors import ErrorCode, Unavailable, UnderstudyError
 from contracts.request import RequestError
 from infra.gateway import problems
-from infra.gateway.access import LOCAL_USER, Principal, Role, check_role, check_workspace
+from infra.gateway.access import LOCAL_USER, AccessRole, Principal, check_role, check_workspace
 from infra.gateway.answers import matches
 from infra.gateway.app import create_app
 from infra.gateway.gateway import Gateway
@@ -274,18 +274,18 @@ def test_every_type_of_problem_has_a_title_and_a_meaning() -> None:
 
 
 def test_roles_include_those_below() -> None:
-    check_role(LOCAL_USER, Role.ADMIN)
-    check_role(Principal(role=Role.OPERATOR), Role.DESIGNER)
+    check_role(LOCAL_USER, AccessRole.ADMIN)
+    check_role(Principal(role=AccessRole.OPERATOR), AccessRole.DESIGNER)
     with pytest.raises(Problem, match="needs the role operator, the token has viewer"):
-        check_role(Principal(role=Role.VIEWER), Role.OPERATOR)
+        check_role(Principal(role=AccessRole.VIEWER), AccessRole.OPERATOR)
 
 
 def test_another_workspace_is_not_found() -> None:
-    check_workspace(Principal(role=Role.CLIENT), "red", "request r-1")
-    check_workspace(Principal(role=Role.CLIENT, workspace="red"), "red", "request r-1")
+    check_workspace(Principal(role=AccessRole.CLIENT), "red", "request r-1")
+    check_workspace(Principal(role=AccessRole.CLIENT, workspace="red"), "red", "request r-1")
     for other in ("blue", None):
         with pytest.raises(Problem) as caught:
-            check_workspace(Principal(role=Role.ADMIN, workspace="red"), other, "request r-1")
+            check_workspace(Principal(role=AccessRole.ADMIN, workspace="red"), other, "request r-1")
         assert caught.value.status_code == 404
 
 

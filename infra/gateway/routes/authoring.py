@@ -15,14 +15,14 @@ from contracts.nodes.node import Constraints
 from contracts.policy.social import Social
 from infra.app import node_check, social_context
 from infra.gateway import documents
-from infra.gateway.access import Principal, Role, require
+from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
 from infra.gateway.gateway import Here
 from infra.gateway.orders import read_body
 from infra.gateway.problems import parameter_problem
 
 router: Final = APIRouter(tags=["authoring"])
-_Client = Annotated[Principal, require(Role.CLIENT)]
+_Client = Annotated[Principal, require(AccessRole.CLIENT)]
 
 
 class SocialContext(BaseModel):

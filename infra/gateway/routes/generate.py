@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from infra.gateway import answers, documents, lookup, submission
-from infra.gateway.access import Principal, Role, require
+from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.gateway import Gateway, Here
-from infra.gateway.orders import Order, read_order
+from infra.gateway.orders import GenerationOrder, read_order
 from infra.gateway.preferences import read_preference
 from infra.gateway.problems import Problem
 
 router: Final = APIRouter(tags=["requests"])
-_Client = Annotated[Principal, require(Role.CLIENT)]
+_Client = Annotated[Principal, require(AccessRole.CLIENT)]
 
 
 @router.post(
@@ -60,7 +60,7 @@ async def answer_order(
     gateway: Gateway,
     principal: Principal,
     request: Request,
-    order: Order,
+    order: GenerationOrder,
     *,
     usual_s: int | None = None,
     done: int = 200,

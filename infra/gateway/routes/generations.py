@@ -13,7 +13,7 @@ from understudy_client import NoResult
 
 from infra.app.rerun_desk import RerunDesk, read_options
 from infra.gateway import answers, documents, listing, lookup
-from infra.gateway.access import Principal, Role, require
+from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
 from infra.gateway.gateway import Here
 from infra.gateway.orders import read_order
@@ -26,9 +26,9 @@ from infra.replay.request_edits import EditError
 from infra.replay.reruns import RerunError, new_job
 
 router: Final = APIRouter(prefix="/api/v1/generations", tags=["generations"])
-_Client = Annotated[Principal, require(Role.CLIENT)]
-_Viewer = Annotated[Principal, require(Role.VIEWER)]
-_Operator = Annotated[Principal, require(Role.OPERATOR)]
+_Client = Annotated[Principal, require(AccessRole.CLIENT)]
+_Viewer = Annotated[Principal, require(AccessRole.VIEWER)]
+_Operator = Annotated[Principal, require(AccessRole.OPERATOR)]
 #: Rows of a page by default, and at most.
 _ROWS: Final = 100
 _MOST_ROWS: Final = 1000
@@ -37,7 +37,7 @@ _ANSWER_S: Final = 3.0
 _PATH: Final = "/api/v1/generations"
 
 
-class Cancellation(BaseModel):
+class CancelRequest(BaseModel):
     """Why a request is cancelled."""
 
     model_config = ConfigDict(extra="forbid")
@@ -176,10 +176,10 @@ async def why(request_id: str, gateway: Here, principal: _Client) -> Response:
     responses=documents.CANCELLED | documents.problems(400, 404, 413, 415, 422, 503),
 )
 async def cancel(
-    request_id: str, gateway: Here, principal: _Operator, cancellation: Cancellation | None = None
+    request_id: str, gateway: Here, principal: _Operator, cancellation: CancelRequest | None = None
 ) -> Response:
     """No effect once there is a result. 200 with the status if the request has ended, else 202: it ends soon."""
-    reason = (cancellation or Cancellation()).reason
+    reason = (cancellation or CancelRequest()).reason
     async with gateway.wait(request_id):
         await gateway.require_broker()
         await lookup.check_visible(gateway, principal, request_id)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from infra.gateway import documents
-from infra.gateway.access import Principal, Role, require
+from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
 from infra.gateway.gateway import Here
 from infra.host.extras import installed_version
@@ -30,7 +30,7 @@ async def readyz(gateway: Here) -> Response:
 
 
 @router.get("/api/health", summary="State of the gateway and what it depends on", responses=documents.STATE)
-async def health(gateway: Here, _: Annotated[Principal, require(Role.CLIENT)]) -> Response:
+async def health(gateway: Here, _: Annotated[Principal, require(AccessRole.CLIENT)]) -> Response:
     """The gateway's own state: broker, audit, requests that wait; 200 also where something is missing."""
     found = list(gateway.problems())
     if gateway.audit_engine() is None:

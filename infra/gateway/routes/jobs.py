@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from infra.gateway import answers, documents, lookup
-from infra.gateway.access import Principal, Role, require
+from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.gateway import Gateway, Here
 from infra.gateway.preferences import MOST_S
 
@@ -27,7 +27,7 @@ async def job(
     job_id: str,
     request: Request,
     gateway: Here,
-    principal: Annotated[Principal, require(Role.CLIENT)],
+    principal: Annotated[Principal, require(AccessRole.CLIENT)],
     wait: Wait = 0,
 ) -> Response:
     """200 whatever the state is; before the result with `Retry-After`, afterwards with an `ETag`."""
@@ -35,7 +35,7 @@ async def job(
     return await answer_found(gateway, request, found)
 
 
-async def answer_found(gateway: Gateway, request: Request, found: lookup.Found) -> Response:
+async def answer_found(gateway: Gateway, request: Request, found: lookup.FoundRequest) -> Response:
     """The answer about a request as it is now."""
     body: dict[str, Any] = {
         "job_id": found.request_id,

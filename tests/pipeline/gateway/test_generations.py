@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.requests import Request
 
-from infra.gateway.access import Principal, Role
+from infra.gateway.access import AccessRole, Principal
 from tests.pipeline.conftest import Configure, Observer, Start
 from tests.pipeline.gateway.conftest import Open
 
@@ -16,7 +16,7 @@ PATH = "/api/v1/generations"
 
 def somebody(**fields: object):
     async def authenticate(request: Request) -> Principal:
-        return Principal(**{"role": Role.ADMIN, **fields})
+        return Principal(**{"role": AccessRole.ADMIN, **fields})
 
     return authenticate
 
@@ -151,7 +151,7 @@ async def test_content_that_workspaces_share_names_no_request_of_another(
 ) -> None:
     settings = configure(rules=[])
     node = {"generationType": "layout", "purpose": "gap_fill", "strategy": "once"}
-    shared = {"node": node | {"fallback": {"mode": "golden_sample"}}}
+    shared = {"seed": 7, "node": node | {"fallback": {"mode": "golden_sample"}}}
     red = somebody(workspace="red")
     async with start(settings), open_door(settings, authenticate=red) as door:
         await client.ask("theirs-1", workspace="blue", **shared)
@@ -172,7 +172,10 @@ async def test_a_role_below_the_route_is_refused(
     client: Observer, configure: Configure, start: Start, open_door: Open
 ) -> None:
     settings = configure(rules=[])
-    async with start(settings, ()), open_door(settings, authenticate=somebody(role=Role.CLIENT)) as door:
+    async with (
+        start(settings, ()),
+        open_door(settings, authenticate=somebody(role=AccessRole.CLIENT)) as door,
+    ):
         answers = [await door.http.get(PATH), await door.http.post(f"{PATH}/x/cancel")]
     assert [each.json()["type"] for each in answers] == ["/problems/forbidden"] * 2
 
