@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import understudy_client
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 #: An event that shows that a stage has taken the request up.
 _TAKEN_UP: Final = "context_built"
-
-#: Field that names the request whose content is shared.
-_SOURCE: Final = "generated_for"
 
 
 class FoundRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +67,7 @@ async def find(gateway: Gateway, principal: Principal, request_id: str, *, wait_
         kind = protocol.kind_of(owner.subject)
         result = await _result(gateway, request_id, kind, wait_s)
         if result is not None:
-            shown = conceal_source(principal, result)
-            return FoundRequest(request_id=request_id, kind=kind, status=result.status, result=shown)
+            return FoundRequest(request_id=request_id, kind=kind, status=result.status, result=result)
         taken = await log.first(gateway.wire, pipeline.EVENTS, subjects.any_kind(_TAKEN_UP, request_id))
     return FoundRequest(request_id=request_id, kind=kind, status=RUNNING if taken is not None else PENDING)
 
@@ -93,56 +89,6 @@ async def check_visible(gateway: Gateway, principal: Principal, request_id: str)
     if row is None:
         raise not_found(what)
     check_workspace(principal, row.workspace, what)
-
-
-async def conceal(gateway: Gateway, principal: Principal, explained: dict[str, Any]) -> dict[str, Any]:
-    """An explanation without the ids of other workspaces: who shares a cached content may belong to anyone.
-
-    Args:
-        gateway: reads the audit.
-        principal: who asks.
-        explained: as :func:`infra.inspect.explanation.to_json` makes it.
-
-    Raises:
-        DatabaseError: the audit cannot be read.
-    """
-    workspace = principal.workspace
-    if workspace is None:
-        return explained
-    related: list[dict[str, Any]] = explained["related"]
-    named = {each["request_id"] for each in related} | {explained["follows"], explained["generated_for"]}
-    own = await gateway.query(
-        lambda engine: archive.select_owned(engine, named - {None}, workspace), missing=frozenset[str]()
-    )
-    shown = _conceal_sources(explained, own)
-    return shown | {
-        "related": [each for each in related if each["request_id"] in own],
-        # How many there are of others is theirs, too.
-        "related_left_out": 0,
-        "follows": explained["follows"] if explained["follows"] in own else None,
-    }
-
-
-def _conceal_sources(value: Any, own: frozenset[str]) -> Any:
-    """A value in which no request is named as the source of a content but some ids; the events say it, too."""
-    match value:
-        case dict():
-            return {
-                name: None if name == _SOURCE and each not in own else _conceal_sources(each, own)
-                for name, each in cast("dict[str, Any]", value).items()
-            }
-        case list() | tuple():
-            return [_conceal_sources(each, own) for each in cast("list[Any]", value)]
-        case _:
-            return value
-
-
-def conceal_source(principal: Principal, result: Result) -> Result:
-    """A result without the id of the request whose content it shares, which may be another workspace's."""
-    if principal.workspace is None or result.meta.generated_for is None:
-        return result
-    meta = msgspec.structs.replace(result.meta, generated_for=None)
-    return msgspec.structs.replace(result, meta=meta)
 
 
 def workspace_of(owner: StoredMessage) -> str | None:
@@ -178,7 +124,7 @@ async def _archived(gateway: Gateway, principal: Principal, request_id: str) -> 
         request_id=request_id,
         kind=row.kind or "",
         status=row.status if result is None else result.status,
-        result=None if result is None else conceal_source(principal, result),
+        result=result,
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import msgspec
 from sqlalchemy import Engine, select
 
@@ -69,21 +67,6 @@ def find_row(engine: Engine, request_id: str) -> ArchivedRow | None:
     with reading(engine) as connection:
         row = connection.execute(query.limit(1)).first()
     return None if row is None else ArchivedRow(kind=row[0], status=row[1], workspace=row[2])
-
-
-def select_owned(engine: Engine, ids: Collection[str], workspace: str) -> frozenset[str]:
-    """Those of some ids whose requests all belong to a workspace.
-
-    Raises:
-        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
-    """
-    columns = GENERATIONS.c
-    query = select(columns.request_id, columns.workspace).where(
-        columns.request_id.in_(list(ids)), columns.requested_at_ms.is_not(None), columns.status != REPEATED
-    )
-    with reading(engine) as connection:
-        rows = [(str(row[0]), row[1]) for row in connection.execute(query)]
-    return frozenset(each for each, _ in rows) - {each for each, owner in rows if owner != workspace}
 
 
 def has_request(engine: Engine, request_id: str) -> bool:

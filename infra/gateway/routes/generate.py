@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from infra.gateway import answers, documents, lookup, submission
+from infra.gateway import answers, documents, submission
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.gateway import Gateway, Here
 from infra.gateway.orders import GenerationOrder, read_order
@@ -41,7 +41,7 @@ async def generate(request: Request, gateway: Here, principal: _Client) -> Respo
             request_id=order.request_id,
             headers={"Location": answers.job_path(order.request_id)},
         )
-    return await answers.answer_result(gateway, lookup.conceal_source(principal, result))
+    return await answers.answer_result(gateway, result)
 
 
 @router.post(
@@ -53,12 +53,11 @@ async def generate(request: Request, gateway: Here, principal: _Client) -> Respo
 async def generate_content(request: Request, gateway: Here, principal: _Client) -> Response:
     """Publish a request; its result if it comes within `Prefer: wait=N` seconds (default 5, at most 60), else 202."""
     order = await read_order(gateway, principal, request)
-    return await answer_order(gateway, principal, request, order)
+    return await answer_order(gateway, request, order)
 
 
 async def answer_order(
     gateway: Gateway,
-    principal: Principal,
     request: Request,
     order: GenerationOrder,
     *,
@@ -69,7 +68,6 @@ async def answer_order(
 
     Args:
         gateway: the gateway.
-        principal: who asks.
         request: whose ``Prefer`` counts.
         order: the order.
         usual_s: seconds to wait where the client names none; none: those of :mod:`infra.gateway.preferences`.
@@ -89,8 +87,7 @@ async def answer_order(
     location = answers.job_path(order.request_id)
     if result is not None:
         more = {"Location": location} if done == HTTPStatus.CREATED else {}
-        shown = lookup.conceal_source(principal, result)
-        return await answers.answer_result(gateway, shown, status=done, headers=headers | more)
+        return await answers.answer_result(gateway, result, status=done, headers=headers | more)
     accepted = {
         "job_id": order.request_id,
         "kind": order.kind,

@@ -78,7 +78,7 @@ class RerunRequest(BaseModel):
 async def create(request: Request, gateway: Here, principal: _Client) -> Response:
     """Publish a request: 202 with its address; with `Prefer: wait=N`, 201 with the result if it comes in time."""
     order = await read_order(gateway, principal, request)
-    return await answer_order(gateway, principal, request, order, usual_s=0, done=201)
+    return await answer_order(gateway, request, order, usual_s=0, done=201)
 
 
 @router.get(
@@ -167,7 +167,7 @@ async def why(request_id: str, gateway: Here, principal: _Client) -> Response:
         found = await explanation.explain(gateway.wire, request_id, audit=gateway.open_audit)
     if found is None:
         raise Problem(410, "gone", f"request {request_id!r} is no longer in the event log, only in the audit")
-    return json_answer(await lookup.conceal(gateway, principal, explanation.to_json(found)))
+    return json_answer(explanation.to_json(found))
 
 
 @router.post(

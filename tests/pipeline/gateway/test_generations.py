@@ -9,6 +9,7 @@ from starlette.requests import Request
 from infra.gateway.access import AccessRole, Principal
 from tests.pipeline.conftest import Configure, Observer, Start
 from tests.pipeline.gateway.conftest import Open
+from tests.pipeline.test_cache import NODE, PLAYER
 
 ASKED = {"prompt": "a forest with three coins"}
 PATH = "/api/v1/generations"
@@ -146,24 +147,23 @@ async def test_what_belongs_to_another_workspace_is_not_found(
     assert forbidden.status_code == 422
 
 
-async def test_content_that_workspaces_share_names_no_request_of_another(
+async def test_workspaces_share_no_cached_content_so_that_no_id_of_another_is_named(
     client: Observer, configure: Configure, start: Start, open_door: Open
 ) -> None:
     settings = configure(rules=[])
-    node = {"generationType": "layout", "purpose": "gap_fill", "strategy": "once"}
-    shared = {"seed": 7, "node": node | {"fallback": {"mode": "golden_sample"}}}
+    shared = {"node": NODE, "player_context": PLAYER}
     red = somebody(workspace="red")
     async with start(settings), open_door(settings, authenticate=red) as door:
-        await client.ask("theirs-1", workspace="blue", **shared)
+        await client.ask("theirs-1", "transition", workspace="blue", **shared)
         own = await door.http.post("/generate", json=ASKED | shared)
+        again = await door.http.post("/generate", json=ASKED | shared)
         request_id = own.json()["request_id"]
         await client.settled()
         read = await door.http.get(f"{PATH}/{request_id}")
         history = await door.http.get(f"{PATH}/{request_id}/why")
-        stored = client.events("result", request_id)[0].json()
 
-    assert own.json()["status"] == stored["status"] == "cached"
-    assert stored["meta"]["generated_for"] == "theirs-1"
+    assert (own.json()["status"], again.json()["status"]) == ("success", "cached")
+    assert again.json()["meta"]["generated_for"] == request_id
     for answer in (own, read, history):
         assert "theirs-1" not in answer.text
 
