@@ -96,6 +96,15 @@ STATE: Final[Responses] = {
         "content": _json("GatewayState"),
     }
 }
+STREAM: Final[Responses] = {
+    200: {
+        "description": "Server-sent events; the data of each is one object, as of `understudy tail --json`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+STREAM_OF_ONE: Final[Responses] = STREAM | {
+    204: {"description": "The request has its result, and `Last-Event-ID` is after it: do not connect again."}
+}
 PROBLEM_TYPE: Final[Responses] = {
     200: {"description": "Its title and meaning.", "content": _json("ProblemType")}
 }
@@ -145,6 +154,15 @@ _KEY: Final = {
         "The same key and the same body are one request, however often it is sent: each call gets its result.  As in "
         "draft-07 of the header; a key of the form of a request id is the id where the token has no workspace."
     ),
+}
+#: Header of a route that streams events.
+LAST_EVENT_ID: Final = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The `id` of the last event that the client has: the stream continues after it.",
+    "example": "R812.E90311.D4",
 }
 _KIND: Final = {
     "name": "kind",

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from contracts.errors import Unavailable
 from infra.app.pipeline_client import PipelineClient
 from infra.gateway.access import authenticate_local
+from infra.gateway.hub import EventHub
 from infra.gateway.problems import BUSY_S, Problem
 from infra.stores import database, remedies
 from infra.telemetry.events import ConnectionLost, ConnectionRestored
@@ -34,7 +35,7 @@ NAME: Final = "gateway"
 #: Seconds that a new request waits for a lost connection before it gets 503.
 _AWAY_S: Final = 1.0
 #: Seconds that what is notified of a stop may take in all.
-_FAREWELL_S: Final = 2.0
+_FAREWELL_S: Final = 2.5
 
 
 class Gateway:
@@ -61,6 +62,8 @@ class Gateway:
         self.clock = clock
         #: The one connection to the broker.
         self.client = PipelineClient(settings, on_lost=self._lost, on_back=self._back)
+        #: Hands the log's new messages to the streams of events.
+        self.hub = EventHub(self.client, self.telemetry)
         #: It accepts no more work.
         self.stopping = False
         #: Requests that wait for a result now.
@@ -68,7 +71,7 @@ class Gateway:
         self._connected = asyncio.Event()
         self._lost_at_s = 0.0
         self._scopes: set[asyncio.Timeout] = set()
-        self._farewells: list[Callable[[], Awaitable[None]]] = []
+        self._farewells: list[Callable[[], Awaitable[None]]] = [self.hub.farewell]
         self._engine: Engine | None = None
 
     async def __aenter__(self) -> Self:
@@ -77,6 +80,7 @@ class Gateway:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        await self.hub.close()
         await self.client.__aexit__(*error)
         if self._engine is not None:
             self._engine.dispose()

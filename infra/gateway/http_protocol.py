@@ -1,11 +1,26 @@
-"""HTTP protocol of a connection: uvicorn's, with a time within which the head of a request must arrive."""
+"""HTTP protocol of a connection: uvicorn's, with a time limit for a request's head, and connections that can be cut."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+#: Extension of a request's scope: a function that cuts the connection, whatever is still to be sent.
+ABORT: Final = "understudy.abort"
+
+
+class CuttableProtocol(H11Protocol):
+    """A protocol whose requests can cut their connection: closing it waits until a client has read everything."""
+
+    def handle_events(self) -> None:
+        """Begin what has arrived."""
+        super().handle_events()
+        # Typed by uvicorn as always there; there is none before the first request.
+        cycle: Any = self.cycle
+        if cycle is not None:
+            cycle.scope.setdefault("extensions", {})[ABORT] = self.transport.abort
 
 
 def with_head_limit(seconds: float) -> type[asyncio.Protocol]:
@@ -14,7 +29,7 @@ def with_head_limit(seconds: float) -> type[asyncio.Protocol]:
     uvicorn itself limits the time between two requests alone.
     """
 
-    class Limited(H11Protocol):
+    class Limited(CuttableProtocol):
         _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -23,7 +38,6 @@ def with_head_limit(seconds: float) -> type[asyncio.Protocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            # Typed by uvicorn as always there; there is none before the first request.
             cycle: Any = self.cycle
             if cycle is not None and not cycle.response_complete:
                 self._cancel()

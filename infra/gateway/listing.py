@@ -14,7 +14,7 @@ from infra.inspect.audit_listing import Position
 from infra.inspect.request_filter import WORDS, RequestFilter, parse_filter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from starlette.datastructures import QueryParams
 
@@ -24,18 +24,23 @@ if TYPE_CHECKING:
 ALIASES: Final = {"q": "text", "operation": "stage", "prompt_version": "prompt-version"}
 #: Parameters of a listing beside the filter.
 _BESIDE: Final = frozenset({"limit", "cursor", "shadows"})
+#: Parameters of a stream of events beside the filter.
+BESIDE_EVENTS: Final = frozenset({"progress", "shadows"})
 #: A position as a cursor has it.
 _CURSOR: Final = re.compile(r"([0-9]{1,15})\.(.{1,255})")
 _TRUE: Final = frozenset({"1", "true"})
 
 
-def read_filter(query: QueryParams, principal: Principal, *, now_ms: int) -> RequestFilter:
+def read_filter(
+    query: QueryParams, principal: Principal, *, now_ms: int, beside: frozenset[str] = _BESIDE
+) -> RequestFilter:
     """The filter in a query string, within the workspace of who asks.
 
     Args:
         query: the parameters; one that is given several times has several values.
         principal: who asks.
         now_ms: ms since the epoch, for ages such as ``10m``.
+        beside: parameters that are no words of the filter.
 
     Raises:
         Problem: 422, an unknown parameter.
@@ -44,10 +49,10 @@ def read_filter(query: QueryParams, principal: Principal, *, now_ms: int) -> Req
     given: dict[str, str | None] = {}
     for name in query:
         word = ALIASES.get(name, name)
-        if name in _BESIDE:
+        if name in beside:
             continue
         if word not in WORDS:
-            known = ", ".join(sorted({*WORDS, *ALIASES, *_BESIDE}))
+            known = ", ".join(sorted({*WORDS, *ALIASES, *beside}))
             raise parameter_problem(name, f"is no parameter of this path; known are {known}")
         given[word] = ",".join(query.getlist(name))
     found = parse_filter(given, now_ms=now_ms, name=lambda word: word)
@@ -89,8 +94,12 @@ def link_next(path: str, query: QueryParams, cursor: str) -> str:
     return f'<{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
 
-def filter_parameters() -> list[Mapping[str, Any]]:
-    """What OpenAPI says of the words of the filter."""
+def filter_parameters(without: Iterable[str] = ()) -> list[Mapping[str, Any]]:
+    """What OpenAPI says of the words of the filter.
+
+    Args:
+        without: words that the path does not accept.
+    """
     said = {
         "since": "Start: an age (`30s`, `10m`, `2h`, `1d`) or a time.",
         "until": "End: an age or a time.",
@@ -113,4 +122,5 @@ def filter_parameters() -> list[Mapping[str, Any]]:
             ),
         }
         for name in (*WORDS, "q", "operation")
+        if name not in without
     ]

@@ -109,4 +109,5 @@ class GatewayMonitor:
     def _refresh(self) -> None:
         self.metrics.counts(table.BROKER_CONNECTED).set(self._gateway.connected)
         self.metrics.counts(table.HTTP_WAITING).set(self._gateway.waiting)
+        self.metrics.counts(table.HTTP_STREAMS).set(self._gateway.hub.feeds)
         self.metrics.counts(table.READY).set(not (self._tick.problems() or self._ready()))

@@ -30,6 +30,10 @@ class GatewaySettings(BaseModel):
     body_seconds: float = Field(default=30.0, gt=0, le=600)
     #: Requests that wait for a result at once; one more gets 503.
     waiting: int = Field(default=2000, ge=1, le=100_000)
+    #: Streams of events at once; one more gets 503.
+    streams: int = Field(default=4000, ge=1, le=100_000)
+    #: Streams of events at once of one token; one more gets 429.
+    token_streams: int = Field(default=200, ge=1, le=100_000)
     #: Seconds that a client keeps an idle connection.
     idle_seconds: int = Field(default=75, ge=1, le=3600)
 

@@ -232,6 +232,7 @@ HTTP_SECONDS: Final = _histogram(
 HTTP_WAITING: Final = _gauge(
     "understudy_http_waiting", "HTTP requests that wait for the broker or for a result."
 )
+HTTP_STREAMS: Final = _gauge("understudy_http_streams", "Clients that read a stream of events.")
 
 # -- supervisor --------------------------------------------------------------------------------
 
@@ -288,6 +289,7 @@ GATEWAY_METRICS: Final = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
     HTTP_WAITING,
+    HTTP_STREAMS,
     DEFECTS,
     BROKER_CONNECTED,
     CONNECTIONS_LOST,

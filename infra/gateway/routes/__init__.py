@@ -6,13 +6,14 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from infra.gateway.routes import authoring, generate, generations, health, jobs, problem_pages
+from infra.gateway.routes import authoring, events, generate, generations, health, jobs, problem_pages
 
 #: All of them; a new module adds its router here.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     generate.router,
     jobs.router,
     generations.router,
+    events.router,
     authoring.router,
     health.router,
     problem_pages.router,

@@ -1,0 +1,117 @@
+"""Server-sent events: their text, and the response that sends them to one client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+from starlette.responses import Response
+
+from infra.gateway.http_protocol import ABORT
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+MEDIA_TYPE: Final = "text/event-stream"
+#: Milliseconds after which a client should connect again.
+RETRY_MS: Final = 2000
+#: Seconds that a client may take to accept what is sent.
+SEND_S: Final = 10.0
+#: Seconds within which a cut connection is gone.
+_GONE_S: Final = 1.0
+_HEADERS: Final = {
+    # Events belong to who asks, and proxies must pass them on at once.
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+
+
+def format_event(event: str, data: Any, *, id: str | None = None) -> bytes:
+    """One event; without an id it leaves the reader's ``Last-Event-ID`` as it is."""
+    head = f"event: {event}\n" if id is None else f"event: {event}\nid: {id}\n"
+    # JSON has no line breaks.
+    return head.encode() + b"data: " + msgspec.json.encode(data) + b"\n\n"
+
+
+def format_ping(position: str) -> bytes:
+    """A comment, which shows no event, and a new ``Last-Event-ID``."""
+    return f": ping\nid: {position}\n\n".encode()
+
+
+def format_start(position: str) -> bytes:
+    """What a stream begins with: when to connect again, and the first ``Last-Event-ID``."""
+    return f"retry: {RETRY_MS}\nid: {position}\n\n".encode()
+
+
+class EventSource(Protocol):
+    """What is sent to one client."""
+
+    def read(self) -> AsyncGenerator[bytes, None]:
+        """The events until the stream's end; bytes that belong together."""
+        ...
+
+    def join(self, abort: Callable[[], None]) -> None:
+        """A client begins to read; ``abort`` cuts its connection."""
+        ...
+
+    def leave(self) -> None:
+        """The client is gone; :meth:`read` ends soon."""
+        ...
+
+
+class EventStreamResponse(Response):
+    """A stream of events.
+
+    A client that does not accept bytes for some seconds is cut off: a server that waits for it holds its memory for
+    ever.
+
+    Args:
+        source: the events.
+        send_s: seconds that the client may take to accept what is sent.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, source: EventSource, *, send_s: float = SEND_S) -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self._source = source
+        self._send_s = send_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events until they end or the client is gone."""
+        abort: Callable[[], None] = scope.get("extensions", {}).get(ABORT, _ignore)
+        listening = asyncio.create_task(self._wait_for_disconnect(receive))
+        self._source.join(abort)
+        try:
+            await self._send_all(send)
+        except TimeoutError:
+            abort()
+            # The server takes an answer without an end for a defect, unless the connection is gone.
+            await asyncio.wait((listening,), timeout=_GONE_S)
+        finally:
+            self._source.leave()
+            listening.cancel()
+
+    async def _send_all(self, send: Send) -> None:
+        async def pass_on(message: Message) -> None:
+            async with asyncio.timeout(self._send_s):
+                await send(message)
+
+        await pass_on({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async with contextlib.aclosing(self._source.read()) as chunks:
+            async for chunk in chunks:
+                await pass_on({"type": "http.response.body", "body": chunk, "more_body": True})
+        await pass_on({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _wait_for_disconnect(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._source.leave()
+
+
+def _ignore() -> None:
+    """Nothing: a server whose connections cannot be cut."""
