@@ -13,6 +13,7 @@ from infra.gateway import problems
 from infra.gateway.middleware import GuardedApp, ObservedApp
 from infra.gateway.openapi import build_document
 from infra.gateway.routes import ROUTERS
+from infra.gateway.sse import StreamsOutside
 from infra.host.extras import installed_version
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def create_app(gateway: Gateway) -> FastAPI:
         description=_ABOUT,
         version=installed_version(),
         lifespan=lifespan,
-        middleware=[Middleware(ObservedApp, gateway=gateway), Middleware(GuardedApp, gateway=gateway)],
+        middleware=[
+            Middleware(ObservedApp, gateway=gateway),
+            Middleware(StreamsOutside),
+            Middleware(GuardedApp, gateway=gateway),
+        ],
         # Pages that load scripts from other hosts.
         docs_url=None,
         redoc_url=None,

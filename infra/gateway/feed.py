@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -80,7 +79,7 @@ class EventFeed:
         self._ping_s = ping_s
         self._max_age_s = max_age_s
         #: Events, and whether each of them is known to be the reader's.
-        self._waiting: deque[tuple[EventFrame, bool]] = deque()
+        self._waiting: list[tuple[EventFrame, bool]] = []
         self._bytes = 0
         self._missed = 0
         self._woken = asyncio.Event()
@@ -211,15 +210,18 @@ class EventFeed:
 
     async def _take(self) -> bytes:
         """What waits, up to a chunk."""
-        chunk = bytearray()
-        while self._waiting and len(chunk) < _CHUNK:
-            frame, known = self._waiting.popleft()
+        chunk, taken = bytearray(), 0
+        for frame, known in self._waiting:
+            taken += 1
             self._bytes -= len(frame.encoded)
             if known or await self._filter.decide_by_owner(frame.record):
                 chunk += frame.encoded
                 if self._filter.is_last(frame.record):
                     self.end("ended")
                     break
+            if len(chunk) >= _CHUNK:
+                break
+        del self._waiting[:taken]
         return bytes(chunk)
 
     async def _wait(self, seconds: float) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: Extension of a request's scope: a function that cuts the connection, whatever is still to be sent.
 ABORT: Final = "understudy.abort"
+#: Another one: a function that limits the bytes that the system holds for a client that does not read.
+LIMIT: Final = "understudy.limit"
 
 
 class CuttableProtocol(H11Protocol):
@@ -20,7 +23,13 @@ class CuttableProtocol(H11Protocol):
         # Typed by uvicorn as always there; there is none before the first request.
         cycle: Any = self.cycle
         if cycle is not None:
-            cycle.scope.setdefault("extensions", {})[ABORT] = self.transport.abort
+            extensions = cycle.scope.setdefault("extensions", {})
+            extensions |= {ABORT: self.transport.abort, LIMIT: self._limit}
+
+    def _limit(self, size: int) -> None:
+        connection: socket.socket | None = self.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
 def with_head_limit(seconds: float) -> type[asyncio.Protocol]:

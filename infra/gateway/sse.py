@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 from starlette.responses import Response
 
-from infra.gateway.http_protocol import ABORT
+from infra.gateway.http_protocol import ABORT, LIMIT
+from infra.gateway.middleware import REQUEST_ID
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE: Final = "text/event-stream"
 #: Milliseconds after which a client should connect again.
 RETRY_MS: Final = 2000
 #: Seconds that a client may take to accept what is sent.
 SEND_S: Final = 10.0
+#: Bytes that the system may hold for a client that does not read: by default megabytes.
+_BUFFER: Final = 128 * 1024
 #: Seconds within which a cut connection is gone.
 _GONE_S: Final = 1.0
+#: Key of the scope for responses that are streamed outside.
+_OUTSIDE: Final = "understudy.streams"
+#: What the report of an answer reads of a scope.
+_REPORTED: Final = frozenset({"route", REQUEST_ID})
 _HEADERS: Final = {
     # Events belong to who asks, and proxies must pass them on at once.
     "Cache-Control": "no-store",
@@ -82,8 +89,19 @@ class EventStreamResponse(Response):
         self._send_s = send_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events, or leave that to :class:`StreamsOutside`."""
+        outside: list[EventStreamResponse] | None = scope.get(_OUTSIDE)
+        if outside is None:
+            await self.stream(scope, receive, send)
+        else:
+            outside.append(self)
+
+    async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until they end or the client is gone."""
-        abort: Callable[[], None] = scope.get("extensions", {}).get(ABORT, _ignore)
+        extensions = scope.get("extensions", {})
+        abort: Callable[[], None] = extensions.get(ABORT, _ignore)
+        limit: Callable[[int], None] = extensions.get(LIMIT, _ignore)
+        limit(_BUFFER)
         listening = asyncio.create_task(self._wait_for_disconnect(receive))
         self._source.join(abort)
         try:
@@ -113,5 +131,30 @@ class EventStreamResponse(Response):
         self._source.leave()
 
 
-def _ignore() -> None:
+class StreamsOutside:
+    """Middleware that streams once everything within it has returned: an hour's stream then keeps none of that alive.
+
+    Args:
+        app: what is inside.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        before = set(scope)
+        outside: list[EventStreamResponse] = []
+        scope[_OUTSIDE] = outside
+        await self._app(scope, receive, send)
+        for response in outside:
+            for name in set(scope) - before - _REPORTED:
+                del scope[name]
+            await response.stream(scope, receive, send)
+
+
+def _ignore(*_: int) -> None:
     """Nothing: a server whose connections cannot be cut."""

@@ -25,6 +25,8 @@ from infra.nats import log
 router: Final = APIRouter(prefix="/api/v1", tags=["events"])
 #: The header of a client that connects again.
 _LAST: Final = "last-event-id"
+#: Everything, without and with progress.
+_ALL: Final = {each: tail.resolve(None, None, progress=each) for each in (False, True)}
 _UNKNOWN: Final = "Last-Event-ID is none of this server"
 
 
@@ -57,13 +59,14 @@ async def events(
         raise parameter_problem(
             "status", "an event has the status of a result; list /api/v1/generations for requests without one"
         )
-    what = tail.resolve(None, None, progress=progress)
     async with gateway.wait():
         await gateway.require_broker()
         _check_room(gateway, principal)
         await gateway.hub.open()
         start, reset = await _find_start(gateway, request, since_ms=where.since_ms)
-    return _stream(gateway, principal, FeedRequest(what=what, start=start, reset=reset, where=where))
+    return _stream(
+        gateway, principal, FeedRequest(what=_ALL[progress], start=start, reset=reset, where=where)
+    )
 
 
 @router.get(
