@@ -70,10 +70,6 @@ class EventHub:
         """Clients that read now."""
         return len(self._feeds)
 
-    def count_of(self, token_id: str) -> int:
-        """Clients that read with one token."""
-        return sum(feed.asked.token_id == token_id for feed in self._feeds)
-
     async def open(self) -> None:
         """Begin to read, unless it reads.
 

@@ -11,7 +11,6 @@ import msgspec
 from starlette.responses import Response
 
 from infra.gateway.http_protocol import ABORT, LIMIT
-from infra.gateway.middleware import REQUEST_ID
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,8 +26,9 @@ _BUFFER: Final = 128 * 1024
 _GONE_S: Final = 1.0
 #: Key of the scope for responses that are streamed outside.
 _OUTSIDE: Final = "understudy.streams"
-#: What the report of an answer reads of a scope.
-_REPORTED: Final = frozenset({"route", REQUEST_ID})
+#: What middleware outside reads of a scope: keys of the gateway's own, and the route.
+_KEPT: Final = "understudy."
+_ROUTE: Final = "route"
 _HEADERS: Final = {
     # Events belong to who asks, and proxies must pass them on at once.
     "Cache-Control": "no-store",
@@ -150,9 +150,11 @@ class StreamsOutside:
         outside: list[EventStreamResponse] = []
         scope[_OUTSIDE] = outside
         await self._app(scope, receive, send)
+        del scope[_OUTSIDE]
         for response in outside:
-            for name in set(scope) - before - _REPORTED:
-                del scope[name]
+            for name in set(scope) - before - {_ROUTE}:
+                if not name.startswith(_KEPT):
+                    del scope[name]
             await response.stream(scope, receive, send)
 
 

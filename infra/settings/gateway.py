@@ -32,8 +32,6 @@ class GatewaySettings(BaseModel):
     waiting: int = Field(default=2000, ge=1, le=100_000)
     #: Streams of events at once; one more gets 503.
     streams: int = Field(default=4000, ge=1, le=100_000)
-    #: Streams of events at once of one token; one more gets 429.
-    token_streams: int = Field(default=200, ge=1, le=100_000)
     #: Seconds that a client keeps an idle connection.
     idle_seconds: int = Field(default=75, ge=1, le=3600)
 

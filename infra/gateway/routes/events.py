@@ -33,7 +33,7 @@ _UNKNOWN: Final = "Last-Event-ID is none of this server"
 @router.get(
     "/events",
     summary="What happens to all requests",
-    responses=documents.STREAM | documents.problems(422, 429, 503),
+    responses=documents.STREAM | documents.problems(422, 503),
     openapi_extra={"parameters": [documents.LAST_EVENT_ID, *listing.filter_parameters(without=("until",))]},
     response_class=Response,
 )
@@ -61,7 +61,7 @@ async def events(
         )
     async with gateway.wait():
         await gateway.require_broker()
-        _check_room(gateway, principal)
+        _check_room(gateway)
         await gateway.hub.open()
         start, reset = await _find_start(gateway, request, since_ms=where.since_ms)
     return _stream(
@@ -72,7 +72,7 @@ async def events(
 @router.get(
     "/generations/{request_id}/events",
     summary="What happens to a request",
-    responses=documents.STREAM_OF_ONE | documents.problems(404, 410, 429, 503),
+    responses=documents.STREAM_OF_ONE | documents.problems(404, 410, 503),
     openapi_extra={"parameters": [documents.LAST_EVENT_ID]},
     response_class=Response,
 )
@@ -93,7 +93,7 @@ async def events_of_one(
     async with gateway.wait(request_id):
         await gateway.require_broker()
         await lookup.check_visible(gateway, principal, request_id)
-        _check_room(gateway, principal)
+        _check_room(gateway)
         await gateway.hub.open()
         given = request.headers.get(_LAST)
         start = dict.fromkeys(LETTERS, 0)
@@ -131,28 +131,18 @@ async def _find_start(
     return (None, reset) if reset else (start, None)
 
 
-def _check_room(gateway: Gateway, principal: Principal) -> None:
+def _check_room(gateway: Gateway) -> None:
     """Refuse a stream more than the settings allow.
 
     Raises:
-        Problem: 503 or 429.
+        Problem: 503.
     """
-    settings = gateway.settings.gateway
-    headers = {"Retry-After": str(BUSY_S)}
-    if gateway.hub.feeds >= settings.streams:
+    if gateway.hub.feeds >= gateway.settings.gateway.streams:
         raise Problem(
             503,
             "busy",
             f"{gateway.hub.feeds} clients read events already, which is the limit (gateway.streams)",
-            headers=headers,
-        )
-    token = principal.token_id
-    if token is not None and gateway.hub.count_of(token) >= settings.token_streams:
-        raise Problem(
-            429,
-            "too-many-requests",
-            f"the token has {settings.token_streams} streams of events already, which is the limit (gateway.token_streams)",
-            headers=headers,
+            headers={"Retry-After": str(BUSY_S)},
         )
 
 

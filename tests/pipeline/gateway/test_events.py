@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
+import pytest
 
 from contracts import subjects
 from infra.gateway.log_position import LETTERS
@@ -142,6 +144,47 @@ async def test_all_readers_share_three_consumers_and_a_signal_ends_them_also_tho
             each.close()
     assert names == ["", *["requested"] * 200, "bye"]
     assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 1]
+
+
+async def test_a_signal_ends_500_streams_with_bye_and_another_gateway_continues_them(
+    client: Observer, configure: Configure, start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = configure(rules=[], **OPTIONS)
+
+    async def read(http: httpx2.AsyncClient, last: str | None) -> str:
+        url = urlsplit(str(http.base_url))
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        head = "" if last is None else f"Last-Event-ID: {last}\r\n"
+        writer.write(f"GET {EVENTS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}\r\n".encode())
+        begun = await reader.readuntil(b"\nid: ")
+        opened.release()
+        text = (begun + await reader.read()).decode()
+        writer.close()
+        return text
+
+    async def read_all(last: list[str | None], numbers: range) -> list[str]:
+        async with served(settings) as http:
+            reading = [asyncio.create_task(read(http, each)) for each in last]
+            for _ in reading:
+                await opened.acquire()
+            for number in numbers:
+                await client.publish(subjects.gen("requested", "layout", f"v-{number}"))
+            await client.until(lambda: len(client.events("requested")) == numbers.stop)
+        return await asyncio.gather(*reading)
+
+    opened = asyncio.Semaphore(0)
+    async with start(settings, ()), asyncio.timeout(PATIENCE_S * 2):
+        first = await read_all([None] * 500, range(5))
+        second = await read_all([ids_of(text)[-1] for text in first], range(5, 9))
+    for before, after in zip(first, second, strict=True):
+        assert before.endswith('data: {"reason":"stop"}\n\n\r\n0\r\n\r\n')
+        seen = [int(each) for each in re.findall(r"data: {\"seq\":(\d+)", before + after)]
+        assert seen == list(range(1, len(seen) + 1))
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def ids_of(text: str) -> list[str]:
+    return re.findall(r"^id: (\S+)$", text, re.MULTILINE)
 
 
 async def count_consumers(client: Observer) -> list[int]:
