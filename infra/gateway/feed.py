@@ -60,8 +60,60 @@ class EventFrame:
         return self._encoded
 
 
-class EventFeed:
-    """The events of one reader.
+class Feed:
+    """What is sent to one client until it, or the hub, ends it.
+
+    Args:
+        hub: counts it, and ends it when the gateway stops.
+        token_id: the client's token; ``None``: it has none.
+    """
+
+    def __init__(self, hub: EventHub, token_id: str | None) -> None:
+        self.token_id = token_id
+        self._hub = hub
+        self._woken = asyncio.Event()
+        self._gone = False
+        self._farewell: bytes | None = None
+        self._abort: Callable[[], None] | None = None
+
+    def end(self, reason: str) -> None:
+        """End the feed with ``bye``; what waits is dropped, the client finds it where it left off."""
+        self._farewell = self._farewell or sse.format_event("bye", {"reason": reason})
+        self._woken.set()
+
+    def cut(self) -> None:
+        """Cut the client's connection."""
+        if self._abort is not None:
+            self._abort()
+
+    def join(self, abort: Callable[[], None]) -> None:
+        """A client begins to read."""
+        self._abort = abort
+        self._hub.join(self)
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self._gone = True
+        self._woken.set()
+        self._hub.leave(self)
+
+    @property
+    def _over(self) -> bool:
+        return self._gone or self._farewell is not None
+
+    async def _wait(self, seconds: float) -> bool:
+        """Wait for something to do; false: there was nothing."""
+        self._woken.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class EventFeed(Feed):
+    """The events of the log for one reader.
 
     Args:
         hub: fans out the live events.
@@ -73,8 +125,8 @@ class EventFeed:
     def __init__(
         self, hub: EventHub, asked: FeedRequest, *, ping_s: float = PING_S, max_age_s: float = MAX_AGE_S
     ) -> None:
+        super().__init__(hub, asked.token_id)
         self.asked = asked
-        self._hub = hub
         self._filter = FeedFilter(asked, hub.owners)
         self._ping_s = ping_s
         self._max_age_s = max_age_s
@@ -82,12 +134,6 @@ class EventFeed:
         self._waiting: list[tuple[EventFrame, bool]] = []
         self._bytes = 0
         self._missed = 0
-        self._woken = asyncio.Event()
-        self._gone = False
-        self._farewell: bytes | None = None
-        self._abort: Callable[[], None] | None = None
-
-    # -- what the hub calls
 
     def offer(self, frame: EventFrame) -> None:
         """Take a live event, or count it as missed where the reader is too slow; never waits."""
@@ -102,31 +148,15 @@ class EventFeed:
         self._bytes += len(frame.encoded)
         self._woken.set()
 
-    def end(self, reason: str) -> None:
-        """End the feed with ``bye``; what waits is dropped, the reader finds it where it left off."""
-        self._farewell = self._farewell or sse.format_event("bye", {"reason": reason})
-        self._woken.set()
-
-    def cut(self) -> None:
-        """Cut the reader's connection."""
-        if self._abort is not None:
-            self._abort()
-
-    # -- what the response calls
-
-    def join(self, abort: Callable[[], None]) -> None:
-        """A reader begins."""
-        self._abort = abort
-        self._hub.join(self)
-
     def leave(self) -> None:
         """The reader is gone."""
-        self._gone = True
-        self._woken.set()
-        self._hub.leave(self)
+        super().leave()
+        self._hub.detach(self)
 
     async def read(self) -> AsyncGenerator[bytes, None]:
         """The events as server-sent events, until the feed or the reader ends."""
+        if not self._hub.reading:
+            self.end("broker")
         ends_s = asyncio.get_running_loop().time() + self._max_age_s
         start = dict(self._hub.position) if self.asked.start is None else await self._near(self.asked.start)
         yield sse.format_start(format_position(start))
@@ -145,10 +175,6 @@ class EventFeed:
             yield sse.format_event("lagged", {"missed": self._missed})
 
     # -- parts
-
-    @property
-    def _over(self) -> bool:
-        return self._gone or self._farewell is not None
 
     async def _near(self, start: LogPosition) -> dict[str, int]:
         """Where to start: the hub may be some milliseconds behind the one that the position is from."""
@@ -223,13 +249,3 @@ class EventFeed:
                 break
         del self._waiting[:taken]
         return bytes(chunk)
-
-    async def _wait(self, seconds: float) -> bool:
-        """Wait for something to do; false: there was nothing."""
-        self._woken.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        return True

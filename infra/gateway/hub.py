@@ -22,7 +22,7 @@ from infra.telemetry.events import DefectFound
 
 if TYPE_CHECKING:
     from infra.app.pipeline_client import PipelineClient
-    from infra.gateway.feed import EventFeed
+    from infra.gateway.feed import EventFeed, Feed
     from infra.gateway.log_position import LogPosition
     from infra.inspect.record import LogRecord
     from infra.inspect.tail import Watched
@@ -58,7 +58,7 @@ class EventHub:
         self.position: dict[str, int] = dict.fromkeys(LETTERS, 0)
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self._feeds: set[EventFeed] = set()
+        self._feeds: set[Feed] = set()
         #: Feeds that get live events, by the request that they are about; ``None``: about all.
         self._attached: dict[str | None, set[EventFeed]] = {}
         self._idle: asyncio.TimerHandle | None = None
@@ -70,6 +70,11 @@ class EventHub:
         """Clients that read now."""
         return len(self._feeds)
 
+    @property
+    def reading(self) -> bool:
+        """Whether it reads the log."""
+        return self._reading is not None and not self._reading.done()
+
     async def open(self) -> None:
         """Begin to read, unless it reads.
 
@@ -77,7 +82,7 @@ class EventHub:
             StreamMissing, Unavailable: the broker cannot be read.
         """
         async with self._starting:
-            if self._reading is not None and not self._reading.done():
+            if self.reading:
                 self._plan_end()
                 return
             found = [await log.next_sequence(self._client.wire, stream) for stream in LETTERS]
@@ -106,7 +111,7 @@ class EventHub:
     def end_token(self, token_id: str) -> None:
         """End the feeds of a token that is no longer valid."""
         for feed in tuple(self._feeds):
-            if feed.asked.token_id == token_id:
+            if feed.token_id == token_id:
                 feed.end("token")
 
     async def find_reset(self, start: LogPosition, *, whole: bool) -> str | None:
@@ -150,29 +155,30 @@ class EventHub:
 
     # -- what feeds call
 
-    def join(self, feed: EventFeed) -> None:
+    def join(self, feed: Feed) -> None:
         """Count a feed, and end it when the hub ends."""
         self._feeds.add(feed)
         self._empty.clear()
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        if self._reading is None or self._reading.done():
-            feed.end("broker")
 
     def attach(self, feed: EventFeed) -> None:
         """Hand new messages to a feed from now on."""
         if feed in self._feeds:
             self._attached.setdefault(feed.asked.request_id, set()).add(feed)
 
-    def leave(self, feed: EventFeed) -> None:
-        """Forget a feed."""
-        self._feeds.discard(feed)
+    def detach(self, feed: EventFeed) -> None:
+        """Hand no more messages to a feed."""
         attached = self._attached.get(feed.asked.request_id)
         if attached is not None:
             attached.discard(feed)
             if not attached:
                 del self._attached[feed.asked.request_id]
+
+    def leave(self, feed: Feed) -> None:
+        """Forget a feed."""
+        self._feeds.discard(feed)
         if not self._feeds:
             self._empty.set()
             self._plan_end()

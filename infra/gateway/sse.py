@@ -53,6 +53,11 @@ def format_start(position: str) -> bytes:
     return f"retry: {RETRY_MS}\nid: {position}\n\n".encode()
 
 
+def format_retry() -> bytes:
+    """What a stream without a first id begins with."""
+    return f"retry: {RETRY_MS}\n\n".encode()
+
+
 class EventSource(Protocol):
     """What is sent to one client."""
 

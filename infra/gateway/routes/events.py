@@ -1,15 +1,17 @@
-"""`/api/v1/events` and `/api/v1/generations/{request_id}/events`: what happens, as server-sent events."""
+"""`/api/v1/events`, and `/events` of one request and of one replay job: what happens, as server-sent events."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts import pipeline, subjects
+from infra.app.replay_desk import read_view
 from infra.gateway import documents, listing, lookup
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.feed import EventFeed
@@ -17,10 +19,12 @@ from infra.gateway.feed_filter import FeedRequest
 from infra.gateway.gateway import Gateway, Here
 from infra.gateway.log_position import LETTERS, parse_position
 from infra.gateway.problems import BUSY_S, Problem, not_found, parameter_problem
+from infra.gateway.replay_feed import JobNews, ReplayFeed, report_job
 from infra.gateway.sse import EventStreamResponse
 from infra.inspect import tail
 from infra.inspect.request_filter import UNFINISHED
 from infra.nats import log
+from infra.replay.jobs import JobError
 
 router: Final = APIRouter(prefix="/api/v1", tags=["events"])
 #: The header of a client that connects again.
@@ -112,6 +116,51 @@ async def events_of_one(
                 return Response(status_code=204)
     asked = FeedRequest(what=what, start=start, reset=reset, request_id=request_id)
     return _stream(gateway, principal, asked)
+
+
+@router.get(
+    "/replays/{job}/events",
+    summary="What happens to a replay job",
+    responses=documents.STREAM_OF_ONE | documents.problems(404, 422, 503),
+    openapi_extra={"parameters": [documents.LAST_EVENT_ID]},
+    response_class=Response,
+)
+async def events_of_replay(
+    job: Annotated[int, Path(ge=1, le=2**31 - 1)],
+    request: Request,
+    gateway: Here,
+    principal: Annotated[Principal, require(AccessRole.VIEWER)],
+) -> Response:
+    """`replay`: the job as `understudy replay show --json` has it, without its requests, each time that it changes.
+
+    The stream ends with the job. The events of its requests are in `/api/v1/events?id=…`.
+    """
+    if principal.workspace is not None:
+        # A job may hold requests of any workspace.
+        raise not_found(f"replay job {job}")
+    _check_room(gateway)
+    news = await _look_at(gateway, job)
+    last = request.headers.get(_LAST)
+    if news.ended and last == news.id:
+        return Response(status_code=204)
+    look = partial(_look_at, gateway, job)
+    return EventStreamResponse(ReplayFeed(gateway.hub, look, last=last, token_id=principal.token_id))
+
+
+async def _look_at(gateway: Gateway, job: int) -> JobNews:
+    """A job as it is now.
+
+    Raises:
+        Problem: 404, it does not exist.
+        DatabaseError: it cannot be read.
+    """
+    try:
+        view = await gateway.query(partial(read_view, job=job), missing=None)
+    except JobError:
+        view = None
+    if view is None:
+        raise not_found(f"replay job {job}")
+    return report_job(view)
 
 
 async def _find_start(
