@@ -6,7 +6,16 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from infra.gateway.routes import authoring, generate, generations, health, jobs, problem_pages
+from infra.gateway.routes import (
+    authoring,
+    generate,
+    generations,
+    health,
+    jobs,
+    problem_pages,
+    session,
+    tokens,
+)
 
 #: All of them; a new module adds its router here.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -14,6 +23,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     jobs.router,
     generations.router,
     authoring.router,
+    session.router,
+    tokens.router,
     health.router,
     problem_pages.router,
 )
