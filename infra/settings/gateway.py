@@ -40,8 +40,9 @@ class GatewaySettings(BaseModel):
     rate: float | None = Field(default=100.0, gt=0, le=1_000_000)
     #: Requests that it may send at once after a pause.
     burst: int = Field(default=200, ge=1, le=1_000_000)
-    #: The same for all tokens of a workspace together.
+    #: Requests per second of all tokens of a workspace together.  None: no limit.
     workspace_rate: float | None = Field(default=None, gt=0, le=1_000_000)
+    #: Requests that they may send at once after a pause.
     workspace_burst: int = Field(default=400, ge=1, le=1_000_000)
     #: Requests and streams of one token that are open at once; one more gets 429.
     in_flight: int = Field(default=500, ge=1, le=100_000)
