@@ -39,6 +39,10 @@ def create(
     expires: Annotated[
         str | None, typer.Option("--expires", help="After which time, such as 30d; default: never.")
     ] = None,
+    require_live: Annotated[
+        bool,
+        typer.Option("--require-live", help="Its clients of /v1 get an error instead of a stand-in."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Create a token and print it, this once: only a hash of it is stored.
@@ -49,7 +53,14 @@ def create(
 
     now_ms = round(time.time() * 1000)
     try:
-        issued = issue_token(name=name, role=role, workspace=workspace, expires=expires, now_ms=now_ms)
+        issued = issue_token(
+            name=name,
+            role=role,
+            workspace=workspace,
+            expires=expires,
+            require_live=require_live,
+            now_ms=now_ms,
+        )
     except TokenError as error:
         raise console.Usage(str(error)) from None
     _with_database(lambda engine: _store(engine, issued, now_ms))

@@ -25,6 +25,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str | None = None
     #: How it is known.
     via: Literal["local", "token", "session"] = "local"
+    #: It gets an error instead of a stand-in, as with the header ``Understudy-Require: live``.
+    require_live: bool = False
     #: When its session or its token expires, in milliseconds since the epoch; ``None``: never.
     expires_ms: int | None = None
 

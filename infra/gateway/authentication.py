@@ -188,6 +188,7 @@ class Authenticator:
             role=_role_of(token),
             token_id=token.token_id,
             workspace=token.workspace,
+            require_live=token.require_live,
             via="token" if session is None else "session",
             expires_ms=token.expires_ms if session is None else session.expires_ms,
         )

@@ -273,6 +273,7 @@ _TOKEN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "name": _TEXT,
     "role": _ROLE,
     "workspace": _TEXT_OR_NULL,
+    "require_live": {"type": "boolean"},
     "state": {"type": "string", "enum": ["valid", "expired", "revoked"]},
     "created": _TEXT,
     "created_by": _TEXT_OR_NULL,

@@ -36,6 +36,7 @@ def issue_token(
     now_ms: int,
     workspace: str | None = None,
     expires: str | None = None,
+    require_live: bool = False,
     created_by: str | None = None,
 ) -> IssuedToken:
     """A new token, not stored yet.
@@ -46,6 +47,7 @@ def issue_token(
         now_ms: milliseconds since the epoch.
         workspace: the only workspace that it sees; ``None``: all.
         expires: after which time, such as ``30d``; ``None``: never.
+        require_live: its clients get an error instead of a stand-in.
         created_by: id of the token that asks.
 
     Raises:
@@ -71,6 +73,7 @@ def issue_token(
         name=name,
         role=role,
         workspace=workspace,
+        require_live=require_live,
         created_ms=now_ms,
         created_by=created_by,
         expires_ms=expires_ms,
@@ -85,6 +88,7 @@ def token_to_json(stored: StoredToken, now_ms: int) -> dict[str, Any]:
         "name": stored.name,
         "role": stored.role,
         "workspace": stored.workspace,
+        "require_live": stored.require_live,
         "state": state_of(stored, now_ms),
         "created": _time(stored.created_ms),
         "created_by": stored.created_by,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table
 
 from infra.stores.database import METADATA
 
@@ -19,6 +19,8 @@ ACCESS_TOKENS: Final = Table(
     # Null: all workspaces.
     Column("workspace", String(64)),
     Column("created_ms", BigInteger, nullable=False),
+    # Its clients get an error instead of a stand-in.
+    Column("require_live", Boolean, nullable=False),
     # The token that created it; null: the command line, or a gateway without tokens.
     Column("created_by", String(16)),
     Column("expires_ms", BigInteger),

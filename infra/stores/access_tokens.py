@@ -25,6 +25,8 @@ class StoredToken(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     #: The only workspace that it sees; ``None``: all.
     workspace: str | None = None
+    #: Its clients get an error instead of a stand-in, as with ``Understudy-Require: live``.
+    require_live: bool = False
     created_ms: int
     created_by: str | None = None
     expires_ms: int | None = None

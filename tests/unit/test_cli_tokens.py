@@ -43,10 +43,13 @@ def test_a_token_is_printed_once_alone_then_listed_and_revoked(understudy: Under
 
 def test_json_has_the_same_fields_everywhere(understudy: Understudy, url: str) -> None:
     where = {"UNDERSTUDY_DATABASE_URL": url}
-    made = json.loads(understudy("tokens", "create", "x", "--workspace", "red", "--json", **where).out)
+    made = json.loads(
+        understudy("tokens", "create", "x", "--workspace", "red", "--require-live", "--json", **where).out
+    )
     (listed,) = json.loads(understudy("tokens", "ls", "--json", **where).out)
     assert made.pop("token").startswith(f"us_{listed['id']}_")
     assert made == listed
+    assert listed["require_live"] is True
     assert (listed["role"], listed["workspace"], listed["expires"]) == ("client", "red", None)
 
 

@@ -46,6 +46,9 @@ class TokenOrder(BaseModel):
     workspace: str | None = Field(
         default=None, min_length=1, max_length=MAX_WORKSPACE, description="The only one that it sees."
     )
+    require_live: bool = Field(
+        default=False, description="Its clients of `/v1` get an error instead of a stand-in."
+    )
     expires: str | None = Field(default=None, description="After which time, such as `30d`.", max_length=32)
 
 
@@ -77,6 +80,7 @@ async def create(order: TokenOrder, gateway: Here, principal: _Admin) -> Respons
             role=order.role,
             workspace=workspace,
             expires=order.expires,
+            require_live=order.require_live,
             created_by=principal.token_id,
             now_ms=now_ms,
         )

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("workspace", sa.String(64)),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
+        sa.Column("require_live", sa.Boolean, nullable=False),
         sa.Column("created_by", sa.String(16)),
         sa.Column("expires_ms", sa.BigInteger),
         sa.Column("revoked_ms", sa.BigInteger),
