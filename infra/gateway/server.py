@@ -136,7 +136,7 @@ def _configure(gateway: Gateway) -> uvicorn.Config:
 
 
 async def check_address(settings: Settings) -> None:
-    """Refuse an address that other machines reach while nobody could be told apart there.
+    """Refuse an address that other machines reach while no token says who asks.
 
     Raises:
         Misconfigured: naming the setting.

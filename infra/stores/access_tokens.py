@@ -40,7 +40,7 @@ class StoredToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A browser's session: what a cookie stands for."""
+    """A browser's session."""
 
     session_hash: str
     token_id: str
