@@ -31,6 +31,7 @@ from infra.cli import (
     stats,
     tail,
     templates,
+    tokens,
     validate,
     warm,
     why,
@@ -125,6 +126,7 @@ app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
 app.add_typer(checks.topology, name="topology", rich_help_panel=_KEEP)
 app.add_typer(models.app, name="models", rich_help_panel=_KEEP)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=_KEEP)
 app.command("doctor", rich_help_panel=_KEEP)(checks.doctor)
 app.add_typer(config.app, name="config", rich_help_panel=_KEEP)
 app.command("help", rich_help_panel=_KEEP)(help_)

@@ -11,6 +11,7 @@ from understudy_client.result import Result
 from contracts.kinds import KINDS
 from contracts.request import GenerationRequest
 from infra.gateway.problems import MEDIA_TYPE, TYPES
+from infra.gateway.roles import ROLES
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -144,6 +145,32 @@ RERUN: Final[Responses] = {
 }
 REPORT: Final[Responses] = {200: {"description": "The findings.", "content": _json("ValidationReport")}}
 SOCIAL_CONTEXT: Final[Responses] = {200: {"description": "The context.", "content": _json("SocialSetting")}}
+_TOKEN_LIST: Final = {"application/json": {"schema": {"type": "array", "items": _ref("AccessToken")}}}
+_CHANGE_LIST: Final = {"application/json": {"schema": {"type": "array", "items": _ref("Change")}}}
+TOKENS: Final[Responses] = {200: {"description": "The tokens.", "content": _TOKEN_LIST}}
+TOKEN: Final[Responses] = {200: {"description": "The token.", "content": _json("AccessToken")}}
+TOKEN_CREATED: Final[Responses] = {
+    201: {
+        "description": "The token, which is shown this once.",
+        "content": _json("IssuedToken"),
+        "headers": _headers({"Location": "Where the token's state is."}),
+    }
+}
+CHANGES: Final[Responses] = {
+    200: {
+        "description": "The changes.",
+        "content": _CHANGE_LIST,
+        "headers": _headers({"Link": "The next page, `rel=next`."}),
+    }
+}
+SESSION: Final[Responses] = {200: {"description": "Who this is.", "content": _json("Session")}}
+SESSION_OPENED: Final[Responses] = {
+    200: {
+        "description": "Who this is; the cookie has the session.",
+        "content": _json("Session"),
+        "headers": _headers({"Set-Cookie": "`HttpOnly; SameSite=Strict`, and `Secure` over HTTPS."}),
+    }
+}
 
 _KEY: Final = {
     "name": "Idempotency-Key",
@@ -257,6 +284,21 @@ _FINDINGS: Final = {
         "properties": dict.fromkeys(("code", "path", "message", "suggestion"), _TEXT),
     },
 }
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_ROLE: Final = {"type": "string", "enum": list(ROLES)}
+_TOKEN_FIELDS: Final[dict[str, dict[str, Any]]] = {
+    "id": _TEXT,
+    "name": _TEXT,
+    "role": _ROLE,
+    "workspace": _TEXT_OR_NULL,
+    "require_live": {"type": "boolean"},
+    "state": {"type": "string", "enum": ["valid", "expired", "revoked"]},
+    "created": _TEXT,
+    "created_by": _TEXT_OR_NULL,
+    "expires": _TEXT_OR_NULL,
+    "revoked": _TEXT_OR_NULL,
+    "last_used": _TEXT_OR_NULL,
+}
 _OWN: Final[dict[str, Any]] = {
     "Problem": {
         "type": "object",
@@ -325,6 +367,27 @@ _OWN: Final[dict[str, Any]] = {
         constraints={"type": "object"},
         prompt_lines={"type": "array", "items": _TEXT},
         contradiction={"anyOf": [_TEXT, {"type": "null"}]},
+    ),
+    "AccessToken": _object(**_TOKEN_FIELDS),
+    "IssuedToken": _object(
+        token={"type": "string", "description": "`us_<id>_<43 characters>`; it is shown this once."},
+        **_TOKEN_FIELDS,
+    ),
+    "Change": _object(
+        at=_TEXT,
+        via={"type": "string", "enum": ["token", "session", "local", "command"]},
+        token_id=_TEXT_OR_NULL,
+        workspace=_TEXT_OR_NULL,
+        action=_TEXT,
+        target=_TEXT,
+        id={"type": "integer"},
+    ),
+    "Session": _object(
+        role=_ROLE,
+        workspace=_TEXT_OR_NULL,
+        token_id=_TEXT_OR_NULL,
+        via={"type": "string", "enum": ["token", "session", "local"]},
+        expires=_TEXT_OR_NULL,
     ),
     "ProblemType": _object(type=_TEXT, title=_TEXT, detail=_TEXT),
 }

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Self, TypeVar
 
 from fastapi import Depends
@@ -14,10 +13,11 @@ from starlette.requests import Request
 
 from contracts.errors import Unavailable
 from infra.app.pipeline_client import PipelineClient
-from infra.gateway.access import authenticate_local
+from infra.gateway.audit_database import GatewayDatabase
+from infra.gateway.authentication import Authenticator
 from infra.gateway.hub import EventHub
+from infra.gateway.limits import AccessLimits
 from infra.gateway.problems import BUSY_S, Problem
-from infra.stores import database, remedies
 from infra.telemetry.events import ConnectionLost, ConnectionRestored
 from infra.telemetry.log_lines import to_log
 
@@ -44,7 +44,7 @@ class Gateway:
     Args:
         settings: this process's settings.
         telemetry: gets what happens; by default the log does.
-        authenticate: finds out who sends a request.
+        authenticate: finds out who sends a request; by default the tokens in the database decide.
         clock: seconds since the epoch.
     """
 
@@ -53,13 +53,20 @@ class Gateway:
         settings: Settings,
         *,
         telemetry: Telemetry | None = None,
-        authenticate: Authenticate = authenticate_local,
+        authenticate: Authenticate | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.telemetry = telemetry or to_log(component=NAME)
-        self.authenticate = authenticate
         self.clock = clock
+        self.database = GatewayDatabase(settings.database)
+        #: Tokens and sessions.
+        self.access = Authenticator(
+            settings.gateway, self.database, telemetry=self.telemetry, now_ms=self.now_ms
+        )
+        self.authenticate: Authenticate = authenticate or self.access
+        #: What one token, and one workspace, may ask at once and in a second.
+        self.limits = AccessLimits(settings.gateway)
         #: The one connection to the broker.
         self.client = PipelineClient(settings, on_lost=self._lost, on_back=self._back)
         #: Hands the log's new messages to the streams of events.
@@ -72,7 +79,6 @@ class Gateway:
         self._lost_at_s = 0.0
         self._scopes: set[asyncio.Timeout] = set()
         self._farewells: list[Callable[[], Awaitable[None]]] = [self.hub.farewell]
-        self._engine: Engine | None = None
 
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()
@@ -82,8 +88,8 @@ class Gateway:
     async def __aexit__(self, *error: object) -> None:
         await self.hub.close()
         await self.client.__aexit__(*error)
-        if self._engine is not None:
-            self._engine.dispose()
+        await self.access.close()
+        self.database.close()
 
     @property
     def wire(self) -> RequestMultiplexer:
@@ -156,46 +162,20 @@ class Gateway:
             self.waiting -= 1
 
     async def query(self, read: Callable[[Engine], T], *, missing: T) -> T:
-        """Read the audit's database, in a thread.
+        """Read the audit's database, as :meth:`GatewayDatabase.query`."""
+        return await self.database.query(read, missing=missing)
 
-        Args:
-            read: the query.
-            missing: the answer while there is no database yet.
-
-        Raises:
-            DatabaseError: it cannot be read; the text says what to do.
-        """
-        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow to import
-
-        engine = self.audit_engine()
-        if engine is None:
-            return missing
-        try:
-            return await asyncio.to_thread(read, engine)
-        except SQLAlchemyError as error:
-            why = str(getattr(error, "orig", None) or error).splitlines()[0]
-            remedy = remedies.remedy(self.settings.database, error)
-            raise database.DatabaseError(f"the audit cannot be read: {why}; {remedy}") from None
+    async def update(self, change: Callable[[Engine], T]) -> T:
+        """Change the audit's database, as :meth:`GatewayDatabase.update`."""
+        return await self.database.update(change)
 
     def audit_engine(self) -> Engine | None:
         """The audit's database, shared by all routes: do not dispose of it; ``None``: there is none yet."""
-        if self._engine is None:
-            url = database.url_of(self.settings.database)
-            if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
-                # SQLite would create it.
-                return None
-            self._engine = database.engine_of(self.settings.database)
-        return self._engine
+        return self.database.engine()
 
     def open_audit(self) -> Engine:
-        """A database of its own for a function that disposes of it.
-
-        Raises:
-            FileNotFoundError: there is none yet.
-        """
-        if self.audit_engine() is None:
-            raise FileNotFoundError("the audit has no database yet")
-        return database.engine_of(self.settings.database)
+        """A database of its own for a function that disposes of it, as :meth:`GatewayDatabase.open`."""
+        return self.database.open()
 
     def on_stop(self, farewell: Callable[[], Awaitable[None]]) -> None:
         """Call something when the gateway begins to stop: what ends streams, for instance."""

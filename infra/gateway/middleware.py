@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.datastructures import Headers, MutableHeaders
 
 from infra.gateway import problems
+from infra.gateway.limits import FINALLY, HEADERS
 from infra.gateway.problems import BUSY_S, Problem
 from infra.settings.gateway import is_loopback
 from infra.telemetry.events import DefectFound
@@ -25,6 +26,9 @@ HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Key of the scope under which a route notes the generation request that it is about.
 REQUEST_ID: Final = "understudy.request_id"
+
+
+_USUAL: Final = {"X-Content-Type-Options": "nosniff"}
 
 
 class ObservedApp:
@@ -51,7 +55,9 @@ class ObservedApp:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).setdefault("X-Content-Type-Options", "nosniff")
+                headers = MutableHeaders(scope=message)
+                for name, value in (_USUAL | scope.get(HEADERS, {})).items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
@@ -61,6 +67,8 @@ class ObservedApp:
             if not status:
                 await problems.convert(error).response()(scope, receive, noted)
         finally:
+            for each in scope.get(FINALLY, ()):
+                each()
             self._report(scope, status, (time.perf_counter() - began_s) * 1000)
 
     def _report(self, scope: Scope, status: int, duration_ms: float) -> None:

@@ -19,6 +19,7 @@ from infra.app.kind_choice import choose_kind
 from infra.app.pipeline_client import check
 from infra.gateway.middleware import REQUEST_ID
 from infra.gateway.problems import Problem, parameter_problem
+from infra.gateway.replay_fields import check_replay_fields
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -63,7 +64,7 @@ async def read_order(gateway: Gateway, principal: Principal, request: Request) -
     others.
 
     Raises:
-        Problem: 415, 408, 413, 422.
+        Problem: 415, 408, 413, 422; 403 or 404, as :func:`infra.gateway.replay_fields.check_replay_fields`.
         RequestError: the pipeline would reject the body.
     """
     key = request.headers.get(KEY_HEADER)
@@ -77,6 +78,7 @@ async def read_order(gateway: Gateway, principal: Principal, request: Request) -
         raise parameter_problem("kind", f"is {kind!r}, and {named!r} in the body; keep one of them")
     kind = kind or named or await _choose_kind(gateway, body)
     asked = check(kind, request_id, body)
+    await check_replay_fields(gateway, principal, asked)
     request.scope[REQUEST_ID] = request_id
     return GenerationOrder(
         kind=kind,

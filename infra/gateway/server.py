@@ -15,9 +15,11 @@ import uvicorn
 
 from contracts.errors import Misconfigured
 from infra.gateway.app import create_app
+from infra.gateway.audit_database import GatewayDatabase
 from infra.gateway.gateway import Gateway
 from infra.gateway.http_protocol import with_head_limit
 from infra.gateway.monitor import GatewayMonitor
+from infra.stores.access_tokens import has_valid_token
 from infra.telemetry.gateway_events import GatewayMoved, GatewayReady, GatewayStopped, GatewayStopping
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ async def serve(
         Misconfigured: it may not, or cannot, listen at the address of the settings.
         Unreachable: no broker answers.
     """
-    check_address(settings.gateway)
+    await check_address(settings)
     gateway = Gateway(settings)
     monitor = GatewayMonitor(gateway)
     async with gateway:
@@ -133,15 +135,31 @@ def _configure(gateway: Gateway) -> uvicorn.Config:
     )
 
 
-def check_address(settings: GatewaySettings) -> None:
-    """Refuse an address that other machines reach: without tokens everybody there could do everything.
+async def check_address(settings: Settings) -> None:
+    """Refuse an address that other machines reach while no token says who asks.
 
     Raises:
         Misconfigured: naming the setting.
+        DatabaseError: the tokens cannot be read.
     """
-    if not settings.loopback:
+    where = settings.gateway
+    if where.loopback:
+        return
+    reached = f"gateway.host is {where.host}, which other machines reach"
+    if where.tokens == "off":
         raise Misconfigured(
-            f"gateway.host is {settings.host}, which other machines reach, and there are no tokens: set it to 127.0.0.1"
+            f"{reached}, and gateway.tokens is off: set gateway.host to 127.0.0.1, or gateway.tokens to auto"
+        )
+    audit = GatewayDatabase(settings.database)
+    now_ms = round(time.time() * 1000)
+    try:
+        found = await audit.query(lambda engine: has_valid_token(engine, now_ms), missing=False)
+    finally:
+        audit.close()
+    if not found:
+        raise Misconfigured(
+            f"{reached}, and there is no valid token: create one with 'understudy tokens create', or set gateway.host "
+            "to 127.0.0.1"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +33,21 @@ class GatewaySettings(BaseModel):
     waiting: int = Field(default=2000, ge=1, le=100_000)
     #: Streams of events at once; one more gets 503.
     streams: int = Field(default=4000, ge=1, le=100_000)
+    #: Whether requests need a token.  auto: as soon as one was created, or where other machines reach the gateway.
+    #: required: always.  off: never, and it listens on this machine alone.
+    tokens: Literal["auto", "required", "off"] = "auto"
+    #: Hours after which a browser has to send its token again.
+    session_hours: float = Field(default=12.0, gt=0, le=24 * 365)
+    #: Requests per second of one token; one more gets 429.  None: no limit.
+    rate: float | None = Field(default=100.0, gt=0, le=1_000_000)
+    #: Requests that it may send at once after a pause.
+    burst: int = Field(default=200, ge=1, le=1_000_000)
+    #: Requests per second of all tokens of a workspace together.  None: no limit.
+    workspace_rate: float | None = Field(default=None, gt=0, le=1_000_000)
+    #: Requests that they may send at once after a pause.
+    workspace_burst: int = Field(default=400, ge=1, le=1_000_000)
+    #: Requests and streams of one token that are open at once; one more gets 429.
+    in_flight: int = Field(default=500, ge=1, le=100_000)
     #: Seconds that a client keeps an idle connection.
     idle_seconds: int = Field(default=75, ge=1, le=3600)
 

@@ -68,3 +68,29 @@ class HttpAnswered(TelemetryEvent, frozen=True, kw_only=True):
 
     LEVEL: ClassVar[int] = logging.DEBUG
     SENTENCE: ClassVar[str] = "{method} {route} answered {status} in {duration_ms:.1f} ms"
+
+
+class AccessUnread(TelemetryEvent, frozen=True, kw_only=True):
+    """Tokens could not be read or their use not be stored; those that are known go on to work for an hour."""
+
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+    SENTENCE: ClassVar[str] = "the gateway uses the tokens that it knows: {problem}"
+
+
+class ChangeRecorded(TelemetryEvent, frozen=True, kw_only=True):
+    """Somebody changes something over HTTP; the table `changes` has the same."""
+
+    #: What is done, such as ``generations.cancel``.
+    action: str
+    #: The id of what is changed.
+    target: str
+    #: The token; empty: somebody at this machine.
+    token_id: str = ""
+    #: How the sender is known: ``token``, ``session`` or ``local``.
+    via: str
+
+    def __str__(self) -> str:
+        who = f"token {self.token_id}" if self.token_id else "the local user"
+        return f"{self.action} of {self.target} by {who}"

@@ -25,13 +25,13 @@ MIGRATE = "import sys; from infra.stores import database as d; d.migrate(d.engin
 
 
 def test_a_new_database_has_no_tables_and_asking_creates_none(database_url: str) -> None:
-    assert database.migration_state(database_url) == "is empty, needs schema 0006"
-    assert database.migration_state(database_url) == "is empty, needs schema 0006"
+    assert database.migration_state(database_url) == "is empty, needs schema 0007"
+    assert database.migration_state(database_url) == "is empty, needs schema 0007"
 
 
 def test_asking_about_a_missing_sqlite_file_does_not_create_it(tmp_path: Path) -> None:
     file = tmp_path / "none" / "audit.db"
-    assert database.migration_state(f"sqlite:///{file}") == "is empty, needs schema 0006"
+    assert database.migration_state(f"sqlite:///{file}") == "is empty, needs schema 0007"
     assert not file.parent.exists()
 
 

@@ -6,7 +6,17 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from infra.gateway.routes import authoring, events, generate, generations, health, jobs, problem_pages
+from infra.gateway.routes import (
+    authoring,
+    events,
+    generate,
+    generations,
+    health,
+    jobs,
+    problem_pages,
+    session,
+    tokens,
+)
 
 #: All of them; a new module adds its router here.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -15,6 +25,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     generations.router,
     events.router,
     authoring.router,
+    session.router,
+    tokens.router,
     health.router,
     problem_pages.router,
 )

@@ -15,6 +15,7 @@ from infra.app.rerun_desk import RerunDesk, read_options
 from infra.gateway import answers, documents, listing, lookup
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
+from infra.gateway.changes import record_change
 from infra.gateway.gateway import Here
 from infra.gateway.orders import read_order
 from infra.gateway.problems import FieldProblem, Problem, not_found
@@ -185,6 +186,7 @@ async def cancel(
         await lookup.check_visible(gateway, principal, request_id)
         ended = await gateway.client.look(request_id)
         if ended is None:
+            await record_change(gateway, principal, "generations.cancel", request_id)
             published = await gateway.client.cancel(request_id, reason=reason)
             if published is None:
                 raise not_found(f"request {request_id!r}")
@@ -218,6 +220,7 @@ async def rerun(
             options = read_options(gateway.settings, [_assign(*each) for each in asked.edits.items()], start)
             plan = await desk.plan([request_id], options, job=job)
             if plan.items and not asked.dry_run:
+                await record_change(gateway, principal, "generations.rerun", request_id)
                 await desk.publish(plan.items)
     except (EditError, ModelUnknown, RerunError) as error:
         raise Problem(
