@@ -72,13 +72,18 @@ class RequestError(ValueError):
     Args:
         path: the field at fault, dotted; empty for the body as a whole.
         message: what is wrong and how to fix it; further faults follow, separated by ``|``.
+        faults: every fault, a field and a message each; by default this one.
     """
 
-    def __init__(self, path: str, message: str) -> None:
+    def __init__(self, path: str, message: str, *, faults: tuple[tuple[str, str], ...] = ()) -> None:
         text = f"{path}: {message}" if path else message
         # Foreign names and values: a terminal would obey control characters in them.
         super().__init__(printable(text, most=MAX_REFUSAL, keep="\n"))
         self.path = format_path([path])
+        self.faults = tuple(
+            (format_path([field]), printable(said, most=MAX_REFUSAL))
+            for field, said in faults or ((path, message),)
+        )
 
 
 class SamplingParams(BaseModel):
@@ -289,11 +294,12 @@ def _check_lineage(request: GenerationRequest) -> None:
 
 def build_refusal(faults: Iterable[tuple[str, str]]) -> RequestError:
     """One error for several faults, each a field and a message; at most :data:`MOST_ERRORS` are listed."""
-    (path, message), *others = faults
+    every = tuple(faults)
+    (path, message), *others = every
     listed = [f"{where}: {text}" if where else text for where, text in others[: MOST_ERRORS - 1]]
     if len(others) >= MOST_ERRORS:
         listed.append(f"and {len(others) - MOST_ERRORS + 1} more")
-    return RequestError(path, " | ".join([message, *listed]))
+    return RequestError(path, " | ".join([message, *listed]), faults=every[:MOST_ERRORS])
 
 
 def refuse(

@@ -31,7 +31,7 @@ async def up(
         settings: handed to every stage through its environment.
         split: one process per stage.
         copies: how often a stage runs in all.
-        on_ready: gets ``{"ready": true, "nats_url": ..., "metrics_url": ..., "pids": {name: pid}}`` once all
+        on_ready: gets ``{"ready": true, "nats_url": ..., "http_url": ..., "metrics_url": ..., "pids": {name: pid}}`` once all
             are bound.
         command: what runs stages; for tests.
 
@@ -51,6 +51,7 @@ async def up(
             ready = {
                 "ready": True,
                 "nats_url": without_password(supervisor.nats_url),
+                "http_url": supervisor.http_url,
                 "metrics_url": supervisor.metrics_url,
                 "pids": supervisor.pids,
             }

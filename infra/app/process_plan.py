@@ -14,8 +14,9 @@ from contracts.errors import UnderstudyError
 from contracts.pipeline import EXPENSIVE, STAGE_ROWS, STAGES
 from infra.settings.settings import Settings, stage_names
 
-#: Name of the embedded broker among the processes.
+#: Names of the embedded broker and of the HTTP gateway among the processes.
 BROKER: Final = "broker"
+GATEWAY: Final = "gateway"
 #: How readily a stage gives the processor away: on a small machine answers go first.
 _NICE: Final = {
     "context-build": 2,
@@ -41,15 +42,16 @@ class SupervisorError(UnderstudyError):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of stages, as planned."""
+    """One process of stages, or the gateway, as planned."""
 
     name: str
+    #: Empty for the gateway.
     stages: tuple[str, ...]
 
     @property
     def nice(self) -> int:
         """How much more readily than the broker it gives the processor away, 0 to 19."""
-        return min(_NICE[stage] for stage in self.stages)
+        return min((_NICE[stage] for stage in self.stages), default=0)
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     #: ``None`` while it is down.
     pid: int | None
-    #: Empty for the broker.
+    #: Empty for broker and gateway.
     stages: tuple[str, ...]
     restarts: int
     ready: bool
@@ -69,12 +71,15 @@ def all_ready(processes: Sequence[Running]) -> bool:
     return all(each.ready for each in processes)
 
 
-def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tuple[Member, ...]:
+def plan(
+    *, split: bool = False, copies: Mapping[str, int] | None = None, gateway: bool = False
+) -> tuple[Member, ...]:
     """The processes to run: model stages; what checks before and after them; fallback; audit.  Or each alone.
 
     Args:
         split: one process per stage.
         copies: how often a stage runs in all; every copy beyond the first is a process of its own.
+        gateway: also the HTTP gateway.
 
     Raises:
         SettingsError: an unknown stage.
@@ -100,7 +105,8 @@ def plan(*, split: bool = False, copies: Mapping[str, int] | None = None) -> tup
         for stage in STAGES
         for number in range(2, wanted.get(stage, 1) + 1)
     ]
-    return (*first, *more)
+    doors = [Member(name=GATEWAY, stages=())] if gateway else []
+    return (*first, *more, *doors)
 
 
 def stage_command(stages: Sequence[str]) -> tuple[str, ...]:
@@ -109,6 +115,11 @@ def stage_command(stages: Sequence[str]) -> tuple[str, ...]:
     ``-P``: the working directory is not on the import path, whatever folders a user has there.
     """
     return (sys.executable, "-P", "-m", "infra.cli", "run", *stages, "--json")
+
+
+def gateway_command() -> tuple[str, ...]:
+    """The command that runs the gateway; it prints the same line."""
+    return (sys.executable, "-P", "-m", "infra.cli", "serve", "--json")
 
 
 def child_metrics(address: str) -> str:

@@ -68,6 +68,24 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[JobItem, ...]
 
 
+def read_view(engine: Engine, *, job: int) -> JobView:
+    """One job without its requests; blocks.
+
+    Args:
+        engine: the database, with its tables.
+        job: its number.
+
+    Raises:
+        JobError: it does not exist.
+    """
+    return JobView(
+        job=jobs.find(engine, job),
+        counts=jobs.count_items(engine, job),
+        spent=spending.read_spent(engine, job),
+        items=(),
+    )
+
+
 class ReplayDesk:
     """Plans, runs and undoes replay jobs.
 
@@ -258,13 +276,11 @@ class ReplayDesk:
         Raises:
             JobError: it does not exist.
         """
-        found = await asyncio.to_thread(jobs.find, self._engine, job)
-        return JobView(
-            job=found,
-            counts=await asyncio.to_thread(jobs.count_items, self._engine, job),
-            spent=await asyncio.to_thread(spending.read_spent, self._engine, job),
-            items=tuple(await asyncio.to_thread(jobs.read_items, self._engine, job)) if items else (),
-        )
+        found = await asyncio.to_thread(read_view, self._engine, job=job)
+        if not items:
+            return found
+        listed = await asyncio.to_thread(jobs.read_items, self._engine, job)
+        return msgspec.structs.replace(found, items=tuple(listed))
 
     async def count_left(self, job: int) -> int:
         """Requests of a job that are still to be published."""

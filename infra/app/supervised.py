@@ -76,6 +76,8 @@ class SupervisedMember:
         self.problem: str | None = None
         #: ``HOST:PORT`` of its metrics and health; ``None``: it has not named one.
         self.metrics_address: str | None = None
+        #: Where the gateway listens, or last did; ``None``: it has not said, or this is no gateway.
+        self.http_url: str | None = None
         #: Whether its ``/readyz`` answered 200 in time, and how often in a row it gave no answer.
         self.answers = False
         self.misses = 0
@@ -96,9 +98,10 @@ class SupervisedMember:
         return self.life.pid if self.life is not None and self.life.alive else None
 
     @property
-    def stages(self) -> str:
-        """The stages' names, for people."""
-        return ", ".join(self.member.stages)
+    def label(self) -> str:
+        """What it runs, for people."""
+        stages = self.member.stages
+        return f"stages {', '.join(stages)}" if stages else f"the {self.member.name}"
 
     def begin(self) -> None:
         """A process is about to be started."""
@@ -126,6 +129,9 @@ class SupervisedMember:
                 self.doing, self._loading = f"loading the model {model}", True
             case {"metrics": str(address)}:
                 self.metrics_address = address
+            case {"http_url": str(url)}:
+                self.http_url = url
+                self._changed()
             case {"problem": str(problem)}:
                 self.problem = problem
             case _:
@@ -170,10 +176,10 @@ class SupervisedMember:
         if self.ever_ready:
             return
         if self.problem is not None and status in _MISTAKES:
-            raise SupervisorError(f"stages {self.stages} cannot start: {self.problem}", status=status)
+            raise SupervisorError(f"{self.label} cannot start: {self.problem}", status=status)
         if status == _WRONG_USAGE or (failures >= _TRIES and (status >= 0 or self._killed)):
             raise SupervisorError(
-                f"stages {self.stages} ended with status {status} before they were ready; "
+                f"{self.label} ended with status {status} before they were ready; "
                 "the reason is in the log above",
                 status=status if status > 0 else 1,
             )
@@ -182,9 +188,7 @@ class SupervisedMember:
         most_s = self._patience.loading_s if self._loading else self._patience.ready_s
         if waited_s >= most_s:
             if not self.ever_ready:
-                raise SupervisorError(
-                    f"stages {self.stages} are not ready after {waited_s:.0f} s: {self.doing}"
-                )
+                raise SupervisorError(f"{self.label} are not ready after {waited_s:.0f} s: {self.doing}")
             if life is not None and life.alive and not self._killed:
                 self._kill(life, f"it was not ready ({self.doing})", waited_s)
         elif waited_s - self._told_at_s >= self._patience.told_s:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
 
 from contracts.errors import UnderstudyError
 from infra.app.child_process import ChildProcess, StartError
@@ -19,6 +20,7 @@ from infra.app.process_plan import (
     SupervisorError,
     all_ready,
     environment,
+    gateway_command,
     plan,
     stage_command,
 )
@@ -88,15 +90,17 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._children = [
             SupervisedMember(
-                member, patience=self._patience, changed=self._changed.set, telemetry=self.telemetry
+                member, patience=self._patience, changed=self._child_changed, telemetry=self.telemetry
             )
-            for member in plan(split=split, copies=copies)
+            for member in plan(split=split, copies=copies, gateway=settings.gateway.enabled)
         ]
         self._monitor = PipelineMonitor(
             settings, members=self._children, processes=lambda: self.processes, telemetry=self.telemetry
         )
         self._broker: SupervisedBroker | None = None
         self._unwritten = False
+        #: Where the gateway listens, as the runtime file has it.
+        self._http_url: str | None = None
         self._url = settings.nats_url
         self._stopping = asyncio.Event()
         self._applying = asyncio.Lock()
@@ -123,6 +127,11 @@ class Supervisor:
     def metrics_url(self) -> str | None:
         """Where ``/metrics``, ``/livez`` and ``/readyz`` of the pipeline are; ``None``: nowhere."""
         return self._monitor.url
+
+    @property
+    def http_url(self) -> str | None:
+        """Where the HTTP gateway listens; ``None``: nowhere yet."""
+        return next((each.http_url for each in self._children if each.http_url is not None), None)
 
     @property
     def processes(self) -> tuple[Running, ...]:
@@ -258,6 +267,7 @@ class Supervisor:
                 pids=self.pids,
                 started=self._started,
                 metrics_url=self.metrics_url,
+                http_url=self.http_url,
             )
         except OSError as error:
             if not self._unwritten:
@@ -265,6 +275,12 @@ class Supervisor:
             self._unwritten = True
         else:
             self._unwritten = False
+
+    def _child_changed(self) -> None:
+        if self.http_url != self._http_url:
+            self._http_url = self.http_url
+            self._write_runtime()
+        self._changed.set()
 
     def _broker_changed(self) -> None:
         self._write_runtime()
@@ -320,8 +336,8 @@ class Supervisor:
         """One life of a process; its exit status."""
         each.begin()
         life = each.life = await ChildProcess.start(
-            self._command(each.member.stages),
-            env=environment(self._settings, self.nats_url, os.environ),
+            self._command(each.member.stages) if each.member.stages else gateway_command(),
+            env=environment(self._settings, self.nats_url, os.environ) | _address_of(each),
             nice=each.member.nice,
             told=each.hear,
         )
@@ -337,7 +353,7 @@ class Supervisor:
         """The system does not start a process: it may have no memory or no process left just now."""
         each.doing = f"cannot be started: {error}"
         if not (error.passing or each.ever_ready):
-            raise SupervisorError(f"stages {each.stages} cannot be started: {error}") from error
+            raise SupervisorError(f"{each.label} cannot be started: {error}") from error
         self.telemetry.emit(StartRefused(stages=each.member.name, problem=str(error)))
 
     async def _apply_again(self, each: SupervisedMember) -> None:
@@ -345,3 +361,9 @@ class Supervisor:
             await self._apply()
         except (UnderstudyError, OSError) as error:
             self.telemetry.emit(TopologyNotApplied(stages=each.member.name, problem=str(error)))
+
+
+def _address_of(each: SupervisedMember) -> dict[str, str]:
+    """The variable that gives a gateway the port again that clients know."""
+    port = None if each.http_url is None else urlsplit(each.http_url).port
+    return {} if port is None else {"UNDERSTUDY_GATEWAY__PORT": str(port)}

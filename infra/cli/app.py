@@ -27,9 +27,11 @@ from infra.cli import (
     rules,
     run,
     seed,
+    serve,
     stats,
     tail,
     templates,
+    tokens,
     validate,
     warm,
     why,
@@ -98,6 +100,7 @@ _KEEP: Final = "Operate"
 app.command("demo", rich_help_panel=_RUN)(run.demo)
 app.command("up", rich_help_panel=_RUN)(run.up)
 app.command("run", rich_help_panel=_RUN)(run.run)
+app.command("serve", rich_help_panel=_RUN)(serve.serve)
 app.command("request", rich_help_panel=_ASK)(request.request)
 app.command("result", rich_help_panel=_ASK)(result.result)
 app.command("wait", rich_help_panel=_ASK)(result.wait)
@@ -123,6 +126,7 @@ app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
 app.add_typer(checks.topology, name="topology", rich_help_panel=_KEEP)
 app.add_typer(models.app, name="models", rich_help_panel=_KEEP)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=_KEEP)
 app.command("doctor", rich_help_panel=_KEEP)(checks.doctor)
 app.add_typer(config.app, name="config", rich_help_panel=_KEEP)
 app.command("help", rich_help_panel=_KEEP)(help_)

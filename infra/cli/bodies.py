@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -18,8 +17,6 @@ _PLAYER: Final = {"player_id": "player_id", "playerId": "player_id", "playthroug
 }
 #: Other fields that a context file may have beside the player.
 _BESIDE: Final = ("social", "world", "workspace", "tags", "scene_from", "scene_to")
-#: The kind of a request that does not name one.
-_USUAL: Final = "layout"
 
 
 class BodyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,42 +96,13 @@ def kind(given: str | None, body: bytes) -> str:
     """
     if given is not None:
         return given
+    from contracts.request import RequestError
+    from infra.app.kind_choice import choose_kind
+
     try:
-        said = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # Its faults are reported when the whole node is checked.
-        return _USUAL
-    node: Any = said.get("node")
-    fields = cast("Mapping[str, Any]", node) if isinstance(node, Mapping) else {}
-    named = fields.get("generation_type") or fields.get("generationType")
-    if isinstance(named, str):
-        return named
-    template = next(
-        (
-            each
-            for each in (
-                *(said.get(name) for name in ("template_id", "templateId")),
-                *(fields.get(name) for name in ("template_id", "templateId")),
-            )
-            if isinstance(each, str)
-        ),
-        None,
-    )
-    if template is not None:
-        return _kind_of(template)
-    return "plot" if said.get("scenes") is True else _USUAL
-
-
-def _kind_of(template: str) -> str:
-    from contracts.expansion import format_unknown_template
-    from infra.stores import templates as store
-
-    known = store.load(console.settings().templates_dir, strict=False)
-    found = known.find(template)
-    if found is None:
-        why = known.lost(template) or format_unknown_template(template, known)
-        raise console.Usage(f"template_id: {why}; for templates this machine lacks, pass --kind")
-    return str(found["generation_type"])
+        return choose_kind(body, templates=lambda: console.settings().templates_dir)
+    except RequestError as error:
+        raise console.Usage(f"{error}; for templates this machine lacks, pass --kind") from None
 
 
 def _whole(prompt: str | None, file: Path | None) -> bytes:

@@ -179,6 +179,8 @@ def _say_ready(ready: dict[str, Any], *, settings: Settings) -> None:
     out.print(f"[bold green]ready[/] at {url}, {len(ready.get('pids', {}))} processes; Ctrl-C ends it")
     if settings.nats_url is None and settings.broker.port is None and urlsplit(url).port != embedded.PORT:
         out.print(f"[bold yellow]note[/] {moved(embedded.PORT, url)}", soft_wrap=True)
+    if ready.get("http_url"):
+        out.print(f"HTTP at {ready['http_url']}", soft_wrap=True)
     if ready.get("metrics_url"):
         out.print(
             f"metrics at {ready['metrics_url']}/metrics, health at /livez and /readyz there", soft_wrap=True

@@ -57,7 +57,9 @@ def validate(
 def print_report(report: Report, file: Path, source: Source, *, json: bool) -> None:
     """Print what was found in a file."""
     if json:
-        console.emit(_plain(report))
+        from infra.app.node_check import report_to_json
+
+        console.emit(report_to_json(report))
     else:
         _print(report, _name(file), len(source.nodes), source.place)
 
@@ -116,33 +118,16 @@ def language_of(file: Path) -> Literal["json", "yaml"] | None:
 
 def load_templates() -> TemplateStore:
     """The template library; templates that cannot be used are left out."""
-    from infra.stores import templates
+    from infra.app import node_check
 
-    return templates.load(console.settings().templates_dir, strict=False)
+    return node_check.load_templates(console.settings())
 
 
 def facts_of(templates: TemplateStore, *, kind: str | None = None) -> Facts:
-    """Facts that are known on this machine.
+    """Facts that are known on this machine; as :func:`infra.app.node_check.facts_of`."""
+    from infra.app import node_check
 
-    Args:
-        templates: the library.
-        kind: the content kind of the request, if there is one.
-    """
-    from contracts.nodes.validation import Facts
-    from infra.stores.samples import default_ids
-
-    settings = console.settings()
-    settings.extensions.require()
-    return Facts(kind=kind, default_contents=default_ids(settings.sample_folders), templates=templates.ids())
-
-
-def _plain(report: Report) -> dict[str, Any]:
-    return {
-        "ok": report.ok,
-        "errors": report.errors,
-        "warnings": report.warnings,
-        "suggestions": report.suggestions,
-    }
+    return node_check.facts_of(console.settings(), templates, kind=kind)
 
 
 def _print(report: Report, name: str, count: int, place: Callable[[str], TextPosition]) -> None:

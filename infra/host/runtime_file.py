@@ -48,6 +48,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     started: str
     #: Where ``/metrics``, ``/livez`` and ``/readyz`` of the pipeline are; ``None``: nowhere.
     metrics_url: str | None = None
+    #: Where the HTTP gateway listens; ``None``: nowhere.
+    http_url: str | None = None
 
 
 def path(settings: Settings) -> Path:
@@ -62,10 +64,16 @@ def write(
     pids: Mapping[str, int],
     started: str,
     metrics_url: str | None = None,
+    http_url: str | None = None,
 ) -> Runtime:
     """Write the runtime file of this process's pipeline atomically."""
     runtime = Runtime(
-        nats_url=nats_url, pid=os.getpid(), pids=dict(pids), started=started, metrics_url=metrics_url
+        nats_url=nats_url,
+        pid=os.getpid(),
+        pids=dict(pids),
+        started=started,
+        metrics_url=metrics_url,
+        http_url=http_url,
     )
     atomic_file.write(path(settings), msgspec.json.format(msgspec.json.encode(runtime)) + b"\n")
     return runtime

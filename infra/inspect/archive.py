@@ -9,6 +9,7 @@ from contracts.errors import UnderstudyError, Unreadable
 from contracts.events import Result
 from infra.stores import audit
 from infra.stores.database import GENERATIONS, reading
+from stages.audit.fold import REPEATED
 
 
 class ContentGone(UnderstudyError):  # noqa: N818 - names what is missing
@@ -37,6 +38,35 @@ def find_result(engine: Engine, request_id: str) -> Result | None:
         return msgspec.convert(plain, Result)
     except msgspec.ValidationError as error:
         raise Unreadable(f"the audit's result of {request_id} cannot be read: {error}") from None
+
+
+class ArchivedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the audit's table has about the latest request with an id."""
+
+    kind: str | None
+    status: str
+    workspace: str | None
+
+
+def find_row(engine: Engine, request_id: str) -> ArchivedRow | None:
+    """The latest request with an id; ``None``: the audit has none.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    columns = GENERATIONS.c
+    query = (
+        select(columns.kind, columns.status, columns.workspace)
+        .where(
+            columns.request_id == request_id,
+            columns.requested_at_ms.is_not(None),
+            columns.status != REPEATED,
+        )
+        .order_by(columns.life_ms.desc())
+    )
+    with reading(engine) as connection:
+        row = connection.execute(query.limit(1)).first()
+    return None if row is None else ArchivedRow(kind=row[0], status=row[1], workspace=row[2])
 
 
 def has_request(engine: Engine, request_id: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, and_, func, or_, select
 
 from infra.inspect.filter_conditions import build_conditions
 from infra.inspect.request_filter import RequestFilter
@@ -53,6 +53,49 @@ def ls(engine: Engine, *, where: RequestFilter | None = None, limit: int = 100) 
         matching = select(GENERATIONS.c.request_id).where(*conditions).limit(limit + MOST_COUNTED).subquery()
         count = int(connection.execute(select(func.count()).select_from(matching)).scalar_one())
         return Listed(rows=rows, cut=count - len(rows))
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """A row's place in the order of listings."""
+
+    requested_at_ms: int
+    request_id: str
+
+
+def read_page(
+    engine: Engine, *, where: RequestFilter, limit: int, after: Position | None = None
+) -> tuple[list[dict[str, Any]], Position | None]:
+    """A page of :func:`ls`, and where the next one begins; ``None``: there is none.
+
+    Requests that come meanwhile move nothing to another page.
+
+    Args:
+        engine: the database.
+        where: the filter.
+        limit: rows at most.
+        after: the last row of the page before; none: the first page.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    columns = GENERATIONS.c
+    with reading(engine) as connection:
+        query = _query(where, dialect=connection.dialect.name)
+        if after is not None:
+            query = query.where(
+                or_(
+                    columns.requested_at_ms < after.requested_at_ms,
+                    and_(
+                        columns.requested_at_ms == after.requested_at_ms,
+                        columns.request_id < after.request_id,
+                    ),
+                )
+            )
+        rows = [dict(row) for row in connection.execute(query.limit(limit + 1)).mappings()]
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    return rows[:limit], Position(requested_at_ms=last["requested_at_ms"], request_id=last["request_id"])
 
 
 def iterate(

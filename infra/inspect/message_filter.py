@@ -76,8 +76,16 @@ class MessageFilter:
             return True
         return record.request_id is not None and (await self.owner(record.request_id)).matches(self._where)
 
+    def known_owner(self, request_id: str) -> RequestOwner | None:
+        """Workspace and node of a request, if they are remembered."""
+        return self._known.get(request_id)
+
     async def owner(self, request_id: str) -> RequestOwner:
-        """Workspace and node of a request; empty where the log has no request of this id."""
+        """Workspace and node of a request; empty where the log has no request of this id.
+
+        Raises:
+            StreamMissing, Unavailable: the request cannot be looked up.
+        """
         known = self._known.get(request_id)
         if known is not None:
             return known

@@ -133,6 +133,7 @@ async def past(
     wire: RequestMultiplexer,
     what: Watched,
     *,
+    start: Mapping[str, int] | None = None,
     since_ms: int | None = None,
     until_ms: int | None = None,
     until: Mapping[str, int] | None = None,
@@ -142,7 +143,8 @@ async def past(
     Args:
         wire: an open wire.
         what: from :func:`resolve`.
-        since_ms: first broker timestamp, ms since the epoch; none: from the start.
+        start: first sequence by stream; none: from the start.
+        since_ms: first broker timestamp, ms since the epoch; replaces ``start``.
         until_ms: first broker timestamp to leave out, ms since the epoch; none: to the end.
         until: first sequence by stream to leave out.
 
@@ -150,7 +152,10 @@ async def past(
         StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
     """
     sources = [
-        _before(log.read(wire, stream, subject, since_ms=since_ms), (until or {}).get(stream))
+        _before(
+            log.read(wire, stream, subject, start=(start or {}).get(stream, 1), since_ms=since_ms),
+            (until or {}).get(stream),
+        )
         for stream, filters in what.streams.items()
         for subject in _widest(filters)
     ]
@@ -178,7 +183,7 @@ async def live(
 ) -> AsyncGenerator[LogRecord, None]:
     """Yield new messages and progress as they come; never ends.
 
-    Messages of different streams that arrive within 50 ms are sorted by time.
+    Messages of different streams that arrive within 50 ms are sorted by time; those of one stream keep its order.
 
     Args:
         client: a connected client.
@@ -232,6 +237,8 @@ async def _settled(arrived: BoundedInbox[LogRecord | Exception]) -> AsyncIterato
     held: list[tuple[int, int, LogRecord]] = []
     # When each record's wait is over, in the order of arrival, and its place in the order of the log.
     due: deque[tuple[float, tuple[int, int]]] = deque()
+    # The latest time by stream: a broker's clock that is set back must not change the order of a stream.
+    latest: dict[str | None, int] = {}
     count = 0
     while True:
         now = loop.time()
@@ -245,8 +252,9 @@ async def _settled(arrived: BoundedInbox[LogRecord | Exception]) -> AsyncIterato
             if isinstance(came, Exception):
                 raise came
             count += 1
-            heapq.heappush(held, (came.time_ns, count, came))
-            due.append((loop.time() + _SETTLE_S, (came.time_ns, count)))
+            at_ns = latest[came.stream] = max(came.time_ns, latest.get(came.stream, 0))
+            heapq.heappush(held, (at_ns, count, came))
+            due.append((loop.time() + _SETTLE_S, (at_ns, count)))
 
 
 async def _before(entries: AsyncIterator[LogEntry], end: int | None) -> AsyncIterator[LogEntry]:

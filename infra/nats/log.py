@@ -101,6 +101,18 @@ async def first(wire: RequestMultiplexer, stream: str, subject: str, *, start: i
     return await _one(wire, stream, {"seq": start, "next_by_subj": subject})
 
 
+async def first_since(wire: RequestMultiplexer, stream: str, since_ms: int) -> LogEntry | None:
+    """The first message on any subject that the broker stored at a time or later, ``None`` when there is none.
+
+    Raises:
+        StreamMissing: the stream does not exist, or does not allow direct gets.
+        Unavailable: the broker does not answer.
+    """
+    query: dict[str, object] = {"batch": 1, "next_by_subj": ">", "start_time": timestamp.format_ms(since_ms)}
+    found, _ = await _several(wire, stream, query)
+    return next(iter(found), None)
+
+
 async def last(wire: RequestMultiplexer, stream: str, subject: str) -> LogEntry | None:
     """The last message on a subject, ``None`` when there is none.
 
@@ -172,11 +184,21 @@ async def next_sequence(wire: RequestMultiplexer, stream: str) -> int:
         StreamMissing: the stream does not exist.
         Unavailable: the broker does not answer.
     """
+    return (await bounds(wire, stream))[1]
+
+
+async def bounds(wire: RequestMultiplexer, stream: str) -> tuple[int, int]:
+    """The first sequence that a stream still has, and the one that its next message will get.
+
+    Raises:
+        StreamMissing: the stream does not exist.
+        Unavailable: the broker does not answer.
+    """
     answer = await wire.call(f"$JS.API.STREAM.INFO.{stream}")
     info = msgspec.json.decode(answer.data) if answer.data else {}
     if "state" not in info:
         raise StreamMissing(stream)
-    return int(info["state"]["last_seq"]) + 1
+    return int(info["state"]["first_seq"]), int(info["state"]["last_seq"]) + 1
 
 
 async def _one(wire: RequestMultiplexer, stream: str, query: dict[str, object]) -> LogEntry | None:

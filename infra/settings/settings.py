@@ -35,6 +35,7 @@ from infra.settings import config_file, shipped
 from infra.settings import names as setting_names
 from infra.settings.budgets import Budgets
 from infra.settings.config_file import ConfigFile, SettingsError
+from infra.settings.gateway import GatewaySettings
 from infra.settings.narrative import Gguf, Local, Narrative, narrative_with
 from infra.settings.quality import QualitySettings
 from infra.settings.redaction import SECRET_NAME, redact
@@ -202,6 +203,7 @@ class Settings(BaseSettings):
     budgets: Budgets = Budgets()
     quality: QualitySettings = QualitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    gateway: GatewaySettings = GatewaySettings()
     #: Deadline of requests that name none, ms.
     deadline_ms: int = Field(default=DEFAULT_DEADLINE_MS, ge=1, le=86_400_000)
     #: Seconds without an acknowledgement after which the broker gives a message to another worker.

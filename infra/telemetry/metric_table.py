@@ -58,6 +58,7 @@ def _histogram(name: str, said: str, *labels: str, buckets: tuple[float, ...]) -
 
 _WORK_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _REQUEST_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+_HTTP_S: Final = (0.001, 0.0025, 0.005, *_REQUEST_S)
 _CALL_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0)
 _LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 
@@ -213,6 +214,26 @@ LOOP_LAG: Final = _histogram(
 )
 BUILD: Final = _gauge("understudy_build_info", "1; the labels have the versions.", "version", "python")
 
+# -- gateway -----------------------------------------------------------------------------------
+
+HTTP_REQUESTS: Final = _counter(
+    "understudy_http_requests_total",
+    "HTTP requests that the gateway answered; route is the path's template, a path that does not exist has none.",
+    "method",
+    "route",
+    "status",
+)
+HTTP_SECONDS: Final = _histogram(
+    "understudy_http_request_seconds",
+    "Seconds from an HTTP request to the end of its answer; it contains the wait for a result.",
+    "route",
+    buckets=_HTTP_S,
+)
+HTTP_WAITING: Final = _gauge(
+    "understudy_http_waiting", "HTTP requests that wait for the broker or for a result."
+)
+HTTP_STREAMS: Final = _gauge("understudy_http_streams", "Clients that read a stream of events.")
+
 # -- supervisor --------------------------------------------------------------------------------
 
 PROCESS_UP: Final = _gauge("understudy_process_up", "1 while the process runs, else 0.", "process")
@@ -263,3 +284,17 @@ PROCESS_METRICS: Final = (
 )
 #: What the supervisor exports itself.
 SUPERVISOR_METRICS: Final = (PROCESS_UP, PROCESS_READY, PROCESS_RESTARTS)
+#: What the gateway exports, beside the ``process_*`` metrics of the client library.
+GATEWAY_METRICS: Final = (
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    HTTP_WAITING,
+    HTTP_STREAMS,
+    DEFECTS,
+    BROKER_CONNECTED,
+    CONNECTIONS_LOST,
+    DISCONNECTED_SECONDS,
+    READY,
+    LOOP_LAG,
+    BUILD,
+)

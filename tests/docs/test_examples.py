@@ -28,8 +28,9 @@ from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-#: Where the pages say that the broker is.
+#: Where the pages say that the broker and the gateway are.
 _SAID = "nats://127.0.0.1:4222"
+_SAID_HTTP = "http://127.0.0.1:8787"
 _RUN_S = 60
 
 
@@ -49,8 +50,9 @@ class Reader:
             "UNDERSTUDY_DATA_DIR": str(folder / "data"),
             "UNDERSTUDY_BROKER__SYNC_INTERVAL": "2m",
             "UNDERSTUDY_BROKER__PORT": str(free_port()),
+            "UNDERSTUDY_GATEWAY__PORT": "0",
         }
-        self.url = ""
+        self.url = self.http_url = ""
 
     async def does(self, fence: Fence) -> tuple[int, str]:
         """Exit status, and what was printed."""
@@ -60,7 +62,7 @@ class Reader:
         process = await asyncio.create_subprocess_exec(
             *program,
             "-c",
-            fence.text.replace(_SAID, self.url),
+            fence.text.replace(_SAID, self.url).replace(_SAID_HTTP, self.http_url),
             cwd=self.folder,
             env=self.env,
             stdin=DEVNULL,
@@ -82,7 +84,8 @@ async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Read
     assert up.stdout is not None
     try:
         async with asyncio.timeout(_RUN_S):
-            reader.url = json.loads(await up.stdout.readline())["nats_url"]
+            ready = json.loads(await up.stdout.readline())
+        reader.url, reader.http_url = ready["nats_url"], ready["http_url"]
         yield reader
     finally:
         up.terminate()

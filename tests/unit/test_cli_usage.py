@@ -16,7 +16,7 @@ from infra.inspect.request_filter import RequestFilter
 from tests.import_path import IMPORT_PATH
 from tests.unit.conftest import Understudy
 
-COMMANDS = "demo up run request result wait tail why rerun compare cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
+COMMANDS = "demo up run serve request result wait tail why rerun compare cancel validate rules prompts dead samples topology audit doctor bench".split()  # noqa: SIM905 - as a person would list them
 
 
 def _process(*args: str, **env: str) -> subprocess.CompletedProcess[bytes]:
@@ -104,6 +104,8 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         (("compare", "a", "b", "c"), "not 3"),
         (("compare", "a", "b", "--rerun", "j"), "two ids"),
         (("compare", "--pairs", "/nowhere"), "/nowhere"),
+        (("serve", "--workers", "2"), "one process"),
+        (("serve", "--host", "10.0.0.1"), "10.0.0.1"),
         (("perform",), "perform"),
     ],
 )
@@ -135,6 +137,7 @@ def test_a_wrong_setting_exits_2_and_is_named(understudy: Understudy) -> None:
         ("compare", "a", "b"),
         ("topology", "check"),
         ("run", "fallback"),
+        ("serve",),
     ],
 )
 @pytest.mark.parametrize("url", [None, "nats://127.0.0.1:1"])

@@ -112,6 +112,7 @@ class Client:
         *,
         body: bytes | None = None,
         request_id: str | None = None,
+        traceparent: str | None = None,
         **fields: Any,
     ) -> Submitted:
         """Publish a request and wait until the broker has stored it.
@@ -123,6 +124,7 @@ class Client:
             prompt: what to generate.
             body: the whole body as JSON, instead of prompt and fields.
             request_id: its id; default: a fresh one.
+            traceparent: the span that asks (W3C Trace Context); default: a new trace.
             **fields: further fields of the request, as ``docs/subjects.md`` lists them.
 
         Raises:
@@ -138,7 +140,9 @@ class Client:
         protocol.check_id(request_id)
         protocol.check_body(body)
         subject = protocol.subject("requested", kind, request_id)
-        headers = protocol.headers("requested", kind=kind, request_id=request_id, body=body)
+        headers = protocol.headers(
+            "requested", kind=kind, request_id=request_id, body=body, parent=traceparent
+        )
         # The broker itself checks that no request has the id; its window of message ids would also take a request
         # for stored that was deleted since.
         condition = {
@@ -214,6 +218,7 @@ class Client:
         body: bytes | None = None,
         request_id: str | None = None,
         timeout_s: float | None = None,
+        traceparent: str | None = None,
         **fields: Any,
     ) -> Result:
         """Publish a request and wait for its result, as :meth:`generate`, without fetching large content."""
@@ -224,7 +229,7 @@ class Client:
             timeout_s = timeouts.wait_s(body, default_ms=self._deadline_ms)
         # First listen, then publish: the result may come before the acknowledgement.
         async with self._session.listening(protocol.any_answer(request_id)) as heard:
-            submitted = await self.submit(kind, body=body, request_id=request_id)
+            submitted = await self.submit(kind, body=body, request_id=request_id, traceparent=traceparent)
             expected = identity.meant(submitted, None)
             return await self._results.wait(expected, heard, timeout_s, owned=True)
 

@@ -23,6 +23,7 @@ from infra.lab.docgen import (
     keywords,
     metrics,
     nodes,
+    openapi,
     settings,
     subjects,
     telemetry,
@@ -36,6 +37,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/subjects.md": subjects.page,
     "docs/asyncapi.json": asyncapi.page,
+    "docs/schemas/openapi.json": openapi.page,
     "docs/settings.md": settings.page,
     "docs/commands.md": commands.page,
     "docs/keywords.md": keywords.page,

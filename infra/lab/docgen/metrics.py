@@ -19,7 +19,8 @@ _HEAD: Final = ("metric", "type", "labels", "meaning")
 
 def page() -> str:
     """The page."""
-    supervisor = metric_table.SUPERVISOR_METRICS
+    supervisor, gateway = metric_table.SUPERVISOR_METRICS, metric_table.GATEWAY_METRICS
+    elsewhere = {*supervisor, *gateway} - set(metric_table.PROCESS_METRICS)
     return markdown.page(
         "# Metrics and alerts",
         markdown.notice("infra/telemetry/metric_table.py and infra/lab/docgen/alerts.py"),
@@ -29,7 +30,7 @@ def page() -> str:
         "no labels for request ids, workspaces or nodes.",
         "The relay of `understudy up` adds the label `process` to every time series; so do the targets that it lists.",
         "## Processes of stages",
-        table(_HEAD, _rows(each for each in promql.EVERY if each not in supervisor)),
+        table(_HEAD, _rows(each for each in promql.EVERY if each not in elsewhere)),
         "Besides, the `process_*` metrics of the Prometheus client library: CPU time, memory, open files, start time.",
         "Buckets of the histograms, in seconds:",
         table(
@@ -40,6 +41,9 @@ def page() -> str:
                 if each.buckets
             ],
         ),
+        "## Gateway",
+        table(_HEAD, _rows(gateway)),
+        "Besides, the `process_*` metrics. A time series begins with the first request of its route and status.",
         "## Supervisor",
         table(_HEAD, _rows(supervisor)),
         "## Alerts",

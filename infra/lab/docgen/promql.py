@@ -32,7 +32,13 @@ CIRCUIT_STATE, CIRCUIT_FAILURES = (
     )
 )
 #: Every metric of Understudy.
-EVERY: Final = (*table.PROCESS_METRICS, CIRCUIT_STATE, CIRCUIT_FAILURES, *table.SUPERVISOR_METRICS)
+EVERY: Final = (
+    *table.PROCESS_METRICS,
+    CIRCUIT_STATE,
+    CIRCUIT_FAILURES,
+    *(each for each in table.GATEWAY_METRICS if each not in table.PROCESS_METRICS),
+    *table.SUPERVISOR_METRICS,
+)
 
 
 def pick(spec: MetricSpec, suffix: str = "", /, **where: str) -> str:

@@ -7,12 +7,12 @@ from typing import Any, Final, get_type_hints
 
 from infra.lab.docgen import comments, markdown
 from infra.lab.docgen.markdown import code, table
-from infra.telemetry import dispatch, events, process_events, provider_events, store_events
+from infra.telemetry import dispatch, events, gateway_events, process_events, provider_events, store_events
 from infra.telemetry.dispatch import TelemetryEvent, name_of
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.log_lines import WINDOW_S
 
-_MODULES: Final = (events, provider_events, store_events, process_events)
+_MODULES: Final = (events, provider_events, store_events, process_events, gateway_events)
 #: Values of an example, by type.
 _SAMPLES: Final[dict[Any, Any]] = {
     int: 3,

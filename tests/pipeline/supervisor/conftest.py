@@ -32,7 +32,12 @@ def free_port() -> int:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load(data_dir=tmp_path / "data", broker={"sync_interval": "2m", "port": free_port()}, grace=10.0)
+    return load(
+        data_dir=tmp_path / "data",
+        broker={"sync_interval": "2m", "port": free_port()},
+        gateway={"enabled": False},
+        grace=10.0,
+    )
 
 
 @pytest.fixture

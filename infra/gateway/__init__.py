@@ -1,0 +1,1 @@
+"""HTTP gateway: requests, results, events and operations of the pipeline for everyone who speaks HTTP."""

@@ -1,0 +1,32 @@
+"""Routes of the gateway, one module for each group of paths."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from infra.gateway.routes import (
+    authoring,
+    events,
+    generate,
+    generations,
+    health,
+    jobs,
+    problem_pages,
+    session,
+    tokens,
+)
+
+#: All of them; a new module adds its router here.
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    generate.router,
+    jobs.router,
+    generations.router,
+    events.router,
+    authoring.router,
+    session.router,
+    tokens.router,
+    health.router,
+    problem_pages.router,
+)

@@ -1,0 +1,36 @@
+"""The OpenAPI document: its examples run, and answers have documented statuses and schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+
+from tests.pipeline.conftest import Configure, Observer, Start
+from tests.pipeline.gateway.conftest import Open
+
+
+def examples(operation: dict[str, Any]) -> list[Any]:
+    """The bodies that a document shows for an operation."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    shown = [each["value"] for each in body.get("examples", {}).values()]
+    return [*shown, *([body["example"]] if "example" in body else [])]
+
+
+async def test_every_example_runs_and_its_answer_is_as_documented(
+    client: Observer, configure: Configure, start: Start, open_door: Open
+) -> None:
+    settings = configure(rules=[])
+    seen = 0
+    async with start(settings), open_door(settings) as door:
+        document = (await door.http.get("/openapi.json")).json()
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                for body in examples(operation):
+                    answer = await door.http.request(method, path, json=body)
+                    seen += 1
+                    assert answer.status_code < 300, answer.text
+                    said = operation["responses"][str(answer.status_code)]
+                    schema = said["content"]["application/json"]["schema"]
+                    jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
+    assert seen >= 7

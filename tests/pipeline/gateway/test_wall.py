@@ -1,0 +1,142 @@
+"""The workspace wall, with real tokens over a real pipeline: on every route, what is another's does not exist."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from infra.gateway.access import access_of
+from infra.gateway.gateway import Gateway
+from infra.gateway.routes import ROUTERS
+from infra.gateway.token_desk import issue_token
+from infra.stores import access_tokens
+from infra.stores.changes import list_changes
+from tests.pipeline.conftest import Configure, Observer, Start
+from tests.pipeline.gateway.conftest import Door, Open
+
+ASKED = {"prompt": "a forest with three coins"}
+#: Smallest bodies of routes with an id that need one.
+BODIES: dict[tuple[str, str], Any] = {}
+
+
+async def issue(gateway: Gateway, role: str, workspace: str | None = None) -> tuple[str, dict[str, str]]:
+    """A new token's id, and the header that sends it."""
+    issued = issue_token(name=role, role=role, workspace=workspace, now_ms=gateway.now_ms())
+    await gateway.update(lambda engine: access_tokens.add_token(engine, issued.stored))
+    gateway.access.forget()
+    return issued.token.token_id, {"Authorization": f"Bearer {issued.token.text}"}
+
+
+def routes_with_ids() -> list[tuple[str, APIRoute]]:
+    return [
+        (method, route)
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and "{" in route.path and access_of(route) is not None
+        for method in sorted(route.methods or ())
+    ]
+
+
+async def status_of(door: Door, sender: dict[str, str], method: str, path: str, template: str) -> int:
+    body = BODIES.get((method, template))
+    options = {} if body is None else {"json": body}
+    return (await door.http.request(method, path, headers=sender, **options)).status_code
+
+
+async def test_no_route_shows_or_changes_what_is_another_workspaces(
+    client: Observer, configure: Configure, start: Start, open_door: Open
+) -> None:
+    settings = configure(rules=[])
+    async with start(settings), open_door(settings) as door:
+        _, red = await issue(door.gateway, "admin", "red")
+        blue_id, blue = await issue(door.gateway, "admin", "blue")
+        await client.ask("theirs", workspace="blue")
+        await client.settled()
+        # The id of each resource, by the name of the parameter in paths.
+        theirs = {"request_id": "theirs", "job_id": "theirs", "token_id": blue_id}
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        for method, route in routes_with_ids():
+            access = access_of(route)
+            assert access is not None
+            (name,) = re.findall(r"{([^}:]+)[^}]*}", route.path)
+            if not access.everywhere and name not in theirs:
+                pytest.fail(f"{route.path}: say in `theirs` which {name} belongs to the workspace blue")
+            made = re.sub(r"{[^}]+}", "{}", route.path)
+            hidden = await status_of(door, red, method, made.format(theirs.get(name, "7")), route.path)
+            unknown = await status_of(door, red, method, made.format("7"), route.path)
+            found[method, route.path] = (hidden, unknown)
+            assert hidden == (403 if access.everywhere else 404), (method, route.path)
+            # An id that does not exist is answered alike.
+            assert hidden == unknown, (method, route.path)
+        # All of them still work for their owner, so it was the wall that answered.
+        seen = [
+            await status_of(door, blue, method, re.sub(r"{[^}]+}", theirs[name], route.path), route.path)
+            for method, route in routes_with_ids()
+            if method == "GET"
+            for name in re.findall(r"{([^}:]+)[^}]*}", route.path)
+            if name in theirs
+        ]
+        engine = door.gateway.database.open()
+        changes = list_changes(engine, limit=9)
+        engine.dispose()
+
+    assert len(found) >= 8
+    assert set(seen) == {200}
+    # What was refused is no change.
+    assert changes == []
+
+
+async def test_fields_of_replays_do_not_reach_through_the_wall(
+    client: Observer, configure: Configure, start: Start, open_door: Open
+) -> None:
+    settings = configure(rules=[])
+    async with start(settings), open_door(settings) as door:
+        _, user = await issue(door.gateway, "designer", "red")
+        _, operator = await issue(door.gateway, "operator", "red")
+        await client.ask("theirs", workspace="blue")
+        await client.ask("ours", workspace="red")
+        fields: list[dict[str, Any]] = [
+            {"replay_of": "theirs"},
+            # It would begin with the draft of the other request.
+            {"replay_of": "theirs", "from_stage": "structuring"},
+            {"scene_of": "theirs"},
+            {"replay_of": "ours", "reuse": True},
+        ]
+        low = [await door.http.post("/generate", json=ASKED | each, headers=user) for each in fields]
+        high = [await door.http.post("/generate", json=ASKED | each, headers=operator) for each in fields[:3]]
+        own = await door.http.post("/generate", json=ASKED | fields[3], headers=operator)
+
+    assert [each.status_code for each in low] == [403] * 4, [each.text for each in low]
+    assert low[0].json()["errors"][0]["pointer"] == "/replay_of"
+    assert [each.status_code for each in high] == [404] * 3
+    assert own.status_code == 200
+
+
+async def test_a_key_is_another_request_in_each_workspace_and_a_change_has_its_row(
+    client: Observer, configure: Configure, start: Start, open_door: Open
+) -> None:
+    settings = configure(rules=[])
+    async with start(settings), open_door(settings) as door:
+        senders = [(await issue(door.gateway, "operator", name)) for name in ("red", "blue")]
+        key = {"Idempotency-Key": "order-1"}
+        made = [
+            await door.http.post("/generate", json=ASKED, headers=sender | key)
+            for _, sender in senders
+            for _ in range(2)
+        ]
+        ids = [each.json()["request_id"] for each in made]
+        path = f"/api/v1/generations/{ids[0]}/rerun"
+        await client.settled()
+        dry = await door.http.post(path, json={"dry_run": True}, headers=senders[0][1])
+        again = await door.http.post(path, headers=senders[0][1])
+        engine = door.gateway.database.open()
+        changes = [(each.action, each.target, each.token_id) for each in list_changes(engine, limit=9)]
+        engine.dispose()
+
+    assert [each.status_code for each in made] == [200] * 4
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    assert (dry.status_code, again.status_code) == (200, 202)
+    assert changes == [("generations.rerun", ids[0], senders[0][0])]
