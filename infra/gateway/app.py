@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from infra.gateway import problems
 from infra.gateway.middleware import GuardedApp, ObservedApp
+from infra.gateway.openai_api.error_form import OpenAIErrorForm
 from infra.gateway.openapi import build_document
 from infra.gateway.routes import ROUTERS
 from infra.host.extras import installed_version
@@ -44,7 +45,11 @@ def create_app(gateway: Gateway) -> FastAPI:
         description=_ABOUT,
         version=installed_version(),
         lifespan=lifespan,
-        middleware=[Middleware(ObservedApp, gateway=gateway), Middleware(GuardedApp, gateway=gateway)],
+        middleware=[
+            Middleware(ObservedApp, gateway=gateway),
+            Middleware(OpenAIErrorForm),
+            Middleware(GuardedApp, gateway=gateway),
+        ],
         # Pages that load scripts from other hosts.
         docs_url=None,
         redoc_url=None,

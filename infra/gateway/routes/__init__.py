@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from infra.gateway.routes import authoring, generate, generations, health, jobs, problem_pages
+from infra.gateway.routes import authoring, generate, generations, health, jobs, openai, problem_pages
 
 #: All of them; a new module adds its router here.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -14,6 +14,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     jobs.router,
     generations.router,
     authoring.router,
+    openai.router,
     health.router,
     problem_pages.router,
 )
