@@ -40,6 +40,8 @@ _EXTRA: Final = frozenset(
     }
 )
 _ALIASES: Final = {str(field.alias): name for name, field in GenerationRequest.model_fields.items()}
+#: The highest bound of a text that the pipeline accepts, tokens.
+_MOST_TOKENS: Final = 32_000
 #: Schema of a custom document where any JSON object will do.
 _ANY_OBJECT: Final = {"type": "object"}
 
@@ -182,6 +184,9 @@ def read_call(
     for field, name in (("temperature",) * 2, ("top_p",) * 2, ("max_tokens", most_tokens)):
         if name in values:
             params[field] = values.get(name)
+            if field == "max_tokens" and type(params[field]) is int:
+                # A higher bound bounds nothing more.
+                params[field] = min(params[field], _MOST_TOKENS)
             sources[f"params.{field}"] = name
     if params:
         fields["params"] = params

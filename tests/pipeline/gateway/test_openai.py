@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
+from contracts import events as ev
+from contracts import subjects
 from infra.gateway.openai_api import call_stream
 from tests.pipeline.conftest import Configure, Observer, Start
 from tests.pipeline.gateway.conftest import Open
@@ -159,3 +163,36 @@ async def test_a_response_and_its_events(
     text = "".join(each["delta"] for each in events if each["type"] == "response.output_text.delta")
     assert text == events[-1]["response"]["output"][0]["content"][0]["text"]
     assert events[-1]["response"]["understudy"]["status"] == "success"
+
+
+async def test_unchecked_text_is_sent_to_those_alone_who_ask_for_it(
+    client: Observer, configure: Configure, start: Start, open_door: Open
+) -> None:
+    settings = configure(rules=[{"match": {"stage": "structuring"}, "do": "refuse", "after_ms": 800}])
+    asked = ASKED | {"stream": True}
+    async with start(settings), open_door(settings) as door:
+
+        async def stream(name: str, headers: dict[str, str]) -> str:
+            """What a client gets while the model writes half a text and fails."""
+            piece = msgspec.json.encode(
+                ev.Progress(stage="structuring", attempt=1, index=0, text='{"unchecked')
+            )
+            answering = asyncio.create_task(
+                door.http.post(CHAT, json=asked, headers={"Idempotency-Key": name} | headers)
+            )
+            while not answering.done():
+                await client.nc.publish(subjects.gen("progress", "layout", name), piece)
+                await asyncio.wait((answering,), timeout=0.02)
+            return (await answering).text
+
+        raw, held = await asyncio.gather(stream("raw-1", {"Understudy-Stream": "raw"}), stream("held-1", {}))
+
+    *chunks, failure = frames_of(raw)
+    assert "".join(each["choices"][0]["delta"].get("content", "") for each in chunks) == '{"unchecked'
+    assert failure["error"]["code"] == "content_replaced"
+    assert failure["error"]["understudy"]["origin"] == "golden_sample"
+    assert "[DONE]" not in raw
+    assert "unchecked" not in held
+    *_, last, done = frames_of(held)
+    assert done == "[DONE]"
+    assert last["understudy"]["origin"] == "golden_sample"
