@@ -10,7 +10,9 @@ Responses = dict[int | str, dict[str, Any]]
 _SCHEMAS: Final = "#/components/schemas"
 _TEXT: Final = {"type": "string"}
 _PROMPT: Final = "a forest with three coins"
-_ERRORS: Final = (400, 404, 408, 409, 413, 415, 502, 503, 504)
+#: Refusals of access.
+_ACCESS: Final = (401, 403, 429)
+_ERRORS: Final = (400, *_ACCESS, 404, 408, 409, 413, 415, 502, 503, 504)
 
 
 def _json(name: str) -> dict[str, Any]:
@@ -79,11 +81,12 @@ def _call(name: str, examples: dict[str, Any]) -> dict[str, Any]:
 
 
 MODELS: Final[Responses] = {
-    200: {"description": "The models.", "content": {"application/json": _json("OpenAIModelList")}}
+    200: {"description": "The models.", "content": {"application/json": _json("OpenAIModelList")}},
+    **_errors(*_ACCESS),
 }
 MODEL: Final[Responses] = {
     200: {"description": "The model.", "content": {"application/json": _json("OpenAIModel")}},
-    **_errors(404),
+    **_errors(*_ACCESS, 404),
 }
 COMPLETION: Final = _answers("ChatCompletion", "The completion; with `stream`, its chunks.")
 RESPONSE: Final = _answers("OpenAIResponse", "The response; with `stream`, its events.")
