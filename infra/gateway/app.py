@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from infra.gateway import problems
 from infra.gateway.middleware import GuardedApp, ObservedApp
+from infra.gateway.openai_api.error_form import OpenAIErrorForm
 from infra.gateway.openapi import build_document
 from infra.gateway.routes import ROUTERS
 from infra.gateway.sse import StreamsOutside
@@ -48,6 +49,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         middleware=[
             Middleware(ObservedApp, gateway=gateway),
             Middleware(StreamsOutside),
+            Middleware(OpenAIErrorForm),
             Middleware(GuardedApp, gateway=gateway),
         ],
         # Pages that load scripts from other hosts.

@@ -66,6 +66,10 @@ TYPES: Final[dict[str, tuple[str, str]]] = {
         "Send If-Match with the ETag of the version that you changed.",
     ),
     "too-many-requests": ("Too many requests", "Wait for the seconds in Retry-After."),
+    "not-live": (
+        "No model wrote it",
+        "Send the request again later, or without Understudy-Require: live to get the stand-in.",
+    ),
     "busy": ("Pipeline is full", "Nothing was stored; send the request again after Retry-After."),
     "broker-unavailable": (
         "Broker is away",

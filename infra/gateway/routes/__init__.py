@@ -13,6 +13,7 @@ from infra.gateway.routes import (
     generations,
     health,
     jobs,
+    openai,
     problem_pages,
     session,
     tokens,
@@ -27,6 +28,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     authoring.router,
     session.router,
     tokens.router,
+    openai.router,
     health.router,
     problem_pages.router,
 )

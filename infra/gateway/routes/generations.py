@@ -24,7 +24,7 @@ from infra.gateway.routes.jobs import Wait, answer_found
 from infra.inspect import audit_listing, explanation
 from infra.providers.names import ModelUnknown
 from infra.replay.request_edits import EditError
-from infra.replay.reruns import RerunError, new_job
+from infra.replay.reruns import RerunError, make_job_name
 
 router: Final = APIRouter(prefix="/api/v1/generations", tags=["generations"])
 _Client = Annotated[Principal, require(AccessRole.CLIENT)]
@@ -212,7 +212,7 @@ async def rerun(
     asked = wanted or RerunRequest()
     start = None if asked.from_stage == "context-build" else asked.from_stage
     desk = RerunDesk(gateway.settings, gateway.client)
-    job = asked.job or new_job(gateway.clock())
+    job = asked.job or make_job_name(gateway.clock())
     try:
         async with gateway.wait(request_id):
             await gateway.require_broker()

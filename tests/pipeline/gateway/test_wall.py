@@ -36,6 +36,8 @@ def routes_with_ids() -> list[tuple[str, APIRoute]]:
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute) and "{" in route.path and access_of(route) is not None
+        # A model belongs to no workspace.
+        if route.path != "/v1/models/{model:path}"
         for method in sorted(route.methods or ())
     ]
 

@@ -1,0 +1,1 @@
+"""OpenAI's API in front of the pipeline: chat completions, stateless responses, and the list of models."""
