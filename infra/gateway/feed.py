@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from contracts.errors import Unavailable
 from infra.gateway import sse
+from infra.gateway.event_frame import EventFrame
 from infra.gateway.feed_filter import FeedFilter
 from infra.gateway.log_position import count_behind, format_position, is_ahead
-from infra.inspect import record as records
 from infra.nats.log import StreamMissing
 
 if TYPE_CHECKING:
     from infra.gateway.feed_filter import FeedRequest
     from infra.gateway.hub import EventHub
     from infra.gateway.log_position import LogPosition
-    from infra.inspect.record import LogRecord
 
 #: Events, and bytes of them, that wait for one reader.
 MOST_WAITING: Final = 512
@@ -33,31 +32,6 @@ _CHUNK: Final = 32 * 1024
 PING_S: Final = 15.0
 #: Seconds after which a stream ends: a proxy may accept bytes for a reader that is long gone.
 MAX_AGE_S: Final = 3600.0
-
-
-class EventFrame:
-    """One message for any number of readers; encoded once, for the first that takes it.
-
-    Args:
-        record: the message.
-        position: how far a reader has come with it; ``None``: progress, which no stream keeps.
-    """
-
-    __slots__ = ("_encoded", "_position", "record")
-
-    def __init__(self, record: LogRecord, position: str | None) -> None:
-        self.record = record
-        self._position = position
-        self._encoded: bytes | None = None
-
-    @property
-    def encoded(self) -> bytes:
-        """The server-sent event."""
-        if self._encoded is None:
-            self._encoded = sse.format_event(
-                self.record.event, records.to_json(self.record), id=self._position
-            )
-        return self._encoded
 
 
 class Feed:

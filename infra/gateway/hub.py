@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from contracts.errors import Unavailable
-from infra.gateway.feed import EventFrame
+from infra.gateway.event_frame import EventFrame
 from infra.gateway.log_position import LETTERS, count_behind, format_position, is_ahead
 from infra.inspect import tail
 from infra.inspect.message_filter import MessageFilter
@@ -22,7 +22,7 @@ from infra.telemetry.events import DefectFound
 
 if TYPE_CHECKING:
     from infra.app.pipeline_client import PipelineClient
-    from infra.gateway.feed import EventFeed, Feed
+    from infra.gateway.feed_filter import FeedRequest
     from infra.gateway.log_position import LogPosition
     from infra.inspect.record import LogRecord
     from infra.inspect.tail import Watched
@@ -37,6 +37,30 @@ _TURN: Final = 64
 _LINGER_S: Final = 30.0
 #: Seconds that readers may take to accept the end of their streams.
 _FAREWELL_S: Final = 1.0
+
+
+class StreamOfClient(Protocol):
+    """What the hub needs of an open stream."""
+
+    token_id: str | None
+
+    def end(self, reason: str) -> None:
+        """End it with ``bye``."""
+        ...
+
+    def cut(self) -> None:
+        """Cut the client's connection."""
+        ...
+
+
+class EventReader(StreamOfClient, Protocol):
+    """What the hub needs of a stream of live events."""
+
+    asked: FeedRequest
+
+    def offer(self, frame: EventFrame) -> None:
+        """Take a live event; never waits."""
+        ...
 
 
 class EventHub:
@@ -58,9 +82,9 @@ class EventHub:
         self.position: dict[str, int] = dict.fromkeys(LETTERS, 0)
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self._feeds: set[Feed] = set()
+        self._feeds: set[StreamOfClient] = set()
         #: Feeds that get live events, by the request that they are about; ``None``: about all.
-        self._attached: dict[str | None, set[EventFeed]] = {}
+        self._attached: dict[str | None, set[EventReader]] = {}
         self._idle: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -155,7 +179,7 @@ class EventHub:
 
     # -- what feeds call
 
-    def join(self, feed: Feed) -> None:
+    def join(self, feed: StreamOfClient) -> None:
         """Count a feed, and end it when the hub ends."""
         self._feeds.add(feed)
         self._empty.clear()
@@ -163,12 +187,12 @@ class EventHub:
             self._idle.cancel()
             self._idle = None
 
-    def attach(self, feed: EventFeed) -> None:
+    def attach(self, feed: EventReader) -> None:
         """Hand new messages to a feed from now on."""
         if feed in self._feeds:
             self._attached.setdefault(feed.asked.request_id, set()).add(feed)
 
-    def detach(self, feed: EventFeed) -> None:
+    def detach(self, feed: EventReader) -> None:
         """Hand no more messages to a feed."""
         attached = self._attached.get(feed.asked.request_id)
         if attached is not None:
@@ -176,7 +200,7 @@ class EventHub:
             if not attached:
                 del self._attached[feed.asked.request_id]
 
-    def leave(self, feed: Feed) -> None:
+    def leave(self, feed: StreamOfClient) -> None:
         """Forget a feed."""
         self._feeds.discard(feed)
         if not self._feeds:
