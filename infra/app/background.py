@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from understudy_client.tasks import end_tasks
+
 from contracts.retry import backoff
 from infra.telemetry.process_events import BackgroundFailed
 
@@ -41,9 +43,7 @@ class Background:
 
     async def stop(self) -> None:
         """Cancel all work and wait for its end."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     async def _restart(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         failures = 0

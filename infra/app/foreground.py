@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from understudy_client.connection import without_password
+from understudy_client.tasks import end_tasks
 
 from infra.app.process_plan import stage_command
 from infra.app.supervisor import Supervisor
@@ -68,9 +69,7 @@ async def up(
         if living.done():
             living.result()
     finally:
-        for task in (living, asking):
-            task.cancel()
-        await asyncio.gather(living, asking, return_exceptions=True)
+        await end_tasks(living, asking)
         await supervisor.stop()
         for number in signals:
             loop.remove_signal_handler(number)

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
+from understudy_client.tasks import end_tasks
+
 from contracts.errors import UnderstudyError
 from infra.app.child_process import ChildProcess, StartError
 from infra.app.pipeline_monitor import PipelineMonitor
@@ -229,9 +231,7 @@ class Supervisor:
                     )
                     each.life.kill()
             await asyncio.wait(keepers, timeout=STOP_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         if self._broker is not None:
             await self._broker.stop()
         self._monitor.stop()

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
+from understudy_client.tasks import end_tasks
 
 from contracts.errors import Unavailable
 from infra.gateway.event_frame import EventFrame
@@ -119,7 +120,7 @@ class EventHub:
         await self.farewell()
         self._stop()
         if self._reading is not None:
-            await asyncio.gather(self._reading, return_exceptions=True)
+            await end_tasks(self._reading)
 
     async def farewell(self) -> None:
         """End all feeds with ``bye``; clients that do not accept it are cut off."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+from understudy_client.tasks import end_tasks
 
 from contracts.errors import Misconfigured
 from infra.gateway.app import create_app
@@ -110,9 +111,7 @@ async def _run(
         seconds = round(time.monotonic() - began_s, 1)
         gateway.telemetry.emit(GatewayStopped(seconds=seconds))
     finally:
-        asking.cancel()
-        serving.cancel()
-        await asyncio.gather(asking, serving, return_exceptions=True)
+        await end_tasks(asking, serving)
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
 

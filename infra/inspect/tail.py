@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from nats import errors as nats_errors
+from understudy_client.tasks import end_tasks
 
 from contracts import pipeline, subjects
 from contracts.errors import UnderstudyError
@@ -223,9 +224,7 @@ async def live(
             arrived.dropped = 0
             yield found
     finally:
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+        await end_tasks(*readers)
         if listening is not None and not client.is_closed:
             with contextlib.suppress(nats_errors.Error):
                 await listening.unsubscribe()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from uuid import uuid4
 
 import msgspec
+from understudy_client.tasks import end_tasks
 
 from contracts import pipeline, retry
 from contracts.errors import Unavailable
@@ -128,9 +129,7 @@ class KvAccounts:
         """Write the changes that still wait, as many as the broker takes in a few seconds."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     async def _work(self, name: str) -> None:
         try:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from understudy_client.tasks import end_tasks
+
 #: Seconds, at most, between two looks for a result that was not heard of: when the broker was away, for instance.
 _LOOK_S = 60.0
 #: Seconds until the first look.
@@ -65,9 +67,7 @@ class StructuringReservations:
         watching = list(self._watching.values())
         self._kept.clear()
         self._watching.clear()
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
+        await end_tasks(*watching)
 
     async def _watch(self, request_id: str, until: float) -> None:
         look_s = _FIRST_LOOK_S

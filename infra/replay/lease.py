@@ -8,6 +8,8 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+from understudy_client.tasks import end_tasks
+
 from infra.replay import jobs
 from infra.replay.jobs import JobError, JobState, ReplayJob
 
@@ -67,8 +69,7 @@ class JobLease:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database.
         """
-        self._beating.cancel()
-        await asyncio.gather(self._beating, return_exceptions=True)
+        await end_tasks(self._beating)
         await asyncio.to_thread(
             jobs.leave,
             self._engine,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from pydantic.alias_generators import to_snake
+from understudy_client.tasks import end_tasks
 
 from contracts import request, scenes, subjects
 from contracts.errors import UnderstudyError
@@ -220,9 +221,7 @@ async def run(
     try:
         await asyncio.gather(*workers)
     finally:
-        for each in workers:
-            each.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await end_tasks(*workers)
 
 
 async def publish(client: RerunClient, item: Rerun) -> None:

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
+from understudy_client.tasks import end_tasks
+
 from contracts import subjects
 from contracts.errors import Unavailable
 from contracts.outcome import Emit, Outcome
@@ -63,8 +65,7 @@ class Cancellation:
         finally:
             timer.cancel()
             if watch is not None:
-                watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
+                await end_tasks(watch)
 
     async def _watch(self, request_id: str, scope: asyncio.Timeout) -> None:
         """Stop the work as soon as there is a result, or when nothing can be heard of one."""

@@ -14,6 +14,7 @@ from understudy_client.connection import flushed
 from understudy_client.errors import ClientError, Unreadable
 from understudy_client.result import Progress
 from understudy_client.session import unsubscribe
+from understudy_client.tasks import end_tasks
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -65,6 +66,5 @@ async def follow(
                 yield _decode(msg.data)
     finally:
         if ending is not None:
-            ending.cancel()
-            await asyncio.gather(ending, return_exceptions=True)
+            await end_tasks(ending)
         await unsubscribe(subscription)
