@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -197,15 +198,31 @@ async def find(
             if await chosen.passes(letter):
                 yield letter
         return
-    # Advisories have no request id.
-    one = wanted.one_id
-    subject = ">" if one is None else subjects.dead("*", "*", one)
-    async for entry in log.read(wire, pipeline.DEAD, subject, since_ms=wanted.since_ms):
+    async for entry in _read_entries(wire, wanted):
         letter = read(entry)
         if wanted.until_ms is not None and letter.time_ms >= wanted.until_ms:
             return
         if await chosen.passes(letter):
             yield letter
+
+
+async def _read_entries(wire: RequestMultiplexer, wanted: RequestFilter) -> AsyncIterator[LogEntry]:
+    """The messages of DEAD that a filter's id allows, in the order of their sequences."""
+    one, since_ms = wanted.one_id, wanted.since_ms
+    if one is None:
+        async for entry in log.read(wire, pipeline.DEAD, ">", since_ms=since_ms):
+            yield entry
+        return
+    # Advisories have no request id, and a letter about a message without a valid subject has it in its body alone.
+    named = log.read(wire, pipeline.DEAD, subjects.dead("*", "*", one), since_ms=since_ms)
+    unknown = subjects.dead("*", subjects.UNKNOWN_KIND, "*")
+    own = deque([each async for each in named if each.subject.split(".")[2] != subjects.UNKNOWN_KIND])
+    async for entry in log.read(wire, pipeline.DEAD, unknown, since_ms=since_ms):
+        while own and own[0].sequence < entry.sequence:
+            yield own.popleft()
+        yield entry
+    for entry in own:
+        yield entry
 
 
 async def get(wire: RequestMultiplexer, sequence: int) -> Letter:
