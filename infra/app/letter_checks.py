@@ -56,8 +56,7 @@ async def find_orphans(
     due = [
         each
         for each in letters
-        if each.request_id is not None
-        and subjects.addressable(each.request_id)
+        if each.answerable
         and each.request_id not in settled
         and now_ms - each.time_ms > deadline_ms + _GRACE_MS
     ]
@@ -92,10 +91,12 @@ async def _identify(wire: RequestMultiplexer, letter: Letter) -> Letter:
         return letter
     cause = await log.get(wire, letter.stream, letter.stream_sequence)
     try:
-        found = None if cause is None else subjects.parse(cause.subject).request_id
+        found = None if cause is None else subjects.parse(cause.subject)
     except subjects.SubjectError:
         found = None
-    return msgspec.structs.replace(letter, request_id=found)
+    if found is None:
+        return letter
+    return msgspec.structs.replace(letter, kind=found.kind, request_id=found.request_id)
 
 
 def settled_ids(engine: Engine, ids: Iterable[str]) -> set[str]:
@@ -148,7 +149,7 @@ def letters_row(
     codes = Counter(each.code or ("advisory" if each.advisory else "unreadable") for each in letters)
     what = ", ".join(f"{count} {code}" for code, count in codes.most_common(_NAMED))
     some = f", of the latest {len(letters):,}" if len(letters) < total else ""
-    nameless = sum(each.request_id is None for each in letters)
+    nameless = sum(not each.answerable for each in letters)
     of_none = f"; {nameless:,} of no known request" if nameless else ""
     detail = f"{total:,}{some}: {what}{of_none}"
     if not orphans:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from understudy_client.log import StoredMessage
+    from understudy_client.result import Result as ClientResult
 
     from contracts.events import Result
     from infra.app.pipeline_client import PipelineClient
@@ -25,7 +26,9 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 _Timeout = Annotated[
     str | None,
     typer.Option(
-        "--timeout", metavar="30s", help="Longest wait; default: 15 s beyond the request's deadline."
+        "--timeout",
+        metavar="30s",
+        help="Longest wait; default: 15 s beyond the request's deadline, or beyond the usual one if the id is unknown.",
     ),
 ]
 
@@ -49,7 +52,7 @@ def result(
 
 
 def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
-    """Wait for a request's result and print it, as `request --wait` does."""
+    """Wait for a request's result and print it, as `request --wait` does; the request may be published later."""
     _print(request_id, timeout, wait=True, json=json, label=console.people)
 
 
@@ -132,20 +135,50 @@ async def _found(
         owner = await client.owner(request_id)
         if owner is None:
             archived = await asyncio.to_thread(_archived, settings, request_id)
-            if archived is None:
+            if archived is not None:
+                console.note(f"{request_id} is no longer in the event log; this is from the audit")
+                content = None if json else await _content(client, archived)
+                return archived, content
+            found = await _await_unknown(client, settings, request_id, seconds) if wait else None
+            if found is None:
                 console.complain(unknown(request_id, client.url))
                 return None
-            console.note(f"{request_id} is no longer in the event log; this is from the audit")
-            content = None if json else await _content(client, archived)
-            return archived, content
-        if not wait:
+        elif not wait:
             console.complain(
                 f"{request_id} has no result yet; --wait waits for it, `understudy why {request_id}` shows how far it is"
             )
             return None
-        timeout_s = _timeout_s(client, owner) if seconds is None else seconds
-        found = await client.wait(request_id, timeout_s=timeout_s)
+        else:
+            timeout_s = _timeout_s(client, owner) if seconds is None else seconds
+            found = await client.wait(request_id, timeout_s=timeout_s)
     return checked(found), None if json else await client.document(found)
+
+
+async def _await_unknown(
+    client: PipelineClient, settings: Settings, request_id: str, seconds: float | None
+) -> ClientResult | None:
+    """The result of a request that may yet be published; ``None``: it was not.
+
+    Raises:
+        NoResult: it was, and has no result in time.
+    """
+    from understudy_client.errors import NoResult
+    from understudy_client.timeouts import MARGIN_S
+
+    timeout_s = settings.deadline_ms / 1000 + MARGIN_S if seconds is None else seconds
+    console.note(
+        f"no request {request_id} in the event log at {client.url} yet; waiting up to {timeout_s:g} s"
+    )
+    try:
+        return await client.wait(request_id, timeout_s=timeout_s)
+    except NoResult:
+        owner = await client.owner(request_id)
+        if owner is None:
+            return None
+        if seconds is not None:
+            raise
+        # It was published meanwhile, and has its own deadline.
+        return await client.wait(request_id, timeout_s=_timeout_s(client, owner))
 
 
 async def _content(client: PipelineClient, archived: Result) -> Any:

@@ -223,20 +223,36 @@ def _cell(value: Text | str) -> Text:
 
 
 def letter_lines(letters: Sequence[Letter]) -> list[Text]:
-    """Dead letters, one a line."""
+    """Dead letters, one a line; those without an id have the place of their message, and a note."""
+    noted = any(each.request_id is None for each in letters)
     rows = [
         (
             Text(str(each.sequence), style="bold"),
             moment(each.time_ms, "%d %b %H:%M"),
             each.stage or "?",
             each.kind or "?",
-            Text(each.request_id or "?", style="bold"),
+            Text(each.request_id or _place(each) or "?", style="bold" if each.request_id else "dim"),
             Text(each.code or ("advisory" if each.advisory else "?"), style="red"),
+            *((_why_nameless(each),) if noted else ()),
             each.reason.replace("\n", " "),
         )
         for each in letters
     ]
-    return aligned(("letter", "when", "stage", "kind", "request", "code", "reason"), rows)
+    notes = ("note",) if noted else ()
+    return aligned(("letter", "when", "stage", "kind", "request", "code", *notes, "reason"), rows)
+
+
+def _place(letter: Letter) -> str | None:
+    return f"{letter.stream} {letter.stream_sequence}" if letter.stream else None
+
+
+def _why_nameless(letter: Letter) -> str:
+    """Why a letter shows no request id; empty where it shows one."""
+    if letter.request_id is not None:
+        return ""
+    if letter.advisory:
+        return "advisories name no request"
+    return "unreadable letter" if letter.letter is None else "no id in its subject"
 
 
 def letter_summary(letter: Letter) -> Panel:

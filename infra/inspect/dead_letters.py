@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +12,7 @@ import msgspec
 from contracts import pipeline, subjects
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.events import DeadLetter
+from contracts.kinds import KINDS
 from infra.inspect import record
 from infra.inspect.message_filter import MessageFilter, contains_text, letter_texts, read_owner, wrote
 from infra.nats import log
@@ -31,7 +33,9 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     subject: str
     stage: str | None
+    #: ``None``: the message names no kind that there is.
     kind: str | None
+    #: As the message's subject has it, valid or not; ``None``: it cannot be read, or the letter is an advisory.
     request_id: str | None
     code: ErrorCode | None
     reason: str
@@ -43,6 +47,15 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     #: ``None`` for an advisory and for what cannot be read.
     letter: DeadLetter | None = None
     data: Any = None
+
+    @property
+    def answerable(self) -> bool:
+        """Whether it is about a request that must have a result."""
+        return (
+            self.kind is not None
+            and self.request_id is not None
+            and subjects.REQUEST_ID.fullmatch(self.request_id) is not None
+        )
 
 
 class NoLetter(UnderstudyError):  # noqa: N818 - names what is missing
@@ -59,13 +72,16 @@ def read(entry: LogEntry) -> Letter:
     advisory = found.event == record.ADVISORY
     data = cast("dict[str, Any]", found.data) if isinstance(found.data, dict) else {}
     stream_sequence = letter.sequence if letter else data.get("stream_seq")
+    kind, request_id = found.kind, found.request_id
+    if letter is not None and request_id is None:
+        kind, request_id = _read_address(letter.subject)
     return Letter(
         sequence=entry.sequence,
         time_ms=entry.time_ms,
         subject=entry.subject,
         stage=found.stage,
-        kind=found.kind,
-        request_id=found.request_id,
+        kind=kind,
+        request_id=request_id,
         code=letter.code if letter else None,
         reason=letter.reason if letter else record.gist(found),
         advisory=advisory,
@@ -74,6 +90,15 @@ def read(entry: LogEntry) -> Letter:
         letter=letter,
         data=found.data,
     )
+
+
+def _read_address(subject: str) -> tuple[str | None, str | None]:
+    """Kind and id of a subject that need not be valid; ``None`` for what it does not have."""
+    tokens = subject.split(".")
+    if tokens[0] != "gen" or len(tokens) < 4:  # noqa: PLR2004 - gen.<event>.<kind>.<request_id>
+        return None, None
+    request_id = ".".join(tokens[3:])
+    return tokens[2] if tokens[2] in KINDS else None, request_id if request_id.isprintable() else None
 
 
 class LetterFilter:
@@ -173,15 +198,31 @@ async def find(
             if await chosen.passes(letter):
                 yield letter
         return
-    # Advisories have no request id.
-    one = wanted.one_id
-    subject = ">" if one is None else subjects.dead("*", "*", one)
-    async for entry in log.read(wire, pipeline.DEAD, subject, since_ms=wanted.since_ms):
+    async for entry in _read_entries(wire, wanted):
         letter = read(entry)
         if wanted.until_ms is not None and letter.time_ms >= wanted.until_ms:
             return
         if await chosen.passes(letter):
             yield letter
+
+
+async def _read_entries(wire: RequestMultiplexer, wanted: RequestFilter) -> AsyncIterator[LogEntry]:
+    """The messages of DEAD that a filter's id allows, in the order of their sequences."""
+    one, since_ms = wanted.one_id, wanted.since_ms
+    if one is None:
+        async for entry in log.read(wire, pipeline.DEAD, ">", since_ms=since_ms):
+            yield entry
+        return
+    # Advisories have no request id, and a letter about a message without a valid subject has it in its body alone.
+    named = log.read(wire, pipeline.DEAD, subjects.dead("*", "*", one), since_ms=since_ms)
+    unknown = subjects.dead("*", subjects.UNKNOWN_KIND, "*")
+    own = deque([each async for each in named if each.subject.split(".")[2] != subjects.UNKNOWN_KIND])
+    async for entry in log.read(wire, pipeline.DEAD, unknown, since_ms=since_ms):
+        while own and own[0].sequence < entry.sequence:
+            yield own.popleft()
+        yield entry
+    for entry in own:
+        yield entry
 
 
 async def get(wire: RequestMultiplexer, sequence: int) -> Letter:

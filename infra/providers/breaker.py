@@ -1,11 +1,12 @@
 """Circuit breaker: a provider that keeps failing is not called for a while.
 
 As in Michael Nygard's "Release It!": closed, open after a number of failures in a row, half open for a
-single call after a cool-down.
+single call, the probe, after a cool-down.  Calls that come while the probe runs wait for its end.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Codes that say something about the provider rather than about the request.
 _AVAILABILITY: Final = frozenset({ErrorCode.GEN_PROVIDER_UNAVAILABLE, ErrorCode.GEN_TIMEOUT})
+#: Calls that wait for the end of one probe; a call beyond them fails at once.
+WAITERS: Final = 256
 
 
 class CircuitState(StrEnum):
@@ -31,7 +34,7 @@ class CircuitState(StrEnum):
     CLOSED = "closed"
     #: It fails at once.
     OPEN = "open"
-    #: One call is under way to see whether the provider is back; others fail at once.
+    #: One call, the probe, finds out whether the provider is back; others wait for its end.
     HALF_OPEN = "half_open"
 
 
@@ -132,6 +135,9 @@ class Breaker:
         self._on_change = on_change
         self._circuit = Circuit()
         self._last = ""
+        #: Set when the latest probe has ended.
+        self._probed = asyncio.Event()
+        self._waiting = 0
 
     @property
     def state(self) -> CircuitState:
@@ -152,12 +158,17 @@ class Breaker:
     ) -> Completion:
         """Ask, unless the breaker is open; the port's contract.
 
+        A call that comes while a probe runs waits for its end, as a part of the call's own time-out; it fails at
+        once where the prompt has an alternative.
+
         Raises:
-            ProviderError: the provider's own, or ``GEN_PROVIDER_UNAVAILABLE`` at once, not worth a retry.
+            ProviderError: the provider's own, or ``GEN_PROVIDER_UNAVAILABLE`` without a call, not worth a retry.
         """
         let = admitted(self._circuit, self._clock())
+        waited = let is None
         if let is None:
-            raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, self._closed_to_all())
+            let, left_s = await self._wait_turn(prompt, params.timeout_s)
+            params = msgspec.structs.replace(params, timeout_s=left_s)
         self._become(let)
         epoch = let.epoch
         after: Callable[[Circuit], Circuit] = self._given_up
@@ -165,9 +176,11 @@ class Breaker:
             done = await self._provider.generate(prompt, params, schema, on_token)
             after = succeeded
         except ProviderError as error:
+            # A time-out that the wait has shortened says nothing about a provider that has just answered the probe.
+            shortened = waited and error.code is ErrorCode.GEN_TIMEOUT and let.state is CircuitState.CLOSED
             if error.code not in _AVAILABILITY or isinstance(error, CallRefused):
                 after = succeeded
-            else:
+            elif not shortened:
                 self._last = str(error)
                 after = self._failed
             raise
@@ -175,6 +188,34 @@ class Breaker:
             if self._circuit.epoch == epoch:
                 self._become(after(self._circuit))
         return done
+
+    async def _wait_turn(self, prompt: Prompt, timeout_s: float) -> tuple[Circuit, float]:
+        """The circuit that lets a call through, and the seconds that it has left.
+
+        Each waiter looks again after the probe: one that was cancelled makes the first of them the next probe.
+
+        Raises:
+            ProviderError: the circuit is open, the time is over, or the call is not to wait.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while (let := admitted(self._circuit, self._clock())) is None:
+            if (
+                self._circuit.state is CircuitState.OPEN
+                or prompt.has_alternative
+                or self._waiting >= WAITERS
+                or loop.time() >= until
+            ):
+                raise ProviderError(ErrorCode.GEN_PROVIDER_UNAVAILABLE, self._closed_to_all())
+            self._waiting += 1
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._probed.wait()
+            except TimeoutError:
+                continue
+            finally:
+                self._waiting -= 1
+        return let, max(0.0, until - loop.time())
 
     def _failed(self, circuit: Circuit) -> Circuit:
         return failed(circuit, self._clock(), limit=self._limit, cooldown_s=self._cooldown_s)
@@ -194,6 +235,10 @@ class Breaker:
 
     def _become(self, circuit: Circuit) -> None:
         was, self._circuit = self._circuit.state, circuit
+        if circuit.state is CircuitState.HALF_OPEN:
+            self._probed = asyncio.Event()
+        elif was is CircuitState.HALF_OPEN:
+            self._probed.set()
         if was is not circuit.state and self._on_change is not None:
             why = self._last if circuit.state is CircuitState.OPEN else ""
             change = CircuitChange(provider=self.name, model=self.model, was=was, now=circuit.state, why=why)

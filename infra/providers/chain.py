@@ -53,10 +53,12 @@ class Chain:
         errors: list[ProviderError] = []
         tokens, amount = Tokens(), None
         empty: tuple[int, Completion] | None = None
+        early = msgspec.structs.replace(prompt, has_alternative=True)
         for link in self._links:
             began = self._clock()
+            asked = prompt if link is self._links[-1] else early
             try:
-                done = await link.generate(prompt, params, schema, on_token)
+                done = await link.generate(asked, params, schema, on_token)
             except ProviderError as error:
                 errors.append(error)
                 calls += error.attempts or (self._attempt(link, error, began),)

@@ -115,7 +115,7 @@ class BreakerSettings(_Part):
 
     #: Failures in a row (no connection, no answer in time, an error of the server) that open it.
     failures: int = Field(default=5, ge=1, le=1000)
-    #: Seconds that it stays open before one call tries again.
+    #: Seconds that it stays open before one call tries again; calls that come while it tries wait for its end.
     cooldown: float = Field(default=30.0, gt=0, le=3600)
 
 

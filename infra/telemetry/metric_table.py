@@ -112,7 +112,9 @@ PARKED: Final = _counter(
 IN_HAND: Final = _gauge(
     "understudy_messages_in_hand", "Messages that this process is working on.", "stream", "stage"
 )
-DEAD_LETTERS: Final = _counter("understudy_dead_letters_total", "Dead letters stored.", "stage", "code")
+DEAD_LETTERS: Final = _counter(
+    "understudy_dead_letters_total", "Dead letters stored, without those of shadows.", "stage", "code"
+)
 DEAD_LETTERS_LOST: Final = _counter(
     "understudy_dead_letters_lost_total", "Dead letters that could not be stored.", "stage"
 )

@@ -42,6 +42,8 @@ _COUNTED: Final[Mapping[type[TelemetryEvent], tuple[MetricSpec, tuple[str, ...]]
     BackgroundFailed: (table.BACKGROUND_FAILURES, ()),
     ev.ConnectionLost: (table.CONNECTIONS_LOST, ()),
 }
+#: Those of them that are about a request: shadows are left out.
+_OF_REQUESTS: Final = (ev.DeadlineArmed, ev.RatingLowered, ev.LetterWritten)
 #: Statuses of results that a model's failure does not explain.
 _WITHOUT_CODE: Final = frozenset({Status.SUCCESS, Status.CACHED})
 _ONLY_CODE: Final = {
@@ -157,7 +159,7 @@ class ProcessMetrics(MetricValues):
 
     @staticmethod
     def _counted(counts: Counts, fields: tuple[str, ...], event: TelemetryEvent) -> None:
-        if isinstance(event, ev.DeadlineArmed | ev.RatingLowered) and subjects.is_shadow(event.request_id):
+        if isinstance(event, _OF_REQUESTS) and subjects.is_shadow(event.request_id):
             return
         counts.add(tuple([str(getattr(event, field)) for field in fields]))
 

@@ -184,6 +184,7 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
     js, wire = nc.jetstream(), RequestMultiplexer()
     for request_id in ("answered", "ended", "lost", "sh-1-answered"):
         await js.publish(*dead(request_id))
+    await js.publish("dead.structuring.unknown.EVENTS-1", dead("player#1")[1])
     await js.publish("gen.result.layout.answered", b"{}")
     await js.publish("gen.shadowed.layout.sh-1-answered", b"{}")
     await wire.open(nc)
@@ -195,7 +196,7 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
             await js.publish(
                 "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.EVENTS.x", msgspec.json.encode(advisory)
             )
-        letters = await letter_checks.read_latest(wire, last_sequence=6)
+        letters = await letter_checks.read_latest(wire, last_sequence=7)
         assert [each.request_id for each in letters[-2:]] == ["given-up", None]
         assert {(each.letter, each.data) for each in letters} == {(None, None)}
 
@@ -211,7 +212,7 @@ async def test_letters_without_an_answer_are_found(there: Settings, nc: Client) 
     finally:
         await wire.close()
     row = _by_check(await doctor.examine(there))["dead letters"]
-    assert (row.severity, row.detail.partition(";")[0]) == ("info", "6: 4 GEN_POISON, 2 advisory")
+    assert (row.severity, row.detail.partition(";")[0]) == ("info", "7: 5 GEN_POISON, 2 advisory")
 
 
 def _took(ms: float) -> Meta:

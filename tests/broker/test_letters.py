@@ -37,23 +37,32 @@ async def wire(nats_url: str) -> AsyncIterator[RequestMultiplexer]:
 
 
 async def _die(
-    wire: RequestMultiplexer, request_id: str, *, stage: str = "context-build", code: str = "GEN_POISON"
+    wire: RequestMultiplexer,
+    request_id: str,
+    *,
+    stage: str = "context-build",
+    code: str = "GEN_POISON",
+    subject: str | None = None,
+    stream: str = "REQUESTS",
 ) -> None:
-    """A request and its dead letter, as a stage would leave them."""
+    """A message, of a request or on another subject, and its dead letter, as a stage would leave them."""
     body = b'{"prompt": "a forest"}'
-    ack = await wire.publish(f"gen.requested.layout.{request_id}", body)
+    unknown = subject is not None
+    subject = subject or f"gen.requested.layout.{request_id}"
+    ack = await wire.publish(subject, body)
     letter = DeadLetter(
         code=ErrorCode(code),
         reason="killed its worker",
         stage=stage,
-        stream="REQUESTS",
+        stream=stream,
         sequence=ack.seq,
-        subject=f"gen.requested.layout.{request_id}",
+        subject=subject,
         time_ms=1,
         deliveries=4,
         body=body,
     )
-    await wire.publish(f"dead.{stage}.layout.{request_id}", msgspec.json.encode(letter))
+    address = f"unknown.{stream}-{ack.seq}" if unknown else f"layout.{request_id}"
+    await wire.publish(f"dead.{stage}.{address}", msgspec.json.encode(letter))
 
 
 async def _find(
@@ -80,6 +89,31 @@ async def test_letters_are_found_by_every_filter(wire: RequestMultiplexer) -> No
     assert [each.request_id for each in await _find(wire, sequences=(3, 1))] == ["c", "a"]
     first = (await _find(wire))[0]
     assert await _find(wire, since_ms=first.time_ms + 3_600_000) == []
+
+
+async def test_letters_of_invalid_subjects_are_found_by_their_id(
+    wire: RequestMultiplexer, nats_url: str, tmp_path: Path
+) -> None:
+    await _die(wire, "a")
+    await _die(wire, "a", subject="gen.failed.dragon.a", stream="EVENTS", stage="fallback")
+    await _die(wire, "player#1", subject="gen.requested.plot.player#1")
+    await _die(wire, "b", stage="fallback")
+    await _die(wire, "a", stage="fallback")
+    assert [each.sequence for each in await _find(wire, request_id="a")] == [1, 2, 5]
+    assert [each.sequence for each in await _find(wire, request_id="a", stage=("fallback",))] == [2, 5]
+    assert [each.sequence for each in await _find(wire, request_id="pla*")] == [3]
+    assert await _find(wire, request_id="EVENTS-1") == []
+    environment = {"UNDERSTUDY_NATS_URL": nats_url, "UNDERSTUDY_DATA_DIR": str(tmp_path)}
+
+    async def plan(request_id: str) -> list[tuple[int, str]]:
+        ended = await asyncio.to_thread(
+            understudy, "dead", "replay", "--id", request_id, "--dry-run", "--json", environment=environment
+        )
+        planned = [msgspec.json.decode(line) for line in ended.out.splitlines()]
+        return [(each["letter"], each["outcome"]) for each in planned]
+
+    assert await plan("a") == [(1, "would_publish"), (2, "unreplayable"), (5, "would_publish")]
+    assert await plan("player#1") == [(3, "would_publish")]
 
 
 async def test_an_unknown_letter_is_told(wire: RequestMultiplexer) -> None:

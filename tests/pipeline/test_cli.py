@@ -163,12 +163,27 @@ async def test_why_tells_the_story_of_a_plain_request(shell: Shell) -> None:
 
 
 async def test_an_unknown_id_exits_1(shell: Shell) -> None:
-    for command in ("why", "cancel", "result", "wait"):
-        status, out, err = await shell.run(command, "nobody", "--json")
+    for command in (
+        *(("why",), ("cancel",), ("result",)),
+        *(("wait", "--timeout", "100ms"), ("result", "--wait", "--timeout", "100ms")),
+    ):
+        status, out, err = await shell.run(*command, "nobody", "--json")
         assert (status, out) == (1, "")
         assert "nobody" in err
         assert shell.nats_url in err
         assert "Nats-Msg-Id" in err
+
+
+async def test_a_request_is_awaited_before_it_is_published(shell: Shell) -> None:
+    waiting = await shell.start("wait", "late-1", "--timeout", "5m", "--json")
+    async with asyncio.timeout(60):
+        assert waiting.stderr is not None
+        said = (await waiting.stderr.readline()).decode()
+        asked = await shell.json("request", "a forest", "--id", "late-1", "--wait")
+        out, _ = await waiting.communicate()
+    assert "no request late-1 in the event log" in said
+    assert "waiting up to 300 s" in said
+    assert (waiting.returncode, json.loads(out)) == (0, asked)
 
 
 async def test_cancelling_what_has_ended_changes_nothing(shell: Shell) -> None:

@@ -3,25 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import io
+import time
+from pathlib import Path
+from typing import Any, Final
 
+import msgspec
 import pytest
 from nats.aio.msg import Msg
+from rich.console import Console
 
 from contracts.result import Origin, Status
 from infra.app.pipeline_client import PipelineClient
 from infra.app.rerun_desk import NotFound, RerunDesk, read_options
+from infra.cli.show_comparison import show_many
+from infra.inspect import stats
 from infra.inspect.audit_listing import ls
 from infra.inspect.comparison import summarise
 from infra.inspect.outcomes import ComparedPair
 from infra.inspect.request_filter import RequestFilter
 from infra.replay.reruns import RerunError, RerunPlan
 from infra.settings.settings import Settings, load
-from infra.stores import database
+from infra.stores import database, prompts
 from infra.stores.cache_stats import PREFIX
 from tests.pipeline.conftest import Configure, Observer, Start
 
 NODE = {"id": "bridge", "strategy": "once", "version": 1}
+_VERSION: Final = """\
+---
+kind: dialogue
+version: {number}
+says: A dialogue at a market.
+tokens: 30
+guardrails:
+  - Write plain prose, no JSON.
+variables:
+  wish:
+    type: text
+    required: true
+    max_length: 32000
+    says: What is wanted, in the request's words.
+    example: a baker and a thief
+---
+{instruction} Write plain prose, no JSON.
+{{{{ wish }}}}
+"""
 
 
 class Subscriber:
@@ -61,10 +87,30 @@ def listed(settings: Settings, **where: Any) -> set[str]:
 
 
 async def written(client: Observer, bucket: str) -> dict[str, int]:
-    """The keys of a bucket with the number of their values, without the counts of processes."""
-    info = await client.js.stream_info(f"KV_{bucket}", subjects_filter=">")
-    found = info.state.subjects or {}
-    return {key: count for key, count in found.items() if not key.startswith(f"$KV.cache.{PREFIX}")}
+    """The keys of a bucket with the sequence of their values, without the counts of processes."""
+    stream = f"KV_{bucket}"
+    info = await client.js.stream_info(stream, subjects_filter=">")
+    keys = [key for key in info.state.subjects or {} if not key.startswith(f"$KV.cache.{PREFIX}")]
+    return {key: (await client.js.get_last_msg(stream, key)).seq or 0 for key in keys}
+
+
+def release_family(folder: Path, name: str, *instructions: str) -> None:
+    """Write a prompt family whose versions differ in their instruction, and release them all."""
+    (folder / name).mkdir(parents=True)
+    for number, instruction in enumerate(instructions, start=1):
+        text = _VERSION.format(number=number, instruction=instruction)
+        (folder / name / f"{number}.md").write_text(text, encoding="utf-8")
+    store = prompts.load(prompts.FOLDER, folder)
+    released = {each.id: prompts.release_of(each, store) for each in store.versions(name)}
+    (folder / prompts.RELEASED).write_bytes(msgspec.json.encode(released))
+
+
+def count(settings: Settings, until_ms: int) -> stats.PipelineStats:
+    engine = database.engine_of(settings.database)
+    try:
+        return stats.collect_stats(engine, until_ms=until_ms)
+    finally:
+        engine.dispose()
 
 
 async def test_a_rerun_is_compared_and_leaves_no_trace(
@@ -112,6 +158,58 @@ async def test_a_rerun_is_compared_and_leaves_no_trace(
     assert listed(settings) == set(ids)
     assert listed(settings, shadows=True) == {*ids, *(each.request_id for each in plan.items)}
     assert summarise(found).pairs == 3
+
+
+async def test_a_prompt_version_with_another_text_gives_a_table_of_differences(
+    client: Observer, configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    many = 24
+    release_family(tmp_path / "own", "market-talk", "Write a dialogue.", "Write a quarrel in a market.")
+    settings = configure(rules=[], PROMPTS_DIR=str(tmp_path / "own"))
+    subscriber = Subscriber()
+    ids = [f"o-{number}" for number in range(many)]
+    first = {"prompt_config": {"family": "market-talk", "version": 1}}
+    async with start(settings), PipelineClient(settings) as door:
+        desk = RerunDesk(settings, door)
+        await asyncio.gather(
+            *(
+                client.ask(each, kind="dialogue", prompt=f"{each} haggles", node=NODE | {"id": each}, **first)
+                for each in ids
+            )
+        )
+        await client.settled()
+        before = [await written(client, bucket) for bucket in ("cache", "ledger", "flights")]
+        # Late enough for the shadows' ends too.
+        until_ms = time.time_ns() // 1_000_000 + 120_000
+        counted = await asyncio.to_thread(count, settings, until_ms)
+        await subscriber.listen(client)
+        plan = await planned(
+            desk, await desk.select(RequestFilter(status=("success",))), "prompt=market-talk@2"
+        )
+        await desk.run(plan.items, in_flight=8)
+        summary = summarise(await desk.compare(plan.pairs))
+        await client.settled()
+        after = [await written(client, bucket) for bucket in ("cache", "ledger", "flights")]
+        recounted = await asyncio.to_thread(count, settings, until_ms)
+
+    assert (summary.pairs, summary.comparable) == (many, many)
+    assert summary.a.prompt_versions == {"market-talk@1": many}
+    assert summary.b.prompt_versions == {"market-talk@2": many}
+    assert (summary.a.statuses, summary.b.statuses) == ({"success": many}, {"success": many})
+    assert summary.equal < many
+    assert summary.fields
+    assert sum(each.replaced + each.added + each.removed + each.moved for each in summary.fields) > 0
+    shown = io.StringIO()
+    show_many(Console(file=shown, width=100), summary)
+    table = shown.getvalue()
+    for each in summary.fields[:5]:
+        assert f"{each.field} " in table
+        assert f" {each.share:.0%} " in table
+    assert subscriber.heard == []
+    assert after == before
+    assert len(before[0]) == many
+    assert [each.total.requests for each in counted.windows] == [many] * 3
+    assert recounted == counted
 
 
 async def test_a_rerun_from_structuring_does_not_pay_for_the_prose_again(

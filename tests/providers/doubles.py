@@ -31,6 +31,8 @@ class Playing:
         self.model = f"{name}-1"
         self._turns = list(turns)
         self.calls = 0
+        #: Time-out of each call, seconds.
+        self.limits: list[float] = []
         #: While it is closed, calls wait behind it.
         self.gate = asyncio.Event()
         self.gate.set()
@@ -43,8 +45,9 @@ class Playing:
         schema: Mapping[str, Any] | None = None,
         on_token: OnToken | None = None,
     ) -> Completion:
-        del prompt, params, schema
+        del prompt, schema
         self.calls += 1
+        self.limits.append(params.timeout_s)
         turn = self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
         self.waiting.set()
         await self.gate.wait()

@@ -40,6 +40,7 @@ ADVISORY = letter(9, request_id=None, code=None, advisory=True, subject="$JS.EVE
         ([letter(1), letter(2)], [], "info", "2: 2 GEN_POISON; none of those past their deadline is"),
         ([letter(1), letter(2)], [letter(2)], "error", "1 past their deadline without a result: 2 (r2)"),
         ([ADVISORY], [], "info", "1: 1 advisory; 1 of no known request; none of"),
+        ([letter(1, request_id="player#1")], [], "info", "1: 1 GEN_POISON; 1 of no known request"),
         ([letter(n) for n in range(7)], [letter(n) for n in range(7)], "error", "4 (r4), and 2 more"),
     ],
 )

@@ -73,6 +73,25 @@ def called(**changes: Any) -> ProviderCalled:
     return ProviderCalled(**fields | changes)
 
 
+def letter(request_id: str) -> ev.LetterWritten:
+    return ev.LetterWritten(
+        stage="fallback",
+        kind="layout",
+        request_id=request_id,
+        stream="REQUESTS",
+        seq=1,
+        code="GEN_INVALID_REQUEST",
+        problem="no such prompt version",
+    )
+
+
+def test_letters_are_counted_by_stage_and_code() -> None:
+    metrics = ProcessMetrics(("fallback",))
+    for request_id in ("r", "", "sh-a-1"):
+        metrics(letter(request_id))
+    assert samples(metrics)["understudy_dead_letters_total", "fallback", "GEN_INVALID_REQUEST"] == 2
+
+
 def test_every_expected_counter_is_there_at_0() -> None:
     found = samples(ProcessMetrics(pipeline.STAGES))
     for kind in KINDS:
@@ -131,6 +150,7 @@ def test_shadows_are_no_requests_and_no_results() -> None:
             by="operator",
         )
     )
+    metrics(letter("sh-a-1"))
     assert samples(metrics) == before
     metrics(ev.DeadlineArmed(stage="fallback", kind="layout", request_id="sh-a-1"))
     assert samples(metrics) == before
