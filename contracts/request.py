@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -123,7 +124,9 @@ class GenerationRequest(BaseModel):
     #: Description of the content to generate.
     prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
     #: JSON Schema of the answer; for kind ``custom`` only.
-    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    schema_: Annotated[dict[str, Any] | None, AfterValidator(bounds.drop_vacuous)] = Field(
+        default=None, alias="schema"
+    )
     #: Seed of the generation. Default: derived from the request, so that equal requests get equal seeds.
     seed: Whole | None = Field(default=None, ge=0, lt=2**63)
     #: When the fallback answers if there is no result yet, milliseconds after the broker accepted the request.

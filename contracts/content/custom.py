@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.content import bounds, dialect, least, pattern, plain, possible
+from contracts.content import bounds, dialect, least, pattern, possible
 from contracts.content.subschemas import Subschema, Unusable, inner, walk
 
 #: Largest as JSON, bytes; and all that ``enum`` and ``const`` hold, bytes.
@@ -75,11 +75,11 @@ def encode(own: Mapping[str, Any]) -> bytes:
     Raises:
         Unusable: its JSON is too deep or too large, or has a number that is too large.
     """
-    beyond = plain.fault(
-        own, levels=bounds.MAX_LEVELS, values=bounds.MAX_SCHEMA_VALUES, names=bounds.MAX_SCHEMA_NAMES
-    )
-    if beyond is not None:
-        raise Unusable(f"{beyond[0] or 'schema'}: {beyond[1]}")
+    if bounds.find_schema_fault(own) is not None:
+        own = bounds.drop_vacuous(own)
+        beyond = bounds.find_schema_fault(own)
+        if beyond is not None:
+            raise Unusable(f"{beyond[0] or 'schema'}: {beyond[1]}")
     try:
         encoded = msgspec.json.encode(own)
     except (RecursionError, TypeError, ValueError):

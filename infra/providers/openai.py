@@ -25,7 +25,7 @@ from infra.providers.http_errors import Broken, ErrorResponse
 from infra.providers.model_size import small_size
 from infra.providers.reported_usage import Counted, Most, counted
 from infra.providers.request_mapping import Concession, Dialect, JsonMode
-from infra.providers.server_schema import bound_numbers, simplify_alternatives
+from infra.providers.server_schema import bound_numbers, drop_inexact_bounds, simplify_alternatives
 from infra.providers.streamed_answer import StreamedAnswer
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class OpenAIProvider:
         window = self._server.window
         if schema is not None:
             small = self._size is not None
-            schema = simplify_alternatives(schema, require_first=small)
+            schema = simplify_alternatives(drop_inexact_bounds(schema), require_first=small)
             schema = bound_numbers(schema) if small else schema
         return request_mapping.body(self.model, prompt, params, schema, dialect, window=window)
 

@@ -1,14 +1,14 @@
-"""A schema as servers enforce it: without alternatives that only require fields, with numbers that have bounds.
+"""A schema as servers enforce it: without alternatives that only require fields, with bounds that they can read.
 
 llama.cpp reads ``anyOf`` and ``oneOf`` instead of the ``properties`` beside them, and then enforces nothing; OpenAI
-refuses them in a root.  llama.cpp enforces bounds of whole numbers alone: a small model fills a coordinate with sixteen
-digits.  The document is checked under the whole schema afterwards.
+refuses them in a root.  llama.cpp enforces bounds of whole numbers alone, and a small model fills a coordinate with
+sixteen digits; it reads a bound beyond 63 bits as another number.  The document is checked under the whole schema afterwards.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
@@ -45,6 +45,22 @@ def simplify_alternatives(schema: Mapping[str, Any], *, require_first: bool) -> 
     return made
 
 
+def drop_inexact_bounds(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema without bounds of numbers from 2^53 on, which servers round or misread.
+
+    Args:
+        schema: a JSON Schema of any draft.
+    """
+    made: dict[str, Any] = {}
+    for name, each in schema.items():
+        value = each if name in _LITERAL else _in_schemas(each, drop_inexact_bounds)
+        # A flag of draft-04 means the bound beside it.
+        bound = schema.get(name.removeprefix("exclusive").lower()) if isinstance(value, bool) else value
+        if name not in _BOUNDS or not _is_far(name, bound):
+            made[name] = value
+    return made
+
+
 def bound_numbers(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A schema in which a bounded number is a whole one, or one of eleven values of a narrow range.
 
@@ -53,7 +69,9 @@ def bound_numbers(schema: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         schema: a JSON Schema; bounds that are no numbers (draft-04) are left.
     """
-    made = {name: each if name in _LITERAL else _bound_inner(each) for name, each in schema.items()}
+    made = {
+        name: each if name in _LITERAL else _in_schemas(each, bound_numbers) for name, each in schema.items()
+    }
     bounds = {name: schema[name] for name in _BOUNDS if name in schema}
     kind = schema.get("type")
     listed = cast("list[Any]", kind) if isinstance(kind, list) else []
@@ -73,6 +91,12 @@ def bound_numbers(schema: Mapping[str, Any]) -> dict[str, Any]:
     if not steps:
         return made
     return {name: each for name, each in made.items() if name not in {"type", *_BOUNDS}} | {"enum": steps}
+
+
+def _is_far(name: str, bound: Any) -> bool:
+    if not isinstance(bound, (int, float)) or isinstance(bound, bool):
+        return False
+    return bound >= _EXACT if name.endswith("aximum") else bound <= -_EXACT
 
 
 def _is_exact(bound: Any) -> bool:
@@ -107,11 +131,11 @@ def _steps(bounds: Mapping[str, float]) -> list[float]:
     ]
 
 
-def _bound_inner(value: Any) -> Any:
+def _in_schemas(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
     if isinstance(value, dict):
-        return bound_numbers(cast("dict[str, Any]", value))
+        return change(cast("dict[str, Any]", value))
     if isinstance(value, list):
-        return [_bound_inner(each) for each in cast("list[Any]", value)]
+        return [_in_schemas(each, change) for each in cast("list[Any]", value)]
     return value
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from contracts import request
 from contracts.content import keywords
 from contracts.content.conformance import MAX_STEPS
 from contracts.content.custom import usable
@@ -38,6 +39,11 @@ def refusal(schema: dict[str, Any]) -> str:
         (of(v={"minItems": 100_000}), "properties.v.minItems: 100000 is more than can be written; 1000"),
         ({"minProperties": 1_000_000}, "minProperties: 1000000 is more than can be written; 500"),
         (of(v={"minimum": 10**400}), "properties.v.minimum: is a number of more than 64 bits"),
+        (of(v={"maximum": -(10**30)}), "properties.v.maximum: is a number of more than 64 bits"),
+        (
+            of(v={"const": {"maximum": 10**30}}),
+            "properties.v.const.maximum: is a number of more than 64 bits",
+        ),
         (of(v={"maxItems": 10**30}), "properties.v.maxItems: is a number of more than 64 bits"),
         (of(v={"maximum": float("inf")}), "properties.v.maximum: is no number of JSON"),
         (of(v={"minItems": 1.5}), "properties.v.minItems: 1.5 is no count"),
@@ -195,6 +201,42 @@ _VALUE = st.recursive(
     max_leaves=6,
 )
 _DOCUMENTS: list[Any] = [{"a": 1}, {"a": "x", "b": [1, 1]}, [1, {"a": 2}], {"a": {"a": 19.99}}, {"b": None}]
+
+
+#: The nearest double of the largest unsigned number of 64 bits, as JSON tools write it.
+UINT64 = 18446744073709552000
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"maximum": UINT64},
+        {"exclusiveMaximum": UINT64},
+        {"minimum": -9223372036854776000},
+        {"maximum": 10**400, "minimum": -(10**400)},
+    ],
+)
+def test_a_bound_beyond_64_bits_is_none(bound: dict[str, Any]) -> None:
+    number = {"type": "integer", **bound}
+    schema = of(v=number, maximum={"anyOf": [number, {"type": "null"}]}) | {
+        "components": {"schemas": {"Coin": number}}
+    }
+    assert CONTENTS.verdict(schema).refusal is None
+    body = {"prompt": "x", "schema": schema}
+    read = request.read(json.dumps(body).encode(), "custom").schema_
+    assert read is not None
+    assert read["properties"] == {
+        "v": {"type": "integer"},
+        "maximum": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    }
+    for value in (2**64 - 1, -(2**63)):
+        assert CONTENTS.faults("custom", {"v": value, "maximum": value}, schema) == ()
+
+
+def test_a_bound_of_64_bits_is_exact() -> None:
+    schema = of(v={"type": "integer", "maximum": 2**63 - 1, "minimum": -(2**63)})
+    assert CONTENTS.faults("custom", {"v": 2**63 - 1}, schema) == ()
+    assert CONTENTS.faults("custom", {"v": 2**63}, schema)
 
 
 @examples(300)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.content.registry import Registry
-from infra.providers.server_schema import bound_numbers, simplify_alternatives
+from infra.providers.server_schema import bound_numbers, drop_inexact_bounds, simplify_alternatives
 
 ALTERNATIVES = {
     "type": "object",
@@ -138,3 +138,22 @@ def test_whatever_the_narrowed_schema_allows_is_valid(bounds: dict[str, float]) 
         assert low is None or high is None or low <= high
     validator = jsonschema.Draft202012Validator(schema)
     assert all(map(validator.is_valid, values))
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"maximum": 2**64 - 1, "minimum": 0}, {"minimum": 0}),
+        ({"minimum": -(2**63), "maximum": 2**63 - 1}, {}),
+        ({"exclusiveMaximum": 1e300, "exclusiveMinimum": -1e300}, {}),
+        ({"maximum": 2**53, "exclusiveMaximum": True}, {}),
+        ({"maximum": 9, "exclusiveMaximum": True}, {"maximum": 9, "exclusiveMaximum": True}),
+        ({"maximum": -(2**60)}, {"maximum": -(2**60)}),
+        ({"enum": [{"maximum": 2**60}]}, {"enum": [{"maximum": 2**60}]}),
+    ],
+)
+def test_bounds_that_a_server_misreads_are_not_sent(given: dict[str, Any], sent: dict[str, Any]) -> None:
+    schema = {"properties": {"maximum": given, "b": {"anyOf": [given, {"type": "null"}]}}}
+    assert drop_inexact_bounds(schema) == {
+        "properties": {"maximum": sent, "b": {"anyOf": [sent, {"type": "null"}]}}
+    }
