@@ -42,6 +42,10 @@ test-servers *args: install-dev
     @{{ bin }}/python -m pip install -q -e ".[servers]"
     @{{ bin }}/python -m pytest -m real_server {{ args }}
 
+# The official AsyncAPI parser reads docs/asyncapi.json; needs Node.js 20 and npm's registry.
+test-asyncapi:
+    @npx --yes --package=@asyncapi/parser@3.6.6 -- node tests/docs/read_asyncapi.cjs docs/asyncapi.json
+
 # The one gate: format, lint, types, import rule, generated docs, tests.
 check: lint test
 
