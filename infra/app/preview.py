@@ -134,7 +134,7 @@ async def preview(settings: Settings, kind: str, body: bytes, *, now_ms: int) ->
         deadline_ms=planned.plan.deadline_ms,
         providers=names,
         rating=built.brief.rating if built else planned.plan.rating,
-        stand_in=await _stand_in(received, failed, planned, ports),
+        stand_in=await find_stand_in(received, failed, planned, ports),
         warnings=built.trail.warnings if built else failed.trail.warnings if failed else (),
     )
     merged = merge_node(
@@ -175,10 +175,17 @@ def _failed(fail: Fail, stage: str, built: ev.ContextBuilt | None) -> ev.Failed:
     )
 
 
-async def _stand_in(
+async def find_stand_in(
     received: Received[Any], failed: ev.Failed | None, planned: Planned, ports: BriefPorts
 ) -> PreviewedStandIn:
-    """What the fallback answers to the failure; where nothing fails, to the deadline."""
+    """What the fallback answers.
+
+    Args:
+        received: the request.
+        failed: the failure that it answers; ``None``: the deadline.
+        planned: the request's fallback.
+        ports: samples and content kinds.
+    """
     event = failed or ev.Deadline(request_seq=received.sequence, deadline_ms=planned.plan.deadline_ms)
     log = _Unsent(received)
     outcome = await fallback.handle(

@@ -10,7 +10,6 @@ from infra.cli import console
 from infra.cli.console import Json
 
 if TYPE_CHECKING:
-    from contracts.policy.budget import Cap, Spent
     from infra.nats.accounts import LiveAccount
 
 app: Final = typer.Typer(no_args_is_help=True, help="Budgets of provider calls and their use.")
@@ -32,13 +31,14 @@ def ls(json: Json = False) -> None:
     settings = console.settings()
 
     async def work() -> int:
+        from infra.inspect import budget_accounts
         from infra.nats import accounts
 
         now_ms = int(time.time() * 1000)
         async with console.connect(settings) as client:
             kept = await accounts.current(client.wire, now_ms)
         if json:
-            console.emit([_row(each, now_ms) for each in kept])
+            console.emit([budget_accounts.to_json(each, now_ms) for each in kept])
             return console.DONE
         if not kept:
             console.people().print("no budget has been used in a window that is open now")
@@ -52,40 +52,10 @@ def ls(json: Json = False) -> None:
     console.run(work())
 
 
-def _row(kept: LiveAccount, now_ms: int) -> dict[str, Any]:
-    from contracts.timestamp import format_ms
-
-    said, account = kept.named, kept.account
-    spent, reserved = _used(kept, now_ms)
-    return {
-        "scope": said.scope,
-        "workspace": said.workspace,
-        "node": said.node,
-        "always": said.rate,
-        "window_s": said.window_ms // 1000,
-        "opens_again": format_ms(said.ends_ms, "seconds"),
-        "cap": _figures(account.cap),
-        "spent": _figures(spent),
-        "reserved": _figures(reserved),
-    }
-
-
-def _used(kept: LiveAccount, now_ms: int) -> tuple[Spent, Spent]:
-    """Spent and reserved amounts; a started generation counts as spent."""
-    reserved = kept.account.reserved(now_ms)
-    return (reserved, kept.account.spent) if kept.named.rate else (kept.account.spent, reserved)
-
-
-def _figures(value: Cap | Spent) -> dict[str, Any]:
-    from contracts.policy.budget import NANOS
-
-    cost = None if value.nanos is None else value.nanos / NANOS
-    return {"tokens": value.tokens, "cost": cost, "generations": value.generations}
-
-
 def _cells(kept: LiveAccount, now_ms: int) -> tuple[str, ...]:
     from contracts.policy.budget_scope import format_amount, format_window
     from contracts.timestamp import format_ms
+    from infra.inspect.budget_accounts import divide_used
 
     said, account = kept.named, kept.account
     capped: list[tuple[Any, int]] = [
@@ -93,7 +63,7 @@ def _cells(kept: LiveAccount, now_ms: int) -> tuple[str, ...]:
         for unit in ("tokens", "nanos", "generations")
         if (value := getattr(account.cap, unit)) is not None
     ]
-    spent, reserved = _used(kept, now_ms)
+    spent, reserved = divide_used(kept, now_ms)
     return (
         said.owner,
         ", ".join(f"{format_amount(unit, value)} {format_window(said.window_ms)}" for unit, value in capped),

@@ -12,12 +12,14 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from contracts.errors import Unavailable
+from infra.app.board import LaneReader
 from infra.app.pipeline_client import PipelineClient
 from infra.gateway.audit_database import GatewayDatabase
 from infra.gateway.authentication import Authenticator
 from infra.gateway.hub import EventHub
 from infra.gateway.limits import AccessLimits
 from infra.gateway.problems import BUSY_S, Problem
+from infra.gateway.shared import SharedAnswers
 from infra.telemetry.events import ConnectionLost, ConnectionRestored
 from infra.telemetry.log_lines import to_log
 
@@ -71,6 +73,9 @@ class Gateway:
         self.client = PipelineClient(settings, on_lost=self._lost, on_back=self._back)
         #: Hands the log's new messages to the streams of events.
         self.hub = EventHub(self.client, self.telemetry)
+        #: What many ask for at once: figures, states, findings.
+        self.shared = SharedAnswers()
+        self.lanes = LaneReader(self.client.wire, settings)
         #: It accepts no more work.
         self.stopping = False
         #: Requests that wait for a result now.
@@ -87,6 +92,7 @@ class Gateway:
 
     async def __aexit__(self, *error: object) -> None:
         await self.hub.close()
+        await self.shared.close()
         await self.client.__aexit__(*error)
         await self.access.close()
         self.database.close()

@@ -81,6 +81,10 @@ TYPES: Final[dict[str, tuple[str, str]]] = {
         "No result in time",
         "The request goes on; its state is at the address in Location.",
     ),
+    "took-too-long": (
+        "It takes too long",
+        "It is still being worked out: ask again after Retry-After.",
+    ),
     "unreadable": (
         "Stored data cannot be read",
         "The detail names the message; `understudy doctor` checks the log.",

@@ -5,13 +5,15 @@ Everything comes from ``generation_logs``, which has one row for each result, ov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
+from contracts.result import Origin
 from infra.inspect.figures import (
+    CACHE,
     GroupFigures,
     Percentiles,
     ResultCell,
@@ -49,6 +51,18 @@ _SUMS: Final = (_LOGS.attempts, _LOGS.prompt_tokens, _LOGS.completion_tokens, _L
 _STAGES: Final = tuple(_LOGS[column] for column in STAGE_COLUMNS.values())
 
 
+class StatsFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Selects requests; a field that is ``None`` selects all."""
+
+    workspace: str | None = None
+    kind: str | None = None
+    #: The provider of a group in :class:`WindowStats`.
+    provider: str | None = None
+    model: str | None = None
+    #: Id of the node, else of its template.
+    node: str | None = None
+
+
 class WindowStats(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one window; groups with the most requests come first."""
 
@@ -63,6 +77,9 @@ class WindowStats(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[GroupFigures, ...]
     #: In the order of the pipeline.
     stages: tuple[StageFigures, ...]
+
+
+_EVERY: Final = StatsFilter()
 
 
 class PipelineStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,17 +125,9 @@ def collect_stats(engine: Engine, *, until_ms: int, windows: Mapping[str, int] =
     # A row goes into the shortest window that has it; the longer ones contain the shorter.
     cells: list[dict[ResultKey, ResultCell]] = [{} for _ in spans]
     with reading(engine) as connection:
-        rows = connection.execution_options(yield_per=_PAGE).execute(
-            select_logs(since_ms=min(starts, default=until_ms), until_ms=until_ms)
-        )
-        for row in rows:
+        for row in iter_logs(connection, since_ms=min(starts, default=until_ms), until_ms=until_ms):
             ended = row[0]
-            window = next(number for number, start in enumerate(starts) if ended >= start)
-            key = row[2:_END_OF_KEYS]
-            cell = cells[window].get(key)
-            if cell is None:
-                cell = cells[window][key] = ResultCell()
-            cell.add(row[1], row[_END_OF_KEYS:_END_OF_SUMS], row[_END_OF_SUMS:])
+            add_row(cells[next(number for number, start in enumerate(starts) if ended >= start)], row)
         waiting = connection.execute(select_open()).one()
     contained: list[list[tuple[ResultKey, ResultCell]]] = []
     for each in cells:
@@ -128,7 +137,7 @@ def collect_stats(engine: Engine, *, until_ms: int, windows: Mapping[str, int] =
         open=waiting[0],
         open_since_ms=waiting[1],
         windows=tuple(
-            _measure(name, start, until_ms, found)
+            measure_window(name, start, until_ms, found)
             for (name, _), start, found in zip(spans, starts, contained, strict=True)
         ),
     )
@@ -160,28 +169,89 @@ def measure_stages(engine: Engine, *, until_ms: int, most: int = 2_000) -> dict[
     return {name: each for name, each in found.items() if each is not None}
 
 
-def select_logs(*, since_ms: int, until_ms: int) -> Select[*tuple[Any, ...]]:
-    """The query for results of a window, without shadows; the index on ``ended_at_ms`` serves it."""
+def iter_logs(
+    connection: Connection, *, since_ms: int, until_ms: int, where: StatsFilter = _EVERY
+) -> Iterator[Row[*tuple[Any, ...]]]:
+    """The rows of :func:`select_logs`, fetched page by page."""
+    yield from connection.execution_options(yield_per=_PAGE).execute(
+        select_logs(since_ms=since_ms, until_ms=until_ms, where=where)
+    )
+
+
+def add_row(cells: dict[ResultKey, ResultCell], row: Row[*tuple[Any, ...]]) -> None:
+    """Add a row of :func:`select_logs` to the cell that it belongs to."""
+    key = row[2:_END_OF_KEYS]
+    cell = cells.get(key)
+    if cell is None:
+        cell = cells[key] = ResultCell()
+    cell.add(row[1], row[_END_OF_KEYS:_END_OF_SUMS], row[_END_OF_SUMS:])
+
+
+def select_logs(*, since_ms: int, until_ms: int, where: StatsFilter = _EVERY) -> Select[*tuple[Any, ...]]:
+    """The query for results of a window, without shadows; the index on ``ended_at_ms`` serves it.
+
+    The first two columns are the time of the end and the latency.
+    """
     return select(_LOGS.ended_at_ms, _LOGS.latency_ms, *_KEYS, *_SUMS, *_STAGES).where(
         _LOGS.ended_at_ms >= since_ms,
         _LOGS.ended_at_ms < until_ms,
         _LOGS.shadow.is_(None),
+        *_conditions(where),
     )
 
 
-def select_open() -> Select[*tuple[Any, ...]]:
+def select_open(where: StatsFilter = _EVERY) -> Select[*tuple[Any, ...]]:
     """The query for the number of requests without a result and the time of the oldest, without shadows.
 
-    The index on ``open_since_ms`` serves it.
+    The index on ``open_since_ms`` serves it.  No provider is known of them.
     """
     since = GENERATIONS.c.open_since_ms
+    named = {"workspace": where.workspace, "kind": where.kind, "node_id": where.node}
     # A range, since SQLite uses no index for "is not null"; null is in no range.
-    return select(func.count(since), func.min(since)).where(since >= 0, GENERATIONS.c.shadow.is_(None))
+    return select(func.count(since), func.min(since)).where(
+        since >= 0,
+        GENERATIONS.c.shadow.is_(None),
+        *(GENERATIONS.c[column] == value for column, value in named.items() if value is not None),
+    )
 
 
-def _measure(
+def _conditions(where: StatsFilter) -> Iterator[ColumnElement[bool]]:
+    if where.workspace is not None:
+        yield (
+            select(GENERATIONS.c.request_id)
+            .where(
+                GENERATIONS.c.request_id == _LOGS.request_id,
+                GENERATIONS.c.life_ms == _LOGS.life_ms,
+                GENERATIONS.c.workspace == where.workspace,
+            )
+            .exists()
+        )
+    if where.provider == CACHE:
+        yield _LOGS.origin == Origin.CACHE
+    elif where.provider is not None:
+        yield _LOGS.provider == where.provider
+    if where.model is not None:
+        yield _LOGS.model == where.model
+    if where.provider not in (None, CACHE) or where.model is not None:
+        # The provider of the first generation was not called for this request.
+        yield _LOGS.origin != Origin.CACHE
+    if where.kind is not None:
+        yield _LOGS.kind == where.kind
+    if where.node is not None:
+        yield _LOGS.node_id == where.node
+
+
+def measure_window(
     window: str, since_ms: int, until_ms: int, cells: Iterable[tuple[ResultKey, ResultCell]]
 ) -> WindowStats:
+    """The figures of a window.
+
+    Args:
+        window: its name.
+        since_ms: its start, ms since the epoch.
+        until_ms: its end, ms since the epoch.
+        cells: its results; several cells may have the same key.
+    """
     found = list(cells)
     return WindowStats(
         window=window,

@@ -35,6 +35,46 @@ class TopologyError(UnderstudyError):
     """The broker does not have what the pipeline needs, or refuses it."""
 
 
+class TopologyInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the broker has of a topology: configuration and state, as the JetStream API gives them."""
+
+    streams: dict[str, dict[str, Any]]
+    #: By stream and name.
+    consumers: dict[tuple[str, str], dict[str, Any]]
+
+    def to_topology(self) -> Topology:
+        """The configurations, and what of the states keeps a stream or consumer from working."""
+        return Topology(
+            streams={name: info["config"] for name, info in self.streams.items()},
+            consumers={key: info["config"] for key, info in self.consumers.items()},
+            states={
+                **{name: topology_diff.read_state(info) for name, info in self.streams.items()},
+                **{
+                    f"{stream}/{name}": topology_diff.read_state(info)
+                    for (stream, name), info in self.consumers.items()
+                },
+            },
+        )
+
+
+async def read_info(nc: Client, streams: Iterable[str], consumers: Iterable[tuple[str, str]]) -> TopologyInfo:
+    """Read streams and consumers; those that do not exist are left out.
+
+    Raises:
+        TopologyError: the broker has no JetStream.
+        Unavailable: the broker does not answer.
+    """
+    streams, consumers = tuple(streams), tuple(consumers)
+    found, consuming = await asyncio.gather(
+        asyncio.gather(*(stream(nc, name) for name in streams)),
+        asyncio.gather(*(consumer(nc, *key) for key in consumers)),
+    )
+    return TopologyInfo(
+        streams={name: info for name, info in zip(streams, found, strict=True) if info is not None},
+        consumers={key: info for key, info in zip(consumers, consuming, strict=True) if info is not None},
+    )
+
+
 async def actual(nc: Client, topology: Topology) -> Topology:
     """Read what the broker has of ``topology``.
 
@@ -42,32 +82,7 @@ async def actual(nc: Client, topology: Topology) -> Topology:
         TopologyError: the broker has no JetStream.
         Unavailable: the broker does not answer.
     """
-    streams = await asyncio.gather(*(stream(nc, name) for name in topology.streams))
-    consumers = await asyncio.gather(*(consumer(nc, stream, name) for stream, name in topology.consumers))
-    return Topology(
-        streams={
-            name: info["config"]
-            for name, info in zip(topology.streams, streams, strict=True)
-            if info is not None
-        },
-        consumers={
-            key: info["config"]
-            for key, info in zip(topology.consumers, consumers, strict=True)
-            if info is not None
-        },
-        states={
-            **{
-                n: topology_diff.read_state(info)
-                for n, info in zip(topology.streams, streams, strict=True)
-                if info
-            },
-            **{
-                f"{stream}/{name}": topology_diff.read_state(info)
-                for (stream, name), info in zip(topology.consumers, consumers, strict=True)
-                if info
-            },
-        },
-    )
+    return (await read_info(nc, topology.streams, topology.consumers)).to_topology()
 
 
 async def consumer(nc: Client, stream: str, name: str) -> dict[str, Any] | None:

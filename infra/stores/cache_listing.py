@@ -61,7 +61,7 @@ class ListedEntry(msgspec.Struct, frozen=True, kw_only=True):
         return tokens[index] if index < len(tokens) else ""
 
 
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+class CacheStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Statistics of the result cache."""
 
     entries: int
@@ -101,7 +101,7 @@ async def purge(wire: RequestMultiplexer, key: str) -> None:
         raise PurgeRefusedError(f"the broker refuses to remove {key}: {ack.error.description}")
 
 
-async def statistics(wire: RequestMultiplexer) -> Statistics:
+async def statistics(wire: RequestMultiplexer) -> CacheStatistics:
     """Read all entries and counts.
 
     Raises:
@@ -122,7 +122,7 @@ async def statistics(wire: RequestMultiplexer) -> Statistics:
         by_strategy[item.part(_STRATEGY)] += 1
     answered = sum(counts[name] for name in cache_stats.ANSWERED)
     asked = answered + counts["led"] + counts["taken_over"]
-    return Statistics(
+    return CacheStatistics(
         entries=entries,
         size=size,
         by_strategy=dict(sorted(by_strategy.items())),

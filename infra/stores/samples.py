@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -71,6 +71,14 @@ class SampleStore:
     def default_content(self, content_id: str) -> Sample | None:
         """The named default content, or ``None``."""
         return self._defaults.get(content_id)
+
+    def golden_samples(self) -> tuple[Sample, ...]:
+        """All golden samples, kind by kind."""
+        return tuple(sample for samples in self._by_kind.values() for sample in samples)
+
+    def default_contents(self) -> Mapping[str, Sample]:
+        """All default contents, by id."""
+        return self._defaults
 
 
 def load(folder: Path, *more: Path) -> SampleStore:

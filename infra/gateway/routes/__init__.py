@@ -8,11 +8,13 @@ from fastapi import APIRouter
 
 from infra.gateway.routes import (
     authoring,
+    catalogue,
     events,
     generate,
     generations,
     health,
     jobs,
+    observe,
     openai,
     problem_pages,
     session,
@@ -26,6 +28,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     generations.router,
     events.router,
     authoring.router,
+    observe.router,
+    catalogue.router,
     session.router,
     tokens.router,
     openai.router,

@@ -18,6 +18,8 @@ from tests.pipeline.conftest import Configure, Observer, Start
 from tests.pipeline.gateway.conftest import Door, Open
 
 ASKED = {"prompt": "a forest with three coins"}
+#: Routes about what belongs to no workspace: a model, a file of this machine.
+OF_ALL = {"/v1/models/{model:path}", "/api/v1/samples/{name}"}
 #: Smallest bodies of routes with an id that need one.
 BODIES: dict[tuple[str, str], Any] = {}
 
@@ -36,8 +38,7 @@ def routes_with_ids() -> list[tuple[str, APIRoute]]:
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute) and "{" in route.path and access_of(route) is not None
-        # A model belongs to no workspace.
-        if route.path != "/v1/models/{model:path}"
+        if route.path not in OF_ALL
         for method in sorted(route.methods or ())
     ]
 
