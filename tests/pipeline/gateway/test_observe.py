@@ -30,13 +30,22 @@ class Reader:
     def __init__(self, door: Door) -> None:
         self.http = door.http
         self._document = create_app(door.gateway).openapi()
+        #: Paths of the document that were not read yet.
+        self.left = {
+            path
+            for path, each in self._document["paths"].items()
+            if "observe" in each.get("get", {}).get("tags", ())
+        }
 
     async def read(self, path: str, template: str = "", **query: Any) -> Any:
         answer = await self.http.get(f"{API}/{path}", params=query)
         assert answer.status_code == 200, answer.text
-        said = self._document["paths"][f"{API}/{template or path}"]["get"]["responses"]["200"]
+        place = f"{API}/{template or path}"
+        self.left.discard(place)
+        said = self._document["paths"][place]["get"]["responses"]["200"]
         schema = said["content"]["application/json"]["schema"]
-        jsonschema.validate(answer.json(), {**schema, "components": self._document["components"]})
+        validator = jsonschema.Draft202012Validator({**schema, "components": self._document["components"]})
+        validator.validate(answer.json())
         return answer.json()
 
     async def status(self, path: str) -> int:
@@ -72,6 +81,7 @@ async def test_what_the_pipeline_did_and_has(
         await check_broker(reader)
         await check_providers(reader)
         await check_catalogue(reader, stood_in)
+        assert reader.left == set()
         bind(door, "red")
         await check_wall(reader)
 
