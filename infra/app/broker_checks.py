@@ -10,7 +10,7 @@ import msgspec
 from nats import errors as nats_errors
 from understudy_client.connection import without_password
 
-from contracts import pipeline
+from contracts import bucket_table, pipeline
 from contracts.errors import UnderstudyError
 from infra.app import audit_checks, consumer_checks
 from infra.app.doctor_check import DoctorCheck, Severity, row, row_of_error
@@ -41,8 +41,8 @@ _SAFE_COPIES: Final = 3
 _SKEW_S: Final = 1.0
 _FAR_S: Final = 60.0
 #: Where a publish is tried: nobody reads that key.
-_TRIED_IN: Final = pipeline.STRIKES.stream
-_TRIED_ON: Final = f"$KV.{pipeline.STRIKES.name}.doctor"
+_TRIED_IN: Final = bucket_table.STRIKES.stream
+_TRIED_ON: Final = f"$KV.{bucket_table.STRIKES.name}.doctor"
 #: Seconds that the try may take.
 _PATIENCE_S: Final = 3.0
 _APPLY: Final = "run 'understudy topology apply'"

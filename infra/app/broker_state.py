@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from contracts import pipeline
+from contracts import bucket_table, pipeline
 from infra.app import consumer_checks
 from infra.nats import topology
 from infra.nats.topology_diff import Difference
@@ -101,7 +101,7 @@ async def read_broker_state(wire: RequestMultiplexer, settings: Settings) -> Bro
         consumers=await read_consumers(wire, settings, info.consumers),
         buckets=tuple(
             _bucket(each, info.streams[each.stream])
-            for each in pipeline.BUCKETS
+            for each in bucket_table.BUCKETS
             if each.stream in info.streams
         ),
         differences=topology.diff(wanted, info.to_topology()),
@@ -170,7 +170,7 @@ def _stream(name: str, info: Mapping[str, Any]) -> StreamState:
     )
 
 
-def _bucket(bucket: pipeline.Bucket, info: Mapping[str, Any]) -> BucketState:
+def _bucket(bucket: bucket_table.Bucket, info: Mapping[str, Any]) -> BucketState:
     state = info["state"]
     return BucketState(
         name=bucket.name,

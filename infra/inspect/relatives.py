@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Engine, func, or_, select
 
-from contracts import pipeline, request, subjects
+from contracts import bucket_table, request, subjects
 from infra.nats import buckets, log, submissions
 from infra.stores.database import GENERATIONS, reading
 from stages.audit.fold import REPEATED
@@ -118,7 +118,7 @@ async def find_leader(wire: RequestMultiplexer, asked: LogEntry) -> str | None:
     own_hash, own_id = _input_hash(asked), asked.subject.rpartition(".")[2]
     if own_hash is None:
         return None
-    leases = log.read(wire, pipeline.FLIGHTS.stream, f"$KV.{pipeline.FLIGHTS.name}.>")
+    leases = log.read(wire, bucket_table.FLIGHTS.stream, f"$KV.{bucket_table.FLIGHTS.name}.>")
     ids = {
         each.body.decode("ascii", "replace") async for each in leases if buckets.OPERATION not in each.headers
     }

@@ -16,7 +16,7 @@ from uuid import uuid4
 import msgspec
 from understudy_client.tasks import end_tasks
 
-from contracts import pipeline, retry
+from contracts import bucket_table, retry
 from contracts.errors import Unavailable
 from contracts.policy import budget
 from contracts.policy.budget import Account, Change, Refusal, Reserve, Settle
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
 
-BUCKET: Final = pipeline.BUDGETS.name
+BUCKET: Final = bucket_table.BUDGETS.name
 PREFIX: Final = f"$KV.{BUCKET}."
 #: Seconds for which an account is kept after the end of its window and of its last reservation.
 _KEPT_S: Final = 60
@@ -57,7 +57,7 @@ async def current(wire: RequestMultiplexer, now_ms: int) -> list[LiveAccount]:
         Unavailable: the broker does not answer.
     """
     found: list[tuple[str, LiveAccount]] = []
-    async for entry in log.read(wire, pipeline.BUDGETS.stream, f"{PREFIX}>"):
+    async for entry in log.read(wire, bucket_table.BUDGETS.stream, f"{PREFIX}>"):
         name = entry.subject.removeprefix(PREFIX)
         read = parse_account_name(name)
         if read is not None and read.ends_ms > now_ms:
@@ -165,7 +165,7 @@ class KvAccounts:
                 one.answer(refusal)
 
     async def _read(self, name: str) -> tuple[Account, int]:
-        found = await self._lookup.last(pipeline.BUDGETS.stream, PREFIX + name)
+        found = await self._lookup.last(bucket_table.BUDGETS.stream, PREFIX + name)
         if found is None:
             return Account(), 0
         return msgspec.json.decode(found.body, type=Account), found.sequence

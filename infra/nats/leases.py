@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from contracts import envelope, pipeline
+from contracts import bucket_table, envelope
 from contracts.errors import Unavailable
 from contracts.ports import Lease
 from infra.nats import buckets
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from infra.nats.lookup import Lookup
     from infra.nats.multiplexer import RequestMultiplexer
 
-BUCKET: Final = pipeline.FLIGHTS.name
-STREAM: Final = pipeline.FLIGHTS.stream
+BUCKET: Final = bucket_table.FLIGHTS.name
+STREAM: Final = bucket_table.FLIGHTS.stream
 #: Header with the number of leaders that a flight has had.
 TURN: Final = "Understudy-Turn"
 #: Seconds that a lease outlives its leader's deadline.

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from contracts import pipeline
+from contracts import bucket_table, pipeline
 from infra.nats import topology_fields
 from infra.nats.topology_diff import Topology
 
@@ -68,7 +68,7 @@ def desired_topology(settings: Settings) -> Topology:
             allow_rollup_hdrs=True,
         ),
         _stream(pipeline.DEAD, pipeline.stream_subjects(pipeline.DEAD), replicas, max_age=30 * _DAY),
-        *(_bucket(bucket, replicas) for bucket in pipeline.BUCKETS),
+        *(_bucket(bucket, replicas) for bucket in bucket_table.BUCKETS),
     ]
     return Topology(
         streams={config["name"]: config for config in streams},
@@ -76,7 +76,7 @@ def desired_topology(settings: Settings) -> Topology:
     )
 
 
-def _bucket(bucket: pipeline.Bucket, replicas: int) -> dict[str, Any]:
+def _bucket(bucket: bucket_table.Bucket, replicas: int) -> dict[str, Any]:
     if bucket.store == "OBJ":
         return _stream(bucket.stream, bucket.subjects, replicas, allow_rollup_hdrs=True)
     return _stream(
@@ -88,7 +88,7 @@ def _bucket(bucket: pipeline.Bucket, replicas: int) -> dict[str, Any]:
         allow_rollup_hdrs=True,
         allow_msg_ttl=True,
         # The marks of many replays go in batches.
-        allow_atomic=bucket is pipeline.REPLAYS,
+        allow_atomic=bucket is bucket_table.REPLAYS,
         deny_delete=True,
     )
 

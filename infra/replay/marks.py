@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from contracts import envelope, pipeline
+from contracts import bucket_table, envelope, pipeline
 from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import log, submissions
 from infra.nats.atomic import Publication
@@ -45,7 +45,7 @@ _decode: Final = msgspec.json.Decoder(Mark).decode
 
 
 def _make_subject(request_id: str) -> str:
-    return f"$KV.{pipeline.REPLAYS.name}.{request_id}"
+    return f"$KV.{bucket_table.REPLAYS.name}.{request_id}"
 
 
 def build(request_id: str, *, letter: int | None, replay_of: str, body: bytes) -> Publication:
@@ -111,7 +111,7 @@ async def _find(wire: RequestMultiplexer, request_ids: Sequence[str]) -> dict[st
     found: dict[str, LogEntry] = {}
     for start in range(0, len(request_ids), _ASKED):
         asked = [_make_subject(each) for each in request_ids[start : start + _ASKED]]
-        for entry in await log.last_of_each(wire, pipeline.REPLAYS.stream, asked):
+        for entry in await log.last_of_each(wire, bucket_table.REPLAYS.stream, asked):
             found[entry.subject.rpartition(".")[2]] = entry
     return found
 
@@ -151,7 +151,7 @@ class ReplayMarks:
         return earlier is not None and earlier.replay_of == replay_of
 
     async def _mark(self, request_id: str) -> Mark | None:
-        found = await self._lookup.last(pipeline.REPLAYS.stream, _make_subject(request_id))
+        found = await self._lookup.last(bucket_table.REPLAYS.stream, _make_subject(request_id))
         try:
             return None if found is None else _decode(found.body)
         except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from contracts import envelope, pipeline
+from contracts import bucket_table, envelope
 from contracts.cache_entry import CacheEntry
 from infra.nats import buckets, submissions
 from infra.nats.atomic import Publication
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
 #: Ids have no dot: a kept entry never meets the mark of a replay.
-_PREFIX: Final = f"$KV.{pipeline.REPLAYS.name}.entry."
+_PREFIX: Final = f"$KV.{bucket_table.REPLAYS.name}.entry."
 _decode: Final = msgspec.json.Decoder(CacheEntry).decode
 
 
@@ -145,7 +145,7 @@ async def _read_live(wire: RequestMultiplexer, keys: Collection[str]) -> dict[st
 
 async def _read_kept(wire: RequestMultiplexer, request_ids: Collection[str]) -> dict[str, LogEntry]:
     """The entries that were kept, by replay."""
-    entries = await read_each(wire, pipeline.REPLAYS.stream, [_PREFIX + each for each in request_ids])
+    entries = await read_each(wire, bucket_table.REPLAYS.stream, [_PREFIX + each for each in request_ids])
     return {entry.subject.removeprefix(_PREFIX): entry for entry in entries}
 
 

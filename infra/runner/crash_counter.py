@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from contracts.bucket_table import STRIKES
 from contracts.errors import Unavailable
-from contracts.pipeline import STRIKES
 
 if TYPE_CHECKING:
     from infra.nats.lookup import Lookup

@@ -10,7 +10,7 @@ import msgspec
 from nats import errors as nats_errors
 from nats.js import errors as js_errors
 
-from contracts import pipeline
+from contracts import bucket_table
 from contracts.errors import Unavailable
 from contracts.result import ContentRef
 from infra.nats import log
@@ -19,8 +19,8 @@ from infra.nats.lookup import Lookup
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
 
-BUCKET: Final = pipeline.ASSETS.name
-STREAM: Final = pipeline.ASSETS.stream
+BUCKET: Final = bucket_table.ASSETS.name
+STREAM: Final = bucket_table.ASSETS.stream
 
 
 def reference(body: bytes) -> ContentRef:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import msgspec
 from nats import errors as nats_errors
 
-from contracts import pipeline
+from contracts import bucket_table
 from contracts.cache_entry import CacheCount
 from contracts.errors import Unavailable
 from infra.nats import buckets
@@ -43,7 +43,7 @@ class CacheStats:
 
     def __init__(self, *, wire: RequestMultiplexer, instance: str) -> None:
         self._wire = wire
-        self._subject = f"$KV.{pipeline.CACHE.name}.{PREFIX}{instance}"
+        self._subject = f"$KV.{bucket_table.CACHE.name}.{PREFIX}{instance}"
         self._counts: dict[str, int] = {}
         self._dirty = False
         self._task: asyncio.Task[None] | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from cachetools import LRUCache
 
-from contracts import pipeline
+from contracts import bucket_table
 from contracts.cache_entry import CacheEntry, CacheLayer
 from contracts.envelope import INLINE_MAX, encode
 from infra.nats import buckets
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from infra.stores.assets import Assets
     from infra.telemetry.dispatch import Telemetry
 
-BUCKET: Final = pipeline.CACHE.name
-STREAM: Final = pipeline.CACHE.stream
+BUCKET: Final = bucket_table.CACHE.name
+STREAM: Final = bucket_table.CACHE.stream
 _PREFIX: Final = f"$KV.{BUCKET}."
 _decode: Final = msgspec.json.Decoder(CacheEntry).decode
 

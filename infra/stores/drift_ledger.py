@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from contracts import envelope
-from contracts.pipeline import LEDGER
+from contracts.bucket_table import LEDGER
 from contracts.ports import SeedOutput
 from infra.nats import buckets
 from infra.telemetry.store_events import EntryNotStored, EntryUnreadable, SeedDrifted

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import stages
-from contracts import pipeline
+from contracts import bucket_table, pipeline
 from contracts.kinds import KINDS
 from contracts.pipeline import Guard
 from infra.nats import topology
@@ -113,19 +113,19 @@ def test_what_answers_publishes_results_and_never_fails() -> None:
 def test_every_bucket_is_used_by_known_parties_and_is_in_the_topology() -> None:
     parties = {*pipeline.STAGES, pipeline.CLIENT, pipeline.OPERATOR}
     streams = topology.desired_topology(Settings.model_construct()).streams
-    for bucket in pipeline.BUCKETS:
+    for bucket in bucket_table.BUCKETS:
         assert bucket.written_by
         assert bucket.read_by
         assert {*bucket.written_by, *bucket.read_by} <= parties
         assert tuple(streams[bucket.stream]["subjects"]) == bucket.subjects
         assert streams[bucket.stream]["max_age"] == bucket.life_s * 10**9
     assert {name for name in streams if name.startswith(("KV_", "OBJ_"))} == {
-        bucket.stream for bucket in pipeline.BUCKETS
+        bucket.stream for bucket in bucket_table.BUCKETS
     }
 
 
 def test_clients_write_to_no_bucket() -> None:
-    assert all(pipeline.CLIENT not in bucket.written_by for bucket in pipeline.BUCKETS)
+    assert all(pipeline.CLIENT not in bucket.written_by for bucket in bucket_table.BUCKETS)
 
 
 def test_every_stored_event_has_somebody_to_write_its_letter() -> None:

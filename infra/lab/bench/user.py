@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from contracts import pipeline
+from contracts import bucket_table, pipeline
 from infra.app.pipeline_client import PipelineClient
 from infra.host.parent_death import before_exec
 from infra.nats import log, topology
@@ -164,10 +164,12 @@ class User:
     async def read_cache(self) -> dict[str, tuple[bytes, int]]:
         """The entries of the result cache, by key: what they hold, and the sequence."""
         entries: dict[str, tuple[bytes, int]] = {}
-        async for entry in log.read(self.client.wire, pipeline.CACHE.stream, f"$KV.{pipeline.CACHE.name}.>"):
+        async for entry in log.read(
+            self.client.wire, bucket_table.CACHE.stream, f"$KV.{bucket_table.CACHE.name}.>"
+        ):
             # Statistics have keys of their own there; an operation is a removal.
             if "KV-Operation" not in entry.headers and b'"content_hash"' in entry.body:
-                entries[entry.subject.removeprefix(f"$KV.{pipeline.CACHE.name}.")] = (
+                entries[entry.subject.removeprefix(f"$KV.{bucket_table.CACHE.name}.")] = (
                     entry.body,
                     entry.sequence,
                 )

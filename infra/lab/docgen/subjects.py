@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from contracts import envelope, errors, lineage, pipeline, request, result, timestamp, usage
+from contracts import bucket_table, envelope, errors, lineage, pipeline, request, result, timestamp, usage
 from contracts import events as ev
 from contracts.kinds import KINDS
 from contracts.nodes import adjacent_scenes, node
@@ -19,7 +19,7 @@ from infra.lab.docgen.markdown import code, codes, table
 from infra.nats import topology, topology_config, topology_fields
 from infra.settings.settings import Settings
 
-_SOURCES: Final = "contracts/pipeline.py, contracts/events.py, contracts/request.py and contracts/result.py"
+_SOURCES: Final = "contracts/pipeline.py, contracts/bucket_table.py, contracts/events.py, contracts/request.py and contracts/result.py"
 
 
 def page() -> str:
@@ -167,12 +167,12 @@ def _buckets() -> str:
             _life(bucket),
             bucket.says,
         )
-        for bucket in pipeline.BUCKETS
+        for bucket in bucket_table.BUCKETS
     ]
     return table(("bucket", "store", "written by", "read by", "kept for", "meaning"), rows)
 
 
-def _life(bucket: pipeline.Bucket) -> str:
+def _life(bucket: bucket_table.Bucket) -> str:
     if bucket.life_s:
         return topology_fields.show("max_age", bucket.life_s * 10**9)
     return "as each entry says" if bucket.store == "KV" else "ever"
