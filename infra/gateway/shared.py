@@ -6,15 +6,16 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
 T = TypeVar("T")
 #: Answers that are kept.
-_KEPT: Final = 128
-#: Computations at once; each may occupy a thread.
-_AT_ONCE: Final = 3
+_KEPT: Final = 64
+#: Computations at once of those that wait for a turn.
+_AT_ONCE: Final = 2
 #: An answer is kept for this many times the time that it took, so that asking often takes a share of a core.
 PAUSE: Final = 10
 
@@ -30,7 +31,7 @@ class SharedAnswers:
     Args:
         clock: seconds, never going back.
         kept: answers that are kept.
-        at_once: computations at once; further ones wait.
+        at_once: computations at once of those that wait for a turn.
     """
 
     def __init__(
@@ -43,7 +44,13 @@ class SharedAnswers:
         self._turn = asyncio.Semaphore(at_once)
 
     async def get(
-        self, key: Hashable, compute: Callable[[], Awaitable[T]], *, kept_s: float, pause: float = PAUSE
+        self,
+        key: Hashable,
+        compute: Callable[[], Awaitable[T]],
+        *,
+        kept_s: float,
+        pause: float = PAUSE,
+        in_turn: bool = False,
     ) -> T:
         """The answer for a key.
 
@@ -55,6 +62,7 @@ class SharedAnswers:
             compute: finds the answer.
             kept_s: seconds for which an answer is kept at least.
             pause: it is also kept for this many times the time that it took.
+            in_turn: wait for a turn: the key is one of many, and each computation occupies a thread.
         """
         found = self._answers.get(key)
         if found is not None and self._clock() < found.until_s:
@@ -62,7 +70,8 @@ class SharedAnswers:
             return cast("T", found.value)
         running = self._running.get(key)
         if running is None:
-            running = self._running[key] = asyncio.create_task(self._compute(key, compute, kept_s, pause))
+            work = self._compute(key, compute, kept_s, pause, self._turn if in_turn else nullcontext())
+            running = self._running[key] = asyncio.create_task(work)
             running.add_done_callback(lambda task: self._done(key, task))
         return await asyncio.shield(running)
 
@@ -74,16 +83,22 @@ class SharedAnswers:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _compute(
-        self, key: Hashable, compute: Callable[[], Awaitable[T]], kept_s: float, pause: float
+        self,
+        key: Hashable,
+        compute: Callable[[], Awaitable[T]],
+        kept_s: float,
+        pause: float,
+        turn: AbstractAsyncContextManager[None],
     ) -> T:
-        async with self._turn:
+        async with turn:
             began_s = self._clock()
             value = await compute()
         now_s = self._clock()
-        self._answers[key] = _Answer(value, now_s + max(kept_s, pause * (now_s - began_s)))
-        self._answers.move_to_end(key)
-        while len(self._answers) > self._most:
+        for old in [each for each, answer in self._answers.items() if answer.until_s <= now_s]:
+            del self._answers[old]
+        while len(self._answers) >= self._most:
             self._answers.popitem(last=False)
+        self._answers[key] = _Answer(value, now_s + max(kept_s, pause * (now_s - began_s)))
         return value
 
     def _done(self, key: Hashable, task: asyncio.Task[Any]) -> None:

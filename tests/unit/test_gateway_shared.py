@@ -87,17 +87,22 @@ async def test_answers_and_computations_are_bounded() -> None:
     it = Question()
     shared = SharedAnswers(clock=it.clock, kept=2, at_once=2)
     it.go.clear()
-    asking = [asyncio.create_task(shared.get(key, it.compute, kept_s=5)) for key in "abcd"]
+    asking = [asyncio.create_task(shared.get(key, it.compute, kept_s=5, in_turn=True)) for key in "abcd"]
     for _ in range(10):
         await asyncio.sleep(0)
     assert it.asked == 2
+    # What needs no turn does not wait.
+    aside = asyncio.create_task(shared.get("e", it.compute, kept_s=5))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert it.asked == 3
     it.go.set()
-    await asyncio.gather(*asking)
-    assert it.asked == 4
-    await shared.get("d", it.compute, kept_s=5)
-    assert it.asked == 4
-    await shared.get("a", it.compute, kept_s=5)
+    await asyncio.gather(*asking, aside)
     assert it.asked == 5
+    await shared.get("d", it.compute, kept_s=5)
+    assert it.asked == 5
+    await shared.get("a", it.compute, kept_s=5)
+    assert it.asked == 6
 
 
 async def test_closing_ends_what_runs() -> None:

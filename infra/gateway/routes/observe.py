@@ -23,7 +23,6 @@ from infra.gateway.problems import Problem, parameter_problem
 from infra.inspect import budget_accounts, provider_errors, stats_series
 from infra.inspect.provider_errors import ProviderFailure
 from infra.inspect.stats import StatsFilter, find_end
-from infra.inspect.stats_series import StatsSeries
 from infra.nats import accounts
 from infra.stores import cache_listing
 
@@ -69,17 +68,19 @@ async def telemetry(
         workspace=_within(principal, workspace), kind=kind, provider=provider, model=model, node=node
     )
 
-    async def compute() -> StatsSeries:
+    async def compute() -> msgspec.Raw:
         now_ms = gateway.now_ms()
-        return await gateway.query(
+        found = await gateway.query(
             lambda engine: stats_series.collect_series(
                 engine, until_ms=find_end(engine, now_ms=now_ms), window=window, where=where
             ),
             missing=stats_series.empty_series(until_ms=now_ms, window=window),
         )
+        return msgspec.Raw(msgspec.json.encode(found))
 
     async with gateway.wait():
-        found = await gateway.shared.get(("telemetry", window, where), compute, kept_s=_LIVE_S)
+        key = ("telemetry", window, where)
+        found = await gateway.shared.get(key, compute, kept_s=_LIVE_S, in_turn=True)
     return json_answer(found)
 
 
