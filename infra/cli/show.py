@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contracts.events import Result
     from contracts.result import SceneInfo
     from infra.inspect.dead_letters import Letter
+    from infra.inspect.letter_listing import LetterGroup
     from infra.inspect.record import LogRecord
     from infra.inspect.tail_fold import Folded
 
@@ -237,6 +238,22 @@ def letter_lines(letters: Sequence[Letter]) -> list[Text]:
         for each in letters
     ]
     return aligned(("letter", "when", "stage", "kind", "request", "code", "reason"), rows)
+
+
+def letter_group_lines(groups: Sequence[LetterGroup]) -> list[Text]:
+    """Groups of dead letters, one a line."""
+    rows = [
+        (
+            Text(f"{each.letters:,}", style="bold"),
+            each.stage or "?",
+            Text(each.code or "?", style="red"),
+            each.field or "",
+            Text(str(each.last), style="bold"),
+            each.reason.replace("\n", " "),
+        )
+        for each in groups
+    ]
+    return aligned(("letters", "stage", "code", "field", "newest", "its reason"), rows)
 
 
 def letter_summary(letter: Letter) -> Panel:

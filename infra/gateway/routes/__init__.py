@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from infra.gateway.routes import (
     authoring,
+    dead_letters,
     events,
     generate,
     generations,
@@ -25,6 +26,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     jobs.router,
     generations.router,
     events.router,
+    dead_letters.router,
     authoring.router,
     session.router,
     tokens.router,
