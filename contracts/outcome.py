@@ -66,6 +66,8 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
 
     code: ErrorCode
     message: str
+    #: The fields at fault, each with a message; none: it is no single field.
+    faults: tuple[tuple[str, str], ...] = ()
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):

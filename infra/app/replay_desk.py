@@ -147,7 +147,7 @@ class ReplayDesk:
             patching.check_effect(options.patch, options.from_stage)
             if len(found) > 1:
                 patching.check_bulk(options.patch)
-        judge = ReplayJudge(self._settings, self._wire)
+        judge = await asyncio.to_thread(ReplayJudge, self._settings, self._wire)
         try:
             plan = await plans.build(
                 found,

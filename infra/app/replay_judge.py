@@ -124,7 +124,9 @@ class ReplayJudge:
 def _verdict(outcome: Outcome, step: ev.Drafted | ev.Structured | None) -> ReplayVerdict:
     outcome = repetition.start(outcome, step)
     match outcome:
-        case Reject(code=code, message=message) | Fail(code=code, message=message):
+        case Reject(code=code, message=message, faults=faults):
+            return ReplayVerdict(accepted=False, code=code, reason=message, faults=faults)
+        case Fail(code=code, message=message):
             return ReplayVerdict(accepted=False, code=code, reason=message)
         case Emit(events=events):
             briefs = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,6 +16,7 @@ from infra.cli.console import Json, Limit
 if TYPE_CHECKING:
     from infra.app.pipeline_client import PipelineClient
     from infra.inspect.dead_letters import Letter
+    from infra.inspect.letter_listing import LetterGroup
     from infra.inspect.request_filter import RequestFilter
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages that no stage could use.")
@@ -36,19 +37,25 @@ _Most = Annotated[int | None, typer.Option("--limit", min=1, help="Most letters,
 def ls(
     wanted: RequestFilter,
     limit: Limit = None,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Count them by stage, code and field, the largest group first.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List dead letters, oldest first."""
 
     async def work() -> int:
-        from infra.inspect import dead_letters
+        from infra.inspect import dead_letters, letter_listing
 
         async with _client() as client:
+            if groups:
+                _print_groups(await letter_listing.count_groups(client.wire, wanted), json=json)
+                return console.DONE
             coming = dead_letters.find(client.wire, wanted)
             if json and limit is None:
                 with console.JsonArray() as array:
                     async for letter in coming:
-                        array.add(to_json(letter))
+                        array.add(letter_listing.to_json(letter))
                 return console.DONE
             found: deque[Letter] = deque(maxlen=limit or console.ROWS)
             skipped = 0
@@ -56,7 +63,7 @@ def ls(
                 skipped += len(found) == found.maxlen
                 found.append(letter)
         if json:
-            console.emit([to_json(letter) for letter in found])
+            console.emit([letter_listing.to_json(letter) for letter in found])
             return console.DONE
         from infra.cli.show import letter_lines
 
@@ -87,7 +94,9 @@ def show(
             async for letter in _take(client, names, wanted, limit):
                 shown += 1
                 if json:
-                    console.emit(to_json(letter) | {"letter": letter.data, "payload": _payload(letter)})
+                    from infra.inspect.letter_listing import to_full_json
+
+                    console.emit(to_full_json(letter))
                 else:
                     from infra.cli import show as looks
 
@@ -185,23 +194,16 @@ def drop(
     console.run(work())
 
 
-def to_json(letter: Letter) -> dict[str, Any]:
-    """The object that ``dead ls --json`` has for each letter."""
-    from contracts.timestamp import format_ms
+def _print_groups(found: Sequence[LetterGroup], *, json: bool) -> None:
+    if json:
+        console.emit(found)
+        return
+    from infra.cli.show import letter_group_lines
 
-    return {
-        "sequence": letter.sequence,
-        "time": format_ms(letter.time_ms, "microseconds"),
-        "stage": letter.stage,
-        "kind": letter.kind,
-        "request_id": letter.request_id,
-        "code": letter.code,
-        "reason": letter.reason,
-        "advisory": letter.advisory,
-        "subject": letter.letter.subject if letter.letter else None,
-        "stream": letter.stream,
-        "stream_sequence": letter.stream_sequence,
-    }
+    if found:
+        console.listed(letter_group_lines(found))
+    else:
+        console.people().print("no dead letters match")
 
 
 def _client() -> PipelineClient:
@@ -227,21 +229,6 @@ async def _take(
             return
         taken += 1
         yield each
-
-
-def _payload(letter: Letter) -> Any:
-    """The dead message's body: JSON values where it is JSON, else printable text."""
-    import msgspec
-
-    from infra.inspect.record import preview
-
-    body = letter.letter.body if letter.letter else None
-    if body is None:
-        return None
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return preview(body, 1200)
 
 
 def _confirmed(number: int) -> bool:

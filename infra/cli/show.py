@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contracts.events import Result
     from contracts.result import SceneInfo
     from infra.inspect.dead_letters import Letter
+    from infra.inspect.letter_listing import LetterGroup
     from infra.inspect.record import LogRecord
     from infra.inspect.tail_fold import Folded
 
@@ -253,6 +254,22 @@ def _why_nameless(letter: Letter) -> str:
     if letter.advisory:
         return "advisories name no request"
     return "unreadable letter" if letter.letter is None else "no id in its subject"
+
+
+def letter_group_lines(groups: Sequence[LetterGroup]) -> list[Text]:
+    """Groups of dead letters, one a line."""
+    rows = [
+        (
+            Text(f"{each.letters:,}", style="bold"),
+            each.stage or "?",
+            Text(each.code or "?", style="red"),
+            each.field or "",
+            Text(str(each.last), style="bold"),
+            each.reason.replace("\n", " "),
+        )
+        for each in groups
+    ]
+    return aligned(("letters", "stage", "code", "field", "newest", "its reason"), rows)
 
 
 def letter_summary(letter: Letter) -> Panel:

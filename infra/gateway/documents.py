@@ -10,7 +10,7 @@ from understudy_client.result import Result
 
 from contracts.kinds import KINDS
 from contracts.request import GenerationRequest
-from infra.gateway import observe_documents
+from infra.gateway import observe_documents, ops_documents
 from infra.gateway.openai_api import documents as openai_documents
 from infra.gateway.problems import MEDIA_TYPE, TYPES
 from infra.gateway.roles import ROLES
@@ -268,8 +268,12 @@ def component_schemas() -> dict[str, Any]:
             "kind": {"type": "string", "enum": list(KINDS), "description": "Content kind."},
         },
     }
-    observed = observe_documents.component_schemas()
-    return {**results, **parts, **observed, "Order": order, **_OWN, **openai_documents.SCHEMAS}
+    more = {
+        **observe_documents.component_schemas(),
+        **ops_documents.component_schemas(),
+        **openai_documents.SCHEMAS,
+    }
+    return {**results, **parts, "Order": order, **_OWN, **more}
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ BESIDE_EVENTS: Final = frozenset({"progress", "shadows"})
 #: A position as a cursor has it.
 _CURSOR: Final = re.compile(r"([0-9]{1,15})\.(.{1,255})")
 _TRUE: Final = frozenset({"1", "true"})
+#: Words that have no meaning for dead letters.
+RESULTS_ONLY: Final = ("status", "origin")
 
 
 def read_filter(
@@ -57,12 +59,36 @@ def read_filter(
         given[word] = ",".join(query.getlist(name))
     found = parse_filter(given, now_ms=now_ms, name=lambda word: word)
     shadows = query.get("shadows", "").lower() in _TRUE
-    found = msgspec.structs.replace(found, shadows=shadows)
-    if principal.workspace is not None:
-        if found.workspace not in (None, principal.workspace):
-            raise parameter_problem("workspace", f"the token sees workspace {principal.workspace!r} alone")
-        found = msgspec.structs.replace(found, workspace=principal.workspace)
-    return found
+    return narrow_filter(msgspec.structs.replace(found, shadows=shadows), principal)
+
+
+def narrow_filter(found: RequestFilter, principal: Principal) -> RequestFilter:
+    """A filter within the workspace of who asks.
+
+    Raises:
+        Problem: 422, it names another workspace.
+    """
+    if principal.workspace is None:
+        return found
+    if found.workspace not in (None, principal.workspace):
+        raise parameter_problem("workspace", f"the token sees workspace {principal.workspace!r} alone")
+    return msgspec.structs.replace(found, workspace=principal.workspace)
+
+
+def read_letter_filter(
+    query: QueryParams, principal: Principal, *, now_ms: int, beside: frozenset[str]
+) -> RequestFilter:
+    """The filter of dead letters in a query string, within the workspace of who asks; shadows always match.
+
+    Raises:
+        Problem: 422, an unknown parameter, or one that only results have.
+        FilterError: a value that cannot match anything.
+    """
+    for name in RESULTS_ONLY:
+        if name in query:
+            raise parameter_problem(name, "only results have it; list /api/v1/generations")
+    found = read_filter(query, principal, now_ms=now_ms, beside=beside)
+    return msgspec.structs.replace(found, shadows=True)
 
 
 def write_cursor(position: Position) -> str:

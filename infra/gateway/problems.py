@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -19,6 +18,7 @@ from understudy_client import errors as client_errors
 from contracts.errors import ErrorCode, Misconfigured, Unavailable, UnderstudyError, Unreadable, error_text
 from contracts.request import RequestError
 from infra.inspect.archive import ContentGone
+from infra.inspect.pointers import pointer_of
 from infra.inspect.request_filter import FilterError
 from infra.nats.log import StreamMissing
 from infra.stores.database import DatabaseError
@@ -109,7 +109,6 @@ _SLUG_OF_STATUS: Final = {
     503: "broker-unavailable",
     504: "no-result-in-time",
 }
-_INDEX: Final = re.compile(r"\[(\d+)\]")
 
 
 class FieldProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -205,14 +204,6 @@ def parameter_problem(name: str, detail: str) -> Problem:
         f"{name}: {detail}",
         errors=(FieldProblem(parameter=name, detail=detail),),
     )
-
-
-def pointer_of(path: str) -> str:
-    """The JSON Pointer of a dotted path, such as ``node.constraints.0``; indexes may be in brackets."""
-    if not path:
-        return ""
-    parts = _INDEX.sub(r".\1", path).split(".")
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts if part)
 
 
 def convert(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - one case for each error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from infra.inspect.record import LogRecord
     from infra.inspect.request_filter import RequestFilter
     from infra.nats.multiplexer import RequestMultiplexer
+
+
+#: Begin of the subjects of requests.
+_REQUESTED: Final = "gen.requested."
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,17 +128,18 @@ class LetterFilter:
         where = self._where
         if not matches(letter, where):
             return False
-        if all(each is None for each in (where.provider, where.model, where.prompt_version)) and all(
-            each is None for each in (where.workspace, where.node)
-        ):
+        if where.names_no_writer and where.workspace is None and where.node is None:
             return True
         message = _message(letter)
-        return message is not None and wrote(message, where) and await self._owned(letter, message)
+        if message is None and (letter.letter is None or letter.letter.subject.startswith(_REQUESTED)):
+            return False
+        written = wrote(message, where) if message is not None else where.names_no_writer
+        return written and await self._owned(letter, message)
 
-    async def _owned(self, letter: Letter, message: LogRecord) -> bool:
+    async def _owned(self, letter: Letter, message: LogRecord | None) -> bool:
         if self._where.workspace is None and self._where.node is None:
             return True
-        if message.event == "requested":
+        if message is not None and message.event == "requested":
             # It may be refused just because another request has its id.
             return read_owner(message.data).matches(self._where)
         return letter.request_id is not None and (await self._requests.owner(letter.request_id)).matches(

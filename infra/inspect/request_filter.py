@@ -97,6 +97,11 @@ class RequestFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return self.shadows or (self.request_id is not None and subjects.is_shadow(self.request_id))
 
     @property
+    def names_no_writer(self) -> bool:
+        """Whether every provider, model and prompt version matches."""
+        return self.provider is None and self.model is None and self.prompt_version is None
+
+    @property
     def one_id(self) -> str | None:
         """The id, unless it is a pattern."""
         return None if self.request_id is None or has_wildcards(self.request_id) else self.request_id

@@ -33,6 +33,10 @@ class Repeated(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None
 
 
+class _Owned(msgspec.Struct, frozen=True):
+    workspace: str | None = None
+
+
 class _Claim(msgspec.Struct, frozen=True, rename="camel"):
     replay_of: str | None = None
 
@@ -113,6 +117,14 @@ def find_claimed_root(body: bytes) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def read_workspace(body: bytes) -> str | None:
+    """The workspace that a request's body names; ``None``: none."""
+    try:
+        return msgspec.json.decode(body, type=_Owned).workspace
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _own_body(letter: Letter, cause: LogEntry | None) -> bytes:

@@ -48,6 +48,15 @@ def read(text: bytes) -> Operations:
         found: Any = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PatchError(f"the patch is not JSON: {error}") from None
+    return check(found)
+
+
+def check(found: Any) -> Operations:
+    """Check that JSON values are a JSON Patch.
+
+    Raises:
+        PatchError: they are none.
+    """
     if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
         raise PatchError(
             'a patch is an array of operations, such as [{"op": "replace", "path": "/seed", "value": 7}]'

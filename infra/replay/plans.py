@@ -66,6 +66,8 @@ class ReplayVerdict(msgspec.Struct, frozen=True, kw_only=True):
     accepted: bool
     code: ErrorCode | None = None
     reason: str | None = None
+    #: The fields at fault, each a dotted path with a message.
+    faults: tuple[tuple[str, str], ...] = ()
     #: Key in the result cache, and those of earlier releases; none: it is not cached.
     keys: tuple[str, ...] = ()
     #: The most tokens that its calls may take.

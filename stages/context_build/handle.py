@@ -136,7 +136,7 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
             told=setting.told,
         )
     except request.RequestError as error:
-        return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error))
+        return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error), faults=error.faults)
     except TemplateLost as lost:
         return Fail(code=ErrorCode.GEN_INTERNAL, message=str(lost))
     input_hash = asked.input_hash(received.kind)

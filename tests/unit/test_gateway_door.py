@@ -20,7 +20,8 @@ from infra.gateway.gateway import Gateway
 from infra.gateway.middleware import knows_host
 from infra.gateway.orders import derive_id
 from infra.gateway.preferences import read_preference
-from infra.gateway.problems import Problem, convert, pointer_of
+from infra.gateway.problems import Problem, convert
+from infra.inspect.pointers import pointer_of
 from infra.settings.settings import load
 from infra.telemetry.dispatch import Telemetry
 from infra.telemetry.events import DefectFound

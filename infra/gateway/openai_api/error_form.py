@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from infra.gateway import problems
 from infra.gateway.problems import MEDIA_TYPE, FieldProblem, Problem
+from infra.inspect.pointers import pointer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ def refuse_parameter(name: str, detail: str, *, code: str | None = None, status:
         status,
         "not-found" if status == HTTPStatus.NOT_FOUND else "bad-request",
         f"{name}: {detail}" if name else detail,
-        errors=(FieldProblem(pointer=problems.pointer_of(name), detail=detail),),
+        errors=(FieldProblem(pointer=pointer_of(name), detail=detail),),
         more={OPENAI_CODE: code or "invalid_value"},
     )
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from infra.gateway.routes import (
     authoring,
     catalogue,
+    dead_letters,
     events,
     generate,
     generations,
@@ -27,6 +28,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     jobs.router,
     generations.router,
     events.router,
+    dead_letters.router,
     authoring.router,
     observe.router,
     catalogue.router,

@@ -16,6 +16,7 @@ from infra.stores import access_tokens
 from infra.stores.changes import list_changes
 from tests.pipeline.conftest import Configure, Observer, Start
 from tests.pipeline.gateway.conftest import Door, Open
+from tests.pipeline.replays import letter_about
 
 ASKED = {"prompt": "a forest with three coins"}
 #: Routes about what belongs to no workspace: a model, a file of this machine.
@@ -57,9 +58,10 @@ async def test_no_route_shows_or_changes_what_is_another_workspaces(
         _, red = await issue(door.gateway, "admin", "red")
         blue_id, blue = await issue(door.gateway, "admin", "blue")
         await client.ask("theirs", workspace="blue")
+        letter = str(await letter_about(client, "theirs", "layout"))
         await client.settled()
         # The id of each resource, by the name of the parameter in paths.
-        theirs = {"request_id": "theirs", "job_id": "theirs", "token_id": blue_id}
+        theirs = {"request_id": "theirs", "job_id": "theirs", "token_id": blue_id, "sequence": letter}
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for method, route in routes_with_ids():
             access = access_of(route)

@@ -1,0 +1,94 @@
+"""Documents: what OpenAPI says of dead letters, replays and comparisons."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from infra.app.letter_desk import LetterVerdict
+from infra.inspect.letter_listing import LetterGroup
+
+Responses = dict[int | str, dict[str, Any]]
+
+_SCHEMAS: Final = "#/components/schemas"
+_TEXT: Final = {"type": "string"}
+_WHOLE: Final = {"type": "integer"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_WHOLE_OR_NULL: Final = {"type": ["integer", "null"]}
+_LINK: Final = {
+    "Link": {"description": "The next page, `rel=next`; missing on the last one.", "schema": _TEXT}
+}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"{_SCHEMAS}/{name}"}
+
+
+def _answer(said: str, name: str, *, status: int = 200, headers: dict[str, Any] | None = None) -> Responses:
+    found: dict[str, Any] = {
+        "description": said,
+        "content": {"application/json": {"schema": _ref(name)}},
+    }
+    return {status: found | ({"headers": headers} if headers else {})}
+
+
+LETTERS: Final = _answer("A page.", "LetterPage", headers=_LINK)
+LETTER_GROUPS: Final = _answer("The groups.", "LetterGroups")
+LETTER: Final = _answer(
+    "As `understudy dead show --json`, with its faults and today's verdict.", "DeadLetterView"
+)
+LETTER_VERDICT: Final = _answer("The verdict.", "LetterVerdict")
+LETTER_DROPPED: Final = _answer("What was done, or would be.", "LetterDrop")
+
+
+def body_example(value: Any) -> dict[str, Any]:
+    """What a route says of its JSON body beside its schema: an example that runs."""
+    return {"requestBody": {"content": {"application/json": {"example": value}}}}
+
+
+def component_schemas() -> dict[str, Any]:
+    """The schemas that the references of this module mean."""
+    _, found = msgspec.json.schema_components(
+        [LetterGroup, LetterVerdict], ref_template=f"{_SCHEMAS}/{{name}}"
+    )
+    # Its body is a request's.
+    found["LetterVerdict"]["properties"]["body"] = {"type": ["object", "null"]}
+    return {**found, **_OWN}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": _ref(name)}
+
+
+_NEXT: Final = {"type": ["string", "null"], "description": "Value of `cursor` for the next page."}
+_LETTER: Final = {
+    "sequence": _WHOLE,
+    "time": _TEXT,
+    "stage": _TEXT_OR_NULL,
+    "kind": _TEXT_OR_NULL,
+    "request_id": _TEXT_OR_NULL,
+    "code": _TEXT_OR_NULL,
+    "reason": _TEXT,
+    "advisory": {"type": "boolean"},
+    "subject": _TEXT_OR_NULL,
+    "stream": _TEXT_OR_NULL,
+    "stream_sequence": _WHOLE_OR_NULL,
+}
+_OWN: Final[dict[str, Any]] = {
+    "DeadLetterRow": _object(**_LETTER),
+    "LetterPage": _object(items=_list("DeadLetterRow"), next=_NEXT),
+    "LetterGroups": _object(items=_list("LetterGroup")),
+    "DeadLetterView": _object(
+        **_LETTER,
+        letter={"description": "As it is stored."},
+        payload={"description": "The message that it is about, as JSON where it is JSON."},
+        violations=_list("LetterFault"),
+        verdict=_ref("LetterVerdict"),
+    ),
+    "LetterDrop": _object(letter=_WHOLE, outcome={"type": "string", "enum": ["dropped", "would_drop"]}),
+}
