@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 #: Works of stages that wait to be sent, at most.
 QUEUE: Final = 2_048
 _BATCH: Final = 256
-#: Seconds between two batches that are not full.
-_EVERY_S: Final = 1.0
+#: Seconds between two batches that are not full: each one takes its turns from the event loop.
+_EVERY_S: Final = 2.0
 #: Seconds over which the rate of spans is measured.
 _MEASURED_S: Final = 1.0
 _ALL: Final = 1 << 64
