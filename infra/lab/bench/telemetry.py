@@ -1,7 +1,8 @@
 """Cost of telemetry: the pipeline with telemetry, scraped and sending traces, beside the same pipeline without.
 
 One pipeline of each mode runs, and bursts go to one after the other: what else happens on the machine meets all modes
-alike.  Each burst is compared with the one without telemetry in the same round.  Modes:
+alike.  Each burst is compared with the one without telemetry in the same round.  Two pipelines with the same settings
+differ by some percent as long as they run, so all are started anew a few times.  Modes:
 
 - ``off``: no metrics, no traces;
 - ``on``: metrics and traces with the default settings: a busy process leaves most traces out;
@@ -15,10 +16,11 @@ load share the pipeline's cores, so their work lowers the throughput, but it is 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.util import find_spec
@@ -38,10 +40,13 @@ if TYPE_CHECKING:
     from infra.lab.bench.trial import Say
     from infra.settings.settings import Settings
 
+#: Figures of bursts.
+_Rows = list[dict[str, float]]
+
 #: Throughput with telemetry on, as a share of that with everything off, that is promised.
 PROMISED: Final = 0.95
 #: Seconds after a burst whose CPU time counts, too: the last spans are sent, and the audit follows.
-_SETTLE_S: Final = 2.5
+_SETTLE_S: Final = 2.2
 #: Seconds over which the CPU time of idle pipelines is taken.
 _IDLE_S: Final = 10.0
 _EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
@@ -53,12 +58,13 @@ _RESAMPLES: Final = 10_000
 _SHARE: Final = 0.95
 
 
-async def run(*, requests: int, rounds: int, detail: bool, say: Say) -> dict[str, Any]:
+async def run(*, requests: int, starts: int, rounds: int, detail: bool, say: Say) -> dict[str, Any]:
     """Measure the modes.
 
     Args:
         requests: size of a burst.
-        rounds: bursts for each mode; medians are reported.
+        starts: of each pipeline.
+        rounds: bursts for each mode and start; medians are reported.
         detail: also measure metrics alone, and every trace.
         say: called with what is being done.
 
@@ -71,39 +77,40 @@ async def run(*, requests: int, rounds: int, detail: bool, say: Say) -> dict[str
         RuntimeError: nothing was scraped, or no span arrived: nothing was measured.
     """
     traced = _has_exporter()
-    folders: dict[str, Path] = {}
+    folders: dict[Path, str] = {}
+    idle: dict[str, float] = {}
     async with collecting() as collector:
         modes = _modes(collector.url if traced else None, detail=detail)
-        async with AsyncExitStack() as stack:
-            pipelines: dict[str, _Pipeline] = {}
-            for mode, settings in modes.items():
-                say(f"start: telemetry {mode}")
-                trial = await stack.enter_async_context(
-                    starting(partial(_configure, folders=folders, mode=mode, settings=settings))
-                )
-                load = await stack.enter_async_context(Load(trial.supervisor.nats_url))
-                pipelines[mode] = _Pipeline(trial.supervisor, load)
-                await load.burst([f"w-{number}" for number in range(_WARM_UP)])
-                if mode != _REFERENCE:
-                    collector.scrape(folders[mode])
-            say("idle")
-            idle = await _measure_idle(pipelines)
-            rows: dict[str, list[dict[str, float]]] = {mode: [] for mode in modes}
-            for number in range(rounds):
-                # Each mode comes first in turn.
-                first = number % len(modes)
-                for mode in [*modes, *modes][first : first + len(modes)]:
-                    say(f"round {number + 1} of {rounds}: telemetry {mode}")
-                    rows[mode].append(await pipelines[mode].measure(f"b-{number}", requests))
-            collected = await collector.end()
-    counts = {mode: _count(collected, mode, folders[mode]) for mode in modes}
+        rows: dict[str, list[_Rows]] = {mode: [] for mode in modes}
+        for start in range(starts):
+            async with AsyncExitStack() as stack:
+                pipelines: dict[str, _Pipeline] = {}
+                for mode in _in_turn(tuple(modes), start):
+                    say(f"start {start + 1} of {starts}: telemetry {mode}")
+                    configure = partial(_configure, folders=folders, mode=mode, settings=modes[mode])
+                    trial = await stack.enter_async_context(starting(configure))
+                    load = await stack.enter_async_context(Load(trial.supervisor.nats_url))
+                    pipelines[mode] = _Pipeline(trial.supervisor, load)
+                    await load.burst([f"w-{number}" for number in range(_WARM_UP)])
+                    if mode != _REFERENCE:
+                        collector.scrape(next(reversed(folders)))
+                    rows[mode].append([])
+                if not idle:
+                    say("idle")
+                    idle = await _measure_idle(pipelines)
+                for number in range(rounds):
+                    for mode in _in_turn(tuple(modes), start + number):
+                        say(f"round {number + 1} of {rounds}: telemetry {mode}")
+                        rows[mode][-1].append(await pipelines[mode].measure(f"b-{number}", requests))
+        collected = await collector.end()
+    counts = {mode: _count(collected, mode, folders) for mode in modes}
     for mode in modes.keys() - {_REFERENCE}:
         for what in ("scrapes",) if mode == "metrics" or not traced else ("scrapes", "span_batches"):
             if not counts[mode][what]:
                 raise RuntimeError(f"with telemetry {mode} there were no {what}")
     figures = {
         mode: {
-            **{name: round(statistics.median(row[name] for row in taken), 3) for name in taken[0]},
+            **{name: round(statistics.median(_values(taken, name)), 3) for name in taken[0][0]},
             "idle_cpu_percent": round(idle[mode], 1),
             **counts[mode],
             **_compare("throughput", taken, rows[_REFERENCE], "requests_per_s"),
@@ -148,38 +155,54 @@ def _path(mode: str) -> str:
 
 
 def _configure(
-    data_dir: Path, *, folders: dict[str, Path], mode: str, settings: Mapping[str, Any]
+    data_dir: Path, *, folders: dict[Path, str], mode: str, settings: Mapping[str, Any]
 ) -> Settings:
     """The settings of a mode's pipeline; notes its folder."""
-    folders[mode] = data_dir
+    folders[data_dir] = mode
     return scripted(data_dir, sync_interval="2m", **settings)
 
 
-def _count(collected: Collected, mode: str, folder: Path) -> dict[str, int]:
+def _in_turn(modes: Sequence[str], number: int) -> Sequence[str]:
+    """The modes in their order, another one first each time."""
+    first = number % len(modes)
+    return (*modes[first:], *modes[:first])
+
+
+def _count(collected: Collected, mode: str, folders: Mapping[Path, str]) -> dict[str, int]:
     return {
-        "scrapes": collected.scrapes.get(str(folder), 0),
+        "scrapes": sum(collected.scrapes.get(str(each), 0) for each, its in folders.items() if its == mode),
         "span_batches": collected.batches.get(_path(mode), 0),
     }
 
 
-def _compare(
-    what: str, taken: Sequence[Mapping[str, float]], reference: Sequence[Mapping[str, float]], name: str
-) -> dict[str, Any]:
+def _values(taken: Iterable[_Rows], name: str) -> list[float]:
+    """A figure of all rounds of all starts."""
+    return [row[name] for rows in taken for row in rows]
+
+
+def _compare(what: str, taken: Sequence[_Rows], reference: Sequence[_Rows], name: str) -> dict[str, Any]:
     """The median ratio of a figure to that of the reference in the same round, and its interval."""
-    ratios = [row[name] / other[name] for row, other in zip(taken, reference, strict=True)]
+    ratios = [
+        [row[name] / other[name] for row, other in zip(rows, others, strict=True)]
+        for rows, others in zip(taken, reference, strict=True)
+    ]
     return {
-        f"{what}_ratio": round(statistics.median(ratios), 3),
+        f"{what}_ratio": round(statistics.median(itertools.chain(*ratios)), 3),
         f"{what}_interval": [round(each, 3) for each in bootstrap(ratios)],
     }
 
 
-def bootstrap(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of a median: percentiles of the medians of resamples.
+def bootstrap(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """The 95 % interval of the median of all values, whose groups differ: the medians of resampled groups of values.
 
-    Source: B. Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7 (1979).
+    Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application" (1997), 3.8, hierarchical data.
     """
     dice = random.Random(1)  # noqa: S311 - the same figures give the same interval
-    medians = sorted(statistics.median(dice.choices(values, k=len(values))) for _ in range(_RESAMPLES))
+    medians: list[float] = []
+    for _ in range(_RESAMPLES):
+        resampled = (dice.choices(each, k=len(each)) for each in dice.choices(groups, k=len(groups)))
+        medians.append(statistics.median(itertools.chain(*resampled)))
+    medians.sort()
     beyond = round(_RESAMPLES * (1 - _SHARE) / 2)
     return medians[beyond], medians[-1 - beyond]
 
