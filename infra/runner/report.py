@@ -54,23 +54,24 @@ def report(
     duration_ms: float,
 ) -> None:
     """Emit how the work on a message ended."""
-    if telemetry.takes(MessageHandled, level_of(ending, problem)):
+    takers = telemetry.takers(MessageHandled, level_of(ending, problem))
+    if takers:
         name, kind, request_id = _names(delivery.msg.subject)
-        telemetry.emit(
-            MessageHandled(
-                stage=stage,
-                name=name,
-                kind=kind,
-                request_id=request_id,
-                stream=delivery.stream,
-                seq=delivery.sequence,
-                deliveries=delivery.deliveries,
-                ending=ending,
-                code=getattr(outcome, "code", ""),
-                problem=problem,
-                duration_ms=round(duration_ms, 2),
-            )
+        handled = MessageHandled(
+            stage=stage,
+            name=name,
+            kind=kind,
+            request_id=request_id,
+            stream=delivery.stream,
+            seq=delivery.sequence,
+            deliveries=delivery.deliveries,
+            ending=ending,
+            code=getattr(outcome, "code", ""),
+            problem=problem,
+            duration_ms=round(duration_ms, 2),
         )
+        for taker in takers:
+            taker(handled)
     for event in outcome.events if isinstance(outcome, Emit | Fail) else ():
         if isinstance(event, ev.Clamped):
             _, kind, request_id = _names(delivery.msg.subject)
@@ -88,8 +89,12 @@ def report(
 
 def _names(subject: str) -> tuple[str, str, str]:
     """Event name, content kind and request id of a subject; empty where it has none."""
-    _, name, kind, request_id, *_ = *subject.split(".", 3), "", "", ""
-    return name, kind, request_id
+    match subject.split(".", 3):
+        case [_, name, kind, request_id]:
+            return name, kind, request_id
+        case tokens:
+            _, name, kind, *_ = *tokens, "", ""
+            return name, kind, ""
 
 
 def published(stage: str, result: ev.Result, *, now_s: float) -> ResultPublished:

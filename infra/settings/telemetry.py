@@ -15,4 +15,4 @@ class TelemetrySettings(BaseModel):
     #: Share of all requests whose traces are recorded.
     sample_ratio: float = Field(default=1.0, ge=0, le=1)
     #: Spans that one process records per second; above it, it records a smaller share of the traces.
-    spans_per_second: int = Field(default=200, ge=1, le=1_000_000)
+    spans_per_second: int = Field(default=100, ge=1, le=1_000_000)

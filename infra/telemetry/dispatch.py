@@ -98,7 +98,7 @@ class Telemetry:
             event: the event's class.
             level: its level, as in ``logging``.
         """
-        return bool(self._find_takers(event, level))
+        return bool(self.takers(event, level))
 
     def keeps(self, event: type[TelemetryEvent], context: TraceContext) -> bool:
         """Whether any subscriber keeps what happens in a trace; nobody needs to record it otherwise.
@@ -110,7 +110,7 @@ class Telemetry:
             event: class of the event that is emitted of the trace.
             context: the trace.
         """
-        for taker in self._find_takers(event, event.LEVEL):
+        for taker in self.takers(event, event.LEVEL):
             keeps = getattr(taker, "keeps", None)
             if keeps is None or keeps(context):
                 return True
@@ -123,12 +123,18 @@ class Telemetry:
 
     def emit(self, event: TelemetryEvent) -> None:
         """Tell every subscriber that takes the event."""
-        for taker in self._find_takers(type(event), event.level):
+        for taker in self.takers(type(event), event.level):
             taker(event)
 
-    def _find_takers(
+    def takers(
         self, event: type[TelemetryEvent], level: int
     ) -> tuple[Callable[[TelemetryEvent], object], ...]:
+        """The subscribers that take such an event: what is emitted for every message is built and passed on only for them.
+
+        Args:
+            event: the event's class.
+            level: its level, as in ``logging``.
+        """
         found = self._takers.get((event, level))
         if found is None:
             asked = ((each, getattr(each, "takes", None)) for each in self._subscribers)

@@ -49,18 +49,15 @@ class MessageEnding(StrEnum):
     HANDED_BACK = "handed_back"
 
 
+#: Level by ending; what people should know of the others is in the result, or in the dead letter.
+_LEVELS: Final = {MessageEnding.WAITS: logging.WARNING, MessageEnding.HANDED_BACK: logging.INFO}
+
+
 def level_of(ending: MessageEnding, problem: str) -> int:
     """Level of the log line about a message that ended so."""
-    match ending:
-        case MessageEnding.WAITS:
-            return logging.WARNING
-        case MessageEnding.PUT_OFF:
-            return logging.WARNING if problem else logging.DEBUG
-        case MessageEnding.HANDED_BACK:
-            return logging.INFO
-        case _:
-            # What people should know of the others is in the result, or in the dead letter.
-            return logging.DEBUG
+    if ending is MessageEnding.PUT_OFF and problem:
+        return logging.WARNING
+    return _LEVELS.get(ending, logging.DEBUG)
 
 
 class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):

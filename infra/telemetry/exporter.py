@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import threading
 import time
@@ -21,8 +22,6 @@ from infra.telemetry.events import DefectFound
 from infra.telemetry.process_events import ExporterFailed
 
 if TYPE_CHECKING:
-    import socket
-
     from prometheus_client.registry import Collector
 
     from infra.telemetry.dispatch import Telemetry
@@ -77,9 +76,8 @@ class HttpPages:
         host, _, port = address.rpartition(":")
         self.host = host
         self._server = _Server((host, int(port)), _handler(pages, on_defect), on_defect)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="exporter", kwargs={"poll_interval": 0.1}, daemon=True
-        )
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name="exporter", daemon=True)
         self._thread.start()
 
     @property
@@ -94,9 +92,17 @@ class HttpPages:
 
     def close(self) -> None:
         """Stop answering."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._closing = True
+        # Wakes the thread, which waits for a client.
+        with suppress(OSError):
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        self._server.server_close()
+
+    def _serve(self) -> None:
+        """Answer clients; unlike ``serve_forever`` it sleeps until one comes, and takes no turns from the event loop."""
+        while not self._closing:
+            self._server.handle_request()
 
 
 class Exporter(HttpPages):

@@ -71,25 +71,25 @@ class Counts(_Series):
 
     def __init__(self, spec: MetricSpec, bounds: Mapping[str, Bound]) -> None:
         super().__init__(spec, bounds)
-        self._values: dict[Labels, float] = {}
+        #: Lists of one number: counting is one look-up.
+        self._values: dict[Labels, list[float]] = {}
         if not spec.labels:
-            self._values[()] = 0
+            self._values[()] = [0]
 
     def show(self, labels: Labels) -> None:
         """Export a time series from now on, with 0 until it counts."""
-        self._values.setdefault(self._bounded(labels), 0)
+        self._values.setdefault(self._bounded(labels), [0])
 
     def add(self, labels: Labels = (), amount: float = 1) -> None:
         """Count."""
-        if labels in self._values:
-            self._values[labels] += amount
-        else:
-            labels = self._bounded(labels)
-            self._values[labels] = self._values.get(labels, 0) + amount
+        found = self._values.get(labels)
+        if found is None:
+            found = self._values.setdefault(self._bounded(labels), [0])
+        found[0] += amount
 
     def set(self, value: float, labels: Labels = ()) -> None:
         """Set a gauge."""
-        self._values[self._bounded(labels)] = value
+        self._values[self._bounded(labels)] = [value]
 
     def clear(self) -> None:
         """Forget all values: what is not known any more is not exported."""
@@ -101,7 +101,7 @@ class Counts(_Series):
         made = CounterMetricFamily if spec.type is MetricType.COUNTER else GaugeMetricFamily
         family = made(spec.family, spec.help, labels=spec.labels)
         for labels, value in self._values.copy().items():
-            family.add_metric(labels, value)
+            family.add_metric(labels, value[0])
         return family
 
 

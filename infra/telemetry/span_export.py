@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 #: Works of stages that wait to be sent, at most.
 QUEUE: Final = 2_048
 _BATCH: Final = 256
-#: Seconds between two batches that are not full.
-_EVERY_S: Final = 1.0
+#: Seconds between two batches that are not full: each one takes its turns from the event loop.
+_EVERY_S: Final = 2.0
 #: Seconds over which the rate of spans is measured.
 _MEASURED_S: Final = 1.0
+#: Seconds that say something about the rest of that second.
+_SHORTEST_S: Final = 0.1
 _ALL: Final = 1 << 64
 #: Spans that are kept in a second at most while there is a limit, as a multiple of it: a share does not bound one trace
 #: that every request names.
@@ -98,11 +100,12 @@ class TraceSampler:
         passed = self._clock() - self._since
         if passed >= _MEASURED_S:
             self._begin_second(passed)
+            passed = 0.0
         self._offered += 1
         spans = self._offered * self._spans_per_work
         if spans > self._limit:
-            # A second may begin quietly: its share falls as soon as there is too much.
-            self._kept_below = min(self._kept_below, self._share(spans))
+            # The share falls as soon as there is too much, to what the whole second may have at this rate.
+            self._kept_below = min(self._kept_below, self._share(spans / max(passed, _SHORTEST_S)))
         return place < self._kept_below
 
     def admits(self, spans: int) -> bool:

@@ -13,17 +13,31 @@ def test_the_shares_of_two_processes_contain_each_other() -> None:
     ids = [f"{'0' * 16}{number * 1567 % 4096 << 52:016x}" for number in range(4096)]
     all_ = {each for each in ids if int(each, 16) < 2048 << 52}
 
-    def kept(sampler: TraceSampler) -> set[str]:
-        return {each for each in ids if sampler.keeps(each) and sampler.admits(1)}
+    def kept(sampler: TraceSampler, second: int) -> set[str]:
+        found = set[str]()
+        for number, each in enumerate(ids):
+            now_s[0] = second + number / len(ids)
+            if sampler.keeps(each) and sampler.admits(1):
+                found.add(each)
+        return found
 
     # The share falls within the second in which the load rises.
-    first = kept(busy)
-    assert kept(quiet) == all_ > first
-    assert 100 < len(first) <= 400
-    now_s[0] = 1.0
-    some = kept(busy)
-    assert kept(quiet) == all_ > some
+    first = kept(busy, 0)
+    assert kept(quiet, 0) == all_ > first
+    assert 50 < len(first) <= 200
+    some = kept(busy, 1)
+    assert kept(quiet, 1) == all_ > some
     assert 90 <= len(some) <= 110
+
+
+def test_a_second_in_which_the_load_rises_keeps_about_twice_the_limit() -> None:
+    now_s = [0.0]
+    sampler = TraceSampler(ratio=1.0, spans_per_second=100, clock=lambda: now_s[0])
+    kept = 0
+    for number in range(3000):
+        now_s[0] = 10 + number / 3000
+        kept += 2 * (sampler.keeps(f"{number * 1567 % 4096 << 52:032x}") and sampler.admits(2))
+    assert 150 < kept < 250
 
 
 def test_a_quiet_second_gives_the_whole_share_again() -> None:
