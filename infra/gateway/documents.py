@@ -10,9 +10,9 @@ from understudy_client.result import Result
 
 from contracts.kinds import KINDS
 from contracts.request import GenerationRequest
-from infra.gateway import observe_documents
+from infra.gateway import answer_schemas, observe_documents
 from infra.gateway.openai_api import documents as openai_documents
-from infra.gateway.problems import MEDIA_TYPE, TYPES
+from infra.gateway.problems import MEDIA_TYPE
 from infra.gateway.roles import ROLES
 
 Responses = dict[int | str, dict[str, Any]]
@@ -269,7 +269,8 @@ def component_schemas() -> dict[str, Any]:
         },
     }
     observed = observe_documents.component_schemas()
-    return {**results, **parts, **observed, "Order": order, **_OWN, **openai_documents.SCHEMAS}
+    own = {**_OWN, **answer_schemas.SCHEMAS, **openai_documents.SCHEMAS}
+    return {**results, **parts, **observed, "Order": order, **own}
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
@@ -303,39 +304,6 @@ _TOKEN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "last_used": _TEXT_OR_NULL,
 }
 _OWN: Final[dict[str, Any]] = {
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457.",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": {
-                "type": "string",
-                "description": f"`/problems/` and one of {', '.join(TYPES)}, or an error code.",
-            },
-            "title": _TEXT,
-            "status": {"type": "integer"},
-            "detail": _TEXT,
-            "code": {"type": "string", "description": "Error code of the pipeline."},
-            "request_id": _TEXT,
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["detail"],
-                    "properties": {
-                        "detail": _TEXT,
-                        "pointer": {
-                            "type": "string",
-                            "description": "JSON Pointer into the body (RFC 6901).",
-                        },
-                        "parameter": {"type": "string", "description": "Query parameter or header."},
-                    },
-                },
-            },
-            "result": _ref("Result"),
-        },
-    },
-    "Accepted": _object(job_id=_TEXT, kind=_TEXT, status=_TEXT, links=_LINKS),
     "Job": _object(
         job_id=_TEXT,
         kind=_TEXT,
