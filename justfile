@@ -56,6 +56,7 @@ lint: install-dev
     @{{ bin }}/pyright --warnings
     @{{ bin }}/lint-imports --no-logo
     @{{ bin }}/python -m infra.lab.docgen --check
+    @{{ bin }}/python -m infra.lab.docgen.typescript --check
 
 # Format the code, repair what the linter can, write the generated docs.
 fix: install-dev
@@ -70,6 +71,10 @@ anchors *args: install-dev
 # Write the generated docs.
 docs: install
     @{{ bin }}/python -m infra.lab.docgen
+
+# Write the TypeScript types of the HTTP API, from its generated document; installs infra/console/node_modules, once.
+types: install-dev
+    @{{ bin }}/python -m infra.lab.docgen.typescript
 
 # `.venv/` with what the lock file pins, and client and application from this folder; nothing to do when nothing changed.
 install: (_install "requirements.lock")

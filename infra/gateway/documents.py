@@ -5,14 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-import msgspec
-from understudy_client.result import Result
-
 from contracts.kinds import KINDS
 from contracts.request import GenerationRequest
-from infra.gateway import observe_documents, ops_documents
+from infra.gateway import answer_schemas, observe_documents, ops_documents
 from infra.gateway.openai_api import documents as openai_documents
-from infra.gateway.problems import MEDIA_TYPE, TYPES
+from infra.gateway.problems import MEDIA_TYPE
 from infra.gateway.roles import ROLES
 
 Responses = dict[int | str, dict[str, Any]]
@@ -121,7 +118,7 @@ PAGE: Final[Responses] = {
 CONTENT: Final[Responses] = {
     200: {
         "description": "The document, which fits the schema of its kind.",
-        "content": {"application/json": {"schema": {}}},
+        "content": _json("Content"),
         "headers": _headers(_LABELS | {"ETag": "Hash of the content."}),
     },
     304: {"description": "The content is the one that `If-None-Match` names."},
@@ -239,9 +236,9 @@ NODE: Final[dict[str, Any]] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {},
+                "schema": {"anyOf": [_ref("Node"), {"type": "array", "items": _ref("Node")}]},
                 "example": {
-                    "generationType": "scene",
+                    "generation_type": "scene",
                     "purpose": "gap_fill",
                     "strategy": "once",
                     "fallback": {"mode": "golden_sample"},
@@ -256,7 +253,6 @@ ORDER_PREFER: Final[dict[str, Any]] = ORDER | {"parameters": [_KIND, _KEY, _PREF
 
 def component_schemas() -> dict[str, Any]:
     """The schemas that the references of this module mean."""
-    _, results = msgspec.json.schema_components([Result], ref_template=f"{_SCHEMAS}/{{name}}")
     asked = GenerationRequest.model_json_schema(by_alias=False, ref_template=f"{_SCHEMAS}/{{model}}")
     parts = cast("dict[str, Any]", asked.pop("$defs", {}))
     order = {
@@ -268,12 +264,21 @@ def component_schemas() -> dict[str, Any]:
             "kind": {"type": "string", "enum": list(KINDS), "description": "Content kind."},
         },
     }
-    more = {
-        **observe_documents.component_schemas(),
-        **ops_documents.component_schemas(),
-        **openai_documents.SCHEMAS,
-    }
-    return {**results, **parts, "Order": order, **_OWN, **more}
+    groups = (
+        answer_schemas.build_results(),
+        parts,
+        {"Order": order},
+        _OWN,
+        answer_schemas.complete(observe_documents.component_schemas()),
+        answer_schemas.complete(ops_documents.component_schemas()),
+        answer_schemas.SCHEMAS,
+        openai_documents.SCHEMAS,
+    )
+    found: dict[str, Any] = {}
+    for name, schema in (item for group in groups for item in group.items()):
+        if found.setdefault(name, schema) != schema:
+            raise ValueError(f"two schemas have the name {name}")
+    return found
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
@@ -307,39 +312,6 @@ _TOKEN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "last_used": _TEXT_OR_NULL,
 }
 _OWN: Final[dict[str, Any]] = {
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457.",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": {
-                "type": "string",
-                "description": f"`/problems/` and one of {', '.join(TYPES)}, or an error code.",
-            },
-            "title": _TEXT,
-            "status": {"type": "integer"},
-            "detail": _TEXT,
-            "code": {"type": "string", "description": "Error code of the pipeline."},
-            "request_id": _TEXT,
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["detail"],
-                    "properties": {
-                        "detail": _TEXT,
-                        "pointer": {
-                            "type": "string",
-                            "description": "JSON Pointer into the body (RFC 6901).",
-                        },
-                        "parameter": {"type": "string", "description": "Query parameter or header."},
-                    },
-                },
-            },
-            "result": _ref("Result"),
-        },
-    },
-    "Accepted": _object(job_id=_TEXT, kind=_TEXT, status=_TEXT, links=_LINKS),
     "Job": _object(
         job_id=_TEXT,
         kind=_TEXT,
@@ -355,25 +327,9 @@ _OWN: Final[dict[str, Any]] = {
         broker=_object(connected={"type": "boolean"}),
         waiting={"type": "integer"},
     ),
-    "GenerationPage": _object(
-        items={"type": "array", "items": {"type": "object"}},
-        next={"anyOf": [_TEXT, {"type": "null"}], "description": "Value of `cursor` for the next page."},
-    ),
-    "Explanation": {"type": "object", "required": ["request_id", "kind", "status", "events"]},
     "CancelAnswer": _object(request_id=_TEXT, status={"anyOf": [_TEXT, {"type": "null"}]}),
-    "RerunAnswer": _object(
-        job=_TEXT, original=_TEXT, request_id=_TEXT, estimate={"type": "object"}, links=_LINKS
-    ),
     "ValidationReport": _object(
         ok={"type": "boolean"}, errors=_FINDINGS, warnings=_FINDINGS, suggestions=_FINDINGS
-    ),
-    "SocialSetting": _object(
-        rating={"type": "object"},
-        decided_by={"anyOf": [_TEXT, {"type": "null"}]},
-        relationship={"anyOf": [{"type": "object"}, {"type": "null"}]},
-        constraints={"type": "object"},
-        prompt_lines={"type": "array", "items": _TEXT},
-        contradiction={"anyOf": [_TEXT, {"type": "null"}]},
     ),
     "AccessToken": _object(**_TOKEN_FIELDS),
     "IssuedToken": _object(

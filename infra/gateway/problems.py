@@ -224,7 +224,8 @@ def convert(error: Exception) -> Problem:  # noqa: C901, PLR0911, PLR0912 - one 
                 422, "invalid-parameter", text, errors=(FieldProblem(parameter=name, detail=text),)
             )
         case client_errors.IdTaken():
-            return Problem(422, "id-taken", text, request_id=error.request_id)
+            owner = {"kind": error.kind, "sequence": error.sequence}
+            return Problem(422, "id-taken", text, request_id=error.request_id, more=owner)
         case client_errors.NoResult():
             return Problem(504, "no-result-in-time", text, request_id=error.request_id)
         case client_errors.Busy():

@@ -14,7 +14,8 @@ from infra.stores.database import GENERATIONS, reading
 
 #: Columns for searches and the sweeper, and the record, which ``show`` has.
 _HIDDEN: Final = frozenset({"record", "open_since_ms", "searched"})
-_SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in _HIDDEN]
+#: The columns of a row.
+SHOWN: Final = [column for column in GENERATIONS.columns if column.name not in _HIDDEN]
 #: Rows that the driver fetches at once.
 _PAGE: Final = 1_000
 #: The rest of a listing is counted up to here, so that a large database answers at once.
@@ -119,4 +120,4 @@ def iterate(
 
 def _query(where: RequestFilter, *, dialect: str) -> Select[Any]:
     order = GENERATIONS.c.requested_at_ms.desc(), GENERATIONS.c.request_id.desc()
-    return select(*_SHOWN).where(*build_conditions(where, dialect=dialect)).order_by(*order)
+    return select(*SHOWN).where(*build_conditions(where, dialect=dialect)).order_by(*order)

@@ -37,7 +37,7 @@ _SOURCES = (
     ROOT / "justfile",
     ROOT / "config.yaml.example",
     *(path for folder in ("contracts", "stages", "infra") for path in (ROOT / folder).rglob("*.py")),
-    *(ROOT / "infra").rglob("*.md"),
+    *(path for path in (ROOT / "infra").rglob("*.md") if "node_modules" not in path.parts),
 )
 #: A command as far as its line, its quotation or the next command goes.
 _LINE = re.compile(r"\bpip3?\"? install\b(?P<what>[^\n`&|;()\"]*)")

@@ -4,6 +4,7 @@ from understudy_client.answer import Answer, Submitted
 from understudy_client.client import Client
 from understudy_client.connection import Servers
 from understudy_client.errors import (
+    AccessDenied,
     BrokerLost,
     Busy,
     ClientError,
@@ -22,6 +23,7 @@ from understudy_client.sync import SyncClient
 
 __all__ = [
     "USABLE",
+    "AccessDenied",
     "Answer",
     "BrokerLost",
     "Busy",

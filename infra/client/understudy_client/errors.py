@@ -29,19 +29,27 @@ class IdTaken(ClientError):  # noqa: N818 - names the state of the id
     Args:
         request_id: the id.
         kind: content kind of the request that has it.
-        sequence: that request's sequence in REQUESTS; ``None`` where the log has only its result.
+        sequence: that request's sequence in REQUESTS; ``None`` where the log has only its result, or over HTTP.
         expected: the kind that the caller meant.
+        place: what is known of that request beside its sequence.
     """
 
     def __init__(
-        self, request_id: str, kind: str, sequence: int | None, *, expected: str | None = None
+        self,
+        request_id: str,
+        kind: str,
+        sequence: int | None,
+        *,
+        expected: str | None = None,
+        place: str = "its result is still in the log",
     ) -> None:
         owner = f"a {kind} request"
         if expected not in (None, kind):
             owner += f", not a {expected} request"
         elif expected == kind:
             owner += " with another body"
-        place = "its result is still in the log" if sequence is None else f"sequence {sequence} of REQUESTS"
+        if sequence is not None:
+            place = f"sequence {sequence} of REQUESTS"
         super().__init__(
             f"the id {request_id} was used for {owner} ({place}); choose another id, or leave it out"
         )
@@ -58,6 +66,10 @@ class Unavailable(ClientError):  # noqa: N818 - names the state of the broker
     """The broker does not answer; publish the same request again, under the same id."""
 
 
+class AccessDenied(ClientError):  # noqa: N818 - names the state of the token
+    """The gateway refuses the token, or the token's role or workspace does not allow this."""
+
+
 class Unreachable(ClientError):  # noqa: N818 - names the state of the broker
     """No broker answers at the URL."""
 
@@ -66,13 +78,14 @@ class BrokerLost(Unreachable):
     """The connection was lost during a wait and did not come back; the request is safe.
 
     Args:
-        url: the broker's URL, without a password.
+        url: the broker's URL, without a password; over HTTP the gateway's.
         request_id: the request whose result was awaited.
+        what: what was lost.
     """
 
-    def __init__(self, url: str, request_id: str) -> None:
+    def __init__(self, url: str, request_id: str, *, what: str = "broker") -> None:
         super().__init__(
-            f"lost the broker at {url} while waiting; the request is safe: `understudy wait {request_id}`"
+            f"lost the {what} at {url} while waiting; the request is safe: `understudy wait {request_id}`"
         )
         self.request_id = request_id
 

@@ -127,6 +127,14 @@ def _object(required: str, **properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": required.split(), "properties": properties}
 
 
+#: Any object.
+_OPEN: Final = {"type": "object", "additionalProperties": True}
+_MESSAGE: Final = _object(
+    "role",
+    role=_TEXT,
+    content={"anyOf": [_TEXT, {"type": "array", "items": _OPEN}, {"type": "null"}]},
+)
+_FIELDS: Final = _OPEN | {"description": "Fields of the pipeline's request, such as `deadline_ms`."}
 _LABELS: Final = _object(
     "request_id status origin reason stand_in",
     request_id=_TEXT,
@@ -152,7 +160,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             type=_TEXT,
             param={"type": ["string", "null"]},
             code={"type": ["string", "null"]},
-            understudy={"type": "object"},
+            understudy=_OPEN,
         ),
     ),
     "OpenAIModel": _MODEL,
@@ -162,17 +170,14 @@ SCHEMAS: Final[dict[str, Any]] = {
     "ChatCall": _object(
         "model messages",
         model=_TEXT,
-        messages={"type": "array", "minItems": 1, "items": {"type": "object"}},
-        response_format={"type": "object"},
+        messages={"type": "array", "minItems": 1, "items": _MESSAGE},
+        response_format=_object("type", type=_TEXT, json_schema=_OPEN),
         temperature={"type": "number", "minimum": 0, "maximum": 2},
         top_p={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         max_tokens={"type": "integer", "minimum": 1, "maximum": 32_000},
         seed={"type": "integer", "minimum": 0},
         stream={"type": "boolean"},
-        understudy={
-            "type": "object",
-            "description": "Fields of the pipeline's request, such as `deadline_ms`.",
-        },
+        understudy=_FIELDS,
     ),
     "ChatCompletion": _object(
         "id object created model choices usage understudy",
@@ -180,24 +185,29 @@ SCHEMAS: Final[dict[str, Any]] = {
         object={"const": "chat.completion"},
         created={"type": "integer"},
         model={"type": "string", "description": "What wrote the content, or what stood in for it."},
-        choices={"type": "array", "items": {"type": "object"}},
-        usage={"type": ["object", "null"]},
+        choices={
+            "type": "array",
+            "items": _object(
+                "index message finish_reason",
+                index={"type": "integer"},
+                message=_object("role content", role=_TEXT, content={"type": ["string", "null"]}),
+                finish_reason=_TEXT,
+            ),
+        },
+        usage={"anyOf": [_OPEN, {"type": "null"}]},
         understudy=_LABELS,
     ),
     "ResponseCall": _object(
         "model input",
         model=_TEXT,
-        input={"anyOf": [_TEXT, {"type": "array", "minItems": 1, "items": {"type": "object"}}]},
+        input={"anyOf": [_TEXT, {"type": "array", "minItems": 1, "items": _MESSAGE}]},
         instructions=_TEXT,
-        text={"type": "object"},
+        text=_OPEN,
         temperature={"type": "number", "minimum": 0, "maximum": 2},
         top_p={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         max_output_tokens={"type": "integer", "minimum": 1, "maximum": 32_000},
         stream={"type": "boolean"},
-        understudy={
-            "type": "object",
-            "description": "Fields of the pipeline's request, such as `deadline_ms`.",
-        },
+        understudy=_FIELDS,
     ),
     "OpenAIResponse": _object(
         "id object created_at model output usage understudy",
@@ -205,8 +215,8 @@ SCHEMAS: Final[dict[str, Any]] = {
         object={"const": "response"},
         created_at={"type": "integer"},
         model={"type": "string", "description": "What wrote the content, or what stood in for it."},
-        output={"type": "array", "items": {"type": "object"}},
-        usage={"type": ["object", "null"]},
+        output={"type": "array", "items": _OPEN},
+        usage={"anyOf": [_OPEN, {"type": "null"}]},
         understudy=_LABELS,
     ),
 }

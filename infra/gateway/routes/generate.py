@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -79,20 +79,26 @@ async def answer_order(
     values = request.headers.getlist("prefer")
     preference = read_preference(values) if usual_s is None else read_preference(values, usual_s=usual_s)
     headers = preference.headers
-    result = None
+    result = submitted = None
     if preference.wait_s:
         result = await submission.ask(gateway, order, preference.wait_s)
     else:
-        await submission.submit(gateway, order)
+        submitted = await submission.submit(gateway, order)
     location = answers.job_path(order.request_id)
     if result is not None:
         more = {"Location": location} if done == HTTPStatus.CREATED else {}
         return await answers.answer_result(gateway, result, status=done, headers=headers | more)
-    accepted = {
+    accepted: dict[str, Any] = {
         "job_id": order.request_id,
         "kind": order.kind,
         "status": "pending",
         "links": answers.links_of(order.request_id),
     }
+    if submitted is not None:
+        accepted |= {
+            "sequence": submitted.sequence,
+            "duplicate": submitted.duplicate,
+            "trace_id": submitted.trace_id,
+        }
     labels = {"Location": location, "Retry-After": "1", "Understudy-Request-Id": order.request_id}
     return answers.json_answer(accepted, status=202, headers=headers | labels)

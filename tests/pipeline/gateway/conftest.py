@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
+import uvicorn
 
 from infra.gateway.app import create_app
 from infra.gateway.gateway import Gateway
@@ -34,6 +37,22 @@ async def door_of(settings: Settings, **options: Any) -> AsyncGenerator[Door]:
         transport = httpx2.ASGITransport(app=create_app(gateway))
         async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=60) as http:
             yield Door(gateway, http)
+
+
+@asynccontextmanager
+async def listening(settings: Settings, *, port: int = 0) -> AsyncGenerator[str]:
+    """The URL of a gateway that listens, for clients that need a connection."""
+    async with Gateway(settings) as gateway:
+        socket_ = socket.create_server(("127.0.0.1", port))
+        server = uvicorn.Server(uvicorn.Config(create_app(gateway), lifespan="off", log_config=None))
+        serving = asyncio.create_task(server.serve(sockets=[socket_]))
+        try:
+            yield f"http://127.0.0.1:{socket_.getsockname()[1]}"
+        finally:
+            await gateway.begin_stop()
+            gateway.end_waits()
+            server.should_exit = True
+            await serving
 
 
 @pytest.fixture

@@ -1,0 +1,261 @@
+"""Schemas of answers: what the gateway's JSON looks like, where a type of the code does not say it alone."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import msgspec
+from sqlalchemy import Column, Float, Integer
+from understudy_client.result import Origin, Result, Status
+
+from contracts.content.registry import MODELS
+from infra.gateway.problems import TYPES
+from infra.inspect.audit_listing import SHOWN
+from infra.inspect.relatives import Relative
+from infra.replay.rerun_estimate import RerunEstimate
+
+_SCHEMAS: Final = "#/components/schemas"
+_TEXT: Final = {"type": "string"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_NUMBER: Final = {"type": "number"}
+_INTEGER: Final = {"type": "integer"}
+_NULL: Final = {"type": "null"}
+#: Any object.
+_OPEN: Final = {"type": "object", "additionalProperties": True}
+
+
+#: What says something of an object.
+_INSIDE: Final = frozenset({"properties", "additionalProperties", "patternProperties"})
+
+
+def ref(name: str) -> dict[str, Any]:
+    """The reference to a schema."""
+    return {"$ref": f"{_SCHEMAS}/{name}"}
+
+
+def describe(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with what it means in words."""
+    return {**schema, "description": text}
+
+
+def build_object(optional: str = "", /, **properties: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object; the names of properties that may be missing are in one text."""
+    missing = optional.split()
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in missing],
+    }
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, _NULL]}
+
+
+def build_results() -> dict[str, Any]:
+    """A result and its parts, with the documents of all kinds as its content."""
+    parts = _build_struct(Result)
+    fields = parts["Result"]["properties"]
+    fields["status"] = {
+        "type": "string",
+        "enum": [str(each) for each in Status],
+        "description": "How it ended.",
+    }
+    fields["origin"] = {
+        "type": "string",
+        "enum": [str(each) for each in Origin],
+        "description": "Where the content comes from: `live` and `cache` are a model's own.",
+    }
+    fields["content"] = ref("Content")
+    models: dict[str, Any] = {}
+    for model in MODELS.values():
+        schema = model.model_json_schema(ref_template=f"{_SCHEMAS}/{{model}}")
+        # Which of its properties have to be there together: no generator of types understands it.
+        schema.pop("anyOf", None)
+        models |= cast("dict[str, Any]", schema.pop("$defs", {}))
+        models[model.__name__] = schema
+    kinds = ", ".join(f"`{kind}` has {model.__name__}" for kind, model in MODELS.items())
+    content = describe(
+        f"The document: {kinds}, `custom` what its schema allows. Null: there is none.",
+        {"anyOf": [*(ref(model.__name__) for model in MODELS.values()), _OPEN, _list({}), _NULL]},
+    )
+    return {**parts, **models, "Content": content}
+
+
+def _build_row() -> dict[str, Any]:
+    """A row of the audit."""
+    return build_object(**{column.name: _type_of(column) for column in SHOWN})
+
+
+def _type_of(column: Column[Any]) -> dict[str, Any]:
+    name = (
+        "integer"
+        if isinstance(column.type, Integer)
+        else "number"
+        if isinstance(column.type, Float)
+        else "string"
+    )
+    return {"type": [name, "null"] if column.nullable else name}
+
+
+def _build_struct(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """A struct and its parts."""
+    _, found = msgspec.json.schema_components([struct], ref_template=f"{_SCHEMAS}/{{name}}")
+    return complete(found)
+
+
+def complete(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Schemas of structs as they are in answers, which leave nothing out."""
+    return {
+        name: each
+        if "properties" not in each
+        else {**each, "properties": _plain(each["properties"]), "required": list(each["properties"])}
+        for name, each in schemas.items()
+    }
+
+
+def _plain(fields: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Properties without defaults, which mean nothing in answers, and with a type beside the values of an enum."""
+    return {
+        name: ({"type": "string"} if "enum" in each else {})
+        | {word: _open(value) for word, value in _open(each).items() if word != "default"}
+        for name, each in fields.items()
+    }
+
+
+def _open(schema: Any) -> Any:
+    """An object of which nothing is said may have any property: generators of types need to know."""
+    if isinstance(schema, list):
+        return [_open(each) for each in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    said = cast("dict[str, Any]", schema)
+    kinds = said.get("type")
+    if ("object" in kinds if isinstance(kinds, list) else kinds == "object") and not _INSIDE & said.keys():
+        return {**said, "additionalProperties": True}
+    return said
+
+
+_LINKS: Final = build_object(self=_TEXT, events=_TEXT, cancel=_TEXT)
+_FAULT: Final = build_object(
+    "pointer parameter",
+    detail=_TEXT,
+    pointer=describe("JSON Pointer into the body (RFC 6901).", _TEXT),
+    parameter=describe("Query parameter or header.", _TEXT),
+)
+_EVENT: Final = {
+    "seq": describe("In its stream; null: progress, which is not stored.", {"type": ["integer", "null"]}),
+    "time": describe("Of the broker, in RFC 3339.", _TEXT),
+    "subject": _TEXT,
+    "event": describe("Its name, such as `requested` or `result`.", _TEXT),
+    "kind": _TEXT_OR_NULL,
+    "request_id": _TEXT_OR_NULL,
+    "stage": describe("Its publisher.", _TEXT_OR_NULL),
+    "data": describe("The body of the message.", {}),
+}
+#: By the names that references mean.
+SCHEMAS: Final[dict[str, Any]] = {
+    "Problem": describe(
+        "RFC 9457.",
+        build_object(
+            "code request_id errors result kind sequence",
+            type=describe(f"`/problems/` and one of {', '.join(TYPES)}, or an error code.", _TEXT),
+            title=_TEXT,
+            status=_INTEGER,
+            detail=_TEXT,
+            code=describe("Error code of the pipeline.", _TEXT),
+            request_id=_TEXT,
+            errors=_list(_FAULT),
+            result=ref("Result"),
+            kind=describe("Of the request that has the id, for `id-taken`.", _TEXT),
+            sequence=describe(
+                "That request's, in REQUESTS; null: only its result is left.", {"type": ["integer", "null"]}
+            ),
+        ),
+    ),
+    "Accepted": build_object(
+        "sequence duplicate trace_id",
+        job_id=_TEXT,
+        kind=_TEXT,
+        status=_TEXT,
+        links=_LINKS,
+        sequence=describe("Of the request, in REQUESTS; where the client did not wait.", _INTEGER),
+        duplicate=describe("The broker had this very request already.", {"type": "boolean"}),
+        trace_id=describe("Of its trace (W3C Trace Context).", _TEXT_OR_NULL),
+    ),
+    "GenerationRow": describe("What the audit has of a request.", _build_row()),
+    "GenerationPage": build_object(
+        items=_list(ref("GenerationRow")),
+        next=describe("Value of `cursor` for the next page.", _TEXT_OR_NULL),
+    ),
+    "LogEvent": describe(
+        "One message of the log, as `understudy tail --json` prints it.", build_object(**_EVENT)
+    ),
+    "Explanation": describe(
+        "As `understudy why --json`.",
+        build_object(
+            request_id=_TEXT,
+            kind=_TEXT_OR_NULL,
+            status=_TEXT,
+            origin=_TEXT_OR_NULL,
+            reason=_TEXT_OR_NULL,
+            error=_or_null(ref("ErrorInfo")),
+            attempts=_list(ref("Attempt")),
+            stand_in=_or_null(ref("StandIn")),
+            replay_of=_TEXT_OR_NULL,
+            shadow={"type": "boolean"},
+            from_stage=_TEXT_OR_NULL,
+            patched_by=_TEXT_OR_NULL,
+            generated_for=_TEXT_OR_NULL,
+            scene_of=_TEXT_OR_NULL,
+            scenes=_list(ref("SceneInfo")),
+            revised_by=_TEXT_OR_NULL,
+            decided=describe(
+                "The layer that set each field of its node.",
+                _list(
+                    build_object(
+                        field=_TEXT,
+                        value={},
+                        by=_TEXT,
+                        line={"type": ["integer", "null"]},
+                        rule=_TEXT_OR_NULL,
+                        when=_list(_TEXT),
+                    )
+                ),
+            ),
+            waiting_for=describe("The stage that has to act next.", _TEXT_OR_NULL),
+            events=_list(
+                build_object(
+                    **_EVENT,
+                    stream=_TEXT_OR_NULL,
+                    offset_ms=describe("Since the request was stored.", _NUMBER),
+                    latency_ms=describe("Since the event that caused it.", {"type": ["number", "null"]}),
+                    attempt={"type": ["integer", "null"]},
+                    note=_TEXT,
+                )
+            ),
+            follows=describe("The running request whose result it waits for.", _TEXT_OR_NULL),
+            follows_fault=_TEXT_OR_NULL,
+            related=_list(ref("Relative")),
+            related_left_out=_INTEGER,
+            related_fault=_TEXT_OR_NULL,
+        ),
+    ),
+    **_build_struct(Relative),
+    **_build_struct(RerunEstimate),
+    "RerunAnswer": build_object(
+        job=_TEXT, original=_TEXT, request_id=_TEXT, estimate=ref("RerunEstimate"), links=_LINKS
+    ),
+    "SocialSetting": build_object(
+        rating=ref("RatingInfo"),
+        decided_by=_TEXT_OR_NULL,
+        relationship=_or_null(build_object(world=_TEXT, tier=_TEXT, level=_TEXT, band=_TEXT, rating=_TEXT)),
+        constraints=ref("Constraints"),
+        prompt_lines=_list(_TEXT),
+        contradiction=_TEXT_OR_NULL,
+    ),
+}
