@@ -10,7 +10,7 @@ from understudy_client.result import Result
 
 from contracts.kinds import KINDS
 from contracts.request import GenerationRequest
-from infra.gateway import observe_documents, ops_documents
+from infra.gateway import node_documents, observe_documents, ops_documents
 from infra.gateway.openai_api import documents as openai_documents
 from infra.gateway.problems import MEDIA_TYPE, TYPES
 from infra.gateway.roles import ROLES
@@ -266,9 +266,14 @@ def component_schemas() -> dict[str, Any]:
         "properties": {
             **{name.removesuffix("_"): schema for name, schema in asked["properties"].items()},
             "kind": {"type": "string", "enum": list(KINDS), "description": "Content kind."},
+            "node": {
+                "anyOf": [asked["properties"]["node"], _TEXT],
+                "description": "A node, or the id of a stored one.",
+            },
         },
     }
     more = {
+        **node_documents.component_schemas(),
         **observe_documents.component_schemas(),
         **ops_documents.component_schemas(),
         **openai_documents.SCHEMAS,
@@ -283,14 +288,6 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 _TEXT: Final = {"type": "string"}
 _LINKS: Final = _object(self=_TEXT, events=_TEXT, cancel=_TEXT)
 _HEALTH: Final = _object(ok={"type": "boolean"}, problems={"type": "array", "items": _TEXT})
-_FINDINGS: Final = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["code", "path", "message", "suggestion"],
-        "properties": dict.fromkeys(("code", "path", "message", "suggestion"), _TEXT),
-    },
-}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 _ROLE: Final = {"type": "string", "enum": list(ROLES)}
 _TOKEN_FIELDS: Final[dict[str, dict[str, Any]]] = {
@@ -363,9 +360,6 @@ _OWN: Final[dict[str, Any]] = {
     "CancelAnswer": _object(request_id=_TEXT, status={"anyOf": [_TEXT, {"type": "null"}]}),
     "RerunAnswer": _object(
         job=_TEXT, original=_TEXT, request_id=_TEXT, estimate={"type": "object"}, links=_LINKS
-    ),
-    "ValidationReport": _object(
-        ok={"type": "boolean"}, errors=_FINDINGS, warnings=_FINDINGS, suggestions=_FINDINGS
     ),
     "SocialSetting": _object(
         rating={"type": "object"},
