@@ -95,11 +95,17 @@ def _letters(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
+def find_word(value: str, known: Iterable[str]) -> str | None:
+    """The known word that an unknown one probably stands for."""
+    words = tuple(map(str, known))
+    close = get_close_matches(value[:_COMPARED].lower(), [each.lower() for each in words], n=1)
+    return next((each for each in words if close and each.lower() == close[0]), None)
+
+
 def suggest_word(value: str, known: Iterable[str]) -> str:
     """Suggestion for an unknown word."""
     words = tuple(map(str, known))
-    close = get_close_matches(value[:_COMPARED].lower(), [each.lower() for each in words], n=1)
-    near = next((each for each in words if close and each.lower() == close[0]), None)
+    near = find_word(value, words)
     return f"{f'did you mean {near!r}? Known are' if near else 'use one of'} {', '.join(words)}"
 
 

@@ -150,7 +150,7 @@ def examine(source: Source, facts: Facts, templates: Templates | None = None) ->
         facts: facts from outside the node.
         templates: the library, for nodes with a template; none: unknown here.
     """
-    reports = [validate(node, template=_template(node, templates), facts=facts) for node in source.nodes]
+    reports = [validate(node, template=find_template(node, templates), facts=facts) for node in source.nodes]
     found: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
     for index, report in enumerate(reports):
         for each in report.findings:
@@ -185,7 +185,13 @@ def _same_ids(source: Source) -> list[Finding]:
     return found
 
 
-def _template(node: Any, templates: Templates | None) -> Mapping[str, Any] | None:
+def find_template(node: Any, templates: Templates | None) -> Mapping[str, Any] | None:
+    """The template that a node names; ``None``: it names none, or one that is unknown.
+
+    Args:
+        node: any JSON value.
+        templates: the library; none: unknown here.
+    """
     if templates is None or not isinstance(node, dict):
         return None
     fields = cast("dict[str, Any]", node)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -137,15 +136,12 @@ def purge(
         raise console.Usage("name what to delete: a key, --prefix, --node or --version; or use --all alone")
 
     async def work() -> int:
-        import asyncio
-
         from infra.stores import cache_listing
 
         async with _wire() as wire:
             found = [item.key async for item in cache_listing.items(wire, wanted)]
-            left = iter(() if dry_run else found)
-            while batch := list(islice(left, 256)):
-                await asyncio.gather(*(cache_listing.purge(wire, one) for one in batch))
+            if not dry_run:
+                await cache_listing.purge_all(wire, found)
         if json:
             console.emit({"removed": 0 if dry_run else len(found), "keys": found})
         else:

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from contracts.kinds import KINDS
 from contracts.request import GenerationRequest
-from infra.gateway import answer_schemas, observe_documents, ops_documents
+from infra.gateway import answer_schemas, node_documents, observe_documents, ops_documents
 from infra.gateway.openai_api import documents as openai_documents
 from infra.gateway.problems import MEDIA_TYPE
 from infra.gateway.roles import ROLES
@@ -262,6 +262,10 @@ def component_schemas() -> dict[str, Any]:
         "properties": {
             **{name.removesuffix("_"): schema for name, schema in asked["properties"].items()},
             "kind": {"type": "string", "enum": list(KINDS), "description": "Content kind."},
+            "node": {
+                "anyOf": [asked["properties"]["node"], _TEXT],
+                "description": "A node, or the id of a stored one.",
+            },
         },
     }
     groups = (
@@ -271,6 +275,7 @@ def component_schemas() -> dict[str, Any]:
         _OWN,
         answer_schemas.complete(observe_documents.component_schemas()),
         answer_schemas.complete(ops_documents.component_schemas()),
+        node_documents.component_schemas(),
         answer_schemas.SCHEMAS,
         openai_documents.SCHEMAS,
     )
@@ -288,14 +293,6 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 _TEXT: Final = {"type": "string"}
 _LINKS: Final = _object(self=_TEXT, events=_TEXT, cancel=_TEXT)
 _HEALTH: Final = _object(ok={"type": "boolean"}, problems={"type": "array", "items": _TEXT})
-_FINDINGS: Final = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["code", "path", "message", "suggestion"],
-        "properties": dict.fromkeys(("code", "path", "message", "suggestion"), _TEXT),
-    },
-}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 _ROLE: Final = {"type": "string", "enum": list(ROLES)}
 _TOKEN_FIELDS: Final[dict[str, dict[str, Any]]] = {
@@ -328,9 +325,6 @@ _OWN: Final[dict[str, Any]] = {
         waiting={"type": "integer"},
     ),
     "CancelAnswer": _object(request_id=_TEXT, status={"anyOf": [_TEXT, {"type": "null"}]}),
-    "ValidationReport": _object(
-        ok={"type": "boolean"}, errors=_FINDINGS, warnings=_FINDINGS, suggestions=_FINDINGS
-    ),
     "AccessToken": _object(**_TOKEN_FIELDS),
     "IssuedToken": _object(
         token={"type": "string", "description": "`us_<id>_<43 characters>`; it is shown this once."},

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from contracts.errors import Unavailable
 from infra.app.board import LaneReader
+from infra.app.node_desk import NodeDesk
 from infra.app.pipeline_client import PipelineClient
 from infra.gateway.audit_database import GatewayDatabase
 from infra.gateway.authentication import Authenticator
@@ -76,6 +77,8 @@ class Gateway:
         #: What many ask for at once: figures, states, findings.
         self.shared = SharedAnswers()
         self.lanes = LaneReader(self.client.wire, settings)
+        #: Checks, previews and tests of nodes.
+        self.nodes = NodeDesk(settings)
         #: It accepts no more work.
         self.stopping = False
         #: Requests that wait for a result now.

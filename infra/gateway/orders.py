@@ -18,6 +18,7 @@ from contracts.request import RequestError, build_refusal
 from infra.app.kind_choice import choose_kind
 from infra.app.pipeline_client import check
 from infra.gateway.middleware import REQUEST_ID
+from infra.gateway.node_references import resolve_node
 from infra.gateway.problems import Problem, parameter_problem
 from infra.gateway.replay_fields import check_replay_fields
 
@@ -74,6 +75,7 @@ async def read_order(gateway: Gateway, principal: Principal, request: Request) -
     named = None
     if b'"kind"' in body or principal.workspace is not None:
         body, named = _rewrite(body, principal.workspace)
+    body = await resolve_node(gateway, body, joins=None if key is None else request_id)
     if kind is not None and named not in (None, kind):
         raise parameter_problem("kind", f"is {kind!r}, and {named!r} in the body; keep one of them")
     kind = kind or named or await _choose_kind(gateway, body)
@@ -108,14 +110,19 @@ def derive_id(key: str, workspace: str | None) -> str:
     return f"ik-{digest[:32]}"
 
 
-async def read_body(gateway: Gateway, request: Request) -> bytes:
+async def read_body(gateway: Gateway, request: Request, *, form: re.Pattern[str] = _JSON) -> bytes:
     """The bytes of a JSON body; the middleware bounds its size.
+
+    Args:
+        gateway: its settings bound the time.
+        request: the request.
+        form: the media types that are accepted.
 
     Raises:
         Problem: 415, it is not declared as JSON, as a form of another site would be; 408, it comes too slowly.
     """
     declared = request.headers.get("content-type", "")
-    if _JSON.fullmatch(declared.strip()) is None:
+    if form.fullmatch(declared.strip()) is None:
         raise Problem(
             415,
             "unsupported-media-type",

@@ -57,6 +57,10 @@ TYPES: Final[dict[str, tuple[str, str]]] = {
         "Use localhost or the address of this machine, or set gateway.hosts.",
     ),
     "invalid-parameter": ("Invalid parameter", "The list `errors` names the parameter and what it allows."),
+    "invalid-design": (
+        "Node or graph has errors",
+        "The list `errors` names each field and what to do; `POST /api/v1/nodes/validate` also has quick fixes.",
+    ),
     "id-taken": (
         "Idempotency key used",
         "The key belongs to another request; send another key, or the same request again.",

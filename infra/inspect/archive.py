@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from sqlalchemy import Engine, select
 
@@ -9,6 +11,7 @@ from contracts.errors import UnderstudyError, Unreadable
 from contracts.events import Result
 from infra.stores import audit
 from infra.stores.database import GENERATIONS, reading
+from infra.stores.rows import CHUNK
 from stages.audit.fold import REPEATED
 
 
@@ -67,6 +70,23 @@ def find_row(engine: Engine, request_id: str) -> ArchivedRow | None:
     with reading(engine) as connection:
         row = connection.execute(query.limit(1)).first()
     return None if row is None else ArchivedRow(kind=row[0], status=row[1], workspace=row[2])
+
+
+def find_workspaces(engine: Engine, request_ids: Iterable[str]) -> dict[str, str | None]:
+    """The workspaces of requests by their ids; those that the audit does not have are missing.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    columns, wanted, found = GENERATIONS.c, sorted(set(request_ids)), dict[str, str | None]()
+    query = select(columns.request_id, columns.workspace).order_by(columns.life_ms)
+    with reading(engine) as connection:
+        for start in range(0, len(wanted), CHUNK):
+            some = query.where(
+                columns.request_id.in_(wanted[start : start + CHUNK]), columns.requested_at_ms.is_not(None)
+            )
+            found |= {row.request_id: row.workspace for row in connection.execute(some)}
+    return found
 
 
 def has_request(engine: Engine, request_id: str) -> bool:

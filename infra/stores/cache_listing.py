@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from infra.nats.log import LogEntry
     from infra.nats.multiplexer import RequestMultiplexer
 
+#: Entries that are removed at a time.
+_AT_ONCE: Final = 256
 _STRATEGY: Final = TOKENS.index("strategy")
 _VERSION: Final = TOKENS.index("version")
 
@@ -99,6 +103,18 @@ async def purge(wire: RequestMultiplexer, key: str) -> None:
     ack = await wire.publish(f"$KV.{cache_store.BUCKET}.{key}", b"", buckets.PURGE)
     if ack.error is not None:
         raise PurgeRefusedError(f"the broker refuses to remove {key}: {ack.error.description}")
+
+
+async def purge_all(wire: RequestMultiplexer, keys: Iterable[str]) -> None:
+    """Remove several entries, as :func:`purge`.
+
+    Raises:
+        PurgeRefusedError: naming the broker's reason.
+        Unavailable: the broker does not answer.
+    """
+    left = iter(keys)
+    while batch := list(islice(left, _AT_ONCE)):
+        await asyncio.gather(*(purge(wire, each) for each in batch))
 
 
 async def statistics(wire: RequestMultiplexer) -> CacheStatistics:

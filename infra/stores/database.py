@@ -142,6 +142,8 @@ GENERATION_LOGS: Final = Table(
     Index("ix_generation_logs_ended", "ended_at_ms"),
     # What the latest requests of a kind took.
     Index("ix_generation_logs_kind", "kind", "status", "ended_at_ms"),
+    # The latest results of a node.
+    _partial_index("ix_generation_logs_node", "node_id", "ended_at_ms"),
 )
 
 ANOMALIES: Final = Table(

@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
-from infra.stores import database, replay_tables
+from infra.stores import access_tables, database, design_tables, replay_tables
 from tests.broker.audit_fixtures import database_url, engine, postgres
 
 __all__ = ["database_url", "engine", "postgres"]
@@ -64,6 +64,8 @@ def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) 
         "generation_logs",
         replay_tables.REPLAY_JOBS.name,
         replay_tables.REPLAY_ITEMS.name,
+        access_tables.ACCESS_TOKENS.name,
+        design_tables.DESIGNS.name,
     }
     assert tables <= set(inspect(engine).get_table_names())
 

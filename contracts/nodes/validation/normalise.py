@@ -162,7 +162,7 @@ def _fault(kind: str, said: str, path: Path, value: Any) -> Fault:
             kind="type",
             path=path,
             message=f"{wording.format_value(value)} is not a text",
-            suggestion=f"write one of {', '.join(_words(path))}",
+            suggestion=f"write one of {', '.join(allowed_words(path))}",
         )
     if kind in wording.TYPES:
         wanted = wording.TYPES[kind]
@@ -199,7 +199,7 @@ def _word(path: Path, value: str) -> Fault:
         kind="word",
         path=path,
         message=f"{wording.format_value(value)} is unknown",
-        suggestion=wording.suggest_word(value, _words(path)),
+        suggestion=wording.suggest_word(value, allowed_words(path)),
     )
 
 
@@ -221,8 +221,8 @@ def _no_object(value: Any) -> Fault:
     )
 
 
-def _words(path: Path) -> tuple[str, ...]:
-    """The values of an enumeration's field."""
+def allowed_words(path: Path) -> tuple[str, ...]:
+    """The values of a field that takes one of some fixed words, by its path in snake_case."""
     if path == ("generation_type",):
         return tuple(KINDS)
     model: type[BaseModel] = Node

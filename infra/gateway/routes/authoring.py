@@ -1,4 +1,4 @@
-"""`/api/validate-generation-config` and `social-context/build`: what designers check before they ask."""
+"""`/api/v1/nodes/validate` and `social-context/build`: what designers check before they ask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from contracts.kinds import KINDS
 from contracts.nodes.node import Constraints
 from contracts.policy.social import Social
-from infra.app import node_check, social_context
+from infra.app import social_context
 from infra.gateway import documents
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
@@ -36,13 +36,22 @@ class SocialContext(BaseModel):
 
 
 @router.post(
+    "/api/v1/nodes/validate",
+    summary="Check a node",
+    responses=documents.REPORT | documents.problems(413, 415, 422),
+    openapi_extra=documents.NODE,
+)
+@router.post(
     "/api/validate-generation-config",
     summary="Check a node",
     responses=documents.REPORT | documents.problems(413, 415, 422),
     openapi_extra=documents.NODE,
 )
 async def validate(request: Request, gateway: Here, _: _Client) -> Response:
-    """Errors, warnings and suggestions for a node or a list of nodes; 200 whatever they are, `ok` says it."""
+    """Errors, warnings and suggestions for a node or a list of nodes; 200 whatever they are, `ok` says it.
+
+    Each has the JSON Pointer of its field and, where there are any, quick fixes as JSON Patch.
+    """
     body = await read_body(gateway, request)
     kind = request.query_params.get("kind")
     if kind is not None and kind not in KINDS:
@@ -51,8 +60,7 @@ async def validate(request: Request, gateway: Here, _: _Client) -> Response:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise parameter_problem("body", f"is not UTF-8 at byte {error.start}") from None
-    report = await asyncio.to_thread(node_check.check_json, gateway.settings, text, kind=kind)
-    return json_answer(node_check.report_to_json(report))
+    return json_answer(await asyncio.to_thread(gateway.nodes.check, text, kind=kind))
 
 
 @router.post(

@@ -22,7 +22,20 @@ ASKED = {"prompt": "a forest with three coins"}
 #: Routes about what belongs to no workspace: a model, a file of this machine.
 OF_ALL = {"/v1/models/{model:path}", "/api/v1/samples/{name}"}
 #: Smallest bodies of routes with an id that need one.
-BODIES: dict[tuple[str, str], Any] = {}
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/api/v1/nodes/{node_id}/restore"): {"version": 1},
+    ("POST", "/api/v1/nodes/{node_id}/duplicate"): {"id": "copy"},
+    ("POST", "/api/v1/graphs/{graph_id}/restore"): {"version": 1},
+}
+#: A graph that is a scenario.
+GRAPH: dict[str, Any] = {
+    "nodes": [
+        {"type": "scene", "id": "a"},
+        {"type": "generation", "id": "g", "node": "bridge"},
+        {"type": "scene", "id": "b"},
+    ],
+    "edges": [{"source": "a", "target": "g"}, {"source": "g", "target": "b"}],
+}
 
 
 async def issue(gateway: Gateway, role: str, workspace: str | None = None) -> tuple[str, dict[str, str]]:
@@ -62,6 +75,10 @@ async def test_no_route_shows_or_changes_what_is_another_workspaces(
         await client.settled()
         # The id of each resource, by the name of the parameter in paths.
         theirs = {"request_id": "theirs", "job_id": "theirs", "token_id": blue_id, "sequence": letter}
+        theirs |= {"node_id": "bridge", "graph_id": "night"}
+        new = blue | {"If-None-Match": "*"}
+        await door.http.put("/api/v1/nodes/bridge", json={"generationType": "transition"}, headers=new)
+        await door.http.put("/api/v1/graphs/night", json=GRAPH, headers=new)
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for method, route in routes_with_ids():
             access = access_of(route)
@@ -91,7 +108,7 @@ async def test_no_route_shows_or_changes_what_is_another_workspaces(
     assert len(found) >= 8
     assert set(seen) == {200}
     # What was refused is no change.
-    assert changes == []
+    assert [each.action for each in changes] == ["graphs.save", "nodes.save"]
 
 
 async def test_fields_of_replays_do_not_reach_through_the_wall(
