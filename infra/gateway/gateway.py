@@ -75,6 +75,7 @@ class Gateway:
         self.hub = EventHub(self.client, self.telemetry)
         #: What many ask for at once: figures, states, findings.
         self.shared = SharedAnswers()
+        #: What each stage has to do.
         self.lanes = LaneReader(self.client.wire, settings)
         #: It accepts no more work.
         self.stopping = False
