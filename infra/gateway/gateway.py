@@ -76,6 +76,7 @@ class Gateway:
         self.hub = EventHub(self.client, self.telemetry)
         #: What many ask for at once: figures, states, findings.
         self.shared = SharedAnswers()
+        #: What each stage has to do.
         self.lanes = LaneReader(self.client.wire, settings)
         #: Checks, previews and tests of nodes.
         self.nodes = NodeDesk(settings)

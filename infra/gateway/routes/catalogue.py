@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 from understudy_client import protocol
 
@@ -44,7 +44,14 @@ async def kinds(gateway: Here, _: _Viewer) -> Response:
 async def samples(
     gateway: Here,
     _: _Viewer,
-    kind: Annotated[str | None, Query(max_length=64, description="Only this content kind.")] = None,
+    kind: Annotated[
+        str | None,
+        Query(
+            max_length=64,
+            description="Only this content kind.",
+            openapi_examples={"layout": {"value": "layout"}},
+        ),
+    ] = None,
 ) -> Response:
     """Golden samples and default contents, which stand in for the model's content; without the contents themselves."""
     found = (await _read(gateway)).samples
@@ -56,7 +63,17 @@ async def samples(
     summary="A prepared content",
     responses=observe_documents.SAMPLE | documents.problems(404, 503),
 )
-async def sample(name: str, gateway: Here, _: _Viewer) -> Response:
+async def sample(
+    name: Annotated[
+        str,
+        Path(
+            description="File name, as in the list.",
+            openapi_examples={"forest": {"value": "sample_layout_coin_forest.json"}},
+        ),
+    ],
+    gateway: Here,
+    _: _Viewer,
+) -> Response:
     """The content that has a file name."""
     found = (await _read(gateway)).find_sample(name)
     if found is None:
@@ -92,9 +109,15 @@ async def predict(request_id: str, gateway: Here, principal: _Client) -> Respons
             sequence=owner.sequence,
             time_ms=owner.time_ms,
         )
-        # A placeholder for a schema of the request's own takes a while.
-        found = await asyncio.to_thread(
-            lambda: asyncio.run(stand_in.predict_stand_in(gateway.settings, ports, stored))
+        # A placeholder for a schema of the request's own takes a while: in a thread with a loop of its own.
+        found = await gateway.shared.get(
+            ("stand-in", request_id, owner.sequence),
+            lambda: asyncio.to_thread(
+                lambda: asyncio.run(stand_in.predict_stand_in(gateway.settings, ports, stored))
+            ),
+            kept_s=0,
+            pause=1,
+            in_turn=True,
         )
     return json_answer(found)
 

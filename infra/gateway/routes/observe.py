@@ -30,7 +30,8 @@ router: Final = APIRouter(prefix="/api/v1", tags=["observe"])
 _Viewer = Annotated[Principal, require(AccessRole.VIEWER)]
 _ViewerOfAll = Annotated[Principal, require(AccessRole.VIEWER, everywhere=True)]
 _Window = Annotated[
-    Literal["5m", "1h", "24h"], Query(description="The window, which ends now.", examples=["1h"])
+    Literal["5m", "1h", "24h"],
+    Query(description="The window, which ends now.", openapi_examples={"hour": {"value": "1h"}}),
 ]
 #: Seconds for which an answer is kept: what moves, what moves slowly, and what takes others some work.
 _LIVE_S: Final = 1.0
@@ -41,8 +42,8 @@ _PATIENCE_S: Final = 20.0
 _AGAIN_S: Final = 5
 
 
-def _named(said: str) -> Any:
-    return Query(max_length=256, description=said)
+def _named(said: str, example: str) -> Any:
+    return Query(max_length=256, description=said, openapi_examples={example: {"value": example}})
 
 
 @router.get(
@@ -54,11 +55,11 @@ async def telemetry(
     gateway: Here,
     principal: _Viewer,
     window: _Window = "1h",
-    kind: Annotated[str | None, _named("Only this content kind.")] = None,
-    provider: Annotated[str | None, _named("Only this provider, or `result cache`.")] = None,
-    model: Annotated[str | None, _named("Only this model.")] = None,
-    node: Annotated[str | None, _named("Only this node.")] = None,
-    workspace: Annotated[str | None, _named("Only this workspace.")] = None,
+    kind: Annotated[str | None, _named("Only this content kind.", "layout")] = None,
+    provider: Annotated[str | None, _named("Only this provider, or `result cache`.", "local")] = None,
+    model: Annotated[str | None, _named("Only this model.", "house")] = None,
+    node: Annotated[str | None, _named("Only this node.", "forest-gate")] = None,
+    workspace: Annotated[str | None, _named("Only this workspace.", "red")] = None,
 ) -> Response:
     """As `understudy stats --json` with one window, and a series: its requests by the time at which they came.
 

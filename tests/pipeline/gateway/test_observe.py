@@ -51,6 +51,19 @@ class Reader:
     async def status(self, path: str) -> int:
         return (await self.http.get(f"{API}/{path}")).status_code
 
+    async def run_examples(self) -> int:
+        """Read each path with the values that the document shows, one at a time; how many there are."""
+        found = 0
+        for path in self.left.copy():
+            for parameter in self._document["paths"][path]["get"].get("parameters", ()):
+                for example in parameter.get("examples", {}).values():
+                    found += 1
+                    name, value = parameter["name"], example["value"]
+                    template = path.removeprefix(f"{API}/")
+                    query = {name: value} if parameter["in"] == "query" else {}
+                    await self.read(template.replace(f"{{{name}}}", value), template, **query)
+        return found
+
     async def stand_in(self, request_id: str) -> Any:
         return await self.read(f"generations/{request_id}/stand-in", "generations/{request_id}/stand-in")
 
@@ -77,6 +90,7 @@ async def test_what_the_pipeline_did_and_has(
         stood_in = await client.ask("blue-2", "dialogue", workspace="blue")
         await client.settled()
         reader = Reader(door)
+        assert await reader.run_examples() == 8
         await check_figures(reader)
         await check_broker(reader)
         await check_providers(reader)
