@@ -1,7 +1,8 @@
-"""Do the examples run as they stand?
+"""Examples of the pages: they run as they are, and shown results are ones that can be.
 
 A block whose first line is ``bash run`` or ``python run`` runs here, against a pipeline of its own, in
-the order of the page; ``json result`` is a result as our own type has it.
+the order of the page; with ``tokens`` behind it, against a gateway that asks for one, which is in ``TOKEN``.
+``json result`` is a result of the pipeline's own type.
 """
 
 from __future__ import annotations
@@ -92,11 +93,47 @@ async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Read
         await asyncio.wait_for(up.wait(), _RUN_S)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(reader: Reader, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reader]:
+    """The same before a gateway with tokens, which the gateway of ``up`` must not need."""
+    found = Reader(tmp_path_factory.mktemp("guarded"))
+    found.url = reader.url
+    found.env |= {
+        "UNDERSTUDY_NATS_URL": reader.url,
+        "UNDERSTUDY_DATABASE_URL": f"sqlite:///{found.folder}/tokens.db",
+        "UNDERSTUDY_METRICS": "off",
+    }
+    create = Fence(
+        page="", line=0, language="bash", says="", text="understudy tokens create first --workspace red"
+    )
+    _, printed = await found.does(create)
+    (found.env["TOKEN"],) = re.findall(r"\bus_\S+", printed)
+    serve = await asyncio.create_subprocess_exec(
+        *("understudy", "serve", "--json"), cwd=found.folder, env=found.env, stdin=DEVNULL, stdout=PIPE
+    )
+    assert serve.stdout is not None
+    try:
+        async with asyncio.timeout(_RUN_S):
+            found.http_url = json.loads(await serve.stdout.readline())["http_url"]
+        yield found
+    finally:
+        serve.terminate()
+        await asyncio.wait_for(serve.wait(), _RUN_S)
+
+
 @pytest.mark.parametrize("fence", fences("run"), ids=lambda fence: fence.name)
 async def test_example_runs(reader: Reader, fence: Fence) -> None:
     status, printed = await reader.does(fence)
     assert status == 0, printed
     assert printed.strip(), "an example that shows nothing"
+
+
+@pytest.mark.parametrize("fence", fences("run tokens"), ids=lambda fence: fence.name)
+async def test_example_with_a_token_runs(guarded: Reader, fence: Fence) -> None:
+    status, printed = await guarded.does(fence)
+    assert status == 0, printed
+    # Its workspace, or an id that only this one has.
+    assert '"red"' in printed or printed.startswith("ik-")
 
 
 @pytest.mark.parametrize("fence", fences("result"), ids=lambda fence: fence.name)

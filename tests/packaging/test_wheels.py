@@ -34,6 +34,7 @@ _USERS: Final = ("contracts", "docs", "infra", "stages", "understudy_client")
 _PROGRAM: Final = """
 import asyncio, sys
 from understudy_client import Client, MissingExtra, SyncClient
+from understudy_client.http import SyncHttpClient
 
 async def main(url):
     async with Client.connect(url) as client:
@@ -48,6 +49,10 @@ with SyncClient.connect(sys.argv[1]) as client:
         answer.content
     except MissingExtra as error:
         print(error.extra)
+try:
+    SyncHttpClient.connect("http://127.0.0.1:8787")
+except MissingExtra as error:
+    print(error.extra)
 leaked = {"contracts", "stages", "infra", "pydantic", "sqlalchemy", "faststream"} & set(sys.modules)
 print(sorted(leaked))
 """
@@ -212,6 +217,7 @@ def test_the_application_ships_samples_library_and_of_the_laboratory_demo_and_we
     folders = {name.split("/")[1] for name in names if name.startswith("infra/")}
     assert {"golden_samples", "library"} <= folders
     assert "client" not in folders
+    assert not [name for name in names if "node_modules" in name or name.startswith("infra/console/package")]
 
 
 def test_the_client_is_typed_and_needs_nats_and_msgspec_alone(wheels: Wheels) -> None:
@@ -229,9 +235,9 @@ def test_the_client_asks_a_pipeline_that_runs_from_its_wheel(
 ) -> None:
     """Publish and await, where neither the source tree nor any dependency of the application is installed."""
     printed = _done(client_python, "-c", _PROGRAM, up.url, cwd=tmp_path, env=_plain())
-    first, second, extra, leaked = printed.splitlines()
+    first, second, *extras, leaked = printed.splitlines()
     assert first.startswith("cached_fallback ")
-    assert (second, extra, leaked) == ("golden_sample True", "models", "[]")
+    assert (second, extras, leaked) == ("golden_sample True", ["models", "http"], "[]")
 
 
 def test_a_users_own_packages_disturb_no_command(up: Up) -> None:
