@@ -262,6 +262,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List dead letters, newest first
+         * @description A page of what `understudy dead ls --json` prints; letters that come meanwhile move nothing to another page.
+         */
+        get: operations["list_letters_api_v1_dead_letters_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dead-letters/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count dead letters by stage, code and field
+         * @description The largest group first, as `understudy dead ls --groups --json`; `field` of the list selects one of them.
+         */
+        get: operations["group_letters_api_v1_dead_letters_groups_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dead-letters/{sequence}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A dead letter, its faults, and what would be decided now
+         * @description The letter as it is stored; `violations` are those of its reason, `verdict` is today's.
+         */
+        get: operations["show_api_v1_dead_letters__sequence__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dead-letters/{sequence}/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What would be decided about a dead letter's request, with an edit
+         * @description The verdict of a replay's dry run, and the body that it would publish; nothing is published or stored.
+         */
+        post: operations["validate_api_v1_dead_letters__sequence__validate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dead-letters/{sequence}/drop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete a dead letter
+         * @description Delete a letter permanently, as `understudy dead drop`.
+         */
+        post: operations["drop_api_v1_dead_letters__sequence__drop_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/validate-generation-config": {
         parameters: {
             query?: never;
@@ -274,8 +374,32 @@ export interface paths {
         /**
          * Check a node
          * @description Errors, warnings and suggestions for a node or a list of nodes; 200 whatever they are, `ok` says it.
+         *
+         *     Each has the JSON Pointer of its field and, where there are any, quick fixes as JSON Patch.
          */
         post: operations["validate_api_validate_generation_config_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check a node
+         * @description Errors, warnings and suggestions for a node or a list of nodes; 200 whatever they are, `ok` says it.
+         *
+         *     Each has the JSON Pointer of its field and, where there are any, quick fixes as JSON Patch.
+         */
+        post: operations["validate_api_v1_nodes_validate_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -518,6 +642,470 @@ export interface paths {
          *     A failure before the deadline may have another reason, and a rating that was lowered counts then.
          */
         get: operations["predict_api_v1_generations__request_id__stand_in_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List nodes
+         * @description A page of nodes by their ids, each with its badge; with `stats=1h` also with the figures of the last hour.
+         */
+        get: operations["list_nodes_api_v1_nodes_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The health of all nodes
+         * @description Counts, and warnings that concern several nodes, such as too many that generate anew for every request.
+         */
+        get: operations["health_api_v1_nodes_health_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All nodes as a file
+         * @description A list of the drafts, as `understudy validate` and `POST /api/v1/nodes/import` read it.
+         */
+        get: operations["export_all_api_v1_nodes_export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store the nodes of a file
+         * @description Store a node, or a list of nodes, as drafts: all or none.  A node that exists with other content is a conflict.
+         */
+        post: operations["import_nodes_api_v1_nodes_import_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A node
+         * @description The draft with its findings, or an earlier version; `ETag` is for `If-Match` of a change.
+         */
+        get: operations["get_api_v1_nodes__node_id__get"];
+        /**
+         * Store a node
+         * @description Create a node (`If-None-Match: *`) or change its draft (`If-Match`); a draft may have errors.
+         *
+         *     Equal content changes nothing.  Requests use the new draft as soon as it is published.
+         */
+        put: operations["put_api_v1_nodes__node_id__put"];
+        post?: never;
+        /**
+         * Delete a node
+         * @description Delete a node with its versions; requests that name it are refused from then on.
+         */
+        delete: operations["delete_api_v1_nodes__node_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The versions of a node
+         * @description Who changed the draft when, newest first; the latest 200 versions and the published one are kept.
+         */
+        get: operations["history_api_v1_nodes__node_id__history_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore a version
+         * @description An earlier version becomes the draft, as a new version.
+         */
+        post: operations["restore_api_v1_nodes__node_id__restore_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish a node
+         * @description Requests that name the node use its draft from now on; a node with errors is refused.
+         */
+        post: operations["publish_api_v1_nodes__node_id__publish_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The figures of a node
+         * @description Latency, cost, cache hits and stand-ins of a window, and the latest 20 results; tests do not count.
+         */
+        get: operations["figures_api_v1_nodes__node_id__stats_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A node as a file
+         * @description The draft as a file, as templates and `understudy validate` have it.
+         */
+        get: operations["export_one_api_v1_nodes__node_id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a request of the node would send
+         * @description Merged node, prompt, seed, cache key and stand-in, as `understudy preview --json`; nothing is published.
+         *
+         *     The body has fields of the request, such as `prompt` and `player_context`; it may be empty.
+         */
+        post: operations["preview_api_v1_nodes__node_id__preview_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Generate with the node, for a test
+         * @description Publish a shadow with the draft: the real pipeline writes it; no subscriber, cache or statistic sees it.
+         *
+         *     The node's budget does not pay, that of the workspace does.  The body is that of `…/preview`.
+         */
+        post: operations["generate_test_api_v1_nodes__node_id__test_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/invalidate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete the cached results of a node
+         * @description The next request of each owner generates anew; raising the node's `version` does the same for good.
+         */
+        post: operations["invalidate_api_v1_nodes__node_id__invalidate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/duplicate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy a node
+         * @description Store the draft under another id; the copy is not published.
+         */
+        post: operations["duplicate_api_v1_nodes__node_id__duplicate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable a node
+         * @description Requests that name the node get its fallback, without a model, from now on.
+         */
+        post: operations["disable_api_v1_nodes__node_id__disable_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node_id}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable a node
+         * @description The opposite of `…/disable`.
+         */
+        post: operations["enable_api_v1_nodes__node_id__enable_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/graphs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List graphs
+         * @description A page of graphs by their ids, without their content.
+         */
+        get: operations["list_graphs_api_v1_graphs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/graphs/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store a scenario file as a graph
+         * @description Store the scenes and transitions of a file, and its nodes that have an id as nodes: all or none.
+         *
+         *     JSON or YAML; a graph or a node that exists with other content is a conflict.
+         */
+        post: operations["import_scenario_api_v1_graphs_import_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/graphs/{graph_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A graph
+         * @description The graph, or an earlier version, and which of its nodes are not stored.
+         */
+        get: operations["get_api_v1_graphs__graph_id__get"];
+        /**
+         * Store a graph
+         * @description Create a graph (`If-None-Match: *`) or change it (`If-Match`); equal content changes nothing.
+         */
+        put: operations["put_api_v1_graphs__graph_id__put"];
+        post?: never;
+        /**
+         * Delete a graph
+         * @description Delete a graph with its versions; its nodes stay.
+         */
+        delete: operations["delete_api_v1_graphs__graph_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/graphs/{graph_id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The versions of a graph
+         * @description Who changed the graph when, newest first; the latest 200 versions are kept.
+         */
+        get: operations["history_api_v1_graphs__graph_id__history_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/graphs/{graph_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore a version of a graph
+         * @description An earlier version becomes the graph, as a new version.
+         */
+        post: operations["restore_api_v1_graphs__graph_id__restore_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/graphs/{graph_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A graph as a scenario file
+         * @description The file that `understudy warm` reads, with the drafts of its nodes; 409 where the graph is no scenario.
+         */
+        get: operations["export_api_v1_graphs__graph_id__export_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1177,6 +1765,38 @@ export interface components {
             };
             amount: number | null;
         };
+        DeadLetterRow: {
+            sequence: number;
+            time: string;
+            stage: string | null;
+            kind: string | null;
+            request_id: string | null;
+            code: string | null;
+            reason: string;
+            advisory: boolean;
+            subject: string | null;
+            stream: string | null;
+            stream_sequence: number | null;
+        };
+        DeadLetterView: {
+            sequence: number;
+            time: string;
+            stage: string | null;
+            kind: string | null;
+            request_id: string | null;
+            code: string | null;
+            reason: string;
+            advisory: boolean;
+            subject: string | null;
+            stream: string | null;
+            stream_sequence: number | null;
+            /** @description As it is stored. */
+            letter: unknown;
+            /** @description The message that it is about, as JSON where it is JSON. */
+            payload: unknown;
+            violations: components["schemas"]["LetterFault"][];
+            verdict: components["schemas"]["LetterVerdict"];
+        };
         /**
          * Decoration
          * @description Something to look at that nothing collides with.
@@ -1280,6 +1900,14 @@ export interface components {
             first_request: string;
         };
         /**
+         * DuplicateOrder
+         * @description The id of the copy.
+         */
+        DuplicateOrder: {
+            /** Id */
+            id: string;
+        };
+        /**
          * Duration
          * @description Length on screen, in seconds.
          */
@@ -1334,6 +1962,12 @@ export interface components {
              */
             patrol_width?: number;
         };
+        /**
+         * ErrorCode
+         * @description Why a request did not get content from a model. Decide on these codes, never on a text.
+         * @enum {unknown}
+         */
+        ErrorCode: "GEN_BUDGET_EXCEEDED" | "GEN_CANCELLED" | "GEN_CONSTRAINT_FAIL" | "GEN_EMPTY_OUTPUT" | "GEN_INTERNAL" | "GEN_INVALID_REQUEST" | "GEN_POISON" | "GEN_PROVIDER_DISABLED" | "GEN_PROVIDER_UNAVAILABLE" | "GEN_QUALITY" | "GEN_RATE_LIMITED" | "GEN_RATING_VIOLATION" | "GEN_SCHEMA_INVALID" | "GEN_TIMEOUT";
         /**
          * ErrorInfo
          * @description The error behind a result.
@@ -1521,6 +2155,123 @@ export interface components {
             leads_to?: string;
         };
         /**
+         * GraphEdge
+         * @description An arrow of the graph.
+         */
+        GraphEdge: {
+            /**
+             * Id
+             * @default null
+             */
+            id?: string | null;
+            /** Source */
+            source: string;
+            /** Target */
+            target: string;
+        };
+        /**
+         * GraphGeneration
+         * @description A generation: the content between the scenes that its edges lead from and to.
+         */
+        GraphGeneration: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "generation";
+            /** Id */
+            id: string;
+            /**
+             * Node
+             * @default null
+             */
+            node?: string | null;
+            /**
+             * Request
+             * @default {}
+             */
+            request?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /** @default null */
+            position?: components["schemas"]["GraphPosition"] | null;
+        };
+        GraphHistory: {
+            items: {
+                version: number;
+                at: string;
+                via: string;
+                token_id: string | null;
+                /** @enum {string} */
+                action: "save" | "restore" | "import" | "duplicate";
+                published: boolean;
+                graph: {
+                    [key: string]: unknown;
+                };
+            }[];
+            next: number | null;
+        };
+        GraphPage: {
+            items: {
+                id: string;
+                workspace: string | null;
+                /** @description Number of the draft. */
+                version: number;
+                /** @description The version that requests use. */
+                published_version: number | null;
+                disabled: boolean;
+                etag: string;
+                created: string;
+                updated: string;
+                /** @description Id of the token. */
+                updated_by: string | null;
+                title: string | null;
+                nodes: number;
+                edges: number;
+            }[];
+            next: string | null;
+        };
+        /**
+         * GraphPosition
+         * @description Where something is drawn.
+         */
+        GraphPosition: {
+            /** X */
+            x: number;
+            /** Y */
+            y: number;
+        };
+        /**
+         * GraphScene
+         * @description A scene of the game.
+         */
+        GraphScene: {
+            /** Id */
+            id: string;
+            /**
+             * Title
+             * @default null
+             */
+            title?: string | null;
+            /**
+             * Mood
+             * @default null
+             */
+            mood?: string | null;
+            /**
+             * Summary
+             * @default null
+             */
+            summary?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "scene";
+            /** @default null */
+            position?: components["schemas"]["GraphPosition"] | null;
+        };
+        /**
          * GroupFigures
          * @description The figures of one group of requests.
          */
@@ -1580,6 +2331,15 @@ export interface components {
         Health: {
             ok: boolean;
             problems: string[];
+        };
+        ImportedDesigns: {
+            items: {
+                /** @enum {string} */
+                kind: "node" | "graph";
+                id: string;
+                /** @enum {string} */
+                outcome: "created" | "changed" | "unchanged";
+            }[];
         };
         IssuedToken: {
             /** @description `us_<id>_<43 characters>`; it is shown this once. */
@@ -1684,6 +2444,82 @@ export interface components {
              * @default []
              */
             layers?: components["schemas"]["Layer"][];
+        };
+        LetterDrop: {
+            letter: number;
+            /** @enum {string} */
+            outcome: "dropped" | "would_drop";
+        };
+        /**
+         * LetterDropOrder
+         * @description How a letter is dropped.
+         */
+        LetterDropOrder: {
+            /**
+             * Dry Run
+             * @description Say what would be deleted; delete nothing.
+             * @default false
+             */
+            dry_run?: boolean;
+        };
+        /**
+         * LetterEdit
+         * @description An edit of a dead letter's request.
+         */
+        LetterEdit: {
+            /**
+             * Patch
+             * @description JSON Patch (RFC 6902); without it the request is as it is.
+             */
+            patch?: {
+                [key: string]: unknown;
+            }[] | null;
+        };
+        /**
+         * LetterFault
+         * @description One fault of a request.
+         */
+        LetterFault: {
+            pointer: string;
+            detail: string;
+        };
+        /**
+         * LetterGroup
+         * @description Dead letters of one stage, code and field.
+         */
+        LetterGroup: {
+            stage: string | null;
+            code: components["schemas"]["ErrorCode"] | null;
+            field: string | null;
+            letters: number;
+            last: number;
+            time: string;
+            reason: string;
+            since: string;
+        };
+        LetterGroups: {
+            items: components["schemas"]["LetterGroup"][];
+        };
+        LetterPage: {
+            items: components["schemas"]["DeadLetterRow"][];
+            /** @description Value of `cursor` for the next page. */
+            next: string | null;
+        };
+        /**
+         * LetterVerdict
+         * @description What would be decided about the request of a dead letter now.
+         */
+        LetterVerdict: {
+            accepted: boolean;
+            code: components["schemas"]["ErrorCode"] | null;
+            reason: string | null;
+            violations: components["schemas"]["LetterFault"][];
+            kind: string | null;
+            replay_of: string | null;
+            body: {
+                [key: string]: unknown;
+            } | null;
+            max_tokens: number;
         };
         /**
          * Line
@@ -1849,6 +2685,56 @@ export interface components {
             cost?: number | null;
         };
         /**
+         * NodeConfiguration
+         * @description A generation node: a template's, a designer's, or the fields that a request adds.
+         */
+        NodeConfiguration: {
+            /**
+             * Id
+             * @default null
+             */
+            id?: string | null;
+            /**
+             * Generation Type
+             * @default null
+             */
+            generation_type?: ("layout" | "plot" | "scene" | "dialogue" | "transition" | "custom") | null;
+            /**
+             * Purpose
+             * @default null
+             */
+            purpose?: string | null;
+            /** @default null */
+            style?: components["schemas"]["Style"] | null;
+            /** @default null */
+            duration?: components["schemas"]["Duration"] | null;
+            /** @default null */
+            constraints?: components["schemas"]["Constraints"] | null;
+            /** @default null */
+            strategy?: components["schemas"]["Strategy"] | null;
+            /** @default null */
+            seed_source?: components["schemas"]["SeedSource"] | null;
+            /** @default null */
+            fallback?: components["schemas"]["NodeFallback"] | null;
+            /** @default null */
+            budget?: components["schemas"]["NodeBudget"] | null;
+            /**
+             * Template Id
+             * @default null
+             */
+            template_id?: string | null;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled?: boolean;
+            /**
+             * Version
+             * @default 1
+             */
+            version?: number;
+        };
+        /**
          * NodeFallback
          * @description A node's fallback; missing fields come from the other layers.
          */
@@ -1872,6 +2758,121 @@ export interface components {
             timeout_ms?: number | null;
             /** @default null */
             then?: components["schemas"]["FallbackMode"] | null;
+        };
+        NodeFigures: {
+            requests: number;
+            statuses: {
+                [key: string]: number;
+            };
+            answered: number;
+            success_rate: number | null;
+            stand_in_rate: number | null;
+            failure_rate: number | null;
+            cache_hits: number;
+            cache_hit_rate: number | null;
+            latency_ms: {
+                p50: number;
+                p95: number;
+                p99: number;
+            } | null;
+            prompt_tokens: number | null;
+            completion_tokens: number | null;
+            cost: number | null;
+            latest: {
+                request_id: string;
+                status: string;
+                origin: string;
+                error_code: string | null;
+                latency_ms: number | null;
+                ended_at_ms: number;
+            }[];
+        };
+        NodeHistory: {
+            items: {
+                version: number;
+                at: string;
+                via: string;
+                token_id: string | null;
+                /** @enum {string} */
+                action: "save" | "restore" | "import" | "duplicate";
+                published: boolean;
+                node: {
+                    [key: string]: unknown;
+                };
+            }[];
+            next: number | null;
+        };
+        NodeInvalidated: {
+            id: string;
+            removed: number;
+        };
+        NodePage: {
+            items: {
+                id: string;
+                workspace: string | null;
+                /** @description Number of the draft. */
+                version: number;
+                /** @description The version that requests use. */
+                published_version: number | null;
+                disabled: boolean;
+                etag: string;
+                created: string;
+                updated: string;
+                /** @description Id of the token. */
+                updated_by: string | null;
+                node: {
+                    [key: string]: unknown;
+                };
+                /** @enum {string} */
+                status: "ok" | "warnings" | "errors" | "disabled";
+                findings: {
+                    errors: number;
+                    warnings: number;
+                    suggestions: number;
+                };
+                figures?: components["schemas"]["NodeFigures"];
+            }[];
+            next: string | null;
+        };
+        NodePreview: {
+            [key: string]: unknown;
+        };
+        NodeStats: {
+            id: string;
+            window: string;
+            figures: components["schemas"]["NodeFigures"];
+        };
+        NodeTest: {
+            request_id: string;
+            node: string;
+            kind: string;
+            status: string;
+            links: {
+                self: string;
+                events: string;
+                cancel: string;
+            };
+        };
+        NodesHealth: {
+            nodes: number;
+            published: number;
+            changed: number;
+            statuses: {
+                [key: string]: number;
+            };
+            kinds: {
+                [key: string]: number;
+            };
+            strategies: {
+                [key: string]: number;
+            };
+            errors: number;
+            warnings: {
+                code: string;
+                message: string;
+                suggestion: string;
+                nodes: string[];
+            }[];
         };
         OpenAIError: {
             error: {
@@ -2012,8 +3013,8 @@ export interface components {
              * @default null
              */
             scene_of?: string | null;
-            /** @default null */
-            node?: components["schemas"]["Node"] | null;
+            /** @description A node, or the id of a stored one. */
+            node?: (components["schemas"]["Node"] | null) | string;
             /** @default null */
             prompt_config?: components["schemas"]["PromptConfig"] | null;
             /**
@@ -2247,7 +3248,7 @@ export interface components {
         };
         /** @description RFC 9457. */
         Problem: {
-            /** @description `/problems/` and one of bad-request, unauthorized, forbidden, not-found, method-not-allowed, body-timeout, conflict, gone, precondition-failed, content-too-large, unsupported-media-type, misdirected-request, invalid-parameter, id-taken, precondition-required, too-many-requests, not-live, busy, broker-unavailable, audit-unavailable, stopping, no-result-in-time, took-too-long, unreadable, or an error code. */
+            /** @description `/problems/` and one of bad-request, unauthorized, forbidden, not-found, method-not-allowed, body-timeout, conflict, gone, precondition-failed, content-too-large, unsupported-media-type, misdirected-request, invalid-parameter, invalid-design, id-taken, precondition-required, too-many-requests, not-live, busy, broker-unavailable, audit-unavailable, stopping, no-result-in-time, took-too-long, unreadable, or an error code. */
             type: string;
             title: string;
             status: number;
@@ -2486,6 +3487,14 @@ export interface components {
             };
         };
         /**
+         * RestoreOrder
+         * @description Which version becomes the draft.
+         */
+        RestoreOrder: {
+            /** Version */
+            version: number;
+        };
+        /**
          * Result
          * @description A request's one result.
          */
@@ -2636,6 +3645,81 @@ export interface components {
              * @default []
              */
             exits?: components["schemas"]["Exit"][];
+        };
+        /**
+         * SceneGraph
+         * @description Scenes, the generations between them, and how they are drawn.
+         * @example {
+         *       "title": "One night",
+         *       "request": {
+         *         "node": "bridge"
+         *       },
+         *       "nodes": [
+         *         {
+         *           "type": "scene",
+         *           "id": "rooftop",
+         *           "mood": "romantic",
+         *           "position": {
+         *             "x": 0,
+         *             "y": 0
+         *           }
+         *         },
+         *         {
+         *           "type": "generation",
+         *           "id": "g1",
+         *           "request": {
+         *             "prompt": "A phone rings."
+         *           },
+         *           "position": {
+         *             "x": 360,
+         *             "y": 180
+         *           }
+         *         },
+         *         {
+         *           "type": "scene",
+         *           "id": "stairwell",
+         *           "mood": "tense",
+         *           "position": {
+         *             "x": 720,
+         *             "y": 0
+         *           }
+         *         }
+         *       ],
+         *       "edges": [
+         *         {
+         *           "source": "rooftop",
+         *           "target": "g1"
+         *         },
+         *         {
+         *           "source": "g1",
+         *           "target": "stairwell"
+         *         }
+         *       ]
+         *     }
+         */
+        SceneGraph: {
+            /**
+             * Title
+             * @default null
+             */
+            title?: string | null;
+            /**
+             * Request
+             * @default {}
+             */
+            request?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Nodes
+             * @default []
+             */
+            nodes?: (components["schemas"]["GraphScene"] | components["schemas"]["GraphGeneration"])[];
+            /**
+             * Edges
+             * @default []
+             */
+            edges?: components["schemas"]["GraphEdge"][];
         };
         /**
          * SceneInfo
@@ -2888,6 +3972,44 @@ export interface components {
              */
             at_s?: number;
         };
+        StoredGraph: {
+            id: string;
+            workspace: string | null;
+            /** @description Number of the draft. */
+            version: number;
+            /** @description The version that requests use. */
+            published_version: number | null;
+            disabled: boolean;
+            etag: string;
+            created: string;
+            updated: string;
+            /** @description Id of the token. */
+            updated_by: string | null;
+            graph: {
+                [key: string]: unknown;
+            };
+            missing_nodes: string[];
+        };
+        StoredNode: {
+            id: string;
+            workspace: string | null;
+            /** @description Number of the draft. */
+            version: number;
+            /** @description The version that requests use. */
+            published_version: number | null;
+            disabled: boolean;
+            etag: string;
+            created: string;
+            updated: string;
+            /** @description Id of the token. */
+            updated_by: string | null;
+            node: {
+                [key: string]: unknown;
+            };
+            /** @enum {string} */
+            status?: "ok" | "warnings" | "errors" | "disabled";
+            report?: components["schemas"]["ValidationReport"];
+        };
         /**
          * Strategy
          * @description Who shares a generation, and for how long.
@@ -3065,21 +4187,51 @@ export interface components {
             ok: boolean;
             errors: {
                 code: string;
+                severity: string;
                 path: string;
                 message: string;
                 suggestion: string;
+                /** @description JSON Pointer of the field (RFC 6901). */
+                pointer: string;
+                fixes: {
+                    title: string;
+                    /** @description JSON Patch of the body (RFC 6902). */
+                    patch: {
+                        [key: string]: unknown;
+                    }[];
+                }[];
             }[];
             warnings: {
                 code: string;
+                severity: string;
                 path: string;
                 message: string;
                 suggestion: string;
+                /** @description JSON Pointer of the field (RFC 6901). */
+                pointer: string;
+                fixes: {
+                    title: string;
+                    /** @description JSON Patch of the body (RFC 6902). */
+                    patch: {
+                        [key: string]: unknown;
+                    }[];
+                }[];
             }[];
             suggestions: {
                 code: string;
+                severity: string;
                 path: string;
                 message: string;
                 suggestion: string;
+                /** @description JSON Pointer of the field (RFC 6901). */
+                pointer: string;
+                fixes: {
+                    title: string;
+                    /** @description JSON Patch of the body (RFC 6902). */
+                    patch: {
+                        [key: string]: unknown;
+                    }[];
+                }[];
             }[];
         };
         /**
@@ -3126,6 +4278,8 @@ export type ConsumerState = components['schemas']['ConsumerState'];
 export type Content = components['schemas']['Content'];
 export type ContentRef = components['schemas']['ContentRef'];
 export type Cost = components['schemas']['Cost'];
+export type DeadLetterRow = components['schemas']['DeadLetterRow'];
+export type DeadLetterView = components['schemas']['DeadLetterView'];
 export type Decoration = components['schemas']['Decoration'];
 export type Dialogue = components['schemas']['Dialogue'];
 export type Difference = components['schemas']['Difference'];
@@ -3133,8 +4287,10 @@ export type DifferenceSeverity = components['schemas']['DifferenceSeverity'];
 export type DoctorCheck = components['schemas']['DoctorCheck'];
 export type DoctorReport = components['schemas']['DoctorReport'];
 export type Drift = components['schemas']['Drift'];
+export type DuplicateOrder = components['schemas']['DuplicateOrder'];
 export type Duration = components['schemas']['Duration'];
 export type Enemy = components['schemas']['Enemy'];
+export type ErrorCode = components['schemas']['ErrorCode'];
 export type ErrorInfo = components['schemas']['ErrorInfo'];
 export type Exit = components['schemas']['Exit'];
 export type Explanation = components['schemas']['Explanation'];
@@ -3144,9 +4300,16 @@ export type GatewayState = components['schemas']['GatewayState'];
 export type GenerationPage = components['schemas']['GenerationPage'];
 export type GenerationRow = components['schemas']['GenerationRow'];
 export type Goal = components['schemas']['Goal'];
+export type GraphEdge = components['schemas']['GraphEdge'];
+export type GraphGeneration = components['schemas']['GraphGeneration'];
+export type GraphHistory = components['schemas']['GraphHistory'];
+export type GraphPage = components['schemas']['GraphPage'];
+export type GraphPosition = components['schemas']['GraphPosition'];
+export type GraphScene = components['schemas']['GraphScene'];
 export type GroupFigures = components['schemas']['GroupFigures'];
 export type Hazard = components['schemas']['Hazard'];
 export type Health = components['schemas']['Health'];
+export type ImportedDesigns = components['schemas']['ImportedDesigns'];
 export type IssuedToken = components['schemas']['IssuedToken'];
 export type Job = components['schemas']['Job'];
 export type JsonValue = components['schemas']['JsonValue'];
@@ -3154,13 +4317,30 @@ export type KindEntry = components['schemas']['KindEntry'];
 export type KindRow = components['schemas']['KindRow'];
 export type Layer = components['schemas']['Layer'];
 export type Layout = components['schemas']['Layout'];
+export type LetterDrop = components['schemas']['LetterDrop'];
+export type LetterDropOrder = components['schemas']['LetterDropOrder'];
+export type LetterEdit = components['schemas']['LetterEdit'];
+export type LetterFault = components['schemas']['LetterFault'];
+export type LetterGroup = components['schemas']['LetterGroup'];
+export type LetterGroups = components['schemas']['LetterGroups'];
+export type LetterPage = components['schemas']['LetterPage'];
+export type LetterVerdict = components['schemas']['LetterVerdict'];
 export type Line = components['schemas']['Line'];
 export type LogEvent = components['schemas']['LogEvent'];
 export type Meta = components['schemas']['Meta'];
 export type Moment = components['schemas']['Moment'];
 export type Node = components['schemas']['Node'];
 export type NodeBudget = components['schemas']['NodeBudget'];
+export type NodeConfiguration = components['schemas']['NodeConfiguration'];
 export type NodeFallback = components['schemas']['NodeFallback'];
+export type NodeFigures = components['schemas']['NodeFigures'];
+export type NodeHistory = components['schemas']['NodeHistory'];
+export type NodeInvalidated = components['schemas']['NodeInvalidated'];
+export type NodePage = components['schemas']['NodePage'];
+export type NodePreview = components['schemas']['NodePreview'];
+export type NodeStats = components['schemas']['NodeStats'];
+export type NodeTest = components['schemas']['NodeTest'];
+export type NodesHealth = components['schemas']['NodesHealth'];
 export type OpenAiError = components['schemas']['OpenAIError'];
 export type OpenAiModel = components['schemas']['OpenAIModel'];
 export type OpenAiModelList = components['schemas']['OpenAIModelList'];
@@ -3191,12 +4371,14 @@ export type RerunAnswer = components['schemas']['RerunAnswer'];
 export type RerunEstimate = components['schemas']['RerunEstimate'];
 export type RerunRequest = components['schemas']['RerunRequest'];
 export type ResponseCall = components['schemas']['ResponseCall'];
+export type RestoreOrder = components['schemas']['RestoreOrder'];
 export type Result = components['schemas']['Result'];
 export type Role = components['schemas']['Role'];
 export type SampleContent = components['schemas']['SampleContent'];
 export type SampleEntry = components['schemas']['SampleEntry'];
 export type SamplingParams = components['schemas']['SamplingParams'];
 export type Scene = components['schemas']['Scene'];
+export type SceneGraph = components['schemas']['SceneGraph'];
 export type SceneInfo = components['schemas']['SceneInfo'];
 export type SceneRef = components['schemas']['SceneRef'];
 export type SeedSource = components['schemas']['SeedSource'];
@@ -3213,6 +4395,8 @@ export type StandIn = components['schemas']['StandIn'];
 export type StandInReason = components['schemas']['StandInReason'];
 export type StatsSeries = components['schemas']['StatsSeries'];
 export type Step = components['schemas']['Step'];
+export type StoredGraph = components['schemas']['StoredGraph'];
+export type StoredNode = components['schemas']['StoredNode'];
 export type Strategy = components['schemas']['Strategy'];
 export type StreamState = components['schemas']['StreamState'];
 export type Style = components['schemas']['Style'];
@@ -4676,7 +5860,625 @@ export interface operations {
             };
         };
     };
+    list_letters_api_v1_dead_letters_get: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description From the page before. */
+                cursor?: number | null;
+                /** @description As a group has it, such as `/params/temperature`. */
+                field?: string | null;
+                /** @description An id; `*` and `?` are wildcards. */
+                id?: string;
+                /** @description Several values are separated by commas. */
+                kind?: string;
+                /** @description Several values are separated by commas. */
+                code?: string;
+                /** @description The stage that failed. */
+                stage?: string;
+                /** @description Exactly this value. */
+                provider?: string;
+                /** @description Exactly this value. */
+                model?: string;
+                /** @description Exactly this value. */
+                "prompt-version"?: string;
+                /** @description Exactly this value. */
+                workspace?: string;
+                /** @description Id of the node, else of its template. */
+                node?: string;
+                /** @description Start: an age (`30s`, `10m`, `2h`, `1d`) or a time. */
+                since?: string;
+                /** @description End: an age or a time. */
+                until?: string;
+                /** @description Part of the prompt or the error; upper and lower case are equal. */
+                text?: string;
+                /** @description As `text`. */
+                q?: string;
+                /** @description As `stage`. */
+                operation?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    /** @description The next page, `rel=next`; missing on the last one. */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LetterPage"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    group_letters_api_v1_dead_letters_groups_get: {
+        parameters: {
+            query?: {
+                /** @description An id; `*` and `?` are wildcards. */
+                id?: string;
+                /** @description Several values are separated by commas. */
+                kind?: string;
+                /** @description Several values are separated by commas. */
+                code?: string;
+                /** @description The stage that failed. */
+                stage?: string;
+                /** @description Exactly this value. */
+                provider?: string;
+                /** @description Exactly this value. */
+                model?: string;
+                /** @description Exactly this value. */
+                "prompt-version"?: string;
+                /** @description Exactly this value. */
+                workspace?: string;
+                /** @description Id of the node, else of its template. */
+                node?: string;
+                /** @description Start: an age (`30s`, `10m`, `2h`, `1d`) or a time. */
+                since?: string;
+                /** @description End: an age or a time. */
+                until?: string;
+                /** @description Part of the prompt or the error; upper and lower case are equal. */
+                text?: string;
+                /** @description As `text`. */
+                q?: string;
+                /** @description As `stage`. */
+                operation?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The groups. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LetterGroups"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_api_v1_dead_letters__sequence__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The letter's number. */
+                sequence: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As `understudy dead show --json`, with its faults and today's verdict. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterView"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    validate_api_v1_dead_letters__sequence__validate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The letter's number. */
+                sequence: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "patch": [
+                 *         {
+                 *           "op": "replace",
+                 *           "path": "/prompt",
+                 *           "value": "a forest with three coins"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["LetterEdit"] | null;
+            };
+        };
+        responses: {
+            /** @description The verdict. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LetterVerdict"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drop_api_v1_dead_letters__sequence__drop_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The letter's number. */
+                sequence: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LetterDropOrder"] | null;
+            };
+        };
+        responses: {
+            /** @description What was done, or would be. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LetterDrop"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     validate_api_validate_generation_config_post: {
+        parameters: {
+            query?: {
+                /** @description Content kind of the requests that use the node. */
+                kind?: "layout" | "plot" | "scene" | "dialogue" | "transition" | "custom";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "generation_type": "scene",
+                 *       "purpose": "gap_fill",
+                 *       "strategy": "once",
+                 *       "fallback": {
+                 *         "mode": "golden_sample"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["Node"] | components["schemas"]["Node"][];
+            };
+        };
+        responses: {
+            /** @description The findings. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ValidationReport"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    validate_api_v1_nodes_validate_post: {
         parameters: {
             query?: {
                 /** @description Content kind of the requests that use the node. */
@@ -5424,6 +7226,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description File name, as in the list. */
                 name: string;
             };
             cookie?: never;
@@ -5544,6 +7347,2582 @@ export interface operations {
             };
             /** @description Gone */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_nodes_api_v1_nodes_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description From the page before. */
+                cursor?: string | null;
+                /** @description With the figures of this window. */
+                stats?: ("5m" | "1h" | "24h") | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodePage"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    health_api_v1_nodes_health_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Counts and warnings. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodesHealth"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_all_api_v1_nodes_export_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Language of the file. */
+                format?: "json" | "yaml";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    /** @description Its name. */
+                    "Content-Disposition"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "application/yaml": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_nodes_api_v1_nodes_import_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Also change nodes that exist. */
+                replace?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example [
+                 *       {
+                 *         "id": "bridge",
+                 *         "generationType": "scene",
+                 *         "purpose": "gap_fill",
+                 *         "strategy": "once",
+                 *         "fallback": {
+                 *           "mode": "golden_sample"
+                 *         }
+                 *       }
+                 *     ]
+                 */
+                "application/json": {
+                    [key: string]: unknown;
+                } | {
+                    [key: string]: unknown;
+                }[];
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            /** @description What became of each. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportedDesigns"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_v1_nodes__node_id__get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description An earlier version. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredNode"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_api_v1_nodes__node_id__put: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the state that the change is based on; `*` is any. */
+                "If-Match"?: string;
+                /** @description Create it; it must not exist. */
+                "If-None-Match"?: "*";
+            };
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodeConfiguration"];
+            };
+        };
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredNode"];
+                };
+            };
+            /** @description The new node. */
+            201: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    /** @description Where it is. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredNode"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Required */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_v1_nodes__node_id__delete: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the state that the change is based on; `*` is any. */
+                "If-Match"?: string;
+            };
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Required */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    history_api_v1_nodes__node_id__history_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description Versions below this one. */
+                before?: number | null;
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeHistory"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_api_v1_nodes__node_id__restore_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the state that the change is based on; `*` is any. */
+                "If-Match"?: string;
+            };
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreOrder"];
+            };
+        };
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredNode"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Required */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    publish_api_v1_nodes__node_id__publish_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the state that the change is based on; `*` is any. */
+                "If-Match"?: string;
+            };
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredNode"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Required */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    figures_api_v1_nodes__node_id__stats_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                window?: "5m" | "1h" | "24h";
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeStats"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_one_api_v1_nodes__node_id__export_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Language of the file. */
+                format?: "json" | "yaml";
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    /** @description Its name. */
+                    "Content-Disposition"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "application/yaml": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_api_v1_nodes__node_id__preview_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description A version of the node; default: the draft. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description As `understudy preview --json`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodePreview"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    generate_test_api_v1_nodes__node_id__test_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description A version of the node; default: the draft. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description The test is published; its events and its result are at the links. */
+            202: {
+                headers: {
+                    /** @description Where the test's state is. */
+                    Location?: string;
+                    /** @description Seconds after which to look. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeTest"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    invalidate_api_v1_nodes__node_id__invalidate_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many cached results are gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeInvalidated"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    duplicate_api_v1_nodes__node_id__duplicate_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DuplicateOrder"];
+            };
+        };
+        responses: {
+            /** @description The new node. */
+            201: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    /** @description Where it is. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredNode"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    disable_api_v1_nodes__node_id__disable_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredNode"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enable_api_v1_nodes__node_id__enable_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: never;
+            path: {
+                node_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredNode"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_graphs_api_v1_graphs_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description From the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphPage"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_scenario_api_v1_graphs_import_post: {
+        parameters: {
+            query?: {
+                /** @description Id of the graph. */
+                graph?: string;
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Also change what exists. */
+                replace?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "scenes": [
+                 *         {
+                 *           "id": "rooftop",
+                 *           "mood": "romantic"
+                 *         },
+                 *         {
+                 *           "id": "stairwell",
+                 *           "mood": "tense"
+                 *         }
+                 *       ],
+                 *       "request": {
+                 *         "node": {
+                 *           "id": "night_bridge",
+                 *           "generationType": "transition",
+                 *           "strategy": "once"
+                 *         }
+                 *       },
+                 *       "transitions": [
+                 *         {
+                 *           "from": "rooftop",
+                 *           "to": "stairwell",
+                 *           "prompt": "A phone rings."
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": {
+                    [key: string]: unknown;
+                };
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            /** @description What became of each. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportedDesigns"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_v1_graphs__graph_id__get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description An earlier version. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                graph_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The graph. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredGraph"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_api_v1_graphs__graph_id__put: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the state that the change is based on; `*` is any. */
+                "If-Match"?: string;
+                /** @description Create it; it must not exist. */
+                "If-None-Match"?: "*";
+            };
+            path: {
+                graph_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SceneGraph"];
+            };
+        };
+        responses: {
+            /** @description The graph. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredGraph"];
+                };
+            };
+            /** @description The new graph. */
+            201: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    /** @description Where it is. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredGraph"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Required */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_v1_graphs__graph_id__delete: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the state that the change is based on; `*` is any. */
+                "If-Match"?: string;
+            };
+            path: {
+                graph_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Required */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    history_api_v1_graphs__graph_id__history_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description Versions below this one. */
+                before?: number | null;
+            };
+            header?: never;
+            path: {
+                graph_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphHistory"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_api_v1_graphs__graph_id__restore_post: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+            };
+            header?: {
+                /** @description The `ETag` of the state that the change is based on; `*` is any. */
+                "If-Match"?: string;
+            };
+            path: {
+                graph_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreOrder"];
+            };
+        };
+        responses: {
+            /** @description The graph. */
+            200: {
+                headers: {
+                    /** @description Entity tag of this state, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredGraph"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Required */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_api_v1_graphs__graph_id__export_get: {
+        parameters: {
+            query?: {
+                /** @description The workspace, for a sender that is bound to none; default: designs without a workspace. */
+                workspace?: string | null;
+                /** @description Language of the file. */
+                format?: "json" | "yaml";
+            };
+            header?: never;
+            path: {
+                graph_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    /** @description Its name. */
+                    "Content-Disposition"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "application/yaml": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -26,6 +26,8 @@ _OPEN: Final = {"type": "object", "additionalProperties": True}
 
 #: What says something of an object.
 _INSIDE: Final = frozenset({"properties", "additionalProperties", "patternProperties"})
+#: Words with a value behind them, and not a schema.
+_VALUES: Final = frozenset({"const", "default", "enum", "example", "examples", "value"})
 
 
 def ref(name: str) -> dict[str, Any]:
@@ -122,22 +124,22 @@ def _plain(fields: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Properties without defaults, which mean nothing in answers, and with a type beside the values of an enum."""
     return {
         name: ({"type": "string"} if "enum" in each else {})
-        | {word: _open(value) for word, value in _open(each).items() if word != "default"}
+        | {word: value for word, value in each.items() if word != "default"}
         for name, each in fields.items()
     }
 
 
-def _open(schema: Any) -> Any:
-    """An object of which nothing is said may have any property: generators of types need to know."""
-    if isinstance(schema, list):
-        return [_open(each) for each in cast("list[Any]", schema)]
-    if not isinstance(schema, dict):
-        return schema
-    said = cast("dict[str, Any]", schema)
+def open_objects(part: Any) -> Any:
+    """A part of the document in which an object of which nothing is said has any property: generators need it in words."""
+    if isinstance(part, list):
+        return [open_objects(each) for each in cast("list[Any]", part)]
+    if not isinstance(part, dict):
+        return part
+    said = cast("dict[str, Any]", part)
+    found = {word: value if word in _VALUES else open_objects(value) for word, value in said.items()}
     kinds = said.get("type")
-    if ("object" in kinds if isinstance(kinds, list) else kinds == "object") and not _INSIDE & said.keys():
-        return {**said, "additionalProperties": True}
-    return said
+    plain = kinds == "object" or (isinstance(kinds, list) and "object" in kinds)
+    return found if not plain or _INSIDE & said.keys() else {**found, "additionalProperties": True}
 
 
 _LINKS: Final = build_object(self=_TEXT, events=_TEXT, cancel=_TEXT)

@@ -17,6 +17,7 @@ _WHOLE_OR_NULL: Final = {"type": ["integer", "null"]}
 _NUMBER_OR_NULL: Final = {"type": ["number", "null"]}
 _BOOLEAN: Final = {"type": "boolean"}
 _ANY: Final[dict[str, Any]] = {"type": "object"}
+_COUNTS: Final = {"type": "object", "additionalProperties": _WHOLE}
 
 
 def _ref(name: str) -> dict[str, Any]:
@@ -229,7 +230,7 @@ def component_schemas() -> dict[str, Any]:
         "NodeHistory": _page(_object(**_VERSION, node=_ANY), _WHOLE_OR_NULL),
         "NodeFigures": _object(
             requests=_WHOLE,
-            statuses=_ANY,
+            statuses=_COUNTS,
             answered=_WHOLE,
             success_rate=_NUMBER_OR_NULL,
             stand_in_rate=_NUMBER_OR_NULL,
@@ -256,9 +257,9 @@ def component_schemas() -> dict[str, Any]:
             nodes=_WHOLE,
             published=_WHOLE,
             changed=_WHOLE,
-            statuses=_ANY,
-            kinds=_ANY,
-            strategies=_ANY,
+            statuses=_COUNTS,
+            kinds=_COUNTS,
+            strategies=_COUNTS,
             errors=_WHOLE,
             warnings=_list(_object(code=_TEXT, message=_TEXT, suggestion=_TEXT, nodes=_list(_TEXT))),
         ),

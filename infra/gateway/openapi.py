@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from infra.gateway.access import access_of
+from infra.gateway.answer_schemas import open_objects
 from infra.gateway.authentication import COOKIE
 from infra.gateway.documents import component_schemas, problems
 from infra.gateway.routes import ROUTERS
@@ -48,7 +49,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     components["schemas"] = {
         name: found[name] for name in sorted(found) if name not in ("HTTPValidationError", "ValidationError")
     }
-    return document
+    return open_objects(document)
 
 
 def _add_access(document: dict[str, Any]) -> None:

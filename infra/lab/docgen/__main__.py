@@ -1,7 +1,7 @@
 """Command that writes or checks the generated pages.
 
-``python -m infra.lab.docgen`` writes them; ``python -m infra.lab.docgen --check`` exits 1 and prints the
-difference.
+``python -m infra.lab.docgen`` writes them, and with the document of the HTTP API its types for TypeScript;
+``python -m infra.lab.docgen --check`` exits 1 and prints the difference.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from infra.lab.docgen import (
     subjects,
     telemetry,
     templates,
+    typescript,
     validation,
 )
 
@@ -86,9 +87,10 @@ def main(arguments: list[str]) -> int:
     """Do what the arguments say; the exit status."""
     match arguments:
         case []:
-            for name in write():
+            written = write()
+            for name in written:
                 sys.stdout.write(f"wrote {name}\n")
-            return 0
+            return typescript.main([]) if "docs/schemas/openapi.json" in written else 0
         case ["--check"]:
             difference = stale()
             if not difference:

