@@ -28,7 +28,7 @@ from infra.runner.ports import RunnerPorts
 from infra.runner.stage_broker import StageBroker
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watchdog import FROZEN, Watchdog
-from infra.telemetry.events import (
+from infra.telemetry.broker_events import (
     ConnectionClosed,
     ConnectionLost,
     ConnectionRestored,

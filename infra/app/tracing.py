@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -85,8 +84,6 @@ class Tracing:
                 f"telemetry.otlp_endpoint is set, but OpenTelemetry cannot be imported ({error}): "
                 f"{extras.install_command('otel')}, or unset UNDERSTUDY_TELEMETRY__OTLP_ENDPOINT"
             ) from None
-        # Its warnings would be a line for each batch; SpansDropped says the same once.
-        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
         sender = self._sender = SpanSender(endpoint=self.endpoint, timeout=_SEND_S)
         builder = SpanBuilder(
             version=extras.installed_version(),

@@ -21,7 +21,7 @@ from infra.gateway.hub import EventHub
 from infra.gateway.limits import AccessLimits
 from infra.gateway.problems import BUSY_S, Problem
 from infra.gateway.shared import SharedAnswers
-from infra.telemetry.events import ConnectionLost, ConnectionRestored
+from infra.telemetry.broker_events import ConnectionLost, ConnectionRestored
 from infra.telemetry.log_lines import to_log
 
 if TYPE_CHECKING:

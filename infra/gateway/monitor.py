@@ -11,6 +11,7 @@ from prometheus_client import ProcessCollector
 from infra.host.extras import installed_version
 from infra.telemetry import events as ev
 from infra.telemetry import metric_table as table
+from infra.telemetry.broker_events import ConnectionLost, ConnectionRestored
 from infra.telemetry.exporter import OFF, exporter
 from infra.telemetry.gateway_events import HttpAnswered
 from infra.telemetry.loop_tick import LoopTick
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Routes, and pairs of method and status, with time series of their own; the gateway's own are fewer.
 _ROUTES = 200
-_TAKEN = frozenset({HttpAnswered, ev.ConnectionLost, ev.ConnectionRestored, ev.DefectFound})
+_TAKEN = frozenset({HttpAnswered, ConnectionLost, ConnectionRestored, ev.DefectFound})
 
 
 class GatewayMetrics(MetricValues):
@@ -53,9 +54,9 @@ class GatewayMetrics(MetricValues):
             case HttpAnswered():
                 self.counts(table.HTTP_REQUESTS).add((event.method, event.route, str(event.status)))
                 self.durations(table.HTTP_SECONDS).observe(event.duration_ms / 1000, (event.route,))
-            case ev.ConnectionLost():
+            case ConnectionLost():
                 self.counts(table.CONNECTIONS_LOST).add()
-            case ev.ConnectionRestored():
+            case ConnectionRestored():
                 self.counts(table.DISCONNECTED_SECONDS).add((), event.seconds)
             case ev.DefectFound():
                 self.counts(table.DEFECTS).add()

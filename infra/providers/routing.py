@@ -23,7 +23,8 @@ from infra.providers.response_cache import CachedProvider, CachedResponse
 from infra.providers.servers import server_of, variable
 from infra.settings.settings import SettingsError
 from infra.telemetry.dispatch import Telemetry
-from infra.telemetry.events import CircuitChanged, DefectFound
+from infra.telemetry.events import DefectFound
+from infra.telemetry.provider_events import CircuitChanged
 from infra.telemetry.store_events import ResponseCacheFailed
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import msgspec
 
 from contracts import pipeline
 from contracts.errors import Unavailable
-from infra.telemetry.events import AdmissionClosed, AdmissionOpened, AdmissionStuck
+from infra.telemetry.broker_events import AdmissionClosed, AdmissionOpened, AdmissionStuck
 
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer

@@ -14,6 +14,12 @@ from contracts.result import ORIGINS_OF, Origin, Status
 from infra.host.extras import installed_version
 from infra.telemetry import events as ev
 from infra.telemetry import metric_table as table
+from infra.telemetry.broker_events import (
+    AdmissionClosed,
+    AdmissionOpened,
+    ConnectionLost,
+    ConnectionRestored,
+)
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.metric_values import Bound, Counts, FirstSeen, MetricValues, one_of
 from infra.telemetry.process_events import BackgroundFailed
@@ -40,7 +46,7 @@ _COUNTED: Final[Mapping[type[TelemetryEvent], tuple[MetricSpec, tuple[str, ...]]
     ev.PublishDelayed: (table.PUBLISH_RETRIES, ("stage",)),
     ev.DefectFound: (table.DEFECTS, ()),
     BackgroundFailed: (table.BACKGROUND_FAILURES, ()),
-    ev.ConnectionLost: (table.CONNECTIONS_LOST, ()),
+    ConnectionLost: (table.CONNECTIONS_LOST, ()),
 }
 #: Those of them that are about a request: shadows are left out.
 _OF_REQUESTS: Final = (ev.DeadlineArmed, ev.RatingLowered, ev.LetterWritten)
@@ -107,9 +113,9 @@ class ProcessMetrics(MetricValues):
             ev.MessageHandled: self._message_handled,
             ev.ResultPublished: self._result_published,
             ProviderCalled: self._provider_called,
-            ev.ConnectionRestored: self._connection_restored,
-            ev.AdmissionClosed: partial(self._admission_set, 1),
-            ev.AdmissionOpened: partial(self._admission_set, 0),
+            ConnectionRestored: self._connection_restored,
+            AdmissionClosed: partial(self._admission_set, 1),
+            AdmissionOpened: partial(self._admission_set, 0),
             **{
                 event: partial(self._counted, self.counts(spec), fields)
                 for event, (spec, fields) in _COUNTED.items()
@@ -163,10 +169,10 @@ class ProcessMetrics(MetricValues):
             return
         counts.add(tuple([str(getattr(event, field)) for field in fields]))
 
-    def _connection_restored(self, event: ev.ConnectionRestored) -> None:
+    def _connection_restored(self, event: ConnectionRestored) -> None:
         self.counts(table.DISCONNECTED_SECONDS).add((), event.seconds)
 
-    def _admission_set(self, closed: int, _: ev.AdmissionClosed | ev.AdmissionOpened) -> None:
+    def _admission_set(self, closed: int, _: AdmissionClosed | AdmissionOpened) -> None:
         self.counts(table.ADMISSION_CLOSED).set(closed)
 
     def _message_handled(self, event: ev.MessageHandled) -> None:

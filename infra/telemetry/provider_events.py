@@ -1,4 +1,4 @@
-"""Catalogue of what happens to provider calls."""
+"""Catalogue of what happens to provider calls and circuit breakers."""
 
 from __future__ import annotations
 
@@ -34,3 +34,27 @@ class ProviderCalled(TelemetryEvent, frozen=True, kw_only=True):
             f"{self.stage} called {self.provider} ({self.model}) for {self.request_id} ({self.kind}): "
             f"{how} after {self.duration_ms:g} ms"
         )
+
+
+class CircuitChanged(TelemetryEvent, frozen=True, kw_only=True):
+    """A provider's circuit breaker opened, closed, or lets one call through."""
+
+    provider: str
+    model: str
+    was: str
+    state: str
+    problem: str = ""
+
+    @property
+    def level(self) -> int:
+        return logging.WARNING if self.state == "open" else logging.INFO
+
+    def __str__(self) -> str:
+        who = f"provider {self.provider} ({self.model})"
+        match self.state:
+            case "open":
+                return f"{who} is left alone for a while: {self.problem}"
+            case "half_open":
+                return f"{who} is tried with one call"
+            case _:
+                return f"{who} answers again"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.lab.bench import collector
 from infra.lab.docgen import alerts, dashboards, grafana, promql
 from infra.lab.docgen.__main__ import ROOT
 from infra.providers.breaker import Breaker
@@ -94,6 +95,8 @@ def test_the_files_are_what_the_generator_writes() -> None:
         assert (DEPLOY / "grafana" / f"{board.uid}.json").read_text() == grafana.text(board)
     assert (DEPLOY / "prometheus" / "alerts.yml").read_text() == alerts.text()
     assert (DEPLOY / "prometheus" / "prometheus.yml").read_text() == alerts.scrape_text()
+    # What `bench telemetry` says holds for the shipped configuration.
+    assert f"scrape_interval: {collector.SCRAPE_S:g}s\n" in alerts.scrape_text()
 
 
 def test_every_alert_says_what_to_do() -> None:

@@ -14,6 +14,7 @@ from contracts import pipeline
 from contracts.errors import ErrorCode
 from contracts.kinds import KINDS
 from contracts.result import ORIGINS_OF
+from infra.telemetry import broker_events
 from infra.telemetry import events as ev
 from infra.telemetry import metric_table as table
 from infra.telemetry.events import MessageEnding
@@ -200,14 +201,14 @@ def test_calls_tokens_and_cost_are_counted_by_provider() -> None:
 
 def test_connection_and_admission_are_exported() -> None:
     metrics = ProcessMetrics()
-    metrics(ev.ConnectionLost(stages=("audit",), broker="b"))
-    metrics(ev.ConnectionRestored(stages=("audit",), broker="b", seconds=3.5))
-    metrics(ev.AdmissionClosed(open=9))
+    metrics(broker_events.ConnectionLost(stages=("audit",), broker="b"))
+    metrics(broker_events.ConnectionRestored(stages=("audit",), broker="b", seconds=3.5))
+    metrics(broker_events.AdmissionClosed(open=9))
     found = samples(metrics)
     assert found["understudy_broker_connections_lost_total",] == 1
     assert found["understudy_broker_disconnected_seconds_total",] == 3.5
     assert found["understudy_admission_closed",] == 1
-    metrics(ev.AdmissionOpened(open=9))
+    metrics(broker_events.AdmissionOpened(open=9))
     assert samples(metrics)["understudy_admission_closed",] == 0
 
 

@@ -179,7 +179,7 @@ def test_the_log_has_no_password_of_the_collector() -> None:
 
 
 async def test_without_the_extra_the_start_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    monkeypatch.setitem(sys.modules, "requests", None)
     monkeypatch.delitem(sys.modules, "infra.telemetry.span_sender", raising=False)
     tracing = Tracing(application("http://host:4318"))
     with pytest.raises(Misconfigured, match=r"\[otel\]"):
@@ -188,7 +188,7 @@ async def test_without_the_extra_the_start_says_how_to_get_it(monkeypatch: pytes
 
 
 async def test_without_a_collector_nothing_is_imported_or_subscribed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    monkeypatch.setitem(sys.modules, "requests", None)
     idle = application(None)
     tracing = Tracing(idle)
     tracing.start()

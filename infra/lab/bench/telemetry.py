@@ -49,7 +49,8 @@ PROMISED: Final = 0.95
 _SETTLE_S: Final = 2.2
 #: Seconds over which the CPU time of idle pipelines is taken.
 _IDLE_S: Final = 10.0
-_EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
+#: Modules that the extra ``otel`` brings.
+_EXTRA: Final = ("opentelemetry.sdk", "requests")
 _WARM_UP: Final = 500
 _REFERENCE: Final = "off"
 _DETAILS: Final = ("metrics", "every trace")
@@ -76,7 +77,7 @@ async def run(*, requests: int, starts: int, rounds: int, detail: bool, say: Say
     Raises:
         RuntimeError: nothing was scraped, or no span arrived: nothing was measured.
     """
-    traced = _has_exporter()
+    traced = _has_extra()
     folders: dict[Path, str] = {}
     idle: dict[str, float] = {}
     async with collecting() as collector:
@@ -100,8 +101,9 @@ async def run(*, requests: int, starts: int, rounds: int, detail: bool, say: Say
                     idle = await _measure_idle(pipelines)
                 for number in range(rounds):
                     for mode in _in_turn(tuple(modes), start + number):
-                        say(f"round {number + 1} of {rounds}: telemetry {mode}")
-                        rows[mode][-1].append(await pipelines[mode].measure(f"b-{number}", requests))
+                        row = await pipelines[mode].measure(f"b-{number}", requests)
+                        rows[mode][-1].append(row)
+                        say(f"round {number + 1} of {rounds}: telemetry {mode}: {_summarize(row)}")
         collected = await collector.end()
     counts = {mode: _count(collected, mode, folders) for mode in modes}
     for mode in modes.keys() - {_REFERENCE}:
@@ -207,9 +209,9 @@ def bootstrap(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     return medians[beyond], medians[-1 - beyond]
 
 
-def _has_exporter() -> bool:
+def _has_extra() -> bool:
     try:
-        return find_spec(_EXPORTER) is not None
+        return all(find_spec(each) is not None for each in _EXTRA)
     except ModuleNotFoundError:
         return False
 
@@ -253,6 +255,10 @@ async def _measure_idle(pipelines: Mapping[str, _Pipeline]) -> dict[str, float]:
         mode: sum(after[mode][name] - used for name, used in before[mode].items()) * 100 / _IDLE_S
         for mode in pipelines
     }
+
+
+def _summarize(row: Mapping[str, float]) -> str:
+    return f"{row['requests_per_s']:.0f} requests/s, CPU {row['cpu_ms_per_request']:.2f} ms/request"
 
 
 def table(figures: Mapping[str, Any]) -> str:

@@ -7,12 +7,20 @@ from typing import Any, Final, get_type_hints
 
 from infra.lab.docgen import comments, markdown
 from infra.lab.docgen.markdown import code, table
-from infra.telemetry import dispatch, events, gateway_events, process_events, provider_events, store_events
+from infra.telemetry import (
+    broker_events,
+    dispatch,
+    events,
+    gateway_events,
+    process_events,
+    provider_events,
+    store_events,
+)
 from infra.telemetry.dispatch import TelemetryEvent, name_of
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.log_lines import WINDOW_S
 
-_MODULES: Final = (events, provider_events, store_events, process_events, gateway_events)
+_MODULES: Final = (events, broker_events, provider_events, store_events, process_events, gateway_events)
 #: Values of an example, by type.
 _SAMPLES: Final[dict[Any, Any]] = {
     int: 3,
@@ -33,7 +41,7 @@ _VARIANTS: Final[dict[type[TelemetryEvent], tuple[dict[str, Any], ...]]] = {
     events.ResultPublished: tuple(
         {"status": status} for status in ("success", "fail_fallback", "failed", "rejected", "cancelled")
     ),
-    events.CircuitChanged: tuple({"state": state} for state in ("open", "half_open", "closed")),
+    provider_events.CircuitChanged: tuple({"state": state} for state in ("open", "half_open", "closed")),
     events.LetterWritten: ({"answered": False}, {"answered": True}),
     process_events.BackgroundFailed: ({"restarted": True}, {"restarted": False}),
 }
