@@ -27,6 +27,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     via: Literal["local", "token", "session"] = "local"
     #: It gets an error instead of a stand-in, as with the header ``Understudy-Require: live``.
     require_live: bool = False
+    #: Hash of its session's secret; ``None``: it has no session.
+    session_hash: str | None = None
     #: When its session or its token expires, in milliseconds since the epoch; ``None``: never.
     expires_ms: int | None = None
 
@@ -38,7 +40,7 @@ LOCAL_USER: Final = Principal(role=AccessRole.ADMIN)
 Authenticate = Callable[[Request], Awaitable[Principal]]
 
 
-def require(role: AccessRole, *, everywhere: bool = False) -> Any:
+def require(role: AccessRole, *, everywhere: bool = False, unbound: AccessRole | None = None) -> Any:
     """The dependency of a route that needs a role; its value is the :class:`Principal`.
 
     Every route has one, except those of :mod:`infra.gateway.routes` that everybody may call.
@@ -46,7 +48,9 @@ def require(role: AccessRole, *, everywhere: bool = False) -> Any:
     Args:
         role: the lowest role that may call it.
         everywhere: the route shows or changes what belongs to all workspaces, so a token of one workspace gets 403.
+        unbound: the lowest role that a sender needs who is bound to no workspace; by default the same.
     """
+    unbound = role if unbound is None else unbound
 
     async def check(request: Request) -> Principal:
         gateway = request.app.state.gateway
@@ -54,13 +58,13 @@ def require(role: AccessRole, *, everywhere: bool = False) -> Any:
         limits: AccessLimits = gateway.limits
         principal = await authenticate(request)
         limits.enter(principal.token_id, principal.workspace, request.scope)
-        check_role(principal, role)
+        check_role(principal, unbound if principal.workspace is None else role)
         if everywhere:
             check_unbound(principal)
         return principal
 
     found: Any = check
-    found.access = RouteAccess(role=role, everywhere=everywhere)
+    found.access = RouteAccess(role=role, everywhere=everywhere, unbound=unbound)
     return Depends(check)
 
 
@@ -70,6 +74,8 @@ class RouteAccess(msgspec.Struct, frozen=True, kw_only=True):
     role: AccessRole
     #: Tokens of one workspace may not.
     everywhere: bool
+    #: The lowest role that a sender needs who is bound to no workspace.
+    unbound: AccessRole
 
 
 def access_of(route: APIRoute) -> RouteAccess | None:
@@ -85,7 +91,9 @@ def access_of(route: APIRoute) -> RouteAccess | None:
     if not found:
         return None
     return RouteAccess(
-        role=max(each.role for each in found), everywhere=any(each.everywhere for each in found)
+        role=max(each.role for each in found),
+        everywhere=any(each.everywhere for each in found),
+        unbound=max(each.unbound for each in found),
     )
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from infra.gateway import problems
+from infra.gateway.direct_routes import DirectRoutes
 from infra.gateway.middleware import GuardedApp, ObservedApp
 from infra.gateway.openai_api.error_form import OpenAIErrorForm
 from infra.gateway.openapi import build_document
@@ -51,6 +52,7 @@ def create_app(gateway: Gateway) -> FastAPI:
             Middleware(StreamsOutside),
             Middleware(OpenAIErrorForm),
             Middleware(GuardedApp, gateway=gateway),
+            Middleware(DirectRoutes, routers=ROUTERS),
         ],
         # Pages that load scripts from other hosts.
         docs_url=None,

@@ -68,6 +68,7 @@ class Authenticator:
         now_ms: Callable[[], int],
     ) -> None:
         self._settings = settings
+        self._always = settings.tokens == "required" or not settings.loopback
         self._database = database
         self._telemetry = telemetry
         self._now_ms = now_ms
@@ -104,6 +105,23 @@ class Authenticator:
             # The middleware compares it with the host; browsers always send it.
             raise Problem(403, "forbidden", "a change with a session's cookie needs the header Origin")
         return self._principal(token, session=session)
+
+    async def admits(self, principal: Principal) -> bool:
+        """Whether what somebody was known by is still valid; also where the tokens cannot be read."""
+        if principal.token_id is None:
+            return True
+        try:
+            access = await self._current()
+        except DatabaseError:
+            return True
+        token = access.tokens.get(principal.token_id)
+        expires_ms = principal.expires_ms
+        return (
+            token is not None
+            and token.is_valid(self._now_ms())
+            and (expires_ms is None or expires_ms > self._now_ms())
+            and (principal.session_hash is None or principal.session_hash in access.sessions)
+        )
 
     async def open_session(self, text: str) -> OpenedSession:
         """Begin the session of a browser.
@@ -152,7 +170,7 @@ class Authenticator:
 
     def _needs_token(self, access: StoredAccess) -> bool:
         # Also a revoked one counts: to revoke the last token must open nothing.
-        return bool(access.tokens) or self._settings.tokens == "required" or not self._settings.loopback
+        return self._always or bool(access.tokens)
 
     def _bearer(self, access: StoredAccess, headers: list[str]) -> StoredToken:
         scheme, _, text = headers[0].partition(" ")
@@ -190,6 +208,7 @@ class Authenticator:
             workspace=token.workspace,
             require_live=token.require_live,
             via="token" if session is None else "session",
+            session_hash=None if session is None else session.session_hash,
             expires_ms=token.expires_ms if session is None else session.expires_ms,
         )
 

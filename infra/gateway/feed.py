@@ -14,6 +14,7 @@ from infra.gateway.log_position import count_behind, format_position, is_ahead
 from infra.nats.log import StreamMissing
 
 if TYPE_CHECKING:
+    from infra.gateway.access import Principal
     from infra.gateway.feed_filter import FeedRequest
     from infra.gateway.hub import EventHub
     from infra.gateway.log_position import LogPosition
@@ -39,11 +40,11 @@ class Feed:
 
     Args:
         hub: counts it, and ends it when the gateway stops.
-        token_id: the client's token; ``None``: it has none.
+        sender: who the client is; ``None``: this machine's user.
     """
 
-    def __init__(self, hub: EventHub, token_id: str | None) -> None:
-        self.token_id = token_id
+    def __init__(self, hub: EventHub, sender: Principal | None) -> None:
+        self.sender = sender
         self._hub = hub
         self._woken = asyncio.Event()
         self._gone = False
@@ -99,7 +100,7 @@ class EventFeed(Feed):
     def __init__(
         self, hub: EventHub, asked: FeedRequest, *, ping_s: float = PING_S, max_age_s: float = MAX_AGE_S
     ) -> None:
-        super().__init__(hub, asked.token_id)
+        super().__init__(hub, asked.sender)
         self.asked = asked
         self._filter = FeedFilter(asked, hub.owners)
         self._ping_s = ping_s

@@ -10,6 +10,7 @@ from contracts import subjects
 from infra.inspect.message_filter import passes, read_owner
 
 if TYPE_CHECKING:
+    from infra.gateway.access import Principal
     from infra.inspect.message_filter import MessageFilter
     from infra.inspect.record import LogRecord
     from infra.inspect.request_filter import RequestFilter
@@ -31,8 +32,8 @@ class FeedRequest(msgspec.Struct, frozen=True, kw_only=True):
     where: RequestFilter | None = None
     #: The only workspace that the reader sees; ``None``: all.
     workspace: str | None = None
-    #: Its token; ``None``: it has none.
-    token_id: str | None = None
+    #: Who it is; ``None``: this machine's user.
+    sender: Principal | None = None
 
 
 class FeedFilter:

@@ -20,6 +20,7 @@ from infra.gateway.authentication import Authenticator
 from infra.gateway.hub import EventHub
 from infra.gateway.limits import AccessLimits
 from infra.gateway.problems import BUSY_S, Problem
+from infra.gateway.result_feed import ResultFeed
 from infra.gateway.shared import SharedAnswers
 from infra.telemetry.broker_events import ConnectionLost, ConnectionRestored
 from infra.telemetry.log_lines import to_log
@@ -37,6 +38,8 @@ T = TypeVar("T")
 NAME: Final = "gateway"
 #: Seconds that a new request waits for a lost connection before it gets 503.
 _AWAY_S: Final = 1.0
+#: Seconds between two checks whether the tokens of open streams are still valid.
+ACCESS_CHECK_S: Final = 5.0
 #: Seconds that what is notified of a stop may take in all.
 _FAREWELL_S: Final = 2.5
 
@@ -72,6 +75,8 @@ class Gateway:
         self.limits = AccessLimits(settings.gateway)
         #: The one connection to the broker.
         self.client = PipelineClient(settings, on_lost=self._lost, on_back=self._back)
+        #: Hands results to those who wait for them.
+        self.results = ResultFeed(self.client, self.telemetry)
         #: Hands the log's new messages to the streams of events.
         self.hub = EventHub(self.client, self.telemetry)
         #: What many ask for at once: figures, states, findings.
@@ -87,16 +92,22 @@ class Gateway:
         self._connected = asyncio.Event()
         self._lost_at_s = 0.0
         self._scopes: set[asyncio.Timeout] = set()
+        self._checking: asyncio.Task[None] | None = None
         self._farewells: list[Callable[[], Awaitable[None]]] = [self.hub.farewell]
 
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()
         self._connected.set()
+        if self.authenticate is self.access:
+            self._checking = asyncio.create_task(self._check_streams())
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
         await self.hub.close()
         await self.shared.close()
+        await self.results.close()
         await self.client.__aexit__(*error)
         await self.access.close()
         self.database.close()
@@ -203,6 +214,11 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         for scope in tuple(self._scopes):
             scope.reschedule(now)
+
+    async def _check_streams(self) -> None:
+        while True:
+            await asyncio.sleep(ACCESS_CHECK_S)
+            await self.hub.check_access(self.access.admits)
 
     def _lost(self, url: str) -> None:
         self._connected.clear()

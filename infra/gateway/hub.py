@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -23,6 +23,7 @@ from infra.telemetry.events import DefectFound
 
 if TYPE_CHECKING:
     from infra.app.pipeline_client import PipelineClient
+    from infra.gateway.access import Principal
     from infra.gateway.feed_filter import FeedRequest
     from infra.gateway.log_position import LogPosition
     from infra.inspect.record import LogRecord
@@ -43,7 +44,7 @@ _FAREWELL_S: Final = 1.0
 class StreamOfClient(Protocol):
     """What the hub needs of an open stream."""
 
-    token_id: str | None
+    sender: Principal | None
 
     def end(self, reason: str) -> None:
         """End it with ``bye``."""
@@ -133,10 +134,14 @@ class EventHub:
             for feed in tuple(self._feeds):
                 feed.cut()
 
-    def end_token(self, token_id: str) -> None:
-        """End the feeds of a token that is no longer valid."""
+    async def check_access(self, admits: Callable[[Principal], Awaitable[bool]]) -> None:
+        """End the feeds of those whose token or session is no longer valid.
+
+        Args:
+            admits: whether one is valid.
+        """
         for feed in tuple(self._feeds):
-            if feed.token_id == token_id:
+            if feed.sender is not None and feed.sender.token_id is not None and not await admits(feed.sender):
                 feed.end("token")
 
     async def find_reset(self, start: LogPosition, *, whole: bool) -> str | None:

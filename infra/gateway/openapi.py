@@ -40,9 +40,10 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=VERSION, description=app.description, routes=app.routes)
     for path in document["paths"].values():
         for operation in path.values():
-            # FastAPI's own validation answers with a problem, too.
+            # FastAPI's own validation answers with a problem, too; a body that it cannot read is 400.
             if "HTTPValidationError" in str(operation["responses"].get("422")):
-                operation["responses"] |= {str(status): said for status, said in problems(422).items()}
+                statuses = (400, 422) if "requestBody" in operation else (422,)
+                operation["responses"] |= {str(status): said for status, said in problems(*statuses).items()}
     components = document.setdefault("components", {})
     found = component_schemas() | components.get("schemas", {})
     _add_access(document)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from infra.app.replay_desk import JobView
+    from infra.gateway.access import Principal
     from infra.gateway.hub import EventHub
 
 #: Seconds between two looks at a job.
@@ -52,7 +53,7 @@ class ReplayFeed(Feed):
         hub: counts the feed, and ends it when the gateway stops.
         look: reads the job.
         last: id of the news that the reader has.
-        token_id: the reader's token; ``None``: it has none.
+        sender: who the reader is; ``None``: this machine's user.
         look_s: seconds between two looks.
     """
 
@@ -62,10 +63,10 @@ class ReplayFeed(Feed):
         look: Callable[[], Awaitable[JobNews]],
         *,
         last: str | None,
-        token_id: str | None = None,
+        sender: Principal | None = None,
         look_s: float = _LOOK_S,
     ) -> None:
-        super().__init__(hub, token_id)
+        super().__init__(hub, sender)
         self._look = look
         self._last = last
         self._look_s = look_s

@@ -24,6 +24,8 @@ from infra.stores.access_tokens import has_valid_token
 from infra.telemetry.gateway_events import GatewayMoved, GatewayReady, GatewayStopped, GatewayStopping
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from infra.settings.gateway import GatewaySettings
     from infra.settings.settings import Settings
 
@@ -91,7 +93,7 @@ async def _run(
     asked = asyncio.Event()
     for number in _SIGNALS:
         loop.add_signal_handler(number, asked.set)
-    server = _Server(_configure(gateway))
+    server = make_server(create_app(gateway), gateway.settings.gateway)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     asking = asyncio.create_task(asked.wait())
     try:
@@ -116,10 +118,10 @@ async def _run(
             loop.remove_signal_handler(number)
 
 
-def _configure(gateway: Gateway) -> uvicorn.Config:
-    settings = gateway.settings.gateway
-    return uvicorn.Config(
-        create_app(gateway),
+def make_server(app: ASGIApp, settings: GatewaySettings) -> uvicorn.Server:
+    """Uvicorn with the gateway's limits, without its signal handlers."""
+    config = uvicorn.Config(
+        app,
         http=with_head_limit(settings.head_seconds),
         # The gateway is open already: a broker that is not there is an error for people, not a traceback.
         lifespan="off",
@@ -132,6 +134,7 @@ def _configure(gateway: Gateway) -> uvicorn.Config:
         timeout_keep_alive=settings.idle_seconds,
         timeout_graceful_shutdown=_CUT_S,
     )
+    return _Server(config)
 
 
 async def check_address(settings: Settings) -> None:

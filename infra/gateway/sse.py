@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -74,6 +74,48 @@ class EventSource(Protocol):
         ...
 
 
+class ChunkSource:
+    """What a generator makes, for one client; the generator ends when the client is gone.
+
+    Args:
+        chunks: the generator.
+    """
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
+        self._chunks = chunks
+        self._left = asyncio.Event()
+
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        """The chunks until their end, or the client's."""
+        leaving = asyncio.create_task(self._left.wait())
+        coming: asyncio.Task[bytes | None] | None = None
+        try:
+            while True:
+                coming = asyncio.create_task(_next(self._chunks))
+                await asyncio.wait((coming, leaving), return_when=asyncio.FIRST_COMPLETED)
+                chunk = coming.result() if coming.done() else None
+                if chunk is None:
+                    return
+                yield chunk
+        finally:
+            leaving.cancel()
+            if coming is not None:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+            await self._chunks.aclose()
+
+    def join(self, abort: Callable[[], None]) -> None:
+        """Nothing: it ends by itself."""
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self._left.set()
+
+
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(chunks, None)
+
+
 class EventStreamResponse(Response):
     """A stream of events.
 
@@ -82,13 +124,16 @@ class EventStreamResponse(Response):
 
     Args:
         source: the events.
+        headers: further headers.
         send_s: seconds that the client may take to accept what is sent.
     """
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, source: EventSource, *, send_s: float = SEND_S) -> None:
-        super().__init__(headers=_HEADERS)
+    def __init__(
+        self, source: EventSource, *, headers: Mapping[str, str] | None = None, send_s: float = SEND_S
+    ) -> None:
+        super().__init__(headers=_HEADERS | dict(headers or {}))
         del self.headers["content-length"]
         self._source = source
         self._send_s = send_s

@@ -61,13 +61,16 @@ async def test_a_route_refuses_lower_roles_and_senders_without_a_token(
     assert (nobody.status_code, nobody.headers["WWW-Authenticate"]) == (401, "Bearer")
     for role in AccessRole:
         answer = await world.http.request(method, path, headers=bearer(token[role]))
-        if role < access.role:
+        if role < access.unbound:
             assert answer.status_code == 403, (role, answer.text)
-            assert answer.json()["detail"].startswith(f"this needs the role {access.role.label}")
+            assert answer.json()["detail"].startswith(f"this needs the role {access.unbound.label}")
         else:
             assert answer.status_code not in {401, 403}, (role, answer.text)
     bound = await world.http.request(method, path, headers=bearer(world.issue("admin", workspace="red")))
     assert (bound.status_code == 403) == access.everywhere
+    lowest = bearer(world.issue(access.role.label, workspace="red"))
+    lowly = await world.http.request(method, path, headers=lowest)
+    assert (lowly.status_code == 403) == access.everywhere
 
 
 async def test_the_document_says_which_role_an_operation_needs(world: World) -> None:

@@ -228,9 +228,12 @@ class Client:
         if timeout_s is None:
             timeout_s = timeouts.wait_s(body, default_ms=self._deadline_ms)
         # First listen, then publish: the result may come before the acknowledgement.
-        async with self._session.listening(protocol.any_answer(request_id)) as heard:
+        async with self._session.listening(request_id) as heard:
             submitted = await self.submit(kind, body=body, request_id=request_id, traceparent=traceparent)
             expected = identity.meant(submitted, None)
+            if submitted.duplicate:
+                # Its result may be there already.
+                heard.set()
             return await self._results.wait(expected, heard, timeout_s, owned=True)
 
     async def wait(
@@ -256,7 +259,7 @@ class Client:
         expected = identity.meant(request, kind)
         if timeout_s is None:
             timeout_s = self._deadline_ms / 1000 + timeouts.MARGIN_S
-        async with self._session.listening(protocol.any_answer(expected.request_id)) as heard:
+        async with self._session.listening(expected.request_id) as heard:
             heard.set()
             return await self._results.wait(expected, heard, timeout_s, owned=False)
 

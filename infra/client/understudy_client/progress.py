@@ -43,7 +43,7 @@ async def follow(
     async def end() -> None:
         try:
             # A result that is heard but not stored is none: the log says when the request has ended.
-            async with session.listening(protocol.any_answer(expected.request_id)) as heard:
+            async with session.listening(expected.request_id) as heard:
                 heard.set()
                 await results.wait(expected, heard, float("inf"), owned=False)
         except Unreadable:

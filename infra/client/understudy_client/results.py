@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from understudy_client.identity import RequestIdentity
     from understudy_client.log import StoredMessage
     from understudy_client.result import Result
-    from understudy_client.session import Session
+    from understudy_client.session import Heard, Session
 
 #: Shortest and longest pause between two looks into the log, seconds; a core message can get lost.
 _LOOK_AGAIN_S: Final = (0.5, 5.0)
@@ -62,6 +62,14 @@ class ResultReader:
         stored = await log.first(self._session.calls, protocol.EVENTS, subject)
         if stored is None:
             return None
+        return await self._judge(expected, stored)
+
+    async def _judge(self, expected: RequestIdentity, stored: StoredMessage) -> Result:
+        """What is stored as the result of an id, as the result of the request that is meant.
+
+        Raises:
+            IdTaken, Unreadable, NotSetUp, Unavailable: as :meth:`look`.
+        """
         result = identity.read(stored)
         if expected.kind not in (None, result.kind):
             await self.owner(expected)
@@ -79,14 +87,12 @@ class ResultReader:
                 raise expected.taken(result.kind, None)
         return result
 
-    async def wait(
-        self, expected: RequestIdentity, heard: asyncio.Event, timeout_s: float, *, owned: bool
-    ) -> Result:
+    async def wait(self, expected: RequestIdentity, heard: Heard, timeout_s: float, *, owned: bool) -> Result:
         """Wait until the log has the result.
 
         Args:
             expected: the request that is meant.
-            heard: set when it is worth looking again.
+            heard: set when it is worth looking again; what it brings from the log is not read again.
             timeout_s: seconds to wait at most.
             owned: it is known that this request has the id.
 
@@ -101,14 +107,16 @@ class ResultReader:
         while True:
             left = until - time.monotonic()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), max(0.0, min(pause, left)))
+                async with asyncio.timeout(max(0.0, min(longest if heard.reliable else pause, left))):
+                    await heard.wait()
             if heard.is_set():
                 # A result is heard before it is stored, and the stream may yet refuse it.
                 pause = _HEARD_S
             heard.clear()
             # It may be older than the subscription, or have come while the connection was down.
             with contextlib.suppress(Unavailable, NotSetUp):
-                result = await self.look(expected)
+                stored, heard.stored = heard.stored, None
+                result = await self.look(expected) if stored is None else await self._judge(expected, stored)
                 if result is not None:
                     return result
                 # A request that lost its id to another one gets no result.

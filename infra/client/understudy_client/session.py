@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from nats import errors as nats_errors
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
     from understudy_client.connection import Connector
+    from understudy_client.log import StoredMessage
 
 T = TypeVar("T")
 
@@ -29,6 +31,19 @@ PUBLISH_S: Final = 20.0
 _PAUSE_S: Final = 0.5
 #: JetStream errors of a stream or server that is full.
 _FULL: Final = frozenset({10077, 10110})
+
+
+class Heard(asyncio.Event):
+    """A flag of a waiting call: it is worth reading the log again."""
+
+    #: What the log has stored on the subject, where that came with the news.
+    stored: StoredMessage | None = None
+    #: Whatever is stored sets it, so that the log need not be read meanwhile.
+    reliable: bool = False
+
+
+#: Sets a flag whenever there may be a result of a request, while the context is open.
+Listen = Callable[[str, Heard], AbstractAsyncContextManager[None]]
 
 
 class Session:
@@ -53,7 +68,9 @@ class Session:
         #: When the connection was lost, on the monotonic clock; ``None`` while there is one.
         self._lost_at: float | None = None
         #: One flag per waiting call: read the log again.
-        self._flags: set[asyncio.Event] = set()
+        self._flags: set[Heard] = set()
+        #: How results are heard; by default with a subscription for each call that waits.
+        self.listen: Listen = self.subscribe
         self.calls = Calls()
         #: The broker's URL without a password; empty before the connection.
         self.url = ""
@@ -111,19 +128,27 @@ class Session:
             self._on_lost(self.url)
 
     @contextlib.asynccontextmanager
-    async def listening(self, subject: str) -> AsyncGenerator[asyncio.Event, None]:
-        """A flag that is set by each message on a subject, and when the connection is back."""
-        flag = asyncio.Event()
-
-        async def heard(_: Msg) -> None:
-            flag.set()
-
-        subscription = await self.connection.subscribe(subject, cb=heard)
-        self._flags.add(flag)
+    async def listening(self, request_id: str) -> AsyncGenerator[Heard, None]:
+        """A flag that is set when a request may have a result, and when the connection is back."""
+        heard = Heard()
+        self._flags.add(heard)
         try:
-            yield flag
+            async with self.listen(request_id, heard):
+                yield heard
         finally:
-            self._flags.discard(flag)
+            self._flags.discard(heard)
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self, request_id: str, heard: Heard) -> AsyncGenerator[None, None]:
+        """Set a flag with each message on the subject of a request's result."""
+
+        async def hear(_: Msg) -> None:
+            heard.set()
+
+        subscription = await self.connection.subscribe(protocol.any_answer(request_id), cb=hear)
+        try:
+            yield
+        finally:
             await unsubscribe(subscription)
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:

@@ -8,13 +8,14 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from infra.gateway import problems
 from infra.gateway.openai_api.error_form import LABELS, OPENAI_CODE, format_error
 from infra.gateway.openai_api.model_names import MODEL_ORIGINS
 from infra.gateway.openai_api.publishing import CallRun
 from infra.gateway.problems import CONVERTED, Problem
+from infra.gateway.sse import ChunkSource, EventStreamResponse
 
 if TYPE_CHECKING:
     from understudy_client import Progress
@@ -28,8 +29,6 @@ HOLD_LIVE_S: Final = 15.0
 #: Seconds between two pings.
 PING_S: Final = 3.0
 _PING: Final = b": ping\n\n"
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_EVENTS: Final = "text/event-stream"
 #: The stage that writes the document; the draft before it is another text.
 _STAGE: Final = "structuring"
 
@@ -75,12 +74,12 @@ async def stream_checked(run: CallRun, frames: Frames) -> Response:
     done, _ = await asyncio.wait((waiting,), timeout=hold_s)
     headers = waiting.result().headers if done else run.headers
     chunks = _send_checked(waiting, frames)
-    return StreamingResponse(chunks, media_type=_EVENTS, headers=_HEADERS | headers)
+    return EventStreamResponse(ChunkSource(chunks), headers=headers)
 
 
 def stream_raw(run: CallRun, frames: Frames) -> Response:
     """The stream of a text while the model writes it; it ends with an error where that text is not the result."""
-    return StreamingResponse(_send_raw(run, frames), media_type=_EVENTS, headers=_HEADERS | run.headers)
+    return EventStreamResponse(ChunkSource(_send_raw(run, frames)), headers=run.headers)
 
 
 async def _send_checked(waiting: asyncio.Task[ModelAnswer], frames: Frames) -> AsyncGenerator[bytes, None]:

@@ -141,7 +141,7 @@ async def events_of_replay(
     if news.ended and last == news.id:
         return Response(status_code=204)
     look = partial(_look_at, gateway, job)
-    return EventStreamResponse(ReplayFeed(gateway.hub, look, last=last, token_id=principal.token_id))
+    return EventStreamResponse(ReplayFeed(gateway.hub, look, last=last, sender=principal))
 
 
 async def _look_at(gateway: Gateway, job: int) -> JobNews:
@@ -193,5 +193,5 @@ def _check_room(gateway: Gateway) -> None:
 
 
 def _stream(gateway: Gateway, principal: Principal, asked: FeedRequest) -> Response:
-    asked = msgspec.structs.replace(asked, workspace=principal.workspace, token_id=principal.token_id)
+    asked = msgspec.structs.replace(asked, workspace=principal.workspace, sender=principal)
     return EventStreamResponse(EventFeed(gateway.hub, asked))

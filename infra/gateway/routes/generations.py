@@ -30,6 +30,8 @@ router: Final = APIRouter(prefix="/api/v1/generations", tags=["generations"])
 _Client = Annotated[Principal, require(AccessRole.CLIENT)]
 _Viewer = Annotated[Principal, require(AccessRole.VIEWER)]
 _Operator = Annotated[Principal, require(AccessRole.OPERATOR)]
+#: Who asks can also stop paying, for requests of its workspace.
+_Canceller = Annotated[Principal, require(AccessRole.CLIENT, unbound=AccessRole.OPERATOR)]
 #: Rows of a page by default, and at most.
 _ROWS: Final = 100
 _MOST_ROWS: Final = 1000
@@ -177,9 +179,13 @@ async def why(request_id: str, gateway: Here, principal: _Client) -> Response:
     responses=documents.CANCELLED | documents.problems(400, 404, 413, 415, 422, 503),
 )
 async def cancel(
-    request_id: str, gateway: Here, principal: _Operator, cancellation: CancelRequest | None = None
+    request_id: str, gateway: Here, principal: _Canceller, cancellation: CancelRequest | None = None
 ) -> Response:
-    """No effect once there is a result. 200 with the status if the request has ended, else 202: it ends soon."""
+    """No effect once there is a result. 200 with the status if the request has ended, else 202: it ends soon.
+
+    A token of one workspace may cancel the requests of that workspace, whatever its role; any other one needs the role
+    operator.
+    """
     reason = (cancellation or CancelRequest()).reason
     async with gateway.wait(request_id):
         await gateway.require_broker()

@@ -116,7 +116,7 @@ async def revoke(token_id: str, gateway: Here, principal: _Admin) -> Response:
     now_ms = gateway.now_ms()
     revoked = await gateway.update(lambda engine: access_tokens.revoke_token(engine, token_id, now_ms))
     gateway.access.forget()
-    gateway.hub.end_token(token_id)
+    await gateway.hub.check_access(gateway.access.admits)
     if revoked is None:
         raise not_found(f"token {token_id!r}")
     return json_answer(token_to_json(revoked, now_ms))

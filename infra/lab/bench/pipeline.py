@@ -94,11 +94,11 @@ async def _measure(one: Candidate, *, requests: int, singles: int, fallbacks: in
     async with Load(one.url) as load:
         await load.burst([f"w-{n}" for n in range(_WARM_UP)])
         single = await load.latencies([f"s-{n}" for n in range(singles)])
-        await _quiet(load.connected)
+        await wait_quiet(load.connected)
         before = cpu.used_by(one.processes)
         taken = await load.burst([f"b-{n}" for n in range(requests)])
         # The audit may follow later; its work belongs to these requests.
-        await _quiet(load.connected)
+        await wait_quiet(load.connected)
         measured: dict[str, Any] = {
             "requests_per_s": requests / taken,
             "p50_ms": percentile(single, 0.5),
@@ -113,7 +113,7 @@ async def _measure(one: Candidate, *, requests: int, singles: int, fallbacks: in
         return measured
 
 
-async def _quiet(client: Client) -> None:
+async def wait_quiet(client: Client) -> None:
     """Wait until no stage has work.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`understudy bench outage`, `letters` and `dry-run`: scenarios of replay jobs, as a user goes through them."""
+"""`understudy bench outage`, `letters` and `dry-run`: scenarios of replay jobs, as a user goes through them; and the gateway's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
+
+from infra.lab.bench import gateway_command
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
@@ -46,7 +48,7 @@ def dry_run(
     _end(asyncio.run(scenario.run(items=items, say=_say)), as_json=json_)
 
 
-COMMANDS: Final = (outage, letters, dry_run)
+COMMANDS: Final = (outage, letters, dry_run, *gateway_command.COMMANDS)
 
 
 def _end(figures: dict[str, Any], *, as_json: bool) -> None:

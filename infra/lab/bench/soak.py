@@ -108,20 +108,35 @@ async def _kill(supervisor: Supervisor, dice: random.Random, kills: int, say: Sa
     killed: Counter[str] = Counter()
     while killed.total() < kills:
         await asyncio.sleep(dice.uniform(0.3, 1.2))
-        up = [each for each in supervisor.processes if each.pid is not None and each.ready]
-        if not up:
-            continue
-        # Every process once before any is killed twice.
-        fewest = min(killed[each.name] for each in up)
-        target = dice.choice([each for each in up if killed[each.name] == fewest])
-        assert target.pid is not None  # noqa: S101 - chosen among those that have one
-        try:
-            os.kill(target.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        killed[target.name] += 1
-        say(f"kill {killed.total()} of {kills}: {target.name}")
+        name = kill_one(supervisor, dice, killed)
+        if name is not None:
+            say(f"kill {killed.total()} of {kills}: {name}")
     return killed
+
+
+def kill_one(supervisor: Supervisor, dice: random.Random, killed: Counter[str]) -> str | None:
+    """SIGKILL a process that is ready, every one once before any is killed twice.
+
+    Args:
+        supervisor: starts it again.
+        dice: choose it.
+        killed: how often each was killed; this one is counted.
+
+    Returns:
+        its name; ``None``: none is ready.
+    """
+    up = [each for each in supervisor.processes if each.pid is not None and each.ready]
+    if not up:
+        return None
+    fewest = min(killed[each.name] for each in up)
+    target = dice.choice([each for each in up if killed[each.name] == fewest])
+    assert target.pid is not None  # noqa: S101 - chosen among those that have one
+    try:
+        os.kill(target.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return None
+    killed[target.name] += 1
+    return target.name
 
 
 async def _results(outcomes: Outcomes, ids: Sequence[str], timeout_s: float) -> Counter[str]:

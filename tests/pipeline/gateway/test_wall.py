@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
 
+from infra.gateway import gateway as gateway_module
 from infra.gateway.access import access_of
 from infra.gateway.gateway import Gateway
 from infra.gateway.routes import ROUTERS
@@ -38,9 +41,11 @@ GRAPH: dict[str, Any] = {
 }
 
 
-async def issue(gateway: Gateway, role: str, workspace: str | None = None) -> tuple[str, dict[str, str]]:
+async def issue(
+    gateway: Gateway, role: str, workspace: str | None = None, **more: Any
+) -> tuple[str, dict[str, str]]:
     """A new token's id, and the header that sends it."""
-    issued = issue_token(name=role, role=role, workspace=workspace, now_ms=gateway.now_ms())
+    issued = issue_token(name=role, role=role, workspace=workspace, now_ms=gateway.now_ms(), **more)
     await gateway.update(lambda engine: access_tokens.add_token(engine, issued.stored))
     gateway.access.forget()
     return issued.token.token_id, {"Authorization": f"Bearer {issued.token.text}"}
@@ -162,3 +167,59 @@ async def test_a_key_is_another_request_in_each_workspace_and_a_change_has_its_r
     assert ids[0] == ids[1] != ids[2] == ids[3]
     assert (dry.status_code, again.status_code) == (200, 202)
     assert changes == [("generations.rerun", ids[0], senders[0][0])]
+
+
+async def test_a_client_cancels_requests_of_its_workspace_alone(
+    client: Observer, configure: Configure, start: Start, open_door: Open
+) -> None:
+    settings = configure(rules=[])
+    # Without a stage that answers, requests stay open.
+    async with start(settings, ("fallback",)), open_door(settings) as door:
+        _, red = await issue(door.gateway, "client", "red")
+        _, unbound = await issue(door.gateway, "client")
+        _, operator = await issue(door.gateway, "operator")
+        made = await door.http.post("/api/v1/generations", json=ASKED, headers=red)
+        request_id = made.json()["job_id"]
+        theirs = await door.http.post("/api/v1/generations", json=ASKED, headers=unbound)
+        path = made.json()["links"]["cancel"]
+        forbidden = await door.http.post(path, headers=unbound)
+        hidden = await door.http.post(theirs.json()["links"]["cancel"], headers=red)
+        own = await door.http.post(path, json={"reason": "too dear"}, headers=red)
+        any_of_them = await door.http.post(theirs.json()["links"]["cancel"], headers=operator)
+
+    assert (forbidden.status_code, hidden.status_code) == (403, 404)
+    assert (own.status_code, own.json()["status"]) == (200, "cancelled")
+    assert any_of_them.json()["status"] == "cancelled"
+    assert [each.json()["reason"] for each in client.events("result", request_id)] == ["cancelled: too dear"]
+
+
+async def test_a_token_that_is_revoked_elsewhere_or_expires_ends_its_streams(
+    client: Observer, configure: Configure, start: Start, open_door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "ACCESS_CHECK_S", 0.05)
+    settings = configure(rules=[])
+    now_s = time.time()
+    async with start(settings, ()), open_door(settings, clock=lambda: now_s) as door:
+        hub = door.gateway.hub
+        revoked_id, revoked = await issue(door.gateway, "viewer")
+        _, expiring = await issue(door.gateway, "viewer", expires="1h")
+        _, admin = await issue(door.gateway, "admin")
+        reading = [
+            asyncio.create_task(door.http.get("/api/v1/events", headers=each)) for each in (revoked, expiring)
+        ]
+        while hub.feeds < len(reading):
+            await asyncio.sleep(0.01)
+        # As the command line does.
+        await door.gateway.update(
+            lambda engine: access_tokens.revoke_token(engine, revoked_id, round(now_s * 1000))
+        )
+        first = await reading[0]
+        left = hub.feeds
+        now_s += 3601
+        second = await reading[1]
+        still = await door.http.get("/api/v1/tokens", headers=admin)
+
+    assert [each.text.endswith('event: bye\ndata: {"reason":"token"}\n\n') for each in (first, second)] == [
+        True
+    ] * 2
+    assert (left, still.status_code) == (1, 200)
