@@ -162,6 +162,9 @@ export interface paths {
         /**
          * Cancel a request
          * @description No effect once there is a result. 200 with the status if the request has ended, else 202: it ends soon.
+         *
+         *     A token of one workspace may cancel the requests of that workspace, whatever its role; any other one needs the role
+         *     operator.
          */
         post: operations["cancel_api_v1_generations__request_id__cancel_post"];
         delete?: never;
@@ -356,6 +359,155 @@ export interface paths {
          * @description Delete a letter permanently, as `understudy dead drop`.
          */
         post: operations["drop_api_v1_dead_letters__sequence__drop_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/replays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List replay jobs, newest first
+         * @description A page of what `understudy replay ls --json` prints; a token of one workspace sees the jobs of its own.
+         */
+        get: operations["list_replays_api_v1_replays_get"];
+        put?: never;
+        /**
+         * Plan a replay, or start it as a job
+         * @description Repeat past requests or dead letters, each as a new request with its own id, as `understudy replay` does.
+         *
+         *     With `dry_run` 200 and the plan; else 202 when the job runs in the gateway.  409 where nothing is to be published,
+         *     or another job has the same plan.
+         */
+        post: operations["create_api_v1_replays_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/replays/{job}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A replay job
+         * @description As `understudy replay show --json` without the requests, which are at `items`.
+         */
+        get: operations["show_api_v1_replays__job__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/replays/{job}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The requests of a replay job, and how each has ended
+         * @description A page in the order of the plan; `outcome` is null until the audit has the result.
+         */
+        get: operations["items_api_v1_replays__job__items_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/replays/{job}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a replay job
+         * @description The process that runs it, wherever that is, stops after the batch at hand.
+         */
+        post: operations["pause_api_v1_replays__job__pause_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/replays/{job}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a replay job for good
+         * @description What it has published stays.
+         */
+        post: operations["stop_api_v1_replays__job__stop_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/replays/{job}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a planned replay job, or continue it
+         * @description The job runs in the gateway, also one that the command line began; nothing is published twice.
+         *
+         *     409 where it has ended or another process runs it; 412 where a plan is no longer what it was.
+         */
+        post: operations["resume_api_v1_replays__job__resume_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/replays/{job}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo a replay job, as far as that is possible
+         * @description Cancel what runs, remove cache entries, publish the earlier results again; `cannot` lists what cannot be undone.
+         */
+        post: operations["undo_api_v1_replays__job__undo_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2358,6 +2510,12 @@ export interface components {
             revoked: string | null;
             last_used: string | null;
         };
+        /**
+         * ItemState
+         * @description What became of one request of a job.
+         * @enum {string}
+         */
+        ItemState: "planned" | "refused" | "present" | "published" | "taken" | "changed" | "undone";
         Job: {
             job_id: string;
             kind: string;
@@ -2369,6 +2527,33 @@ export interface components {
             };
             result: components["schemas"]["Result"] | null;
         };
+        /**
+         * JobLimits
+         * @description How fast a job publishes, and how much it may spend.
+         */
+        JobLimits: {
+            rate: number | null;
+            budget_tokens: number | null;
+            budget_money: number | null;
+        };
+        /**
+         * JobSpending
+         * @description What the published requests of a job have taken so far.
+         */
+        JobSpending: {
+            ended: number;
+            tokens: number;
+            money: number;
+            statuses: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * JobState
+         * @description State of a job.
+         * @enum {unknown}
+         */
+        JobState: "done" | "paused" | "planned" | "planning" | "running" | "stopped" | "undone";
         JsonValue: unknown;
         /**
          * KindEntry
@@ -2403,6 +2588,16 @@ export interface components {
             estimated: boolean;
             detail: string;
             fix: string;
+        };
+        /**
+         * KindUsage
+         * @description What one request of a kind takes.
+         */
+        KindUsage: {
+            sample: number;
+            tokens: components["schemas"]["UsageBand"];
+            money: components["schemas"]["UsageBand"] | null;
+            seconds: components["schemas"]["UsageBand"];
         };
         /**
          * Layer
@@ -3408,6 +3603,241 @@ export interface components {
             origin: string | null;
             requested_at_ms: number | null;
         };
+        Replay: {
+            job: number;
+            state: components["schemas"]["JobState"];
+            plan_hash: string;
+            created_ms: number;
+            source: string;
+            options: components["schemas"]["ReplayOptions"];
+            limits: components["schemas"]["JobLimits"];
+            estimate: components["schemas"]["ReplayEstimate"];
+            workspace: string | null;
+            started_ms: number | null;
+            ended_ms: number | null;
+            note: string | null;
+            runner: string | null;
+            beat_ms: number | null;
+            /** @description Requests by state; `cached`: those that the cache was to answer. */
+            counts: {
+                [key: string]: number;
+            };
+            spent: components["schemas"]["JobSpending"];
+            links: {
+                self: string;
+                items: string;
+                events: string;
+            };
+        };
+        /**
+         * ReplayBudget
+         * @description The most that the replays may take.
+         */
+        ReplayBudget: {
+            /** Tokens */
+            tokens?: number | null;
+            /**
+             * Money
+             * @description In the unit of the prices.
+             */
+            money?: number | null;
+        };
+        /**
+         * ReplayEstimate
+         * @description What a replay is expected to take.
+         */
+        ReplayEstimate: {
+            generated: number;
+            unknown: number;
+            sample: number;
+            tokens: components["schemas"]["UsageBand"];
+            money: components["schemas"]["UsageBand"] | null;
+            seconds: components["schemas"]["UsageBand"];
+            most_tokens: number;
+            kinds: {
+                [key: string]: components["schemas"]["KindUsage"];
+            };
+        };
+        ReplayItem: {
+            letter: number | null;
+            replay_of: string | null;
+            kind: string;
+            request_id: string;
+            /** @enum {string} */
+            state: "planned" | "refused" | "present" | "published" | "taken" | "changed" | "undone";
+            code: string | null;
+            reason: string | null;
+            cached: boolean;
+        };
+        ReplayItemPage: {
+            items: {
+                letter: number | null;
+                replay_of: string | null;
+                kind: string;
+                request_id: string;
+                /** @enum {string} */
+                state: "planned" | "refused" | "present" | "published" | "taken" | "changed" | "undone";
+                code: string | null;
+                reason: string | null;
+                cached: boolean;
+                position: number;
+                outcome: components["schemas"]["ReplayOutcome"] | null;
+            }[];
+            /** @description Value of `cursor` for the next page. */
+            next: string | null;
+        };
+        /**
+         * ReplayJob
+         * @description One job.
+         */
+        ReplayJob: {
+            job: number;
+            state: components["schemas"]["JobState"];
+            plan_hash: string;
+            created_ms: number;
+            source: string;
+            options: components["schemas"]["ReplayOptions"];
+            limits: components["schemas"]["JobLimits"];
+            estimate: components["schemas"]["ReplayEstimate"];
+            workspace: string | null;
+            started_ms: number | null;
+            ended_ms: number | null;
+            note: string | null;
+            runner: string | null;
+            beat_ms: number | null;
+        };
+        /**
+         * ReplayOptions
+         * @description How every request of a job is repeated.
+         */
+        ReplayOptions: {
+            patch: {
+                [key: string]: unknown;
+            }[] | null;
+            from_stage: ("structuring" | "validate-repair") | null;
+            reuse: boolean;
+            again: boolean;
+        };
+        /**
+         * ReplayOrder
+         * @description What to repeat, and how.
+         */
+        ReplayOrder: {
+            /**
+             * Rate
+             * @description Most requests per second.
+             */
+            rate?: number | null;
+            budget?: components["schemas"]["ReplayBudget"] | null;
+            /**
+             * Of
+             * @description Past requests, or the requests of dead letters.
+             * @default requests
+             * @enum {string}
+             */
+            of?: "requests" | "letters";
+            /**
+             * Filter
+             * @description The words of the lists' filters, such as `status` and `since`.
+             */
+            filter?: {
+                [key: string]: string | string[];
+            } | null;
+            /**
+             * Ids
+             * @description Ids of requests, or numbers of letters; together with a filter both must match.
+             */
+            ids?: (string | number)[] | null;
+            /**
+             * All
+             * @description Every one; required if there is neither filter nor ids.
+             * @default false
+             */
+            all?: boolean;
+            /**
+             * Limit
+             * @description At most as many: the latest requests, the oldest letters.
+             */
+            limit?: number | null;
+            /**
+             * Patch
+             * @description Edit each body by this JSON Patch; for more than one request it begins with a `test`.
+             */
+            patch?: {
+                [key: string]: unknown;
+            }[] | null;
+            /**
+             * From
+             * @description First stage that works, with what the stages before it had stored.
+             */
+            from?: ("structuring" | "validate-repair") | null;
+            /**
+             * Fresh
+             * @description Generate everything anew, also what the result cache has; of letters always.
+             * @default false
+             */
+            fresh?: boolean;
+            /**
+             * Again
+             * @description Also what was replayed before.
+             * @default false
+             */
+            again?: boolean;
+            /**
+             * Dry Run
+             * @description Make the plan, as a job that has not begun; publish nothing.
+             * @default false
+             */
+            dry_run?: boolean;
+            /**
+             * Plan Hash
+             * @description Run only if the plan still is the one with this hash, else 412.
+             */
+            plan_hash?: string | null;
+        };
+        /**
+         * ReplayOutcome
+         * @description How one request of a job has ended.
+         */
+        ReplayOutcome: {
+            status: string;
+            origin: string;
+            code: string | null;
+            latency_ms: number | null;
+            prompt_tokens: number | null;
+            completion_tokens: number | null;
+            cost: number | null;
+        };
+        /**
+         * ReplayPace
+         * @description How fast a job publishes, and how much it may spend.
+         */
+        ReplayPace: {
+            /**
+             * Rate
+             * @description Most requests per second.
+             */
+            rate?: number | null;
+            budget?: components["schemas"]["ReplayBudget"] | null;
+        };
+        ReplayPage: {
+            items: components["schemas"]["ReplayJob"][];
+            /** @description Value of `cursor` for the next page. */
+            next: string | null;
+        };
+        ReplayPlanAnswer: {
+            job: number | null;
+            plan_hash: string;
+            source: string;
+            options: components["schemas"]["ReplayOptions"];
+            /** @description Requests by state; `cached`: those that the cache was to answer. */
+            counts: {
+                [key: string]: number;
+            };
+            estimate: components["schemas"]["ReplayEstimate"];
+            past_error: number | null;
+            items: components["schemas"]["ReplayItem"][];
+        };
         RerunAnswer: {
             job: string;
             original: string;
@@ -4175,6 +4605,32 @@ export interface components {
          */
         TransitionType: "gradual" | "abrupt";
         /**
+         * UndoOrder
+         * @description How a job is undone.
+         */
+        UndoOrder: {
+            /**
+             * Dry Run
+             * @description Say what would be undone, and what cannot be.
+             * @default false
+             */
+            dry_run?: boolean;
+        };
+        /**
+         * UndoReport
+         * @description What an undo did, or would do, and what it could not.
+         */
+        UndoReport: {
+            job: number;
+            dry_run: boolean;
+            undone: number;
+            cancelled: number;
+            uncached: number;
+            put_back: number;
+            restored: number;
+            cannot: string[];
+        };
+        /**
          * UsageBand
          * @description An amount that is expected: what is likely, and the band that it should be in.
          */
@@ -4311,10 +4767,15 @@ export type Hazard = components['schemas']['Hazard'];
 export type Health = components['schemas']['Health'];
 export type ImportedDesigns = components['schemas']['ImportedDesigns'];
 export type IssuedToken = components['schemas']['IssuedToken'];
+export type ItemState = components['schemas']['ItemState'];
 export type Job = components['schemas']['Job'];
+export type JobLimits = components['schemas']['JobLimits'];
+export type JobSpending = components['schemas']['JobSpending'];
+export type JobState = components['schemas']['JobState'];
 export type JsonValue = components['schemas']['JsonValue'];
 export type KindEntry = components['schemas']['KindEntry'];
 export type KindRow = components['schemas']['KindRow'];
+export type KindUsage = components['schemas']['KindUsage'];
 export type Layer = components['schemas']['Layer'];
 export type Layout = components['schemas']['Layout'];
 export type LetterDrop = components['schemas']['LetterDrop'];
@@ -4367,6 +4828,18 @@ export type Rating = components['schemas']['Rating'];
 export type RatingInfo = components['schemas']['RatingInfo'];
 export type Receipt = components['schemas']['Receipt'];
 export type Relative = components['schemas']['Relative'];
+export type Replay = components['schemas']['Replay'];
+export type ReplayBudget = components['schemas']['ReplayBudget'];
+export type ReplayEstimate = components['schemas']['ReplayEstimate'];
+export type ReplayItem = components['schemas']['ReplayItem'];
+export type ReplayItemPage = components['schemas']['ReplayItemPage'];
+export type ReplayJob = components['schemas']['ReplayJob'];
+export type ReplayOptions = components['schemas']['ReplayOptions'];
+export type ReplayOrder = components['schemas']['ReplayOrder'];
+export type ReplayOutcome = components['schemas']['ReplayOutcome'];
+export type ReplayPace = components['schemas']['ReplayPace'];
+export type ReplayPage = components['schemas']['ReplayPage'];
+export type ReplayPlanAnswer = components['schemas']['ReplayPlanAnswer'];
 export type RerunAnswer = components['schemas']['RerunAnswer'];
 export type RerunEstimate = components['schemas']['RerunEstimate'];
 export type RerunRequest = components['schemas']['RerunRequest'];
@@ -4405,6 +4878,8 @@ export type TokenOrder = components['schemas']['TokenOrder'];
 export type Tokens = components['schemas']['Tokens'];
 export type Transition = components['schemas']['Transition'];
 export type TransitionType = components['schemas']['TransitionType'];
+export type UndoOrder = components['schemas']['UndoOrder'];
+export type UndoReport = components['schemas']['UndoReport'];
 export type UsageBand = components['schemas']['UsageBand'];
 export type ValidationReport = components['schemas']['ValidationReport'];
 export type WindowStats = components['schemas']['WindowStats'];
@@ -6293,6 +6768,792 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LetterDrop"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_replays_api_v1_replays_get: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description From the page before. */
+                cursor?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    /** @description The next page, `rel=next`; missing on the last one. */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayPage"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_api_v1_replays_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayOrder"];
+            };
+        };
+        responses: {
+            /** @description The plan, of a dry run; at most 1,000 of its requests. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayPlanAnswer"];
+                };
+            };
+            /** @description The job runs in the gateway. */
+            202: {
+                headers: {
+                    /** @description Where the job is. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Replay"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_api_v1_replays__job__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's number. */
+                job: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Replay"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    items_api_v1_replays__job__items_get: {
+        parameters: {
+            query?: {
+                /** @description Only requests in this state. */
+                state?: components["schemas"]["ItemState"] | null;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description From the page before. */
+                cursor?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description The job's number. */
+                job: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    /** @description The next page, `rel=next`; missing on the last one. */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayItemPage"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_api_v1_replays__job__pause_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's number. */
+                job: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Replay"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stop_api_v1_replays__job__stop_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's number. */
+                job: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Replay"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_api_v1_replays__job__resume_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's number. */
+                job: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ReplayPace"] | null;
+            };
+        };
+        responses: {
+            /** @description The job runs in the gateway. */
+            202: {
+                headers: {
+                    /** @description Where the job is. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Replay"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undo_api_v1_replays__job__undo_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's number. */
+                job: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UndoOrder"] | null;
+            };
+        };
+        responses: {
+            /** @description What was undone, or would be, and what cannot be. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UndoReport"];
                 };
             };
             /** @description Bad Request */
@@ -10037,6 +11298,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Unauthorized */

@@ -20,6 +20,7 @@ from infra.replay import (
     estimates,
     job_creation,
     jobs,
+    letters,
     origins,
     patching,
     plans,
@@ -56,6 +57,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     estimate: ReplayEstimate
     #: How far the estimates of earlier jobs were off on average, as a share; ``None``: there are none.
     past_error: float | None
+    #: The only workspace that its requests belong to; ``None``: they may belong to any.
+    workspace: str | None = None
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,9 +104,22 @@ class ReplayDesk:
         self._engine = engine
 
     async def propose_requests(
-        self, where: RequestFilter, options: ReplayOptions, *, limit: int | None, source: str
+        self,
+        where: RequestFilter,
+        options: ReplayOptions,
+        *,
+        limit: int | None,
+        source: str,
+        ids: Sequence[str] = (),
     ) -> Proposal:
         """Plan to repeat the past requests that match a filter; nothing is published.
+
+        Args:
+            where: the filter.
+            options: how each is repeated.
+            limit: the latest requests at most; none: all.
+            source: what was selected, for people.
+            ids: only these requests; none: all.
 
         Raises:
             TooManyOrigins: more match than one job may have.
@@ -112,8 +128,9 @@ class ReplayDesk:
             StreamMissing, Unavailable: the broker does not answer.
             sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
         """
-        found = await asyncio.to_thread(origins.select_requests, self._engine, where, limit=limit)
-        return await self._propose(await origins.read_requests(self._wire, found), options, source)
+        found = await asyncio.to_thread(origins.select_requests, self._engine, where, limit=limit, ids=ids)
+        read = await origins.read_requests(self._wire, found)
+        return await self._propose(read, options, source, workspace=where.workspace)
 
     async def propose_letters(
         self,
@@ -132,17 +149,20 @@ class ReplayDesk:
             UnderstudyError, StreamMissing, Unavailable, sqlalchemy.exc.SQLAlchemyError: as
                 :meth:`propose_requests`.
         """
-        letters: list[dead_letters.Letter] = []
+        found: list[dead_letters.Letter] = []
         size = 0
         async for letter in dead_letters.find(self._wire, where, sequences=sequences):
-            if limit is not None and len(letters) >= limit:
+            if limit is not None and len(found) >= limit:
                 break
-            letters.append(letter)
+            found.append(letter)
             size += len((letter.letter and letter.letter.body) or b"")
-            origins.check_size(len(letters), size)
-        return await self._propose(await origins.read_letters(self._wire, letters), options, source)
+            origins.check_size(len(found), size)
+        read = await origins.read_letters(self._wire, found)
+        return await self._propose(read, options, source, workspace=where.workspace)
 
-    async def _propose(self, found: Sequence[ReplayOrigin], options: ReplayOptions, source: str) -> Proposal:
+    async def _propose(
+        self, found: Sequence[ReplayOrigin], options: ReplayOptions, source: str, *, workspace: str | None
+    ) -> Proposal:
         if options.patch is not None:
             patching.check_effect(options.patch, options.from_stage)
             if len(found) > 1:
@@ -166,6 +186,8 @@ class ReplayDesk:
         return Proposal(
             plan=plan,
             source=source,
+            # A patch may move requests to another one.
+            workspace=workspace if all(_belongs(each, workspace) for each in plan.items) else None,
             estimate=estimates.estimate(generated, usage, from_stage=options.from_stage),
             past_error=estimates.find_past_error(pairs),
         )
@@ -207,6 +229,7 @@ class ReplayDesk:
             limits=limits,
             estimate=proposal.estimate,
             now_ms=now_ms(),
+            workspace=proposal.workspace,
         )
 
     async def run(
@@ -215,6 +238,7 @@ class ReplayDesk:
         *,
         proposal: Proposal | None = None,
         on_progress: Callable[[int], None] = lambda _: None,
+        on_begin: Callable[[], None] = lambda: None,
     ) -> RunReport:
         """Run a job, or continue it; as :func:`infra.replay.runs.run`.
 
@@ -222,11 +246,17 @@ class ReplayDesk:
             job: its number.
             proposal: the plan that it was just made from.
             on_progress: called with the number of requests that a batch had.
+            on_begin: called when this process has the job.
         """
         planned = enumerate(proposal.plan.items) if proposal else ()
         bodies = {at: each.origin for at, each in planned if each.state is ItemState.PLANNED}
         return await runs.run(
-            self._wire, self._engine, job, bodies=bodies if proposal else None, on_progress=on_progress
+            self._wire,
+            self._engine,
+            job,
+            bodies=bodies if proposal else None,
+            on_progress=on_progress,
+            on_begin=on_begin,
         )
 
     async def change_limits(self, job: int, limits: JobLimits) -> ReplayJob:
@@ -262,9 +292,13 @@ class ReplayDesk:
             jobs.change_state, self._engine, job, to, allowed=sorted(allowed), now_ms=now_ms()
         )
 
-    async def list_jobs(self, *, limit: int | None) -> list[ReplayJob]:
-        """The latest jobs, newest first."""
-        return await asyncio.to_thread(jobs.list_jobs, self._engine, limit=limit)
+    async def list_jobs(
+        self, *, limit: int | None, before: int | None = None, workspace: str | None = None
+    ) -> list[ReplayJob]:
+        """The latest jobs, newest first; as :func:`infra.replay.jobs.list_jobs`."""
+        return await asyncio.to_thread(
+            jobs.list_jobs, self._engine, limit=limit, before=before, workspace=workspace
+        )
 
     async def inspect(self, job: int, *, items: bool = True) -> JobView:
         """One job with its requests and what they took.
@@ -287,9 +321,9 @@ class ReplayDesk:
         counts = await asyncio.to_thread(jobs.count_items, self._engine, job)
         return counts.get(str(ItemState.PLANNED), 0)
 
-    async def undo(self, job: int) -> UndoReport:
+    async def undo(self, job: int, *, dry_run: bool = False) -> UndoReport:
         """Undo a job, as far as that is possible; as :func:`infra.replay.undo.undo`."""
-        return await undo.undo(self._wire, self._engine, job)
+        return await undo.undo(self._wire, self._engine, job, dry_run=dry_run)
 
 
 @asynccontextmanager
@@ -311,6 +345,10 @@ async def open_database(settings: Settings) -> AsyncGenerator[Engine]:
             ) from None
     finally:
         engine.dispose()
+
+
+def _belongs(item: PlannedItem, workspace: str | None) -> bool:
+    return workspace is None or not item.body or letters.read_workspace(item.body) == workspace
 
 
 def _check_budget(limits: JobLimits, estimate: ReplayEstimate) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -102,7 +101,11 @@ def replay(
     limits = parse_limits(rate, budget)
 
     async def work(desk: ReplayDesk) -> int:
-        proposal = await desk.propose_requests(wanted, options, limit=limit, source=_say(wanted, limit))
+        from infra.app.replay_source import format_source
+
+        proposal = await desk.propose_requests(
+            wanted, options, limit=limit, source=format_source(wanted, limit)
+        )
         return await carry_out(desk, proposal, limits, plan=plan, dry_run=dry_run, json=json)
 
     with_desk(work)
@@ -113,11 +116,12 @@ def ls(limit: Limit = None, json: Json = False) -> None:
     """List replay jobs, newest first."""
 
     async def work(desk: ReplayDesk) -> int:
+        from infra.app import replay_json
         from infra.cli import replay_show
 
         found = await desk.list_jobs(limit=limit if json or limit is not None else console.ROWS)
         if json:
-            console.emit([replay_show.job_to_json(each) for each in found])
+            console.emit([replay_json.job_to_json(each) for each in found])
         elif not found:
             console.people().print("no replay jobs")
         else:
@@ -132,11 +136,12 @@ def show(job: JobNumber, json: Json = False) -> None:
     """Show a replay job: its plan, its requests, what they took, and what was expected."""
 
     async def work(desk: ReplayDesk) -> int:
+        from infra.app import replay_json
         from infra.cli import replay_show
 
         found = await desk.inspect(job, items=json)
         if json:
-            console.emit(replay_show.view_to_json(found))
+            console.emit(replay_json.view_to_json(found))
         else:
             replay_show.print_view(found)
         return console.DONE
@@ -175,13 +180,20 @@ def resume(job: JobNumber, rate: Rate = None, budget: Budget = None, json: Json 
 
 
 @app.command("undo")
-def undo(job: JobNumber, json: Json = False) -> None:
+def undo(
+    job: JobNumber,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what would be undone, and what cannot be; change nothing."),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Undo a job: cancel what runs, remove its cache entries, name the earlier results again; list what cannot be undone."""
 
     async def work(desk: ReplayDesk) -> int:
         from infra.cli import replay_show
 
-        report = await desk.undo(job)
+        report = await desk.undo(job, dry_run=dry_run)
         if json:
             console.emit(report)
         else:
@@ -289,13 +301,14 @@ async def carry_out(
     json: bool,
 ) -> int:
     """Print a plan, and unless it is a dry run start its job; the exit status."""
+    from infra.app import replay_json
     from infra.cli import replay_show
 
     if plan is not None:
         await desk.require_plan(proposal, plan)
     if not proposal.plan.counts["planned"]:
         if json:
-            console.emit(replay_show.proposal_to_json(proposal, None))
+            console.emit(replay_json.proposal_to_json(proposal, None))
         else:
             replay_show.print_proposal(proposal, None, shown=_SHOWN)
             console.note("nothing was published")
@@ -303,7 +316,7 @@ async def carry_out(
     job = await desk.create(proposal, limits)
     if dry_run:
         if json:
-            console.emit(replay_show.proposal_to_json(proposal, job))
+            console.emit(replay_json.proposal_to_json(proposal, job))
         else:
             replay_show.print_proposal(proposal, job, shown=_SHOWN)
             console.note(f"nothing was published; to start it: understudy replay resume {job.job}")
@@ -314,13 +327,14 @@ async def carry_out(
 
 
 async def _run(desk: ReplayDesk, job: int, proposal: Proposal | None, *, json: bool) -> int:
+    from infra.app import replay_json
     from infra.cli import replay_show
     from infra.replay.jobs import JobState
 
     with replay_show.progress(await desk.count_left(job), shown=not json) as advance:
         report = await desk.run(job, proposal=proposal, on_progress=advance)
     if json:
-        console.emit(replay_show.run_to_json(proposal, report))
+        console.emit(replay_json.run_to_json(proposal, report))
     else:
         replay_show.print_report(report)
     return console.DONE if report.state is JobState.DONE else console.FAILED
@@ -328,37 +342,13 @@ async def _run(desk: ReplayDesk, job: int, proposal: Proposal | None, *, json: b
 
 def _change(job: int, change: Callable[[ReplayDesk], Awaitable[ReplayJob]], *, json: bool) -> None:
     async def work(desk: ReplayDesk) -> int:
-        from infra.cli import replay_show
+        from infra.app import replay_json
 
         found = await change(desk)
         if json:
-            console.emit(replay_show.job_to_json(found))
+            console.emit(replay_json.job_to_json(found))
         else:
             console.people().print(f"job {job} is {found.state}")
         return console.DONE
 
     with_desk(work, broker=False)
-
-
-def _say(wanted: RequestFilter, limit: int | None) -> str:
-    """A filter as the command line has it."""
-    import msgspec
-
-    from contracts import timestamp
-
-    given: dict[str, Any] = msgspec.to_builtins(wanted)
-    for name in ("since_ms", "until_ms"):
-        if name in given:
-            given[name.removesuffix("_ms")] = timestamp.format_ms(given.pop(name))
-    if "request_id" in given:
-        given = {"id": given.pop("request_id"), **given}
-    if limit is not None:
-        given["limit"] = limit
-    return " ".join(["requests", *(_option(name, value) for name, value in given.items())])
-
-
-def _option(name: str, value: Any) -> str:
-    option = f"--{name.replace('_', '-')}"
-    if value is True:
-        return option
-    return f"{option} {shlex.quote(','.join(value) if isinstance(value, list | tuple) else str(value))}"

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from infra.cli import console
 
@@ -16,68 +14,9 @@ if TYPE_CHECKING:
 
     from infra.app.replay_desk import JobView, Proposal
     from infra.replay.estimates import ReplayEstimate
-    from infra.replay.jobs import JobItem, ReplayJob
-    from infra.replay.plans import PlannedItem
+    from infra.replay.jobs import ReplayJob
     from infra.replay.runs import RunReport
     from infra.replay.undo import UndoReport
-
-
-def run_to_json(proposal: Proposal | None, report: RunReport) -> dict[str, Any]:
-    """The object that a run prints: what it did, with the plan that it was made from."""
-    done: dict[str, Any] = msgspec.to_builtins(report)
-    if proposal is None:
-        return done
-    plan = proposal.plan
-    return done | {
-        "plan_hash": plan.plan_hash,
-        "source": proposal.source,
-        "counts": dict(plan.counts),
-        "estimate": proposal.estimate,
-    }
-
-
-def proposal_to_json(proposal: Proposal, job: ReplayJob | None) -> dict[str, Any]:
-    """The object that ``replay --json`` prints for a plan."""
-    plan = proposal.plan
-    return {
-        "job": None if job is None else job.job,
-        "plan_hash": plan.plan_hash,
-        "source": proposal.source,
-        "options": plan.options,
-        "counts": dict(plan.counts),
-        "estimate": proposal.estimate,
-        "past_error": proposal.past_error,
-        "items": [_item_to_json(each) for each in plan.items],
-    }
-
-
-def job_to_json(job: ReplayJob) -> dict[str, Any]:
-    """The object that ``replay ls --json`` has for each job."""
-    return msgspec.to_builtins(job)
-
-
-def view_to_json(view: JobView) -> dict[str, Any]:
-    """The object of ``replay show --json``."""
-    return {
-        **job_to_json(view.job),
-        "counts": view.counts,
-        "spent": view.spent,
-        "items": [_item_to_json(each) for each in view.items],
-    }
-
-
-def _item_to_json(item: JobItem | PlannedItem) -> dict[str, Any]:
-    origin = item.origin
-    return {
-        "letter": origin.letter,
-        "replay_of": origin.replay_of,
-        "kind": origin.kind,
-        "request_id": item.request_id,
-        "state": item.state,
-        "code": item.code,
-        "reason": item.reason,
-        "cached": item.cached,
-    }
 
 
 def print_proposal(proposal: Proposal, job: ReplayJob | None, *, shown: int) -> None:
@@ -171,8 +110,9 @@ def print_undo(report: UndoReport) -> None:
     from infra.replay.counts import format_count
 
     out = console.people()
+    name = f"job {report.job}, dry run" if report.dry_run else f"job {report.job}"
     out.print(
-        f"job {report.job}: {format_count(report.undone, 'replay')} undone, {report.cancelled:,} of them cancelled "
+        f"{name}: {format_count(report.undone, 'replay')} undone, {report.cancelled:,} of them cancelled "
         "before they ended",
         soft_wrap=True,
     )

@@ -20,6 +20,7 @@ from infra.gateway.authentication import Authenticator
 from infra.gateway.hub import EventHub
 from infra.gateway.limits import AccessLimits
 from infra.gateway.problems import BUSY_S, Problem
+from infra.gateway.replay_runner import ReplayRunner
 from infra.gateway.result_feed import ResultFeed
 from infra.gateway.shared import SharedAnswers
 from infra.telemetry.broker_events import ConnectionLost, ConnectionRestored
@@ -85,6 +86,8 @@ class Gateway:
         self.lanes = LaneReader(self.client.wire, settings)
         #: Checks, previews and tests of nodes.
         self.nodes = NodeDesk(settings)
+        #: Runs the replay jobs that are started over HTTP.
+        self.replays = ReplayRunner(settings.gateway.replays, self.telemetry)
         #: It accepts no more work.
         self.stopping = False
         #: Requests that wait for a result now.
@@ -93,7 +96,7 @@ class Gateway:
         self._lost_at_s = 0.0
         self._scopes: set[asyncio.Timeout] = set()
         self._checking: asyncio.Task[None] | None = None
-        self._farewells: list[Callable[[], Awaitable[None]]] = [self.hub.farewell]
+        self._farewells: list[Callable[[], Awaitable[None]]] = [self.hub.farewell, self.replays.stop]
 
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()
@@ -106,6 +109,7 @@ class Gateway:
         if self._checking is not None:
             self._checking.cancel()
         await self.hub.close()
+        await self.replays.close()
         await self.shared.close()
         await self.results.close()
         await self.client.__aexit__(*error)
@@ -189,6 +193,14 @@ class Gateway:
     async def update(self, change: Callable[[Engine], T]) -> T:
         """Change the audit's database, as :meth:`GatewayDatabase.update`."""
         return await self.database.update(change)
+
+    async def prepare_database(self) -> Engine:
+        """The audit's database with all its tables, shared by all routes: do not dispose of it.
+
+        Raises:
+            DatabaseError: it cannot be used; the text says what to do.
+        """
+        return await self.database.update(lambda engine: engine)
 
     def audit_engine(self) -> Engine | None:
         """The audit's database, shared by all routes: do not dispose of it; ``None``: there is none yet."""

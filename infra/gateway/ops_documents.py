@@ -8,6 +8,10 @@ import msgspec
 
 from infra.app.letter_desk import LetterVerdict
 from infra.inspect.letter_listing import LetterGroup
+from infra.replay.jobs import ReplayJob
+from infra.replay.plans import ItemState
+from infra.replay.spending import JobSpending, ReplayOutcome
+from infra.replay.undo import UndoReport
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -39,6 +43,17 @@ LETTER: Final = _answer(
     "As `understudy dead show --json`, with its faults and today's verdict.", "DeadLetterView"
 )
 LETTER_VERDICT: Final = _answer("The verdict.", "LetterVerdict")
+REPLAYS: Final = _answer("A page.", "ReplayPage", headers=_LINK)
+REPLAY: Final = _answer("The job.", "Replay")
+REPLAY_ITEMS: Final = _answer("A page.", "ReplayItemPage", headers=_LINK)
+REPLAY_PLAN: Final = _answer("The plan, of a dry run; at most 1,000 of its requests.", "ReplayPlanAnswer")
+REPLAY_STARTED: Final = _answer(
+    "The job runs in the gateway.",
+    "Replay",
+    status=202,
+    headers={"Location": {"description": "Where the job is.", "schema": _TEXT}},
+)
+REPLAY_UNDONE: Final = _answer("What was undone, or would be, and what cannot be.", "UndoReport")
 LETTER_DROPPED: Final = _answer("What was done, or would be.", "LetterDrop")
 
 
@@ -47,14 +62,48 @@ def body_example(value: Any) -> dict[str, Any]:
     return {"requestBody": {"content": {"application/json": {"example": value}}}}
 
 
+#: What the route that starts a replay says of its body.
+REPLAY_ORDER: Final = {
+    "requestBody": {
+        "content": {
+            "application/json": {
+                "examples": {
+                    "plan": {
+                        "summary": "What an hour of failures would take",
+                        "value": {"filter": {"kind": "layout", "since": "1h"}, "dry_run": True},
+                    },
+                    "letter": {
+                        "summary": "A dead letter, edited",
+                        "value": {
+                            "of": "letters",
+                            "ids": [1],
+                            "patch": [{"op": "add", "path": "/seed", "value": 7}],
+                            "rate": 50,
+                        },
+                    },
+                }
+            }
+        }
+    }
+}
+
+
 def component_schemas() -> dict[str, Any]:
     """The schemas that the references of this module mean."""
     _, found = msgspec.json.schema_components(
-        [LetterGroup, LetterVerdict], ref_template=f"{_SCHEMAS}/{{name}}"
+        [LetterGroup, LetterVerdict, ReplayJob, ReplayOutcome, JobSpending, UndoReport],
+        ref_template=f"{_SCHEMAS}/{{name}}",
     )
     # Its body is a request's.
     found["LetterVerdict"]["properties"]["body"] = {"type": ["object", "null"]}
-    return {**found, **_OWN}
+    # A job's fields, whose schema a job with its figures repeats.
+    job = found["ReplayJob"]["properties"]
+    more = {
+        "counts": _COUNTS,
+        "spent": _ref("JobSpending"),
+        "links": _object(self=_TEXT, items=_TEXT, events=_TEXT),
+    }
+    return {**found, **_OWN, "Replay": _object(**job, **more)}
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +128,21 @@ _LETTER: Final = {
     "stream": _TEXT_OR_NULL,
     "stream_sequence": _WHOLE_OR_NULL,
 }
+_COUNTS: Final = {
+    "type": "object",
+    "description": "Requests by state; `cached`: those that the cache was to answer.",
+    "additionalProperties": _WHOLE,
+}
+_ITEM: Final = {
+    "letter": _WHOLE_OR_NULL,
+    "replay_of": _TEXT_OR_NULL,
+    "kind": _TEXT,
+    "request_id": _TEXT,
+    "state": {"type": "string", "enum": list(ItemState)},
+    "code": _TEXT_OR_NULL,
+    "reason": _TEXT_OR_NULL,
+    "cached": {"type": "boolean"},
+}
 _OWN: Final[dict[str, Any]] = {
     "DeadLetterRow": _object(**_LETTER),
     "LetterPage": _object(items=_list("DeadLetterRow"), next=_NEXT),
@@ -89,6 +153,29 @@ _OWN: Final[dict[str, Any]] = {
         payload={"description": "The message that it is about, as JSON where it is JSON."},
         violations=_list("LetterFault"),
         verdict=_ref("LetterVerdict"),
+    ),
+    "ReplayPage": _object(items=_list("ReplayJob"), next=_NEXT),
+    "ReplayItem": _object(**_ITEM),
+    "ReplayItemPage": _object(
+        items={
+            "type": "array",
+            "items": _object(
+                **_ITEM,
+                position=_WHOLE,
+                outcome={"anyOf": [_ref("ReplayOutcome"), {"type": "null"}]},
+            ),
+        },
+        next=_NEXT,
+    ),
+    "ReplayPlanAnswer": _object(
+        job=_WHOLE_OR_NULL,
+        plan_hash=_TEXT,
+        source=_TEXT,
+        options=_ref("ReplayOptions"),
+        counts=_COUNTS,
+        estimate=_ref("ReplayEstimate"),
+        past_error={"type": ["number", "null"]},
+        items=_list("ReplayItem"),
     ),
     "LetterDrop": _object(letter=_WHOLE, outcome={"type": "string", "enum": ["dropped", "would_drop"]}),
 }

@@ -39,6 +39,7 @@ def create(
     limits: JobLimits,
     estimate: ReplayEstimate,
     now_ms: int,
+    workspace: str | None = None,
 ) -> ReplayJob:
     """Store a plan as a job; its requests are frozen with it.
 
@@ -52,6 +53,7 @@ def create(
         "created_ms": now_ms,
         "source": source,
         "options": msgspec.json.encode(plan.options).decode(),
+        "workspace": workspace,
         "rate": limits.rate,
         "budget_tokens": limits.budget_tokens,
         "budget_money": limits.budget_money,

@@ -48,6 +48,10 @@ class JobError(UnderstudyError):
     """A job that does not exist, or is in a state in which this cannot be done."""
 
 
+class NoJob(JobError):  # noqa: N818 - names what is missing
+    """No job has this number."""
+
+
 class JobLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How fast a job publishes, and how much it may spend."""
 
@@ -68,6 +72,8 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
     options: ReplayOptions
     limits: JobLimits
     estimate: ReplayEstimate
+    #: The only workspace whose requests it repeats; ``None``: it may repeat those of all.
+    workspace: str | None = None
     started_ms: int | None = None
     ended_ms: int | None = None
     note: str | None = None
@@ -102,12 +108,12 @@ def find(engine: Engine, job: int) -> ReplayJob:
     """One job.
 
     Raises:
-        JobError: there is none with this number.
+        NoJob: there is none with this number.
     """
     with reading(engine) as connection:
         row = connection.execute(select(REPLAY_JOBS).where(_jobs.job == job)).mappings().first()
     if row is None:
-        raise JobError(f"there is no replay job {job}; `understudy replay ls` lists them")
+        raise NoJob(f"there is no replay job {job}; `understudy replay ls` lists them")
     return read_job(row)
 
 
@@ -126,10 +132,23 @@ def find_by_plan(engine: Engine, plan_hash: str) -> ReplayJob:
     return read_job(row)
 
 
-def list_jobs(engine: Engine, *, limit: int | None) -> list[ReplayJob]:
-    """The latest jobs, newest first."""
+def list_jobs(
+    engine: Engine, *, limit: int | None, before: int | None = None, workspace: str | None = None
+) -> list[ReplayJob]:
+    """The latest jobs, newest first.
+
+    Args:
+        engine: the database.
+        limit: jobs at most; none: all.
+        before: only jobs with a lower number.
+        workspace: only jobs of this workspace.
+    """
+    query = select(REPLAY_JOBS).order_by(_jobs.job.desc()).limit(limit)
+    if before is not None:
+        query = query.where(_jobs.job < before)
+    if workspace is not None:
+        query = query.where(_jobs.workspace == workspace)
     with reading(engine) as connection:
-        query = select(REPLAY_JOBS).order_by(_jobs.job.desc()).limit(limit)
         return [read_job(row) for row in connection.execute(query).mappings()]
 
 
@@ -212,13 +231,37 @@ def claim(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJob | 
     found = find(engine, job)
     if claimed:
         return found
-    if found.state not in RESUMABLE:
-        raise JobError(f"job {job} is {found.state}: it has nothing to continue")
+    check_resume(found)
     return None
+
+
+def check_resume(job: ReplayJob) -> None:
+    """Refuse to continue a job that has ended.
+
+    Raises:
+        JobError: it has.
+    """
+    if job.state not in RESUMABLE:
+        raise JobError(f"job {job.job} is {job.state}: it has nothing to continue")
 
 
 def claim_undo(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJob | None:
     """Begin to undo a job in this process, which stops it; ``None``: another process has it.
+
+    Raises:
+        JobError: it runs, is undone, or does not exist.
+    """
+    found = check_undo(engine, job)
+    over = JobState.DONE if found.state is JobState.DONE else JobState.STOPPED
+    same = and_(_jobs.job == job, _jobs.state == str(found.state), _is_free(runner, now_ms))
+    with engine.begin() as connection:
+        change = update(REPLAY_JOBS).where(same).values(state=str(over), runner=runner, beat_ms=now_ms)
+        claimed = connection.execute(change).rowcount
+    return find(engine, job) if claimed else None
+
+
+def check_undo(engine: Engine, job: int) -> ReplayJob:
+    """A job that can be undone.
 
     Raises:
         JobError: it runs, is undone, or does not exist.
@@ -230,12 +273,7 @@ def claim_undo(engine: Engine, job: int, *, runner: str, now_ms: int) -> ReplayJ
         raise JobError(f"job {job} is running; `understudy replay stop {job}` stops it")
     if found.state not in (JobState.PLANNED, JobState.PAUSED, JobState.STOPPED, JobState.DONE):
         raise JobError(f"job {job} is {found.state}: it cannot be undone now")
-    over = JobState.DONE if found.state is JobState.DONE else JobState.STOPPED
-    same = and_(_jobs.job == job, _jobs.state == str(found.state), _is_free(runner, now_ms))
-    with engine.begin() as connection:
-        change = update(REPLAY_JOBS).where(same).values(state=str(over), runner=runner, beat_ms=now_ms)
-        claimed = connection.execute(change).rowcount
-    return find(engine, job) if claimed else None
+    return found
 
 
 def _is_free(runner: str, now_ms: int) -> ColumnElement[bool]:
@@ -326,6 +364,7 @@ def read_job(row: RowMapping) -> ReplayJob:
             rate=row["rate"], budget_tokens=row["budget_tokens"], budget_money=row["budget_money"]
         ),
         estimate=msgspec.json.decode(row["estimate"], type=ReplayEstimate),
+        workspace=row["workspace"],
         started_ms=row["started_ms"],
         ended_ms=row["ended_ms"],
         note=row["note"],

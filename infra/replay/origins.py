@@ -88,20 +88,25 @@ class _Record(msgspec.Struct, frozen=True):
 _decode: Final = msgspec.json.Decoder(_Record).decode
 
 
-def select_requests(engine: Engine, where: RequestFilter, *, limit: int | None) -> list[tuple[str, int]]:
+def select_requests(
+    engine: Engine, where: RequestFilter, *, limit: int | None, ids: Sequence[str] = ()
+) -> list[tuple[str, int]]:
     """Ids and sequences of the requests that match a filter, in the order in which they came.
 
-    Replays and shadows of other requests match only where the filter names their id.
+    Replays and shadows of other requests match only where the filter, or ``ids``, names them.
 
     Args:
         engine: the database.
         where: the filter.
         limit: the latest requests at most; none: all.
+        ids: only these requests; none: all.
 
     Raises:
         TooManyOrigins: more than :data:`MOST` match.
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
+    if ids:
+        return _select_named(engine, where, ids, limit=limit)
     asked = GENERATIONS.c.requested_at_ms
     most = MOST + 1 if limit is None else min(limit, MOST + 1)
     found: list[tuple[str, int]] = []
@@ -112,10 +117,34 @@ def select_requests(engine: Engine, where: RequestFilter, *, limit: int | None) 
         query = select(GENERATIONS.c.request_id, GENERATIONS.c.record).where(*conditions)
         query = query.order_by(asked.desc(), GENERATIONS.c.request_id).limit(most)
         for request_id, record in connection.execute(query.execution_options(yield_per=_ROWS)):
-            known = _decode(record).asked
-            found.append((request_id, 0 if known is None or known.sequence is None else known.sequence))
+            found.append((request_id, _read_sequence(record)))
     check_size(len(found))
     return found[::-1]
+
+
+def _select_named(
+    engine: Engine, where: RequestFilter, ids: Sequence[str], *, limit: int | None
+) -> list[tuple[str, int]]:
+    check_size(len(ids))
+    # Each is refused with its reason.
+    where = msgspec.structs.replace(where, shadows=True)
+    columns = (GENERATIONS.c.requested_at_ms, GENERATIONS.c.request_id, GENERATIONS.c.record)
+    found: list[tuple[int, str, int]] = []
+    wanted = sorted(set(ids))
+    with reading(engine) as connection:
+        conditions = build_conditions(where, dialect=connection.dialect.name)
+        for start in range(0, len(wanted), _ROWS):
+            some = GENERATIONS.c.request_id.in_(wanted[start : start + _ROWS])
+            rows = connection.execute(select(*columns).where(*conditions, some))
+            found += [(row[0], row[1], _read_sequence(row[2])) for row in rows]
+    found.sort()
+    return [(request_id, sequence) for _, request_id, sequence in found][-(limit or len(found)) :]
+
+
+def _read_sequence(record: bytes | str) -> int:
+    """The sequence of a request in REQUESTS; 0: it is not known."""
+    asked = _decode(record).asked
+    return 0 if asked is None or asked.sequence is None else asked.sequence
 
 
 def check_size(count: int, size: int = 0) -> None:

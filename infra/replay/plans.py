@@ -5,6 +5,7 @@ A plan is made of values; nothing here publishes.  Its hash names it: an operato
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ from infra.replay.patching import Operations, PatchRefused
 
 #: Characters of a plan's hash.
 _HASH: Final = 16
+#: Requests that are read at a time.
+_AT_A_TIME: Final = 200
 
 
 class ItemState(StrEnum):
@@ -196,7 +199,12 @@ async def build(
     Raises:
         StreamMissing, Unavailable: the broker does not answer.
     """
-    items = [_compose_item(each, options, numbers.get(each.key, 1)) for each in origins]
+    items: list[PlannedItem] = []
+    for start in range(0, len(origins), _AT_A_TIME):
+        some = origins[start : start + _AT_A_TIME]
+        items += [_compose_item(each, options, numbers.get(each.key, 1)) for each in some]
+        # Whatever else runs in this process has its turn.
+        await asyncio.sleep(0)
     items = await _number(items, options, present)
     open_items = [each for each in items if each.state is ItemState.PLANNED]
     verdicts = await judge([(each.origin, each.request_id, each.body) for each in open_items])

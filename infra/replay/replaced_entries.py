@@ -87,19 +87,14 @@ async def remove(
         StreamMissing, Unavailable: the broker does not answer.
         sqlalchemy.exc.SQLAlchemyError: the database.
     """
-    stored = await _read_live(wire, keys.values())
-    own = {
-        request_id: stored[key]
-        for request_id, key in keys.items()
-        if key in stored and _decode(stored[key].body).request_id == request_id
-    }
+    own = await _read_own(wire, keys)
     before = await _find_before(wire, engine, job, own)
     removed = put_back = 0
     for request_id, entry in own.items():
         # On its revision: an entry that another request writes meanwhile stays.
         condition = {envelope.EXPECTED_LAST: str(entry.sequence)}
         known = before.get(request_id)
-        left_s = 0.0 if known is None else _decode(known).expires_at_ms / 1000 - time.time()
+        left_s = _count_seconds_left(known)
         if known is not None and left_s > 0:
             headers = {buckets.TTL: buckets.ttl(math.ceil(left_s)), **condition}
             ack = await wire.publish(entry.subject, known, headers)
@@ -108,6 +103,35 @@ async def remove(
             ack = await wire.publish(entry.subject, b"", {**buckets.PURGE, **condition})
         removed += ack.error is None
     return RemovedEntries(removed=removed, put_back=put_back)
+
+
+async def count(
+    wire: RequestMultiplexer, engine: Engine, job: int, keys: Mapping[str, str]
+) -> RemovedEntries:
+    """What :func:`remove` would do now; nothing changes.
+
+    Raises:
+        StreamMissing, Unavailable: the broker does not answer.
+        sqlalchemy.exc.SQLAlchemyError: the database.
+    """
+    own = await _read_own(wire, keys)
+    before = await _find_before(wire, engine, job, own)
+    put_back = sum(_count_seconds_left(before.get(each)) > 0 for each in own)
+    return RemovedEntries(removed=len(own), put_back=put_back)
+
+
+async def _read_own(wire: RequestMultiplexer, keys: Mapping[str, str]) -> dict[str, LogEntry]:
+    """By replay, the entry that is still its own."""
+    stored = await _read_live(wire, keys.values())
+    return {
+        request_id: stored[key]
+        for request_id, key in keys.items()
+        if key in stored and _decode(stored[key].body).request_id == request_id
+    }
+
+
+def _count_seconds_left(entry: bytes | None) -> float:
+    return 0.0 if entry is None else _decode(entry).expires_at_ms / 1000 - time.time()
 
 
 async def _find_before(

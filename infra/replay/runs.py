@@ -71,6 +71,7 @@ async def run(
     *,
     bodies: Mapping[int, ReplayOrigin] | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> RunReport:
     """Run a job, or continue it.
 
@@ -80,6 +81,7 @@ async def run(
         job: the job's number.
         bodies: by position, what is repeated, where the plan was made just now; none: it is read again.
         on_progress: called with the number of requests that a batch had.
+        on_begin: called when this process has the job.
 
     Raises:
         PlanChanged: the job has not begun, and what it repeats is not what was planned.
@@ -93,6 +95,7 @@ async def run(
     held = await lease.take(engine, job, jobs.claim)
     one = _Run(wire, engine, held, bodies or {}, on_progress)
     try:
+        on_begin()
         if known.started_ms is not None:
             # The broker would refuse them, and subscribers without JetStream would see them twice.
             one.refused = await unrecorded.record(wire, engine, job)

@@ -58,6 +58,18 @@ def read_spent(engine: Engine, job: int) -> JobSpending:
     )
 
 
+class ReplayOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How one request of a job has ended."""
+
+    status: str
+    origin: str
+    code: str | None
+    latency_ms: int | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
+
+
 def find_ended(engine: Engine, request_ids: Sequence[str]) -> set[str]:
     """Those of some requests whose results the audit has."""
     found: set[str] = set()
@@ -65,6 +77,29 @@ def find_ended(engine: Engine, request_ids: Sequence[str]) -> set[str]:
         for start in range(0, len(request_ids), _CHUNK):
             asked = GENERATION_LOGS.c.request_id.in_(request_ids[start : start + _CHUNK])
             found.update(connection.execute(select(GENERATION_LOGS.c.request_id).where(asked)).scalars())
+    return found
+
+
+def read_outcomes(engine: Engine, request_ids: Sequence[str]) -> dict[str, ReplayOutcome]:
+    """How requests have ended, by id; those that the audit has no end of are left out."""
+    columns = GENERATION_LOGS.c
+    query = select(
+        columns.request_id,
+        columns.status,
+        columns.origin,
+        columns.error_code,
+        columns.latency_ms,
+        columns.prompt_tokens,
+        columns.completion_tokens,
+        columns.cost,
+    ).order_by(columns.id)
+    found: dict[str, ReplayOutcome] = {}
+    with reading(engine) as connection:
+        for start in range(0, len(request_ids), _CHUNK):
+            asked = columns.request_id.in_(request_ids[start : start + _CHUNK])
+            for request_id, *row in connection.execute(query.where(asked)):
+                names = ReplayOutcome.__struct_fields__
+                found[request_id] = ReplayOutcome(**dict(zip(names, row, strict=True)))
     return found
 
 

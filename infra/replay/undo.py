@@ -52,9 +52,11 @@ _LOOK_S: Final = 0.1
 
 
 class UndoReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an undo did, and what it could not."""
+    """What an undo did, or would do, and what it could not."""
 
     job: int
+    #: Nothing was changed: this is what would be.
+    dry_run: bool = False
     #: Requests that are undone.
     undone: int
     #: Of them, those that were cancelled before they had a result.
@@ -69,19 +71,22 @@ class UndoReport(msgspec.Struct, frozen=True, kw_only=True):
     cannot: tuple[str, ...] = ()
 
 
-async def undo(wire: RequestMultiplexer, engine: Engine, job: int) -> UndoReport:
+async def undo(wire: RequestMultiplexer, engine: Engine, job: int, *, dry_run: bool = False) -> UndoReport:
     """Undo a job that does not run; it does not go on afterwards.
 
     Args:
         wire: an open wire.
         engine: the database.
         job: the job's number.
+        dry_run: change nothing; what would be undone now, where what has not ended counts as cancelled.
 
     Raises:
         JobError: it does not exist, runs, or is undone; or another process has it.
         StreamMissing, Unavailable, UnderstudyError: the broker; a second undo goes on where this one stopped.
         sqlalchemy.exc.SQLAlchemyError: the database.
     """
+    if dry_run:
+        return await _preview(wire, engine, await asyncio.to_thread(jobs.check_undo, engine, job))
     held = await lease.take(engine, job, jobs.claim_undo)
     try:
         if held.job.started_ms is not None:
@@ -120,8 +125,27 @@ async def _undo_all(wire: RequestMultiplexer, engine: Engine, held: JobLease) ->
             allowed=[JobState.PLANNED, JobState.PAUSED, JobState.STOPPED, JobState.DONE],
             now_ms=round(time.time() * 1000),
         )
+    return _report(held.job, one, spent, undone=undone)
+
+
+async def _preview(wire: RequestMultiplexer, engine: Engine, job: ReplayJob) -> UndoReport:
+    spent = await asyncio.to_thread(spending.read_spent, engine, job.job)
+    one = _Undo(wire, engine, job, dry=True)
+    after, undone = -1, 0
+    while True:
+        page = await asyncio.to_thread(
+            jobs.read_items, engine, job.job, states=[ItemState.PUBLISHED], after=after, limit=_PAGE
+        )
+        if not page:
+            return _report(job, one, spent, undone=undone)
+        after = page[-1].position
+        undone += len(await one.undo_page(page))
+
+
+def _report(job: ReplayJob, one: _Undo, spent: spending.JobSpending, *, undone: int) -> UndoReport:
     return UndoReport(
-        job=job,
+        job=job.job,
+        dry_run=one.dry,
         undone=undone,
         cancelled=one.cancelled,
         uncached=one.uncached,
@@ -153,9 +177,12 @@ def _lasting_lines(spent: spending.JobSpending, one: _Undo) -> list[str]:
 
 
 class _Undo:
-    """An undo on its way."""
+    """An undo on its way; a dry one only counts."""
 
-    def __init__(self, wire: RequestMultiplexer, engine: Engine, job: ReplayJob) -> None:
+    def __init__(
+        self, wire: RequestMultiplexer, engine: Engine, job: ReplayJob, *, dry: bool = False
+    ) -> None:
+        self.dry = dry
         self._wire = wire
         self._engine = engine
         self._job = job.job
@@ -173,12 +200,16 @@ class _Undo:
         forgotten = await asyncio.to_thread(spending.find_ended, self._engine, missing)
         self.forgotten += len(forgotten)
         running = [each for each in items if each.request_id not in before.keys() | forgotten]
-        results = before | await self._cancel(running)
+        if self.dry:
+            self.cancelled += len(running)
+            results, running = before, []
+        else:
+            results = before | await self._cancel(running)
         cancelled = [decode_result(results.get(each.request_id)) for each in running]
         self.cancelled += sum(each is not None and each.status is Status.CANCELLED for each in cancelled)
         ended = [each for each in items if each.request_id in results]
         written = [each for each in ended if is_written(decode_result(results[each.request_id]))]
-        late = await self._await_revisions(written, results)
+        late = set[str]() if self.dry else await self._await_revisions(written, results)
         scenes = [scene for each in ended for scene in self._list_scenes(results[each.request_id])]
         planned = {} if self._shares else {each.request_id: each.cache_key for each in written}
         await self._uncache([*(each.request_id for each in written), *scenes], planned)
@@ -194,7 +225,7 @@ class _Undo:
             f"{each}: its revision has not come yet: undo once more later" for each in sorted(late)
         ]
         over = (results.keys() | forgotten) - late
-        return [each.position for each in items if each.request_id in over]
+        return [each.position for each in items if self.dry or each.request_id in over]
 
     def _list_scenes(self, entry: LogEntry) -> list[str]:
         """The ids of a plot's scenes, which have cache entries of their own."""
@@ -281,7 +312,8 @@ class _Undo:
                 slot = find_slot(event, entry)
                 if slot is not None:
                     keys[request_id] = slot.key
-        done = await replaced_entries.remove(self._wire, self._engine, self._job, keys)
+        take = replaced_entries.count if self.dry else replaced_entries.remove
+        done = await take(self._wire, self._engine, self._job, keys)
         self.uncached += done.removed
         self.put_back += done.put_back
         self.unknown += sum(
@@ -316,6 +348,8 @@ class _Undo:
 
     async def _revise(self, last: LogEntry, before: ev.Result | ev.Revised, *, undoes: str) -> bool:
         """Publish an earlier result again, unless a revision came meanwhile."""
+        if self.dry:
+            return True
         address = subjects.parse(last.subject)
         by = before.revised_by if isinstance(before, ev.Revised) else address.request_id
         body = {name: getattr(before, name) for name in ev.Result.__struct_fields__}

@@ -34,6 +34,8 @@ class GatewaySettings(BaseModel):
     waiting: int = Field(default=2000, ge=1, le=100_000)
     #: Streams of events at once; one more gets 503.
     streams: int = Field(default=4000, ge=1, le=100_000)
+    #: Replay jobs that run in the gateway at once; one more gets 503.
+    replays: int = Field(default=4, ge=1, le=100)
     #: Whether requests need a token.  auto: as soon as one was created, or where other machines reach the gateway.
     #: required: always.  off: never, and it listens on this machine alone.
     tokens: Literal["auto", "required", "off"] = "auto"

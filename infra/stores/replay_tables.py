@@ -22,6 +22,8 @@ REPLAY_JOBS: Final = Table(
     Column("source", Text, nullable=False),
     # How every request is repeated: patch, first stage, cache; JSON.
     Column("options", Text, nullable=False),
+    # The only workspace whose requests it repeats; none: it may repeat those of all.
+    Column("workspace", String(64)),
     # Requests per second, and the most that may be spent.
     Column("rate", Float),
     Column("budget_tokens", BigInteger),

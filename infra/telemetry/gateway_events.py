@@ -79,6 +79,23 @@ class AccessUnread(TelemetryEvent, frozen=True, kw_only=True):
     SENTENCE: ClassVar[str] = "the gateway uses the tokens that it knows: {problem}"
 
 
+class ReplayRunEnded(TelemetryEvent, frozen=True, kw_only=True):
+    """A replay job no longer runs in the gateway: it is done, paused or stopped, or something interrupted it."""
+
+    #: Number of the job.
+    job: int
+    #: The job's state, or ``interrupted``.
+    state: str
+    #: Requests that this run published.
+    published: int = 0
+    #: Why it waits, where it does.
+    note: str = ""
+
+    def __str__(self) -> str:
+        why = f": {self.note}" if self.note else ""
+        return f"replay job {self.job} is {self.state}{why}; this run published {self.published:,}"
+
+
 class ChangeRecorded(TelemetryEvent, frozen=True, kw_only=True):
     """Somebody changes something over HTTP; the table `changes` has the same."""
 

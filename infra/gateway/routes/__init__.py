@@ -21,6 +21,7 @@ from infra.gateway.routes import (
     observe,
     openai,
     problem_pages,
+    replays,
     session,
     tokens,
 )
@@ -32,6 +33,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     generations.router,
     events.router,
     dead_letters.router,
+    replays.router,
     authoring.router,
     observe.router,
     catalogue.router,

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts import pipeline, subjects
-from infra.app.replay_desk import read_view
 from infra.gateway import documents, listing, lookup
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.feed import EventFeed
@@ -19,12 +18,12 @@ from infra.gateway.feed_filter import FeedRequest
 from infra.gateway.gateway import Gateway, Here
 from infra.gateway.log_position import LETTERS, parse_position
 from infra.gateway.problems import BUSY_S, Problem, not_found, parameter_problem
+from infra.gateway.replay_access import find_view
 from infra.gateway.replay_feed import JobNews, ReplayFeed, report_job
 from infra.gateway.sse import EventStreamResponse
 from infra.inspect import tail
 from infra.inspect.request_filter import UNFINISHED
 from infra.nats import log
-from infra.replay.jobs import JobError
 
 router: Final = APIRouter(prefix="/api/v1", tags=["events"])
 #: The header of a client that connects again.
@@ -129,35 +128,29 @@ async def events_of_replay(
     job: Annotated[int, Path(ge=1, le=2**31 - 1)],
     request: Request,
     gateway: Here,
-    principal: Annotated[Principal, require(AccessRole.VIEWER, everywhere=True)],
+    principal: Annotated[Principal, require(AccessRole.VIEWER)],
 ) -> Response:
     """`replay`: the job as `understudy replay show --json` has it, without its requests, each time that it changes.
 
     The stream ends with the job. The events of its requests are in `/api/v1/events?id=…`.
     """
     _check_room(gateway)
-    news = await _look_at(gateway, job)
+    news = await _look_at(gateway, principal, job)
     last = request.headers.get(_LAST)
     if news.ended and last == news.id:
         return Response(status_code=204)
-    look = partial(_look_at, gateway, job)
+    look = partial(_look_at, gateway, principal, job)
     return EventStreamResponse(ReplayFeed(gateway.hub, look, last=last, sender=principal))
 
 
-async def _look_at(gateway: Gateway, job: int) -> JobNews:
+async def _look_at(gateway: Gateway, principal: Principal, job: int) -> JobNews:
     """A job as it is now.
 
     Raises:
         Problem: 404, it does not exist.
         DatabaseError: it cannot be read.
     """
-    try:
-        view = await gateway.query(partial(read_view, job=job), missing=None)
-    except JobError:
-        view = None
-    if view is None:
-        raise not_found(f"replay job {job}")
-    return report_job(view)
+    return report_job(await find_view(gateway, principal, job))
 
 
 async def _find_start(

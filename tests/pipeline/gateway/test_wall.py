@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from infra.gateway import gateway as gateway_module
 from infra.gateway.access import access_of
 from infra.gateway.gateway import Gateway
+from infra.gateway.replay_access import open_desk
 from infra.gateway.routes import ROUTERS
 from infra.gateway.token_desk import issue_token
 from infra.stores import access_tokens
@@ -62,6 +63,14 @@ def routes_with_ids() -> list[tuple[str, APIRoute]]:
     ]
 
 
+async def stopped_job(door: Door, sender: dict[str, str]) -> str:
+    """The number of a replay job of the sender's workspace, whose events end at once."""
+    plan = await door.http.post("/api/v1/replays", json={"ids": ["theirs"], "dry_run": True}, headers=sender)
+    job = plan.json()["job"]
+    await (await open_desk(door.gateway)).stop(job)
+    return str(job)
+
+
 async def status_of(door: Door, sender: dict[str, str], method: str, path: str, template: str) -> int:
     body = BODIES.get((method, template))
     options = {} if body is None else {"json": body}
@@ -78,9 +87,10 @@ async def test_no_route_shows_or_changes_what_is_another_workspaces(
         await client.ask("theirs", workspace="blue")
         letter = str(await letter_about(client, "theirs", "layout"))
         await client.settled()
+        job = await stopped_job(door, blue)
         # The id of each resource, by the name of the parameter in paths.
         theirs = {"request_id": "theirs", "job_id": "theirs", "token_id": blue_id, "sequence": letter}
-        theirs |= {"node_id": "bridge", "graph_id": "night"}
+        theirs |= {"node_id": "bridge", "graph_id": "night", "job": job}
         new = blue | {"If-None-Match": "*"}
         await door.http.put("/api/v1/nodes/bridge", json={"generationType": "transition"}, headers=new)
         await door.http.put("/api/v1/graphs/night", json=GRAPH, headers=new)
