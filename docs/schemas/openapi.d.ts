@@ -162,6 +162,9 @@ export interface paths {
         /**
          * Cancel a request
          * @description No effect once there is a result. 200 with the status if the request has ended, else 202: it ends soon.
+         *
+         *     A token of one workspace may cancel the requests of that workspace, whatever its role; any other one needs the role
+         *     operator.
          */
         post: operations["cancel_api_v1_generations__request_id__cancel_post"];
         delete?: never;
@@ -8879,6 +8882,15 @@ export interface operations {
                     "application/json": components["schemas"]["StoredNode"];
                 };
             };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Unauthorized */
             401: {
                 headers: {
@@ -10039,6 +10051,15 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Unauthorized */
             401: {
                 headers: {
@@ -10200,6 +10221,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["IssuedToken"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Unauthorized */
