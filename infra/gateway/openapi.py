@@ -40,17 +40,30 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=VERSION, description=app.description, routes=app.routes)
     for path in document["paths"].values():
         for operation in path.values():
-            # FastAPI's own validation answers with a problem, too; a body that it cannot read is 400.
+            # FastAPI's own validation answers with a problem, too.
             if "HTTPValidationError" in str(operation["responses"].get("422")):
-                statuses = (400, 422) if "requestBody" in operation else (422,)
-                operation["responses"] |= {str(status): said for status, said in problems(*statuses).items()}
+                operation["responses"] |= {str(status): said for status, said in problems(422).items()}
     components = document.setdefault("components", {})
     found = component_schemas() | components.get("schemas", {})
     _add_access(document)
+    _add_unreadable(document)
     components["schemas"] = {
         name: found[name] for name in sorted(found) if name not in ("HTTPValidationError", "ValidationError")
     }
     return open_objects(document)
+
+
+def _add_unreadable(document: dict[str, Any]) -> None:
+    """What FastAPI answers to a body that is no text."""
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.body_field is not None:
+                for method in route.methods or ():
+                    operation = document["paths"].get(route.path_format, {}).get(method.lower())
+                    if operation is not None:
+                        operation["responses"] |= {
+                            str(status): said for status, said in problems(400).items()
+                        }
 
 
 def _add_access(document: dict[str, Any]) -> None:
