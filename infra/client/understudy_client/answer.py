@@ -16,7 +16,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     kind: str
     subject: str
-    #: In REQUESTS.
+    #: In REQUESTS; 0: the gateway does not say.
     sequence: int
     #: The broker had this very request already.
     duplicate: bool = False

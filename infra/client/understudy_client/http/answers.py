@@ -23,11 +23,12 @@ from understudy_client.result import Result
 
 T = TypeVar("T")
 
-#: Answers without a problem of the gateway's: a proxy cannot reach it.
+#: Where they have no problem of the gateway's, a proxy cannot reach it.
 _PROXY: Final = frozenset({502, 503, 504})
-#: Types of problems with 503 that pass, and those of them where the pipeline itself is away.
+#: Types of problems with 503 that pass; for some of them the pipeline itself is away.
 _BUSY: Final = "busy"
-_PASSING: Final = frozenset({"broker-unavailable", "stopping", "audit-unavailable"})
+_AWAY: Final = frozenset({"broker-unavailable", "stopping"})
+_PASSING: Final = _AWAY | {"audit-unavailable"}
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 #: Characters of a text from elsewhere in a message.
 _SHOWN: Final = 300
@@ -136,7 +137,7 @@ def find_trouble(answer: HttpAnswer) -> PassingTrouble | None:
         case HTTPStatus.SERVICE_UNAVAILABLE if problem is not None and problem.slug == _BUSY:
             return PassingTrouble(Busy(said), lost=False, after_s=after_s)
         case HTTPStatus.SERVICE_UNAVAILABLE if problem is not None and problem.slug in _PASSING:
-            return PassingTrouble(unavailable, lost=True, after_s=after_s)
+            return PassingTrouble(unavailable, lost=problem.slug in _AWAY, after_s=after_s)
         case _:
             return None
 
