@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from infra.gateway import problems
+from infra.gateway.console import ConsoleHeaders, serve_console
 from infra.gateway.direct_routes import DirectRoutes
 from infra.gateway.middleware import GuardedApp, ObservedApp
 from infra.gateway.openai_api.error_form import OpenAIErrorForm
@@ -52,6 +53,7 @@ def create_app(gateway: Gateway) -> FastAPI:
             Middleware(StreamsOutside),
             Middleware(OpenAIErrorForm),
             Middleware(GuardedApp, gateway=gateway),
+            Middleware(ConsoleHeaders),
             Middleware(DirectRoutes, routers=ROUTERS),
         ],
         # Pages that load scripts from other hosts.
@@ -66,6 +68,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         app.add_exception_handler(error, problems.answer)
     for router in ROUTERS:
         app.include_router(router)
+    serve_console(app)
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -1,0 +1,122 @@
+// The screens and their addresses; a screen's code is loaded when it is opened first.
+
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { Board } from "./screens/Board";
+import { type Filter, readFilter } from "./screens/filter";
+import { Request } from "./screens/Request";
+import { Requests } from "./screens/Requests";
+import { Shell } from "./shell/Shell";
+import { Empty } from "./ui/parts";
+
+const text = (value: unknown): string | undefined =>
+  typeof value === "string" || typeof value === "number" ? String(value) : undefined;
+
+/** A search with the words that are there. */
+const only = <T extends string>(
+  search: Record<string, unknown>,
+  ...words: T[]
+): Partial<Record<T, string>> => {
+  const found: Partial<Record<T, string>> = {};
+  for (const word of words) {
+    const value = text(search[word]);
+    if (value !== undefined && value !== "") found[word] = value;
+  }
+  return found;
+};
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: () => <Empty title="There is no such page">The list on the left has all of them.</Empty>,
+});
+const under = { getParentRoute: () => root };
+
+const board = createRoute({
+  ...under,
+  path: "/",
+  component: Board,
+  // `at`: the second that is shown, milliseconds since the epoch.
+  validateSearch: (search): { at?: string } => only(search, "at"),
+});
+const requests = createRoute({
+  ...under,
+  path: "/requests",
+  component: Requests,
+  validateSearch: readFilter,
+});
+const request = createRoute({ ...under, path: "/requests/$id", component: Request });
+const dead = createRoute({
+  ...under,
+  path: "/dead",
+  component: lazyRouteComponent(() => import("./screens/DeadLetters"), "DeadLetters"),
+  // `seq`: the letter that is open.
+  validateSearch: (search): Filter & { seq?: string } => ({ ...readFilter(search), ...only(search, "seq") }),
+});
+const replays = createRoute({
+  ...under,
+  path: "/replays",
+  component: lazyRouteComponent(() => import("./screens/Replays"), "Replays"),
+  // `ids`: requests, `letters`: sequences of dead letters; both separated by commas.
+  validateSearch: (search): Filter & { ids?: string; letters?: string } => ({
+    ...readFilter(search),
+    ...only(search, "ids", "letters"),
+  }),
+});
+const replay = createRoute({
+  ...under,
+  path: "/replays/$job",
+  component: lazyRouteComponent(() => import("./screens/Replay"), "Replay"),
+});
+const compare = createRoute({
+  ...under,
+  path: "/compare",
+  component: lazyRouteComponent(() => import("./screens/Compare"), "Compare"),
+  // `rerun`: all pairs of a rerun.
+  validateSearch: (search): { a?: string; b?: string; rerun?: string } => only(search, "a", "b", "rerun"),
+});
+const nodes = createRoute({
+  ...under,
+  path: "/nodes",
+  component: lazyRouteComponent(() => import("./screens/Nodes"), "Nodes"),
+  validateSearch: (search): { graph?: string; node?: string; tab?: string } =>
+    only(search, "graph", "node", "tab"),
+});
+const health = createRoute({
+  ...under,
+  path: "/health",
+  component: lazyRouteComponent(() => import("./screens/Health"), "Health"),
+});
+const telemetry = createRoute({
+  ...under,
+  path: "/telemetry",
+  component: lazyRouteComponent(() => import("./screens/Telemetry"), "Telemetry"),
+  validateSearch: (search): { window?: string; by?: string } => only(search, "window", "by"),
+});
+const settings = createRoute({
+  ...under,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("./screens/Settings"), "Settings"),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    board,
+    requests,
+    request,
+    dead,
+    replays,
+    replay,
+    compare,
+    nodes,
+    health,
+    telemetry,
+    settings,
+  ]),
+  defaultPreload: "intent",
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,3 @@
+export function Board() {
+  return <h1>Board</h1>;
+}

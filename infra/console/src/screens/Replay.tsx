@@ -1,0 +1,3 @@
+export function Replay() {
+  return <h1>Replay</h1>;
+}

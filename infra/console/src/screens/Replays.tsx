@@ -1,0 +1,3 @@
+export function Replays() {
+  return <h1>Replays</h1>;
+}

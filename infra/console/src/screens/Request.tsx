@@ -1,0 +1,401 @@
+// One request: who wrote its result and why, what was written, and how it came about.
+
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, useParams } from "@tanstack/react-router";
+import { Tabs } from "radix-ui";
+import { useEffect, useState } from "react";
+import { useEvents, useExplanation, useResult } from "../api/hooks";
+import { get, type Problem, post } from "../api/http";
+import type { Attempt, Explanation, Result } from "../api/model";
+import { accentOf, wordOf } from "../api/model";
+import { clock, count, duration, sentence, shortId } from "../ui/format";
+import { Picture } from "../ui/Picture";
+import { Copy, ErrorNote, Json, OriginLabel, Ring, Time } from "../ui/parts";
+import { shell } from "./filter";
+import { Timeline } from "./Timeline";
+import "./request.css";
+
+export function Request() {
+  const { id } = useParams({ from: "/requests/$id" });
+  const queries = useQueryClient();
+  const why = useExplanation(id);
+  const result = useResult(id);
+  const tokens = useTokens(id);
+  const [failure, setFailure] = useState<unknown>(null);
+  useEvents((event) => {
+    if (event.request_id === id && event.event !== "progress") {
+      void queries.invalidateQueries({ queryKey: ["generation", id] });
+    }
+  });
+
+  const story = why.data;
+  const ended = story !== undefined && story.origin !== null;
+  return (
+    <>
+      <div className="page-head">
+        <h1>
+          {story?.kind ?? "Request"} <span className="mono dim request-id">{id}</span>
+        </h1>
+        <Copy text={id}>Copy id</Copy>
+        <div className="grow" />
+        <Commands id={id} story={story} />
+        {story && ended && (
+          <Link className="button" to="/replays" search={{ ids: id }}>
+            Replay
+          </Link>
+        )}
+        {story && !ended && (
+          <button
+            type="button"
+            className="button danger"
+            onClick={() =>
+              post(`/api/v1/generations/${encodeURIComponent(id)}/cancel`, {
+                reason: "cancelled in the console",
+              }).then(() => setFailure(null), setFailure)
+            }
+          >
+            Cancel
+          </button>
+        )}
+      </div>
+      {failure !== null && <ErrorNote error={failure} />}
+      {why.error && <ErrorNote error={why.error} retry={() => void why.refetch()} />}
+      {story && (
+        <>
+          <Verdict story={story} />
+          <div className="request-columns">
+            <div className="stack">
+              <Content id={id} story={story} result={result.data} tokens={tokens} />
+              <Timeline story={story} />
+            </div>
+            <div className="stack">
+              <Facts story={story} result={result.data} />
+              <Attempts attempts={story.attempts} />
+              <Lineage story={story} />
+            </div>
+          </div>
+        </>
+      )}
+    </>
+  );
+}
+
+/** What was written so far, while it is written. */
+function useTokens(id: string): string {
+  const [text, setText] = useState("");
+  useEffect(() => {
+    setText("");
+    void id;
+  }, [id]);
+  useEvents((event) => {
+    if (event.request_id !== id) return;
+    if (event.event === "progress" && typeof event.data.text === "string") {
+      const added = event.data.text;
+      setText((before) => (before + added).slice(-20_000));
+    } else if (event.event === "context_built") setText("");
+  });
+  return text;
+}
+
+/** The first sentence of the page: who wrote it. */
+function explain(story: Explanation): string {
+  const name = story.stand_in?.name.replace(/\.json$/, "");
+  switch (story.origin) {
+    case "live":
+      return "The model wrote this for this request.";
+    case "cache":
+      return "This is an earlier result of the same request, from the cache.";
+    case "scripted":
+      return "The scripted provider answered: a test, no model.";
+    case "golden_sample":
+      return `A golden sample stood in${name ? `: ${name}` : ""}.`;
+    case "default_content":
+      return "The default content of the request stood in.";
+    case "placeholder":
+      return "A placeholder stood in: a valid document without content.";
+    case "none":
+      return story.status === "rejected"
+        ? "The request was rejected: nothing was generated."
+        : `Nothing was generated: ${story.status}.`;
+    default:
+      return story.waiting_for ? `Running: waiting for ${story.waiting_for}.` : "Running.";
+  }
+}
+
+function Verdict({ story }: { story: Explanation }) {
+  const accent = accentOf(story.origin);
+  const standIn = accent === "standin" || accent === "nothing";
+  return (
+    <section className={`verdict card ${accent ?? "running"}`} aria-label="Who wrote it">
+      <OriginLabel origin={story.origin} />
+      <div>
+        <p className="verdict-line">
+          {explain(story)} {standIn && story.error && sentence(`${story.error.message}.`)}
+        </p>
+        {standIn && story.error && (
+          <p className="dim">
+            <code>{story.error.code}</code> in {story.error.stage}
+          </p>
+        )}
+      </div>
+      {story.origin === null && <Deadline story={story} />}
+    </section>
+  );
+}
+
+/** When the request was asked, and when the pipeline promises its end; milliseconds since the epoch. */
+export function times(story: Explanation): { asked: number; deadline: number | null; ended: number | null } {
+  const first = story.events[0];
+  const asked = first ? Date.parse(first.time) : Date.now();
+  const timer = story.events.findLast((event) => event.event === "timer");
+  const end = story.events.findLast((event) => event.event === "result");
+  const limit = timer?.data.deadline_ms;
+  return {
+    asked,
+    deadline: typeof limit === "number" ? asked + limit : null,
+    ended: end ? Date.parse(end.time) : null,
+  };
+}
+
+function Deadline({ story }: { story: Explanation }) {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 250);
+    return () => clearInterval(timer);
+  }, []);
+  const coming = useQuery<{ stand_in: { name: string | null } | null }, Problem>({
+    queryKey: ["generation", story.request_id, "stand-in"],
+    queryFn: ({ signal }) =>
+      get(`/api/v1/generations/${encodeURIComponent(story.request_id)}/stand-in`, undefined, signal),
+    retry: false,
+  });
+  const { asked, deadline } = times(story);
+  if (deadline === null) return null;
+  const left = Math.max(0, deadline - now);
+  return (
+    <span className="deadline" role="timer">
+      <Ring share={left / (deadline - asked)} size={30} accent={left < 5000 ? "nothing" : "dim"} />
+      <span className="num">{duration(left)}</span>
+      <span className="faint">
+        to the deadline{coming.data?.stand_in?.name && `, then ${coming.data.stand_in.name} stands in`}
+      </span>
+    </span>
+  );
+}
+
+function Content({
+  id,
+  story,
+  result,
+  tokens,
+}: {
+  id: string;
+  story: Explanation;
+  result: Result | undefined;
+  tokens: string;
+}) {
+  const drafted = story.events.findLast((event) => event.event === "drafted")?.data as
+    | { text?: string; draft?: { text?: string } }
+    | undefined;
+  const prose = drafted?.text ?? drafted?.draft?.text;
+  const brief = story.events.find((event) => event.event === "context_built")?.data.brief as
+    | { prompt?: string }
+    | undefined;
+  const asked = story.events[0]?.data;
+  const has = result?.content !== undefined && result.content !== null;
+  return (
+    <section className="card" aria-label="Content">
+      <Tabs.Root defaultValue={has || story.origin === null ? "picture" : "asked"}>
+        <Tabs.List className="tabs content-tabs" aria-label="Content">
+          <Tabs.Trigger value="picture">
+            {story.origin === null ? "As it is written" : "Picture"}
+          </Tabs.Trigger>
+          <Tabs.Trigger value="json">JSON</Tabs.Trigger>
+          {prose !== undefined && <Tabs.Trigger value="prose">Draft</Tabs.Trigger>}
+          {brief?.prompt !== undefined && <Tabs.Trigger value="prompt">Prompt</Tabs.Trigger>}
+          <Tabs.Trigger value="asked">Asked</Tabs.Trigger>
+        </Tabs.List>
+        <Tabs.Content value="picture">
+          {has ? (
+            <Picture id={id} title={`${story.kind}: ${wordOf(story.origin)}`} version={story.events.length} />
+          ) : tokens !== "" ? (
+            <pre className="json prose" aria-live="off">
+              {tokens}
+            </pre>
+          ) : (
+            <p className="card-body dim">
+              {story.origin === null ? "Nothing is written yet." : "There is no content."}
+            </p>
+          )}
+        </Tabs.Content>
+        <Tabs.Content value="json">
+          <Json value={result?.content ?? null} />
+        </Tabs.Content>
+        <Tabs.Content value="prose">
+          <pre className="json prose">{prose}</pre>
+        </Tabs.Content>
+        <Tabs.Content value="prompt">
+          <pre className="json prose">{brief?.prompt}</pre>
+        </Tabs.Content>
+        <Tabs.Content value="asked">
+          <Json value={asked ?? null} />
+        </Tabs.Content>
+      </Tabs.Root>
+    </section>
+  );
+}
+
+function Facts({ story, result }: { story: Explanation; result: Result | undefined }) {
+  const { asked, deadline, ended } = times(story);
+  const meta = result?.meta;
+  const first = story.events[0];
+  const last = story.events.at(-1);
+  return (
+    <section className="card" aria-label="Facts">
+      <div className="card-head">
+        <h2>Facts</h2>
+      </div>
+      <dl className="facts card-body">
+        <dt>Asked</dt>
+        <dd>
+          <Time at={asked} />
+        </dd>
+        <dt>Took</dt>
+        <dd>{ended === null ? "–" : duration(ended - asked)}</dd>
+        {deadline !== null && (
+          <>
+            <dt>Deadline</dt>
+            <dd>{clock(deadline)}</dd>
+          </>
+        )}
+        <dt>Status</dt>
+        <dd>{story.status}</dd>
+        {meta?.model && (
+          <>
+            <dt>Model</dt>
+            <dd>
+              {meta.model} <span className="faint">{meta.provider}</span>
+            </dd>
+          </>
+        )}
+        {meta?.tokens && (meta.tokens.prompt ?? meta.tokens.completion) !== null && (
+          <>
+            <dt>Tokens</dt>
+            <dd>
+              {count(meta.tokens.prompt ?? 0)} in, {count(meta.tokens.completion ?? 0)} out
+            </dd>
+          </>
+        )}
+        {meta?.cost?.amount !== null && meta?.cost?.amount !== undefined && (
+          <>
+            <dt>Cost</dt>
+            <dd>
+              {meta.cost.amount} {meta.cost.currency}
+            </dd>
+          </>
+        )}
+        <dt>Log</dt>
+        <dd className="mono">
+          {first?.stream} {first?.seq}
+          {last && last !== first ? `, ${last.stream} ${last.seq}` : ""}
+        </dd>
+      </dl>
+    </section>
+  );
+}
+
+function Attempts({ attempts }: { attempts: Attempt[] }) {
+  if (attempts.length === 0) return null;
+  return (
+    <section className="card" aria-label="Calls">
+      <div className="card-head">
+        <h2>Calls</h2>
+        <span className="faint">{attempts.length}</span>
+      </div>
+      <table className="table">
+        <tbody>
+          {attempts.map((attempt, index) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: calls have no id, and their order does not change
+            <tr key={index}>
+              <td>
+                {attempt.provider} <span className="dim">{attempt.model}</span>
+                {attempt.why && <div className="faint">{attempt.why}</div>}
+              </td>
+              <td>
+                {attempt.code ? (
+                  <code className="nothing">{attempt.code}</code>
+                ) : (
+                  <span className="live">ok</span>
+                )}
+              </td>
+              <td className="num">{duration(attempt.time_ms)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function Lineage({ story }: { story: Explanation }) {
+  const relatives: [string, string[]][] = [
+    ["Replay of", story.replay_of ? [story.replay_of] : []],
+    ["Replaced by", story.revised_by ? [story.revised_by] : []],
+    ["Generated for", story.generated_for ? [story.generated_for] : []],
+    ["Scene of", story.scene_of ? [story.scene_of] : []],
+    ["Scenes", story.scenes],
+  ];
+  const found = relatives.filter(([, ids]) => ids.length > 0);
+  if (found.length === 0) return null;
+  return (
+    <section className="card" aria-label="Lineage">
+      <div className="card-head">
+        <h2>Lineage</h2>
+      </div>
+      <dl className="facts card-body">
+        {found.map(([name, ids]) => (
+          <div key={name} style={{ display: "contents" }}>
+            <dt>{name}</dt>
+            <dd>
+              {ids.map((id) => (
+                <div key={id}>
+                  <Link className="mono link" to="/requests/$id" params={{ id }}>
+                    {shortId(id)}
+                  </Link>
+                  {name === "Replay of" && story.replay_of && (
+                    <Link className="link dim" to="/compare" search={{ a: id, b: story.request_id }}>
+                      {" "}
+                      compare
+                    </Link>
+                  )}
+                </div>
+              ))}
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+/** The same request from a terminal, from curl and from Python. */
+function Commands({ id, story }: { id: string; story: Explanation | undefined }) {
+  const asked = story?.events[0]?.data;
+  if (story === undefined || asked === undefined) return null;
+  const body = JSON.stringify({ kind: story.kind, ...asked });
+  const curl = `curl ${location.origin}/generate -H 'content-type: application/json' -d ${shell(body)}`;
+  const python = [
+    "from understudy_client import SyncClient",
+    "",
+    `with SyncClient() as client:`,
+    `    result = client.generate(${JSON.stringify(story.kind)}, body=${JSON.stringify(JSON.stringify(asked))}.encode())`,
+    "    print(result.origin, result.content)",
+  ].join("\n");
+  return (
+    <>
+      <Copy text={`understudy why ${shell(id)}`}>Copy as command</Copy>
+      <Copy text={curl}>curl</Copy>
+      <Copy text={python}>Python</Copy>
+    </>
+  );
+}

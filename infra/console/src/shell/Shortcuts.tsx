@@ -1,0 +1,45 @@
+// The list of shortcuts.
+
+import { Dialog } from "radix-ui";
+import { PLACES } from "./places";
+
+const GENERAL: [string, string][] = [
+  ["Ctrl K", "Commands, screens, ids"],
+  ["/", "Filter"],
+  ["j  k", "Next, previous row"],
+  ["Enter", "Open the row"],
+  ["x", "Select the row"],
+  ["space", "Pause the board"],
+  ["?", "This list"],
+];
+
+export function Shortcuts({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
+  return (
+    <Dialog.Root open={open} onOpenChange={onOpenChange}>
+      <Dialog.Portal>
+        <Dialog.Overlay className="dialog-veil" />
+        <Dialog.Content className="dialog" aria-describedby={undefined}>
+          <div className="card-head">
+            <Dialog.Title asChild>
+              <h2>Keyboard</h2>
+            </Dialog.Title>
+          </div>
+          <div className="card-body">
+            <dl className="facts">
+              {[...GENERAL, ...PLACES.map(({ key, name }): [string, string] => [`g ${key}`, name])].map(
+                ([key, what]) => (
+                  <div key={key} style={{ display: "contents" }}>
+                    <dt>
+                      <span className="kbd">{key}</span>
+                    </dt>
+                    <dd>{what}</dd>
+                  </div>
+                ),
+              )}
+            </dl>
+          </div>
+        </Dialog.Content>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
