@@ -205,7 +205,7 @@ function Content({
   const has = result?.content !== undefined && result.content !== null;
   return (
     <section className="card" aria-label="Content">
-      <Tabs.Root defaultValue={has || story.origin === null ? "picture" : "asked"}>
+      <Tabs.Root defaultValue={story.origin === "none" ? "asked" : "picture"}>
         <Tabs.List className="tabs content-tabs" aria-label="Content">
           <Tabs.Trigger value="picture">
             {story.origin === null ? "As it is written" : "Picture"}

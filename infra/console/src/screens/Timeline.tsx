@@ -13,10 +13,18 @@ interface Step {
 
 /** Events with the time that led to each. */
 export function steps(events: HistoryEvent[]): Step[] {
-  return events
-    .filter((event) => event.event !== "timer")
-    .map((event) => ({ event, from: event.offset_ms - (event.latency_ms ?? 0), to: event.offset_ms }));
+  return (
+    events
+      // A deadline that comes after the result has no effect.
+      .filter(
+        (event, index) => event.event !== "timer" && !(event.event === "deadline" && answered(events, index)),
+      )
+      .map((event) => ({ event, from: event.offset_ms - (event.latency_ms ?? 0), to: event.offset_ms }))
+  );
 }
+
+const answered = (events: HistoryEvent[], before: number): boolean =>
+  events.slice(0, before).some((event) => event.event === "result");
 
 const WORDS: Record<string, string> = {
   requested: "asked",

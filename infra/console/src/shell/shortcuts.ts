@@ -21,7 +21,8 @@ export function useShortcuts(keys: Record<string, (event: KeyboardEvent) => void
       if (event.defaultPrevented || event.altKey) return;
       const mod = event.ctrlKey || event.metaKey;
       if (!mod && isTyping(event.target)) return;
-      const name = mod ? `mod+${event.key.toLowerCase()}` : event.key;
+      const key = event.key === " " ? "space" : event.key.length > 1 ? event.key.toLowerCase() : event.key;
+      const name = mod ? `mod+${key}` : key;
       const pair = performance.now() - at < SEQUENCE_MS ? `${first} ${name}` : name;
       const found = current.current[pair] ?? current.current[name];
       first = name;
