@@ -57,6 +57,8 @@ class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
     #: Results, by status too.
     requests: int
     statuses: dict[str, int]
+    #: Results, by origin.
+    origins: dict[str, int]
     #: Requests that were neither cancelled nor rejected.  All rates are shares of them.
     answered: int
     #: ``success`` and ``cached``; ``None`` without an answered request, as every rate.
@@ -169,11 +171,13 @@ def measure_group(
 ) -> GroupFigures:
     """The figures of results together."""
     statuses: Counter[str] = Counter()
+    origins: Counter[str] = Counter()
     reasons: Counter[str | None] = Counter()
     errors: Counter[str] = Counter()
     for key, cell in cells:
-        status, code = key[4], key[6]
+        status, origin, code = key[4:7]
         statuses[status] += cell.number
+        origins[origin] += cell.number
         if code is not None:
             errors[code] += cell.number
         if status in STAND_INS:
@@ -184,6 +188,7 @@ def measure_group(
         model=model,
         requests=statuses.total(),
         statuses=dict(statuses.most_common()),
+        origins=dict(origins.most_common()),
         answered=answered,
         success_rate=_share(statuses, SUCCESSES, answered),
         stand_in_rate=_share(statuses, STAND_INS, answered),

@@ -26,6 +26,7 @@ def figures(requests: int = 123_456, **changes: Any) -> GroupFigures:
         **{
             "requests": requests,
             "statuses": {"success": requests - 1, "cancelled": 1} if requests else {},
+            "origins": {"live": requests - 1, "none": 1} if requests else {},
             "answered": max(0, requests - 1),
             "success_rate": 0.9996 if requests else None,
             "stand_in_rate": 0.0004 if requests else None,

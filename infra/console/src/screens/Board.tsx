@@ -2,12 +2,12 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useEffect } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useConnection } from "../api/hooks";
 import { get, type Problem } from "../api/http";
-import { accentOf } from "../api/model";
+import { type Accent, accentOf } from "../api/model";
 import { useShortcuts } from "../shell/shortcuts";
-import { clock, count, duration, percent, shortId } from "../ui/format";
+import { clock, count, duration, percent } from "../ui/format";
 import { Empty, ErrorNote, OriginLabel, Time } from "../ui/parts";
 import { type BoardState, LANES, type Lane, progressOf, type Token } from "./boardState";
 import { NewRequest } from "./NewRequest";
@@ -29,7 +29,7 @@ interface StageLane {
 
 interface Figures {
   requests: number;
-  statuses: Record<string, number>;
+  origins: Record<string, number>;
   stand_in_rate: number | null;
   stand_ins: { code: string | null; requests: number }[];
 }
@@ -131,15 +131,19 @@ export function Board() {
 
 function Headline({ board }: { board: BoardAnswer | undefined }) {
   const figures = board?.last_5m;
-  const statuses = figures?.statuses ?? {};
-  const sum = (...names: string[]) => names.reduce((total, name) => total + (statuses[name] ?? 0), 0);
   const all = figures?.requests ?? 0;
-  const parts: [string, string, number][] = [
-    ["Live", "live", sum("success")],
-    ["From the cache", "cache", sum("cached")],
-    ["Stand-ins", "standin", sum("cached_fallback", "fail_fallback", "placeholder")],
-    ["Nothing", "nothing", sum("failed", "fail_validation", "skipped", "rejected", "cancelled")],
+  const numbers: Record<Accent, number> = { live: 0, cache: 0, standin: 0, nothing: 0, scripted: 0 };
+  for (const [origin, number] of Object.entries(figures?.origins ?? {})) {
+    numbers[accentOf(origin) ?? "nothing"] += number;
+  }
+  const parts: [string, Accent][] = [
+    ["Live", "live"],
+    ["From the cache", "cache"],
+    ["Stand-ins", "standin"],
+    ["Nothing", "nothing"],
   ];
+  // A test's provider is no model: its results have a column of their own where there are any.
+  if (numbers.scripted > 0) parts.unshift(["Scripted", "scripted"]);
   return (
     <section className="card headline" aria-label="Last five minutes">
       <div>
@@ -147,19 +151,23 @@ function Headline({ board }: { board: BoardAnswer | undefined }) {
         <b>{count(all)}</b>
         <small>{board ? `${board.results_per_s.toFixed(1)}/s, ${count(board.open)} running` : "–"}</small>
       </div>
-      {parts.map(([name, accent, number]) => (
+      {parts.map(([name, accent]) => (
         <div key={name}>
           <small>{name}</small>
-          <b className={number > 0 ? accent : "faint"}>{all > 0 ? percent(number / all) : "–"}</b>
-          <small>{count(number)}</small>
+          <b className={numbers[accent] > 0 ? accent : "faint"}>
+            {all > 0 ? percent(numbers[accent] / all) : "–"}
+          </b>
+          <small>{count(numbers[accent])}</small>
         </div>
       ))}
     </section>
   );
 }
 
-/** Requests that are shown with their names; more are bars. */
-const NAMED = 8;
+/** Pixels of a request with its name, and between two of them. */
+const CHIP_PX = 104;
+const GAP_PX = 6;
+const ROWS = 2;
 
 function LaneRow({
   lane,
@@ -172,8 +180,20 @@ function LaneRow({
   now: number;
   figures: StageLane | undefined;
 }) {
-  const tokens = [...state.tokens.values()].filter((token) => token.lane === lane);
-  const dense = tokens.length > NAMED;
+  const track = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(600);
+  useEffect(() => {
+    const element = track.current;
+    if (element === null) return;
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  const placed = place(
+    [...state.tokens.values()].filter((token) => token.lane === lane),
+    now,
+    width,
+  );
   const cells: [string, string, string][] = figures
     ? [
         ["waiting", count(figures.waiting), ""],
@@ -189,9 +209,9 @@ function LaneRow({
         <b>{NAMES[lane]}</b>
         <span className="faint cut">{lane}</span>
       </div>
-      <div className={dense ? "lane-track dense" : "lane-track"}>
-        {tokens.map((token, index) => (
-          <Chip key={token.id} token={token} row={index % 2} now={now} dense={dense} />
+      <div className="lane-track" ref={track}>
+        {placed.map((each) => (
+          <Chip key={each.token.id} {...each} now={now} />
         ))}
       </div>
       <dl className="lane-facts">
@@ -211,24 +231,41 @@ function LaneRow({
   );
 }
 
-function Chip({ token, row, now, dense }: { token: Token; row: number; now: number; dense: boolean }) {
-  const share = progressOf(token, now);
-  const accent = token.ended?.accent ?? (share > 0.9 ? "late" : "");
-  const label = `${token.kind} ${shortId(token.id)}`;
+interface Placed {
+  token: Token;
+  /** Pixels from the left. */
+  x: number;
+  /** Row of a request with its name; `null`: there is room for a bar only. */
+  row: number | null;
+}
+
+/** Where requests are on their lane: further right, the less of their time is left. */
+function place(tokens: Token[], now: number, width: number): Placed[] {
+  const ends = new Array<number>(ROWS).fill(0);
+  return tokens
+    .map((token) => ({ token, x: Math.round(progressOf(token, now) * (width - CHIP_PX)) }))
+    .sort((left, right) => left.x - right.x)
+    .map(({ token, x }) => {
+      const row = ends.findIndex((end) => end <= x);
+      if (row >= 0) ends[row] = x + CHIP_PX + GAP_PX;
+      return { token, x, row: row >= 0 ? row : null };
+    });
+}
+
+function Chip({ token, x, row, now }: Placed & { now: number }) {
+  const accent = token.ended?.accent ?? (progressOf(token, now) > 0.9 ? "late" : "");
+  const label = `${token.kind} ${token.id.slice(-3)}`;
   return (
     <Link
       to="/requests/$id"
       params={{ id: token.id }}
-      className={`chip ${accent}${token.ended ? " ended" : ""}`}
-      style={{
-        left: `calc(${(share * 100).toFixed(2)}% - ${dense ? 3 : share * 112}px)`,
-        top: dense ? undefined : 7 + row * 26,
-      }}
-      title={`${label}, ${duration(now - token.asked)} since it was asked`}
-      tabIndex={dense ? -1 : 0}
+      className={`chip ${accent}${token.ended ? " ended" : ""}${row === null ? " bar" : ""}`}
+      style={{ left: x, top: row === null ? undefined : 7 + row * 26 }}
+      title={`${token.kind} ${token.id}, ${duration(now - token.asked)} since it was asked`}
+      tabIndex={row === null ? -1 : 0}
     >
-      {dense ? <span className="hidden">{label}</span> : label}
-      {!dense && token.attempt > 1 && <span className="standin"> ×{token.attempt}</span>}
+      {row === null ? <span className="hidden">{label}</span> : label}
+      {row !== null && token.attempt > 1 && <span className="standin"> ×{token.attempt}</span>}
     </Link>
   );
 }

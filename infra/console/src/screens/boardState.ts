@@ -104,6 +104,7 @@ function end(state: BoardState, event: PipelineEvent, before: Token | undefined,
     title: titleOf(content),
     code: error?.code ?? null,
   };
+  if (state.latest.some((other) => other.id === ended.id && other.at === at)) return state;
   const latest = [ended, ...state.latest].slice(0, LATEST);
   if (before === undefined) return { ...state, latest };
   const accent = accentOf(origin) ?? "nothing";

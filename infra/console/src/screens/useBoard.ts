@@ -14,6 +14,10 @@ const apply = (state: BoardState, change: Change): BoardState =>
 
 /** Milliseconds between two looks of the board. */
 const FRAME_MS = 100;
+/** Milliseconds before the first moment from which the log is read, so that running requests are on the board. */
+const LEAD_MS = 60_000;
+/** Milliseconds within which the log's last minute must have come. */
+const SEED_MS = 1500;
 
 export interface Board {
   state: BoardState;
@@ -35,6 +39,29 @@ export function useLiveBoard(active: boolean): Board {
   useEvents((event) => {
     if (event.event !== "progress") waiting.current.push(event);
   });
+  // What runs already was asked a moment ago: the log has it.
+  useEffect(() => {
+    if (!active) return;
+    const stop = new AbortController();
+    const opened = Date.now();
+    const earlier: PipelineEvent[] = [];
+    const finish = () => {
+      waiting.current.unshift(...earlier.splice(0));
+      stop.abort();
+    };
+    const timer = setTimeout(finish, SEED_MS);
+    const take = (event: PipelineEvent) => {
+      if (Date.parse(event.time) >= opened) finish();
+      else earlier.push(event);
+    };
+    const path = withQuery("/api/v1/events", { since: new Date(opened - LEAD_MS).toISOString() });
+    // Without it the board begins empty: the stream itself reports what is wrong.
+    readEvents(path, take, stop.signal).catch(() => undefined);
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
+  }, [active]);
   useEffect(() => {
     if (!active) return;
     const timer = setInterval(() => {
@@ -60,8 +87,6 @@ export interface Playback extends Omit<Board, "held"> {
   error: unknown;
 }
 
-/** Seconds before the chosen second from which the log is read, so that running requests are on the board. */
-const LEAD_MS = 60_000;
 /** Events that are read ahead of what is shown. */
 const AHEAD = 2000;
 
