@@ -48,17 +48,20 @@ const dead = createRoute({
   ...under,
   path: "/dead",
   component: lazyRouteComponent(() => import("./screens/DeadLetters"), "DeadLetters"),
-  // `seq`: the letter that is open.
-  validateSearch: (search): Filter & { seq?: string } => ({ ...readFilter(search), ...only(search, "seq") }),
+  // `field`: of the group that is shown; `seq`: the letter that is open.
+  validateSearch: (search): Filter & { seq?: string; field?: string } => ({
+    ...readFilter(search),
+    ...only(search, "seq", "field"),
+  }),
 });
 const replays = createRoute({
   ...under,
   path: "/replays",
   component: lazyRouteComponent(() => import("./screens/Replays"), "Replays"),
-  // `ids`: requests, `letters`: sequences of dead letters; both separated by commas.
-  validateSearch: (search): Filter & { ids?: string; letters?: string } => ({
+  // `ids`: requests, `letters`: numbers of dead letters, separated by commas, or `all` that match; `patch`: a kept edit.
+  validateSearch: (search): Filter & { ids?: string; letters?: string; patch?: string } => ({
     ...readFilter(search),
-    ...only(search, "ids", "letters"),
+    ...only(search, "ids", "letters", "patch"),
   }),
 });
 const replay = createRoute({
