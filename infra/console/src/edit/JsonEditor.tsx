@@ -1,10 +1,11 @@
 // JSON editor: faults are shown at their fields, and a diff against the stored document beside it.
 
 import { json, jsonParseLinter } from "@codemirror/lang-json";
-import { ensureSyntaxTree } from "@codemirror/language";
-import { type Diagnostic, linter, lintGutter, setDiagnostics } from "@codemirror/lint";
+import { ensureSyntaxTree, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
+import { type Diagnostic, forceLinting, linter, lintGutter } from "@codemirror/lint";
 import { MergeView, unifiedMergeView } from "@codemirror/merge";
 import { EditorState, type Extension } from "@codemirror/state";
+import { tags } from "@lezer/highlight";
 import { basicSetup, EditorView } from "codemirror";
 import { useEffect, useRef } from "react";
 import type { Fault } from "../api/http";
@@ -27,6 +28,15 @@ const theme: Extension = EditorView.theme({
   ".cm-tooltip": { backgroundColor: "var(--raised)", border: "1px solid var(--line)", borderRadius: "6px" },
   ".cm-diagnostic-error": { borderLeftColor: "var(--nothing)" },
 });
+
+const highlighting = syntaxHighlighting(
+  HighlightStyle.define([
+    { tag: tags.propertyName, color: "var(--text)" },
+    { tag: tags.string, color: "var(--cache)" },
+    { tag: [tags.number, tags.bool, tags.null], color: "var(--scripted)" },
+    { tag: tags.punctuation, color: "var(--dim)" },
+  ]),
+);
 
 /** Where the value of a pointer is in a text; the whole text where there is no such value. */
 export function findRange(state: EditorState, pointer: string): { from: number; to: number } {
@@ -78,6 +88,14 @@ function readName(state: EditorState, from: number, to: number): string {
   }
 }
 
+const parsing = jsonParseLinter();
+
+const mark = (state: EditorState, fault: Fault): Diagnostic => ({
+  ...findRange(state, fault.pointer ?? ""),
+  severity: "error",
+  message: `${fault.pointer ?? ""} ${fault.detail}`.trim(),
+});
+
 export function JsonEditor({
   value,
   original,
@@ -96,6 +114,7 @@ export function JsonEditor({
   const place = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const changed = useRef(onChange);
+  const known = useRef(faults);
   useEffect(() => {
     changed.current = onChange;
   });
@@ -112,9 +131,12 @@ export function JsonEditor({
         extensions: [
           basicSetup,
           json(),
-          linter(jsonParseLinter()),
+          linter((shown) => [...parsing(shown), ...known.current.map((fault) => mark(shown.state, fault))], {
+            delay: 0,
+          }),
           lintGutter(),
           theme,
+          highlighting,
           EditorView.lineWrapping,
           EditorView.contentAttributes.of({ "aria-label": label }),
           EditorView.updateListener.of((update) => {
@@ -128,16 +150,8 @@ export function JsonEditor({
     return () => editor.destroy();
   }, [value, original, label]);
   useEffect(() => {
-    const editor = view.current;
-    if (editor === null) return;
-    const found = faults.map(
-      (fault): Diagnostic => ({
-        ...findRange(editor.state, fault.pointer ?? ""),
-        severity: "error",
-        message: `${fault.pointer ?? ""} ${fault.detail}`.trim(),
-      }),
-    );
-    editor.dispatch(setDiagnostics(editor.state, found));
+    known.current = faults;
+    if (view.current !== null) forceLinting(view.current);
   }, [faults]);
   return <div className="editor" ref={place} />;
 }

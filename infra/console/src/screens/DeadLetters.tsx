@@ -314,10 +314,7 @@ function LetterPanel({
       return { value: null, broken: true };
     }
   }, [text, stored]);
-  const patch = useMemo(
-    () => (edited.broken ? [] : diff(letter.data?.payload ?? null, edited.value)),
-    [edited, letter.data],
-  );
+  const patch = useMemo(() => (edited.broken ? [] : diff(stored.body, edited.value)), [edited, stored]);
   // Every edit is judged by the pipeline's own checks: no fault stays that is repaired.
   useEffect(() => {
     if (text === null || edited.broken || letter.data === undefined) return;
@@ -377,7 +374,7 @@ function LetterPanel({
         <JsonEditor
           label="Request"
           value={stored.text}
-          original={JSON.stringify(found.payload, null, 2)}
+          original={stored.text}
           faults={faults}
           onChange={setText}
         />
