@@ -57,6 +57,7 @@ lint: install-dev
     @{{ bin }}/lint-imports --no-logo
     @{{ bin }}/python -m infra.lab.docgen --check
     @{{ bin }}/python -m infra.lab.docgen.typescript --check
+    @{{ bin }}/python -m infra.lab.console_build --check
 
 # Format the code, repair what the linter can, write the generated docs.
 fix: install-dev
@@ -75,6 +76,10 @@ docs: install
 # Write the TypeScript types of the HTTP API, from its generated document; installs infra/console/node_modules, once.
 types: install-dev
     @{{ bin }}/python -m infra.lab.docgen.typescript
+
+# Check and build the console into infra/console/static, which is committed: users need no Node.js.
+console: install-dev
+    @{{ bin }}/python -m infra.lab.console_build
 
 # `.venv/` with what the lock file pins, and client and application from this folder; nothing to do when nothing changed.
 install: (_install "requirements.lock")

@@ -2434,6 +2434,9 @@ export interface components {
             statuses: {
                 [key: string]: number;
             };
+            origins: {
+                [key: string]: number;
+            };
             answered: number;
             success_rate: number | null;
             stand_in_rate: number | null;
