@@ -1,3 +1,555 @@
+// Nodes: a scene graph and the panel of the chosen node; saved by itself, published on purpose.
+
+import { useQueryClient } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { lazy, Suspense, useCallback, useMemo, useState } from "react";
+import { put, remove } from "../api/http";
+import { useShortcuts } from "../shell/shortcuts";
+import { Empty, ErrorNote } from "../ui/parts";
+import { BadgeLabel, Canvas, Numbers, nameEdge, Strip } from "./nodes/Canvas";
+import { applyFix } from "./nodes/fix";
+import {
+  type Badge,
+  type Draft,
+  type Finding,
+  freshId,
+  type Generation,
+  type Graph,
+  type NodeConfig,
+  type Position,
+  type Scene,
+  toId,
+} from "./nodes/model";
+import { kindOf, NodePanel, TABS } from "./nodes/Panel";
+import { useDesigns, useGraphs, useNodeRows } from "./nodes/useDesigns";
+import "./dead.css";
+import "./board.css";
+import "./request.css";
+import "./nodes/nodes.css";
+
+const SideBySide = lazy(() =>
+  import("../edit/JsonEditor").then((module) => ({ default: module.SideBySide })),
+);
+
+/** Pixels between a scene and what is added after it. */
+const STEP = 270;
+
 export function Nodes() {
-  return <h1>Nodes</h1>;
+  const search = useSearch({ from: "/nodes" });
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  const graphs = useGraphs();
+  const rows = useNodeRows();
+  const graphId = search.graph ?? graphs.data?.[0]?.id ?? null;
+  const designs = useDesigns(graphId);
+  const { draft, states } = designs;
+  const [picked, setPicked] = useState<string | null>(null);
+  const graph = draft.graph;
+  const figures = useMemo(() => new Map(rows.data?.map((row) => [row.id, row.figures])), [rows.data]);
+
+  const go = (change: { graph?: string; node?: string; tab?: string }) =>
+    void navigate({ to: "/nodes", search: { ...search, ...(graphId && { graph: graphId }), ...change } });
+  const badgeOf = useCallback(
+    (id: string): Badge => {
+      const state = states[id];
+      if (state?.disabled) return "disabled";
+      if (state?.report === undefined) return rows.data?.find((row) => row.id === id)?.status ?? "ok";
+      if (state.report.errors.length > 0) return "errors";
+      return state.report.warnings.length > 0 ? "warnings" : "ok";
+    },
+    [states, rows.data],
+  );
+  const change = (next: Partial<Draft>, merge = false) => designs.change({ ...draft, ...next }, merge);
+  const changeGraph = (next: Graph) => change({ graph: next });
+
+  const element = graph?.nodes.find((each) => each.id === picked);
+  const nodeId =
+    element?.type === "generation"
+      ? (element.node ?? null)
+      : element === undefined
+        ? (search.node ?? null)
+        : null;
+  const node = nodeId === null ? undefined : draft.nodes[nodeId];
+
+  const select = (id: string | null) => {
+    setPicked(id);
+    const found = graph?.nodes.find((each) => each.id === id);
+    if (found?.type === "generation" && found.node) go({ node: found.node });
+  };
+  useShortcuts({
+    "mod+z": () => designs.undo(),
+    "mod+shift+z": () => designs.redo(),
+    "mod+y": () => designs.redo(),
+  });
+
+  const addScene = () => {
+    if (graph === null) return;
+    const id = freshId(
+      "scene",
+      graph.nodes.map((each) => each.id),
+    );
+    const scene: Scene = { type: "scene", id, title: "New scene", position: placeAfter(graph, picked) };
+    changeGraph({
+      ...graph,
+      nodes: [...graph.nodes, scene],
+      edges: picked ? [...graph.edges, { source: picked, target: id }] : graph.edges,
+    });
+    setPicked(id);
+  };
+  const addGeneration = (config: NodeConfig = { generationType: "transition" }, base = "node") => {
+    const name = freshId(base, Object.keys(draft.nodes));
+    const nodes = { ...draft.nodes, [name]: { ...config, id: name } };
+    if (graph === null) {
+      change({ nodes });
+      go({ node: name });
+      return;
+    }
+    const id = freshId(
+      name,
+      graph.nodes.map((each) => each.id),
+    );
+    const added: Generation = { type: "generation", id, node: name, position: placeAfter(graph, picked) };
+    change({
+      nodes,
+      graph: {
+        ...graph,
+        nodes: [...graph.nodes, added],
+        edges: picked ? [...graph.edges, { source: picked, target: id }] : graph.edges,
+      },
+    });
+    setPicked(id);
+    go({ node: name, tab: "purpose" });
+  };
+  const connect = (source: string, target: string) => {
+    if (graph === null || source === target) return;
+    if (graph.edges.some((edge) => nameEdge(edge) === nameEdge({ source, target }))) return;
+    changeGraph({ ...graph, edges: [...graph.edges, { source, target }] });
+  };
+  const removeFromGraph = (ids: string[], edges: string[]) => {
+    if (graph === null) return;
+    changeGraph({
+      ...graph,
+      nodes: graph.nodes.filter((each) => !ids.includes(each.id)),
+      edges: graph.edges.filter(
+        (edge) => !edges.includes(nameEdge(edge)) && !ids.includes(edge.source) && !ids.includes(edge.target),
+      ),
+    });
+    setPicked(null);
+  };
+  const move = (places: Map<string, Position>) => {
+    if (graph === null) return;
+    changeGraph({
+      ...graph,
+      nodes: graph.nodes.map((each) => ({ ...each, position: places.get(each.id) ?? each.position ?? null })),
+    });
+  };
+  const createGraph = () => {
+    const id = freshId("scenes", graphs.data?.map((each) => each.id) ?? []);
+    const first: Graph = {
+      title: "New graph",
+      nodes: [
+        { type: "scene", id: "start", title: "Start", mood: "calm", position: { x: 0, y: 0 } },
+        { type: "scene", id: "end", title: "End", mood: "tense", position: { x: 560, y: 0 } },
+      ],
+      edges: [],
+    };
+    put(`/api/v1/graphs/${id}`, first, { headers: { "If-None-Match": "*" } })
+      .then(() => queries.invalidateQueries({ queryKey: ["graphs"] }))
+      .then(() => go({ graph: id }), designs.setError);
+  };
+  const importFile = async (file: File) => {
+    const yaml = /\.ya?ml$/i.test(file.name);
+    const name = toId(file.name.replace(/\.\w+$/, ""));
+    try {
+      const response = await fetch(`/api/v1/graphs/import?graph=${name}`, {
+        method: "POST",
+        credentials: "same-origin",
+        headers: { "Content-Type": yaml ? "application/yaml" : "application/json" },
+        body: await file.text(),
+      });
+      if (!response.ok) throw new Error(((await response.json()) as { detail?: string }).detail);
+      await queries.invalidateQueries({ queryKey: ["graphs"] });
+      go({ graph: name });
+    } catch (failure) {
+      designs.setError(failure);
+    }
+  };
+  const fix = (each: Finding["fixes"][number]) => {
+    if (nodeId !== null && node !== undefined) {
+      change({ nodes: { ...draft.nodes, [nodeId]: applyFix(node, each.patch) as NodeConfig } });
+    }
+  };
+  const deleteNode = async () => {
+    if (nodeId === null) return;
+    if (element !== undefined) {
+      removeFromGraph([element.id], []);
+      return;
+    }
+    const etag = states[nodeId]?.etag;
+    try {
+      await remove(`/api/v1/nodes/${encodeURIComponent(nodeId)}`, {
+        headers: etag ? { "If-Match": etag } : {},
+      });
+      location.assign(graphId ? `/nodes?graph=${graphId}` : "/nodes");
+    } catch (failure) {
+      designs.setError(failure);
+    }
+  };
+
+  const cards = useMemo(
+    () =>
+      new Map(
+        graph?.nodes.flatMap((each) => {
+          if (each.type !== "generation") return [];
+          const name = each.node ?? each.id;
+          const state = states[name];
+          return [
+            [
+              each.id,
+              {
+                name,
+                kind: kindOf(draft.nodes[name]),
+                badge: draft.nodes[name] === undefined ? ("errors" as const) : badgeOf(name),
+                changed: state !== undefined && state.published !== null && state.published !== state.version,
+                figures: figures.get(name),
+              },
+            ] as const,
+          ];
+        }),
+      ),
+    [graph, draft.nodes, states, figures, badgeOf],
+  );
+  const problems = Object.keys(draft.nodes).filter((id) => badgeOf(id) === "errors");
+
+  return (
+    <>
+      <div className="page-head">
+        <h1>Nodes</h1>
+        {graphs.data && graphs.data.length > 0 && (
+          <select
+            className="input"
+            aria-label="Scene graph"
+            value={graphId ?? ""}
+            onChange={(event) => {
+              setPicked(null);
+              void navigate({ to: "/nodes", search: { graph: event.target.value } });
+            }}
+          >
+            {graphs.data.map((each) => (
+              <option key={each.id} value={each.id}>
+                {each.graph?.title ?? each.id}
+              </option>
+            ))}
+          </select>
+        )}
+        <span className="faint" role="status">
+          {designs.conflict ? "conflict" : designs.saving ? "saving…" : designs.loaded ? "saved" : ""}
+        </span>
+        <div className="grow" />
+        <button type="button" className="button quiet" onClick={designs.undo} disabled={!designs.canUndo}>
+          Undo
+        </button>
+        <button type="button" className="button quiet" onClick={designs.redo} disabled={!designs.canRedo}>
+          Redo
+        </button>
+        <label className="button quiet">
+          Import
+          <input
+            type="file"
+            className="hidden"
+            accept=".json,.yaml,.yml"
+            onChange={(event) => {
+              const file = event.target.files?.[0];
+              if (file) void importFile(file);
+              event.target.value = "";
+            }}
+          />
+        </label>
+        <a
+          className="button quiet"
+          href={graphId ? `/api/v1/graphs/${graphId}/export?format=yaml` : "/api/v1/nodes/export?format=yaml"}
+          download={`${graphId ?? "nodes"}.yaml`}
+        >
+          Export
+        </a>
+        <button type="button" className="button" onClick={createGraph}>
+          New graph
+        </button>
+        {graph && (
+          <button type="button" className="button" onClick={addScene}>
+            Add scene
+          </button>
+        )}
+        <button type="button" className="button main" onClick={() => addGeneration()}>
+          Add node
+        </button>
+      </div>
+      {designs.error !== null && <ErrorNote error={designs.error} />}
+      {graphs.error && <ErrorNote error={graphs.error} />}
+      {designs.conflict && (
+        <section className="card conflict" aria-label="Conflict">
+          <div className="card-head">
+            <h2>
+              Somebody else changed {designs.conflict.what} {designs.conflict.id}
+            </h2>
+            <span className="letter-actions">
+              <button type="button" className="button" onClick={() => designs.decide(false)}>
+                Take theirs
+              </button>
+              <button type="button" className="button main" onClick={() => designs.decide(true)}>
+                Keep mine
+              </button>
+            </span>
+          </div>
+          <Suspense>
+            <SideBySide
+              label="Theirs and mine"
+              left={JSON.stringify(designs.conflict.theirs, null, 2)}
+              right={JSON.stringify(designs.conflict.mine, null, 2)}
+            />
+          </Suspense>
+        </section>
+      )}
+      {problems.length > 0 && (
+        <p className="problems">
+          <span className="nothing">
+            {problems.length === 1 ? "One node has errors:" : `${problems.length} nodes have errors:`}
+          </span>{" "}
+          {problems.map((id) => (
+            <button
+              key={id}
+              type="button"
+              className="button quiet"
+              onClick={() => {
+                setPicked(
+                  graph?.nodes.find((each) => each.type === "generation" && each.node === id)?.id ?? null,
+                );
+                go({ node: id, tab: "test" });
+              }}
+            >
+              {id}
+            </button>
+          ))}
+        </p>
+      )}
+      <div className={node || element?.type === "scene" ? "nodes-columns with-panel" : "nodes-columns"}>
+        {graph ? (
+          <Canvas
+            graph={graph}
+            cards={cards}
+            selected={picked}
+            onSelect={select}
+            onMove={move}
+            onConnect={connect}
+            onDelete={removeFromGraph}
+          />
+        ) : (
+          <NodeGrid
+            ids={Object.keys(draft.nodes)}
+            badgeOf={badgeOf}
+            nodes={draft.nodes}
+            figures={figures}
+            onOpen={(id) => go({ node: id })}
+            loaded={designs.loaded}
+          />
+        )}
+        {element?.type === "scene" && graph && (
+          <ScenePanel
+            key={element.id}
+            scene={element}
+            graph={graph}
+            onChange={(scene, merge) =>
+              change(
+                {
+                  graph: {
+                    ...graph,
+                    nodes: graph.nodes.map((each) => (each.id === element.id ? scene : each)),
+                  },
+                },
+                merge,
+              )
+            }
+            onConnect={(target) => connect(element.id, target)}
+            onAfter={() => addGeneration()}
+            onRemove={() => removeFromGraph([element.id], [])}
+          />
+        )}
+        {node !== undefined && nodeId !== null && (
+          <div className="stack">
+            <NodePanel
+              key={nodeId}
+              id={nodeId}
+              node={node}
+              state={states[nodeId]}
+              badge={badgeOf(nodeId)}
+              figures={figures.get(nodeId)}
+              tab={
+                search.tab !== undefined && (TABS as readonly string[]).includes(search.tab)
+                  ? search.tab
+                  : "purpose"
+              }
+              onTab={(tab) => go({ tab })}
+              onChange={(next, merge) => change({ nodes: { ...draft.nodes, [nodeId]: next } }, merge)}
+              onFix={fix}
+              onAct={(action) => void designs.act(nodeId, action)}
+              onDuplicate={() => addGeneration(node, nodeId)}
+              onDelete={() => void deleteNode()}
+              onClose={() => {
+                setPicked(null);
+                void navigate({ to: "/nodes", search: graphId ? { graph: graphId } : {} });
+              }}
+            />
+            {element !== undefined && graph && (
+              <ConnectTo
+                graph={graph}
+                from={element.id}
+                onConnect={(target) => connect(element.id, target)}
+              />
+            )}
+          </div>
+        )}
+      </div>
+    </>
+  );
+}
+
+/** A free place to the right of an element, or of all. */
+function placeAfter(graph: Graph, id: string | null): Position {
+  const before = graph.nodes.find((each) => each.id === id);
+  if (before?.position) {
+    const x = before.position.x + STEP;
+    let y = before.position.y;
+    while (
+      graph.nodes.some(
+        (each) => each.position && Math.abs(each.position.x - x) < 120 && Math.abs(each.position.y - y) < 110,
+      )
+    )
+      y += 130;
+    return { x, y };
+  }
+  const right = Math.max(0, ...graph.nodes.map((each) => (each.position?.x ?? 0) + STEP));
+  return { x: right, y: 0 };
+}
+
+function ConnectTo({
+  graph,
+  from,
+  onConnect,
+}: {
+  graph: Graph;
+  from: string;
+  onConnect: (target: string) => void;
+}) {
+  return (
+    <label className="field">
+      Connect to…
+      <select className="input" value="" onChange={(event) => onConnect(event.target.value)}>
+        <option value="" disabled>
+          choose
+        </option>
+        {graph.nodes
+          .filter((each) => each.id !== from)
+          .map((each) => (
+            <option key={each.id} value={each.id}>
+              {each.type === "scene" ? (each.title ?? each.id) : (each.node ?? each.id)}
+            </option>
+          ))}
+      </select>
+    </label>
+  );
+}
+
+function ScenePanel({
+  scene,
+  graph,
+  onChange,
+  onConnect,
+  onAfter,
+  onRemove,
+}: {
+  scene: Scene;
+  graph: Graph;
+  onChange: (scene: Scene, merge: boolean) => void;
+  onConnect: (target: string) => void;
+  onAfter: () => void;
+  onRemove: () => void;
+}) {
+  return (
+    <section className="card panel" aria-label={`Scene ${scene.id}`}>
+      <div className="card-head">
+        <h2>{scene.title ?? scene.id}</h2>
+        <span className="faint">scene</span>
+      </div>
+      <div className="panel-form">
+        {(["title", "mood", "summary"] as const).map((name) => (
+          <label key={name} className="field">
+            {name.charAt(0).toUpperCase() + name.slice(1)}
+            <input
+              className="input"
+              maxLength={name === "summary" ? 1000 : 64}
+              value={scene[name] ?? ""}
+              onChange={(event) =>
+                onChange({ ...scene, [name]: event.target.value === "" ? null : event.target.value }, true)
+              }
+            />
+          </label>
+        ))}
+        <ConnectTo graph={graph} from={scene.id} onConnect={onConnect} />
+      </div>
+      <div className="letter-foot">
+        <button type="button" className="button danger" onClick={onRemove}>
+          Remove
+        </button>
+        <span className="grow" />
+        <button type="button" className="button" onClick={onAfter}>
+          Add a node after it
+        </button>
+      </div>
+    </section>
+  );
+}
+
+function NodeGrid({
+  ids,
+  nodes,
+  badgeOf,
+  figures,
+  onOpen,
+  loaded,
+}: {
+  ids: string[];
+  nodes: Draft["nodes"];
+  badgeOf: (id: string) => Badge;
+  figures: ReadonlyMap<string, Parameters<typeof Numbers>[0]["figures"]>;
+  onOpen: (id: string) => void;
+  loaded: boolean;
+}) {
+  if (!loaded) return <div className="card" aria-busy="true" />;
+  if (ids.length === 0) {
+    return (
+      <div className="card">
+        <Empty title="No nodes yet">
+          “New graph” begins one with two scenes; “Import” reads a file that <code>understudy warm</code>{" "}
+          reads, such as library/scenarios/three_scenes.yaml.
+        </Empty>
+      </div>
+    );
+  }
+  return (
+    <ul className="node-grid">
+      {ids.map((id) => (
+        <li key={id}>
+          <button type="button" className={`card-node ${badgeOf(id)}`} onClick={() => onOpen(id)}>
+            <span className="card-node-head">
+              <b className="cut">{id}</b>
+              <BadgeLabel badge={badgeOf(id)} />
+            </span>
+            <span className="faint">{kindOf(nodes[id])}</span>
+            <Numbers figures={figures.get(id)} />
+            <Strip figures={figures.get(id)} />
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
 }

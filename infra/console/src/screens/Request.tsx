@@ -13,6 +13,7 @@ import { Picture } from "../ui/Picture";
 import { Copy, ErrorNote, Json, OriginLabel, Ring, Time } from "../ui/parts";
 import { shell } from "./filter";
 import { Timeline } from "./Timeline";
+import { useTokens } from "./useTokens";
 import "./request.css";
 
 export function Request() {
@@ -78,23 +79,6 @@ export function Request() {
       )}
     </>
   );
-}
-
-/** What was written so far, while it is written. */
-function useTokens(id: string): string {
-  const [text, setText] = useState("");
-  useEffect(() => {
-    setText("");
-    void id;
-  }, [id]);
-  useEvents((event) => {
-    if (event.request_id !== id) return;
-    if (event.event === "progress" && typeof event.data.text === "string") {
-      const added = event.data.text;
-      setText((before) => (before + added).slice(-20_000));
-    } else if (event.event === "context_built") setText("");
-  });
-  return text;
 }
 
 /** The first sentence of the page: who wrote it. */
