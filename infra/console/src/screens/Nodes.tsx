@@ -2,7 +2,7 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useMemo, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import { put, remove } from "../api/http";
 import { useShortcuts } from "../shell/shortcuts";
 import { Empty, ErrorNote } from "../ui/parts";
@@ -16,6 +16,7 @@ import {
   type Generation,
   type Graph,
   type NodeConfig,
+  nodeOf,
   type Position,
   type Scene,
   toId,
@@ -71,10 +72,17 @@ export function Nodes() {
         : null;
   const node = nodeId === null ? undefined : draft.nodes[nodeId];
 
+  const { inspect } = designs;
+  const unknown = nodeId !== null && states[nodeId] !== undefined && states[nodeId]?.report === undefined;
+  useEffect(() => {
+    if (unknown && nodeId !== null) inspect(nodeId);
+  }, [unknown, nodeId, inspect]);
+
   const select = (id: string | null) => {
     setPicked(id);
     const found = graph?.nodes.find((each) => each.id === id);
-    if (found?.type === "generation" && found.node) go({ node: found.node });
+    const name = found?.type === "generation" && graph ? nodeOf(graph, found) : null;
+    if (name !== null) go({ node: name });
   };
   useShortcuts({
     "mod+z": () => designs.undo(),
@@ -201,7 +209,7 @@ export function Nodes() {
       new Map(
         graph?.nodes.flatMap((each) => {
           if (each.type !== "generation") return [];
-          const name = each.node ?? each.id;
+          const name = nodeOf(graph, each) ?? each.id;
           const state = states[name];
           return [
             [
@@ -322,7 +330,8 @@ export function Nodes() {
               className="button quiet"
               onClick={() => {
                 setPicked(
-                  graph?.nodes.find((each) => each.type === "generation" && each.node === id)?.id ?? null,
+                  graph?.nodes.find((each) => each.type === "generation" && nodeOf(graph, each) === id)?.id ??
+                    null,
                 );
                 go({ node: id, tab: "test" });
               }}
@@ -451,7 +460,7 @@ function ConnectTo({
           .filter((each) => each.id !== from)
           .map((each) => (
             <option key={each.id} value={each.id}>
-              {each.type === "scene" ? (each.title ?? each.id) : (each.node ?? each.id)}
+              {each.type === "scene" ? (each.title ?? each.id) : (nodeOf(graph, each) ?? each.id)}
             </option>
           ))}
       </select>

@@ -115,6 +115,16 @@ const CardNode = memo(function CardNode({ data, selected }: NodeProps<FlowNode<C
 
 const TYPES: NodeTypes = { scene: SceneNode, card: CardNode };
 
+const HANDLE_PX = 9;
+const handlesOf = (size: { width: number; height: number }) => {
+  const y = (size.height - HANDLE_PX) / 2;
+  const box = { width: HANDLE_PX, height: HANDLE_PX, y };
+  return [
+    { ...box, type: "target" as const, position: Side.Left, x: -HANDLE_PX / 2 },
+    { ...box, type: "source" as const, position: Side.Right, x: size.width - HANDLE_PX / 2 },
+  ];
+};
+
 /** Places for nodes that have none. */
 export function arrange(graph: Graph): Map<string, Position> {
   const layout = new dagre.graphlib.Graph({ directed: true });
@@ -166,8 +176,11 @@ export function Canvas({
           selected: node.id === selected,
         };
         const card = cards.get(node.id);
+        const size = node.type === "scene" || card === undefined ? SCENE_SIZE : CARD_SIZE;
+        // Sizes and handles are known: edges need not wait until the browser has measured them.
+        const known = { ...size, measured: size, handles: handlesOf(size) };
         return node.type === "scene" || card === undefined
-          ? { ...base, ...SCENE_SIZE, type: "scene", data: { scene: node }, ariaLabel: `scene ${node.id}` }
+          ? { ...base, ...known, type: "scene", data: { scene: node }, ariaLabel: `scene ${node.id}` }
           : {
               ...base,
               ...CARD_SIZE,
@@ -203,7 +216,8 @@ export function Canvas({
         }
       } else if (each.type === "select" && each.selected) onSelect(each.id);
     }
-    setMoving(dragged);
+    // Sizes that the browser measured are no change of the graph.
+    if (changes.some((each) => each.type === "position")) setMoving(dragged);
     if (dropped.size > 0) onMove(dropped);
   };
   return (

@@ -86,6 +86,12 @@ export interface NodeRow extends StoredNode {
   figures?: Figures;
 }
 
+/** The stored node that a generation uses: its own, that of its request, or that of the whole graph. */
+export function nodeOf(graph: Graph, generation: Generation): string | null {
+  const named = [generation.node, generation.request?.node, graph.request?.node];
+  return named.find((name): name is string => typeof name === "string") ?? null;
+}
+
 const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const isObject = (value: Json | undefined): value is NodeConfig =>
   typeof value === "object" && value !== null && !Array.isArray(value);

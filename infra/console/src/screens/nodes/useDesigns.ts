@@ -223,6 +223,18 @@ export function useDesigns(graphId: string | null) {
     }
   };
 
+  /** Ask what the gateway finds about a node that was not changed here. */
+  const inspect = useCallback((id: string) => {
+    get<StoredNode>(`/api/v1/nodes/${encodeURIComponent(id)}`).then(
+      ({ report }) =>
+        setStates((before) => {
+          const state = before[id];
+          return state && state.report === undefined ? { ...before, [id]: { ...state, report } } : before;
+        }),
+      setError,
+    );
+  }, []);
+
   const unsaved =
     loaded &&
     (Object.entries(draft.nodes).some(([id, node]) => !same(node, saved.current.nodes[id])) ||
@@ -238,6 +250,7 @@ export function useDesigns(graphId: string | null) {
     conflict,
     decide,
     act,
+    inspect,
     saving: saving || unsaved,
     canUndo: history.past.length > 0,
     canRedo: history.future.length > 0,
