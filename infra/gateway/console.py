@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -55,7 +56,7 @@ class ConsoleHeaders:
                     headers["Cache-Control"] = "no-cache"
                     headers["Content-Security-Policy"] = POLICY
                     headers["Referrer-Policy"] = "no-referrer"
-                elif message["status"] == 200 and scope["path"].startswith(_HASHED):
+                elif message["status"] == HTTPStatus.OK and scope["path"].startswith(_HASHED):
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"
             await send(message)
 

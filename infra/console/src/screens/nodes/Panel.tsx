@@ -156,7 +156,7 @@ export function NodePanel({
             {findings.length === 0 ? (
               <p className="live">Nothing contradicts itself.</p>
             ) : (
-              <Findings found={findings} onFix={onFix} />
+              <Findings found={findings} onFix={onFix} named />
             )}
           </div>
           <Test id={id} blocked={blocked} />

@@ -12,7 +12,16 @@ export interface FormProps {
   onFix: (fix: Finding["fixes"][number]) => void;
 }
 
-export function Findings({ found, onFix }: { found: Finding[]; onFix: FormProps["onFix"] }) {
+export function Findings({
+  found,
+  onFix,
+  named = false,
+}: {
+  found: Finding[];
+  onFix: FormProps["onFix"];
+  /** Say which field each is about. */
+  named?: boolean;
+}) {
   return found.map((finding) => (
     <div key={`${finding.code}${finding.pointer}${finding.message}`} className="finding">
       <span
@@ -20,6 +29,7 @@ export function Findings({ found, onFix }: { found: Finding[]; onFix: FormProps[
           finding.severity === "error" ? "nothing" : finding.severity === "warning" ? "standin" : "dim"
         }
       >
+        {named && <code>{finding.pointer} </code>}
         {finding.message}; {finding.suggestion}
       </span>
       {finding.fixes.map((fix) => (
