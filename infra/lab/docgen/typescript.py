@@ -65,12 +65,22 @@ def _run(program: Path, *arguments: str | Path) -> None:
         raise _ToolError
 
 
-def make() -> str:
-    """The types that the document means."""
+def _make() -> str:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "openapi.d.ts"
         _run(_GENERATOR, _DOCUMENT, "--output", made, *_OPTIONS)
-        return made.read_text(encoding="utf-8")
+        return _title() + made.read_text(encoding="utf-8")
+
+
+def _title() -> str:
+    digest = hashlib.sha256(_DOCUMENT.read_bytes()).hexdigest()
+    return f"// The types of openapi.json with the SHA-256 {digest}.\n"
+
+
+def are_stale() -> bool:
+    """Whether the types are those of another document; takes no Node.js."""
+    had = _TYPES.read_text(encoding="utf-8") if _TYPES.is_file() else ""
+    return not had.startswith(_title())
 
 
 def main(arguments: list[str]) -> int:
@@ -80,7 +90,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         _install()
-        text = make()
+        text = _make()
         had = _TYPES.read_text(encoding="utf-8") if _TYPES.is_file() else ""
         name = str(_TYPES.relative_to(ROOT))
         if text != had and arguments:
