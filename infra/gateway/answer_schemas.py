@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Final, cast
 
 import msgspec
@@ -110,11 +111,16 @@ def _build_struct(struct: type[msgspec.Struct]) -> dict[str, Any]:
     return complete(found)
 
 
-def complete(schemas: dict[str, Any]) -> dict[str, Any]:
-    """Schemas of structs as they are in answers, which leave nothing out."""
+def complete(schemas: dict[str, Any], *, sparse: Container[str] = ()) -> dict[str, Any]:
+    """Schemas of structs as they are in answers, which leave nothing out.
+
+    Args:
+        schemas: by name.
+        sparse: structs that leave out what has its default.
+    """
     return {
         name: each
-        if "properties" not in each
+        if "properties" not in each or name in sparse
         else {**each, "properties": _plain(each["properties"]), "required": list(each["properties"])}
         for name, each in schemas.items()
     }

@@ -127,4 +127,4 @@ def test_the_changelog_has_the_version() -> None:
 
 
 def test_there_are_examples_that_run() -> None:
-    assert {fence.language for fence in fences("run")} == {"bash", "python"}
+    assert {fence.language for fence in fences("run")} == {"bash", "js", "python"}

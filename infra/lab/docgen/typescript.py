@@ -8,6 +8,7 @@ infra/console/package-lock.json pins; Node.js comes with the environment.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
@@ -28,12 +29,22 @@ _OPTIONS: Final = (
 _USAGE: Final = "usage: python -m infra.lab.docgen.typescript [--check]"
 
 
-def make() -> str:
-    """The types that the document means."""
+def _make() -> str:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "openapi.d.ts"
         run(_GENERATOR, _DOCUMENT, "--output", made, *_OPTIONS)
-        return made.read_text(encoding="utf-8")
+        return _title() + made.read_text(encoding="utf-8")
+
+
+def _title() -> str:
+    digest = hashlib.sha256(_DOCUMENT.read_bytes()).hexdigest()
+    return f"// The types of openapi.json with the SHA-256 {digest}.\n"
+
+
+def are_stale() -> bool:
+    """Whether the types are those of another document; takes no Node.js."""
+    had = _TYPES.read_text(encoding="utf-8") if _TYPES.is_file() else ""
+    return not had.startswith(_title())
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +54,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         install()
-        text = make()
+        text = _make()
         had = _TYPES.read_text(encoding="utf-8") if _TYPES.is_file() else ""
         name = str(_TYPES.relative_to(ROOT))
         if text != had and arguments:
