@@ -20,6 +20,7 @@ async def test_slow_heads_are_cut_and_a_signal_ends_waits_with_their_address_and
     client: Observer, configure: Configure, start: Start
 ) -> None:
     settings = configure(rules=[])
+    too_large: list[bytes] = []
     async with start(settings, ()):
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -41,6 +42,13 @@ async def test_slow_heads_are_cut_and_a_signal_ends_waits_with_their_address_and
         async with asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
         writer.close()
+        long = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 40_000
+        for head in (long, long + b"\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(url.hostname, url.port)
+            writer.write(head)
+            async with asyncio.timeout(PATIENCE_S):
+                too_large.append((await reader.read())[:12])
+            writer.close()
         async with httpx2.AsyncClient(base_url=ready["http_url"], timeout=PATIENCE_S) as http:
             asking = asyncio.create_task(
                 http.post("/generate", json={"prompt": "x"}, headers={"Idempotency-Key": "s-1"})
@@ -52,6 +60,7 @@ async def test_slow_heads_are_cut_and_a_signal_ends_waits_with_their_address_and
         async with asyncio.timeout(PATIENCE_S):
             status = await process.wait()
 
+    assert too_large == [b"HTTP/1.1 400"] * 2
     assert "understudy_http_waiting 1.0" in metrics.text
     assert (ended.status_code, ended.json()["type"]) == (503, "/problems/stopping")
     assert ended.headers["Understudy-Request-Id"] == "s-1"
