@@ -232,10 +232,10 @@ class _Load:
                     if answer.status < _SERVER_ERROR:
                         return answer
                     self.repeated[str(answer.status)] += 1
-            except (Unavailable, OSError):
-                self.repeated["connection"] += 1
             except TimeoutError:
                 self.unexpected.append(f"{method} {path}: no answer within {_ANSWER_S:g} s")
+            except (Unavailable, OSError):
+                self.repeated["connection"] += 1
             await asyncio.sleep(_AGAIN_S)
         return None
 
