@@ -1216,7 +1216,7 @@ export interface paths {
         };
         /**
          * The versions of a graph
-         * @description Who changed the graph when, newest first; the latest 200 versions are kept.
+         * @description Who changed the graph when, newest first; the latest 50 versions are kept.
          */
         get: operations["history_api_v1_graphs__graph_id__history_get"];
         put?: never;
@@ -4087,53 +4087,6 @@ export interface components {
         /**
          * SceneGraph
          * @description Scenes, the generations between them, and how they are drawn.
-         * @example {
-         *       "title": "One night",
-         *       "request": {
-         *         "node": "bridge"
-         *       },
-         *       "nodes": [
-         *         {
-         *           "type": "scene",
-         *           "id": "rooftop",
-         *           "mood": "romantic",
-         *           "position": {
-         *             "x": 0,
-         *             "y": 0
-         *           }
-         *         },
-         *         {
-         *           "type": "generation",
-         *           "id": "g1",
-         *           "request": {
-         *             "prompt": "A phone rings."
-         *           },
-         *           "position": {
-         *             "x": 360,
-         *             "y": 180
-         *           }
-         *         },
-         *         {
-         *           "type": "scene",
-         *           "id": "stairwell",
-         *           "mood": "tense",
-         *           "position": {
-         *             "x": 720,
-         *             "y": 0
-         *           }
-         *         }
-         *       ],
-         *       "edges": [
-         *         {
-         *           "source": "rooftop",
-         *           "target": "g1"
-         *         },
-         *         {
-         *           "source": "g1",
-         *           "target": "stairwell"
-         *         }
-         *       ]
-         *     }
          */
         SceneGraph: {
             /**
@@ -8884,7 +8837,7 @@ export interface operations {
                 /**
                  * @example [
                  *       {
-                 *         "id": "bridge",
+                 *         "id": "harbour_bridge",
                  *         "generationType": "scene",
                  *         "purpose": "gap_fill",
                  *         "strategy": "once",
@@ -9097,6 +9050,16 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "generationType": "scene",
+                 *       "purpose": "gap_fill",
+                 *       "strategy": "once",
+                 *       "fallback": {
+                 *         "mode": "golden_sample"
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["NodeConfiguration"];
             };
         };
@@ -9813,6 +9776,11 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "prompt": "A phone rings and the dance is over."
+                 *     }
+                 */
                 "application/json": {
                     [key: string]: unknown;
                 };
@@ -9927,6 +9895,11 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "prompt": "A phone rings and the dance is over."
+                 *     }
+                 */
                 "application/json": {
                     [key: string]: unknown;
                 };
@@ -10710,6 +10683,55 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "title": "One night",
+                 *       "request": {
+                 *         "node": "bridge"
+                 *       },
+                 *       "nodes": [
+                 *         {
+                 *           "type": "scene",
+                 *           "id": "rooftop",
+                 *           "mood": "romantic",
+                 *           "position": {
+                 *             "x": 0,
+                 *             "y": 0
+                 *           }
+                 *         },
+                 *         {
+                 *           "type": "generation",
+                 *           "id": "g1",
+                 *           "request": {
+                 *             "prompt": "A phone rings."
+                 *           },
+                 *           "position": {
+                 *             "x": 360,
+                 *             "y": 180
+                 *           }
+                 *         },
+                 *         {
+                 *           "type": "scene",
+                 *           "id": "stairwell",
+                 *           "mood": "tense",
+                 *           "position": {
+                 *             "x": 720,
+                 *             "y": 0
+                 *           }
+                 *         }
+                 *       ],
+                 *       "edges": [
+                 *         {
+                 *           "source": "rooftop",
+                 *           "target": "g1"
+                 *         },
+                 *         {
+                 *           "source": "g1",
+                 *           "target": "stairwell"
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["SceneGraph"];
             };
         };

@@ -97,11 +97,13 @@ class NodeDesk:
             return _locate(error.report, {})
         report = node_files.examine(source, facts, templates)
         fixes: dict[tuple[str, str, str], tuple[QuickFix, ...]] = {}
+        tries = quick_fixes.FixTries()
         for index, node in enumerate(source.nodes):
+            if tries.used_up:
+                break
             before = str(index) if source.listed else ""
-            _, found = quick_fixes.find_fixes(
-                node, template=node_files.find_template(node, templates), facts=facts
-            )
+            template = node_files.find_template(node, templates)
+            _, found = quick_fixes.find_fixes(node, template=template, facts=facts, tries=tries)
             for finding, each in found.items():
                 path = ".".join(filter(None, (before, finding.path)))
                 fixes[finding.code, path, finding.message] = tuple(_below(fix, before) for fix in each)
@@ -129,8 +131,10 @@ class NodeDesk:
             examined = validation.examine(node, template=template, facts=facts)
             assumed = examined.set_by.get("fallback.mode") == layers.DEFAULTS
             judged = JudgedNode(node=examined.node, report=examined.report, assumed_fallback=assumed)
-            with self._lock:
-                self._judged[known] = judged
+            # A latency is another one a moment later.
+            if p95_ms is None:
+                with self._lock:
+                    self._judged[known] = judged
         return judged
 
     def compose(self, node: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[str, bytes]:

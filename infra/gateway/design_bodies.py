@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from infra.gateway.gateway import Gateway
     from infra.stores.designs import DesignKind
 
-#: Largest node and largest graph, bytes of JSON.
-MAX_CONTENT: Final[Mapping[str, int]] = {"node": 64 * 1024, "graph": 256 * 1024}
+#: Largest node and largest graph, bytes of JSON in ASCII.
+MAX_CONTENT: Final[Mapping[str, int]] = {"node": 64 * 1024, "graph": 512 * 1024}
 #: Nodes of one import.
 MOST_IMPORTED: Final = 1_000
 #: Ids that are parts of paths.

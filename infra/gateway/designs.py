@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-from fastapi import Query
+from fastapi import Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +18,7 @@ from infra.authoring.scene_graphs import to_json, to_yaml
 from infra.gateway.answers import json_answer
 from infra.gateway.changes import record_change
 from infra.gateway.design_bodies import check_name
+from infra.gateway.design_queries import read_designs
 from infra.gateway.problems import Problem, not_found, parameter_problem
 from infra.stores import designs
 from infra.stores.designs import (
@@ -62,6 +63,11 @@ class RestoreOrder(BaseModel):
     version: int = Field(ge=1, le=2**31 - 1)
 
 
+RestoreBody = Annotated[
+    RestoreOrder, Body(openapi_examples={"first": {"summary": "The first version", "value": {"version": 1}}})
+]
+
+
 def choose_workspace(principal: Principal, named: str | None) -> str:
     """The workspace whose designs a sender means.
 
@@ -92,7 +98,7 @@ async def find(gateway: Gateway, key: DesignKey) -> StoredDesign:
     Raises:
         Problem: 404, there is none that the sender may see.
     """
-    found = await gateway.query(lambda engine: designs.find_design(engine, key), missing=None)
+    found = await read_designs(gateway, lambda engine: designs.find_design(engine, key), missing=None)
     if found is None:
         raise not_found(f"{key.kind} {key.name!r}")
     return found
@@ -104,8 +110,8 @@ async def find_version(gateway: Gateway, design: StoredDesign, version: int) -> 
     Raises:
         Problem: 404, there is none, or it is no longer kept.
     """
-    found = await gateway.query(
-        lambda engine: designs.find_version(engine, design.key, version), missing=None
+    found = await read_designs(
+        gateway, lambda engine: designs.find_version(engine, design.key, version), missing=None
     )
     if found is None:
         raise not_found(f"version {version} of the {design.kind} {design.name!r}")
@@ -185,15 +191,29 @@ def version_to_json(version: DesignVersion, kind: DesignKind, *, published: int 
 
 
 async def change(
-    gateway: Gateway, principal: Principal, action: str, key: DesignKey, work: Callable[[Engine], T]
+    gateway: Gateway,
+    principal: Principal,
+    action: str,
+    key: DesignKey,
+    work: Callable[[Engine], T],
+    *,
+    target: str | None = None,
 ) -> T:
     """Change a design, after its audit row.
+
+    Args:
+        gateway: the gateway.
+        principal: who changes it.
+        action: of the audit row.
+        key: the design.
+        work: the change.
+        target: of the audit row; by default the design's name.
 
     Raises:
         Problem: 412, the design is in another state.
         DatabaseError: the database cannot be changed.
     """
-    await record_change(gateway, principal, action, key.name)
+    await record_change(gateway, principal, action, target or key.name)
     try:
         return await gateway.update(work)
     except DesignChanged as error:
@@ -207,20 +227,20 @@ async def require_room(gateway: Gateway, key: DesignKey, more: int = 1) -> None:
         Problem: 409.
     """
     most = MOST_DESIGNS[key.kind]
-    count = await gateway.query(
-        lambda engine: designs.count_designs(engine, key.kind, key.workspace), missing=0
+    count = await read_designs(
+        gateway, lambda engine: designs.count_designs(engine, key.kind, key.workspace), missing=0
     )
     if count + more > most:
         raise Problem(409, "conflict", f"a workspace has at most {most} {key.kind}s; delete some")
 
 
-async def require_state(gateway: Gateway, request: Request, key: DesignKey) -> str | None:
-    """The state that a ``PUT`` is based on; ``None``: it creates the design.
+async def find_base(gateway: Gateway, request: Request, key: DesignKey) -> StoredDesign | None:
+    """The design that a ``PUT`` changes; ``None``: it creates one.
 
     Raises:
         Problem: 404, 409, 412, 422 or 428.
     """
-    current = await gateway.query(lambda engine: designs.find_design(engine, key), missing=None)
+    current = await read_designs(gateway, lambda engine: designs.find_design(engine, key), missing=None)
     if current is None:
         if not creates(request):
             said = f"there is no {key.kind} {key.name!r}; send If-None-Match: * to create it"
@@ -230,7 +250,35 @@ async def require_state(gateway: Gateway, request: Request, key: DesignKey) -> s
         return None
     if creates(request):
         raise changed(key, current)
-    return require_match(request, current)
+    require_match(request, current)
+    return current
+
+
+async def save(
+    gateway: Gateway, principal: Principal, key: DesignKey, content: str, current: StoredDesign | None
+) -> StoredDesign:
+    """Store a draft; equal content is no change.
+
+    Args:
+        gateway: the gateway.
+        principal: who changes it.
+        key: the design.
+        content: JSON.
+        current: the design that it changes; none: it creates one.
+
+    Raises:
+        Problem: 412, the design has changed meanwhile.
+    """
+    if current is not None and current.content == content:
+        return current
+    author, expected = author_of(gateway, principal), current and current.etag
+    return await change(
+        gateway,
+        principal,
+        f"{key.kind}s.save",
+        key,
+        lambda engine: designs.save_design(engine, key, content, author, expected=expected),
+    )
 
 
 async def import_designs(
@@ -262,7 +310,7 @@ async def import_designs(
             ).values()
         }
 
-    current = await gateway.query(find_current, missing=dict[DesignKey, StoredDesign]())
+    current = await read_designs(gateway, find_current, missing=dict[DesignKey, StoredDesign]())
     other = [key for key, each in current.items() if each.content != contents[key]]
     if other and not replace:
         named = ", ".join(f"{key.kind} {key.name!r}" for key in other[:10])
@@ -285,6 +333,7 @@ async def import_designs(
             expected={key: current[key].etag if key in current else None for key in contents},
             action="import",
         ),
+        target=",".join(key.name for key in contents),
     )
     said = dict.fromkeys(new, "created") | dict.fromkeys(other, "changed")
     return [{"kind": key.kind, "id": key.name, "outcome": said.get(key, "unchanged")} for key in contents]
@@ -294,7 +343,8 @@ async def answer_history(
     gateway: Gateway, design: StoredDesign, *, limit: int, before: int | None
 ) -> Response:
     """The versions of a design."""
-    rows = await gateway.query(
+    rows = await read_designs(
+        gateway,
         lambda engine: designs.list_versions(engine, design.key, limit=limit + 1, before=before),
         missing=list[DesignVersion](),
     )

@@ -129,28 +129,22 @@ def _body(schema: dict[str, Any], value: Any, *, required: bool = True, yaml: bo
 CHANGE: Final[dict[str, Any]] = {"parameters": [_MATCH]}
 PUT_NODE: Final[dict[str, Any]] = {
     "parameters": [_MATCH, _NONE_MATCH],
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("NodeConfiguration")}}},
+    "requestBody": _body(_ref("NodeConfiguration"), _NODE),
 }
 PUT_GRAPH: Final[dict[str, Any]] = {
     "parameters": [_MATCH, _NONE_MATCH],
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("SceneGraph")}}},
+    "requestBody": _body(_ref("SceneGraph"), _GRAPH),
 }
 IMPORT: Final[dict[str, Any]] = {
-    "requestBody": _body({"anyOf": [_ANY, _list(_ANY)]}, [{"id": "bridge", **_NODE}], yaml=True)
+    "requestBody": _body({"anyOf": [_ANY, _list(_ANY)]}, [{"id": "harbour_bridge", **_NODE}], yaml=True)
 }
 IMPORT_SCENARIO: Final[dict[str, Any]] = {"requestBody": _body(_ANY, _SCENARIO, yaml=True)}
+_REQUEST: Final = {
+    "type": "object",
+    "description": "Fields of the request, as of `Order`, without `node`.",
+}
 FIELDS: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "description": "Fields of the request, as of `Order`, without `node`.",
-                }
-            }
-        },
-    }
+    "requestBody": _body(_REQUEST, {"prompt": "A phone rings and the dance is over."}, required=False)
 }
 
 _FINDINGS: Final = _list(
@@ -207,7 +201,7 @@ def component_schemas() -> dict[str, Any]:
     return {
         **parts,
         "NodeConfiguration": node | {"title": "NodeConfiguration"},
-        "SceneGraph": graph | {"example": _GRAPH},
+        "SceneGraph": graph,
         "ValidationReport": _object(ok=_BOOLEAN, errors=_FINDINGS, warnings=_FINDINGS, suggestions=_FINDINGS),
         "StoredNode": {
             "type": "object",

@@ -10,6 +10,7 @@ import msgspec
 from contracts.duplicate_names import find_duplicates
 from contracts.nodes.field_aliases import format_path
 from contracts.request import RequestError, build_refusal
+from infra.gateway.design_queries import read_designs
 from infra.stores import designs
 from infra.stores.designs import NO_WORKSPACE, DesignKey
 
@@ -84,7 +85,7 @@ async def _find_published(gateway: Gateway, workspace: str, name: str) -> msgspe
     key = DesignKey(kind="node", workspace=workspace, name=name)
     found = None
     if len(name) <= 64 and name.isprintable() and workspace.isprintable():  # noqa: PLR2004 - of an id
-        found = await gateway.query(lambda engine: designs.find_published(engine, key), missing=None)
+        found = await read_designs(gateway, lambda engine: designs.find_published(engine, key), missing=None)
     if found is None:
         where = f" in workspace {workspace!r}" if workspace else ""
         raise RequestError(

@@ -5,13 +5,12 @@ Shadows, and so tests of nodes, count nowhere.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine, Select, and_, select, union_all
-from sqlalchemy.engine import Connection
+from sqlalchemy import Engine, Select, and_, bindparam, select
 
 from contracts.result import Status
 from infra.inspect.figures import FAILURES, STAND_INS, SUCCESSES, UNANSWERED, Percentiles, percentiles
@@ -19,12 +18,21 @@ from infra.stores.database import GENERATION_LOGS, GENERATIONS, reading
 
 #: Latest results of a node.
 LATEST: Final = 20
-#: Nodes in one query; SQLite takes 500 parts.
-_CHUNK: Final = 100
+#: Nodes in one query.
+_CHUNK: Final = 256
 #: Rows that the driver fetches at once.
 _PAGE: Final = 5_000
 
 _logs, _requests = GENERATION_LOGS.c, GENERATIONS.c
+_SUMS: Final = (_logs.prompt_tokens, _logs.completion_tokens, _logs.cost)
+_OUTCOME: Final = (
+    _logs.request_id,
+    _logs.status,
+    _logs.origin,
+    _logs.error_code,
+    _logs.latency_ms,
+    _logs.ended_at_ms,
+)
 _SAME: Final = and_(_requests.request_id == _logs.request_id, _requests.life_ms == _logs.life_ms)
 
 
@@ -78,29 +86,27 @@ def measure_nodes(
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
-    wanted = sorted(set(names))
-    rows: dict[str, list[Any]] = defaultdict(list)
-    latest: dict[str, list[NodeOutcome]] = defaultdict(list)
+    found = {name: _NodeSum() for name in sorted(set(names))}
+    latest: dict[str, tuple[NodeOutcome, ...]] = {}
+    window = _of_workspace(select(_logs.node_id, _logs.status, _logs.latency_ms, *_SUMS), workspace).where(
+        _logs.ended_at_ms >= since_ms, _logs.ended_at_ms < until_ms
+    )
+    newest = (
+        _of_workspace(select(*_OUTCOME), workspace)
+        .where(_logs.node_id == bindparam("name"))
+        .order_by(_logs.ended_at_ms.desc())
+        .limit(LATEST)
+    )
+    wanted = list(found)
     with reading(engine) as connection:
         for start in range(0, len(wanted), _CHUNK):
-            some = wanted[start : start + _CHUNK]
-            query = _of_workspace(
-                select(
-                    _logs.node_id,
-                    _logs.status,
-                    _logs.latency_ms,
-                    _logs.prompt_tokens,
-                    _logs.completion_tokens,
-                    _logs.cost,
-                ),
-                workspace,
-            ).where(_logs.node_id.in_(some), _logs.ended_at_ms >= since_ms, _logs.ended_at_ms < until_ms)
-            for row in connection.execution_options(yield_per=_PAGE).execute(query):
-                rows[row.node_id].append(row)
-            for row in _read_latest(connection, some, workspace):
-                fields = dict(row)
-                latest[fields.pop("node_id")].append(NodeOutcome(**fields))
-    return {name: _measure(rows[name], latest[name]) for name in wanted}
+            some = window.where(_logs.node_id.in_(wanted[start : start + _CHUNK]))
+            for name, status, latency, *sums in connection.execution_options(yield_per=_PAGE).execute(some):
+                found[name].add(status, latency, sums)
+        for name in wanted:
+            rows = connection.execute(newest, {"name": name}).mappings()
+            latest[name] = tuple(NodeOutcome(**row) for row in rows)
+    return {name: each.measure(latest[name]) for name, each in found.items()}
 
 
 def _of_workspace(query: Any, workspace: str | None) -> Select[*tuple[Any, ...]]:
@@ -111,55 +117,44 @@ def _of_workspace(query: Any, workspace: str | None) -> Select[*tuple[Any, ...]]
     )
 
 
-def _read_latest(connection: Connection, names: Sequence[str], workspace: str | None) -> Iterable[Any]:
-    parts = [
-        _of_workspace(
-            select(
-                _logs.node_id,
-                _logs.request_id,
-                _logs.status,
-                _logs.origin,
-                _logs.error_code,
-                _logs.latency_ms,
-                _logs.ended_at_ms,
-            ),
-            workspace,
+class _NodeSum:
+    """The results of one node in a window."""
+
+    def __init__(self) -> None:
+        self._statuses: Counter[str] = Counter()
+        self._latency: list[float] = []
+        self._sums: list[Any] = [None] * len(_SUMS)
+
+    def add(self, status: str, latency: int | None, sums: Sequence[Any]) -> None:
+        """Add a result."""
+        self._statuses[status] += 1
+        if latency is not None and status not in UNANSWERED:
+            self._latency.append(latency)
+        for index, value in enumerate(sums):
+            if value is not None:
+                self._sums[index] = (self._sums[index] or 0) + value
+
+    def measure(self, latest: tuple[NodeOutcome, ...]) -> NodeFigures:
+        """The figures."""
+        statuses = self._statuses
+        answered = sum(number for status, number in statuses.items() if status not in UNANSWERED)
+
+        def share(of: Iterable[str]) -> float | None:
+            return round(sum(statuses[each] for each in of) / answered, 4) if answered else None
+
+        prompt, completion, cost = self._sums
+        return NodeFigures(
+            requests=statuses.total(),
+            statuses=dict(statuses.most_common()),
+            answered=answered,
+            success_rate=share(SUCCESSES),
+            stand_in_rate=share(STAND_INS),
+            failure_rate=share(FAILURES),
+            cache_hits=statuses[Status.CACHED],
+            cache_hit_rate=share((Status.CACHED,)),
+            latency_ms=percentiles([self._latency]),
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cost=cost,
+            latest=latest,
         )
-        .where(_logs.node_id == name)
-        .order_by(_logs.ended_at_ms.desc())
-        .limit(LATEST)
-        .subquery()
-        for name in names
-    ]
-    every = union_all(*(select(part) for part in parts)).subquery()
-    return connection.execute(select(every).order_by(every.c.ended_at_ms.desc())).mappings()
-
-
-def _measure(rows: Sequence[Any], latest: Sequence[NodeOutcome]) -> NodeFigures:
-    statuses = Counter(str(row.status) for row in rows)
-    answered = sum(number for status, number in statuses.items() if status not in UNANSWERED)
-
-    def share(of: Iterable[str]) -> float | None:
-        return round(sum(statuses[each] for each in of) / answered, 4) if answered else None
-
-    def total(name: str) -> Any:
-        known = [value for row in rows if (value := getattr(row, name)) is not None]
-        return sum(known) if known else None
-
-    return NodeFigures(
-        requests=len(rows),
-        statuses=dict(statuses.most_common()),
-        answered=answered,
-        success_rate=share(SUCCESSES),
-        stand_in_rate=share(STAND_INS),
-        failure_rate=share(FAILURES),
-        cache_hits=statuses[Status.CACHED],
-        cache_hit_rate=share((Status.CACHED,)),
-        latency_ms=percentiles(
-            [[row.latency_ms for row in rows if row.latency_ms is not None and row.status not in UNANSWERED]]
-        ),
-        prompt_tokens=total("prompt_tokens"),
-        completion_tokens=total("completion_tokens"),
-        cost=total("cost"),
-        latest=tuple(latest),
-    )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Engine, and_, delete, func, insert, select, update
+from sqlalchemy import Engine, and_, delete, func, insert, inspect, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -24,7 +24,7 @@ DesignAction = Literal["save", "restore", "import", "duplicate"]
 #: Workspace of designs that belong to none.
 NO_WORKSPACE: Final = ""
 #: Versions of a design that are kept, beside the published one.
-MOST_VERSIONS: Final = 200
+MOST_VERSIONS: Final[Mapping[DesignKind, int]] = {"node": 200, "graph": 50}
 #: Names in one query.
 _CHUNK: Final = 256
 
@@ -115,6 +115,11 @@ class DesignChanged(UnderstudyError):  # noqa: N818 - names a state
         was = "does not exist" if current is None else f"has changed: it is at version {current.version}"
         super().__init__(f"the {key.kind} {key.name!r} {was}")
         self.current = current
+
+
+def has_tables(engine: Engine) -> bool:
+    """Whether the database has designs: one of an older version has none."""
+    return inspect(engine).has_table(DESIGNS.name)
 
 
 def find_design(engine: Engine, key: DesignKey) -> StoredDesign | None:
@@ -347,7 +352,7 @@ def _save(
         current = _change(connection, current, author, content=content, version=version)
     entry = DesignVersion(version=version, content=content, action=action, **msgspec.structs.asdict(author))
     connection.execute(insert(DESIGN_VERSIONS), msgspec.structs.asdict(key) | msgspec.structs.asdict(entry))
-    old = [_is(_old, key), _old.version <= version - MOST_VERSIONS]
+    old = [_is(_old, key), _old.version <= version - MOST_VERSIONS[key.kind]]
     if current.published is not None:
         old.append(_old.version != current.published)
     connection.execute(delete(DESIGN_VERSIONS).where(*old))

@@ -23,8 +23,10 @@ from contracts.nodes.validation.identity_checks import FITTING
 from contracts.nodes.validation.normalise import allowed_words
 from contracts.nodes.validation.validate import Examined, examine
 
-#: Candidates that are tried for one node: each is a validation.
+#: Candidates that are tried for one body: each is a validation.
 MOST_TRIED: Final = 64
+#: Findings of a node that is repaired at all: one with more is hardly a node.
+MOST_FINDINGS: Final = 32
 
 
 class FixOperation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -67,8 +69,29 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
 _Candidate = tuple[str, tuple[_Edit, ...]]
 
 
+class FixTries:
+    """How many candidates may still be tried."""
+
+    def __init__(self, left: int = MOST_TRIED) -> None:
+        self._left = left
+
+    def take(self) -> bool:
+        """Whether one more may be tried."""
+        self._left -= 1
+        return self._left >= 0
+
+    @property
+    def used_up(self) -> bool:
+        """Whether no more may be tried."""
+        return self._left <= 0
+
+
 def find_fixes(
-    node: Any, *, template: Mapping[str, Any] | None = None, facts: Facts | None = None
+    node: Any,
+    *,
+    template: Mapping[str, Any] | None = None,
+    facts: Facts | None = None,
+    tries: FixTries | None = None,
 ) -> tuple[Examined, dict[Finding, tuple[QuickFix, ...]]]:
     """Examine a node, and find what removes its findings.
 
@@ -76,24 +99,23 @@ def find_fixes(
         node: any JSON value.
         template: the layer below it.
         facts: facts from outside the node.
+        tries: how many candidates may be tried; none: :data:`MOST_TRIED`.
 
     Returns:
         the findings, and the fixes of those that have one.
     """
-    facts = facts or Facts()
+    facts, tries = facts or Facts(), tries or FixTries()
     examined = examine(node, template=template, facts=facts)
-    if not isinstance(node, dict):
+    if not isinstance(node, dict) or len(examined.report.findings) > MOST_FINDINGS:
         return examined, {}
     fields = cast("dict[str, Any]", node)
     names = resolve_aliases(fields, Node, camel=facts.camel)
     found: dict[Finding, tuple[QuickFix, ...]] = {}
-    left = MOST_TRIED
     for finding in examined.report.findings:
         fixes: list[QuickFix] = []
         for title, edits in _propose(finding, names, examined.node, facts):
-            if left == 0:
-                break
-            left -= 1
+            if not tries.take():
+                return examined, found
             changed, patch = _edit(fields, names, edits)
             after = examine(changed, template=template, facts=facts).report
             gone = _count(after.findings, finding.code) < _count(examined.report.findings, finding.code)

@@ -15,7 +15,8 @@ from infra.gateway import design_bodies, node_documents
 from infra.gateway import designs as desk
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
-from infra.gateway.designs import RestoreOrder, Workspace, design_to_json
+from infra.gateway.design_queries import read_designs
+from infra.gateway.designs import RestoreBody, Workspace, design_to_json
 from infra.gateway.documents import problems
 from infra.gateway.gateway import Gateway, Here
 from infra.stores import designs
@@ -40,7 +41,8 @@ async def list_graphs(
 ) -> Response:
     """A page of graphs by their ids, without their content."""
     where = desk.choose_workspace(principal, workspace)
-    rows = await gateway.query(
+    rows = await read_designs(
+        gateway,
         lambda engine: designs.list_designs(engine, "graph", where, limit=limit + 1, after=cursor),
         missing=list[StoredDesign](),
     )
@@ -114,17 +116,10 @@ async def put(
 ) -> Response:
     """Create a graph (`If-None-Match: *`) or change it (`If-Match`); equal content changes nothing."""
     key = desk.key_of("graph", principal, workspace, graph_id)
-    expected = await desk.require_state(gateway, request, key)
+    current = await desk.find_base(gateway, request, key)
     _, content = await design_bodies.read_graph(gateway, request)
-    author = desk.author_of(gateway, principal)
-    stored = await desk.change(
-        gateway,
-        principal,
-        "graphs.save",
-        key,
-        lambda engine: designs.save_design(engine, key, content, author, expected=expected),
-    )
-    return await _answer(gateway, stored, created=expected is None)
+    stored = await desk.save(gateway, principal, key, content, current)
+    return await _answer(gateway, stored, created=current is None)
 
 
 @router.delete(
@@ -164,7 +159,7 @@ async def history(
     limit: _Limit = 100,
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Versions below this one.")] = None,
 ) -> Response:
-    """Who changed the graph when, newest first; the latest 200 versions are kept."""
+    """Who changed the graph when, newest first; the latest 50 versions are kept."""
     found = await desk.find(gateway, desk.key_of("graph", principal, workspace, graph_id))
     return await desk.answer_history(gateway, found, limit=limit, before=before)
 
@@ -177,7 +172,7 @@ async def history(
 )
 async def restore(
     graph_id: str,
-    order: RestoreOrder,
+    order: RestoreBody,
     request: Request,
     gateway: Here,
     principal: _Designer,
@@ -214,7 +209,8 @@ async def export(
 
 async def _nodes(gateway: Gateway, workspace: str, graph: scene_graphs.SceneGraph) -> dict[str, StoredDesign]:
     names = graph.node_names()
-    return await gateway.query(
+    return await read_designs(
+        gateway,
         lambda engine: designs.find_designs(engine, "node", workspace, names),
         missing=dict[str, StoredDesign](),
     )

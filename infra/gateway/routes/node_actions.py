@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from infra.gateway import designs as desk
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
 from infra.gateway.changes import record_change
+from infra.gateway.design_queries import read_designs
 from infra.gateway.designs import Workspace, design_to_json
 from infra.gateway.documents import problems
 from infra.gateway.gateway import Gateway, Here
@@ -46,6 +48,11 @@ class DuplicateOrder(BaseModel):
     id: str = Field(max_length=64)
 
 
+_DuplicateBody = Annotated[
+    DuplicateOrder, Body(openapi_examples={"copy": {"summary": "A copy", "value": {"id": "bridge_2"}}})
+]
+
+
 @router.post(
     "/preview",
     summary="What a request of the node would send",
@@ -68,8 +75,7 @@ async def preview(
     node = await _node(gateway, key, version)
     fields = await design_bodies.read_fields(gateway, request)
     kind, body = gateway.nodes.compose(node, _stamped(fields, key))
-    shown = await previews.preview(gateway.settings, kind, body, now_ms=gateway.now_ms())
-    return json_answer(shown)
+    return json_answer(await asyncio.to_thread(_preview, gateway, kind, body))
 
 
 @router.post(
@@ -143,14 +149,17 @@ async def invalidate(
     responses=node_documents.NODE_CREATED | problems(404, 409, 415, 422, 503),
 )
 async def duplicate(
-    node_id: str, order: DuplicateOrder, gateway: Here, principal: _Designer, workspace: Workspace = None
+    node_id: str, order: _DuplicateBody, gateway: Here, principal: _Designer, workspace: Workspace = None
 ) -> Response:
     """Store the draft under another id; the copy is not published."""
     key = desk.key_of("node", principal, workspace, node_id)
     found = await desk.find(gateway, key)
     copy = DesignKey(kind="node", workspace=key.workspace, name=order.id)
     content = design_bodies.name_node(json.loads(found.content) | {"id": order.id}, order.id)
-    if await gateway.query(lambda engine: designs.find_design(engine, copy), missing=None) is not None:
+    if (
+        await read_designs(gateway, lambda engine: designs.find_design(engine, copy), missing=None)
+        is not None
+    ):
         raise Problem(409, "conflict", f"there is a node {order.id!r} already; choose another id")
     await desk.require_room(gateway, copy)
     author = desk.author_of(gateway, principal)
@@ -179,6 +188,11 @@ async def enable(node_id: str, gateway: Here, principal: _Designer, workspace: W
     return await _switch(
         gateway, principal, desk.key_of("node", principal, workspace, node_id), disabled=False
     )
+
+
+def _preview(gateway: Gateway, kind: str, body: bytes) -> previews.Preview:
+    """The preview of a request; it reads files, so a thread does it."""
+    return asyncio.run(previews.preview(gateway.settings, kind, body, now_ms=gateway.now_ms()))
 
 
 async def _switch(gateway: Gateway, principal: Principal, key: DesignKey, *, disabled: bool) -> Response:

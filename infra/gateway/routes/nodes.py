@@ -17,7 +17,8 @@ from infra.gateway import design_bodies, node_documents
 from infra.gateway import designs as desk
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
-from infra.gateway.designs import RestoreOrder, Workspace, design_to_json
+from infra.gateway.design_queries import read_designs
+from infra.gateway.designs import RestoreBody, Workspace, design_to_json
 from infra.gateway.documents import problems
 from infra.gateway.gateway import Gateway, Here
 from infra.gateway.node_checks import require_sound
@@ -51,7 +52,8 @@ async def list_nodes(
 ) -> Response:
     """A page of nodes by their ids, each with its badge; with `stats=1h` also with the figures of the last hour."""
     where = desk.choose_workspace(principal, workspace)
-    rows = await gateway.query(
+    rows = await read_designs(
+        gateway,
         lambda engine: designs.list_designs(engine, "node", where, limit=limit + 1, after=cursor),
         missing=list[StoredDesign](),
     )
@@ -69,11 +71,13 @@ async def health(gateway: Here, principal: _Viewer, workspace: Workspace = None)
     """Counts, and warnings that concern several nodes, such as too many that generate anew for every request."""
     where = desk.choose_workspace(principal, workspace)
     most = desk.MOST_DESIGNS["node"]
-    rows = await gateway.query(
-        lambda engine: designs.list_designs(engine, "node", where, limit=most), missing=list[StoredDesign]()
+    rows = await read_designs(
+        gateway,
+        lambda engine: designs.list_designs(engine, "node", where, limit=most),
+        missing=list[StoredDesign](),
     )
-    published = await gateway.query(
-        lambda engine: designs.list_published(engine, "node", where), missing=dict[str, str]()
+    published = await read_designs(
+        gateway, lambda engine: designs.list_published(engine, "node", where), missing=dict[str, str]()
     )
 
     def measure() -> node_health.NodesHealth:
@@ -93,7 +97,8 @@ async def export_all(
 ) -> Response:
     """A list of the drafts, as `understudy validate` and `POST /api/v1/nodes/import` read it."""
     where = desk.choose_workspace(principal, workspace)
-    rows = await gateway.query(
+    rows = await read_designs(
+        gateway,
         lambda engine: designs.list_designs(engine, "node", where, limit=desk.MOST_DESIGNS["node"]),
         missing=list[StoredDesign](),
     )
@@ -154,17 +159,10 @@ async def put(
     Equal content changes nothing.  Requests use the new draft as soon as it is published.
     """
     key = desk.key_of("node", principal, workspace, node_id)
-    expected = await desk.require_state(gateway, request, key)
+    current = await desk.find_base(gateway, request, key)
     content = await design_bodies.read_node(gateway, request, key.name)
-    author = desk.author_of(gateway, principal)
-    stored = await desk.change(
-        gateway,
-        principal,
-        "nodes.save",
-        key,
-        lambda engine: designs.save_design(engine, key, content, author, expected=expected),
-    )
-    return await _answer(gateway, stored, created=expected is None)
+    stored = await desk.save(gateway, principal, key, content, current)
+    return await _answer(gateway, stored, created=current is None)
 
 
 @router.delete(
@@ -217,7 +215,7 @@ async def history(
 )
 async def restore(
     node_id: str,
-    order: RestoreOrder,
+    order: RestoreBody,
     request: Request,
     gateway: Here,
     principal: _Designer,

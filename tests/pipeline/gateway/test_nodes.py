@@ -99,8 +99,8 @@ async def test_a_node_is_written_changed_published_and_deleted(
     assert [other.status_code, reserved.status_code, large.status_code] == [422, 422, 413]
     assert [each.status_code for each in odd] == [422] * 7
     assert changes == [
-        *("nodes.save", "nodes.save", "nodes.save", "nodes.publish", "nodes.restore"),
-        *("nodes.disable", "nodes.duplicate", "nodes.delete"),
+        *("nodes.save", "nodes.save", "nodes.publish", "nodes.restore", "nodes.disable"),
+        *("nodes.duplicate", "nodes.delete"),
     ]
 
 
