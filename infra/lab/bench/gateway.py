@@ -282,9 +282,13 @@ async def _measure_bare(requests: int, in_flight: int, rate: float) -> dict[str,
 
 
 def _added(rows: Mapping[str, Sequence[Mapping[str, float]]], name: str) -> float:
-    """What HTTP clients see beyond NATS clients: the difference of the medians over the rounds."""
-    http, nats = (statistics.median(row[name] for row in rows[way]) for way in ("http", "nats"))
-    return round(http - nats, 2)
+    """What HTTP clients see beyond the NATS clients of the same round: the median over the rounds."""
+    return round(
+        statistics.median(
+            http[name] - nats[name] for http, nats in zip(rows["http"], rows["nats"], strict=True)
+        ),
+        2,
+    )
 
 
 def _medians(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
