@@ -69,8 +69,8 @@ fix: install-dev
 anchors *args: install-dev
     @{{ bin }}/python -m tests.anchors {{ args }}
 
-# Write the generated docs.
-docs: install
+# Write the generated docs, and the TypeScript types of the HTTP API.
+docs: install-dev
     @{{ bin }}/python -m infra.lab.docgen
 
 # Write the TypeScript types of the HTTP API, from its generated document; installs infra/console/node_modules, once.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.lab.docgen import typescript
 from infra.lab.docgen.__main__ import PAGES, main, stale, write
 from infra.lab.docgen.settings import every
 from infra.settings import config_file
@@ -21,6 +22,7 @@ from tests.import_path import IMPORT_PATH
 
 def test_pages_are_current() -> None:
     assert stale() == "", "write them with `just docs`"
+    assert not typescript.are_stale(), "write them with `just types`"
 
 
 def test_writing_makes_them_current(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ infra/console/package-lock.json pins; Node.js comes with the environment.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
@@ -33,7 +34,18 @@ def make() -> str:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "openapi.d.ts"
         run(_GENERATOR, _DOCUMENT, "--output", made, *_OPTIONS)
-        return made.read_text(encoding="utf-8")
+        return _title() + made.read_text(encoding="utf-8")
+
+
+def are_stale() -> bool:
+    """Whether the types are those of another document; takes no Node.js."""
+    had = _TYPES.read_text(encoding="utf-8") if _TYPES.is_file() else ""
+    return not had.startswith(_title())
+
+
+def _title() -> str:
+    digest = hashlib.sha256(_DOCUMENT.read_bytes()).hexdigest()
+    return f"// The types of openapi.json with the SHA-256 {digest}.\n"
 
 
 def main(arguments: list[str]) -> int:

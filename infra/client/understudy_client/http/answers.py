@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -194,11 +193,6 @@ def read_result(answer: HttpAnswer, *, kind: str) -> Result:
     if problem is not None and problem.result is not None:
         return problem.result
     raise error_of(answer, expected_kind=kind)
-
-
-def flat_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers by their names in lower case."""
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def _shown(answer: HttpAnswer) -> str:

@@ -333,7 +333,9 @@ class HttpClient:
         kind: str | None = None,
         reason: str = "cancelled by the client",
     ) -> Submitted | None:
-        """Cancel a request; it has no effect once there is a result.  A token needs the role ``operator``.
+        """Cancel a request; it has no effect once there is a result.
+
+        A token of one workspace cancels the requests of that workspace; any other one needs the role ``operator``.
 
         Args:
             request: an id; or what :meth:`submit` returned.

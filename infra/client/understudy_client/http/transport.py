@@ -224,6 +224,7 @@ class HttpTransport:
         Raises:
             PassingTrouble: the connection cannot be made, or breaks.
             Unreachable: the client is not open.
+            Unreadable: the answer is compressed.
         """
         if self._http is None:
             raise Unreachable("the client is not connected; use it with `async with`")
@@ -235,6 +236,9 @@ class HttpTransport:
                 asyncio.timeout(whole_s),
                 self._http.stream(method, path.lstrip("/"), timeout=timeout, **said) as response,
             ):
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    # A few bytes could become any number.
+                    raise Unreadable("the answer is compressed, which the client does not ask for")
                 yield response
         except (httpx2.TransportError, TimeoutError) as error:
             why = str(error) or type(error).__name__
@@ -249,17 +253,12 @@ class HttpTransport:
             raise ClientError(f"the request cannot be sent: {error}") from error
 
     async def _read(self, response: httpx2.Response) -> HttpAnswer:
-        if response.headers.get("content-encoding", "identity") != "identity":
-            # A few bytes could become any number.
-            raise Unreadable("the answer is compressed, which the client does not ask for")
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
             if len(body) > self._max_bytes:
                 raise Unreadable(f"the answer has more than {self._max_bytes} bytes (max_bytes)")
-        return HttpAnswer(
-            status=response.status_code, headers=answers.flat_headers(response.headers), body=bytes(body)
-        )
+        return HttpAnswer(status=response.status_code, headers=dict(response.headers), body=bytes(body))
 
     async def _pause(self, trouble: PassingTrouble, tries: int, until: float, request_id: str | None) -> None:
         """Wait before the next try.
