@@ -154,8 +154,14 @@ class RerunDesk:
             raise NotFound(f"the audit knows no rerun {job!r}; `understudy rerun` prints the name of each")
         return found
 
-    async def compare(self, pairs: Sequence[ComparedPair]) -> list[Comparison]:
+    async def compare(
+        self, pairs: Sequence[ComparedPair], *, workspace: str | None = None
+    ) -> list[Comparison]:
         """Compare pairs, in their order.
+
+        Args:
+            pairs: the pairs.
+            workspace: the only workspace whose requests are known; ``None``: all.
 
         Raises:
             NotFound: naming the requests that neither the log nor the audit knows.
@@ -163,6 +169,8 @@ class RerunDesk:
             Unavailable: the broker does not answer.
         """
         known = await self._outcomes([each for pair in pairs for each in (pair.a, pair.b)])
+        if workspace is not None:
+            known = {each: it for each, it in known.items() if (it.body or {}).get("workspace") == workspace}
         missing = dict.fromkeys(each for pair in pairs for each in (pair.a, pair.b) if each not in known)
         if missing:
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""  # noqa: PLR2004 - as below

@@ -274,7 +274,7 @@ def component_schemas() -> dict[str, Any]:
         {"Order": order},
         _OWN,
         answer_schemas.complete(observe_documents.component_schemas()),
-        answer_schemas.complete(ops_documents.component_schemas(), sparse={"ReplayOptions"}),
+        answer_schemas.complete(ops_documents.component_schemas(), sparse=ops_documents.SPARSE),
         node_documents.component_schemas(),
         answer_schemas.SCHEMAS,
         openai_documents.SCHEMAS,

@@ -61,7 +61,7 @@ def patch_problem(text: str) -> Problem:
     return Problem(422, "invalid-parameter", text, errors=(FieldProblem(pointer="/patch", detail=text),))
 
 
-def check_own(principal: Principal, workspace: str | None) -> None:
+def check_own(principal: Principal, workspace: str | None, *, field: str = "/patch") -> None:
     """Refuse an edit that moves a request into another workspace.
 
     Raises:
@@ -71,6 +71,6 @@ def check_own(principal: Principal, workspace: str | None) -> None:
         raise Problem(
             403,
             "forbidden",
-            f"the token belongs to workspace {principal.workspace}, and the patch changes the request's",
-            errors=(FieldProblem(pointer="/patch", detail="changes the workspace"),),
+            f"the token belongs to workspace {principal.workspace}, and the edit changes the request's",
+            errors=(FieldProblem(pointer=field, detail="changes the workspace"),),
         )

@@ -7,9 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from infra.app.letter_desk import LetterVerdict
+from infra.inspect.comparison import Comparison, ComparisonSummary
 from infra.inspect.letter_listing import LetterGroup
 from infra.replay.jobs import ReplayJob
 from infra.replay.plans import ItemState
+from infra.replay.reruns import NotRerun
 from infra.replay.spending import JobSpending, ReplayOutcome
 from infra.replay.undo import UndoReport
 
@@ -54,7 +56,25 @@ REPLAY_STARTED: Final = _answer(
     headers={"Location": {"description": "Where the job is.", "schema": _TEXT}},
 )
 REPLAY_UNDONE: Final = _answer("What was undone, or would be, and what cannot be.", "UndoReport")
+COMPARED_MANY: Final = _answer("The figures of all pairs, and each comparison.", "ComparedPairs")
+COMPARED: Final[Responses] = {
+    200: {
+        "description": "The comparison; of a rerun the figures of all pairs, and each comparison.",
+        "content": {"application/json": {"schema": {"anyOf": [_ref("Comparison"), _ref("ComparedPairs")]}}},
+    }
+}
+RERUN_PLAN: Final = _answer("What would run.", "RerunsAnswer")
+RERUNS_STARTED: Final = _answer(
+    "The shadows run.",
+    "RerunsAnswer",
+    status=202,
+    headers={"Location": {"description": "Where their comparison is.", "schema": _TEXT}},
+)
 LETTER_DROPPED: Final = _answer("What was done, or would be.", "LetterDrop")
+
+
+#: Schemas of structs that leave out what has its default.
+SPARSE: Final = ("PointerDifference", "ReplayOptions")
 
 
 def body_example(value: Any) -> dict[str, Any]:
@@ -91,7 +111,17 @@ REPLAY_ORDER: Final = {
 def component_schemas() -> dict[str, Any]:
     """The schemas that the references of this module mean."""
     _, found = msgspec.json.schema_components(
-        [LetterGroup, LetterVerdict, ReplayJob, ReplayOutcome, JobSpending, UndoReport],
+        [
+            LetterGroup,
+            LetterVerdict,
+            ReplayJob,
+            ReplayOutcome,
+            JobSpending,
+            UndoReport,
+            Comparison,
+            ComparisonSummary,
+            NotRerun,
+        ],
         ref_template=f"{_SCHEMAS}/{{name}}",
     )
     # Its body is a request's.
@@ -103,7 +133,13 @@ def component_schemas() -> dict[str, Any]:
         "spent": _ref("JobSpending"),
         "links": _object(self=_TEXT, items=_TEXT, events=_TEXT),
     }
-    return {**found, **_OWN, "Replay": _object(**job, **more)}
+    summary = found["ComparisonSummary"]["properties"]
+    return {
+        **found,
+        **_OWN,
+        "Replay": _object(**job, **more),
+        "ComparedPairs": _object(**summary, comparisons=_list("Comparison")),
+    }
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
@@ -176,6 +212,13 @@ _OWN: Final[dict[str, Any]] = {
         estimate=_ref("ReplayEstimate"),
         past_error={"type": ["number", "null"]},
         items=_list("ReplayItem"),
+    ),
+    "RerunsAnswer": _object(
+        job=_TEXT,
+        requests={"type": "array", "items": _object(original=_TEXT, request_id=_TEXT)},
+        refused=_list("NotRerun"),
+        estimate=_ref("RerunEstimate"),
+        links=_object(compare=_TEXT),
     ),
     "LetterDrop": _object(letter=_WHOLE, outcome={"type": "string", "enum": ["dropped", "would_drop"]}),
 }

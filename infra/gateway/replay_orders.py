@@ -53,14 +53,9 @@ class ReplayPace(BaseModel):
         return JobLimits(rate=self.rate, budget_tokens=budget.tokens, budget_money=budget.money)
 
 
-class ReplayOrder(ReplayPace):
-    """What to repeat, and how."""
+class RequestSelection(BaseModel):
+    """What is selected: by a filter, by ids, or both."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
-
-    of: Literal["requests", "letters"] = Field(
-        default="requests", description="Past requests, or the requests of dead letters."
-    )
     filter: dict[str, _Values] | None = Field(
         default=None,
         max_length=len(WORDS),
@@ -75,6 +70,16 @@ class ReplayOrder(ReplayPace):
     all: bool = Field(default=False, description="Every one; required if there is neither filter nor ids.")
     limit: int | None = Field(
         default=None, ge=1, le=MOST, description="At most as many: the latest requests, the oldest letters."
+    )
+
+
+class ReplayOrder(ReplayPace, RequestSelection):
+    """What to repeat, and how."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    of: Literal["requests", "letters"] = Field(
+        default="requests", description="Past requests, or the requests of dead letters."
     )
     patch: list[dict[str, Any]] | None = Field(
         default=None,
@@ -117,7 +122,7 @@ async def propose(gateway: Gateway, principal: Principal, desk: ReplayDesk, orde
         UnderstudyError, StreamMissing, Unavailable, sqlalchemy.exc.SQLAlchemyError: as
             :meth:`ReplayDesk.propose_requests`.
     """
-    where = _read_filter(gateway, principal, order)
+    where = read_selection(gateway, principal, order, letters=order.of == "letters")
     options = ReplayOptions(
         patch=read_patch(order.patch),
         from_stage=order.from_stage,
@@ -165,21 +170,29 @@ async def _propose_requests(
     return proposal
 
 
-def _read_filter(gateway: Gateway, principal: Principal, order: ReplayOrder) -> RequestFilter:
+def read_selection(
+    gateway: Gateway, principal: Principal, wanted: RequestSelection, *, letters: bool = False
+) -> RequestFilter:
+    """The filter of a selection, within the workspace of who asks.
+
+    Raises:
+        Problem: 422.
+    """
     given = {
         listing.ALIASES.get(name, name): ",".join(value) if isinstance(value, list) else value
-        for name, value in (order.filter or {}).items()
+        for name, value in (wanted.filter or {}).items()
     }
-    if order.of == "letters":
-        for name in listing.RESULTS_ONLY:
-            if name in given:
-                raise _filter_problem(name, "only results have it")
+    for name in listing.RESULTS_ONLY if letters else ():
+        if name in given:
+            raise _filter_problem(name, "only results have it")
     try:
         found = parse_filter(given, now_ms=gateway.now_ms(), name=lambda word: word)
     except FilterError as error:
         raise _filter_problem(str(error).partition(" ")[0], str(error)) from None
-    if found.empty and not order.ids and not order.all:
-        text = 'say what to repeat: `filter`, such as {"since": "1h"}, or `ids`; `all: true` means every one'
+    if found.empty and not wanted.ids and not wanted.all:
+        text = (
+            'say what is selected: `filter`, such as {"since": "1h"}, or `ids`; `all: true` means every one'
+        )
         raise Problem(422, "invalid-parameter", text, errors=(FieldProblem(pointer="", detail=text),))
     if principal.workspace is not None and found.workspace not in (None, principal.workspace):
         raise _filter_problem("workspace", f"the token sees workspace {principal.workspace!r} alone")

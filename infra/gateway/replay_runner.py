@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import SQLAlchemyError
+from understudy_client.errors import ClientError
 from understudy_client.tasks import end_tasks
 
 from contracts.errors import UnderstudyError, error_text
 from infra.gateway.problems import BUSY_S, Problem
 from infra.telemetry.events import DefectFound
-from infra.telemetry.gateway_events import ReplayRunEnded
+from infra.telemetry.gateway_events import ReplayRunEnded, RerunEnded
 
 if TYPE_CHECKING:
     from infra.replay.runs import RunReport
@@ -38,7 +39,8 @@ class ReplayRunner:
     def __init__(self, most: int, telemetry: Telemetry) -> None:
         self._most = most
         self._telemetry = telemetry
-        self._running: dict[asyncio.Task[Exception | None], int] = {}
+        #: Numbers of replay jobs, and names of reruns.
+        self._running: dict[asyncio.Task[Exception | None], int | str] = {}
         self._stopping = False
 
     def check_room(self) -> None:
@@ -83,6 +85,21 @@ class ReplayRunner:
             if error is not None:
                 raise error
 
+    def start_rerun(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run shadows in the background; their comparison says how far they are.
+
+        Args:
+            name: of the rerun.
+            work: publishes them and waits for their results.
+
+        Raises:
+            Problem: 503, too many jobs run.
+        """
+        self.check_room()
+        task = asyncio.create_task(self._rerun(name, work))
+        self._running[task] = name
+        task.add_done_callback(self._running.pop)
+
     async def join(self, job: int) -> None:
         """Wait until a job no longer runs here, which takes a moment after it was paused."""
         here = [task for task, number in self._running.items() if number == job]
@@ -103,6 +120,18 @@ class ReplayRunner:
         """End all jobs for certain."""
         await self.stop()
         await end_tasks(*self._running)
+
+    async def _rerun(self, name: str, work: Callable[[], Awaitable[None]]) -> Exception | None:
+        try:
+            await work()
+        except (UnderstudyError, ClientError) as error:
+            self._telemetry.emit(RerunEnded(job=name, problem=error_text(error)))
+            return error
+        except Exception as error:  # noqa: BLE001 - emitted
+            self._telemetry.emit(DefectFound(part=f"rerun {name}", raised=error))
+            return error
+        self._telemetry.emit(RerunEnded(job=name))
+        return None
 
     async def _run(self, job: int, work: RunWork, begin: Callable[[], None]) -> Exception | None:
         begun = False

@@ -96,6 +96,20 @@ class ReplayRunEnded(TelemetryEvent, frozen=True, kw_only=True):
         return f"replay job {self.job} is {self.state}{why}; this run published {self.published:,}"
 
 
+class RerunEnded(TelemetryEvent, frozen=True, kw_only=True):
+    """A rerun no longer runs in the gateway: all its shadows have results, or a problem ended it."""
+
+    #: Its name.
+    job: str
+    #: Why it ended early; empty: it did not.
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"rerun {self.job} ended early: {self.problem}" if self.problem else f"rerun {self.job} has ended"
+        )
+
+
 class ChangeRecorded(TelemetryEvent, frozen=True, kw_only=True):
     """Somebody changes something over HTTP; the table `changes` has the same."""
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from infra.gateway.routes import (
     authoring,
     catalogue,
+    compare,
     dead_letters,
     events,
     generate,
@@ -34,6 +35,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     events.router,
     dead_letters.router,
     replays.router,
+    compare.router,
     authoring.router,
     observe.router,
     catalogue.router,

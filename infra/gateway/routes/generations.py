@@ -18,7 +18,8 @@ from infra.gateway.answers import json_answer
 from infra.gateway.changes import record_change
 from infra.gateway.gateway import Here
 from infra.gateway.orders import read_order
-from infra.gateway.problems import FieldProblem, Problem, not_found
+from infra.gateway.problems import Problem, not_found
+from infra.gateway.rerun_orders import check_shadows, list_assignments, rerun_problem
 from infra.gateway.routes.generate import answer_order
 from infra.gateway.routes.jobs import Wait, answer_found
 from infra.inspect import audit_listing, explanation
@@ -223,15 +224,14 @@ async def rerun(
         async with gateway.wait(request_id):
             await gateway.require_broker()
             await lookup.check_visible(gateway, principal, request_id)
-            options = read_options(gateway.settings, [_assign(*each) for each in asked.edits.items()], start)
+            options = read_options(gateway.settings, list_assignments(asked.edits), start)
             plan = await desk.plan([request_id], options, job=job)
+            check_shadows(principal, plan)
             if plan.items and not asked.dry_run:
                 await record_change(gateway, principal, "generations.rerun", request_id)
                 await desk.publish(plan.items)
     except (EditError, ModelUnknown, RerunError) as error:
-        raise Problem(
-            422, "invalid-parameter", str(error), errors=(FieldProblem(pointer="/set", detail=str(error)),)
-        ) from None
+        raise rerun_problem(error) from None
     if plan.refused:
         raise Problem(409, "conflict", plan.refused[0].reason, request_id=request_id)
     (shadow,) = plan.items
@@ -245,10 +245,3 @@ async def rerun(
     if asked.dry_run:
         return json_answer(body)
     return json_answer(body, status=202, headers={"Location": answers.job_path(shadow.request_id)})
-
-
-def _assign(key: str, value: Any) -> str:
-    """An assignment as the command line has it; ``null`` removes the field."""
-    if value is None:
-        return f"{key}="
-    return f"{key}={value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
