@@ -33,6 +33,8 @@ _PATHS: Final = (
 )
 #: Of every request: short, so that what lost its stage is answered by the fallback within the run.
 _DEADLINE_MS: Final = 8000
+#: Processes that must be ready for a kill, of six.
+_READY: Final = 4
 _OTHER: Final = b'{"prompt": "another request"}'
 #: Seconds that one answer may take, and between two tries.
 _ANSWER_S: Final = 90.0
@@ -112,7 +114,7 @@ async def run(
             killed: Counter[str] = Counter()
             while time.monotonic() - began < seconds:
                 await asyncio.sleep(dice.uniform(*pause_s))
-                name = kill_one(supervisor, dice, killed)
+                name = kill_one(supervisor, dice, killed, least=_READY)
                 if name is not None:
                     say(f"{time.monotonic() - began:.0f} s: killed {name}; {len(load.accepted)} accepted")
             await sending

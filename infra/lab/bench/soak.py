@@ -114,19 +114,22 @@ async def _kill(supervisor: Supervisor, dice: random.Random, kills: int, say: Sa
     return killed
 
 
-def kill_one(supervisor: Supervisor, dice: random.Random, killed: Counter[str]) -> str | None:
+def kill_one(
+    supervisor: Supervisor, dice: random.Random, killed: Counter[str], *, least: int = 1
+) -> str | None:
     """SIGKILL a process that is ready, every one once before any is killed twice.
 
     Args:
         supervisor: starts it again.
         dice: choose it.
         killed: how often each was killed; this one is counted.
+        least: processes that must be ready, lest the few that are ready are killed again and again.
 
     Returns:
-        its name; ``None``: none is ready.
+        its name; ``None``: too few are ready.
     """
     up = [each for each in supervisor.processes if each.pid is not None and each.ready]
-    if not up:
+    if len(up) < least:
         return None
     fewest = min(killed[each.name] for each in up)
     target = dice.choice([each for each in up if killed[each.name] == fewest])
