@@ -12,12 +12,13 @@ code := "contracts stages infra tests"
 editable := "-e infra/client -e ."
 
 # A small model writes, on this machine's CPU and without torch; then its file is damaged and golden samples answer.
-demo: install-gguf
-    @USE_LOCAL_MODEL=true {{ bin }}/understudy demo
+# `just demo --stay` then leaves it running with its console.
+demo *args: install-gguf
+    @USE_LOCAL_MODEL=true {{ bin }}/understudy demo {{ args }}
 
 # Golden samples answer, a failure and a dead letter are shown: no model.
-demo-fallback: install
-    @USE_LOCAL_MODEL=false {{ bin }}/understudy demo
+demo-fallback *args: install
+    @USE_LOCAL_MODEL=false {{ bin }}/understudy demo {{ args }}
 
 # The house model from its data, trained, measured and described in its card; about two hours.
 house-model: install-local

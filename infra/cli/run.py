@@ -131,14 +131,18 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def demo() -> None:
+def demo(
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Then leave it running, with its console, until Ctrl-C.")
+    ] = False,
+) -> None:
     """Run a self-checking demonstration in a temporary folder.
 
     With USE_LOCAL_MODEL=true a small model generates first (extra gguf, no torch); otherwise golden samples answer.
     """
     # By name: infra.lab is above the command line, and not all of it is in the wheel.
     show: Any = import_module("infra.lab.demo")
-    console.run(show.play(console.people(), with_model=console.settings().use_local_model))
+    console.run(show.play(console.people(), with_model=console.settings().use_local_model, stay=stay))
 
 
 def bench(context: typer.Context) -> None:

@@ -75,10 +75,10 @@ async def play(stage: DemoStage, home: Path) -> None:
     """Play golden samples, a failure, a dead letter with its replay, and the totals."""
     async with pipeline_of(stage, _without_model(home)) as client:
         await _golden(stage, client)
-    async with pipeline_of(stage, _scripted(home)) as client:
+    async with pipeline_of(stage, make_settings(home)) as client:
         await _failure(stage, client)
         await _dead_letter(stage, client)
-        await books(stage, client, _scripted(home), "4  The totals")
+        await books(stage, client, make_settings(home), "4  The totals")
 
 
 async def _golden(stage: DemoStage, client: PipelineClient) -> None:
@@ -235,7 +235,8 @@ def _without_model(home: Path) -> Settings:
     return ShowSettings(data_dir=home, broker=Broker(port=free_port()), log_level="error")
 
 
-def _scripted(home: Path) -> Settings:
+def make_settings(home: Path) -> Settings:
+    """The demo's settings: the scripted provider, which fails for one request."""
     script = home / "script.json"
     script.write_text(json.dumps(_SCRIPT))
     providers = Providers(**dict.fromkeys(Providers.model_fields, SCRIPTED))

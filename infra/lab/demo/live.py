@@ -94,14 +94,14 @@ def _is_missing(module: str) -> bool:
 
 async def play(stage: DemoStage, home: Path) -> None:
     """Play live results with tokens and timeline, transitions between scenes, a damaged model, and the totals."""
-    async with pipeline_of(stage, _settings(home, Gguf()), loading=_MODEL) as client:
+    async with pipeline_of(stage, make_settings(home), loading=_MODEL) as client:
         await _written(stage, client)
         await _bridged(stage, client)
     damaged = home / "damaged.gguf"
     damaged.write_bytes(_DAMAGED)
     async with pipeline_of(stage, _settings(home, Gguf(model=str(damaged))), loading=str(damaged)) as client:
         await _stand_in(stage, client, damaged)
-        await books(stage, client, _settings(home, Gguf()), "4  The totals")
+        await books(stage, client, make_settings(home), "4  The totals")
 
 
 async def _written(stage: DemoStage, client: PipelineClient) -> None:
@@ -227,6 +227,11 @@ async def _watch(stage: DemoStage, client: PipelineClient) -> None:
 def _short(content: Any) -> str:
     text = json.dumps(content, ensure_ascii=False)
     return text if len(text) < 700 else f"{text[:700]} …"  # noqa: PLR2004 - what an eye takes in
+
+
+def make_settings(home: Path) -> ShowSettings:
+    """The demo's settings, with the model as it should be."""
+    return _settings(home, Gguf())
 
 
 def _settings(home: Path, gguf: Gguf) -> ShowSettings:

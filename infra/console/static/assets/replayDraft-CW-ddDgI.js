@@ -1,0 +1,1 @@
+function e(e){let t=Math.random().toString(36).slice(2,10);return sessionStorage.setItem(`patch.${t}`,JSON.stringify(e)),t}function t(e){let t=sessionStorage.getItem(`patch.${e}`);return t===null?null:JSON.parse(t)}export{e as n,t};
