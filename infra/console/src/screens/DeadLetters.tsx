@@ -357,7 +357,7 @@ function LetterPanel({
             {shortId(found.request_id)}
           </Link>
         )}
-        <span className="letter-actions">
+        <span className="card-actions">
           <Copy text={`understudy dead show ${sequence}`}>Copy as command</Copy>
           <button type="button" className="button quiet" onClick={onClose} aria-label="Close the letter">
             ×
@@ -399,7 +399,7 @@ function LetterPanel({
           <ErrorNote error={error} />
         </div>
       )}
-      <div className="letter-foot">
+      <div className="card-foot">
         <span className="faint">
           {patch.length === 0 ? "unchanged" : `${patch.length} change${patch.length === 1 ? "" : "s"}`}
         </span>

@@ -300,7 +300,7 @@ export function Nodes() {
             <h2>
               Somebody else changed {designs.conflict.what} {designs.conflict.id}
             </h2>
-            <span className="letter-actions">
+            <span className="card-actions">
               <button type="button" className="button" onClick={() => designs.decide(false)}>
                 Take theirs
               </button>
@@ -505,7 +505,7 @@ function ScenePanel({
         ))}
         <ConnectTo graph={graph} from={scene.id} onConnect={onConnect} />
       </div>
-      <div className="letter-foot">
+      <div className="card-foot">
         <button type="button" className="button danger" onClick={onRemove}>
           Remove
         </button>

@@ -26,6 +26,8 @@ export function Replay() {
     queryKey: ["replay", id],
     queryFn: ({ signal }) => get<Job>(`/api/v1/replays/${id}`, undefined, signal),
     retry: false,
+    // A job is done when all is published; results come later.
+    refetchInterval: (query) => (isOpen(query.state.data) ? OPEN_MS : false),
   });
   // Its events end with the job; one that was resumed has new ones.
   const state = job.data?.state;
@@ -87,7 +89,7 @@ export function Replay() {
       {found && (
         <>
           <Progress job={found} />
-          <Items id={id} counts={found.counts ?? {}} />
+          <Items id={id} counts={found.counts ?? {}} open={isOpen(found)} />
         </>
       )}
     </>
@@ -178,7 +180,14 @@ function Progress({ job }: { job: Job }) {
   );
 }
 
-function Items({ id, counts }: { id: string; counts: Record<string, number> }) {
+/** Milliseconds between two looks for results that are still to come. */
+const OPEN_MS = 2000;
+
+/** Whether requests of a job have no result yet. */
+const isOpen = (job: Job | undefined): boolean =>
+  job !== undefined && (job.spent?.ended ?? 0) < (job.counts?.published ?? 0);
+
+function Items({ id, counts, open }: { id: string; counts: Record<string, number>; open: boolean }) {
   const navigate = useNavigate();
   const [state, setState] = useState<string | null>(null);
   const list = useInfiniteQuery<Page<JobItem>, Problem>({
@@ -192,6 +201,7 @@ function Items({ id, counts }: { id: string; counts: Record<string, number> }) {
       ),
     getNextPageParam: (page) => page.next ?? undefined,
     retry: false,
+    refetchInterval: open ? OPEN_MS : false,
   });
   const rows = useMemo(() => list.data?.pages.flatMap((page) => page.items) ?? [], [list.data]);
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = list;

@@ -230,7 +230,7 @@ function Desk() {
         </div>
       )}
       {plan !== null && <PlanView plan={plan} rate={Number(draft.rate) || null} />}
-      <div className="letter-foot">
+      <div className="card-foot">
         <span className="faint grow">{plan === null ? "A dry run publishes nothing." : ""}</span>
         <button
           type="submit"

@@ -166,7 +166,7 @@ export function NodePanel({
           </details>
         </Tabs.Content>
       </Tabs.Root>
-      <div className="letter-foot">
+      <div className="card-foot">
         <button type="button" className="button danger" onClick={onDelete}>
           Remove
         </button>
