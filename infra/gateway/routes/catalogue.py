@@ -33,7 +33,7 @@ _KEPT_S: Final = 10.0
 )
 async def kinds(gateway: Here, _: _Viewer) -> Response:
     """Each kind with the JSON Schema of its documents, its limits and deadline, and the providers that write it."""
-    return json_answer((await _read(gateway)).kinds)
+    return json_answer((await read_catalogue(gateway)).kinds)
 
 
 @router.get(
@@ -54,7 +54,7 @@ async def samples(
     ] = None,
 ) -> Response:
     """Golden samples and default contents, which stand in for the model's content; without the contents themselves."""
-    found = (await _read(gateway)).samples
+    found = (await read_catalogue(gateway)).samples
     return json_answer([catalogue.without_content(each) for each in found if kind in (None, each.kind)])
 
 
@@ -75,7 +75,7 @@ async def sample(
     _: _Viewer,
 ) -> Response:
     """The content that has a file name."""
-    found = (await _read(gateway)).find_sample(name)
+    found = (await read_catalogue(gateway)).find_sample(name)
     if found is None:
         raise not_found(f"prepared content {name!r}")
     return json_answer(found)
@@ -122,7 +122,8 @@ async def predict(request_id: str, gateway: Here, principal: _Client) -> Respons
     return json_answer(found)
 
 
-async def _read(gateway: Gateway) -> Catalogue:
+async def read_catalogue(gateway: Gateway) -> Catalogue:
+    """Kinds and prepared contents, read from their files at most once in some seconds."""
     async with gateway.wait():
         return await gateway.shared.get(
             "catalogue",

@@ -36,10 +36,17 @@ export const useExplanation = (id: string) =>
     retry: false,
   });
 
-/** A request's result, or its state. */
+/** A request's result; `null` while there is none. */
 export const useResult = (id: string) =>
-  useQuery<Result, Problem>({
+  useQuery<Result | null, Problem>({
     queryKey: ["generation", id, "result"],
-    queryFn: ({ signal }) => get<Result>(`/api/v1/generations/${encodeURIComponent(id)}`, undefined, signal),
+    queryFn: async ({ signal }) =>
+      (
+        await get<{ result: Result | null }>(
+          `/api/v1/generations/${encodeURIComponent(id)}`,
+          undefined,
+          signal,
+        )
+      ).result,
     retry: false,
   });

@@ -175,7 +175,7 @@ function Content({
 }: {
   id: string;
   story: Explanation;
-  result: Result | undefined;
+  result: Result | null | undefined;
   tokens: string;
 }) {
   const drafted = story.events.findLast((event) => event.event === "drafted")?.data as
@@ -229,7 +229,7 @@ function Content({
   );
 }
 
-function Facts({ story, result }: { story: Explanation; result: Result | undefined }) {
+function Facts({ story, result }: { story: Explanation; result: Result | null | undefined }) {
   const { asked, deadline, ended } = times(story);
   const meta = result?.meta;
   const first = story.events[0];

@@ -39,7 +39,9 @@ const WORDS: Record<string, string> = {
 
 export function Timeline({ story }: { story: Explanation }) {
   const found = steps(story.events);
-  const end = Math.max(1, ...found.map((step) => step.to));
+  // A replay may replace the result days later: the axis ends with the result.
+  const own = found.filter((step) => step.event.event !== "revised");
+  const end = Math.max(1, ...own.map((step) => step.to));
   return (
     <section className="card" aria-label="Timeline">
       <div className="card-head">

@@ -1,15 +1,30 @@
-// A result's content as the gateway draws it.
+// Contents as the gateway draws them.
 
 import { useQuery } from "@tanstack/react-query";
 import { call, type Problem } from "../api/http";
+import { theme } from "../shell/theme";
 import { ErrorNote } from "./parts";
 
-export function Picture({ id, title, version }: { id: string; title: string; version: number }) {
+/** A result's content; drawn anew with each version of it. */
+export const Picture = ({ id, title, version }: { id: string; title: string; version: number }) => (
+  <Drawing path={`/api/v1/generations/${encodeURIComponent(id)}/picture`} title={title} version={version} />
+);
+
+/** A prepared content. */
+export const SamplePicture = ({ name }: { name: string }) => (
+  <Drawing path={`/api/v1/samples/${encodeURIComponent(name)}/picture`} title={name} version={0} />
+);
+
+function Drawing({ path, title, version }: { path: string; title: string; version: number }) {
+  const chosen = theme();
   const picture = useQuery<string, Problem>({
-    queryKey: ["generation", id, "picture", version],
+    queryKey: ["picture", path, version, chosen],
     queryFn: async ({ signal }) => {
-      const path = `/api/v1/generations/${encodeURIComponent(id)}/picture`;
-      const response = await call("GET", path, { signal, headers: { Accept: "image/svg+xml" } });
+      const response = await call("GET", path, {
+        signal,
+        query: { theme: chosen === "system" ? "auto" : chosen },
+        headers: { Accept: "image/svg+xml" },
+      });
       return response.text();
     },
     retry: false,

@@ -7,7 +7,7 @@ import { useState } from "react";
 import { useEvents, useExplanation } from "../../api/hooks";
 import { type Problem, post } from "../../api/http";
 import type { Json } from "../../edit/jsonPatch";
-import { Picture } from "../../ui/Picture";
+import { Picture, SamplePicture } from "../../ui/Picture";
 import { ErrorNote, Json as JsonText, OriginLabel } from "../../ui/parts";
 import { useTokens } from "../useTokens";
 import { BadgeLabel, Numbers, Strip } from "./Canvas";
@@ -237,7 +237,7 @@ function StandIn({ id }: { id: string }) {
           <span className="origin standin">{found.name}</span>
         </p>
       )}
-      {found?.content !== undefined && found.content !== null && <JsonText value={found.content} />}
+      {found?.name && <SamplePicture name={found.name} />}
     </div>
   );
 }

@@ -1,0 +1,1 @@
+"""Pictures of content: one drawing of each kind as SVG, PNG or text."""
