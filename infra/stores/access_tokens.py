@@ -66,15 +66,20 @@ def read_access(engine: Engine, now_ms: int) -> StoredAccess:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
     try:
-        with reading(engine) as connection:
-            tokens = [_token(row) for row in connection.execute(select(ACCESS_TOKENS)).mappings()]
-            query = select(ACCESS_SESSIONS).where(_sessions.expires_ms > now_ms)
-            sessions = [StoredSession(**row) for row in connection.execute(query).mappings()]
+        return _read_access(engine, now_ms)
     except DBAPIError:
         if not inspect(engine).has_table(ACCESS_TOKENS.name):
             # Tables of an older version, which knows no tokens.
             return NO_ACCESS
-        raise
+    # The table may have come in between.
+    return _read_access(engine, now_ms)
+
+
+def _read_access(engine: Engine, now_ms: int) -> StoredAccess:
+    with reading(engine) as connection:
+        tokens = [_token(row) for row in connection.execute(select(ACCESS_TOKENS)).mappings()]
+        query = select(ACCESS_SESSIONS).where(_sessions.expires_ms > now_ms)
+        sessions = [StoredSession(**row) for row in connection.execute(query).mappings()]
     return StoredAccess(
         tokens={each.token_id: each for each in tokens},
         sessions={each.session_hash: each for each in sessions},
