@@ -262,7 +262,17 @@ SCHEMAS: Final[dict[str, Any]] = {
         rating=ref("RatingInfo"),
         decided_by=_TEXT_OR_NULL,
         relationship=_or_null(build_object(world=_TEXT, tier=_TEXT, level=_TEXT, band=_TEXT, rating=_TEXT)),
-        constraints=ref("Constraints"),
+        # Only what is not the default.
+        constraints={
+            "type": "object",
+            "properties": {
+                "rating": _TEXT,
+                "required_elements": _list(_TEXT),
+                "avoid_elements": _list(_TEXT),
+                "content_rules": _list(_TEXT),
+            },
+            "additionalProperties": False,
+        },
         prompt_lines=_list(_TEXT),
         contradiction=_TEXT_OR_NULL,
     ),

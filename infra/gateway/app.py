@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 from infra.gateway import problems
@@ -20,6 +22,9 @@ from infra.gateway.sse import StreamsOutside
 from infra.host.extras import installed_version
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
     from infra.gateway.gateway import Gateway
 
 TITLE: Final = "Understudy"
@@ -27,6 +32,21 @@ _ABOUT: Final = (
     "Every accepted request ends in exactly one labelled result.  Errors are problems (RFC 9457); their `type` is a "
     "path of this server that explains them."
 )
+
+
+async def _refuse_method(request: Request, error: Exception) -> Response:
+    """405 with all methods of the path: the framework names those of its first route alone."""
+    methods = {
+        method
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(request.url.path)
+        for method in route.methods or ()
+    }
+    response = problems.convert(error).response()
+    if methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))
+    return response
 
 
 def create_app(gateway: Gateway) -> FastAPI:
@@ -66,6 +86,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.state.gateway = gateway
     for error in problems.CONVERTED:
         app.add_exception_handler(error, problems.answer)
+    app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _refuse_method)
     for router in ROUTERS:
         app.include_router(router)
     serve_console(app)

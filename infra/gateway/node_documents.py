@@ -71,7 +71,7 @@ DELETED: Final[Responses] = {204: {"description": "It is deleted."}}
 FILE: Final[Responses] = {
     200: {
         "description": "The file.",
-        "content": {"application/json": {"schema": {}}, "application/yaml": {"schema": _TEXT}},
+        "content": {"application/json": {"schema": {}}, "application/yaml": {"schema": {}}},
         "headers": {"Content-Disposition": {"description": "Its name.", "schema": _TEXT}},
     }
 }
@@ -121,7 +121,7 @@ _SCENARIO: Final[dict[str, Any]] = {
 def _body(schema: dict[str, Any], value: Any, *, required: bool = True, yaml: bool = False) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": schema, "example": value}}
     if yaml:
-        content["application/yaml"] = {"schema": _TEXT}
+        content["application/yaml"] = {"schema": schema}
     return {"required": required, "content": content}
 
 

@@ -134,6 +134,22 @@ async def test_a_page_of_another_site_changes_nothing(
     assert (await http.get("/livez", headers={"Origin": origin})).status_code == 200
 
 
+async def test_a_method_that_a_path_lacks_is_405_with_all_that_it_has(http: httpx2.AsyncClient) -> None:
+    answers = [
+        await http.request(method, path)
+        for method, path in (
+            ("OPTIONS", "/api/v1/generations"),
+            ("PUT", "/generate"),
+            ("PATCH", "/api/session"),
+        )
+    ]
+    assert [(each.status_code, each.headers["Allow"]) for each in answers] == [
+        (405, "GET, POST"),
+        (405, "POST"),
+        (405, "DELETE, GET, POST"),
+    ]
+
+
 async def test_a_body_in_pieces_is_cut_at_the_same_size(http: httpx2.AsyncClient) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(3):
