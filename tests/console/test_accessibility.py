@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from infra.lab import node_tools
+from tests.console import pictures
 from tests.console.site import Site
 
+#: Write pictures of the screens into docs/console.
+PICTURES: Final = os.environ.get("UNDERSTUDY_TEST_PICTURES") == "1"
 #: Screens by name: their address, and what is on them as soon as they are complete.
 SCREENS: Final = {
     "board": ("/", "[aria-label='Latest results']"),
     "requests": ("/requests", ".row"),
-    "stand-in": ("/requests/late-axe", "[aria-label='Timeline']"),
-    "result": ("/requests/axe-plain", "[aria-label='Timeline']"),
-    "dead letters": ("/dead", ".row"),
-    "letter": ("/dead?id=axe-hot&seq={letter}", ".cm-content"),
+    "stand-in": ("/requests/late-gate-1", "[aria-label='Timeline']"),
+    "result": ("/requests/gate-1", "[aria-label='Timeline']"),
+    "dead-letters": ("/dead", ".row"),
+    "letter": ("/dead?id=hot-gate&seq={letter}", ".cm-content"),
     "replays": ("/replays", "h1"),
-    "compare": ("/compare?a=late-axe&b=axe-plain", "h1"),
+    "compare": ("/compare?a=late-gate-1&b=gate-1", "h1"),
     "nodes": ("/nodes", "h1"),
     "health": ("/health", ".card"),
     "telemetry": ("/telemetry?window=1h", ".series"),
@@ -45,10 +49,12 @@ def axe() -> str:
 @pytest.fixture(scope="module")
 def letter(site: Site) -> int:
     """Something on every screen; the number of a dead letter."""
-    for request_id in ("axe-plain", "late-axe"):
-        site.ask(request_id)
+    if PICTURES:
+        pictures.fill(site)
+    for request_id, prompt in (("gate-1", "a gate in a snowy wall"), ("late-gate-1", "a gate in a storm")):
+        site.ask(request_id, prompt)
         site.wait_for_rows(1, f"&id={request_id}")
-    return site.refuse("axe-hot")
+    return site.refuse("hot-gate")
 
 
 def find_faults(page: Page, axe: str) -> list[dict[str, Any]]:
@@ -67,6 +73,8 @@ def test_a_screen_has_no_fault_in_either_theme(console: Page, axe: str, letter: 
     found = {}
     for theme in ("light", "dark"):
         console.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        if PICTURES:
+            pictures.take(console, f"{screen}-{theme}")
         found[theme] = find_faults(console, axe)
     assert found == {"light": [], "dark": []}
 
