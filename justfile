@@ -82,6 +82,10 @@ types: install-dev
 console: install-dev
     @{{ bin }}/python -m infra.lab.console_build
 
+# Take the pictures of docs/console.md from a running pipeline, with Chromium.
+console-pictures: install-dev
+    @UNDERSTUDY_TEST_PICTURES=1 {{ bin }}/python -m pytest -q tests/console/test_accessibility.py -k screen
+
 # `.venv/` with what the lock file pins, and client and application from this folder; nothing to do when nothing changed.
 install: (_install "requirements.lock")
 

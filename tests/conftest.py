@@ -89,6 +89,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 _ORDER: Final = (
     "engine",
     "packaging",
+    "console",
     "pipeline",
     "extending",
     "docs",
@@ -101,6 +102,7 @@ _ORDER: Final = (
 #: Files that share what is expensive, or take every core: each group is on one worker.
 GROUPS: Final = {
     "tests/engine/": "engine",
+    "tests/console/": "console",
     "tests/pipeline/test_soak.py": "load",
     "tests/pipeline/test_overload.py": "load",
     "tests/pipeline/test_cli.py": "command line",

@@ -7,7 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fastapi import APIRouter, Depends, HTTPException
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+
+# FastAPI reads the annotations of what it calls.
+from starlette.requests import Request
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -17,6 +22,10 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(str(files("infra") / "console" / "static"))
 #: Files whose names change with their content.
 _HASHED: Final = "/assets/"
+#: Those of them that are not compressed already.
+_TEXT: Final = (".css", ".js")
+#: First parts of paths below which the console has no page.
+_NO_PAGES: Final = frozenset({"api", "generate", "livez", "openapi.json", "problems", "readyz", "v1"})
 #: Pages load nothing from elsewhere, and run no script that is not a file of the console.  Drawings of content have
 #: styles of their own.
 POLICY: Final = (
@@ -28,13 +37,22 @@ POLICY: Final = (
 def serve_console(app: FastAPI) -> None:
     """Answer paths that no route has with the console's files, and pages with its one page.
 
-    A page is asked for by browsers that navigate; everything else that is unknown stays a problem 404.
+    A page is asked for by browsers that navigate.  Everything else that is unknown stays a problem 404, and so does an
+    unknown path of the API for a browser too.
     """
-    app.frontend("/", directory=FOLDER, check_dir=True)
+    router = APIRouter(dependencies=[Depends(_refuse_page)])
+    router.frontend("/", directory=FOLDER, check_dir=True)
+    app.include_router(router)
+
+
+def _refuse_page(request: Request) -> None:
+    """Refuse what has no page; the console has no files there."""
+    if request.url.path.split("/")[1] in _NO_PAGES:
+        raise HTTPException(404)
 
 
 class ConsoleHeaders:
-    """Says for how long the console's files can be kept, and what its pages may load.
+    """Says for how long the console's files can be kept and what its pages may load, and compresses its code.
 
     Args:
         app: what is inside.
@@ -42,6 +60,7 @@ class ConsoleHeaders:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._compressed = GZipMiddleware(app, compresslevel=6)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -60,4 +79,6 @@ class ConsoleHeaders:
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"
             await send(message)
 
-        await self._app(scope, receive, kept)
+        hashed = scope["path"].startswith(_HASHED)
+        app = self._compressed if hashed and scope["path"].endswith(_TEXT) else self._app
+        await app(scope, receive, kept)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: Name of the process in events and metrics.
 NAME: Final = "gateway"
-#: Seconds that a new request waits for a lost connection before it gets 503.
+#: Seconds that a new request waits for a lost connection before it gets 503, and after which streams of events end.
 _AWAY_S: Final = 1.0
 #: Seconds between two checks whether the tokens of open streams are still valid.
 ACCESS_CHECK_S: Final = 5.0
@@ -94,6 +94,7 @@ class Gateway:
         self.waiting = 0
         self._connected = asyncio.Event()
         self._lost_at_s = 0.0
+        self._away: asyncio.TimerHandle | None = None
         self._scopes: set[asyncio.Timeout] = set()
         self._checking: asyncio.Task[None] | None = None
         self._farewells: list[Callable[[], Awaitable[None]]] = [self.hub.farewell, self.replays.stop]
@@ -108,6 +109,7 @@ class Gateway:
     async def __aexit__(self, *error: object) -> None:
         if self._checking is not None:
             self._checking.cancel()
+        self._stay()
         await self.hub.close()
         await self.replays.close()
         await self.shared.close()
@@ -235,9 +237,19 @@ class Gateway:
     def _lost(self, url: str) -> None:
         self._connected.clear()
         self._lost_at_s = time.monotonic()
+        self._stay()
+        # A stream that goes on looks like a pipeline in which nothing happens.
+        self._away = asyncio.get_running_loop().call_later(_AWAY_S, self.hub.end_all, "broker")
         self.telemetry.emit(ConnectionLost(stages=(NAME,), broker=url))
 
+    def _stay(self) -> None:
+        """Let streams of events go on."""
+        if self._away is not None:
+            self._away.cancel()
+            self._away = None
+
     def _back(self, url: str) -> None:
+        self._stay()
         self._connected.set()
         seconds = round(time.monotonic() - self._lost_at_s, 1)
         self.telemetry.emit(ConnectionRestored(stages=(NAME,), broker=url, seconds=seconds))

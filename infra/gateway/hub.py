@@ -125,7 +125,7 @@ class EventHub:
 
     async def farewell(self) -> None:
         """End all feeds with ``bye``; clients that do not accept it are cut off."""
-        self._end_all("stop")
+        self.end_all("stop")
         for _ in range(2):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FAREWELL_S):
@@ -143,6 +143,11 @@ class EventHub:
         for feed in tuple(self._feeds):
             if feed.sender is not None and feed.sender.token_id is not None and not await admits(feed.sender):
                 feed.end("token")
+
+    def end_all(self, reason: str) -> None:
+        """End all feeds with ``bye``; their clients connect again, and find out."""
+        for feed in tuple(self._feeds):
+            feed.end(reason)
 
     async def find_reset(self, start: LogPosition, *, whole: bool) -> str | None:
         """Why a reader cannot continue where it left off; ``None``: it can.
@@ -255,7 +260,7 @@ class EventHub:
         except Exception as error:  # noqa: BLE001 - a defect, emitted; clients connect again
             self._telemetry.emit(DefectFound(part="the event hub", raised=error))
         finally:
-            self._end_all("broker")
+            self.end_all("broker")
 
     def hand_out(self, record: LogRecord) -> None:
         """Offer a new message to the feeds that may be interested; never waits."""
@@ -273,12 +278,8 @@ class EventHub:
     def _skip(self, gap: LogGap) -> None:
         """The stream deleted messages before the hub came to them: clients connect again, and find out."""
         if self._feeds:
-            self._end_all("gap")
+            self.end_all("gap")
         self.position[gap.stream] = max(self.position[gap.stream], gap.sequence + gap.deleted - 1)
-
-    def _end_all(self, reason: str) -> None:
-        for feed in tuple(self._feeds):
-            feed.end(reason)
 
     def _plan_end(self) -> None:
         if self._idle is not None:

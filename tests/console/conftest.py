@@ -1,13 +1,14 @@
-"""A browser, and one pipeline that most tests of the console share."""
+"""A browser, and one pipeline that the tests of the console share."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from tests.console.site import Site, run_site
 
@@ -21,54 +22,72 @@ _ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+#: Milliseconds that a page may take for anything, on a busy machine.
+_PATIENCE_MS = 30_000
+expect.set_options(timeout=_PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict[str, Any]:
-    """Debian's Chromium instead of one that Playwright would download."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+def find_chromium() -> str:
+    """The browser's program."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        pytest.fail("there is no Chromium: apt-get install chromium")
-    return {"executable_path": found, "args": list(_ARGUMENTS)}
+        pytest.fail(
+            "Chromium is not installed, and the console is tested in it: install it (Debian: apt-get install chromium; "
+            "macOS: brew install --cask google-chrome), or leave these tests out: just test --ignore tests/console",
+            pytrace=False,
+        )
+    return found
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture(scope="package")
+def browser() -> Generator[Browser]:
+    """The system's Chromium instead of one that Playwright would download.
+
+    It ends with this folder's tests: as long as it runs, its driver's event loop keeps others from running.
+    """
+    program = find_chromium()
+    with sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=program, args=_ARGUMENTS)
+
+
+@pytest.fixture(scope="package")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
     """A pipeline with the scripted provider."""
     with run_site(tmp_path_factory.mktemp("site")) as running:
         yield running
 
 
+@contextmanager
+def open_browser(browser: Browser, url: str, **options: Any) -> Generator[BrowserContext]:
+    """A new user's browser that may ask nobody but a gateway; an error of a page fails the test."""
+    problems: list[str] = []
+
+    def decide(route: Route) -> None:
+        if route.request.url.startswith((url, "data:", "blob:")):
+            route.fallback()
+        else:
+            problems.append(f"asked for {route.request.url}")
+            route.abort()
+
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=url, **options)
+    context.set_default_timeout(_PATIENCE_MS)
+    context.route("**/*", decide)
+    context.on("weberror", lambda error: problems.append(str(error.error)))
+    try:
+        yield context
+    finally:
+        context.close()
+    assert problems == []
+
+
 @pytest.fixture
-def console(site: Site, browser: Browser) -> Iterator[Page]:
-    """A page of the console that may ask nobody but its gateway, and must report no error."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=site.url)
-    with watched(context, site) as page:
-        yield page
-    context.close()
+def tabs(site: Site, browser: Browser) -> Generator[BrowserContext]:
+    """A browser of its own; its pages share cookies, storage and locks."""
+    with open_browser(browser, site.url) as context:
+        yield context
 
 
-class watched:  # noqa: N801 - used as a function
-    """A page whose foreign requests are refused, and whose errors fail the test."""
-
-    def __init__(self, context: BrowserContext, site: Site) -> None:
-        self._context, self._site = context, site
-        self.problems: list[str] = []
-
-    def __enter__(self) -> Page:
-        def decide(route: Any) -> None:
-            if route.request.url.startswith((self._site.url, "data:", "blob:")):
-                route.continue_()
-            else:
-                self.problems.append(f"asked for {route.request.url}")
-                route.abort()
-
-        self._context.route("**/*", decide)
-        page = self._context.new_page()
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.set_default_timeout(15_000)
-        return page
-
-    def __exit__(self, *failure: object) -> None:
-        if failure[0] is None:
-            assert self.problems == []
+@pytest.fixture
+def console(tabs: BrowserContext) -> Page:
+    """A page of the console."""
+    return tabs.new_page()

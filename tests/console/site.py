@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+import nats
 
 from tests.ports import free_port
 
@@ -23,7 +26,7 @@ RULES: Final[list[dict[str, Any]]] = [
     {"match": {"stage": "freeform-gen", "request_id": "slow-*"}, "do": "slow", "after_ms": 2500},
     {"match": {"stage": "structuring", "request_id": "odd-*"}, "do": "malformed", "text": "no document"},
 ]
-KINDS: Final = ("layout", "plot", "scene", "dialogue", "transition")
+KINDS: Final = ("layout", "plot", "scene", "dialogue", "transition", "custom")
 #: Seconds within which everything is ready.
 _START_S: Final = 60.0
 
@@ -62,18 +65,54 @@ class Site:
     def wait_for_rows(self, number: int, query: str = "") -> None:
         """Wait until the audit lists so many requests."""
         until = time.monotonic() + 30
-        while len(self.call("GET", f"/api/v1/generations?limit=1000{query}")["items"]) < number:
+        while True:
+            answer = httpx2.get(f"{self.url}/api/v1/generations?limit=1000{query}", timeout=60)
+            # At first there is no database.
+            if answer.is_success and len(answer.json()["items"]) >= number:
+                return
             assert time.monotonic() < until, "the audit does not list the requests"
             time.sleep(0.1)
 
+    def publish(self, subject: str, body: Any) -> None:
+        """Put a message into the pipeline that no client checks."""
+
+        async def send() -> None:
+            connection = await nats.connect(self.nats_url)
+            try:
+                await connection.jetstream().publish(subject, json.dumps(body).encode())
+            finally:
+                await connection.close()
+
+        # The browser's driver has the loop of this thread.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, send()).result(60)
+
+    def refuse(self, request_id: str) -> int:
+        """A request that the pipeline refuses, and the number of its dead letter."""
+        self.publish(f"gen.requested.layout.{request_id}", {"prompt": "a mill", "params": {"temperature": 9}})
+        until = time.monotonic() + 30
+        while not (found := self.call("GET", f"/api/v1/dead-letters?id={request_id}")["items"]):
+            assert time.monotonic() < until, "there is no letter about the request"
+            time.sleep(0.1)
+        return int(found[0]["sequence"])
+
+    @property
+    def nats_url(self) -> str:
+        """Address of its broker."""
+        return str(self._runtime()["nats_url"])
+
     def pids(self) -> Mapping[str, int]:
         """Processes by name."""
+        return dict(self._runtime()["pids"])
+
+    def _runtime(self) -> dict[str, Any]:
         found = json.loads((self.folder / ".understudy" / "runtime.json").read_text(encoding="utf-8"))
-        return dict(found["pids"])
+        assert isinstance(found, dict)
+        return found
 
 
 @contextmanager
-def run_site(folder: Path, **variables: str) -> Iterator[Site]:
+def run_site(folder: Path, **variables: str) -> Generator[Site]:
     """Start a pipeline in a folder, and stop it."""
     script = folder / "script.json"
     script.write_text(json.dumps({"rules": RULES}), encoding="utf-8")

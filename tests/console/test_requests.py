@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.site import Site
-
-pytestmark = pytest.mark.xdist_group("console")
 
 
 def test_a_request_is_written_live_and_its_result_is_labelled(console: Page, site: Site) -> None:

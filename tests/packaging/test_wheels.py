@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from email.parser import Parser
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
+import httpx2
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
@@ -67,6 +69,8 @@ class Up(NamedTuple):
     """An application that runs from its wheel."""
 
     url: str
+    #: Its gateway.
+    http_url: str
     #: The console script.
     understudy: Path
     #: Where it was started: a folder with packages of the user's own.
@@ -166,7 +170,8 @@ def up(application_python: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             [understudy, "up", "--json"], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=log, text=True
         )
         try:
-            yield Up(_ready(process, log)["nats_url"], understudy, folder, env)
+            ready = _ready(process, log)
+            yield Up(ready["nats_url"], ready["http_url"], understudy, folder, env)
         finally:
             process.terminate()
             assert process.wait(_RUN_S) == 0
@@ -220,6 +225,17 @@ def test_the_application_ships_samples_library_and_of_the_laboratory_demo_and_we
     assert not [name for name in names if "node_modules" in name or name.startswith("infra/console/package")]
 
 
+def test_the_application_ships_the_console_as_it_is_built_and_nothing_that_it_is_built_of(
+    wheels: Wheels,
+) -> None:
+    names = [name for name in _names(wheels.application) if name.startswith("infra/console/")]
+    assert {name for name in names if not name.startswith("infra/console/static/")} == set()
+    inside = {name.removeprefix("infra/console/static/") for name in names}
+    assert "index.html" in inside
+    assert [name for name in inside if re.fullmatch(r"assets/index-[\w-]{8}\.js", name)]
+    assert [name for name in inside if name.endswith((".map", ".ts", ".tsx", ".json"))] == []
+
+
 def test_the_client_is_typed_and_needs_nats_and_msgspec_alone(wheels: Wheels) -> None:
     assert "understudy_client/py.typed" in _names(wheels.client)
     needed = [each for each in _requirements(wheels.client) if "extra ==" not in each]
@@ -252,6 +268,14 @@ def test_a_users_own_packages_disturb_no_command(up: Up) -> None:
     assert (result["status"], result["origin"]) == ("cached_fallback", "golden_sample")
     story = json.loads(_done(up.understudy, "why", "heist", "--json", cwd=up.folder, env=up.env))
     assert story["status"] == "cached_fallback"
+
+
+def test_the_wheel_serves_the_console(up: Up) -> None:
+    page = httpx2.get(up.http_url + "/requests", headers={"Accept": "text/html"})
+    assert (page.status_code, '<div id="root">' in page.text) == (200, True)
+    for path in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
+        file = httpx2.get(up.http_url + path)
+        assert (file.status_code, len(file.content) > 0) == (200, True), path
 
 
 def test_benchmarks_say_where_they_are(up: Up) -> None:

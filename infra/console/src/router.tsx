@@ -1,10 +1,9 @@
-// The screens and their addresses; a screen's code is loaded when it is opened first.
+// The screens and their addresses; the code of all but the first is loaded when they are opened.
 
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { type Query, withQuery } from "./api/http";
 import { Board } from "./screens/Board";
 import { type Filter, readFilter } from "./screens/filter";
-import { Request } from "./screens/Request";
-import { Requests } from "./screens/Requests";
 import { Shell } from "./shell/Shell";
 import { Empty } from "./ui/parts";
 
@@ -40,10 +39,14 @@ const board = createRoute({
 const requests = createRoute({
   ...under,
   path: "/requests",
-  component: Requests,
+  component: lazyRouteComponent(() => import("./screens/Requests"), "Requests"),
   validateSearch: readFilter,
 });
-const request = createRoute({ ...under, path: "/requests/$id", component: Request });
+const request = createRoute({
+  ...under,
+  path: "/requests/$id",
+  component: lazyRouteComponent(() => import("./screens/Request"), "Request"),
+});
 const dead = createRoute({
   ...under,
   path: "/dead",
@@ -114,6 +117,9 @@ export const router = createRouter({
     telemetry,
     settings,
   ]),
+  // Every value is a text: `seq=7`, without quotation marks.
+  parseSearch: (search) => Object.fromEntries(new URLSearchParams(search)),
+  stringifySearch: (search) => withQuery("", search as Query),
   defaultPreload: "intent",
   scrollRestoration: true,
 });

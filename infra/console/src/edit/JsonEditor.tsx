@@ -4,7 +4,7 @@ import { json, jsonParseLinter } from "@codemirror/lang-json";
 import { ensureSyntaxTree, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { type Diagnostic, forceLinting, linter, lintGutter } from "@codemirror/lint";
 import { MergeView, unifiedMergeView } from "@codemirror/merge";
-import { EditorState, type Extension } from "@codemirror/state";
+import { EditorState, type Extension, StateEffect } from "@codemirror/state";
 import { tags } from "@lezer/highlight";
 import { basicSetup, EditorView } from "codemirror";
 import { useEffect, useRef } from "react";
@@ -89,6 +89,8 @@ function readName(state: EditorState, from: number, to: number): string {
 }
 
 const parsing = jsonParseLinter();
+/** The faults changed and the text did not: without it the editor keeps marks of what is repaired. */
+const judged = StateEffect.define<null>();
 
 const mark = (state: EditorState, fault: Fault): Diagnostic => ({
   ...findRange(state, fault.pointer ?? ""),
@@ -133,6 +135,8 @@ export function JsonEditor({
           json(),
           linter((shown) => [...parsing(shown), ...known.current.map((fault) => mark(shown.state, fault))], {
             delay: 0,
+            needsRefresh: (update) =>
+              update.transactions.some((each) => each.effects.some((effect) => effect.is(judged))),
           }),
           lintGutter(),
           theme,
@@ -151,7 +155,9 @@ export function JsonEditor({
   }, [value, original, label]);
   useEffect(() => {
     known.current = faults;
-    if (view.current !== null) forceLinting(view.current);
+    if (view.current === null) return;
+    view.current.dispatch({ effects: judged.of(null) });
+    forceLinting(view.current);
   }, [faults]);
   return <div className="editor" ref={place} />;
 }

@@ -1,76 +1,29 @@
-// A new request from the console; its page opens at once, and shows it being written.
+// Opens the form of a new request.
 
-import { useNavigate } from "@tanstack/react-router";
-import { Dialog } from "radix-ui";
-import { type FormEvent, useState } from "react";
-import { post } from "../api/http";
+import { lazy, Suspense, useRef, useState } from "react";
 import { useShortcuts } from "../shell/shortcuts";
-import { ErrorNote } from "../ui/parts";
-import { HINTS } from "./filter";
+
+const Form = lazy(() => import("./NewRequestForm").then((module) => ({ default: module.NewRequestForm })));
 
 export function NewRequest() {
-  const navigate = useNavigate();
   const [open, setOpen] = useState(false);
-  const [kind, setKind] = useState("layout");
-  const [prompt, setPrompt] = useState("");
-  const [error, setError] = useState<unknown>(null);
+  const button = useRef<HTMLButtonElement>(null);
   useShortcuts({ c: () => setOpen(true) });
-
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    setError(null);
-    post<{ job_id: string }>(
-      "/api/generate-content",
-      { kind, prompt },
-      { headers: { Prefer: "respond-async" } },
-    ).then(
-      ({ job_id }) => navigate({ to: "/requests/$id", params: { id: job_id } }),
-      (failure: unknown) => setError(failure),
-    );
-  };
   return (
-    <Dialog.Root open={open} onOpenChange={setOpen}>
-      <Dialog.Trigger className="button main">New request</Dialog.Trigger>
-      <Dialog.Portal>
-        <Dialog.Overlay className="dialog-veil" />
-        <Dialog.Content className="dialog" aria-describedby={undefined}>
-          <div className="card-head">
-            <Dialog.Title asChild>
-              <h2>New request</h2>
-            </Dialog.Title>
-          </div>
-          <form className="card-body form" onSubmit={submit}>
-            <label>
-              Kind
-              <select className="input" value={kind} onChange={(event) => setKind(event.target.value)}>
-                {HINTS.kind
-                  ?.filter((each) => each !== "custom")
-                  .map((each) => (
-                    <option key={each}>{each}</option>
-                  ))}
-              </select>
-            </label>
-            <label>
-              What to generate
-              <textarea
-                className="input"
-                rows={4}
-                maxLength={4000}
-                value={prompt}
-                placeholder="a forest with three coins"
-                onChange={(event) => setPrompt(event.target.value)}
-              />
-            </label>
-            {error !== null && <ErrorNote error={error} />}
-            <div className="form-foot">
-              <Dialog.Close className="button">Cancel</Dialog.Close>
-              <button type="submit" className="button main" disabled={prompt.trim() === ""}>
-                Generate
-              </button>
-            </div>
-          </form>
-        </Dialog.Content>
-      </Dialog.Portal>
-    </Dialog.Root>
+    <>
+      <button ref={button} type="button" className="button main" onClick={() => setOpen(true)}>
+        New request
+      </button>
+      <Suspense>
+        {open && (
+          <Form
+            onClose={() => {
+              setOpen(false);
+              button.current?.focus();
+            }}
+          />
+        )}
+      </Suspense>
+    </>
   );
 }

@@ -161,7 +161,7 @@ function Tokens() {
       {tokens.data && tokens.data.length === 0 ? (
         <Empty
           title="No tokens: whoever reaches this port is the administrator"
-          command="understudy tokens create --role admin --name me"
+          command="understudy tokens create me --role admin"
         />
       ) : (
         <div className="scroll">

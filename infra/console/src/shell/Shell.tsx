@@ -2,17 +2,23 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { useConnection, useSession } from "../api/hooks";
 import { Problem } from "../api/http";
 import { stream } from "../api/stream";
 import { Mask } from "../ui/icons";
 import { ErrorNote } from "../ui/parts";
-import { Palette } from "./Palette";
 import { PLACES } from "./places";
-import { Shortcuts } from "./Shortcuts";
-import { SignIn } from "./SignIn";
 import { useShortcuts } from "./shortcuts";
+
+// What is not on the first screen is loaded after it.
+const later = {
+  palette: () => import("./Palette"),
+  shortcuts: () => import("./Shortcuts"),
+};
+const Palette = lazy(() => later.palette().then((module) => ({ default: module.Palette })));
+const Shortcuts = lazy(() => later.shortcuts().then((module) => ({ default: module.Shortcuts })));
+const SignIn = lazy(() => import("./SignIn").then((module) => ({ default: module.SignIn })));
 
 export function Shell() {
   const session = useSession();
@@ -37,7 +43,20 @@ export function Shell() {
     ...Object.fromEntries(PLACES.map((place) => [`g ${place.key}`, () => void navigate({ to: place.path })])),
   });
 
-  if (session.error instanceof Problem && session.error.status === 401) return <SignIn />;
+  useEffect(() => {
+    const idle = requestIdleCallback(() => {
+      for (const load of Object.values(later)) void load();
+    });
+    return () => cancelIdleCallback(idle);
+  }, []);
+
+  if (session.error instanceof Problem && session.error.status === 401) {
+    return (
+      <Suspense>
+        <SignIn />
+      </Suspense>
+    );
+  }
   return (
     <div className="app">
       <a className="button skip-link" href="#page">
@@ -67,8 +86,10 @@ export function Shell() {
         <Outage />
         <Outlet />
       </main>
-      <Palette open={palette} onOpenChange={setPalette} />
-      <Shortcuts open={help} onOpenChange={setHelp} />
+      <Suspense>
+        {palette && <Palette open onOpenChange={setPalette} />}
+        {help && <Shortcuts open onOpenChange={setHelp} />}
+      </Suspense>
     </div>
   );
 }

@@ -43,7 +43,7 @@ export function SignIn() {
       </form>
       {error !== null && <ErrorNote error={error} />}
       <span>An administrator makes one:</span>
-      <Command text="understudy tokens create --role viewer --name console" />
+      <Command text="understudy tokens create console --role viewer" />
     </main>
   );
 }

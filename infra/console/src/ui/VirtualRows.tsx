@@ -1,7 +1,7 @@
 // A long list with the rows that are seen; keys move through it.
 
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useEffect, useRef, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { useShortcuts } from "../shell/shortcuts";
 
 const ROW_PX = 34;
@@ -31,15 +31,22 @@ export function VirtualRows<T>({
 }) {
   const box = useRef<HTMLDivElement>(null);
   const [at, setAt] = useState(-1);
+  const key = useRef(keyOf);
+  key.current = keyOf;
+  // A new function makes the virtualizer go through all rows: for a hundred thousand that is more than a frame.
+  const keyAt = useCallback(
+    (index: number) => {
+      const row = rows[index];
+      return row === undefined ? index : key.current(row);
+    },
+    [rows],
+  );
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => box.current,
     estimateSize: () => ROW_PX,
     overscan: 12,
-    getItemKey: (index) => {
-      const row = rows[index];
-      return row === undefined ? index : keyOf(row);
-    },
+    getItemKey: keyAt,
   });
   const shown = virtual.getVirtualItems();
   const last = shown.at(-1)?.index ?? 0;
@@ -77,12 +84,12 @@ export function VirtualRows<T>({
         {header}
       </div>
       <div role="rowgroup" style={{ height: virtual.getTotalSize(), position: "relative" }}>
-        {shown.map(({ index, start, key }) => {
+        {shown.map(({ index, start, key: name }) => {
           const row = rows[index];
           return (
             row !== undefined && (
               <div
-                key={key}
+                key={name}
                 role="row"
                 aria-rowindex={index + 2}
                 className={index === at ? "row chosen" : "row"}

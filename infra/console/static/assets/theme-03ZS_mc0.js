@@ -1,1 +1,0 @@
-var e=`understudy-theme`,t=()=>{let t=localStorage.getItem(e);return t===`light`||t===`dark`?t:`system`};function n(t){t===`system`?(localStorage.removeItem(e),delete document.documentElement.dataset.theme):(localStorage.setItem(e,t),document.documentElement.dataset.theme=t)}export{t as n,n as t};

@@ -1,0 +1,93 @@
+"""Every screen of the console in both themes, checked by axe-core in a real browser: contrast cannot be judged without one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from infra.lab import node_tools
+from tests.console import pictures
+from tests.console.site import Site
+
+#: Write pictures of the screens into docs/console.
+PICTURES: Final = os.environ.get("UNDERSTUDY_TEST_PICTURES") == "1"
+#: Screens by name: their address, and what is on them as soon as they are complete.
+SCREENS: Final = {
+    "board": ("/", "[aria-label='Latest results']"),
+    "requests": ("/requests", ".row"),
+    "stand-in": ("/requests/late-gate-1", "[aria-label='Timeline']"),
+    "result": ("/requests/gate-1", "[aria-label='Timeline']"),
+    "dead-letters": ("/dead", ".row"),
+    "letter": ("/dead?id=hot-gate&seq={letter}", ".cm-content"),
+    "replays": ("/replays", "h1"),
+    "compare": ("/compare?a=late-gate-1&b=gate-1", "h1"),
+    "nodes": ("/nodes", "h1"),
+    "health": ("/health", ".card"),
+    "telemetry": ("/telemetry?window=1h", ".series"),
+    "settings": ("/settings", ".card"),
+}
+_RUN: Final = """
+async () => {
+  const found = await axe.run(document, { resultTypes: ["violations"] });
+  return found.violations.map((each) => ({
+    rule: each.id, impact: each.impact, nodes: each.nodes.map((node) => node.html.slice(0, 200) + " " + node.failureSummary),
+  }));
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The program, of the version that the console's lock file pins."""
+    node_tools.install()
+    return (node_tools.MODULES / "axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def letter(site: Site) -> int:
+    """Something on every screen; the number of a dead letter."""
+    if PICTURES:
+        pictures.fill(site)
+    for request_id, prompt in (("gate-1", "a gate in a snowy wall"), ("late-gate-1", "a gate in a storm")):
+        site.ask(request_id, prompt)
+        site.wait_for_rows(1, f"&id={request_id}")
+    return site.refuse("hot-gate")
+
+
+def find_faults(page: Page, axe: str) -> list[dict[str, Any]]:
+    """What axe says about the page as it is."""
+    page.evaluate(f"if (!globalThis.axe) {{ {axe} }}")
+    found: list[dict[str, Any]] = page.evaluate(_RUN)
+    return found
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_has_no_fault_in_either_theme(console: Page, axe: str, letter: int, screen: str) -> None:
+    address, complete = SCREENS[screen]
+    console.emulate_media(reduced_motion="reduce")
+    console.goto(address.format(letter=letter))
+    expect(console.locator(complete).first).to_be_visible()
+    found = {}
+    for theme in ("light", "dark"):
+        console.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        if PICTURES:
+            pictures.take(console, f"{screen}-{theme}")
+        found[theme] = find_faults(console, axe)
+    assert found == {"light": [], "dark": []}
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("Control+k", "Commands"), ("?", "Keyboard"), ("c", "New request")]
+)
+def test_a_dialog_has_no_fault(console: Page, axe: str, key: str, name: str) -> None:
+    console.emulate_media(reduced_motion="reduce")
+    console.goto("/")
+    expect(console.get_by_role("heading", name="Board")).to_be_visible()
+    console.keyboard.press(key)
+    expect(console.get_by_role("dialog", name=name)).to_be_visible()
+    assert find_faults(console, axe) == []
+    console.keyboard.press("Escape")
+    expect(console.get_by_role("dialog")).to_have_count(0)
