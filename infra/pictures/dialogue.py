@@ -33,7 +33,7 @@ _FACE: Final = 34
 _PAD: Final = 14
 
 
-class Cast:
+class SpeakerCast:
     """The speakers with their colours and sides, in the order of their appearance.
 
     Args:
@@ -59,7 +59,7 @@ def draw_dialogue(sheet: Sheet, document: DocumentField) -> bool:
     lines = [each for each in document["lines"].items(MOST_LINES) if each.is_object]
     if not lines:
         return False
-    cast = Cast(document)
+    cast = SpeakerCast(document)
     sheet.paragraph(document["setting"], style=LEAD, colour="soft", most=4)
     sheet.space(4)
     sheet.paragraph(document["purpose"], style=SMALL, colour="soft", most=3, text=_purpose(document))
@@ -81,7 +81,7 @@ def _purpose(document: DocumentField) -> str:
     return f"Purpose: {said}" if said else ""
 
 
-def _speakers(sheet: Sheet, field: DocumentField, cast: Cast) -> None:
+def _speakers(sheet: Sheet, field: DocumentField, cast: SpeakerCast) -> None:
     people = list(field.items(_SPEAKERS))
     if not people:
         return
@@ -121,7 +121,7 @@ def _face(name: str, x: float, y: float, colour: str) -> Markup:
     )
 
 
-def _line(sheet: Sheet, line: DocumentField, cast: Cast) -> None:
+def _line(sheet: Sheet, line: DocumentField, cast: SpeakerCast) -> None:
     name = one_line(line["speaker"].text, most=120) or "?"
     right, colour = cast.on_right(line["speaker"].text), cast.colour(line["speaker"].text)
     text = line["text"].text

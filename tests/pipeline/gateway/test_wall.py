@@ -24,7 +24,7 @@ from tests.pipeline.replays import letter_about
 
 ASKED = {"prompt": "a forest with three coins"}
 #: Routes about what belongs to no workspace: a model, a file of this machine.
-OF_ALL = {"/v1/models/{model:path}", "/api/v1/samples/{name}"}
+OF_ALL = {"/v1/models/{model:path}", "/api/v1/samples/{name}", "/api/v1/samples/{name}/picture"}
 #: Smallest bodies of routes with an id that need one.
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/nodes/{node_id}/restore"): {"version": 1},
