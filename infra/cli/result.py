@@ -9,6 +9,7 @@ import typer
 
 from infra.cli import console
 from infra.cli.console import Json
+from infra.cli.picture import FileOfPicture, PictureFile, PictureThemeName, picture_file
 from infra.cli.why import check_id, unknown
 
 if TYPE_CHECKING:
@@ -39,16 +40,19 @@ def result(
         bool, typer.Option("--wait", help="Wait for the result if it does not exist yet.")
     ] = False,
     timeout: _Timeout = None,
+    picture: PictureFile = None,
+    theme: PictureThemeName = None,
     json: Json = False,
 ) -> None:
-    """Print a result's content as JSON; with --json, the whole result on one line.
+    """Print a result's content as JSON; with --json, the whole result on one line; with --picture, draw it into a file.
 
     The status goes to standard error.  The exit status is that of `request --wait`.  A result that the event log no
     longer has comes from the audit.
     """
     if timeout is not None and not wait:
         raise console.Usage("--timeout has no effect without --wait")
-    _print(request_id, timeout, wait=wait, json=json, label=console.errors)
+    file = picture_file(picture, theme)
+    _print(request_id, timeout, wait=wait, json=json, label=console.errors, file=file)
 
 
 def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
@@ -57,7 +61,13 @@ def wait(request_id: _Id, timeout: _Timeout = None, json: Json = False) -> None:
 
 
 def _print(
-    request_id: str, timeout: str | None, *, wait: bool, json: bool, label: Callable[[], Console]
+    request_id: str,
+    timeout: str | None,
+    *,
+    wait: bool,
+    json: bool,
+    label: Callable[[], Console],
+    file: FileOfPicture | None = None,
 ) -> None:
     check_id(request_id)
     seconds = None if timeout is None else console.duration(timeout)
@@ -65,12 +75,17 @@ def _print(
     async def work() -> int:
         settings = console.settings()
         async with console.connect(settings, waits=wait) as client:
-            found = await _found(client, settings, request_id, seconds, wait=wait, json=json)
+            # The whole result has its content, unless that is large.
+            found = await _found(
+                client, settings, request_id, seconds, wait=wait, content=not json or file is not None
+            )
             if found is None:
                 return console.FAILED
             shown, content = found
             await _note_revision(client, request_id)
-        print_result(shown, content, json=json, label=label)
+        if file is not None:
+            file.write(shown, content)
+        print_result(shown, None if file is not None else content, json=json, label=label)
         return status_of(shown)
 
     console.run(work())
@@ -125,9 +140,9 @@ async def _found(
     seconds: float | None,
     *,
     wait: bool,
-    json: bool,
+    content: bool,
 ) -> tuple[Result, Any] | None:
-    """The result and its content (not needed for JSON); ``None`` after saying why there is none."""
+    """The result and, if it is needed, its content; ``None`` after saying why there is no result."""
     from infra.app.pipeline_client import checked
 
     found = await client.look(request_id)
@@ -137,8 +152,7 @@ async def _found(
             archived = await asyncio.to_thread(_archived, settings, request_id)
             if archived is not None:
                 console.note(f"{request_id} is no longer in the event log; this is from the audit")
-                content = None if json else await _content(client, archived)
-                return archived, content
+                return archived, await _content(client, archived) if content else None
             found = await _await_unknown(client, settings, request_id, seconds) if wait else None
             if found is None:
                 console.complain(unknown(request_id, client.url))
@@ -151,7 +165,7 @@ async def _found(
         else:
             timeout_s = _timeout_s(client, owner) if seconds is None else seconds
             found = await client.wait(request_id, timeout_s=timeout_s)
-    return checked(found), None if json else await client.document(found)
+    return checked(found), await client.document(found) if content else None
 
 
 async def _await_unknown(

@@ -96,6 +96,23 @@ async def test_a_result_is_read_as_a_program_reads_it(shell: Shell) -> None:
         assert (status, json.loads(out)["status"]) == (1, "failed")
 
 
+async def test_a_result_is_drawn_into_a_file(shell: Shell, tmp_path: Path) -> None:
+    asked = await shell.json("request", "a forest", "--id", "drawn", "--wait")
+    picture = tmp_path / "level.svg"
+    status, out, err = await shell.run("result", "drawn", "--picture", str(picture), "--theme", "dark")
+    assert (status, out) == (0, "")
+    assert f"picture: {picture}" in err
+    drawn = picture.read_text(encoding="utf-8")
+    assert f"stand-in: golden sample {asked['stand_in']['name']}" in drawn
+    assert 'class="us-picture us-dark"' in drawn
+    image = tmp_path / "level.png"
+    assert (await shell.json("result", "drawn", "--picture", str(image)))["request_id"] == "drawn"
+    assert image.read_bytes().startswith(b"\x89PNG")
+    for wrong in (["--picture", "level.jpg"], ["--theme", "dark"], ["--picture", "x.svg", "--theme", "blue"]):
+        assert (await shell.run("result", "drawn", *wrong))[0] == 2
+    assert (await shell.run("result", "drawn", "--picture", str(tmp_path / "none" / "x.svg")))[0] == 2
+
+
 async def test_an_id_of_another_request_gives_nothing_of_it_away(shell: Shell) -> None:
     await shell.json("request", "two thieves", "--kind", "dialogue", "--id", "mine", "--wait")
     for args in (("a castle", "--kind", "layout"), ("three thieves", "--kind", "dialogue")):

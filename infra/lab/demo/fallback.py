@@ -109,6 +109,11 @@ async def _golden(stage: DemoStage, client: PipelineClient) -> None:
         stage.line(text)
     first = results[0]
     stage.say(f"\nThe reason that the first one gives: [italic]{first.reason}[/]\n")
+    for result in results:
+        if result.kind == "layout":
+            stage.say("\nWhat stood in for the layout, drawn ([dim]understudy result ID --picture -[/]):\n")
+            stage.draw(result.content)
+            stage.say("")
     builtin = [result for result in results if result.kind != "custom"]
     (custom,) = [result for result in results if result.kind == "custom"]
     stage.claim(

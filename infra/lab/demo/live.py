@@ -123,6 +123,7 @@ async def _written(stage: DemoStage, client: PipelineClient) -> None:
     for (_, _, wish, _), result in zip(WISHES, results, strict=True):
         stage.line(Text(f"{result.kind}: {wish}", style="bold"))
         stage.out.print(Syntax(_short(result.content), "json", background_color="default", word_wrap=True))
+        stage.draw(result.content)
     live = [each for each in results if (each.status, each.origin) == (Status.SUCCESS, Origin.LIVE)]
     by = f", by {live[0].meta.provider}/{live[0].meta.model}" if live else ""
     tokens = sum(each.meta.cost.tokens.completion or 0 for each in results)

@@ -23,6 +23,7 @@ from infra.app.pipeline_client import PipelineClient
 from infra.app.process_plan import BROKER
 from infra.app.supervisor import Supervisor
 from infra.nats import log
+from infra.pictures.text_level import draw_text
 from infra.settings.settings import Settings
 from infra.telemetry import logging
 
@@ -92,6 +93,12 @@ class DemoStage:
     def line(self, text: Text) -> None:
         """Print one line, cut to the terminal's width."""
         self.out.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+
+    def draw(self, content: Any) -> None:
+        """Draw a level as text; nothing where the content is none."""
+        plain = not (self.out.encoding or "").lower().startswith("utf")
+        for text in draw_text(content, width=min(78, self.out.width - 1), plain=plain):
+            self.line(Text(text, style="dim"))
 
     def claim(self, text: str, holds: object) -> None:
         """Print a check and record its outcome."""
