@@ -140,7 +140,7 @@ export function Desk() {
             </button>
           ))}
         </fieldset>
-        <Copy text={toCommand(whole)}>Copy as command</Copy>
+        <Copy text={toCommand(whole, location.origin)}>Copy as command</Copy>
       </div>
       <div className="card-body desk-form">
         <Selection draft={draft} onChange={change} />
@@ -197,7 +197,7 @@ export function Desk() {
         </button>
         {plan !== undefined && (
           <>
-            <Copy text={toCommand(whole, plan.plan_hash)}>Copy start as command</Copy>
+            <Copy text={toCommand(whole, location.origin, plan.plan_hash)}>Copy start as command</Copy>
             <button
               type="button"
               className="button main"

@@ -30,6 +30,8 @@ const draft: Draft = {
   money: "",
 };
 
+const origin = "http://127.0.0.1:8420";
+
 describe("an order", () => {
   it("names what it is about, or says that it is all", () => {
     expect(toOrder(draft)).toEqual({ of: "requests", all: true });
@@ -49,16 +51,18 @@ describe("an order", () => {
   });
 
   it("is the same as a command", () => {
-    expect(toCommand({ ...draft, filter: { since: "1h" }, rate: "20", from: "structuring" })).toBe(
+    expect(toCommand({ ...draft, filter: { since: "1h" }, rate: "20", from: "structuring" }, origin)).toBe(
       "understudy replay --since 1h --from structuring --rate 20/s --dry-run",
     );
-    expect(toCommand({ ...draft, of: "letters", ids: ["3"], patch: [{ op: "remove", path: "/x" }] })).toBe(
+    expect(
+      toCommand({ ...draft, of: "letters", ids: ["3"], patch: [{ op: "remove", path: "/x" }] }, origin),
+    ).toBe(
       `understudy dead replay 3 --dry-run --patch /dev/stdin <<'END'\n[{"op":"remove","path":"/x"}]\nEND`,
     );
-    expect(toCommand({ ...draft, tokens: "5000", money: "1.5" }, "0a1b")).toBe(
+    expect(toCommand({ ...draft, tokens: "5000", money: "1.5" }, origin, "0a1b")).toBe(
       "understudy replay --all --budget 5000tokens --budget 1.5 --plan 0a1b",
     );
-    expect(toCommand({ ...draft, ids: ["a", "b"] })).toContain(
+    expect(toCommand({ ...draft, ids: ["a", "b"] }, origin)).toContain(
       `-d '{"of":"requests","ids":["a","b"],"dry_run":true}'`,
     );
   });

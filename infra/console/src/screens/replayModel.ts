@@ -122,11 +122,11 @@ export function toOrder(draft: Draft): Record<string, unknown> {
 }
 
 /** The command that asks for the same; a selection of several requests by their ids is a call of the API. */
-export function toCommand(draft: Draft, plan?: string): string {
+export function toCommand(draft: Draft, origin: string, plan?: string): string {
   const letters = draft.of === "letters";
   if (!letters && draft.ids !== null && draft.ids.length > 1) {
     const order = { ...toOrder(draft), ...(plan === undefined ? { dry_run: true } : { plan_hash: plan }) };
-    return `curl ${location.origin}/api/v1/replays -H 'content-type: application/json' -d ${shell(JSON.stringify(order))}`;
+    return `curl ${origin}/api/v1/replays -H 'content-type: application/json' -d ${shell(JSON.stringify(order))}`;
   }
   const parts = [letters ? "understudy dead replay" : "understudy replay"];
   if (draft.ids !== null) parts.push(...draft.ids.map((id) => (letters ? id : `--id ${shell(id)}`)));
