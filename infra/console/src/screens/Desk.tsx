@@ -2,7 +2,7 @@
 
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { type FormEvent, useEffect, useMemo, useState } from "react";
+import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
 import { Problem, post } from "../api/http";
 import type { Operation } from "../edit/jsonPatch";
 import { count } from "../ui/format";
@@ -34,6 +34,9 @@ function startOf(search: { ids?: string; letters?: string; patch?: string } & Fi
   };
 }
 
+/** What is selected, as one text. */
+const nameOf = ({ of, ids, filter }: Draft): string => JSON.stringify([of, ids, formatFilter(filter)]);
+
 /** A value that follows another one when that rests. */
 function useResting<T>(value: T, ms: number): T {
   const [resting, setResting] = useState(value);
@@ -55,6 +58,18 @@ export function Desk() {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const [changes, setChanges] = useState<string[] | null>(null);
+
+  // A link to another selection, or the way back.
+  const shown = useRef(draft);
+  useEffect(() => {
+    shown.current = draft;
+  });
+  useEffect(() => {
+    const given = startOf(search);
+    if (nameOf(given) === nameOf(shown.current)) return;
+    setDraft((before) => ({ ...before, of: given.of, ids: given.ids, filter: given.filter }));
+    setAsked(given.ids !== null || formatFilter(given.filter) !== "");
+  }, [search]);
 
   const patch = useMemo(() => readPatch(patchText), [patchText]);
   const broken = typeof patch === "string" ? patch : null;
@@ -174,8 +189,8 @@ export function Desk() {
           rate={readAmount(draft.rate)}
         />
       )}
-      <div className="desk-foot">
-        <span className="faint" role="status">
+      <div className="card-foot">
+        <span className="faint grow" role="status">
           {broken !== null
             ? "The patch cannot be read yet."
             : planning.isFetching

@@ -16,6 +16,8 @@ import "./replays.css";
 
 /** Milliseconds until the events are read again when they end before the job does. */
 const RETRY_MS = 1000;
+/** Milliseconds between two looks for results that are still to come. */
+const OPEN_MS = 2000;
 
 /** A job, kept up to date by its own events while it has some. */
 function useJob(id: string) {
@@ -23,8 +25,8 @@ function useJob(id: string) {
   const job = useQuery<Job, Problem>({
     queryKey: ["replay", id],
     queryFn: ({ signal }) => get<Job>(`/api/v1/replays/${id}`, undefined, signal),
-    // The events end when all is published; what was published last has not ended then.
-    refetchInterval: ({ state }) => (state.data?.state === "done" && isMoving(state.data) ? RETRY_MS : false),
+    // The events end when all is published; results come later.
+    refetchInterval: ({ state }) => (state.data !== undefined && isMoving(state.data) ? OPEN_MS : false),
     retry: false,
   });
   const state = job.data?.state;

@@ -41,10 +41,10 @@ export function Items({ id, counts }: { id: string; counts: Record<string, numbe
     if (outcome !== null) more();
   }, [outcome, more]);
   return (
-    <section className="card" aria-label="Requests of the job">
+    <section className="card replay-items" aria-label="Requests of the job">
       <div className="card-head">
         <h2>Requests</h2>
-        <span className="jobs-actions">
+        <span className="card-actions">
           {outcomes.length > 1 && (
             <fieldset className="quick">
               <legend className="hidden">Outcome</legend>

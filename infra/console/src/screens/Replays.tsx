@@ -60,7 +60,7 @@ function Jobs() {
       <div className="card-head">
         <h2>Jobs</h2>
         <span className="faint">newest first</span>
-        <span className="jobs-actions">
+        <span className="card-actions">
           {all.length > begun.length && (
             <button
               type="button"

@@ -97,7 +97,7 @@ export function Rerun({ id, onClose }: { id: string; onClose: () => void }) {
       <div className="card-head">
         <h2>Re-run as a shadow</h2>
         <span className="faint">no subscriber, cache or statistic sees its result</span>
-        <span className="jobs-actions">
+        <span className="card-actions">
           <Copy text={command}>Copy as command</Copy>
           <button type="button" className="button quiet" aria-label="Close the re-run" onClick={onClose}>
             ×
@@ -133,8 +133,8 @@ export function Rerun({ id, onClose }: { id: string; onClose: () => void }) {
           <ErrorNote error={error ?? plan.error} />
         </div>
       )}
-      <div className="desk-foot">
-        <span className="dim" role="status">
+      <div className="card-foot">
+        <span className="dim grow" role="status">
           {shadow !== null
             ? `The shadow ${shadow} runs; the comparison opens when it has ended.`
             : estimate === undefined

@@ -139,7 +139,7 @@ describe("a job", () => {
       true,
       false,
     ]);
-    expect(isMoving(job("paused", 5))).toBe(false);
+    expect([isMoving(job("paused", 5)), isMoving(job("stopped", 3))]).toEqual([true, false]);
   });
 
   it("counts its outcomes", () => {

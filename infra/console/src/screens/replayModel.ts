@@ -232,7 +232,7 @@ export function partsOf(job: Pick<Job, "counts" | "spent">): Part[] {
 export const isMoving = (job: Job): boolean =>
   job.state === "running" ||
   job.state === "planning" ||
-  (job.state === "done" && (job.spent?.ended ?? 0) < (job.counts?.published ?? 0));
+  (job.spent?.ended ?? 0) < (job.counts?.published ?? 0);
 
 /** The accent of a job's state. */
 export const STATE_ACCENT: Record<Job["state"], string> = {
