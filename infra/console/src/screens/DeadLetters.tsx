@@ -6,7 +6,7 @@ import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react
 import { useEvents } from "../api/hooks";
 import { type Fault, get, type Problem, post } from "../api/http";
 import type { Page } from "../api/model";
-import { diff, type Json } from "../edit/jsonPatch";
+import { diff, guarded, type Json } from "../edit/jsonPatch";
 import { count, shortId } from "../ui/format";
 import { Copy, Empty, ErrorNote, Json as JsonText, Time } from "../ui/parts";
 import { QueryBar } from "../ui/QueryBar";
@@ -341,13 +341,21 @@ function LetterPanel({
   if (letter.error) return <ErrorNote error={letter.error} />;
   if (letter.data === undefined || said === undefined) return <div className="card" aria-busy="true" />;
   const found = letter.data;
-  const replay = () => {
-    const key = keepPatch(patch);
+  const replay = () =>
     void navigate({
       to: "/replays",
-      search: { letters: String(sequence), ...(patch.length > 0 && { patch: key }) },
+      search: { letters: String(sequence), ...(patch.length > 0 && { patch: keepPatch(patch) }) },
     });
-  };
+  const replayAlike = () =>
+    void navigate({
+      to: "/replays",
+      search: {
+        letters: "all",
+        ...(found.stage && { stage: found.stage }),
+        ...(found.code && { code: found.code }),
+        patch: keepPatch(guarded(stored.body, patch)),
+      },
+    });
   return (
     <section className="card letter" aria-label={`Letter ${sequence}`}>
       <div className="card-head">
@@ -421,6 +429,17 @@ function LetterPanel({
         ) : (
           <button type="button" className="button danger" onClick={() => setSure(true)}>
             Drop
+          </button>
+        )}
+        {patch.length > 0 && (
+          <button
+            type="button"
+            className="button"
+            title="Only letters whose fields have the same values are edited"
+            disabled={!said.accepted || edited.broken}
+            onClick={replayAlike}
+          >
+            Plan for all like it
           </button>
         )}
         <button

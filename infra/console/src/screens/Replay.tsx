@@ -1,128 +1,207 @@
 // One replay job: how far it is, what it spent, how each request ended; pause, resume, stop and undo.
 
-import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, useNavigate, useParams } from "@tanstack/react-router";
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
 import { get, type Problem, post } from "../api/http";
-import type { Page } from "../api/model";
 import { readEvents } from "../api/sse";
-import { count, duration, percent, shortId } from "../ui/format";
-import { Copy, ErrorNote, OriginLabel } from "../ui/parts";
-import { VirtualRows } from "../ui/VirtualRows";
-import { STATE_ACCENT } from "./Replays";
-import { type Job, type JobItem, progressOf, type UndoReport } from "./replayModel";
+import { count, duration } from "../ui/format";
+import { Command, ErrorNote } from "../ui/parts";
+import { Bar } from "./Bar";
+import { Items } from "./ReplayItems";
+import { isMoving, type Job, progressOf, STATE_ACCENT, type UndoReport } from "./replayModel";
 import "./requests.css";
 import "./board.css";
 import "./replays.css";
 
-const STATES = ["planned", "published", "refused", "present", "taken", "changed", "undone"];
+/** Milliseconds until the events are read again when they end before the job does. */
+const RETRY_MS = 1000;
+/** Milliseconds between two looks for results that are still to come. */
+const OPEN_MS = 2000;
+
+/** A job, kept up to date by its own events while it has some. */
+function useJob(id: string) {
+  const queries = useQueryClient();
+  const job = useQuery<Job, Problem>({
+    queryKey: ["replay", id],
+    queryFn: ({ signal }) => get<Job>(`/api/v1/replays/${id}`, undefined, signal),
+    // The events end when all is published; results come later.
+    refetchInterval: ({ state }) => (state.data !== undefined && isMoving(state.data) ? OPEN_MS : false),
+    retry: false,
+  });
+  const state = job.data?.state;
+  const has = state === "running" || state === "planning" || state === "paused";
+  useEffect(() => {
+    if (!has) return;
+    const stop = new AbortController();
+    const follow = async () => {
+      while (!stop.signal.aborted) {
+        await readEvents(
+          `/api/v1/replays/${id}/events`,
+          (news) => {
+            queries.setQueryData<Job>(["replay", id], news as unknown as Job);
+          },
+          stop.signal,
+        ).catch(() => undefined); // the shell says that the gateway is away
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    };
+    void follow();
+    return () => stop.abort();
+  }, [has, id, queries]);
+  // Rows change with the counts.
+  const counts = JSON.stringify([job.data?.counts, job.data?.spent]);
+  useEffect(() => {
+    if (counts !== "") void queries.invalidateQueries({ queryKey: ["replay-items", id] });
+  }, [counts, id, queries]);
+  return job;
+}
 
 export function Replay() {
   const { job: id } = useParams({ from: "/replays/$job" });
   const queries = useQueryClient();
+  const job = useJob(id);
   const [error, setError] = useState<unknown>(null);
   const [undo, setUndo] = useState<UndoReport | null>(null);
-  const job = useQuery<Job, Problem>({
-    queryKey: ["replay", id],
-    queryFn: ({ signal }) => get<Job>(`/api/v1/replays/${id}`, undefined, signal),
-    retry: false,
-    // A job is done when all is published; results come later.
-    refetchInterval: (query) => (isOpen(query.state.data) ? OPEN_MS : false),
-  });
-  // Its events end with the job; one that was resumed has new ones.
+  const [busy, setBusy] = useState(false);
   const state = job.data?.state;
-  const moving = state === "running" || state === "planning" || state === "paused" || state === "planned";
-  useEffect(() => {
-    if (!moving) return;
-    const stop = new AbortController();
-    const take = () => void queries.invalidateQueries({ queryKey: ["replay", id] });
-    // Without its events the page is as old as it was loaded: the shell says that events are missing.
-    readEvents(`/api/v1/replays/${id}/events`, take, stop.signal).catch(() => undefined);
-    return () => stop.abort();
-  }, [moving, id, queries]);
-  const act = (verb: "pause" | "resume" | "stop") => {
+  const ask = <T,>(verb: string, body: unknown, then: (found: T) => void) => {
     setError(null);
-    post(`/api/v1/replays/${id}/${verb}`, verb === "resume" ? {} : undefined).then(
-      () => queries.invalidateQueries({ queryKey: ["replay", id] }),
-      setError,
+    setBusy(true);
+    post<T>(`/api/v1/replays/${id}/${verb}`, body)
+      .then(then, setError)
+      .finally(() => {
+        setBusy(false);
+        void queries.invalidateQueries({ queryKey: ["replay", id] });
+        void queries.invalidateQueries({ queryKey: ["replays"] });
+      });
+  };
+  const act = (verb: "pause" | "resume" | "stop") =>
+    ask<Job>(verb, verb === "resume" ? {} : undefined, (found) =>
+      queries.setQueryData(["replay", id], found),
     );
-  };
-  const askUndo = (dry_run: boolean) => {
-    setError(null);
-    post<UndoReport>(`/api/v1/replays/${id}/undo`, { dry_run }).then((report) => {
-      setUndo(dry_run ? report : null);
-      if (!dry_run) void queries.invalidateQueries({ queryKey: ["replay", id] });
-    }, setError);
-  };
   const found = job.data;
+  const verbs = {
+    resume: state === "planned" || state === "paused",
+    pause: state === "running",
+    stop: state === "running" || state === "paused",
+    undo: state === "done" || state === "stopped" || state === "paused",
+  };
   return (
     <>
       <div className="page-head">
         <h1>Replay {id}</h1>
         {found && <span className={`origin ${STATE_ACCENT[found.state]}`}>{found.state}</span>}
         <div className="grow" />
-        <Copy text={`understudy replay show ${id}`}>Copy as command</Copy>
-        {(state === "planned" || state === "paused" || state === "stopped") && state !== "stopped" && (
-          <button type="button" className="button main" onClick={() => act("resume")}>
-            {state === "planned" ? "Start" : "Go on"}
+        {verbs.resume && (
+          <button type="button" className="button main" disabled={busy} onClick={() => act("resume")}>
+            {state === "planned" ? "Start" : "Resume"}
           </button>
         )}
-        {state === "running" && (
-          <button type="button" className="button" onClick={() => act("pause")}>
+        {verbs.pause && (
+          <button type="button" className="button" disabled={busy} onClick={() => act("pause")}>
             Pause
           </button>
         )}
-        {(state === "running" || state === "paused" || state === "planned") && (
-          <button type="button" className="button danger" onClick={() => act("stop")}>
+        {verbs.stop && (
+          <button type="button" className="button danger" disabled={busy} onClick={() => act("stop")}>
             Stop
           </button>
         )}
-        {(state === "done" || state === "stopped" || state === "paused") && (
-          <button type="button" className="button danger" onClick={() => askUndo(true)}>
+        {verbs.undo && (
+          <button
+            type="button"
+            className="button danger"
+            disabled={busy}
+            onClick={() => ask<UndoReport>("undo", { dry_run: true }, setUndo)}
+          >
             Undo…
           </button>
         )}
       </div>
       {job.error && <ErrorNote error={job.error} />}
       {error !== null && <ErrorNote error={error} />}
-      {undo !== null && <UndoPlan report={undo} onYes={() => askUndo(false)} onNo={() => setUndo(null)} />}
+      {undo !== null && (
+        <Undo
+          report={undo}
+          busy={busy}
+          onYes={() => ask<UndoReport>("undo", { dry_run: false }, setUndo)}
+          onNo={() => setUndo(null)}
+        />
+      )}
       {found && (
         <>
           <Progress job={found} />
-          <Items id={id} counts={found.counts ?? {}} open={isOpen(found)} />
+          <Items id={id} counts={found.counts ?? {}} />
+          <p className="commands">
+            <Command text={`understudy replay show ${id}`} />
+            {(["resume", "pause", "stop"] as const)
+              .filter((verb) => verbs[verb])
+              .map((verb) => (
+                <Command key={verb} text={`understudy replay ${verb} ${id}`} />
+              ))}
+            {verbs.undo && <Command text={`understudy replay undo ${id} --dry-run`} />}
+          </p>
         </>
       )}
     </>
   );
 }
 
-function UndoPlan({ report, onYes, onNo }: { report: UndoReport; onYes: () => void; onNo: () => void }) {
+function Undo({
+  report,
+  busy,
+  onYes,
+  onNo,
+}: {
+  report: UndoReport;
+  busy: boolean;
+  onYes: () => void;
+  onNo: () => void;
+}) {
+  const done = !report.dry_run;
+  const lines: [number, string][] = [
+    [report.undone, "requests undone"],
+    [report.cancelled, "of them cancelled before they had a result"],
+    [report.restored, "earlier results published again"],
+    [report.uncached, "cache entries removed"],
+    [report.put_back, "of them replaced by the entry before"],
+  ];
   return (
-    <section className="note warn connection" aria-label="What an undo would do">
-      <strong>What an undo would do</strong>
-      <span>
-        {count(report.undone)} requests undone: {count(report.cancelled)} cancelled, {count(report.uncached)}{" "}
-        cache entries removed ({count(report.put_back)} get their earlier one back), {count(report.restored)}{" "}
-        earlier results published again.
-      </span>
+    <section className="note warn undo" aria-label={done ? "Undone" : "What an undo would do"} role="status">
+      <strong>{done ? "Undone" : "What an undo would do"}</strong>
+      <ul className="undo-lines">
+        {lines
+          .filter(([number], index) => index === 0 || number > 0)
+          .map(([number, words]) => (
+            <li key={words}>
+              <span className="num">{count(number)}</span> {words}
+            </li>
+          ))}
+      </ul>
       {report.cannot.length > 0 && (
         <>
-          <span className="standin">What it cannot undo:</span>
+          <span className="standin">{done ? "Not undone:" : "What cannot be undone:"}</span>
           <ul>
             {report.cannot.slice(0, 10).map((line) => (
               <li key={line} className="dim">
                 {line}
               </li>
             ))}
+            {report.cannot.length > 10 && (
+              <li className="faint">and {count(report.cannot.length - 10)} more</li>
+            )}
           </ul>
         </>
       )}
       <span className="desk-actions">
-        <button type="button" className="button main" onClick={onYes}>
-          Undo
-        </button>
+        {!done && (
+          <button type="button" className="button main" disabled={busy} onClick={onYes}>
+            Undo {count(report.undone)}
+          </button>
+        )}
         <button type="button" className="button" onClick={onNo}>
-          Leave it
+          {done ? "Close" : "Leave it"}
         </button>
       </span>
     </section>
@@ -132,29 +211,40 @@ function UndoPlan({ report, onYes, onNo }: { report: UndoReport; onYes: () => vo
 function Progress({ job }: { job: Job }) {
   const { done, all } = progressOf(job.counts);
   const spent = job.spent;
-  const ended = spent?.ended ?? 0;
   const took = job.started_ms === null ? null : (job.ended_ms ?? Date.now()) - job.started_ms;
-  const cells: [string, string][] = [
-    ["Published", `${count(done)} of ${count(all)}`],
-    ["Ended", count(ended)],
-    ["Refused", count(job.counts?.refused ?? 0)],
+  const { budget_tokens, budget_money, rate } = job.limits;
+  const expected = job.estimate;
+  const money = spent?.money ?? 0;
+  const cells: [string, string, string][] = [
+    ["Published", count(done), `of ${count(all)}`],
+    ["Ended", count(spent?.ended ?? 0), ""],
+    [
+      "Refused",
+      count(job.counts?.refused ?? 0),
+      (job.counts?.present ?? 0) > 0 ? `${count(job.counts?.present ?? 0)} replayed before` : "",
+    ],
     [
       "Tokens",
-      `${count(spent?.tokens ?? 0)}${job.limits.budget_tokens ? ` of ${count(job.limits.budget_tokens)}` : ""}`,
+      count(spent?.tokens ?? 0),
+      budget_tokens === null
+        ? `about ${count(Math.round(expected.tokens.likely))} expected`
+        : `of ${count(budget_tokens)} budget`,
     ],
     [
       "Money",
-      `${(spent?.money ?? 0).toFixed(2)}${job.limits.budget_money ? ` of ${job.limits.budget_money}` : ""}`,
+      money.toFixed(money < 1 && money > 0 ? 4 : 2),
+      budget_money === null
+        ? expected.money === null
+          ? "no price is known"
+          : `about ${expected.money.likely.toFixed(2)} expected`
+        : `of ${budget_money} budget`,
     ],
     [
       "Rate",
-      took !== null && took > 0 && done > 0
-        ? `${((done * 1000) / took).toFixed(1)}/s`
-        : job.limits.rate
-          ? `${job.limits.rate}/s`
-          : "–",
+      took !== null && took > 0 && done > 0 ? `${((done * 1000) / took).toFixed(1)}/s` : "–",
+      rate === null ? "no limit" : `at most ${rate}/s`,
     ],
-    ["Time", took === null ? "–" : duration(took)],
+    ["Time", duration(took), ""],
   ];
   return (
     <section className="card progress-card" aria-label="Progress">
@@ -162,133 +252,19 @@ function Progress({ job }: { job: Job }) {
         <p className="dim">
           <span className="mono">{job.source}</span> {job.note && <span className="standin">{job.note}</span>}
         </p>
-        <progress
-          max={Math.max(1, all)}
-          value={done}
-          aria-label={`published ${percent(all > 0 ? done / all : 0)}`}
-        />
+        <Bar job={job} legend />
         <dl className="plan-figures">
-          {cells.map(([name, value]) => (
+          {cells.map(([name, value, beside]) => (
             <div key={name}>
               <dt>{name}</dt>
-              <dd className="num">{value}</dd>
+              <dd className="num">
+                {value}
+                <small>{beside}</small>
+              </dd>
             </div>
           ))}
         </dl>
       </div>
-    </section>
-  );
-}
-
-/** Milliseconds between two looks for results that are still to come. */
-const OPEN_MS = 2000;
-
-/** Whether requests of a job have no result yet. */
-const isOpen = (job: Job | undefined): boolean =>
-  job !== undefined && (job.spent?.ended ?? 0) < (job.counts?.published ?? 0);
-
-function Items({ id, counts, open }: { id: string; counts: Record<string, number>; open: boolean }) {
-  const navigate = useNavigate();
-  const [state, setState] = useState<string | null>(null);
-  const list = useInfiniteQuery<Page<JobItem>, Problem>({
-    queryKey: ["replay", id, "items", state],
-    initialPageParam: "",
-    queryFn: ({ pageParam, signal }) =>
-      get<Page<JobItem>>(
-        `/api/v1/replays/${id}/items`,
-        { limit: 200, state, cursor: pageParam as string },
-        signal,
-      ),
-    getNextPageParam: (page) => page.next ?? undefined,
-    retry: false,
-    refetchInterval: open ? OPEN_MS : false,
-  });
-  const rows = useMemo(() => list.data?.pages.flatMap((page) => page.items) ?? [], [list.data]);
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = list;
-  const more = useCallback(() => {
-    if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-  }, [hasNextPage, isFetchingNextPage, fetchNextPage]);
-  return (
-    <section className="card" aria-label="Requests of the job">
-      <div className="card-head">
-        <h2>Requests</h2>
-        <fieldset className="quick">
-          <legend className="hidden">State</legend>
-          <button type="button" aria-pressed={state === null} onClick={() => setState(null)}>
-            all
-          </button>
-          {STATES.filter((each) => (counts[each] ?? 0) > 0).map((each) => (
-            <button key={each} type="button" aria-pressed={state === each} onClick={() => setState(each)}>
-              {each} {count(counts[each] ?? 0)}
-            </button>
-          ))}
-        </fieldset>
-      </div>
-      {list.error && <ErrorNote error={list.error} />}
-      <VirtualRows
-        label="Requests of the job"
-        rows={rows}
-        keyOf={(row) => String(row.position)}
-        onOpen={(row) => void navigate({ to: "/requests/$id", params: { id: row.request_id } })}
-        onNearEnd={more}
-        height="calc(100vh - 380px)"
-        header={
-          <div role="row" className="item-row">
-            <span role="columnheader">State</span>
-            <span role="columnheader">Kind</span>
-            <span role="columnheader">Repeats</span>
-            <span role="columnheader">Request</span>
-            <span role="columnheader">Outcome</span>
-            <span role="columnheader">Why</span>
-            <span role="columnheader" className="num">
-              Took
-            </span>
-          </div>
-        }
-      >
-        {(row) => (
-          <div className="item-row">
-            <span role="cell">{row.state}</span>
-            <span role="cell">{row.kind}</span>
-            <span role="cell" className="mono cut">
-              {row.letter !== null ? (
-                <Link className="link" to="/dead" search={{ seq: String(row.letter) }}>
-                  letter {row.letter}
-                </Link>
-              ) : (
-                row.replay_of && (
-                  <Link className="link" to="/requests/$id" params={{ id: row.replay_of }}>
-                    {shortId(row.replay_of)}
-                  </Link>
-                )
-              )}
-            </span>
-            <span role="cell" className="mono cut">
-              {row.state === "published" || row.state === "undone" ? (
-                <Link className="link" to="/requests/$id" params={{ id: row.request_id }}>
-                  {shortId(row.request_id)}
-                </Link>
-              ) : (
-                <span className="faint">{shortId(row.request_id)}</span>
-              )}
-            </span>
-            <span role="cell">
-              {row.outcome ? <OriginLabel origin={row.outcome.origin} /> : <span className="faint">–</span>}
-            </span>
-            <span role="cell" className="cut dim" title={row.reason ?? undefined}>
-              {row.code && <code>{row.code}</code>} {row.reason ?? row.outcome?.code ?? ""}{" "}
-              {row.replay_of && row.outcome && (
-                <Link className="link" to="/compare" search={{ a: row.replay_of, b: row.request_id }}>
-                  compare
-                </Link>
-              )}
-            </span>
-            <span role="cell" className="num">
-              {duration(row.outcome?.latency_ms)}
-            </span>
-          </div>
-        )}
-      </VirtualRows>
     </section>
   );
 }

@@ -3,7 +3,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { useEvents, useExplanation, useResult } from "../api/hooks";
 import { get, type Problem, post } from "../api/http";
 import type { Attempt, Explanation, Result } from "../api/model";
@@ -16,6 +16,8 @@ import { Timeline } from "./Timeline";
 import { useTokens } from "./useTokens";
 import "./request.css";
 
+const Rerun = lazy(() => import("./Rerun").then((module) => ({ default: module.Rerun })));
+
 export function Request() {
   const { id } = useParams({ from: "/requests/$id" });
   const queries = useQueryClient();
@@ -23,6 +25,7 @@ export function Request() {
   const result = useResult(id);
   const tokens = useTokens(id);
   const [failure, setFailure] = useState<unknown>(null);
+  const [rerunning, setRerunning] = useState(false);
   useEvents((event) => {
     if (event.request_id === id && event.event !== "progress") {
       void queries.invalidateQueries({ queryKey: ["generation", id] });
@@ -41,9 +44,19 @@ export function Request() {
         <div className="grow" />
         <Commands id={id} story={story} />
         {story && ended && (
-          <Link className="button" to="/replays" search={{ ids: id }}>
-            Replay
-          </Link>
+          <>
+            <button
+              type="button"
+              className="button"
+              aria-expanded={rerunning}
+              onClick={() => setRerunning(!rerunning)}
+            >
+              Re-run from stage…
+            </button>
+            <Link className="button" to="/replays" search={{ ids: id }}>
+              Replay
+            </Link>
+          </>
         )}
         {story && !ended && (
           <button
@@ -60,6 +73,11 @@ export function Request() {
         )}
       </div>
       {failure !== null && <ErrorNote error={failure} />}
+      {rerunning && (
+        <Suspense fallback={<div className="card" aria-busy="true" />}>
+          <Rerun id={id} onClose={() => setRerunning(false)} />
+        </Suspense>
+      )}
       {why.error && <ErrorNote error={why.error} retry={() => void why.refetch()} />}
       {story && (
         <>
