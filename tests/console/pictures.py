@@ -36,14 +36,21 @@ def fill(site: Site) -> None:
         site.refuse(f"hot-{number}")
 
 
-def take(page: Page, name: str) -> None:
-    """Write a picture of what the page shows."""
-    session = page.context.new_cdp_session(page)
-    for quality in (90, 80, 70, 60):
-        taken = session.send("Page.captureScreenshot", {"format": "webp", "quality": quality})
-        found = base64.b64decode(taken["data"])
-        if len(found) <= _MOST:
-            break
+def take(page: Page, name: str, site: Site) -> None:
+    """Write a picture of what the page shows, while the pipeline works."""
+    with ThreadPoolExecutor(8) as pool:
+        if name.startswith("board"):
+            for number, (kind, prompt) in enumerate(_ASKED):
+                for start in ("slow-", "late-"):
+                    pool.submit(site.ask, f"{start}{name}-{number}", prompt, kind=kind)
+        # What is loaded after the rest is there, too.
+        page.wait_for_timeout(2000)
+        session = page.context.new_cdp_session(page)
+        for quality in (90, 80, 70, 60):
+            taken = session.send("Page.captureScreenshot", {"format": "webp", "quality": quality})
+            found = base64.b64decode(taken["data"])
+            if len(found) <= _MOST:
+                break
+        session.detach()
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.webp").write_bytes(found)
-    session.detach()

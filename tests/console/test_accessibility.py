@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,17 +19,18 @@ PICTURES: Final = os.environ.get("UNDERSTUDY_TEST_PICTURES") == "1"
 SCREENS: Final = {
     "board": ("/", "[aria-label='Latest results']"),
     "requests": ("/requests", ".row"),
-    "stand-in": ("/requests/late-gate-1", "[aria-label='Timeline']"),
-    "result": ("/requests/gate-1", "[aria-label='Timeline']"),
+    "stand-in": ("/requests/late-gate-1", ".picture svg"),
+    "result": ("/requests/gate-1", ".picture svg"),
     "dead-letters": ("/dead", ".row"),
     "letter": ("/dead?id=hot-gate&seq={letter}", ".cm-content"),
     "replays": ("/replays", "h1"),
-    "compare": ("/compare?a=late-gate-1&b=gate-1", "h1"),
-    "nodes": ("/nodes", "h1"),
-    "health": ("/health", ".card"),
+    "compare": ("/compare?a=late-gate-1&b=gate-1", ".picture svg"),
+    "nodes": ("/nodes", ".react-flow__node"),
+    "health": ("/health", "[aria-label='Findings'] :is(table, ul, li)"),
     "telemetry": ("/telemetry?window=1h", ".series"),
     "settings": ("/settings", ".card"),
 }
+_SCENES: Final = Path(__file__).parents[2] / "library/scenarios/three_scenes.yaml"
 _RUN: Final = """
 async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
@@ -65,16 +67,20 @@ def find_faults(page: Page, axe: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_a_screen_has_no_fault_in_either_theme(console: Page, axe: str, letter: int, screen: str) -> None:
+def test_a_screen_has_no_fault_in_either_theme(
+    console: Page, site: Site, axe: str, letter: int, screen: str
+) -> None:
     address, complete = SCREENS[screen]
     console.emulate_media(reduced_motion="reduce")
     console.goto(address.format(letter=letter))
+    if screen == "nodes":
+        console.locator("input[type=file]").set_input_files(_SCENES)
     expect(console.locator(complete).first).to_be_visible()
     found = {}
     for theme in ("light", "dark"):
         console.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
         if PICTURES:
-            pictures.take(console, f"{screen}-{theme}")
+            pictures.take(console, f"{screen}-{theme}", site)
         found[theme] = find_faults(console, axe)
     assert found == {"light": [], "dark": []}
 

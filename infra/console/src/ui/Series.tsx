@@ -114,7 +114,7 @@ export function Lines({ lines, label, height = 120 }: { lines: Line[]; label: st
               d={
                 segment
                   .map(([index, value], at) => `${at === 0 ? "M" : "L"}${x(index)} ${y(value)}`)
-                  .join("") + (segment.length === 1 ? "h1" : "")
+                  .join("") + (segment.length === 1 ? "h6" : "")
               }
             />
           ))}
