@@ -23,7 +23,7 @@ SCREENS: Final = {
     "result": ("/requests/gate-1", ".picture svg"),
     "dead-letters": ("/dead", ".row"),
     "letter": ("/dead?id=hot-gate&seq={letter}", ".cm-content"),
-    "replays": ("/replays", "h1"),
+    "replays": ("/replays?id=late-gate-*", ".plan"),
     "compare": ("/compare?a=late-gate-1&b=gate-1", ".picture svg"),
     "nodes": ("/nodes", ".react-flow__node"),
     "health": ("/health", "[aria-label='Findings'] :is(table, ul, li)"),

@@ -84,7 +84,9 @@ export function Many({ rerun }: { rerun: string }) {
               <th>Before</th>
               <th>After</th>
               <th className="num">Fields that differ</th>
-              <th />
+              <th>
+                <span className="hidden">Compare</span>
+              </th>
             </tr>
           </thead>
           <tbody>

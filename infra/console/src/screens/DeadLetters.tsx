@@ -299,6 +299,8 @@ function LetterPanel({
   });
   const [text, setText] = useState<string | null>(null);
   const [verdict, setVerdict] = useState<Verdict | null>(null);
+  /** The text that the verdict is about; `null`: the stored one. */
+  const [judged, setJudged] = useState<string | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [sure, setSure] = useState(false);
 
@@ -323,6 +325,7 @@ function LetterPanel({
       post<Verdict>(`${PATH}/${sequence}/validate`, { patch }, { signal: stop.signal }).then(
         (found) => {
           setVerdict(found);
+          setJudged(text);
           setError(null);
         },
         (failure: unknown) => {
@@ -337,6 +340,7 @@ function LetterPanel({
   }, [text, edited.broken, patch, sequence, letter.data]);
 
   const said = verdict ?? letter.data?.verdict;
+  const waiting = text !== judged && !edited.broken && error === null;
   const faults = useMemo(() => (edited.broken ? [] : (said?.violations ?? [])), [edited.broken, said]);
   if (letter.error) return <ErrorNote error={letter.error} />;
   if (letter.data === undefined || said === undefined) return <div className="card" aria-busy="true" />;
@@ -388,18 +392,26 @@ function LetterPanel({
         />
       </Suspense>
       <div
-        className={`letter-verdict ${edited.broken ? "nothing" : said.accepted ? "live" : "nothing"}`}
+        className={`letter-verdict ${waiting ? "faint" : !edited.broken && said.accepted ? "live" : "nothing"}`}
         role="status"
       >
         <span className="origin">
-          {edited.broken ? "no JSON" : said.accepted ? "would be accepted" : "would be refused"}
+          {edited.broken
+            ? "no JSON"
+            : waiting
+              ? "checking…"
+              : said.accepted
+                ? "would be accepted"
+                : "would be refused"}
         </span>
         <span className="dim">
           {edited.broken
             ? "the text cannot be read yet"
-            : said.accepted
-              ? `at most ${count(said.max_tokens)} tokens${said.replay_of ? `, for ${shortId(said.replay_of)}` : ""}`
-              : said.reason}
+            : waiting
+              ? ""
+              : said.accepted
+                ? `at most ${count(said.max_tokens)} tokens${said.replay_of ? `, for ${shortId(said.replay_of)}` : ""}`
+                : said.reason}
         </span>
       </div>
       {error !== null && (
@@ -436,7 +448,7 @@ function LetterPanel({
             type="button"
             className="button"
             title="Only letters whose fields have the same values are edited"
-            disabled={!said.accepted || edited.broken}
+            disabled={!said.accepted || edited.broken || waiting}
             onClick={replayAlike}
           >
             Plan for all like it
@@ -445,7 +457,7 @@ function LetterPanel({
         <button
           type="button"
           className="button main"
-          disabled={!said.accepted || edited.broken}
+          disabled={!said.accepted || edited.broken || waiting}
           onClick={replay}
         >
           Plan the replay
