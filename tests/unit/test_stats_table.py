@@ -125,6 +125,7 @@ def test_a_missing_database_names_the_way_out(tmp_path: Path) -> None:
 def test_tables_of_an_older_release_say_who_changes_them(environment: Mapping[str, str]) -> None:
     engine = database.engine_of(environment["UNDERSTUDY_DATABASE_URL"])
     with engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_generation_logs_node"))
         connection.execute(text("ALTER TABLE generation_logs DROP COLUMN node_id"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     engine.dispose()
