@@ -2,11 +2,12 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import { put, remove } from "../api/http";
 import { useShortcuts } from "../shell/shortcuts";
-import { Empty, ErrorNote } from "../ui/parts";
-import { BadgeLabel, Canvas, Numbers, nameEdge, Strip } from "./nodes/Canvas";
+import { ErrorNote } from "../ui/parts";
+import { Canvas, nameEdge } from "./nodes/Canvas";
+import { ConflictCard } from "./nodes/ConflictCard";
 import { applyFix } from "./nodes/fix";
 import {
   type Badge,
@@ -18,22 +19,17 @@ import {
   type NodeConfig,
   nodeOf,
   type Position,
+  placeAfter,
   type Scene,
   toId,
 } from "./nodes/model";
 import { kindOf, NodePanel, TABS } from "./nodes/Panel";
+import { ConnectTo, NodeGrid, ScenePanel } from "./nodes/Places";
 import { useDesigns, useGraphs, useNodeRows } from "./nodes/useDesigns";
 import "./dead.css";
 import "./board.css";
 import "./request.css";
 import "./nodes/nodes.css";
-
-const SideBySide = lazy(() =>
-  import("../edit/JsonEditor").then((module) => ({ default: module.SideBySide })),
-);
-
-/** Pixels between a scene and what is added after it. */
-const STEP = 270;
 
 export function Nodes() {
   const search = useSearch({ from: "/nodes" });
@@ -294,30 +290,7 @@ export function Nodes() {
       </div>
       {designs.error !== null && <ErrorNote error={designs.error} />}
       {graphs.error && <ErrorNote error={graphs.error} />}
-      {designs.conflict && (
-        <section className="card conflict" aria-label="Conflict">
-          <div className="card-head">
-            <h2>
-              Somebody else changed {designs.conflict.what} {designs.conflict.id}
-            </h2>
-            <span className="card-actions">
-              <button type="button" className="button" onClick={() => designs.decide(false)}>
-                Take theirs
-              </button>
-              <button type="button" className="button main" onClick={() => designs.decide(true)}>
-                Keep mine
-              </button>
-            </span>
-          </div>
-          <Suspense>
-            <SideBySide
-              label="Theirs and mine"
-              left={JSON.stringify(designs.conflict.theirs, null, 2)}
-              right={JSON.stringify(designs.conflict.mine, null, 2)}
-            />
-          </Suspense>
-        </section>
-      )}
+      {designs.conflict && <ConflictCard conflict={designs.conflict} onDecide={designs.decide} />}
       {problems.length > 0 && (
         <p className="problems">
           <span className="nothing">
@@ -419,146 +392,5 @@ export function Nodes() {
         )}
       </div>
     </>
-  );
-}
-
-/** A free place to the right of an element, or of all. */
-function placeAfter(graph: Graph, id: string | null): Position {
-  const before = graph.nodes.find((each) => each.id === id);
-  if (before?.position) {
-    const x = before.position.x + STEP;
-    let y = before.position.y;
-    while (
-      graph.nodes.some(
-        (each) => each.position && Math.abs(each.position.x - x) < 120 && Math.abs(each.position.y - y) < 110,
-      )
-    )
-      y += 130;
-    return { x, y };
-  }
-  const right = Math.max(0, ...graph.nodes.map((each) => (each.position?.x ?? 0) + STEP));
-  return { x: right, y: 0 };
-}
-
-function ConnectTo({
-  graph,
-  from,
-  onConnect,
-}: {
-  graph: Graph;
-  from: string;
-  onConnect: (target: string) => void;
-}) {
-  return (
-    <label className="field">
-      Connect to…
-      <select className="input" value="" onChange={(event) => onConnect(event.target.value)}>
-        <option value="" disabled>
-          choose
-        </option>
-        {graph.nodes
-          .filter((each) => each.id !== from)
-          .map((each) => (
-            <option key={each.id} value={each.id}>
-              {each.type === "scene" ? (each.title ?? each.id) : (nodeOf(graph, each) ?? each.id)}
-            </option>
-          ))}
-      </select>
-    </label>
-  );
-}
-
-function ScenePanel({
-  scene,
-  graph,
-  onChange,
-  onConnect,
-  onAfter,
-  onRemove,
-}: {
-  scene: Scene;
-  graph: Graph;
-  onChange: (scene: Scene, merge: boolean) => void;
-  onConnect: (target: string) => void;
-  onAfter: () => void;
-  onRemove: () => void;
-}) {
-  return (
-    <section className="card panel" aria-label={`Scene ${scene.id}`}>
-      <div className="card-head">
-        <h2>{scene.title ?? scene.id}</h2>
-        <span className="faint">scene</span>
-      </div>
-      <div className="panel-form">
-        {(["title", "mood", "summary"] as const).map((name) => (
-          <label key={name} className="field">
-            {name.charAt(0).toUpperCase() + name.slice(1)}
-            <input
-              className="input"
-              maxLength={name === "summary" ? 1000 : 64}
-              value={scene[name] ?? ""}
-              onChange={(event) =>
-                onChange({ ...scene, [name]: event.target.value === "" ? null : event.target.value }, true)
-              }
-            />
-          </label>
-        ))}
-        <ConnectTo graph={graph} from={scene.id} onConnect={onConnect} />
-      </div>
-      <div className="card-foot">
-        <button type="button" className="button danger" onClick={onRemove}>
-          Remove
-        </button>
-        <span className="grow" />
-        <button type="button" className="button" onClick={onAfter}>
-          Add a node after it
-        </button>
-      </div>
-    </section>
-  );
-}
-
-function NodeGrid({
-  ids,
-  nodes,
-  badgeOf,
-  figures,
-  onOpen,
-  loaded,
-}: {
-  ids: string[];
-  nodes: Draft["nodes"];
-  badgeOf: (id: string) => Badge;
-  figures: ReadonlyMap<string, Parameters<typeof Numbers>[0]["figures"]>;
-  onOpen: (id: string) => void;
-  loaded: boolean;
-}) {
-  if (!loaded) return <div className="card" aria-busy="true" />;
-  if (ids.length === 0) {
-    return (
-      <div className="card">
-        <Empty title="No nodes yet">
-          “New graph” begins one with two scenes; “Import” reads a file that <code>understudy warm</code>{" "}
-          reads, such as library/scenarios/three_scenes.yaml.
-        </Empty>
-      </div>
-    );
-  }
-  return (
-    <ul className="node-grid">
-      {ids.map((id) => (
-        <li key={id}>
-          <button type="button" className={`card-node ${badgeOf(id)}`} onClick={() => onOpen(id)}>
-            <span className="card-node-head">
-              <b className="cut">{id}</b>
-              <BadgeLabel badge={badgeOf(id)} />
-            </span>
-            <span className="faint">{kindOf(nodes[id])}</span>
-            <Numbers figures={figures.get(id)} />
-            <Strip figures={figures.get(id)} />
-          </button>
-        </li>
-      ))}
-    </ul>
   );
 }

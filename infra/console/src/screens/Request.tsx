@@ -6,13 +6,15 @@ import { Tabs } from "radix-ui";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { useEvents, useExplanation, useResult } from "../api/hooks";
 import { get, type Problem, post } from "../api/http";
-import type { Attempt, Explanation, Result } from "../api/model";
+import type { Explanation, Result } from "../api/model";
 import { accentOf, wordOf } from "../api/model";
-import { clock, count, duration, sentence, shortId } from "../ui/format";
+import { duration, sentence } from "../ui/format";
 import { Picture } from "../ui/Picture";
-import { Copy, ErrorNote, Json, OriginLabel, Ring, Time } from "../ui/parts";
+import { Copy, ErrorNote, Json, OriginLabel, Ring } from "../ui/parts";
 import { shell } from "./filter";
+import { Attempts, Facts, Lineage } from "./RequestFacts";
 import { Timeline } from "./Timeline";
+import { times } from "./times";
 import { useTokens } from "./useTokens";
 import "./request.css";
 
@@ -145,20 +147,6 @@ function Verdict({ story }: { story: Explanation }) {
   );
 }
 
-/** When the request was asked, and when the pipeline promises its end; milliseconds since the epoch. */
-export function times(story: Explanation): { asked: number; deadline: number | null; ended: number | null } {
-  const first = story.events[0];
-  const asked = first ? Date.parse(first.time) : Date.now();
-  const timer = story.events.findLast((event) => event.event === "timer");
-  const end = story.events.findLast((event) => event.event === "result");
-  const limit = timer?.data.deadline_ms;
-  return {
-    asked,
-    deadline: typeof limit === "number" ? asked + limit : null,
-    ended: end ? Date.parse(end.time) : null,
-  };
-}
-
 function Deadline({ story }: { story: Explanation }) {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -243,139 +231,6 @@ function Content({
           <Json value={asked ?? null} />
         </Tabs.Content>
       </Tabs.Root>
-    </section>
-  );
-}
-
-function Facts({ story, result }: { story: Explanation; result: Result | null | undefined }) {
-  const { asked, deadline, ended } = times(story);
-  const meta = result?.meta;
-  const first = story.events[0];
-  const last = story.events.at(-1);
-  return (
-    <section className="card" aria-label="Facts">
-      <div className="card-head">
-        <h2>Facts</h2>
-      </div>
-      <dl className="facts card-body">
-        <dt>Asked</dt>
-        <dd>
-          <Time at={asked} />
-        </dd>
-        <dt>Took</dt>
-        <dd>{ended === null ? "–" : duration(ended - asked)}</dd>
-        {deadline !== null && (
-          <>
-            <dt>Deadline</dt>
-            <dd>{clock(deadline)}</dd>
-          </>
-        )}
-        <dt>Status</dt>
-        <dd>{story.status}</dd>
-        {meta?.model && (
-          <>
-            <dt>Model</dt>
-            <dd>
-              {meta.model} <span className="faint">{meta.provider}</span>
-            </dd>
-          </>
-        )}
-        {meta?.tokens && (meta.tokens.prompt ?? meta.tokens.completion) !== null && (
-          <>
-            <dt>Tokens</dt>
-            <dd>
-              {count(meta.tokens.prompt ?? 0)} in, {count(meta.tokens.completion ?? 0)} out
-            </dd>
-          </>
-        )}
-        {meta?.cost?.amount !== null && meta?.cost?.amount !== undefined && (
-          <>
-            <dt>Cost</dt>
-            <dd>
-              {meta.cost.amount} {meta.cost.currency}
-            </dd>
-          </>
-        )}
-        <dt>Log</dt>
-        <dd className="mono">
-          {first?.stream} {first?.seq}
-          {last && last !== first ? `, ${last.stream} ${last.seq}` : ""}
-        </dd>
-      </dl>
-    </section>
-  );
-}
-
-function Attempts({ attempts }: { attempts: Attempt[] }) {
-  if (attempts.length === 0) return null;
-  return (
-    <section className="card" aria-label="Calls">
-      <div className="card-head">
-        <h2>Calls</h2>
-        <span className="faint">{attempts.length}</span>
-      </div>
-      <table className="table">
-        <tbody>
-          {attempts.map((attempt, index) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: calls have no id, and their order does not change
-            <tr key={index}>
-              <td>
-                {attempt.provider} <span className="dim">{attempt.model}</span>
-                {attempt.why && <div className="faint">{attempt.why}</div>}
-              </td>
-              <td>
-                {attempt.code ? (
-                  <code className="nothing">{attempt.code}</code>
-                ) : (
-                  <span className="live">ok</span>
-                )}
-              </td>
-              <td className="num">{duration(attempt.time_ms)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
-  );
-}
-
-function Lineage({ story }: { story: Explanation }) {
-  const relatives: [string, string[]][] = [
-    ["Replay of", story.replay_of ? [story.replay_of] : []],
-    ["Replaced by", story.revised_by ? [story.revised_by] : []],
-    ["Generated for", story.generated_for ? [story.generated_for] : []],
-    ["Scene of", story.scene_of ? [story.scene_of] : []],
-    ["Scenes", story.scenes],
-  ];
-  const found = relatives.filter(([, ids]) => ids.length > 0);
-  if (found.length === 0) return null;
-  return (
-    <section className="card" aria-label="Lineage">
-      <div className="card-head">
-        <h2>Lineage</h2>
-      </div>
-      <dl className="facts card-body">
-        {found.map(([name, ids]) => (
-          <div key={name} style={{ display: "contents" }}>
-            <dt>{name}</dt>
-            <dd>
-              {ids.map((id) => (
-                <div key={id}>
-                  <Link className="mono link" to="/requests/$id" params={{ id }}>
-                    {shortId(id)}
-                  </Link>
-                  {name === "Replay of" && story.replay_of && (
-                    <Link className="link dim" to="/compare" search={{ a: id, b: story.request_id }}>
-                      {" "}
-                      compare
-                    </Link>
-                  )}
-                </div>
-              ))}
-            </dd>
-          </div>
-        ))}
-      </dl>
     </section>
   );
 }

@@ -192,3 +192,24 @@ export function take(history: History, step: Step): History {
     }
   }
 }
+
+/** Pixels between a scene and what is added after it. */
+const STEP = 270;
+
+/** A free place to the right of an element, or of all. */
+export function placeAfter(graph: Graph, id: string | null): Position {
+  const before = graph.nodes.find((each) => each.id === id);
+  if (before?.position) {
+    const x = before.position.x + STEP;
+    let y = before.position.y;
+    while (
+      graph.nodes.some(
+        (each) => each.position && Math.abs(each.position.x - x) < 120 && Math.abs(each.position.y - y) < 110,
+      )
+    )
+      y += 130;
+    return { x, y };
+  }
+  const right = Math.max(0, ...graph.nodes.map((each) => (each.position?.x ?? 0) + STEP));
+  return { x: right, y: 0 };
+}
