@@ -2,7 +2,6 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { call, type Problem } from "../api/http";
-import { theme } from "../shell/theme";
 import { ErrorNote } from "./parts";
 
 /** A result's content; drawn anew with each version of it. */
@@ -16,13 +15,13 @@ export const SamplePicture = ({ name }: { name: string }) => (
 );
 
 function Drawing({ path, title, version }: { path: string; title: string; version: number }) {
-  const chosen = theme();
   const picture = useQuery<string, Problem>({
-    queryKey: ["picture", path, version, chosen],
+    queryKey: ["picture", path, version],
     queryFn: async ({ signal }) => {
       const response = await call("GET", path, {
         signal,
-        query: { theme: chosen === "system" ? "auto" : chosen },
+        // The page's own colours replace those of the drawing.
+        query: { theme: "light" },
         headers: { Accept: "image/svg+xml" },
       });
       return response.text();
