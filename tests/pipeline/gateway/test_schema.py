@@ -41,7 +41,7 @@ checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
 @pytest.mark.parametrize(
     ("phases", "examples"),
     [
-        ("fuzzing,stateful", 4),
+        ("fuzzing,stateful", 2),
         pytest.param("examples,fuzzing,stateful", 200, marks=pytest.mark.long),
         pytest.param("coverage", 1, marks=pytest.mark.long),
     ],

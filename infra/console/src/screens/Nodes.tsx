@@ -37,8 +37,10 @@ export function Nodes() {
   const queries = useQueryClient();
   const graphs = useGraphs();
   const rows = useNodeRows();
-  const graphId = search.graph ?? graphs.data?.[0]?.id ?? null;
-  const designs = useDesigns(graphId);
+  // Which graph is shown is known when the list is: loading twice would drop what was edited in between.
+  const chosen = search.graph ?? (graphs.isPending ? undefined : (graphs.data?.[0]?.id ?? null));
+  const graphId = chosen ?? null;
+  const designs = useDesigns(chosen);
   const { draft, states } = designs;
   const [picked, setPicked] = useState<string | null>(null);
   const graph = draft.graph;

@@ -74,8 +74,8 @@ export const useGraphs = () =>
     retry: false,
   });
 
-/** The drafts of one graph and of all nodes; `graphId` `null`: nodes alone. */
-export function useDesigns(graphId: string | null) {
+/** The drafts of one graph and of all nodes; `null`: nodes alone; `undefined`: it is not known yet which graph. */
+export function useDesigns(graphId: string | null | undefined) {
   const queries = useQueryClient();
   const [history, step] = useReducer(take, { past: [], present: EMPTY, future: [] });
   const [states, setStates] = useState<{ [id: string]: NodeState }>({});
@@ -90,6 +90,7 @@ export function useDesigns(graphId: string | null) {
   const draft = history.present;
 
   useEffect(() => {
+    if (graphId === undefined) return;
     const stop = new AbortController();
     setLoaded(false);
     setConflict(null);
@@ -155,7 +156,7 @@ export function useDesigns(graphId: string | null) {
           at = { what: "node", id, mine: node };
           await saveNode(id, node);
         }
-        if (graph && graphId !== null && draft.graph !== null) {
+        if (graph && typeof graphId === "string" && draft.graph !== null) {
           at = { what: "graph", id: graphId, mine: draft.graph as unknown as Json };
           await saveGraph(graphId, draft.graph);
         }
