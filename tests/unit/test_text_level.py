@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_a_level_is_drawn_at_scale() -> None:
 @pytest.mark.parametrize(
     "file", sorted(shipped.SAMPLES.glob("sample_layout_*.json")), ids=lambda file: file.stem
 )
-def test_every_sample_can_be_drawn(file) -> None:  # type: ignore[no-untyped-def]
+def test_every_sample_can_be_drawn(file: Path) -> None:
     lines = draw_text(json.loads(file.read_text(encoding="utf-8")))
     assert 4 < len(lines) <= 19
     assert "platform" in lines[-1]
