@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from starlette.responses import Response
+from understudy_client.tasks import end_tasks
 
 from infra.gateway.http_protocol import ABORT, LIMIT
 
@@ -98,10 +99,7 @@ class ChunkSource:
                     return
                 yield chunk
         finally:
-            leaving.cancel()
-            if coming is not None:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
+            await end_tasks(leaving, *(() if coming is None else (coming,)))
             await self._chunks.aclose()
 
     def join(self, abort: Callable[[], None]) -> None:

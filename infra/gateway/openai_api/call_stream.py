@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from starlette.responses import Response
+from understudy_client.tasks import end_tasks
 
 from infra.gateway import problems
 from infra.gateway.openai_api.error_form import LABELS, OPENAI_CODE, format_error
@@ -130,9 +130,7 @@ async def _send_raw(run: CallRun, frames: Frames) -> AsyncGenerator[bytes, None]
         for frame in _end_raw(working, written, frames):
             yield frame
     finally:
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError, *CONVERTED):
-            await working
+        await end_tasks(working)
 
 
 def _end_raw(working: asyncio.Task[ModelAnswer], written: WrittenText, frames: Frames) -> Iterator[bytes]:
