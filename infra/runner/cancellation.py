@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from understudy_client.tasks import end_tasks
@@ -25,6 +25,8 @@ _LOOKS: Final = 3
 _LOOK_S: Final = 0.1
 #: Seconds of work before it is worth a subscription; what ends sooner cannot be stopped in time.
 PATIENCE_S: Final = 0.1
+#: Seconds until work that goes on is stopped again.
+_AGAIN_S: Final = 5.0
 
 
 class Cancellation:
@@ -40,11 +42,26 @@ class Cancellation:
         The work runs in the caller's task, and only what takes longer than :data:`PATIENCE_S` gets a watch beside it.
         """
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
         watch: asyncio.Task[None] | None = None
+        stopping: asyncio.TimerHandle | None = None
 
         def begin_watch() -> None:
             nonlocal watch
-            watch = loop.create_task(self._watch(received.request_id, scope))
+            watch = loop.create_task(self._watch(received.request_id, stop))
+
+        def stop() -> None:
+            nonlocal stopping
+            scope.reschedule(loop.time())
+            stopping = loop.call_later(_AGAIN_S, stop_again)
+
+        def stop_again() -> None:
+            # The cancellation was lost, as end_tasks has it; the scope still counts with one.
+            nonlocal stopping
+            if task is not None:
+                task.uncancel()
+                task.cancel()
+            stopping = loop.call_later(_AGAIN_S, stop_again)
 
         timer = loop.call_later(PATIENCE_S, begin_watch)
         # Without a time: it ends when the watch says so.
@@ -57,6 +74,9 @@ class Cancellation:
             except Exception:
                 if not scope.expired():
                     raise
+            finally:
+                if stopping is not None:
+                    stopping.cancel()
             if watch is not None and scope.expired():
                 # The result decides, whatever the work made of its stop.
                 await watch
@@ -67,7 +87,7 @@ class Cancellation:
             if watch is not None:
                 await end_tasks(watch)
 
-    async def _watch(self, request_id: str, scope: asyncio.Timeout) -> None:
+    async def _watch(self, request_id: str, stop: Callable[[], None]) -> None:
         """Stop the work as soon as there is a result, or when nothing can be heard of one."""
         try:
             await self._until_answered(request_id)
@@ -75,9 +95,9 @@ class Cancellation:
             # The work has ended.
             raise
         except Exception:
-            _expire(scope)
+            stop()
             raise
-        _expire(scope)
+        stop()
 
     async def _until_answered(self, request_id: str) -> None:
         heard = asyncio.Event()
@@ -106,7 +126,3 @@ class Cancellation:
             if left:
                 await asyncio.sleep(_LOOK_S)
         return False
-
-
-def _expire(scope: asyncio.Timeout) -> None:
-    scope.reschedule(asyncio.get_running_loop().time())

@@ -71,6 +71,28 @@ async def test_a_result_by_somebody_else_stops_the_work(broker: FakeBroker) -> N
     assert broker.heard == {}
 
 
+async def test_work_that_loses_its_cancellation_is_stopped_again(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancellation, "_AGAIN_S", 0.01)
+    lost: list[int] = []
+
+    async def work() -> Outcome:
+        # As asyncio.wait_for of Python 3.11 does when its answer comes at the moment of the cancellation.
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            lost.append(1)
+        await asyncio.sleep(3600)
+        return DONE
+
+    broker.put("gen.result.plot.r-1")
+    running = asyncio.create_task(watch(broker).run(RECEIVED, work()))
+    assert await asyncio.wait_for(running, 10) == Emit()
+    assert lost == [1]
+    assert running.cancelling() == 0
+
+
 async def test_a_result_from_before_the_subscription_stops_the_work(broker: FakeBroker) -> None:
     broker.put("gen.result.plot.r-1")
     work = Work()
