@@ -14,6 +14,7 @@ from infra.cli import (
     budgets,
     cache,
     checks,
+    cluster,
     config,
     console,
     dead,
@@ -124,6 +125,7 @@ app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)
 app.command("stats", rich_help_panel=_KEEP)(stats.stats)
 app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
+checks.topology.command("cluster")(cluster.topology_cluster)
 app.add_typer(checks.topology, name="topology", rich_help_panel=_KEEP)
 app.add_typer(models.app, name="models", rich_help_panel=_KEEP)
 app.add_typer(tokens.app, name="tokens", rich_help_panel=_KEEP)

@@ -1,4 +1,4 @@
-"""Embedded nats-server as installed and configured: its program, its configuration file, and the limit of its store."""
+"""nats-server as installed and configured: its program, its configuration files, and the limit of its store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -78,6 +79,50 @@ jetstream {{
   max_file_store: {max_store}
   max_buffered_msgs: 100000
   max_buffered_size: {256 * 1024 * 1024}
+}}
+"""
+
+
+def render_member(
+    *,
+    folder: Path,
+    name: str,
+    host: str,
+    port: int,
+    route: str,
+    routes: Sequence[str],
+    sync_interval: str,
+    max_store: int,
+) -> str:
+    """Write the configuration file of one server of a cluster.
+
+    Args:
+        folder: where store and log live.
+        name: of the server; no two alike.
+        host: address where it listens for clients.
+        port: where it listens for clients.
+        route: address and port where it listens for the other servers.
+        routes: those of all servers.
+        sync_interval: ``always`` or a Go duration.
+        max_store: bytes the store may take in all.
+    """
+    peers = ", ".join(_quoted(f"nats-route://{each}") for each in routes)
+    return f"""host: {host}
+port: {port}
+server_name: {name}
+max_payload: {MAX_PAYLOAD}
+log_file: {_quoted(folder / "nats-server.log")}
+logfile_size_limit: {_LOG_BYTES}
+logfile_max_num: {_LOG_FILES}
+jetstream {{
+  store_dir: {_quoted(folder)}
+  sync_interval: {_quoted(sync_interval)}
+  max_file_store: {max_store}
+}}
+cluster {{
+  name: understudy
+  listen: {_quoted(route)}
+  routes: [{peers}]
 }}
 """
 
