@@ -74,8 +74,6 @@ def run(
 
 
 def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
-    import asyncio
-
     from contracts import pipeline
     from infra.host import heartbeat
     from infra.settings.settings import stage_names
@@ -89,12 +87,8 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
         routing.require(settings)
 
     async def work() -> int:
-        beating = None if beats_to is None else asyncio.create_task(heartbeat.beat(beats_to))
-        try:
+        async with heartbeat.beating(beats_to):
             return await live()
-        finally:
-            if beating is not None:
-                beating.cancel()
 
     async def live() -> int:
         from infra.app import wiring

@@ -53,8 +53,6 @@ def _with_address(settings: Settings, host: str | None, port: int | None) -> Set
 
 
 def _serve(settings: Settings, *, json: bool, beats_to: int | None) -> None:
-    import asyncio
-
     from infra.host import heartbeat
     from infra.telemetry import logging
 
@@ -72,11 +70,7 @@ def _serve(settings: Settings, *, json: bool, beats_to: int | None) -> None:
     async def work() -> int:
         from infra.gateway import server
 
-        beating = None if beats_to is None else asyncio.create_task(heartbeat.beat(beats_to))
-        try:
+        async with heartbeat.beating(beats_to):
             return await server.serve(settings, on_ready=say)
-        finally:
-            if beating is not None:
-                beating.cancel()
 
     console.run(work())

@@ -8,8 +8,12 @@ would beat in a process whose loop is stuck, and a watchdog inside the process i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import AsyncGenerator
 from typing import Final
+
+from infra.host import service_watchdog
 
 #: Environment variable with the number of the pipe's writing end.
 VARIABLE: Final = "SUPERVISOR_BEATS_FD"
@@ -47,6 +51,24 @@ async def beat(handle: int) -> None:
         except BrokenPipeError:
             return
         await asyncio.sleep(EVERY_S)
+
+
+@contextlib.asynccontextmanager
+async def beating(handle: int | None) -> AsyncGenerator[None]:
+    """Beat for a supervisor and for the service manager, where one of them listens.
+
+    Args:
+        handle: of :func:`inherited`.
+    """
+    tasks = [] if handle is None else [asyncio.create_task(beat(handle))]
+    every_s = service_watchdog.period_s()
+    if every_s is not None:
+        tasks.append(asyncio.create_task(service_watchdog.beat(every_s)))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def heard(handle: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from infra.lab.bench import gateway_command
+from infra.lab.bench import cluster_command, gateway_command
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
@@ -48,7 +48,7 @@ def dry_run(
     _end(asyncio.run(scenario.run(items=items, say=_say)), as_json=json_)
 
 
-COMMANDS: Final = (outage, letters, dry_run, *gateway_command.COMMANDS)
+COMMANDS: Final = (outage, letters, dry_run, *gateway_command.COMMANDS, *cluster_command.COMMANDS)
 
 
 def _end(figures: dict[str, Any], *, as_json: bool) -> None:

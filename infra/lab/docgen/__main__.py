@@ -31,6 +31,7 @@ from infra.lab.docgen import (
     typescript,
     validation,
 )
+from infra.lab.docgen.deploy import compose, kubernetes, systemd
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 
@@ -51,6 +52,10 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     **{f"infra/deploy/grafana/{each.uid}.json": partial(grafana.text, each) for each in dashboards.EVERY},
     "infra/deploy/prometheus/alerts.yml": alerts.text,
     "infra/deploy/prometheus/prometheus.yml": alerts.scrape_text,
+    "infra/deploy/compose/compose.yaml": compose.compose_text,
+    "infra/deploy/compose/prometheus.yml": compose.prometheus_text,
+    **{f"infra/deploy/kubernetes/{each}": partial(kubernetes.text, each) for each in kubernetes.FILES},
+    "infra/deploy/systemd/understudy.target": systemd.target_text,
     "config.yaml.example": settings.example,
     "infra/client/understudy_client/models.py": client_models.module,
 }

@@ -1,0 +1,1 @@
+"""Files of infra/deploy that depend on the stages, their consumers and their settings."""
