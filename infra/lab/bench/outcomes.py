@@ -73,12 +73,20 @@ class Outcomes:
         """Read the messages stored since; those that the broker does not return are read the next time."""
         try:
             async for entry in self._new(pipeline.REQUESTS, "gen.requested.>"):
-                self.asked.setdefault(_id(entry), entry.time_ns / 1e6)
+                self.note_request(_id(entry), entry)
             async for entry in self._new(pipeline.EVENTS, "gen.result.>"):
-                self.answered.setdefault(_id(entry), []).append(_answered(entry))
+                self.note_result(_id(entry), entry)
         except (Unavailable, event_log.StreamMissing):
             # A broker that starts again says that too.
             return
+
+    def note_request(self, request_id: str, entry: event_log.LogEntry) -> None:
+        """A stored request."""
+        self.asked.setdefault(request_id, entry.time_ns / 1e6)
+
+    def note_result(self, request_id: str, entry: event_log.LogEntry) -> None:
+        """A stored result."""
+        self.answered.setdefault(request_id, []).append(_answered(entry))
 
     async def _new(self, stream: str, subject: str) -> AsyncIterator[event_log.LogEntry]:
         async for entry in event_log.read(self._wire, stream, subject, start=self._next[stream]):

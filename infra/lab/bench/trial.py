@@ -75,7 +75,7 @@ def scripted(
         model: false: every request gets its stand-in.
         custom: the provider that writes kind ``custom``.
         server: base URL of a model server that writes it instead.
-        **more: further settings.
+        **more: further settings, and others in place of these.
     """
     providers = dict.fromkeys(narrative_settings.Providers.model_fields, "scripted")
     providers["custom"] = custom
@@ -93,16 +93,16 @@ def scripted(
         data_dir.mkdir(parents=True, exist_ok=True)
         script = data_dir / "script.json"
         script.write_text(json.dumps({"rules": rules}), encoding="utf-8")
-    return settings_module.load(
-        data_dir=data_dir,
-        nats_url=None,
-        use_local_model=model,
-        script=script,
-        log_level="error",
-        broker={"sync_interval": sync_interval},
-        narrative=narrative,
-        **more,
-    )
+    given: dict[str, Any] = {
+        "data_dir": data_dir,
+        "nats_url": None,
+        "use_local_model": model,
+        "script": script,
+        "log_level": "error",
+        "broker": {"sync_interval": sync_interval},
+        "narrative": narrative,
+    }
+    return settings_module.load(**(given | more))
 
 
 class Trial:

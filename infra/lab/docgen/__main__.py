@@ -16,6 +16,7 @@ from typing import Final
 from infra.lab.docgen import (
     alerts,
     asyncapi,
+    benchmarks,
     client_models,
     commands,
     dashboards,
@@ -49,6 +50,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/validation.md": validation.page,
     "docs/log.md": telemetry.page,
     "docs/metrics.md": metrics.page,
+    "docs/benchmarks.md": benchmarks.render,
     **{f"infra/deploy/grafana/{each.uid}.json": partial(grafana.text, each) for each in dashboards.EVERY},
     "infra/deploy/prometheus/alerts.yml": alerts.text,
     "infra/deploy/prometheus/prometheus.yml": alerts.scrape_text,

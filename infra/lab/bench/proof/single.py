@@ -1,0 +1,146 @@
+"""Campaign on one node: the pipeline of `understudy up --split` with two fallbacks, everything fsynced."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import func, select
+
+from contracts import pipeline
+from infra.app.process_plan import BROKER
+from infra.app.supervisor import Supervisor
+from infra.lab.bench.proof import campaign, machine, verdicts
+from infra.lab.bench.proof.faults import FaultPlan, ProcessFaults, ServiceClock
+from infra.lab.bench.proof.ledger import LabelCheck, Ledger
+from infra.lab.bench.proof.verdicts import Aftermath, Campaign
+from infra.lab.bench.trial import Say, connected, scripted
+from infra.nats import log as event_log
+from infra.stores import database, samples
+from infra.stores.database import GENERATION_LOGS
+
+if TYPE_CHECKING:
+    from infra.lab.bench.proof.campaign import CampaignPlan
+    from infra.nats.multiplexer import RequestMultiplexer
+    from infra.settings.settings import Settings
+
+#: Bytes of the file system that gets full.
+_VOLUME: Final = 4 * 1024**3
+#: Seconds that the audit may need to follow.
+_AUDIT_S: Final = 180.0
+
+
+async def run(plan: CampaignPlan, *, say: Say = lambda _: None) -> Campaign:
+    """Run a campaign on one node; the broker syncs every write.
+
+    Args:
+        plan: how much of everything.
+        say: told what is being done.
+    """
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="understudy-proof-") as temporary:
+        folder = Path(temporary)
+        async with _stage(folder) as (data_dir, volume, time_file):
+            settings = settings_of(data_dir)
+            supervisor = Supervisor(settings, split=True, copies={"fallback": 2})
+            async with supervisor, connected(supervisor.nats_url) as (_, wire):
+                clock = ServiceClock(supervisor)
+                dice = random.Random(plan.seed)  # noqa: S311 - a schedule, no secret
+                ledger = Ledger(wire, LabelCheck(samples.load(settings.samples_dir)))
+                broken = machine.MachineFaults(
+                    clock,
+                    broker_pid=lambda: supervisor.pids.get(BROKER),
+                    newest_ms=lambda: ledger.newest_ms,
+                    database=data_dir / "understudy.db",
+                    volume=volume,
+                    time_file=time_file,
+                )
+                more, left_out = broken.plans()
+                faults: list[FaultPlan] = [*ProcessFaults(supervisor, clock, dice).plans(), *more]
+                evidence = await campaign.load_and_strike(
+                    plan, url=supervisor.nats_url, wire=wire, ledger=ledger, clock=clock, faults=faults, say=say
+                )  # fmt: skip
+                found = verdicts.judge(evidence, ledger, deadline_ms=plan.deadline_ms)
+                say("waiting for the audit")
+                after = Aftermath(
+                    left_out=tuple(left_out),
+                    rows_wrong=abs(await count_rows(settings.database, len(found)) - len(found)),
+                    letters=await count_letters(wire),
+                )
+                return verdicts.summarise(
+                    plan, evidence, found, ledger, seconds=time.monotonic() - began, after=after
+                )
+
+
+def settings_of(data_dir: Path, **more: Any) -> Settings:
+    """Settings of a pipeline whose model fails, is late or writes broken JSON for some requests."""
+    return scripted(
+        data_dir,
+        sync_interval="always",
+        rules=campaign.RULES,
+        gateway={"port": 0},
+        admission={"enabled": False},
+        **more,
+    )
+
+
+@asynccontextmanager
+async def _stage(folder: Path) -> AsyncGenerator[tuple[Path, machine.Volume | None, Path | None]]:
+    """A data folder, on a file system of its own where this machine permits, and clocks that can be moved."""
+    async with AsyncExitStack() as stack:
+        volume = machine.Volume(folder / "data", folder / "volume.img")
+        if os.geteuid() == 0:
+            try:
+                stack.enter_context(volume.mounted(_VOLUME))
+            except (CalledProcessError, FileNotFoundError):
+                volume = None
+        else:
+            volume = None
+        library = machine.find_faketime()
+        time_file = None
+        if library is not None:
+            time_file = folder / "time"
+            machine.write_time(time_file, "+0")
+            stack.enter_context(machine.environment(machine.clock_environment(time_file, library)))
+        yield folder / "data", volume, time_file
+
+
+async def count_rows(url: str, wanted: int) -> int:
+    """Audit rows, once there are as many as wanted or the time is up."""
+    engine = database.engine_of(url)
+    give_up = time.monotonic() + _AUDIT_S
+    try:
+        while True:
+            rows = await asyncio.to_thread(_count, engine)
+            if rows >= wanted or time.monotonic() > give_up:
+                return rows
+            await asyncio.sleep(1)
+    finally:
+        engine.dispose()
+
+
+def _count(engine: database.Engine) -> int:
+    with engine.connect() as connection:
+        return connection.execute(select(func.count()).select_from(GENERATION_LOGS)).scalar_one()
+
+
+class _Letter(msgspec.Struct, frozen=True):
+    code: str = "none"
+
+
+async def count_letters(wire: RequestMultiplexer) -> dict[str, int]:
+    """Dead letters by error code."""
+    found: Counter[str] = Counter()
+    async for entry in event_log.read(wire, pipeline.DEAD, "dead.>"):
+        found[msgspec.json.decode(entry.body, type=_Letter).code] += 1
+    return dict(found)
