@@ -44,6 +44,7 @@ _LONG_S: Final = 30.0
 #: Seconds that a node has to catch up before the next one is hit: more than one at a time is no promise.
 _CAUGHT_UP_S: Final = 90.0
 _NEW_NETWORK: Final = 0x40000000
+_OWN_NETWORK: Final = Path("/proc/thread-self/ns/net")
 #: Addresses of the namespaces, which nothing outside them reaches.
 _NETWORK: Final = "10.213.77"
 _BRIDGE: Final = "understudy0"
@@ -203,16 +204,26 @@ class NodeFaults:
 
 @contextmanager
 def _networks() -> Generator[NodeNetworks]:
-    """A network of its own for this process and for each server; where that is not allowed, what there is.
-
-    This process stays in its new network until it ends.
-    """
+    """A network of its own for this process and for each server; where that is not allowed, what there is."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         yield NodeNetworks()
         return
-    if ctypes.CDLL(None, use_errno=True).unshare(_NEW_NETWORK):
-        yield NodeNetworks()
-        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    with _OWN_NETWORK.open("rb") as before:
+        if libc.unshare(_NEW_NETWORK):
+            yield NodeNetworks()
+            return
+        try:
+            with _connected_networks() as networks:
+                yield networks
+        finally:
+            if libc.setns(before.fileno(), _NEW_NETWORK):
+                raise OSError(ctypes.get_errno(), "this process cannot return to its network")
+
+
+@contextmanager
+def _connected_networks() -> Generator[NodeNetworks]:
+    """A bridge in this process's network, and a network for each server behind it."""
     names = [f"understudy-{os.getpid()}-{name_of(node)}" for node in range(NODES)]
     links = tuple(f"us{node}" for node in range(NODES))
     with ExitStack() as stack:
