@@ -36,7 +36,7 @@ _CANCEL_EACH_S: Final = 2.0
 #: Seconds in which a client tries a publish again.
 _AGAIN_S: Final = 120.0
 #: Seconds beyond the last deadline after which a result counts as lost.
-_LOST_S: Final = 180.0
+_LOST_S: Final = 600.0
 
 
 class CampaignPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,7 +89,6 @@ def settings_of(data_dir: Path, **more: Any) -> Settings:
         sync_interval="always",
         rules=campaign.RULES,
         gateway={"port": 0},
-        admission={"enabled": False},
         **more,
     )
 
