@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from infra.lab.bench import gateway, overload, pipeline, replay
+from infra.lab.bench.network import NoNamespaces, laid
 from infra.lab.bench.proof import cluster, costs, single
 from infra.lab.bench.proof.campaign import CampaignPlan
 from infra.lab.bench.trial import Say
@@ -56,7 +57,11 @@ async def _cluster(amounts: Amounts, say: Say) -> tuple[Any, bool]:
     plan = CampaignPlan(
         requests=amounts.requests, rate=amounts.cluster_rate, faults=amounts.faults, seed=amounts.seed
     )
-    found = await cluster.run(plan, say=say)
+    try:
+        with laid() as network:
+            found = await cluster.run(plan, network, say=say)
+    except NoNamespaces as reason:
+        found = await cluster.run(plan, str(reason), say=say)
     return found, found.passed
 
 
