@@ -16,7 +16,7 @@ import typer
 def gateway(
     requests: Annotated[int, typer.Option(min=100, help="Size of a burst.")] = 1000,
     in_flight: Annotated[int, typer.Option(min=1, max=1000, help="Requests at once.")] = 200,
-    rounds: Annotated[int, typer.Option(min=1, help="Bursts of each, in turn; medians count.")] = 9,
+    rounds: Annotated[int, typer.Option(min=1, help="Pairs of bursts in each part; medians count.")] = 9,
     sync: Annotated[
         Literal["always", "2m"], typer.Option(metavar="always|2m", help="When writes reach the disk.")
     ] = "always",
