@@ -287,6 +287,12 @@ class Progress(Event, frozen=True, kw_only=True):
     text: str
 
 
+class ShadowProgress(Progress, frozen=True, kw_only=True):
+    """``shadow_progress``: the same of a shadow, for whoever runs it."""
+
+    name: ClassVar[str] = "shadow_progress"
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A message that no stage could use, with everything needed to inspect and replay it."""
 

@@ -271,6 +271,15 @@ ROWS: Final = (
         says="text as it is being written",
         made_by=("announce",),
     ),
+    Row(
+        event="shadow_progress",
+        published_by=("freeform-gen", "structuring"),
+        consumed_by=(OPERATOR,),
+        stream=None,
+        body=ev.ShadowProgress,
+        says="text of a shadow as it is being written, for whoever runs it",
+        made_by=("announce",),
+    ),
 )
 
 ROW_OF: Final = {row.event: row for row in ROWS}

@@ -7,7 +7,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from contracts import subjects
 from infra.app.schema_checks import SchemaWorker
 from infra.nats.accounts import KvAccounts
 from infra.nats.batches import Batches
@@ -77,13 +76,10 @@ class Adapters:
 
     @contextmanager
     def announce(self, received: Received[Any], *, stage: str) -> Generator[OnToken]:
-        """Publish the text of a provider call while it is written, except for shadows.
+        """Publish the text of a provider call while it is written.
 
         Implements :class:`contracts.ports.Announce`.
         """
-        if subjects.is_shadow(received.request_id):
-            yield lambda _: None
-            return
         announcer = Announcer(
             client=self.wire.client,
             kind=received.kind,

@@ -14,7 +14,7 @@ from contracts import bucket_table, pipeline
 from contracts.errors import UnderstudyError
 from infra.app import audit_checks, consumer_checks
 from infra.app.doctor_check import DoctorCheck, Severity, row, row_of_error
-from infra.host import parent_death, runtime_file
+from infra.host import runtime_file
 from infra.nats import buckets, server_config, topology, topology_diff, topology_fields
 from infra.nats.clock import BrokerClock
 from infra.nats.connection import Unreachable, broker_url, dial
@@ -303,9 +303,4 @@ async def _publish(nc: Client) -> DoctorCheck:
 
 
 def _sync_interval(settings: Settings) -> str | None:
-    if settings.nats_url is not None:
-        return None
-    found = runtime_file.read(settings)
-    if found is None or not parent_death.alive(found.pid) or "broker" not in found.pids:
-        return None
-    return server_config.sync_interval_of(settings.data_dir)
+    return server_config.sync_interval_of(settings.data_dir) if runtime_file.runs_broker(settings) else None

@@ -78,7 +78,7 @@ def gpu() -> DoctorCheck:
 
 def disk(settings: Settings) -> DoctorCheck:
     """The disk of the embedded broker, else that of the data folder."""
-    embedded = settings.nats_url is None
+    embedded = settings.nats_url is None or runtime_file.runs_broker(settings)
     folder = (server_config.folder_of(settings.data_dir) if embedded else settings.data_dir).absolute()
     free = shutil.disk_usage(_existing(folder)).free
     need = sum(topology_config.byte_budgets(settings).values()) if embedded else None

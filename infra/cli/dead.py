@@ -118,6 +118,7 @@ def replay(
         bool, typer.Option("--all", help="Every letter; required if no filter is given.")
     ] = False,
     patch: replays.Patch = None,
+    assignments: replays.Set = None,
     from_: replays.From = None,
     rate: replays.Rate = None,
     budget: replays.Budget = None,
@@ -128,7 +129,9 @@ def replay(
 ) -> None:
     """Publish letters again as a replay job, each as a new request rp-LETTER-N; each letter once, unless --again."""
     _require_some(names, wanted, every=every or dry_run, verb="replay")
-    options = replays.parse_options(patch=patch, from_stage=from_, reuse=False, again=again)
+    options = replays.parse_options(
+        patch=patch, assignments=assignments, from_stage=from_, reuse=False, again=again
+    )
     limits = replays.parse_limits(rate, budget)
     from infra.cli import dead_replay
 

@@ -11,7 +11,7 @@ from infra.cli import console, filters
 from infra.cli.console import Json, Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from contracts.lineage import StartStage
     from infra.app.replay_desk import Proposal, ReplayDesk
@@ -51,6 +51,14 @@ Patch = Annotated[
         help="Edit each request by this JSON Patch; for more than one request it needs a `test` operation.",
     ),
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a field, such as params.temperature=0.2, prompt=layout@2 or model=NAME; several are allowed.",
+    ),
+]
 From = Annotated[
     str | None,
     typer.Option(
@@ -73,6 +81,7 @@ def replay(
     wanted: RequestFilter,
     limit: Most = None,
     patch: Patch = None,
+    assignments: Set = None,
     from_: From = None,
     rate: Rate = None,
     budget: Budget = None,
@@ -97,7 +106,9 @@ def replay(
         raise console.Usage(
             "say which requests to repeat, such as --status fail_fallback --since 1h; --all means every one"
         )
-    options = parse_options(patch=patch, from_stage=from_, reuse=not fresh, again=again)
+    options = parse_options(
+        patch=patch, assignments=assignments, from_stage=from_, reuse=not fresh, again=again
+    )
     limits = parse_limits(rate, budget)
 
     async def work(desk: ReplayDesk) -> int:
@@ -227,7 +238,12 @@ def with_desk(work: Callable[[ReplayDesk], Awaitable[int]], *, broker: bool = Tr
 
 
 def parse_options(
-    *, patch: Path | None = None, from_stage: str | None = None, reuse: bool, again: bool
+    *,
+    patch: Path | None = None,
+    assignments: Sequence[str] | None = None,
+    from_stage: str | None = None,
+    reuse: bool,
+    again: bool,
 ) -> ReplayOptions:
     """How each request is repeated, from the command line.
 
@@ -255,7 +271,27 @@ def parse_options(
             f"--from {from_stage!r} is no stage that a replay can start at; use one of {', '.join(INPUT_OF)}, or leave it "
             "out to start at the first one"
         )
-    return ReplayOptions(patch=operations, from_stage=start, reuse=reuse, again=again)
+    options = ReplayOptions(patch=operations, from_stage=start, reuse=reuse, again=again)
+    return _with_edits(options, assignments) if assignments else options
+
+
+def _with_edits(options: ReplayOptions, assignments: Sequence[str]) -> ReplayOptions:
+    """The options with what ``--set`` changes.
+
+    Raises:
+        Usage: a key or a model is none.
+    """
+    import msgspec
+
+    from infra.app.rerun_desk import read_options
+    from infra.providers.names import ModelUnknown
+    from infra.replay.request_edits import EditError
+
+    try:
+        changed = read_options(console.settings(), assignments, options.from_stage)
+    except (EditError, ModelUnknown) as error:
+        raise console.Usage(f"--set: {error}") from None
+    return msgspec.structs.replace(options, edits=changed.edits, provider=changed.provider)
 
 
 def parse_limits(rate: str | None, budget: list[str] | None) -> JobLimits:

@@ -151,6 +151,8 @@ def print_view(view: JobView) -> None:
     out.print(f"  {states}", soft_wrap=True)
     if job.options.patch is not None:
         out.print(f"  patch: {console.json_text(job.options.patch)}", soft_wrap=True, markup=False)
+    if job.options.edits is not None:
+        out.print(f"  set: {', '.join(job.options.edits.keys)}", soft_wrap=True, markup=False)
     if job.options.from_stage is not None:
         out.print(f"  starts at {job.options.from_stage}")
     for line in estimate_lines(job.estimate, None):

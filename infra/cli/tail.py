@@ -102,7 +102,7 @@ async def _watch(
     from infra.nats import log
 
     missed = "the events of the meantime follow"
-    if what.progress is not None:
+    if what.progress:
         missed += ", its progress is lost: no stream stores it"
     async with console.connect(console.settings(), waits=True, missed=missed) as client:
         chosen = MessageFilter(wanted, partial(log.owner, client.wire))

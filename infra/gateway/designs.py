@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-from fastapi import Body, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts import timestamp
 from contracts.nodes.node import PLAIN
 from infra.authoring.scene_graphs import to_json, to_yaml
-from infra.gateway.answers import json_answer
 from infra.gateway.changes import record_change
 from infra.gateway.design_bodies import check_name
 from infra.gateway.design_queries import read_designs
@@ -52,19 +50,6 @@ Workspace = Annotated[
         pattern=PLAIN,
         description="The workspace, for a sender that is bound to none; default: designs without a workspace.",
     ),
-]
-
-
-class RestoreOrder(BaseModel):
-    """Which version becomes the draft."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    version: int = Field(ge=1, le=2**31 - 1)
-
-
-RestoreBody = Annotated[
-    RestoreOrder, Body(openapi_examples={"first": {"summary": "The first version", "value": {"version": 1}}})
 ]
 
 
@@ -337,43 +322,6 @@ async def import_designs(
     )
     said = dict.fromkeys(new, "created") | dict.fromkeys(other, "changed")
     return [{"kind": key.kind, "id": key.name, "outcome": said.get(key, "unchanged")} for key in contents]
-
-
-async def answer_history(
-    gateway: Gateway, design: StoredDesign, *, limit: int, before: int | None
-) -> Response:
-    """The versions of a design."""
-    rows = await read_designs(
-        gateway,
-        lambda engine: designs.list_versions(engine, design.key, limit=limit + 1, before=before),
-        missing=list[DesignVersion](),
-    )
-    items = [version_to_json(each, design.kind, published=design.published) for each in rows[:limit]]
-    following = rows[limit - 1].version if len(rows) > limit else None
-    return json_answer({"items": items, "next": following})
-
-
-async def restore(
-    gateway: Gateway, principal: Principal, request: Request, key: DesignKey, version: int, *, action: str
-) -> StoredDesign:
-    """Make an earlier version the draft.
-
-    Raises:
-        Problem: 404, 412 or 428.
-    """
-    current = await find(gateway, key)
-    expected = require_match(request, current)
-    earlier = await find_version(gateway, current, version)
-    author = author_of(gateway, principal)
-    return await change(
-        gateway,
-        principal,
-        action,
-        key,
-        lambda engine: designs.save_design(
-            engine, key, earlier.content, author, expected=expected, action="restore"
-        ),
-    )
 
 
 def answer_file(value: Any, name: str, language: Literal["json", "yaml"]) -> Response:

@@ -59,7 +59,7 @@ class FeedFilter:
         where = self._where
         if where is None:
             return record.request_id == self._asked.request_id
-        unasked = record.stream is None and self._asked.what.progress is None
+        unasked = record.stream is None and not self._asked.what.progress
         if unasked or not passes(record, where) or (self._owned and record.request_id is None):
             return False
         if not self._owned or record.request_id is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -41,14 +41,18 @@ _LINGER_S: Final = 30.0
 _FAREWELL_S: Final = 1.0
 
 
-class StreamOfClient(Protocol):
-    """What the hub needs of an open stream."""
+class OpenStream(Protocol):
+    """What the hub needs of an open stream, whatever it sends."""
 
     sender: Principal | None
 
     def end(self, reason: str) -> None:
-        """End it with ``bye``."""
+        """End it soon, and say why."""
         ...
+
+
+class StreamOfClient(OpenStream, Protocol):
+    """What the hub needs of an open stream of events, which ends with ``bye``."""
 
     def cut(self) -> None:
         """Cut the client's connection."""
@@ -85,6 +89,8 @@ class EventHub:
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._feeds: set[StreamOfClient] = set()
+        #: Open streams that are none of events.
+        self._others: set[OpenStream] = set()
         #: Feeds that get live events, by the request that they are about; ``None``: about all.
         self._attached: dict[str | None, set[EventReader]] = {}
         self._idle: asyncio.TimerHandle | None = None
@@ -135,14 +141,23 @@ class EventHub:
                 feed.cut()
 
     async def check_access(self, admits: Callable[[Principal], Awaitable[bool]]) -> None:
-        """End the feeds of those whose token or session is no longer valid.
+        """End the streams of those whose token or session is no longer valid.
 
         Args:
             admits: whether one is valid.
         """
-        for feed in tuple(self._feeds):
-            if feed.sender is not None and feed.sender.token_id is not None and not await admits(feed.sender):
-                feed.end("token")
+        for each in (*self._feeds, *self._others):
+            if each.sender is not None and each.sender.token_id is not None and not await admits(each.sender):
+                each.end("token")
+
+    @contextlib.contextmanager
+    def watching(self, stream: OpenStream) -> Generator[None]:
+        """The time in which a stream that is none of events is open: it ends when its sender loses access."""
+        self._others.add(stream)
+        try:
+            yield
+        finally:
+            self._others.discard(stream)
 
     def end_all(self, reason: str) -> None:
         """End all feeds with ``bye``; their clients connect again, and find out."""

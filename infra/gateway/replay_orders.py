@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from infra.app.replay_source import format_source
+from infra.app.rerun_desk import read_options
 from infra.gateway import listing
 from infra.gateway.letter_access import check_own, find_letter, patch_problem, read_patch
 from infra.gateway.problems import FieldProblem, Problem, not_found
 from infra.inspect.request_filter import WORDS, FilterError, RequestFilter, parse_filter
+from infra.providers.names import ModelUnknown
 from infra.replay.jobs import JobLimits
 from infra.replay.origins import MOST
 from infra.replay.patching import PatchError
 from infra.replay.plans import ReplayOptions
+from infra.replay.request_edits import EditError
 
 if TYPE_CHECKING:
     from infra.app.replay_desk import Proposal, ReplayDesk
@@ -86,6 +91,13 @@ class ReplayOrder(ReplayPace, RequestSelection):
         max_length=1000,
         description="Edit each body by this JSON Patch; for more than one request it begins with a `test`.",
     )
+    edits: dict[str, Any] = Field(
+        default={},
+        alias="set",
+        max_length=100,
+        description="Fields to change in each body, after the patch, such as `params.temperature`, `prompt` or `model`.",
+        examples=[{"params.temperature": 0.2}],
+    )
     from_stage: Literal["structuring", "validate-repair"] | None = Field(
         default=None,
         alias="from",
@@ -123,8 +135,14 @@ async def propose(gateway: Gateway, principal: Principal, desk: ReplayDesk, orde
             :meth:`ReplayDesk.propose_requests`.
     """
     where = read_selection(gateway, principal, order, letters=order.of == "letters")
+    try:
+        changed = read_options(gateway.settings, list_assignments(order.edits), order.from_stage)
+    except (EditError, ModelUnknown) as error:
+        raise edits_problem(error) from None
     options = ReplayOptions(
         patch=read_patch(order.patch),
+        edits=changed.edits if order.edits else None,
+        provider=changed.provider,
         from_stage=order.from_stage,
         reuse=order.of == "requests" and not order.fresh,
         again=order.again,
@@ -168,6 +186,25 @@ async def _propose_requests(
         if missing is not None:
             raise not_found(f"request {missing!r}")
     return proposal
+
+
+def list_assignments(edits: Mapping[str, Any]) -> list[str]:
+    """Edits as the command line has them; ``null`` removes the field."""
+    return [_assign(key, value) for key, value in edits.items()]
+
+
+def edits_problem(error: Exception) -> Problem:
+    """422 for edits that cannot be."""
+    return Problem(
+        422, "invalid-parameter", str(error), errors=(FieldProblem(pointer="/set", detail=str(error)),)
+    )
+
+
+def _assign(key: str, value: Any) -> str:
+    """An assignment as the command line has it; ``null`` removes the field."""
+    if value is None:
+        return f"{key}="
+    return f"{key}={value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
 
 
 def read_selection(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from infra.gateway.letter_access import check_own
-from infra.gateway.problems import FieldProblem, Problem
 from infra.gateway.replay_orders import RequestSelection
 from infra.replay.letters import read_workspace
 
@@ -60,11 +57,6 @@ class ManyComparisons(BaseModel):
     pairs: list[PairedIds] = Field(min_length=1, max_length=1000)
 
 
-def list_assignments(edits: Mapping[str, Any]) -> list[str]:
-    """Edits as the command line has them; ``null`` removes the field."""
-    return [_assign(key, value) for key, value in edits.items()]
-
-
 def check_shadows(principal: Principal, plan: RerunPlan) -> None:
     """Refuse a rerun whose edits move requests into another workspace.
 
@@ -74,17 +66,3 @@ def check_shadows(principal: Principal, plan: RerunPlan) -> None:
     if principal.workspace is not None:
         for each in plan.items:
             check_own(principal, read_workspace(each.body), field="/set")
-
-
-def rerun_problem(error: Exception) -> Problem:
-    """422 for edits that cannot be."""
-    return Problem(
-        422, "invalid-parameter", str(error), errors=(FieldProblem(pointer="/set", detail=str(error)),)
-    )
-
-
-def _assign(key: str, value: Any) -> str:
-    """An assignment as the command line has it; ``null`` removes the field."""
-    if value is None:
-        return f"{key}="
-    return f"{key}={value if isinstance(value, str) else msgspec.json.encode(value).decode()}"

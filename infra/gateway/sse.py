@@ -91,7 +91,7 @@ class ChunkSource:
         leaving = asyncio.create_task(self._left.wait())
         coming: asyncio.Task[bytes | None] | None = None
         try:
-            while True:
+            while not self._left.is_set():
                 coming = asyncio.create_task(_next(self._chunks))
                 await asyncio.wait((coming, leaving), return_when=asyncio.FIRST_COMPLETED)
                 chunk = coming.result() if coming.done() else None

@@ -157,6 +157,23 @@ def clear(settings: Settings) -> None:
         path(settings).unlink(missing_ok=True)
 
 
+def runs_broker(settings: Settings) -> bool:
+    """Whether the running pipeline of the data folder has itself started the broker that the settings mean.
+
+    Its processes get the broker's URL as a setting.  A file that cannot be read names no pipeline.
+    """
+    try:
+        found = read(settings)
+    except StaleRuntimeError:
+        return False
+    return (
+        found is not None
+        and parent_death.alive(found.pid)
+        and "broker" in found.pids
+        and settings.nats_url in (None, found.nats_url)
+    )
+
+
 def find_url(settings: Settings) -> str | None:
     """The broker's URL: the setting, else the running pipeline's; ``None`` if none was started.
 

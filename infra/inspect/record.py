@@ -62,7 +62,8 @@ def progress(subject: str, payload: bytes, headers: dict[str, str], *, time_ns: 
     """Decode one ``progress`` message from core NATS; never raises."""
     entry = LogEntry(stream="", sequence=0, subject=subject, time_ns=time_ns, headers=headers, body=payload)
     line = _event(entry)
-    return msgspec.structs.replace(line, stream=None, seq=None)
+    # A reader of a shadow has asked for it.
+    return msgspec.structs.replace(line, stream=None, seq=None, event=ev.Progress.name)
 
 
 def to_json(line: LogRecord) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import msgspec
 from nats import errors as nats_errors
 from understudy_client.tasks import end_tasks
 
+from contracts import events as ev
 from contracts import pipeline, subjects
 from contracts.errors import UnderstudyError
 from infra.inspect import record
@@ -24,13 +25,14 @@ from infra.nats.inbox import BoundedInbox
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
     from infra.nats.log import LogEntry
     from infra.nats.multiplexer import RequestMultiplexer
     from infra.nats.ordered import LogGap
 
 #: Progress messages, core NATS.
-_PROGRESS: Final = "gen.progress.>"
+_PROGRESS: Final = tuple(f"gen.{each.name}.>" for each in (ev.Progress, ev.ShadowProgress))
 #: Seconds that a live message waits for an earlier one of another stream.
 _SETTLE_S: Final = 0.05
 #: Records that wait to be shown.
@@ -46,8 +48,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Filters by stream; they do not overlap.
     streams: dict[str, tuple[str, ...]]
-    #: Subject of progress messages; ``None``: none are shown.
-    progress: str | None
+    #: Subjects of progress messages; none: none are shown.
+    progress: tuple[str, ...]
 
 
 def intersect(one: str, other: str) -> str | None:
@@ -97,9 +99,9 @@ def resolve(pattern: str | None, request_id: str | None, *, progress: bool | Non
         if found:
             streams[stream] = found
     included = request_id is not None if progress is None else progress
-    included = included or pattern.startswith("gen.progress.")
-    written = next(iter(_met(wanted, (_PROGRESS,))), None) if included else None
-    if not streams and written is None:
+    included = included or pattern.startswith(tuple(each.removesuffix(">") for each in _PROGRESS))
+    written = _met(wanted, _PROGRESS) if included else ()
+    if not streams and not written:
         raise PatternError(
             f"no subject of the pipeline matches {pattern!r}; they are gen.<event>.<kind>.<request_id> and "
             "dead.<stage>.<kind>.<request_id>, for instance gen.failed.> or gen.*.layout.*"
@@ -110,7 +112,8 @@ def resolve(pattern: str | None, request_id: str | None, *, progress: bool | Non
 def names_shadows(pattern: str | None) -> bool:
     """Whether a pattern asks for shadows: by their result's event, or by an id."""
     tokens = (pattern or "").split(".")
-    return "shadowed" in tokens[1:2] or any(map(subjects.is_shadow, tokens[3:4]))
+    events = {ev.Shadowed.name, ev.ShadowProgress.name}
+    return bool(events.intersection(tokens[1:2])) or any(map(subjects.is_shadow, tokens[3:4]))
 
 
 def _met(ones: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
@@ -213,11 +216,10 @@ async def live(
         now = time.time_ns()
         arrived.offer(record.progress(msg.subject, msg.data, dict(msg.headers or {}), time_ns=now))
 
-    listening = None
+    listening: list[Subscription] = []
     readers = [asyncio.create_task(read(stream, filters)) for stream, filters in what.streams.items()]
     try:
-        if what.progress is not None:
-            listening = await client.subscribe(what.progress, cb=written)
+        listening += [await client.subscribe(subject, cb=written) for subject in what.progress]
         async for found in _settled(arrived):
             if arrived.dropped and on_dropped is not None:
                 on_dropped(arrived.dropped)
@@ -225,9 +227,9 @@ async def live(
             yield found
     finally:
         await end_tasks(*readers)
-        if listening is not None and not client.is_closed:
+        for each in () if client.is_closed else listening:
             with contextlib.suppress(nats_errors.Error):
-                await listening.unsubscribe()
+                await each.unsubscribe()
 
 
 async def _settled(arrived: BoundedInbox[LogRecord | Exception]) -> AsyncIterator[LogRecord]:

@@ -1,6 +1,7 @@
 """Creation of replay jobs: a plan's requests become rows, some at a time, so that other writers of the database have their turn.
 
-A job is ``planning`` until all its rows are there.  One whose process died is removed by the next creation.
+A job is ``planning`` until all its rows are there.  The next creation removes those whose process died, and plans that nobody
+has started for a long time, or that many newer ones follow.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ _jobs, _items = REPLAY_JOBS.c, REPLAY_ITEMS.c
 #: Rows of one transaction.
 _CHUNK: Final = 500
 _PLANNING: Final = str(JobState.PLANNING)
+#: Plans that are kept without being started, and milliseconds for which each is: as long as the log keeps requests.
+MOST_PLANS: Final = 100
+PLAN_KEPT_MS: Final = 7 * 24 * 3_600_000
 
 
 def create(
@@ -61,7 +65,7 @@ def create(
         "beat_ms": _now_ms(),
     }
     job = _insert(engine, row)
-    patched_by = None if plan.options.patch is None else f"job-{job}"
+    patched_by = f"job-{job}" if plan.options.changes else None
     for start in range(0, len(plan.items), _CHUNK):
         chunk = enumerate(plan.items[start : start + _CHUNK], start)
         rows = [_item_row(job, at, each, plan.options, patched_by) for at, each in chunk]
@@ -82,7 +86,7 @@ def _insert(engine: Engine, row: dict[str, Any]) -> int:
     over = [str(JobState.STOPPED), str(JobState.UNDONE)]
     same = select(_jobs.job, _jobs.state).where(_jobs.plan_hash == plan_hash, _jobs.state.not_in(over))
     while True:
-        _discard(engine, plan_hash)
+        _discard(engine, plan_hash, now_ms=row["created_ms"])
         # On PostgreSQL two transactions that only read and insert would both find nothing.
         with writing(engine) as connection:
             found = connection.execute(same).first()
@@ -100,16 +104,21 @@ def _insert(engine: Engine, row: dict[str, Any]) -> int:
         raise JobError(f"job {job} has the same plan and is {state}: nothing was published; {advice}")
 
 
-def _discard(engine: Engine, plan_hash: str) -> None:
-    """Remove the plan's equal that has not begun, and plans whose process died while it made them."""
-    dead = and_(_jobs.state == _PLANNING, _jobs.beat_ms < _now_ms() - LEASE_MS)
-    equal = and_(_jobs.state == str(JobState.PLANNED), _jobs.plan_hash == plan_hash)
+def _discard(engine: Engine, plan_hash: str, *, now_ms: int) -> None:
+    """Remove the plan's equal that has not begun, plans whose process died while it made them, and old ones."""
+    planned = _jobs.state == str(JobState.PLANNED)
+    newest = select(_jobs.job).where(planned).order_by(_jobs.job.desc()).limit(MOST_PLANS - 1)
+    old = or_(_jobs.created_ms < now_ms - PLAN_KEPT_MS, _jobs.job.not_in(newest))
+    unwanted = or_(
+        and_(_jobs.state == _PLANNING, _jobs.beat_ms < _now_ms() - LEASE_MS),
+        and_(planned, or_(_jobs.plan_hash == plan_hash, old)),
+    )
     with reading(engine) as connection:
-        found = connection.execute(select(_jobs.job).where(or_(dead, equal))).scalars().all()
+        found = connection.execute(select(_jobs.job).where(unwanted)).scalars().all()
     for job in found:
         with engine.begin() as connection:
             # From here on no process can start it, and one that dies leaves it to the next creation.
-            change = update(REPLAY_JOBS).where(_jobs.job == job, or_(dead, equal))
+            change = update(REPLAY_JOBS).where(_jobs.job == job, unwanted)
             if not connection.execute(change.values(state=_PLANNING, beat_ms=0)).rowcount:
                 continue
         some = select(_items.position).where(_items.job == job).limit(_CHUNK)

@@ -83,7 +83,7 @@ class ReplayJob(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def patched_by(self) -> str | None:
         """What the results of edited requests name."""
-        return None if self.options.patch is None else f"job-{self.job}"
+        return f"job-{self.job}" if self.options.changes else None
 
 
 class JobItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from infra.replay import patching
 from infra.replay.letters import Unreplayable, decode_fields
 from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import Operations, PatchRefused
+from infra.replay.request_edits import EditError, Edits, apply_edits
 
 #: Characters of a plan's hash.
 _HASH: Final = 16
@@ -50,6 +51,10 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     #: Edits of each body, as JSON Patch.
     patch: Operations | None = None
+    #: Further edits of each body, after those: new values of fields.
+    edits: Edits | None = None
+    #: The provider that works instead of the routed one, which :attr:`Edits.model` means.
+    provider: str | None = None
     #: The first stage that works; ``None``: all of them.
     from_stage: StartStage | None = None
     #: The result cache may answer.
@@ -58,9 +63,14 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     again: bool = False
 
     @property
+    def changes(self) -> bool:
+        """Whether anything but the request that is repeated decides what is generated."""
+        return self.patch is not None or self.edits is not None
+
+    @property
     def shares(self) -> bool:
         """Whether the result cache may answer: not what is edited, nor what starts later."""
-        return self.reuse and self.patch is None and self.from_stage is None
+        return self.reuse and not self.changes and self.from_stage is None
 
 
 class ReplayVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,13 +163,15 @@ def compose(origin: ReplayOrigin, options: ReplayOptions, *, patched_by: str | N
 
     Raises:
         Unreplayable: the origin's body is no JSON object.
-        PatchRefused: the patch does not apply to it.
+        PatchRefused, EditError: the patch, or another edit, does not apply to it.
     """
     fields = decode_fields(origin.body)
     for name in patching.find_descent(fields):
         del fields[name]
     if options.patch is not None:
         fields = patching.apply(options.patch, fields)
+    if options.edits is not None:
+        fields = apply_edits(fields, options.edits)
     if origin.replay_of is not None:
         fields |= make_lineage_fields(origin.replay_of, options, patched_by=patched_by)
     return msgspec.json.encode(fields)
@@ -172,6 +184,8 @@ def make_lineage_fields(replay_of: str, options: ReplayOptions, *, patched_by: s
         fields["from_stage"] = options.from_stage
     if patched_by is not None:
         fields["patched_by"] = patched_by
+    if options.provider is not None:
+        fields["provider"] = options.provider
     if options.shares:
         fields["reuse"] = True
     return fields
@@ -234,9 +248,11 @@ def _compose_item(origin: ReplayOrigin, options: ReplayOptions, number: int) -> 
         return _refuse(origin, number, origin.refusal)
     if options.from_stage is not None and origin.replay_of is None:
         return _refuse(origin, number, "it never was a request: no stage has stored anything for it")
+    if options.provider is not None and origin.replay_of is None:
+        return _refuse(origin, number, "it never was a request: only a repetition may name its model")
     try:
         body = compose(origin, options)
-    except (Unreplayable, PatchRefused) as error:
+    except (Unreplayable, PatchRefused, EditError) as error:
         return _refuse(origin, number, str(error))
     return PlannedItem(origin=origin, number=number, body=body)
 

@@ -31,6 +31,7 @@ from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchRefused
 from infra.replay.plans import ItemState, PlanChanged
 from infra.replay.publishing import ReadyReplay
+from infra.replay.request_edits import EditError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -159,7 +160,7 @@ def make_ready(item: JobItem, origin: ReplayOrigin, job: ReplayJob) -> ReadyRepl
         return origin.refusal
     try:
         body = plans.compose(origin, job.options, patched_by=job.patched_by)
-    except (Unreplayable, PatchRefused) as error:
+    except (Unreplayable, PatchRefused, EditError) as error:
         return str(error)
     if hashlib.sha256(body).hexdigest() != item.sha256:
         return "its request is not the one that was planned"

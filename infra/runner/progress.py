@@ -21,7 +21,7 @@ _MOST: Final = 256 * 1024
 
 
 class Announcer:
-    """Publishes the text of one provider call on ``gen.progress``, at most once per interval.
+    """Publishes the text of one provider call, at most once per interval: of a shadow where no client may listen.
 
     Core NATS: nothing is stored and nobody is waited for.  A call that ends within the first
     interval publishes nothing.
@@ -29,7 +29,8 @@ class Announcer:
 
     def __init__(self, *, client: Client, kind: str, request_id: str, stage: str, attempt: int) -> None:
         self._client = client
-        self._subject = subjects.gen(ev.Progress.name, kind, request_id)
+        event = ev.ShadowProgress if subjects.is_shadow(request_id) else ev.Progress
+        self._subject = subjects.gen(event.name, kind, request_id)
         self._stage = stage
         self._attempt = attempt
         self._pieces: list[str] = []

@@ -113,7 +113,7 @@ async def test_a_refused_consumer_ends_the_tail_with_the_reason(nc: Connection) 
     js = nc.jetstream()
     await js.add_stream(name="EVENTS", subjects=["gen.>"], max_consumers=1)
     await js.add_consumer("EVENTS", ConsumerConfig(durable_name="only"))
-    what = Watched(streams={"EVENTS": (">",)}, progress=None)
+    what = Watched(streams={"EVENTS": (">",)}, progress=())
     async with asyncio.timeout(30), aclosing(tail.live(nc, what, start={"EVENTS": 1})) as lines:
         with pytest.raises(Unavailable, match="EVENTS cannot be followed: maximum consumers limit"):
             await anext(lines)

@@ -94,7 +94,7 @@ def test_the_diagram_shows_what_the_table_says() -> None:
     assert {event for _, event, _ in arrows} == {
         row.event
         for row in pipeline.ROWS
-        if row.event not in {"timer", "clamped", "shadowed", "revised", "progress"}
+        if row.event not in {"timer", "clamped", "shadowed", "revised", "progress", "shadow_progress"}
     }
     for sources, event, target in arrows:
         row = pipeline.ROW_OF[event]

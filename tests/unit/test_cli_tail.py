@@ -48,15 +48,15 @@ def test_everything_is_every_stored_subject_and_live_text() -> None:
         stream: pipeline.stream_subjects(stream)
         for stream in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)
     }
-    assert what.progress == "gen.progress.>"
+    assert what.progress == ("gen.progress.>", "gen.shadow_progress.>")
 
 
 def test_live_text_is_left_out_unless_it_is_asked_for() -> None:
-    assert resolve(None, None).progress is None
-    assert resolve("gen.>", None).progress is None
-    assert resolve("gen.progress.>", None).progress == "gen.progress.>"
-    assert resolve(None, "r1").progress == "gen.progress.*.r1"
-    assert resolve(None, "r1", progress=False).progress is None
+    assert resolve(None, None).progress == ()
+    assert resolve("gen.>", None).progress == ()
+    assert resolve("gen.progress.>", None).progress == ("gen.progress.>",)
+    assert resolve(None, "r1").progress == ("gen.progress.*.r1", "gen.shadow_progress.*.r1")
+    assert resolve(None, "r1", progress=False).progress == ()
 
 
 async def test_deleted_messages_are_reported_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ async def test_an_inbox_waits_or_drops_when_it_is_full() -> None:
 
 def test_one_event_is_looked_for_in_its_stream_alone() -> None:
     what = resolve("gen.failed.>", None)
-    assert (what.streams, what.progress) == ({"EVENTS": ("gen.failed.>",)}, None)
+    assert (what.streams, what.progress) == ({"EVENTS": ("gen.failed.>",)}, ())
 
 
 def test_one_request_is_looked_for_everywhere() -> None:
@@ -108,7 +108,7 @@ def test_one_request_is_looked_for_everywhere() -> None:
     assert {each.rpartition(".")[2] for each in what.streams["REQUESTS"]} == {"r1"}
     assert "gen.result.*.r1" in what.streams["EVENTS"]
     assert what.streams["DEAD"] == ("dead.*.*.r1",)
-    assert what.progress == "gen.progress.*.r1"
+    assert what.progress == ("gen.progress.*.r1", "gen.shadow_progress.*.r1")
 
 
 @pytest.mark.parametrize("pattern", ["gen..x", "gen.>.x", "gen fail", "gen.fa*", "orders.>"])

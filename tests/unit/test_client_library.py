@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from typing import Any
@@ -9,8 +10,19 @@ from typing import Any
 import msgspec
 import pytest
 import understudy_client
-from understudy_client import Answer, MissingExtra, Result, Unreadable, errors, new_id, protocol
+from understudy_client import (
+    Answer,
+    Client,
+    InvalidRequest,
+    MissingExtra,
+    Result,
+    Unreadable,
+    errors,
+    new_id,
+    protocol,
+)
 from understudy_client import result as client_result
+from understudy_client.http import HttpClient
 from understudy_client.models import MODELS as CLIENT_MODELS
 from understudy_client.timeouts import MARGIN_S, wait_s
 
@@ -66,6 +78,28 @@ def test_the_pipelines_own_setting_is_the_default() -> None:
 )
 def test_a_body_that_will_be_rejected_waits_as_one_without_a_deadline(body: bytes) -> None:
     assert wait_s(body) == 60 + MARGIN_S
+
+
+def refusals(**given: Any) -> list[str]:
+    """What each client says of a request that it must not send."""
+    name = "nats://127.0.0.1:1"
+    calls = (
+        lambda: asyncio.run(Client.connect(name).submit("layout", **given)),
+        lambda: asyncio.run(Client.connect(name).generate("layout", **given)),
+        lambda: asyncio.run(HttpClient.connect("http://127.0.0.1:1").submit("layout", **given)),
+        lambda: asyncio.run(HttpClient.connect("http://127.0.0.1:1").generate("layout", **given)),
+    )
+    said: list[str] = []
+    for call in calls:
+        with pytest.raises(InvalidRequest) as refused:
+            call()
+        said.append(str(refused.value))
+    return said
+
+
+def test_a_body_with_prompt_or_fields_beside_it_is_refused() -> None:
+    (said,) = set(refusals(body=b'{"prompt": "x"}', prompt="y", seed=7, tags=None))
+    assert said == "body: is the whole request: put prompt, seed into it, or leave body out"
 
 
 def test_ids_are_uuids_of_version_7_in_order() -> None:

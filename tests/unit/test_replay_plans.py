@@ -32,6 +32,7 @@ from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchError, PatchRefused
 from infra.replay.plans import ItemState, PlannedItem, ReplayOptions, ReplayPlan, ReplayVerdict
 from infra.replay.publishing import ReadyReplay
+from infra.replay.request_edits import parse_edits
 
 
 def origin(number: int, **changes: Any) -> ReplayOrigin:
@@ -194,11 +195,22 @@ def test_the_cache_answers_what_it_holds_and_equal_requests_share_one_generation
             ReplayOptions(patch=[{"op": "add", "path": "/seed", "value": 7}], reuse=True),
             {"seed": 7, "patched_by": "job-7"},
         ),
+        (
+            ReplayOptions(
+                patch=[{"op": "add", "path": "/seed", "value": 7}],
+                edits=parse_edits(["seed=8", "params.temperature=0.2", "model=other"]),
+                provider="other",
+                reuse=True,
+            ),
+            {"seed": 8, "params": {"temperature": 0.2}, "provider": "other", "patched_by": "job-7"},
+        ),
     ],
 )
 def test_a_replay_says_how_it_descends(options: ReplayOptions, fields: dict[str, Any]) -> None:
     """What is edited or starts later is never answered by the cache."""
-    patched_by = None if options.patch is None else "job-7"
+    stored = msgspec.json.decode(msgspec.json.encode(options), type=ReplayOptions)
+    assert stored == options
+    patched_by = "job-7" if options.changes else None
     body = plans.compose(origin(1, body=b'{"prompt": "p", "fromStage": "x"}'), options, patched_by=patched_by)
     assert msgspec.json.decode(body) == {"prompt": "p", "replay_of": "r-1", **fields}
 

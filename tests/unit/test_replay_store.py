@@ -47,9 +47,9 @@ def plan(count: int = MANY, *, first: int = 1) -> ReplayPlan:
     return ReplayPlan(options=ReplayOptions(), items=items, plan_hash=hash_items(ReplayOptions(), items))
 
 
-def create(engine: Engine, made: ReplayPlan) -> ReplayJob:
+def create(engine: Engine, made: ReplayPlan, *, now_ms: int = 1) -> ReplayJob:
     return job_creation.create(
-        engine, made, source="a test", limits=JobLimits(), estimate=ReplayEstimate(), now_ms=1
+        engine, made, source="a test", limits=JobLimits(), estimate=ReplayEstimate(), now_ms=now_ms
     )
 
 
@@ -119,4 +119,17 @@ def test_of_equal_plans_one_is_kept_and_one_that_began_is_not_replaced(engine: E
     assert jobs.claim(engine, second.job, runner="one", now_ms=1) is not None
     with pytest.raises(JobError, match=f"job {second.job} has the same plan and is running"):
         create(engine, plan(2))
+    assert count_rows(engine) == 2
+
+
+def test_plans_that_nobody_starts_are_kept_for_a_while_and_only_the_latest(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_creation, "MOST_PLANS", 3)
+    begun, *_, last = [create(engine, plan(1)), *(create(engine, plan(1, first=at)) for at in (2, 3))]
+    jobs.claim(engine, begun.job, runner="one", now_ms=1)
+    later = [create(engine, plan(1, first=at)).job for at in (4, 5)]
+    assert [each.job for each in jobs.list_jobs(engine, limit=None)] == [*later[::-1], last.job, begun.job]
+    newest = create(engine, plan(1, first=6), now_ms=2 + job_creation.PLAN_KEPT_MS)
+    assert [each.job for each in jobs.list_jobs(engine, limit=None)] == [newest.job, begun.job]
     assert count_rows(engine) == 2

@@ -134,7 +134,7 @@ class Client:
             Unavailable: the broker did not acknowledge within 20 s.
             ClientError: the broker refuses it.
         """
-        body = protocol.compose(prompt, fields) if body is None else body
+        body = protocol.compose(prompt, fields, body)
         request_id = request_id or protocol.new_id()
         protocol.check_kind(kind)
         protocol.check_id(request_id)
@@ -222,7 +222,7 @@ class Client:
         **fields: Any,
     ) -> Result:
         """Publish a request and wait for its result, as :meth:`generate`, without fetching large content."""
-        body = protocol.compose(prompt, fields) if body is None else body
+        body = protocol.compose(prompt, fields, body)
         request_id = request_id or protocol.new_id()
         protocol.check_id(request_id)
         if timeout_s is None:

@@ -97,10 +97,19 @@ def check_kind(kind: str) -> None:
         raise InvalidRequest("kind", f"{kind!r} must match {_KIND.pattern}")
 
 
-def compose(prompt: str | None, fields: Mapping[str, Any]) -> bytes:
-    """A request's body from its fields; what is ``None`` is left out."""
-    said = {"prompt": prompt, **fields}
-    return msgspec.json.encode({name: value for name, value in said.items() if value is not None})
+def compose(prompt: str | None, fields: Mapping[str, Any], body: bytes | None) -> bytes:
+    """A request's body: the given one, or one of prompt and fields, without those that are ``None``.
+
+    Raises:
+        InvalidRequest: both are given.
+    """
+    said = {name: value for name, value in {"prompt": prompt, **fields}.items() if value is not None}
+    if body is None:
+        return msgspec.json.encode(said)
+    if said:
+        names = ", ".join(said)
+        raise InvalidRequest("body", f"is the whole request: put {names} into it, or leave body out")
+    return body
 
 
 def check_body(body: bytes) -> None:

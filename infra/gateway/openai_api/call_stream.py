@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -20,6 +21,7 @@ from infra.gateway.sse import ChunkSource, EventStreamResponse
 if TYPE_CHECKING:
     from understudy_client import Progress
 
+    from infra.gateway.access import Principal
     from infra.gateway.openai_api.model_answer import ModelAnswer
 
 #: Seconds that an answer may take and still have its own status; afterwards the stream begins with pings.
@@ -73,13 +75,48 @@ async def stream_checked(run: CallRun, frames: Frames) -> Response:
     hold_s = HOLD_LIVE_S if run.live else HOLD_S
     done, _ = await asyncio.wait((waiting,), timeout=hold_s)
     headers = waiting.result().headers if done else run.headers
-    chunks = _send_checked(waiting, frames)
-    return EventStreamResponse(ChunkSource(chunks), headers=headers)
+    return EventStreamResponse(CallSource(_send_checked(waiting, frames), run, frames), headers=headers)
 
 
 def stream_raw(run: CallRun, frames: Frames) -> Response:
     """The stream of a text while the model writes it; it ends with an error where that text is not the result."""
-    return EventStreamResponse(ChunkSource(_send_raw(run, frames)), headers=run.headers)
+    return EventStreamResponse(CallSource(_send_raw(run, frames), run, frames), headers=run.headers)
+
+
+class CallSource(ChunkSource):
+    """The stream of a call; it ends with an error when its sender's token or session is no longer valid.
+
+    Args:
+        chunks: what is sent.
+        run: the call.
+        frames: its frames.
+    """
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None], run: CallRun, frames: Frames) -> None:
+        super().__init__(chunks)
+        self.sender: Principal | None = run.sender
+        self._run = run
+        self._frames = frames
+        self._refused = False
+
+    def end(self, reason: str) -> None:
+        """End it, for a token that is no longer valid; the request goes on."""
+        del reason
+        self._refused = True
+        self.leave()
+
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        """The chunks until their end, the client's, or the sender's access."""
+        with self._run.hub.watching(self):
+            async with contextlib.aclosing(super().read()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        if self._refused:
+            request_id = self._run.order.request_id
+            detail = f"the token or session is no longer valid; request {request_id} goes on"
+            problem = Problem(401, "unauthorized", detail, request_id=request_id)
+            for frame in self._frames.fail(_error_of(problem)):
+                yield frame
 
 
 async def _send_checked(waiting: asyncio.Task[ModelAnswer], frames: Frames) -> AsyncGenerator[bytes, None]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from infra.gateway.access import Principal
     from infra.gateway.gateway import Gateway
+    from infra.gateway.hub import EventHub
     from infra.gateway.openai_api.model_answer import ModelAnswer
     from infra.gateway.openai_api.model_call import ModelCall
 
@@ -41,13 +42,17 @@ class CallRun:
 
     Args:
         gateway: the gateway.
+        sender: who calls.
         order: the call as a request for generation.
         live: only a model's own content will do.
         raw: its tokens are sent before they are checked.
     """
 
-    def __init__(self, gateway: Gateway, order: GenerationOrder, *, live: bool, raw: bool) -> None:
+    def __init__(
+        self, gateway: Gateway, sender: Principal, order: GenerationOrder, *, live: bool, raw: bool
+    ) -> None:
         self._gateway = gateway
+        self.sender = sender
         self.order = order
         self.live = live
         self.raw = raw
@@ -56,6 +61,11 @@ class CallRun:
     def headers(self) -> dict[str, str]:
         """The headers that are known before the result."""
         return {"Understudy-Request-Id": self.order.request_id, "x-request-id": self.order.request_id}
+
+    @property
+    def hub(self) -> EventHub:
+        """Knows the open streams."""
+        return self._gateway.hub
 
     @property
     def created(self) -> int:
@@ -140,7 +150,7 @@ def prepare(gateway: Gateway, principal: Principal, request: Request, call: Mode
         traceparent=request.headers.get(TRACEPARENT),
     )
     live = required is not None or principal.require_live
-    return CallRun(gateway, order, live=live, raw=raw)
+    return CallRun(gateway, principal, order, live=live, raw=raw)
 
 
 def _workspace(principal: Principal, fields: dict[str, Any]) -> dict[str, Any]:

@@ -16,14 +16,8 @@ from infra.gateway.answers import json_answer
 from infra.gateway.changes import record_change
 from infra.gateway.gateway import Gateway, Here
 from infra.gateway.problems import Problem, not_found, parameter_problem
-from infra.gateway.replay_orders import read_selection
-from infra.gateway.rerun_orders import (
-    ManyComparisons,
-    ManyReruns,
-    check_shadows,
-    list_assignments,
-    rerun_problem,
-)
+from infra.gateway.replay_orders import edits_problem, list_assignments, read_selection
+from infra.gateway.rerun_orders import ManyComparisons, ManyReruns, check_shadows
 from infra.inspect.comparison import Comparison, summarise
 from infra.inspect.outcomes import ComparedPair
 from infra.providers.names import ModelUnknown
@@ -125,7 +119,7 @@ async def rerun_many(wanted: ManyReruns, gateway: Here, principal: _Operator) ->
             await record_change(gateway, principal, "reruns.create", plan.job)
             gateway.replays.start_rerun(plan.job, lambda: desk.run(plan.items, in_flight=wanted.in_flight))
     except (EditError, ModelUnknown, RerunError) as error:
-        raise rerun_problem(error) from None
+        raise edits_problem(error) from None
     return json_answer(body, status=202, headers={"Location": body["links"]["compare"]})
 
 

@@ -19,7 +19,8 @@ from infra.gateway.changes import record_change
 from infra.gateway.gateway import Here
 from infra.gateway.orders import read_order
 from infra.gateway.problems import Problem, not_found
-from infra.gateway.rerun_orders import check_shadows, list_assignments, rerun_problem
+from infra.gateway.replay_orders import edits_problem, list_assignments
+from infra.gateway.rerun_orders import check_shadows
 from infra.gateway.routes.generate import answer_order
 from infra.gateway.routes.jobs import Wait, answer_found
 from infra.inspect import audit_listing, explanation
@@ -231,7 +232,7 @@ async def rerun(
                 await record_change(gateway, principal, "generations.rerun", request_id)
                 await desk.publish(plan.items)
     except (EditError, ModelUnknown, RerunError) as error:
-        raise rerun_problem(error) from None
+        raise edits_problem(error) from None
     if plan.refused:
         raise Problem(409, "conflict", plan.refused[0].reason, request_id=request_id)
     (shadow,) = plan.items

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from infra.authoring import scene_graphs
-from infra.gateway import design_bodies, node_documents
+from infra.gateway import design_bodies, design_routes, node_documents
 from infra.gateway import designs as desk
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
 from infra.gateway.design_queries import read_designs
-from infra.gateway.designs import RestoreBody, Workspace, design_to_json
+from infra.gateway.designs import Workspace, design_to_json
 from infra.gateway.documents import problems
 from infra.gateway.gateway import Gateway, Here
 from infra.stores import designs
@@ -25,8 +24,6 @@ from infra.stores.designs import DesignKey, StoredDesign
 router: Final = APIRouter(prefix="/api/v1/graphs", tags=["graphs"])
 _Viewer = Annotated[Principal, require(AccessRole.VIEWER)]
 _Designer = Annotated[Principal, require(AccessRole.DESIGNER)]
-_Limit = Annotated[int, Query(ge=1, le=500, description="Rows of a page.")]
-_PATH: Final = "/api/v1/graphs"
 
 
 @router.get("", summary="List graphs", responses=node_documents.GRAPHS | problems(422, 503))
@@ -34,25 +31,18 @@ async def list_graphs(
     gateway: Here,
     principal: _Viewer,
     workspace: Workspace = None,
-    limit: _Limit = 100,
-    cursor: Annotated[
-        str | None, Query(pattern="^[A-Za-z0-9_-]{1,64}$", description="From the page before.")
-    ] = None,
+    limit: design_routes.Limit = design_routes.ROWS,
+    cursor: design_routes.Cursor = None,
 ) -> Response:
     """A page of graphs by their ids, without their content."""
     where = desk.choose_workspace(principal, workspace)
-    rows = await read_designs(
-        gateway,
-        lambda engine: designs.list_designs(engine, "graph", where, limit=limit + 1, after=cursor),
-        missing=list[StoredDesign](),
-    )
+    rows, following = await design_routes.list_page(gateway, "graph", where, limit=limit, after=cursor)
     items: list[dict[str, Any]] = []
-    for each in rows[:limit]:
+    for each in rows:
         item = design_to_json(each)
         graph: dict[str, Any] = json.loads(bytes(item.pop("graph")))
         sizes = {name: len(graph.get(name, ())) for name in ("nodes", "edges")}
         items.append(item | {"title": graph.get("title"), **sizes})
-    following = rows[limit - 1].name if len(rows) > limit else None
     return json_answer({"items": items, "next": following})
 
 
@@ -93,14 +83,11 @@ async def get(
     gateway: Here,
     principal: _Viewer,
     workspace: Workspace = None,
-    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="An earlier version.")] = None,
+    version: design_routes.Version = None,
 ) -> Response:
     """The graph, or an earlier version, and which of its nodes are not stored."""
-    found = await desk.find(gateway, desk.key_of("graph", principal, workspace, graph_id))
-    if version is not None and version != found.version:
-        earlier = await desk.find_version(gateway, found, version)
-        found = msgspec.structs.replace(found, content=earlier.content, version=version)
-    return await _answer(gateway, found)
+    key = desk.key_of("graph", principal, workspace, graph_id)
+    return await _answer(gateway, await design_routes.find_at(gateway, key, version))
 
 
 @router.put(
@@ -116,10 +103,12 @@ async def put(
 ) -> Response:
     """Create a graph (`If-None-Match: *`) or change it (`If-Match`); equal content changes nothing."""
     key = desk.key_of("graph", principal, workspace, graph_id)
-    current = await desk.find_base(gateway, request, key)
-    _, content = await design_bodies.read_graph(gateway, request)
-    stored = await desk.save(gateway, principal, key, content, current)
-    return await _answer(gateway, stored, created=current is None)
+
+    async def read() -> str:
+        return (await design_bodies.read_graph(gateway, request))[1]
+
+    stored, created = await design_routes.put(gateway, principal, request, key, read)
+    return await _answer(gateway, stored, created=created)
 
 
 @router.delete(
@@ -135,15 +124,7 @@ async def delete(
 ) -> Response:
     """Delete a graph with its versions; its nodes stay."""
     key = desk.key_of("graph", principal, workspace, graph_id)
-    expected = desk.require_match(request, await desk.find(gateway, key))
-    await desk.change(
-        gateway,
-        principal,
-        "graphs.delete",
-        key,
-        lambda engine: designs.remove_design(engine, key, expected=expected),
-    )
-    return Response(status_code=204)
+    return await design_routes.delete(gateway, principal, request, key)
 
 
 @router.get(
@@ -156,12 +137,12 @@ async def history(
     gateway: Here,
     principal: _Viewer,
     workspace: Workspace = None,
-    limit: _Limit = 100,
-    before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Versions below this one.")] = None,
+    limit: design_routes.Limit = design_routes.ROWS,
+    before: design_routes.Before = None,
 ) -> Response:
     """Who changed the graph when, newest first; the latest 50 versions are kept."""
     found = await desk.find(gateway, desk.key_of("graph", principal, workspace, graph_id))
-    return await desk.answer_history(gateway, found, limit=limit, before=before)
+    return await design_routes.answer_history(gateway, found, limit=limit, before=before)
 
 
 @router.post(
@@ -172,7 +153,7 @@ async def history(
 )
 async def restore(
     graph_id: str,
-    order: RestoreBody,
+    order: design_routes.RestoreBody,
     request: Request,
     gateway: Here,
     principal: _Designer,
@@ -181,7 +162,7 @@ async def restore(
     """An earlier version becomes the graph, as a new version."""
     key = desk.key_of("graph", principal, workspace, graph_id)
     return await _answer(
-        gateway, await desk.restore(gateway, principal, request, key, order.version, action="graphs.restore")
+        gateway, await design_routes.restore(gateway, principal, request, key, order.version)
     )
 
 
@@ -219,8 +200,4 @@ async def _nodes(gateway: Gateway, workspace: str, graph: scene_graphs.SceneGrap
 async def _answer(gateway: Gateway, design: StoredDesign, *, created: bool = False) -> Response:
     graph, _ = design_bodies.parse_graph(json.loads(design.content))
     missing = sorted(graph.node_names() - (await _nodes(gateway, design.workspace, graph)).keys())
-    headers = {"ETag": design.etag, "Cache-Control": "private, no-cache"}
-    if created:
-        headers["Location"] = f"{_PATH}/{design.name}"
-    body = design_to_json(design) | {"missing_nodes": missing}
-    return json_answer(body, status=201 if created else 200, headers=headers)
+    return design_routes.answer_design(design, {"missing_nodes": missing}, created=created)

@@ -6,19 +6,18 @@ import asyncio
 import json
 from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from infra.authoring import node_health
 from infra.authoring.node_health import HealthNode
-from infra.gateway import design_bodies, node_documents
+from infra.gateway import design_bodies, design_routes, node_documents
 from infra.gateway import designs as desk
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
 from infra.gateway.design_queries import read_designs
-from infra.gateway.designs import RestoreBody, Workspace, design_to_json
+from infra.gateway.designs import Workspace, design_to_json
 from infra.gateway.documents import problems
 from infra.gateway.gateway import Gateway, Here
 from infra.gateway.node_checks import require_sound
@@ -30,12 +29,7 @@ from infra.stores.designs import DesignKey, StoredDesign
 router: Final = APIRouter(prefix="/api/v1/nodes", tags=["nodes"])
 _Viewer = Annotated[Principal, require(AccessRole.VIEWER)]
 _Designer = Annotated[Principal, require(AccessRole.DESIGNER)]
-#: Rows of a page by default, and at most.
-_ROWS: Final = 100
-_MOST_ROWS: Final = 500
-_PATH: Final = "/api/v1/nodes"
 Window = Literal["5m", "1h", "24h"]
-_Limit = Annotated[int, Query(ge=1, le=_MOST_ROWS, description="Rows of a page.")]
 _Format = Annotated[Literal["json", "yaml"], Query(description="Language of the file.")]
 
 
@@ -44,23 +38,15 @@ async def list_nodes(
     gateway: Here,
     principal: _Viewer,
     workspace: Workspace = None,
-    limit: _Limit = _ROWS,
-    cursor: Annotated[
-        str | None, Query(pattern="^[A-Za-z0-9_-]{1,64}$", description="From the page before.")
-    ] = None,
+    limit: design_routes.Limit = design_routes.ROWS,
+    cursor: design_routes.Cursor = None,
     stats: Annotated[Window | None, Query(description="With the figures of this window.")] = None,
 ) -> Response:
     """A page of nodes by their ids, each with its badge; with `stats=1h` also with the figures of the last hour."""
     where = desk.choose_workspace(principal, workspace)
-    rows = await read_designs(
-        gateway,
-        lambda engine: designs.list_designs(engine, "node", where, limit=limit + 1, after=cursor),
-        missing=list[StoredDesign](),
-    )
-    shown = rows[:limit]
-    figures = {} if stats is None else await _measure(gateway, where, [each.name for each in shown], stats)
-    items = await asyncio.to_thread(_summaries, gateway, shown, figures)
-    following = shown[-1].name if len(rows) > limit else None
+    rows, following = await design_routes.list_page(gateway, "node", where, limit=limit, after=cursor)
+    figures = {} if stats is None else await _measure(gateway, where, [each.name for each in rows], stats)
+    items = await asyncio.to_thread(_summaries, gateway, rows, figures)
     return json_answer({"items": items, "next": following})
 
 
@@ -133,14 +119,11 @@ async def get(
     gateway: Here,
     principal: _Viewer,
     workspace: Workspace = None,
-    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="An earlier version.")] = None,
+    version: design_routes.Version = None,
 ) -> Response:
     """The draft with its findings, or an earlier version; `ETag` is for `If-Match` of a change."""
-    found = await desk.find(gateway, desk.key_of("node", principal, workspace, node_id))
-    if version is not None and version != found.version:
-        earlier = await desk.find_version(gateway, found, version)
-        found = msgspec.structs.replace(found, content=earlier.content, version=version)
-    return await _answer(gateway, found)
+    key = desk.key_of("node", principal, workspace, node_id)
+    return await _answer(gateway, await design_routes.find_at(gateway, key, version))
 
 
 @router.put(
@@ -159,10 +142,10 @@ async def put(
     Equal content changes nothing.  Requests use the new draft as soon as it is published.
     """
     key = desk.key_of("node", principal, workspace, node_id)
-    current = await desk.find_base(gateway, request, key)
-    content = await design_bodies.read_node(gateway, request, key.name)
-    stored = await desk.save(gateway, principal, key, content, current)
-    return await _answer(gateway, stored, created=current is None)
+    stored, created = await design_routes.put(
+        gateway, principal, request, key, lambda: design_bodies.read_node(gateway, request, key.name)
+    )
+    return await _answer(gateway, stored, created=created)
 
 
 @router.delete(
@@ -178,15 +161,7 @@ async def delete(
 ) -> Response:
     """Delete a node with its versions; requests that name it are refused from then on."""
     key = desk.key_of("node", principal, workspace, node_id)
-    expected = desk.require_match(request, await desk.find(gateway, key))
-    await desk.change(
-        gateway,
-        principal,
-        "nodes.delete",
-        key,
-        lambda engine: designs.remove_design(engine, key, expected=expected),
-    )
-    return Response(status_code=204)
+    return await design_routes.delete(gateway, principal, request, key)
 
 
 @router.get(
@@ -199,12 +174,12 @@ async def history(
     gateway: Here,
     principal: _Viewer,
     workspace: Workspace = None,
-    limit: _Limit = _ROWS,
-    before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Versions below this one.")] = None,
+    limit: design_routes.Limit = design_routes.ROWS,
+    before: design_routes.Before = None,
 ) -> Response:
     """Who changed the draft when, newest first; the latest 200 versions and the published one are kept."""
     found = await desk.find(gateway, desk.key_of("node", principal, workspace, node_id))
-    return await desk.answer_history(gateway, found, limit=limit, before=before)
+    return await design_routes.answer_history(gateway, found, limit=limit, before=before)
 
 
 @router.post(
@@ -215,7 +190,7 @@ async def history(
 )
 async def restore(
     node_id: str,
-    order: RestoreBody,
+    order: design_routes.RestoreBody,
     request: Request,
     gateway: Here,
     principal: _Designer,
@@ -223,7 +198,7 @@ async def restore(
 ) -> Response:
     """An earlier version becomes the draft, as a new version."""
     key = desk.key_of("node", principal, workspace, node_id)
-    stored = await desk.restore(gateway, principal, request, key, order.version, action="nodes.restore")
+    stored = await design_routes.restore(gateway, principal, request, key, order.version)
     return await _answer(gateway, stored)
 
 
@@ -339,8 +314,4 @@ async def _answer(gateway: Gateway, design: StoredDesign, *, created: bool = Fal
             "report": gateway.nodes.check(design.content),
         }
 
-    headers = {"ETag": design.etag, "Cache-Control": "private, no-cache"}
-    if created:
-        headers["Location"] = f"{_PATH}/{design.name}"
-    body = design_to_json(design) | await asyncio.to_thread(examine)
-    return json_answer(body, status=201 if created else 200, headers=headers)
+    return design_routes.answer_design(design, await asyncio.to_thread(examine), created=created)

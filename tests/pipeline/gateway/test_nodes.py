@@ -7,10 +7,13 @@ import json
 from typing import Any
 
 import httpx2
+import pytest
 import yaml
+from nats.aio.msg import Msg
 from starlette.requests import Request
 
 from infra.gateway.access import AccessRole, Authenticate, Principal
+from infra.runner import progress
 from infra.settings import shipped
 from infra.stores.changes import list_changes
 from tests.pipeline.conftest import Configure, Observer, Start
@@ -152,10 +155,17 @@ async def test_a_request_names_a_published_node_and_joins_with_the_one_that_it_h
 
 
 async def test_a_draft_is_previewed_and_tested_without_a_trace_in_cache_and_figures(
-    client: Observer, configure: Configure, start: Start, open_door: Open
+    client: Observer, configure: Configure, start: Start, open_door: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = configure(rules=[])
+    monkeypatch.setattr(progress, "INTERVAL_S", 0.0)
+    settings = configure(rules=[{"match": {"stage": "freeform-gen"}, "do": "slow", "after_ms": 500}])
     somewhere = somebody(workspace="red")
+    overheard: list[str] = []
+
+    async def hear(msg: Msg) -> None:
+        overheard.append(msg.subject)
+
+    await client.nc.subscribe("gen.progress.>", cb=hear)
     async with start(settings), open_door(settings, authenticate=somewhere) as door:
         http, path = door.http, f"{NODES}/bridge"
         made = await http.put(path, json=SOUND, headers=NEW)
@@ -163,6 +173,7 @@ async def test_a_draft_is_previewed_and_tested_without_a_trace_in_cache_and_figu
         shown = (await http.post(f"{path}/preview", json=fields)).json()
         bare = (await http.post(f"{path}/preview")).json()
         tested = await http.post(f"{path}/test", json=fields)
+        written = (await http.get(tested.json()["links"]["events"])).text
         result = (await http.get(tested.headers["Location"], params={"wait": 30})).json()["result"]
         wrong = await http.post(f"{path}/test", json=fields | {"shadow": True})
         twice = await http.post(
@@ -191,6 +202,8 @@ async def test_a_draft_is_previewed_and_tested_without_a_trace_in_cache_and_figu
     assert (tested.status_code, tested.json()["kind"]) == (202, "transition")
     assert (result["status"], result["origin"]) == ("success", "scripted")
     assert history["status"] == "success"
+    assert "event: progress\n" in written
+    assert overheard == []
     assert asked["workspace"] == "red"
     assert [wrong.status_code, twice.status_code, beyond.status_code, broken.status_code] == [422] * 4
     assert broken.json()["errors"][0]["pointer"] == "/duration/min"

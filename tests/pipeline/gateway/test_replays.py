@@ -170,6 +170,9 @@ async def test_what_cannot_be_meant_is_refused_at_its_field(
             ({"of": "letters", "filter": {"origin": "live"}}, 422, "/filter/origin"),
             (LETTERS | {"patch": patch}, 422, "/patch"),
             (LETTERS | {"patch": [{"op": "mend"}]}, 422, "/patch"),
+            (LETTERS | {"set": {"colour": "red"}}, 422, "/set"),
+            (LETTERS | {"set": {"model": "nobody"}}, 422, "/set"),
+            (LETTERS | {"set": {"prompt": "p"}, "from": "structuring"}, 422, "/set"),
             (LETTERS | {"budget": {"tokens": -1}}, 422, "/budget/tokens"),
             ({"of": "letters", "ids": ["one"]}, 422, ""),
             ({"of": "letters", "ids": [99]}, 404, None),
@@ -177,7 +180,14 @@ async def test_what_cannot_be_meant_is_refused_at_its_field(
         ]
         answers = [await door.http.post(PATH, json=body) for body, *_ in cases]
         edited = await door.http.post(
-            PATH, json={"of": "letters", "ids": [1], "patch": patch, "dry_run": True}
+            PATH,
+            json={
+                "of": "letters",
+                "ids": [1],
+                "patch": patch,
+                "set": {"params.temperature": 0.5, "tags": None},
+                "dry_run": True,
+            },
         )
         jobs = await door.http.get(PATH)
 
@@ -185,6 +195,10 @@ async def test_what_cannot_be_meant_is_refused_at_its_field(
         errors = answer.json().get("errors", [{}])
         assert (answer.status_code, errors[0].get("pointer")) == (status, pointer), (body, answer.text)
     assert edited.json()["counts"]["planned"] == 1
+    assert edited.json()["options"]["edits"]["fields"] == [
+        {"path": ["params", "temperature"], "value": 0.5},
+        {"path": ["tags"]},
+    ]
     assert [each["job"] for each in jobs.json()["items"]] == [edited.json()["job"]]
 
 

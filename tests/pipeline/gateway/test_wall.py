@@ -31,6 +31,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/nodes/{node_id}/duplicate"): {"id": "copy"},
     ("POST", "/api/v1/graphs/{graph_id}/restore"): {"version": 1},
 }
+CALL = {
+    "model": "understudy/layout",
+    "messages": [{"role": "user", "content": "a forest"}],
+    "stream": True,
+}
 #: A graph that is a scenario.
 GRAPH: dict[str, Any] = {
     "nodes": [
@@ -214,11 +219,21 @@ async def test_a_token_that_is_revoked_elsewhere_or_expires_ends_its_streams(
         revoked_id, revoked = await issue(door.gateway, "viewer")
         _, expiring = await issue(door.gateway, "viewer", expires="1h")
         _, admin = await issue(door.gateway, "admin")
+        called_id, caller = await issue(door.gateway, "client")
         reading = [
             asyncio.create_task(door.http.get("/api/v1/events", headers=each)) for each in (revoked, expiring)
         ]
-        while hub.feeds < len(reading):
+        # No stage runs: these wait.
+        calling = [
+            asyncio.create_task(door.http.post("/v1/chat/completions", json=CALL, headers=caller | each))
+            for each in ({}, {"Understudy-Stream": "raw"})
+        ]
+        while hub.feeds < len(reading) or len(hub._others) < len(calling):
             await asyncio.sleep(0.01)
+        await door.gateway.update(
+            lambda engine: access_tokens.revoke_token(engine, called_id, round(now_s * 1000))
+        )
+        called = [await each for each in calling]
         # As the command line does.
         await door.gateway.update(
             lambda engine: access_tokens.revoke_token(engine, revoked_id, round(now_s * 1000))
@@ -233,3 +248,4 @@ async def test_a_token_that_is_revoked_elsewhere_or_expires_ends_its_streams(
         True
     ] * 2
     assert (left, still.status_code) == (1, 200)
+    assert all('"code":"invalid_api_key"' in each.text for each in called), [each.text for each in called]

@@ -18,6 +18,7 @@ from understudy_client.errors import Busy, IdTaken, MissingExtra, NoResult, Unav
 from understudy_client.http import answers, progress
 from understudy_client.http.address import read_address
 from understudy_client.http.answers import AcceptedJob, HttpAnswer, JobState
+from understudy_client.http.order import HttpOrder
 from understudy_client.identity import RequestIdentity, meant
 from understudy_client.result import Progress, Result
 from understudy_client.session import PUBLISH_S
@@ -115,14 +116,8 @@ class HttpClient:
 
         The same kind and body under the same id is the same request, however often it is sent.
 
-        Args:
-            kind: content kind.
-            prompt: what to generate.
-            body: the whole body as JSON, instead of prompt and fields.
-            request_id: its id; default: a fresh one.  With a token of a workspace, the request gets another id, which
-                follows from this one: that of what is returned.
-            traceparent: the span that asks (W3C Trace Context); default: a new trace.
-            **fields: further fields of the request, as ``docs/subjects.md`` lists them.
+        The arguments are those of :meth:`understudy_client.Client.submit`.  With a token of a workspace, the request gets
+        another id, which follows from ``request_id``: that of what is returned.
 
         Raises:
             InvalidRequest: the pipeline would not accept it; nothing was published.
@@ -131,7 +126,7 @@ class HttpClient:
             Unavailable: the gateway did not answer within 20 s.
             AccessDenied: the token does not allow it.
         """
-        order = _Order.compose(kind, prompt, body, request_id, traceparent, fields)
+        order = HttpOrder.compose(kind, prompt, body, request_id, traceparent, fields)
         found = await self._transport.call(
             "POST",
             "/api/v1/generations",
@@ -162,15 +157,7 @@ class HttpClient:
         timeout_s: float | None = None,
         **fields: Any,
     ) -> Answer:
-        """Send a request and wait for its result and content.
-
-        Args:
-            kind: content kind.
-            prompt: what to generate.
-            body: the whole body as JSON, instead of prompt and fields.
-            request_id: its id, as of :meth:`submit`.
-            timeout_s: seconds to wait for the result; default: the deadline that the request names, and 15 s.
-            **fields: further fields of the request, as ``docs/subjects.md`` lists them.
+        """Send a request and wait for its result and content, as :meth:`understudy_client.Client.generate`.
 
         Raises:
             InvalidRequest, IdTaken, Busy, Unavailable, AccessDenied: as :meth:`submit`.
@@ -191,7 +178,7 @@ class HttpClient:
         **fields: Any,
     ) -> Result:
         """Send a request and wait for its result, as :meth:`generate`."""
-        order = _Order.compose(kind, prompt, body, request_id, traceparent, fields)
+        order = HttpOrder.compose(kind, prompt, body, request_id, traceparent, fields)
         if timeout_s is None:
             timeout_s = timeouts.wait_s(order.body, default_ms=self._deadline_ms)
         until = time.monotonic() + timeout_s
@@ -216,12 +203,7 @@ class HttpClient:
         kind: str | None = None,
         timeout_s: float | None = None,
     ) -> Result:
-        """Wait for a request's result; one that exists already is found.
-
-        Args:
-            request: an id; or what :meth:`submit` returned.
-            kind: its content kind; default: whatever kind the id has.
-            timeout_s: seconds to wait at most; default: the pipeline's deadline and 15 s.
+        """Wait for a request's result, as :meth:`understudy_client.Client.wait`; one that exists already is found.
 
         Raises:
             IdTaken: the id belongs to a request of another kind than the one that is meant.
@@ -261,11 +243,7 @@ class HttpClient:
             hold_s = POLL_S
 
     async def look(self, request: str | Submitted, *, kind: str | None = None) -> Result | None:
-        """A request's result if there is one now.
-
-        Args:
-            request: an id; or what :meth:`submit` returned.
-            kind: its content kind; default: whatever kind the id has.
+        """A request's result if there is one now, as :meth:`understudy_client.Client.look`.
 
         Raises:
             IdTaken: the id belongs to a request of another kind than the one that is meant.
@@ -333,14 +311,9 @@ class HttpClient:
         kind: str | None = None,
         reason: str = "cancelled by the client",
     ) -> Submitted | None:
-        """Cancel a request; it has no effect once there is a result.
+        """Cancel a request, as :meth:`understudy_client.Client.cancel`; it has no effect once there is a result.
 
         A token of one workspace cancels the requests of that workspace; any other one needs the role ``operator``.
-
-        Args:
-            request: an id; or what :meth:`submit` returned.
-            kind: its content kind; default: whatever kind the id has.
-            reason: in words; goes into the result.
 
         Returns:
             The cancellation; ``None`` where there is no such request.
@@ -369,11 +342,7 @@ class HttpClient:
     def progress(
         self, request: str | Submitted, *, kind: str | None = None
     ) -> AsyncGenerator[Progress, None]:
-        """Yield a request's text while a model writes it; ends when the result is stored.
-
-        Args:
-            request: an id; or what :meth:`submit` returned.
-            kind: its content kind; default: whatever kind the id has.
+        """Yield a request's text while a model writes it, as :meth:`understudy_client.Client.progress`.
 
         Raises:
             IdTaken: the id belongs to a request of another kind than the one that is meant.
@@ -391,37 +360,6 @@ class HttpClient:
             body=body,
             until=time.monotonic() + PUBLISH_S,
         )
-
-
-class _Order(msgspec.Struct, frozen=True):
-    """A request for generation, checked as far as a client can."""
-
-    body: bytes
-    headers: dict[str, str]
-
-    @classmethod
-    def compose(
-        cls,
-        kind: str,
-        prompt: str | None,
-        body: bytes | None,
-        request_id: str | None,
-        traceparent: str | None,
-        fields: dict[str, Any],
-    ) -> Self:
-        """The body and the headers.
-
-        Raises:
-            InvalidRequest: no pipeline accepts it.
-        """
-        body = protocol.compose(prompt, fields) if body is None else body
-        key = request_id or protocol.new_id()
-        protocol.check_kind(kind)
-        protocol.check_id(key)
-        protocol.check_body(body)
-        # One trace for all tries.
-        parent = protocol.child_of(traceparent)
-        return cls(body, {"Idempotency-Key": key, protocol.TRACEPARENT: parent})
 
 
 def _load_transport() -> type[HttpTransport]:
