@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from collections import Counter
@@ -126,6 +127,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return group_of(item.nodeid) != "load", _ORDER.index(folder) if folder else len(_ORDER)
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was collected stays: no search for garbage goes through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 class ByGroup(LoadScopeScheduling):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from infra.engine.engine import Engine
 from infra.engine.load import Loaded, load
 from tests.plain_numbers import _float32  # noqa: F401 - a fixture for all tests of this folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 _TEXT = [
     "A frozen lake with two platforms and a coin, and a forest behind it.",
@@ -22,6 +25,9 @@ _TEXT = [
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
+    # Every worker imports this file, and few of them a model: it takes seconds.
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -36,6 +42,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def save(folder: Path, kind: str, seed: int) -> Path:
+    from transformers import (  # noqa: PLC0415 - as above
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+    )
+
     torch.manual_seed(seed)
     words = tokenizer()
     size = {
