@@ -81,7 +81,7 @@ async def run(*, requests: int, in_flight: int, rounds: int, sync_interval: str,
         held = await _alternate(trial, ways, "h", rounds, _Held(in_flight, requests, rate), say)
     say("bare endpoint")
     bare = await _measure_bare(requests * 2, in_flight, rate)
-    found = _judge(full, held, in_flight)
+    found = judge(full, held, in_flight)
     return {
         **found,
         "passed": all(found["kept"].values()),
@@ -110,7 +110,14 @@ def _starting(sync_interval: str, **more: Any) -> AbstractAsyncContextManager[Tr
     )
 
 
-def _judge(full: _Rounds, held: _Rounds, in_flight: int) -> dict[str, Any]:
+def judge(full: _Rounds, held: _Rounds, in_flight: int) -> dict[str, Any]:
+    """What HTTP clients have of the NATS clients' throughput, and see beyond their latencies; which promises are kept.
+
+    Args:
+        full: figures of the saturated rounds.
+        held: those of the held rounds.
+        in_flight: requests at once.
+    """
     ratios = [
         http["requests_per_s"] / nats["requests_per_s"]
         for http, nats in zip(full["http"], full["nats"], strict=True)
@@ -162,6 +169,7 @@ class _Saturated:
     """
 
     name = "saturated"
+    warm_up = _WARM_UP
 
     def __init__(self, in_flight: int, requests: int) -> None:
         self.requests = requests
@@ -184,6 +192,7 @@ class _Held:
 
     def __init__(self, in_flight: int, requests: int, rate: float) -> None:
         self.requests = requests + in_flight
+        self.warm_up = in_flight * 2
         self._in_flight = in_flight
         self._rate = rate
 
@@ -198,7 +207,7 @@ async def _alternate(
     """Bursts in pairs."""
     rows: _Rounds = {name: [] for name in ways}
     for name, ask in ways.items():
-        await part.load(ask, [f"{prefix}w{name}-{number}" for number in range(_WARM_UP)])
+        await part.load(ask, [f"{prefix}w{name}-{number}" for number in range(part.warm_up)])
     for number in range(rounds):
         # Each comes first in turn.
         for name in sorted(ways, reverse=number % 2 == 0):
