@@ -1,0 +1,254 @@
+"""Evaluation: a compiled document and values to parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from contracts.poml import tables, tags, values
+from contracts.poml.expression import Budget, Expression, Scope
+from contracts.poml.fault import PomlError, Unusable, outside
+from contracts.poml.parts import Foreign, Part, trimmed
+from contracts.poml.tree import Let, Tag, Words
+from contracts.poml.values import Verbatim
+
+#: Mark around the number of a foreign text; XML cannot contain it.
+MARK: Final = "\0"
+#: What is printed of a value: a text of the line, a foreign text, or nothing.
+Printer = Callable[[Any, Callable[[int], None]], str | Foreign | None]
+#: What an attribute's text may consist of.
+_CAPTIONS: Final = {
+    "role": "Role",
+    "task": "Task",
+    "output-format": "Output Format",
+    "hint": "Hint",
+    "examples": "Examples",
+    "example": "Example",
+    "input": "Input",
+    "output": "Output",
+}
+_Content = list[str | Part]
+
+
+def print_plain(value: Any, take: Callable[[int], None]) -> str | None:
+    """Print a value as POML does: null, true and false are nothing, lists and objects are JSON."""
+    match value:
+        case None | bool() | values.Undefined():
+            return None
+        case str():
+            return value
+        case int() | float():
+            return Verbatim(values.number(value))
+        case _:
+            return values.to_json(value, take)
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What elements take from those around them."""
+
+    level: int = 1
+    chat: bool = True
+
+
+class Evaluation:
+    """One rendering."""
+
+    def __init__(self, printer: Printer, quote: Callable[[str], str] | None) -> None:
+        self._print, self._quote = printer, quote
+        self.budget = Budget()
+        #: Foreign texts, by their numbers.
+        self.foreign: list[str] = []
+
+    def run(self, root: Tag, given: Mapping[str, Any]) -> Part:
+        """Parts of a document.
+
+        Raises:
+            PomlError: the values do not fit it, or it makes too much of them.
+        """
+        content = self._tag(root, Scope(dict(given), self.budget), _Around())
+        return Part("env", trimmed(content))
+
+    # Contents
+
+    def _content(self, nodes: Sequence[Words | Tag | Let], scope: Scope, around: _Around) -> _Content:
+        made: _Content = []
+        for each in nodes:
+            try:
+                self.budget.step()
+                match each:
+                    case Words():
+                        made += self._words(each, scope)
+                    case Let():
+                        scope.shared[each.name] = each.value.evaluate(scope)
+                    case Tag():
+                        made += self._tag(each, scope, around)
+            except Unusable as error:
+                raise PomlError(each.file, each.line, str(error)) from None
+        return made
+
+    def _words(self, words: Words, scope: Scope) -> _Content:
+        pieces: list[str | Part | None] = []
+        for part in words.parts:
+            if isinstance(part, str):
+                self.budget.characters(len(part))
+                pieces.append(part)
+            else:
+                pieces.append(self._shown(self._print(part.evaluate(scope), self.budget.step)))
+        if not words.alone and all(isinstance(each, str) for each in pieces):
+            return ["".join(cast("list[str]", pieces))]
+        return [each for each in pieces if each is not None]
+
+    def _shown(self, shown: str | Foreign | None) -> str | Part | None:
+        if isinstance(shown, Foreign):
+            self.budget.characters(len(shown.text))
+            self.foreign.append(shown.text)
+            return Part("foreign", option=len(self.foreign) - 1)
+        if shown is not None:
+            self.budget.characters(len(shown))
+            if self._quote and MARK in shown:
+                raise Unusable("a printed word has the character U+0000; remove it")
+        return shown
+
+    def _attribute(self, words: Words, scope: Scope) -> str:
+        pieces = self._words(words, scope)
+        if not pieces or not all(isinstance(each, str) for each in pieces):
+            raise Unusable("an attribute prints a value that is neither a text of its line nor a number")
+        return "".join(cast("list[str]", pieces))
+
+    # Elements
+
+    def _tag(self, tag: Tag, scope: Scope, around: _Around) -> _Content:
+        made: _Content = []
+        try:
+            for turn in self._turns(tag, scope):
+                self.budget.step()
+                if tag.condition is None or values.truth(tag.condition.evaluate(turn)):
+                    made += self._once(tag, turn, around)
+        except Unusable as error:
+            raise PomlError(tag.file, tag.line, str(error)) from None
+        return made
+
+    def _turns(self, tag: Tag, scope: Scope) -> Sequence[Scope]:
+        if tag.turns is None:
+            return (scope,)
+        items = tag.turns.items.evaluate(scope)
+        if not isinstance(items, list | tuple):
+            raise Unusable(f"for needs a list, not {values.kind(items)}")
+        found = cast("list[Any]", items)
+        self.budget.step(len(found))
+        count = len(found)
+        loops = (
+            {"index": index, "length": count, "first": index == 0, "last": index == count - 1}
+            for index in range(count)
+        )
+        return [
+            scope.within({"loop": loop, tag.turns.name: each})
+            for loop, each in zip(loops, found, strict=True)
+        ]
+
+    def _once(self, tag: Tag, scope: Scope, around: _Around) -> _Content:
+        match tag.name:
+            case "include":
+                inner = replace(scope, shared={**scope.shared, **scope.local}, local={})
+                return self._content(tag.content, inner, around)
+            case "output-schema":
+                return []
+            case "table":
+                return [self._table(tag, scope)]
+            case name if name in _CAPTIONS or name == "cp":
+                return [self._captioned(tag, scope, around)]
+            case _:
+                return [self._simple(tag, self._content(tag.content, scope, around))]
+
+    def _simple(self, tag: Tag, content: _Content) -> Part:
+        spaces = tag.attributes.get("whiteSpace", "filter")
+        inner = trimmed(content, spaces)
+        match tag.name:
+            case "poml" | "system-msg" | "human-msg" | "ai-msg":
+                return Part("p", inner, speaker=tags.SPEAKERS.get(tag.name, ""), blank=False)
+            case "p":
+                return Part("p", inner, blank=tag.attributes.get("blankLine") != "false")
+            case "code" if tag.attributes.get("inline") == "false":
+                return Part("fence", inner, option=tag.attributes.get("lang", ""))
+            case "list":
+                return Part("list", inner, option=tag.attributes.get("listStyle", "dash"))
+            case _:
+                self._no_foreign(tag, inner)
+                return Part(tag.name, inner)
+
+    def _no_foreign(self, tag: Tag, content: Sequence[str | Part]) -> None:
+        inside = tag.name in (*tags.INLINE, "code")
+        if inside and any(isinstance(each, Part) and each.kind == "foreign" for each in content):
+            raise Unusable(f"<{tag.name}> prints a text of others, which needs a block; print it outside")
+
+    # Captions
+
+    def _captioned(self, tag: Tag, scope: Scope, around: _Around) -> Part:
+        inner, chat = around, tag.attributes.get("chat")
+        if chat is not None or tag.name == "examples":
+            inner = replace(inner, chat=chat != "false")
+        speaker, style = self._spoken(tag, around)
+        if style == "header":
+            inner = replace(inner, level=inner.level + 1)
+        content = trimmed(self._content(tag.content, scope, inner))
+        if "introducer" in tag.shown:
+            introducer = Part("p", trimmed([self._attribute(tag.shown["introducer"], scope)]))
+            content = trimmed([introducer, *content])
+        if style == "hidden":
+            return Part("p", content, speaker=speaker)
+        caption = self._caption(tag, scope, style, around, speaker, spaced=bool(content))
+        below: _Content = [Part("p", content)] if style == "header" else content
+        return Part("p", trimmed([*caption, *below]), speaker=speaker)
+
+    def _spoken(self, tag: Tag, around: _Around) -> tuple[str, str]:
+        """Speaker and caption style: those of examples depend on whether they are messages."""
+        style = tag.attributes.get("captionStyle")
+        if tag.name not in ("input", "output"):
+            return "", style or {"hint": "bold", "example": "hidden"}.get(tag.name, "header")
+        if not around.chat:
+            return "", style or "bold"
+        return ("human" if tag.name == "input" else "ai"), style or "hidden"
+
+    def _caption(  # noqa: PLR0913 - what a caption depends on
+        self, tag: Tag, scope: Scope, style: str, around: _Around, speaker: str, *, spaced: bool
+    ) -> _Content:
+        text = self._attribute(tag.shown["caption"], scope) if "caption" in tag.shown else _CAPTIONS[tag.name]
+        match tag.attributes.get("captionTextTransform"):
+            case "upper":
+                text = text.upper()
+            case "lower":
+                text = text.lower()
+            case "capitalize":
+                text = text[:1].upper() + text[1:]
+            case _:
+                pass
+        ending = tag.attributes.get("captionEnding", "none" if style == "header" else "colon")
+        content = trimmed([f"{text}:" if "colon" in ending else text])
+        if style == "header":
+            return [Part("h", content, speaker=speaker, option=around.level)]
+        made = Part("b", content, speaker=speaker) if style == "bold" else Part("span", content)
+        if not spaced:
+            return [made]
+        return [made, Part("nl") if "newline" in ending else " "]
+
+    # Tables
+
+    def _table(self, tag: Tag, scope: Scope) -> Part:
+        records = tag.data["records"].evaluate(scope)
+        columns = tag.data["columns"].evaluate(scope) if "columns" in tag.data else None
+        rows = [[self._cell(each) for each in row] for row in tables.rows(records, columns, self.budget)]
+        text = tables.write(rows, self.budget)
+        if self._quote and any(each.names for each in tag.data.values()):
+            shown = self._shown(Foreign(self._quote(text)))
+            assert isinstance(shown, Part)  # noqa: S101 - what a foreign text is
+            return shown
+        return Part("table", [text])
+
+    def _cell(self, value: Any) -> str:
+        if isinstance(value, list | tuple | Mapping):
+            raise Unusable(outside(f"{values.kind(value)} in a cell", "use texts and numbers"))
+        shown = print_plain(value, self.budget.step) or ""
+        self.budget.characters(len(shown))
+        return str(next(iter(trimmed([shown])), ""))
