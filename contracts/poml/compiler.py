@@ -30,7 +30,9 @@ _ESCAPES: Final = {
 _NAMES: Final = ", ".join(tags.TAGS)
 
 
-def compile_tree(source: str, *, file: str, first_line: int = 1, include: ReadInclude | None = None) -> CompiledTree:
+def compile_tree(
+    source: str, *, file: str, first_line: int = 1, include: ReadInclude | None = None
+) -> CompiledTree:
     """Compile a document.
 
     Args:
@@ -166,7 +168,9 @@ class _Compiler:
     def _turns(self, written: str | None, element: XmlElement) -> Turns | None:
         if written is None:
             return None
-        name, _, items = (part.strip() for part in re.sub(r"\s+in\s+", "\0", written, count=1).partition("\0"))
+        name, _, items = (
+            part.strip() for part in re.sub(r"\s+in\s+", "\0", written, count=1).partition("\0")
+        )
         if not items or not expression.is_name(name):
             self._refuse(element.line, outside(f"for={written[:80]!r}", 'write for="x in xs"'))
         return Turns(name, self._compiled(items, element.line))
@@ -212,7 +216,9 @@ class _Compiler:
             line = text.line + text.text.count("\n", 0, begin)
             inner = text.text[begin + 2 : end].strip()
             if end < 0 or "\n" in inner or not inner:
-                self._refuse(line, outside("{{ without an expression and }} on the same line", "write #lbrace; for {"))
+                self._refuse(
+                    line, outside("{{ without an expression and }} on the same line", "write #lbrace; for {")
+                )
             parts += [_unescape(text.text[at:begin])] * (begin > at)
             found = self._compiled(inner, line)
             parts.append(found)
@@ -270,12 +276,16 @@ class _Compiler:
         except (ValueError, RecursionError):
             schema = None
         if not isinstance(schema, dict):
-            self._refuse(element.line, outside("an <output-schema> that is no JSON object", "write a JSON Schema"))
+            self._refuse(
+                element.line, outside("an <output-schema> that is no JSON object", "write a JSON Schema")
+            )
         self._schema = cast("dict[str, Any]", schema)
 
     def _of_include(self, element: XmlElement, src: str) -> tuple[Words | Tag | Let, ...]:
         if self._include is None:
-            self._refuse(element.line, outside("<include> without a folder", "put the text into the document"))
+            self._refuse(
+                element.line, outside("<include> without a folder", "put the text into the document")
+            )
         try:
             file, text = self._include(self._file, src)
         except IncludeRefused as error:
@@ -291,7 +301,9 @@ class _Compiler:
         within = self._within
         if root.tag == "poml":
             if root.attributes:
-                self._refuse(root.line, outside("an attribute of an included <poml>", "put it on the include"))
+                self._refuse(
+                    root.line, outside("an attribute of an included <poml>", "put it on the include")
+                )
             made = self._children(root)
         else:
             made = (self._element(root),)

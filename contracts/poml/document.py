@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 from xml.parsers import expat
@@ -13,6 +14,15 @@ from contracts.poml.fault import PomlError, outside
 #: Stands for an ampersand while expat reads, so that there are no references that it could expand.
 _AMPERSAND: Final = "\ue0ff"
 _REFERENCE: Final = re.compile(rf"{_AMPERSAND}#?\w+;")
+
+#: What XML has and a document may not have, by expat's handler for it.
+_REFUSED: Final = {
+    "StartDoctypeDeclHandler": ("a DTD (<!DOCTYPE>)", "leave it out"),
+    "EntityDeclHandler": ("an entity declaration", "leave it out"),
+    "ProcessingInstructionHandler": ("a processing instruction (<?...?>)", "leave it out"),
+    "XmlDeclHandler": ("an XML declaration (<?xml?>)", "begin with <poml>"),
+    "StartCdataSectionHandler": ("CDATA", "write #lt; for <, #amp; for &"),
+}
 
 
 @dataclass(slots=True)
@@ -58,12 +68,9 @@ class _Reader:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
-        parser.CommentHandler = lambda _: self._flush()
-        parser.StartDoctypeDeclHandler = lambda *_: self._refuse("a DTD (<!DOCTYPE>)")
-        parser.EntityDeclHandler = lambda *_: self._refuse("an entity declaration")
-        parser.ProcessingInstructionHandler = lambda *_: self._refuse("a processing instruction (<?...?>)")
-        parser.XmlDeclHandler = lambda *_: self._refuse("an XML declaration (<?xml?>)", "begin with <poml>")
-        parser.StartCdataSectionHandler = lambda: self._refuse("CDATA", "write #lt; for <, #amp; for &")
+        parser.CommentHandler = self._comment
+        for handler, (what, hint) in _REFUSED.items():
+            setattr(parser, handler, self._refusal(what, hint))
         self._parser = parser
 
     def read(self, text: str) -> XmlElement:
@@ -89,6 +96,15 @@ class _Reader:
 
     def _refuse(self, what: str, hint: str = "") -> NoReturn:
         raise PomlError(self._file, self._line, outside(what, hint))
+
+    def _refusal(self, what: str, hint: str) -> Callable[..., NoReturn]:
+        def refuse(*_: object) -> NoReturn:
+            self._refuse(what, hint)
+
+        return refuse
+
+    def _comment(self, _: str) -> None:
+        self._flush()
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._flush()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from contracts.poml import tables, tags, values
-from contracts.poml.expression import Budget, Expression, Scope
+from contracts.poml.expression import Budget, Scope
 from contracts.poml.fault import PomlError, Unusable, outside
 from contracts.poml.parts import Foreign, Part, trimmed
 from contracts.poml.tree import Let, Tag, Words
@@ -211,7 +211,7 @@ class Evaluation:
             return "", style or "bold"
         return ("human" if tag.name == "input" else "ai"), style or "hidden"
 
-    def _caption(  # noqa: PLR0913 - what a caption depends on
+    def _caption(
         self, tag: Tag, scope: Scope, style: str, around: _Around, speaker: str, *, spaced: bool
     ) -> _Content:
         text = self._attribute(tag.shown["caption"], scope) if "caption" in tag.shown else _CAPTIONS[tag.name]
@@ -225,7 +225,7 @@ class Evaluation:
             case _:
                 pass
         ending = tag.attributes.get("captionEnding", "none" if style == "header" else "colon")
-        content = trimmed([f"{text}:" if "colon" in ending else text])
+        content = [f"{text}:" if "colon" in ending else text]
         if style == "header":
             return [Part("h", content, speaker=speaker, option=around.level)]
         made = Part("b", content, speaker=speaker) if style == "bold" else Part("span", content)

@@ -107,7 +107,9 @@ def parse(text: str) -> Expression:
     except UnexpectedInput as error:
         found = text[error.pos_in_stream :].strip()[:20] if error.pos_in_stream is not None else ""
         what = repr(found) if found else "the end"
-        raise Unusable(outside(f"{what} in the expression {text[:80]!r}", "docs/poml.md#expressions")) from None
+        raise Unusable(
+            outside(f"{what} in the expression {text[:80]!r}", "docs/poml.md#expressions")
+        ) from None
     except VisitError as error:
         if isinstance(error.orig_exc, Unusable):
             raise error.orig_exc from None
@@ -160,8 +162,6 @@ def _made(
 
 class _Builder(Transformer[Token, Expression]):
     """Compiles the parser's productions bottom-up, so no length of text costs depth of calls."""
-
-    # ruff: noqa: D102 - each method has the name of the grammar's rule that it is for
 
     def name(self, parts: list[Any]) -> Expression:
         name = str(parts[0])
@@ -237,9 +237,7 @@ class _Builder(Transformer[Token, Expression]):
         left, sign, right = parts
         strict, wanted = len(sign) == len("==="), sign[0] == "="
         return _made(
-            lambda scope: (
-                values.equal(left.evaluate(scope), right.evaluate(scope), strict=strict) is wanted
-            ),
+            lambda scope: values.equal(left.evaluate(scope), right.evaluate(scope), strict=strict) is wanted,
             left,
             right,
         )

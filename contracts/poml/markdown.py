@@ -43,26 +43,28 @@ def write(part: Part, budget: Budget) -> Box:
         Unusable: it has too many characters.
     """
     match part.kind:
-        case "env" | "span":
-            return _framed(_joined(part.content, budget), "", part)
-        case "b" | "i" | "code":
-            mark = _AROUND[part.kind]
-            return _wrapped(_joined(part.content, budget), mark, mark, part)
-        case "h":
-            box = _joined(part.content, budget)
-            return _framed(_wrapped(box, f"{'#' * int(part.option)} ", "", None), "\n\n", part)
-        case "fence":
-            return _framed(
-                _wrapped(_joined(part.content, budget), f"```{part.option}\n", "\n```", None), "\n\n", part
-            )
         case "list":
             return _list(part, budget)
         case "nl":
             return Box("\n", places=[Place(part, 0, 0)])
         case "foreign":
             return _framed(Box(f"{MARK}{part.option}{MARK}"), "\n", part)
+        case kind:
+            return _write_joined(part, kind, _joined(part.content, budget))
+
+
+def _write_joined(part: Part, kind: str, box: Box) -> Box:
+    match kind:
+        case "b" | "i" | "code":
+            return _wrapped(box, _AROUND[kind], _AROUND[kind], part)
+        case "env" | "span":
+            return _framed(box, "", part)
+        case "h":
+            return _framed(_wrapped(box, f"{'#' * int(part.option)} ", "", None), "\n\n", part)
+        case "fence":
+            return _framed(_wrapped(box, f"```{part.option}\n", "\n```", None), "\n\n", part)
         case _:
-            return _framed(_joined(part.content, budget), "\n\n" if part.blank else "\n", part)
+            return _framed(box, "\n\n" if part.blank else "\n", part)
 
 
 def _list(part: Part, budget: Budget) -> Box:
@@ -106,9 +108,7 @@ def _concatenated(boxes: list[Box], budget: Budget) -> Box:
         texts += (each.text, space)
         length += len(each.text) + len(space)
     budget.characters(length)
-    return Box(
-        "".join(texts), kept[0].before if kept else "", kept[-1].after if kept else "", places
-    )
+    return Box("".join(texts), kept[0].before if kept else "", kept[-1].after if kept else "", places)
 
 
 def _without_spaces(boxes: list[Box], budget: Budget) -> list[Box]:

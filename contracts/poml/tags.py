@@ -43,7 +43,11 @@ TAGS: Final[Mapping[str, Mapping[str, str | tuple[str, ...]]]] = {
     "system-msg": _SPACES,
     "human-msg": _SPACES,
     "ai-msg": _SPACES,
-    "let": {"name": FIXED, "value": DATA, "type": ("string", "integer", "float", "boolean", "array", "object")},
+    "let": {
+        "name": FIXED,
+        "value": DATA,
+        "type": ("string", "integer", "float", "boolean", "array", "object"),
+    },
     "include": {"src": FIXED},
     "output-schema": {"parser": ("json",)},
 }

@@ -78,7 +78,7 @@ def number(value: float) -> str:
         return str(value)
     if not math.isfinite(value):
         raise Unusable("a number that is not finite cannot be printed")
-    if value == 0:
+    if not value:
         return "0"
     digits, exponent = _digits(abs(value))
     return ("-" if value < 0 else "") + _decimal(digits, exponent)

@@ -1,8 +1,8 @@
 """Prompt families: versions, release list, and rendering.
 
-A version is a file, ``<family>/<version>.md``: front matter and a Jinja template.  Everything that a template
-prints, except numbers and its own words, is enclosed in markers that it cannot close, without any action of its
-author.
+A version is a file, ``<family>/<version>.md`` or ``<family>/<version>.poml``: front matter, and a template in Jinja
+or a document in POML.  Everything that it prints, except numbers and its own words, is enclosed in markers that it
+cannot close, without any action of its author.
 """
 
 from __future__ import annotations
@@ -13,19 +13,30 @@ import re
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import yaml
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
-from jinja2.environment import Template
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import ValidationError
 
-from contracts.errors import Misconfigured
-from contracts.policy.prompts import FAMILY, PromptVersion, VariableType
-from contracts.policy.quoting import extract_last_quote, quote
+from contracts.policy.prompts import FAMILY, PromptVersion
+from contracts.policy.quoting import extract_last_quote
 from infra.settings import shipped
+from infra.stores.jinja_prompts import JinjaPrompt
+from infra.stores.poml_prompts import PomlPrompt
+from infra.stores.prompt_values import PromptError, to_json
+
+__all__ = [
+    "FOLDER",
+    "RELEASED",
+    "RENDERED_MAX",
+    "CompiledPrompt",
+    "PromptError",
+    "PromptStore",
+    "Release",
+    "load",
+    "release_of",
+]
 
 FOLDER: Final = shipped.PROMPTS
 #: File with the hashes of released versions.
@@ -33,14 +44,36 @@ RELEASED: Final = "released.json"
 #: Rendered prompts in memory, and characters of the longest values that are cached.
 RENDERED_MAX: Final = 256
 _RENDERED_LENGTH: Final = 16_384
-_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
-_FRONT: Final = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
-#: Statements that a template may use; others could print something outside the markers.
-_STATEMENTS: Final = (nodes.Output, nodes.If, nodes.For, nodes.Assign)
+#: Front matter of a file by its ending, and how it is marked.
+_FRONT: Final = {
+    ".md": (re.compile(r"---\n(.*?\n)---\n", re.DOTALL), "between two lines of ---"),
+    ".poml": (re.compile(r"<!--\n(.*?\n)-->\n", re.DOTALL), "between a line of <!-- and one of -->"),
+}
 
 
-class PromptError(Misconfigured):
-    """A prompt version that cannot be used; the text names the file and the fix."""
+class CompiledPrompt(Protocol):
+    """A template or document, ready to be filled in."""
+
+    #: Names that it reads.
+    names: frozenset[str]
+    #: Texts of the files that it includes, by their names.
+    included: Mapping[str, str]
+
+    def check(self, version: PromptVersion) -> None:
+        """Check it against the version's variables.
+
+        Raises:
+            PromptError: a variable cannot be used as it is.
+        """
+        ...
+
+    def fill(self, version: PromptVersion, values: Mapping[str, Any]) -> str:
+        """Render it.
+
+        Raises:
+            PromptError: it cannot work with these values.
+        """
+        ...
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,12 +81,6 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     file: str
     rendered: str
-
-
-class _Word(str):
-    """One of a version's own words: it is printed without markers."""
-
-    __slots__ = ()
 
 
 class _YamlLoader(yaml.SafeLoader):
@@ -71,7 +98,7 @@ class _YamlLoader(yaml.SafeLoader):
 class PromptStore:
     """The families of some folders, compiled; implements :class:`contracts.ports.Prompts`."""
 
-    def __init__(self, versions: tuple[PromptVersion, ...], templates: Mapping[str, Template]) -> None:
+    def __init__(self, versions: tuple[PromptVersion, ...], templates: Mapping[str, CompiledPrompt]) -> None:
         self._versions = versions
         self._templates = templates
         self._rendered: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -94,11 +121,11 @@ class PromptStore:
         Raises:
             PromptError: the template cannot work with these values.
         """
-        key = (version.id, _to_json(values))
+        key = (version.id, to_json(values))
         text = self._rendered.get(key)
         if text is not None:
             return text
-        text = _fill(version, self._templates[version.id], values)
+        text = self._templates[version.id].fill(version, values)
         if len(key[1]) <= _RENDERED_LENGTH:
             while len(self._rendered) >= RENDERED_MAX:
                 self._rendered.popitem(last=False)
@@ -117,9 +144,8 @@ def load(folder: Path = FOLDER, *more: Path) -> PromptStore:
         PromptError: a version cannot be used, a released one has changed, two folders have the same one, or a
             folder has none.
     """
-    environment = _environment()
     versions: list[PromptVersion] = []
-    templates: dict[str, Template] = {}
+    templates: dict[str, CompiledPrompt] = {}
     where: dict[str, Path] = {}
     for each in (folder, *more):
         released = _released(each)
@@ -130,12 +156,12 @@ def load(folder: Path = FOLDER, *more: Path) -> PromptStore:
             )
             raise PromptError(f"no prompt families in {each}; {hint}")
         for path in files:
-            version = _read(path, released)
+            version, template = _read(path, released)
             if version.id in templates:
-                raise PromptError(
-                    f"{version.id} is in {where[version.id]} and in {each}; give one of them another family or number"
-                )
-            templates[version.id] = _compile(path, version, environment)
+                first = where[version.id]
+                both = f"{first} and in {each}" if first != each else f"{each} as .md and as .poml"
+                raise PromptError(f"{version.id} is in {both}; give one of them another family or number")
+            templates[version.id] = template
             where[version.id] = each
             _try(path, version, templates[version.id], released.get(version.id))
             versions.append(version)
@@ -150,58 +176,12 @@ def release_of(version: PromptVersion, store: PromptStore) -> Release:
     return Release(file=version.hash, rendered=_digest(store.render(version, version.values()).encode()))
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined,
-        # A prompt is no HTML; _printed formats what is printed.
-        autoescape=False,
-        trim_blocks=True,
-        finalize=_printed,
-    )
-    environment.globals.clear()
-    return environment
-
-
-def _printed(value: Any) -> str:  # noqa: PLR0911 - one case for each type
-    """Format a value that a template prints."""
-    match value:
-        case _Word():
-            return str(value)
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return str(value)
-        case str():
-            return quote(value)
-        case list() | tuple():
-            return quote("\n".join(f"- {each}" for each in value))
-        case dict():
-            return quote(_to_json(value))
-        case None:
-            raise TemplateError("it prints a variable that may be null; put it into {% if … is not none %}")
-        case _:
-            # An undefined value raises here and names itself.
-            return quote(str(value))
-
-
-def _fill(version: PromptVersion, template: Template, values: Mapping[str, Any]) -> str:
-    words = {
-        name: _Word(values[name])
-        for name, each in version.variables.items()
-        if each.type is VariableType.CHOICE and values[name] in each.one_of
-    }
-    try:
-        return template.render(dict(values) | words)
-    except (TemplateError, TypeError, ValueError) as error:
-        raise PromptError(f"{version.id} cannot be rendered: {error}") from error
-
-
 def _files(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*/*.md"))
+    found = sorted(path for ending in _FRONT for path in folder.glob(f"*/*{ending}"))
     for path in found:
         if not re.fullmatch(FAMILY, path.parent.name) or not re.fullmatch("[1-9][0-9]{0,5}", path.stem):
             raise PromptError(
-                f"{_name(path)}: is no <family>/<version>.md; a family is {FAMILY}, a version a number from 1"
+                f"{_name(path)}: is no <family>/<version>{path.suffix}; a family is {FAMILY}, a version a number from 1"
             )
     return found
 
@@ -216,10 +196,15 @@ def _released(folder: Path) -> dict[str, Release]:
         raise PromptError(f"{path}: cannot be read: {error}") from None
 
 
-def _read(path: Path, released: Mapping[str, Release]) -> PromptVersion:
+def _read(path: Path, released: Mapping[str, Release]) -> tuple[PromptVersion, CompiledPrompt]:
     content = path.read_bytes()
     family, number = path.parent.name, int(path.stem)
-    front, source = _parts(path, content)
+    front, source, first_line = _parts(path, content)
+    template = (
+        JinjaPrompt(_name(path), source, first_line)
+        if path.suffix == ".md"
+        else PomlPrompt(_name(path), source, first_line, path.parent.parent)
+    )
     for name in front.keys() & {"family", "source", "hash", "released"}:
         raise PromptError(f"{_name(path)}: {name}: is set by Understudy, not by the file; leave it out")
     if front.get("version") != number:
@@ -227,12 +212,12 @@ def _read(path: Path, released: Mapping[str, Release]) -> PromptVersion:
     stated = front | {
         "family": family,
         "source": source,
-        "hash": _digest(content),
+        "hash": _digest(content + _together(template.included)),
         "released": f"{family}@{number}" in released,
     }
     try:
         # Through JSON: strict, and lists become tuples.
-        return PromptVersion.model_validate_json(json.dumps(stated), strict=True)
+        version = PromptVersion.model_validate_json(json.dumps(stated), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -240,52 +225,47 @@ def _read(path: Path, released: Mapping[str, Release]) -> PromptVersion:
         raise PromptError(f"{_name(path)}: {where}: {problem}") from None
     except TypeError as error:
         raise PromptError(f"{_name(path)}: front matter: {error}; write it as text in quotes") from None
+    _check_names(_name(path), template.names, set(version.variables))
+    template.check(version)
+    return version, template
 
 
-def _parts(path: Path, content: bytes) -> tuple[dict[str, Any], str]:
+def _check_names(name: str, used: frozenset[str], declared: set[str]) -> None:
+    for variable in sorted(used - declared):
+        raise PromptError(f"{name}: uses {variable!r}, which its variables do not declare")
+    for variable in sorted(declared - used):
+        raise PromptError(f"{name}: declares {variable!r} and does not use it; leave it out")
+
+
+def _together(included: Mapping[str, str]) -> bytes:
+    """Names and texts of included files, which are part of the version."""
+    return "".join(f"\0{name}\0{text}" for name, text in sorted(included.items())).encode()
+
+
+def _parts(path: Path, content: bytes) -> tuple[dict[str, Any], str, int]:
+    """Front matter, text, and the line that the text begins at."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PromptError(f"{_name(path)}: is not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    found = _FRONT.match(text)
+    front_matter, marks = _FRONT[path.suffix]
+    found = front_matter.match(text)
     if found is None:
-        raise PromptError(f"{_name(path)}: does not begin with front matter between two lines of ---")
+        raise PromptError(f"{_name(path)}: does not begin with front matter {marks}")
     try:
         front = yaml.load(found[1], Loader=_YamlLoader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise PromptError(f"{_name(path)}: front matter is not YAML: {error}") from None
     if not isinstance(front, dict):
         raise PromptError(f"{_name(path)}: front matter: must be fields, such as kind: layout")
-    return front, text[found.end() :]
+    return front, text[found.end() :], 1 + found[0].count("\n")
 
 
-def _compile(path: Path, version: PromptVersion, environment: ImmutableSandboxedEnvironment) -> Template:
-    name = _name(path)
-    try:
-        tree = environment.parse(version.source)
-        template = environment.from_string(version.source)
-    except TemplateSyntaxError as error:
-        front = len(path.read_text(encoding="utf-8").splitlines()) - len(version.source.splitlines())
-        raise PromptError(f"{name}: line {error.lineno + front}: {error.message}") from None
-    for statement in tree.find_all(nodes.Stmt):
-        if not isinstance(statement, _STATEMENTS):
-            what = type(statement).__name__
-            raise PromptError(
-                f"{name}: {what} is not allowed in prompts; use only if, for, set and {{{{ … }}}}"
-            )
-    used, declared = meta.find_undeclared_variables(tree), set(version.variables)
-    for variable in sorted(used - declared):
-        raise PromptError(f"{name}: uses {variable!r}, which its variables do not declare")
-    for variable in sorted(declared - used):
-        raise PromptError(f"{name}: declares {variable!r} and does not use it; leave it out")
-    return template
-
-
-def _try(path: Path, version: PromptVersion, template: Template, release: Release | None) -> None:
+def _try(path: Path, version: PromptVersion, template: CompiledPrompt, release: Release | None) -> None:
     """Render the examples: check that it works, keeps the guardrails, and equals the released prompt."""
     name = _name(path)
     for values in (version.values(full=False), version.values()):
-        text = _fill(version, template, values)
+        text = template.fill(version, values)
         for sentence in version.guardrails:
             if sentence not in text:
                 raise PromptError(f"{name}: guardrails: {sentence!r} is missing from the prompt")
@@ -295,13 +275,14 @@ def _try(path: Path, version: PromptVersion, template: Template, release: Releas
         return
     if release.file != version.hash:
         raise PromptError(
-            f"{name} has changed since {version.id} was released, and a released version never changes: "
-            f"put the file back and write the new text to {version.family}/{version.version + 1}.md"
+            f"{name}{' or a file in it' * bool(template.included)} has changed since {version.id} was released, and a "
+            f"released version never changes: put the file back and write the new text to "
+            f"{version.family}/{version.version + 1}{path.suffix}"
         )
     if release.rendered != _digest(text.encode()):
         raise PromptError(
             f"{version.id} renders differently than when it was released, although {name} is the same: "
-            "the change is in infra/stores/prompts.py, contracts/policy/quoting.py or Jinja; undo it"
+            "the change is in infra/stores, contracts/policy/quoting.py, contracts/poml or Jinja; undo it"
         )
 
 
