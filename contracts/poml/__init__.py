@@ -6,12 +6,14 @@ The subset's page is docs/poml.md.  :func:`compile` reads a document once; :meth
 
 from __future__ import annotations
 
+from contracts.poml.allowance import Allowance
 from contracts.poml.evaluation import Printer, print_plain
 from contracts.poml.fault import IncludeRefused, PomlError
 from contracts.poml.parts import Foreign
 from contracts.poml.template import PomlMessage, PomlTemplate, compile  # noqa: A004 - a module's verb, as in `re.compile`
 
 __all__ = [
+    "Allowance",
     "Foreign",
     "IncludeRefused",
     "PomlError",

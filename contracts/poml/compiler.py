@@ -9,9 +9,9 @@ from typing import Any, Final, NoReturn, cast
 
 from contracts.poml import expression, limits, tags
 from contracts.poml.document import XmlElement, XmlText, read
-from contracts.poml.expression import Expression
-from contracts.poml.fault import IncludeRefused, PomlError, Unusable, outside
-from contracts.poml.tree import CompiledTree, InlineUse, Let, Tag, Turns, Words
+from contracts.poml.expression import PomlExpression
+from contracts.poml.fault import IncludeRefused, PomlError, Unfit, outside
+from contracts.poml.tree import CompiledTree, InlineUse, Let, Printed, Tag, Turns, Words
 
 #: Reads an include: the name of the file that has it and its ``src`` to the name and the text of the other file.
 ReadInclude = Callable[[str, str], tuple[str, str]]
@@ -136,7 +136,7 @@ class _Compiler:
             try:
                 name = tags.attribute_name(element.tag, written)
                 tags.check_value(element.tag, name, value)
-            except Unusable as error:
+            except Unfit as error:
                 self._refuse(element.line, str(error))
             if name in made:
                 self._refuse(element.line, f"the attribute {name} of <{element.tag}> is given twice")
@@ -148,10 +148,10 @@ class _Compiler:
 
     def _evaluated(
         self, element: XmlElement, attributes: dict[str, str]
-    ) -> tuple[dict[str, Words], dict[str, Expression]]:
+    ) -> tuple[dict[str, Words], dict[str, PomlExpression]]:
         """Take the attributes with expressions out of the others, and compile them."""
         shown: dict[str, Words] = {}
-        data: dict[str, Expression] = {}
+        data: dict[str, PomlExpression] = {}
         for name in tuple(attributes):
             takes = tags.TAGS[element.tag][name]
             if takes == tags.SHOWN:
@@ -209,7 +209,7 @@ class _Compiler:
 
     def _words(self, text: XmlText, where: str = "") -> Words:
         """A text with its expressions; ``where``: it is within a line."""
-        parts: list[str | Expression] = []
+        parts: list[str | Printed] = []
         line, at = text.line, 0
         while (begin := text.text.find("{{", at)) >= 0:
             end = _end(text.text, begin)
@@ -221,14 +221,14 @@ class _Compiler:
                 )
             parts += [_unescape(text.text[at:begin])] * (begin > at)
             found = self._compiled(inner, line)
-            parts.append(found)
+            parts.append(Printed(found, line))
             if where:
                 self._inline.append(InlineUse(found, where, self._file, line))
             at = end + 2
         parts += [_unescape(text.text[at:])] * (at < len(text.text))
         used = [each for each in parts if not isinstance(each, str)]
         alone = len(used) == 1 and not any(isinstance(each, str) and each.strip() for each in parts)
-        return Words(tuple(used if alone else parts), alone, self._file, text.line)
+        return Words(tuple(used if alone else parts), alone, self._file)
 
     def _let(self, element: XmlElement) -> Let:
         self._check_place(element)
@@ -246,7 +246,7 @@ class _Compiler:
             assert made is not None  # noqa: S101 - a value is never empty, check_value
         else:
             constant = self._constant(text, attributes.get("type"), element.line)
-            made = Expression(lambda _: constant)
+            made = PomlExpression(lambda _: constant)
         self._known[0].add(name)
         return Let(name, made, self._file, element.line)
 
@@ -313,17 +313,17 @@ class _Compiler:
 
     # Expressions
 
-    def _expression(self, written: str | None, line: int) -> Expression | None:
+    def _expression(self, written: str | None, line: int) -> PomlExpression | None:
         """An expression that may stand in braces."""
         if written is None:
             return None
         braced = _BRACED.fullmatch(written)
         return self._compiled(braced[1] if braced else written, line)
 
-    def _compiled(self, text: str, line: int) -> Expression:
+    def _compiled(self, text: str, line: int) -> PomlExpression:
         try:
             made = expression.parse(text.strip())
-        except Unusable as error:
+        except Unfit as error:
             self._refuse(line, str(error))
         self._names |= made.names.difference(*self._known)
         return made

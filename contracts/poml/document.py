@@ -79,10 +79,12 @@ class _Reader:
         try:
             self._parser.Parse(text.replace("&", _AMPERSAND).encode(), True)  # noqa: FBT003 - expat's
         except expat.ExpatError as error:
+            invalid = error.code == expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+            hint = "; write #lt; for < in a text, and a < b as b > a" if invalid else ""
             raise PomlError(
                 self._file,
                 error.lineno + self._offset,
-                f"is no well-formed XML: {expat.ErrorString(error.code)}; write #lt; for <, and a < b as b > a",
+                f"is no well-formed XML: {expat.ErrorString(error.code)}{hint}",
             ) from None
         except UnicodeEncodeError:
             raise PomlError(self._file, 1 + self._offset, "has an unpaired surrogate; remove it") from None
@@ -112,7 +114,7 @@ class _Reader:
             raise PomlError(self._file, self._line, f"elements are more than {limits.DEPTH} deep; nest less")
         for name, value in attributes.items():
             if _REFERENCE.search(value):
-                self._refuse(f"an entity, in {name}", "write #amp; for &")
+                self._refuse(f"an entity in {name}", "write #amp; for &")
         plain = {name: value.replace(_AMPERSAND, "&") for name, value in attributes.items()}
         element = XmlElement(tag, plain, self._line)
         if self._open:

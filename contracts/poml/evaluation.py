@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from contracts.poml import tables, tags, values
-from contracts.poml.expression import Budget, Scope
-from contracts.poml.fault import PomlError, Unusable, outside
+from contracts.poml.expression import Allowance, PomlScope
+from contracts.poml.fault import PomlError, Unfit, outside
 from contracts.poml.parts import Foreign, Part, trimmed
-from contracts.poml.tree import Let, Tag, Words
+from contracts.poml.tree import Let, Printed, Tag, Words
 from contracts.poml.values import Verbatim
 
 #: Mark around the number of a foreign text; XML cannot contain it.
 MARK: Final = "\0"
 #: What is printed of a value: a text of the line, a foreign text, or nothing.
-Printer = Callable[[Any, Callable[[int], None]], str | Foreign | None]
+Printer = Callable[[Any, Allowance], str | Foreign | None]
 #: What an attribute's text may consist of.
 _CAPTIONS: Final = {
     "role": "Role",
@@ -31,7 +32,13 @@ _CAPTIONS: Final = {
 _Content = list[str | Part]
 
 
-def print_plain(value: Any, take: Callable[[int], None]) -> str | None:
+class PrintedJson(str):
+    """A list or an object in JSON."""
+
+    __slots__ = ()
+
+
+def print_plain(value: Any, allowance: Allowance) -> str | None:
     """Print a value as POML does: null, true and false are nothing, lists and objects are JSON."""
     match value:
         case None | bool() | values.Undefined():
@@ -41,7 +48,16 @@ def print_plain(value: Any, take: Callable[[int], None]) -> str | None:
         case int() | float():
             return Verbatim(values.number(value))
         case _:
-            return values.to_json(value, take)
+            return PrintedJson(values.to_json(value, allowance))
+
+
+@contextmanager
+def _placed(file: str, line: int) -> Generator[None]:
+    """Gives a fault within its place."""
+    try:
+        yield
+    except Unfit as error:
+        raise PomlError(file, line, str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,7 @@ class Evaluation:
 
     def __init__(self, printer: Printer, quote: Callable[[str], str] | None) -> None:
         self._print, self._quote = printer, quote
-        self.budget = Budget()
+        self.allowance = Allowance()
         #: Foreign texts, by their numbers.
         self.foreign: list[str] = []
 
@@ -67,77 +83,83 @@ class Evaluation:
         Raises:
             PomlError: the values do not fit it, or it makes too much of them.
         """
-        content = self._tag(root, Scope(dict(given), self.budget), _Around())
+        content = self._tag(root, PomlScope(dict(given), self.allowance), _Around())
         return Part("env", trimmed(content))
 
     # Contents
 
-    def _content(self, nodes: Sequence[Words | Tag | Let], scope: Scope, around: _Around) -> _Content:
+    def _content(self, nodes: Sequence[Words | Tag | Let], scope: PomlScope, around: _Around) -> _Content:
         made: _Content = []
         for each in nodes:
-            try:
-                self.budget.step()
-                match each:
-                    case Words():
-                        made += self._words(each, scope)
-                    case Let():
+            match each:
+                case Words():
+                    made += self._words(each, scope)
+                case Let():
+                    with _placed(each.file, each.line):
+                        self.allowance.step()
                         scope.shared[each.name] = each.value.evaluate(scope)
-                    case Tag():
-                        made += self._tag(each, scope, around)
-            except Unusable as error:
-                raise PomlError(each.file, each.line, str(error)) from None
+                case Tag():
+                    made += self._tag(each, scope, around)
         return made
 
-    def _words(self, words: Words, scope: Scope) -> _Content:
-        pieces: list[str | Part | None] = []
-        for part in words.parts:
-            if isinstance(part, str):
-                self.budget.characters(len(part))
-                pieces.append(part)
-            else:
-                pieces.append(self._shown(self._print(part.evaluate(scope), self.budget.step)))
+    def _words(self, words: Words, scope: PomlScope) -> _Content:
+        pieces = self._pieces(words, scope)
         if not words.alone and all(isinstance(each, str) for each in pieces):
             return ["".join(cast("list[str]", pieces))]
         return [each for each in pieces if each is not None]
 
+    def _pieces(self, words: Words, scope: PomlScope) -> list[str | Part | None]:
+        """What each part of a text prints."""
+        pieces: list[str | Part | None] = []
+        line = 0
+        for part in words.parts:
+            line = part.line if isinstance(part, Printed) else line
+            with _placed(words.file, line):
+                self.allowance.step()
+                if isinstance(part, Printed):
+                    value = part.expression.evaluate(scope)
+                    pieces.append(self._shown(self._print(value, self.allowance)))
+                else:
+                    self.allowance.characters(len(part))
+                    pieces.append(part)
+        return pieces
+
     def _shown(self, shown: str | Foreign | None) -> str | Part | None:
         if isinstance(shown, Foreign):
-            self.budget.characters(len(shown.text))
+            self.allowance.characters(len(shown.text))
             self.foreign.append(shown.text)
             return Part("foreign", option=len(self.foreign) - 1)
         if shown is not None:
-            self.budget.characters(len(shown))
+            self.allowance.characters(len(shown))
             if self._quote and MARK in shown:
-                raise Unusable("a printed word has the character U+0000; remove it")
+                raise Unfit("a printed word has the character U+0000; remove it")
         return shown
 
-    def _attribute(self, words: Words, scope: Scope) -> str:
-        pieces = self._words(words, scope)
-        if not pieces or not all(isinstance(each, str) for each in pieces):
-            raise Unusable("an attribute prints a value that is neither a text of its line nor a number")
+    def _attribute(self, words: Words, scope: PomlScope) -> str:
+        pieces = self._pieces(words, scope)
+        if not all(isinstance(each, str) and not isinstance(each, PrintedJson) for each in pieces):
+            raise Unfit("an attribute prints a value that is neither a text of its line nor a number")
         return "".join(cast("list[str]", pieces))
 
     # Elements
 
-    def _tag(self, tag: Tag, scope: Scope, around: _Around) -> _Content:
+    def _tag(self, tag: Tag, scope: PomlScope, around: _Around) -> _Content:
         made: _Content = []
-        try:
+        with _placed(tag.file, tag.line):
             for turn in self._turns(tag, scope):
-                self.budget.step()
+                self.allowance.step()
                 if tag.condition is None or values.truth(tag.condition.evaluate(turn)):
                     made += self._once(tag, turn, around)
-        except Unusable as error:
-            raise PomlError(tag.file, tag.line, str(error)) from None
         return made
 
-    def _turns(self, tag: Tag, scope: Scope) -> Sequence[Scope]:
+    def _turns(self, tag: Tag, scope: PomlScope) -> Sequence[PomlScope]:
         if tag.turns is None:
             return (scope,)
         items = tag.turns.items.evaluate(scope)
         if not isinstance(items, list | tuple):
-            raise Unusable(f"for needs a list, not {values.kind(items)}")
+            raise Unfit(f"for needs a list, not {values.kind(items)}")
         found = cast("list[Any]", items)
-        self.budget.step(len(found))
+        self.allowance.step(len(found))
         count = len(found)
         loops = (
             {"index": index, "length": count, "first": index == 0, "last": index == count - 1}
@@ -148,7 +170,7 @@ class Evaluation:
             for loop, each in zip(loops, found, strict=True)
         ]
 
-    def _once(self, tag: Tag, scope: Scope, around: _Around) -> _Content:
+    def _once(self, tag: Tag, scope: PomlScope, around: _Around) -> _Content:
         match tag.name:
             case "include":
                 inner = replace(scope, shared={**scope.shared, **scope.local}, local={})
@@ -181,11 +203,11 @@ class Evaluation:
     def _no_foreign(self, tag: Tag, content: Sequence[str | Part]) -> None:
         inside = tag.name in (*tags.INLINE, "code")
         if inside and any(isinstance(each, Part) and each.kind == "foreign" for each in content):
-            raise Unusable(f"<{tag.name}> prints a text of others, which needs a block; print it outside")
+            raise Unfit(f"<{tag.name}> prints a text of others, which needs a block; print it outside")
 
     # Captions
 
-    def _captioned(self, tag: Tag, scope: Scope, around: _Around) -> Part:
+    def _captioned(self, tag: Tag, scope: PomlScope, around: _Around) -> Part:
         inner, chat = around, tag.attributes.get("chat")
         if chat is not None or tag.name == "examples":
             inner = replace(inner, chat=chat != "false")
@@ -212,14 +234,12 @@ class Evaluation:
         return ("human" if tag.name == "input" else "ai"), style or "hidden"
 
     def _caption(
-        self, tag: Tag, scope: Scope, style: str, around: _Around, speaker: str, *, spaced: bool
+        self, tag: Tag, scope: PomlScope, style: str, around: _Around, speaker: str, *, spaced: bool
     ) -> _Content:
         text = self._attribute(tag.shown["caption"], scope) if "caption" in tag.shown else _CAPTIONS[tag.name]
         match tag.attributes.get("captionTextTransform"):
             case "upper":
                 text = text.upper()
-            case "lower":
-                text = text.lower()
             case "capitalize":
                 text = text[:1].upper() + text[1:]
             case _:
@@ -235,11 +255,11 @@ class Evaluation:
 
     # Tables
 
-    def _table(self, tag: Tag, scope: Scope) -> Part:
+    def _table(self, tag: Tag, scope: PomlScope) -> Part:
         records = tag.data["records"].evaluate(scope)
         columns = tag.data["columns"].evaluate(scope) if "columns" in tag.data else None
-        rows = [[self._cell(each) for each in row] for row in tables.rows(records, columns, self.budget)]
-        text = tables.write(rows, self.budget)
+        rows = [[self._cell(each) for each in row] for row in tables.rows(records, columns, self.allowance)]
+        text = tables.write(rows, self.allowance)
         if self._quote and any(each.names for each in tag.data.values()):
             shown = self._shown(Foreign(self._quote(text)))
             assert isinstance(shown, Part)  # noqa: S101 - what a foreign text is
@@ -248,7 +268,7 @@ class Evaluation:
 
     def _cell(self, value: Any) -> str:
         if isinstance(value, list | tuple | Mapping):
-            raise Unusable(outside(f"{values.kind(value)} in a cell", "use texts and numbers"))
-        shown = print_plain(value, self.budget.step) or ""
-        self.budget.characters(len(shown))
+            raise Unfit(outside(f"{values.kind(value)} in a cell", "use texts and numbers"))
+        shown = print_plain(value, self.allowance) or ""
+        self.allowance.characters(len(shown))
         return str(next(iter(trimmed([shown])), ""))

@@ -13,7 +13,8 @@ from lark import Lark, Token, Transformer, UnexpectedInput
 from lark.exceptions import VisitError
 
 from contracts.poml import limits, values
-from contracts.poml.fault import Unusable, outside
+from contracts.poml.allowance import Allowance
+from contracts.poml.fault import Unfit, outside
 
 _GRAMMAR: Final = "grammar.lark"
 _ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)")
@@ -28,62 +29,35 @@ RESERVED: Final = frozenset(
 )
 
 
-class Budget:
-    """Steps and characters that one rendering may still use."""
-
-    def __init__(self) -> None:
-        self._steps, self._output = limits.STEPS, limits.OUTPUT
-
-    def step(self, count: int = 1) -> None:
-        """Use up steps.
-
-        Raises:
-            Unusable: there are none left.
-        """
-        self._steps -= count
-        if self._steps < 0:
-            raise Unusable(f"takes more than {limits.STEPS:,} steps; loop over less")
-
-    def characters(self, count: int) -> None:
-        """Use up characters, before they are made.
-
-        Raises:
-            Unusable: there are none left.
-        """
-        self._output -= count
-        if self._output < 0:
-            raise Unusable(f"makes more than {limits.OUTPUT:,} characters; print less")
-
-
 @dataclass(frozen=True, slots=True)
-class Scope:
+class PomlScope:
     """What names mean at one place: a document's values, and those of the loops around it."""
 
     shared: dict[str, Any]
-    budget: Budget
+    allowance: Allowance
     local: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def find(self, name: str) -> Any:
         """Value of a name.
 
         Raises:
-            Unusable: there is none.
+            Unfit: there is none.
         """
         for each in (self.local, self.shared):
             if name in each:
                 return each[name]
-        raise Unusable(f"{name!r} has no value")
+        raise Unfit(f"{name!r} has no value")
 
-    def within(self, local: Mapping[str, Any]) -> Scope:
+    def within(self, local: Mapping[str, Any]) -> PomlScope:
         """The scope inside one turn of a loop."""
         return replace(self, local={**self.local, **local})
 
 
 @dataclass(frozen=True, slots=True)
-class Expression:
+class PomlExpression:
     """A compiled expression."""
 
-    evaluate: Callable[[Scope], Any]
+    evaluate: Callable[[PomlScope], Any]
     #: Names that it reads.
     names: frozenset[str] = frozenset()
     #: It is a number, whatever the values.
@@ -94,27 +68,25 @@ class Expression:
 
 
 @lru_cache(maxsize=512)
-def parse(text: str) -> Expression:
+def parse(text: str) -> PomlExpression:
     """Compile an expression.
 
     Raises:
-        Unusable: it is none of this subset; the text says at which character.
+        Unfit: it is none of this subset; the text says at which character.
     """
     if len(text) > limits.EXPRESSION:
-        raise Unusable(f"an expression has {len(text)} characters; at most {limits.EXPRESSION} are accepted")
+        raise Unfit(f"an expression has {len(text)} characters; at most {limits.EXPRESSION} are accepted")
     try:
         made: Any = _grammar().parse(text)  # pyright: ignore[reportUnknownMemberType] - also takes bytes
     except UnexpectedInput as error:
         found = text[error.pos_in_stream :].strip()[:20] if error.pos_in_stream is not None else ""
         what = repr(found) if found else "the end"
-        raise Unusable(
-            outside(f"{what} in the expression {text[:80]!r}", "docs/poml.md#expressions")
-        ) from None
+        raise Unfit(outside(f"{what} in the expression {text[:80]!r}", "docs/poml.md#expressions")) from None
     except VisitError as error:
-        if isinstance(error.orig_exc, Unusable):
+        if isinstance(error.orig_exc, Unfit):
             raise error.orig_exc from None
         raise
-    return cast("Expression", made)
+    return cast("PomlExpression", made)
 
 
 @cache
@@ -134,106 +106,106 @@ def _unquote(token: Token) -> str:
         if code[0] == "u" and len(code) > 1:
             return chr(int(code[1:], 16))
         if code not in _ESCAPED:
-            raise Unusable(outside(f"the escape \\{code}", "use \\n, \\t, \\r, \\\\, \\', \\\" or \\u0000"))
+            raise Unfit(outside(f"the escape \\{code}", "use \\n, \\t, \\r, \\\\, \\', \\\" or \\u0000"))
         return _ESCAPED[code]
 
     return _ESCAPE.sub(replaced, token[1:-1])
 
 
-def _constant(value: Any, *, numeric: bool = False) -> Expression:
-    return Expression(lambda _: value, numeric=numeric)
+def _constant(value: Any, *, numeric: bool = False) -> PomlExpression:
+    return PomlExpression(lambda _: value, numeric=numeric)
 
 
 def _made(
-    evaluate: Callable[[Scope], Any], *parts: Expression, numeric: bool = False, name: str = ""
-) -> Expression:
+    evaluate: Callable[[PomlScope], Any], *parts: PomlExpression, numeric: bool = False, name: str = ""
+) -> PomlExpression:
     """An expression of others; evaluating it is a step."""
     depth = 1 + max((each.depth for each in parts), default=0)
     if depth > limits.NESTED:
-        raise Unusable(f"an expression is more than {limits.NESTED} deep; use <let> for parts of it")
+        raise Unfit(f"an expression is more than {limits.NESTED} deep; use <let> for parts of it")
 
-    def counted(scope: Scope) -> Any:
-        scope.budget.step()
+    def counted(scope: PomlScope) -> Any:
+        scope.allowance.step()
         return evaluate(scope)
 
     names = frozenset[str]().union(*(each.names for each in parts))
-    return Expression(counted, names | {name} if name else names, numeric, name, depth)
+    return PomlExpression(counted, names | {name} if name else names, numeric, name, depth)
 
 
-class _Builder(Transformer[Token, Expression]):
+class _Builder(Transformer[Token, PomlExpression]):
     """Compiles the parser's productions bottom-up, so no length of text costs depth of calls."""
 
-    def name(self, parts: list[Any]) -> Expression:
+    def name(self, parts: list[Any]) -> PomlExpression:
         name = str(parts[0])
         if name in _LITERALS:
             return _constant(_LITERALS[name])
         if name in RESERVED:
-            raise Unusable(outside(f"{name!r} in an expression", "docs/poml.md#expressions"))
+            raise Unfit(outside(f"{name!r} in an expression", "docs/poml.md#expressions"))
         return _made(lambda scope: scope.find(name), name=name)
 
-    def number(self, parts: list[Any]) -> Expression:
+    def number(self, parts: list[Any]) -> PomlExpression:
         text = str(parts[0])
         value = int(text) if text.isdigit() else float(text)
         values.number(value)
         return _constant(value, numeric=True)
 
-    def minus(self, parts: list[Any]) -> Expression:
+    def minus(self, parts: list[Any]) -> PomlExpression:
         positive = self.number(parts).evaluate
         return _made(lambda scope: -positive(scope), numeric=True)
 
-    def string(self, parts: list[Any]) -> Expression:
+    def string(self, parts: list[Any]) -> PomlExpression:
         return _constant(_unquote(parts[0]))
 
-    def group(self, parts: list[Any]) -> Expression:
+    def group(self, parts: list[Any]) -> PomlExpression:
         return _made(parts[0].evaluate, parts[0], numeric=parts[0].numeric)
 
-    def array(self, parts: list[Any]) -> Expression:
+    def array(self, parts: list[Any]) -> PomlExpression:
         return _made(lambda scope: [each.evaluate(scope) for each in parts], *parts)
 
-    def object(self, parts: list[Any]) -> Expression:
-        pairs = cast("list[tuple[str, Expression]]", parts)
+    def object(self, parts: list[Any]) -> PomlExpression:
+        pairs = cast("list[tuple[str, PomlExpression]]", parts)
         return _made(
             lambda scope: {name: each.evaluate(scope) for name, each in pairs}, *(each for _, each in pairs)
         )
 
-    def pair(self, parts: list[Any]) -> tuple[str, Expression]:
+    def pair(self, parts: list[Any]) -> tuple[str, PomlExpression]:
         token, value = parts
         name = _unquote(token) if token.type == "STRING" else str(token)
         return _own(name), value
 
-    def field(self, parts: list[Any]) -> Expression:
+    def field(self, parts: list[Any]) -> PomlExpression:
         value, name = parts[0], _own(str(parts[1]))
         counted = name == "length" or (value.name == "loop" and name == "index")
         return _made(lambda scope: values.field(value.evaluate(scope), name), value, numeric=counted)
 
-    def item(self, parts: list[Any]) -> Expression:
+    def item(self, parts: list[Any]) -> PomlExpression:
         value, index = parts
         return _made(lambda scope: values.item(value.evaluate(scope), index.evaluate(scope)), *parts)
 
-    def join(self, parts: list[Any]) -> Expression:
+    def join(self, parts: list[Any]) -> PomlExpression:
         value, between = parts[0], _unquote(parts[2])
-        return _made(lambda scope: _joined(value.evaluate(scope), between, scope.budget), value)
+        return _made(lambda scope: _joined(value.evaluate(scope), between, scope.allowance), value)
 
-    def not_(self, parts: list[Any]) -> Expression:
+    def not_(self, parts: list[Any]) -> PomlExpression:
         return _made(lambda scope: not values.truth(parts[0].evaluate(scope)), *parts)
 
-    def plus(self, parts: list[Any]) -> Expression:
+    def plus(self, parts: list[Any]) -> PomlExpression:
         left, right = parts
 
-        def added(scope: Scope) -> Any:
+        def added(scope: PomlScope) -> Any:
             one, other = left.evaluate(scope), right.evaluate(scope)
-            scope.budget.characters(sum(len(each) for each in (one, other) if isinstance(each, str)))
+            scope.allowance.characters(sum(len(each) for each in (one, other) if isinstance(each, str)))
             return values.total(one, other)
 
         return _made(added, *parts, numeric=left.numeric and right.numeric)
 
-    def comparison(self, parts: list[Any]) -> Expression:
+    def comparison(self, parts: list[Any]) -> PomlExpression:
         left, sign, right = parts
         return _made(
             lambda scope: values.ordered(left.evaluate(scope), str(sign), right.evaluate(scope)), left, right
         )
 
-    def equality(self, parts: list[Any]) -> Expression:
+    def equality(self, parts: list[Any]) -> PomlExpression:
         left, sign, right = parts
         strict, wanted = len(sign) == len("==="), sign[0] == "="
         return _made(
@@ -242,25 +214,25 @@ class _Builder(Transformer[Token, Expression]):
             right,
         )
 
-    def and_(self, parts: list[Any]) -> Expression:
+    def and_(self, parts: list[Any]) -> PomlExpression:
         left, right = parts
 
-        def both(scope: Scope) -> Any:
+        def both(scope: PomlScope) -> Any:
             first = left.evaluate(scope)
             return right.evaluate(scope) if values.truth(first) else first
 
         return _made(both, *parts)
 
-    def or_(self, parts: list[Any]) -> Expression:
+    def or_(self, parts: list[Any]) -> PomlExpression:
         left, right = parts
 
-        def either(scope: Scope) -> Any:
+        def either(scope: PomlScope) -> Any:
             first = left.evaluate(scope)
             return first if values.truth(first) else right.evaluate(scope)
 
         return _made(either, *parts)
 
-    def ternary(self, parts: list[Any]) -> Expression:
+    def ternary(self, parts: list[Any]) -> PomlExpression:
         condition, yes, no = parts
         return _made(
             lambda scope: (yes if values.truth(condition.evaluate(scope)) else no).evaluate(scope),
@@ -271,18 +243,18 @@ class _Builder(Transformer[Token, Expression]):
 
 def _own(name: str) -> str:
     if values.inherited(name):
-        raise Unusable(outside(f"the field {name!r}", "docs/poml.md#expressions"))
+        raise Unfit(outside(f"the field {name!r}", "docs/poml.md#expressions"))
     return name
 
 
-def _joined(value: Any, between: str, budget: Budget) -> str:
+def _joined(value: Any, between: str, allowance: Allowance) -> str:
     """``Array.prototype.join`` of texts and numbers."""
     if not isinstance(value, list | tuple):
-        raise Unusable(outside(f"join of {values.kind(value)}", "join a list"))
+        raise Unfit(outside(f"join of {values.kind(value)}", "join a list"))
     items = cast("list[Any]", value)
-    budget.step(len(items))
+    allowance.step(len(items))
     for each in items:
         if values.kind(each) not in ("a text", "a number"):
-            raise Unusable(outside(f"join of a list with {values.kind(each)}", "join texts and numbers"))
-        budget.characters(len(between) + (len(each) if isinstance(each, str) else 0))
+            raise Unfit(outside(f"join of a list with {values.kind(each)}", "join texts and numbers"))
+        allowance.characters(len(between) + (len(each) if isinstance(each, str) else 0))
     return between.join(each if isinstance(each, str) else values.number(each) for each in items)

@@ -23,7 +23,7 @@ class IncludeRefused(UnderstudyError):  # noqa: N818 - names what happened to th
     """A file that a document may not include, or that is not there; the text says why."""
 
 
-class Unusable(Exception):  # noqa: N818 - names the value's state
+class Unfit(Exception):  # noqa: N818 - names the value's state
     """A value that an expression cannot work with; whoever knows the place makes a :class:`PomlError` of it."""
 
 

@@ -17,7 +17,7 @@ NESTED: Final = 32
 #: Elements, texts and parts of expressions that one rendering may evaluate; loops count each time.
 STEPS: Final = 50_000
 #: Characters that one rendering may make, intermediate texts counted too.
-OUTPUT: Final = 2_000_000
+OUTPUT: Final = 8_000_000
 #: Values in values when one is written as JSON.
 VALUE_DEPTH: Final = 64
 #: Integers beyond are not exact in JavaScript.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from contracts.poml.allowance import Allowance
 from contracts.poml.evaluation import MARK
-from contracts.poml.expression import Budget
 from contracts.poml.parts import Part
 
 _SPACES: Final = re.compile(r"[ \t]*")
@@ -36,21 +36,21 @@ class Box:
     places: list[Place] = field(default_factory=list[Place])
 
 
-def write(part: Part, budget: Budget) -> Box:
+def write(part: Part, allowance: Allowance) -> Box:
     """Write a part and all that is in it.
 
     Raises:
-        Unusable: it has too many characters.
+        Unfit: it has too many characters.
     """
     match part.kind:
         case "list":
-            return _list(part, budget)
+            return _list(part, allowance)
         case "nl":
             return Box("\n", places=[Place(part, 0, 0)])
         case "foreign":
             return _framed(Box(f"{MARK}{part.option}{MARK}"), "\n", part)
         case kind:
-            return _write_joined(part, kind, _joined(part.content, budget))
+            return _write_joined(part, kind, _joined(part.content, allowance))
 
 
 def _write_joined(part: Part, kind: str, box: Box) -> Box:
@@ -67,38 +67,38 @@ def _write_joined(part: Part, kind: str, box: Box) -> Box:
             return _framed(box, "\n\n" if part.blank else "\n", part)
 
 
-def _list(part: Part, budget: Budget) -> Box:
+def _list(part: Part, allowance: Allowance) -> Box:
     boxes: list[Box] = []
     number = 0
     for each in part.content:
         if isinstance(each, str):
             boxes.append(_framed(Box(each), "", Part("text")))
         elif each.kind != "item":
-            boxes.append(write(each, budget))
+            boxes.append(write(each, allowance))
         else:
             number += 1
-            boxes.append(_item(each, str(part.option), number, budget))
-    return _framed(_concatenated(boxes, budget), "\n\n", part)
+            boxes.append(_item(each, str(part.option), number, allowance))
+    return _framed(_concatenated(boxes, allowance), "\n\n", part)
 
 
-def _item(part: Part, style: str, number: int, budget: Budget) -> Box:
+def _item(part: Part, style: str, number: int, allowance: Allowance) -> Box:
     latin = f"{chr(ord('a') + number - 1)}. "
     bullet = _BULLETS.get(style) or (latin if style == "latin" else f"{number}. ")
-    box = _wrapped(_joined(part.content, budget), bullet, "", part)
+    box = _wrapped(_joined(part.content, allowance), bullet, "", part)
     blank = "\n\n" in box.text
-    budget.characters(box.text.count("\n") * len(bullet))
+    allowance.characters(box.text.count("\n") * len(bullet))
     first, *others = box.text.split("\n")
     box.text = "\n".join([first, *(f"{' ' * len(bullet)}{each}" if each else each for each in others)])
     return _framed(box, "\n\n" if blank else "\n", part)
 
 
-def _joined(content: Sequence[str | Part], budget: Budget) -> Box:
-    boxes = [Box(each) if isinstance(each, str) else write(each, budget) for each in content]
-    return _concatenated(boxes, budget)
+def _joined(content: Sequence[str | Part], allowance: Allowance) -> Box:
+    boxes = [Box(each) if isinstance(each, str) else write(each, allowance) for each in content]
+    return _concatenated(boxes, allowance)
 
 
-def _concatenated(boxes: list[Box], budget: Budget) -> Box:
-    kept = _without_spaces(boxes, budget)
+def _concatenated(boxes: list[Box], allowance: Allowance) -> Box:
+    kept = _without_spaces(boxes, allowance)
     places: list[Place] = []
     texts: list[str] = []
     length = 0
@@ -107,14 +107,14 @@ def _concatenated(boxes: list[Box], budget: Budget) -> Box:
         space = _shared(each.after, kept[index + 1].before) if index < len(kept) - 1 else ""
         texts += (each.text, space)
         length += len(each.text) + len(space)
-    budget.characters(length)
+    allowance.characters(length)
     return Box("".join(texts), kept[0].before if kept else "", kept[-1].after if kept else "", places)
 
 
-def _without_spaces(boxes: list[Box], budget: Budget) -> list[Box]:
+def _without_spaces(boxes: list[Box], allowance: Allowance) -> list[Box]:
     """The boxes without the empty ones beside blocks; repeated until there are no more."""
     while True:
-        budget.step(len(boxes))
+        allowance.step(len(boxes))
         kept = [
             each
             for index, each in enumerate(boxes)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from contracts.poml.fault import Unusable, outside
+from contracts.poml.fault import Unfit, outside
 
 #: What an attribute takes: fixed text, a text with ``{{ }}``, an expression alone, or one of some words.
 FIXED: Final = "fixed"
@@ -17,7 +17,7 @@ _CAPTION: Final[Mapping[str, str | tuple[str, ...]]] = {
     "caption": SHOWN,
     "captionStyle": ("header", "bold", "plain", "hidden"),
     "captionEnding": ("colon", "newline", "colon-newline", "none"),
-    "captionTextTransform": ("upper", "lower", "capitalize", "none"),
+    "captionTextTransform": ("upper", "capitalize", "none"),
 }
 _SPACES: Final = {"whiteSpace": ("pre", "filter", "trim")}
 
@@ -65,14 +65,14 @@ def attribute_name(tag: str, written: str) -> str:
     """The camelCase name of an attribute that is written in kebab case or camelCase.
 
     Raises:
-        Unusable: the tag has no such attribute.
+        Unfit: the tag has no such attribute.
     """
     name = re.sub("-([a-z])", lambda found: found[1].upper(), written)
     if name in ("if", "for") and tag not in ALWAYS:
         return name
     if name not in TAGS[tag]:
         takes = (*(() if tag in ALWAYS else ("if", "for")), *TAGS[tag])
-        raise Unusable(outside(f"the attribute {written} of <{tag}>", f"it takes {', '.join(takes)}"))
+        raise Unfit(outside(f"the attribute {written} of <{tag}>", f"it takes {', '.join(takes)}"))
     return name
 
 
@@ -80,12 +80,12 @@ def check_value(tag: str, name: str, value: str) -> None:
     """Check a value against the words that its attribute takes.
 
     Raises:
-        Unusable: it is empty or none of these words.
+        Unfit: it is empty or none of these words.
     """
     if not value.strip():
-        raise Unusable(f"the attribute {name} of <{tag}> is empty; leave it out or write a value")
+        raise Unfit(f"the attribute {name} of <{tag}> is empty; leave it out or write a value")
     takes = FIXED if name in ("if", "for") else TAGS[tag][name]
     if isinstance(takes, tuple) and value not in takes:
-        raise Unusable(outside(f"{name}={value!r} of <{tag}>", f"use one of {', '.join(takes)}"))
+        raise Unfit(outside(f"{name}={value!r} of <{tag}>", f"use one of {', '.join(takes)}"))
     if takes == FIXED and name not in ("if", "for") and "{{" in value:
-        raise Unusable(outside(f"an expression in {name} of <{tag}>", "write the text itself"))
+        raise Unfit(outside(f"an expression in {name} of <{tag}>", "write the text itself"))

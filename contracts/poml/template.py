@@ -11,9 +11,9 @@ import msgspec
 from contracts.poml import markdown, speakers
 from contracts.poml.compiler import ReadInclude, compile_tree
 from contracts.poml.evaluation import MARK, Evaluation, Printer, print_plain
-from contracts.poml.fault import PomlError, Unusable
+from contracts.poml.fault import PomlError, Unfit
 from contracts.poml.parts import Part
-from contracts.poml.tree import CompiledTree
+from contracts.poml.tree import CompiledTree, InlineUse
 
 _FOREIGN: Final = re.compile(f"{MARK}([0-9]+){MARK}")
 
@@ -29,7 +29,27 @@ class PomlTemplate:
     """A compiled document."""
 
     def __init__(self, tree: CompiledTree, file: str) -> None:
-        self.tree, self._file = tree, file
+        self._tree, self._file = tree, file
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names that it reads and does not make itself."""
+        return self._tree.names
+
+    @property
+    def inline(self) -> tuple[InlineUse, ...]:
+        """Expressions where no block can stand."""
+        return self._tree.inline
+
+    @property
+    def schema(self) -> Mapping[str, Any] | None:
+        """JSON Schema of its ``<output-schema>``; ``None`` if it has none."""
+        return self._tree.schema
+
+    @property
+    def included(self) -> Mapping[str, str]:
+        """Texts of the files that it includes, by their names."""
+        return self._tree.included
 
     def messages(self, values: Mapping[str, Any]) -> tuple[PomlMessage, ...]:
         """Render the messages, as POML's own renderer does.
@@ -42,7 +62,7 @@ class PomlTemplate:
         said = "".join("".join(content.split()) for _, content in made)
         if said != "".join(box.text.split()):
             raise PomlError(
-                self._file, self.tree.root.line, "a text beside messages is in none of them; put it into <p>"
+                self._file, self._tree.root.line, "a text beside messages is in none of them; put it into <p>"
             )
         return tuple(PomlMessage(speaker=speaker, content=content) for speaker, content in made)
 
@@ -71,11 +91,11 @@ class PomlTemplate:
         self, values: Mapping[str, Any], printer: Printer, quote: Callable[[str], str] | None
     ) -> tuple[Part, markdown.Box, list[str]]:
         evaluation = Evaluation(printer, quote)
-        root = evaluation.run(self.tree.root, values)
+        root = evaluation.run(self._tree.root, values)
         try:
-            return root, markdown.write(root, evaluation.budget), evaluation.foreign
-        except Unusable as error:
-            raise PomlError(self._file, self.tree.root.line, str(error)) from None
+            return root, markdown.write(root, evaluation.allowance), evaluation.foreign
+        except Unfit as error:
+            raise PomlError(self._file, self._tree.root.line, str(error)) from None
 
 
 def compile(  # noqa: A001 - a module's verb, as in `re.compile`

@@ -6,18 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.poml.expression import Expression
+from contracts.poml.expression import PomlExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """An expression that a text prints."""
+
+    expression: PomlExpression
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """A text with the expressions in it."""
 
-    parts: tuple[str | Expression, ...]
+    parts: tuple[str | Printed, ...]
     #: It is one expression and nothing else, spaces around it left out.
     alone: bool
     file: str
-    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class Turns:
     """A ``for``: the name of the entry, and the list."""
 
     name: str
-    items: Expression
+    items: PomlExpression
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,8 @@ class Tag:
     #: By camelCase names; attributes with expressions are in ``shown`` and ``data``.
     attributes: Mapping[str, str]
     shown: Mapping[str, Words]
-    data: Mapping[str, Expression]
-    condition: Expression | None
+    data: Mapping[str, PomlExpression]
+    condition: PomlExpression | None
     turns: Turns | None
     content: tuple[Words | Tag | Let, ...]
     file: str
@@ -49,7 +56,7 @@ class Let:
     """A name for a value, from here to the end of the document or include."""
 
     name: str
-    value: Expression
+    value: PomlExpression
     file: str
     line: int
 
@@ -58,7 +65,7 @@ class Let:
 class InlineUse:
     """An expression where a value cannot have a block of its own: in an attribute, or within a line."""
 
-    expression: Expression
+    expression: PomlExpression
     where: str
     file: str
     line: int

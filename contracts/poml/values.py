@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from contracts.poml import limits
-from contracts.poml.fault import Unusable, outside
+from contracts.poml.allowance import Allowance
+from contracts.poml.fault import Unfit, outside
 
 #: A name that JavaScript sorts as a number.
 _INDEX: Final = re.compile("0|[1-9][0-9]{0,8}")
@@ -70,14 +71,14 @@ def number(value: float) -> str:
     """A number as JavaScript prints it.
 
     Raises:
-        Unusable: it is too large for JavaScript, or no number.
+        Unfit: it is too large for JavaScript, or no number.
     """
     if isinstance(value, int):
         if abs(value) > limits.INTEGER:
-            raise Unusable(f"a whole number beyond {limits.INTEGER} cannot be printed exactly")
+            raise Unfit(f"a whole number beyond {limits.INTEGER} cannot be printed exactly")
         return str(value)
     if not math.isfinite(value):
-        raise Unusable("a number that is not finite cannot be printed")
+        raise Unfit("a number that is not finite cannot be printed")
     if not value:
         return "0"
     digits, exponent = _digits(abs(value))
@@ -104,20 +105,20 @@ def _decimal(digits: str, point: int) -> str:
     return f"{digits[:point]}.{digits[point:]}"
 
 
-def to_json(value: Any, take: Callable[[int], None], depth: int = 0) -> str:
+def to_json(value: Any, allowance: Allowance, depth: int = 0) -> str:
     """A value as ``JSON.stringify`` writes it.
 
     Args:
         value: any JSON.
-        take: called with the steps that it costs.
+        allowance: what it costs is taken from it.
         depth: of the value in others.
 
     Raises:
-        Unusable: it is nested too deep, or has a number that JavaScript cannot print.
+        Unfit: it is nested too deep, too large, or has a number that JavaScript cannot print.
     """
     if depth > limits.VALUE_DEPTH:
-        raise Unusable(f"a value is more than {limits.VALUE_DEPTH} deep")
-    take(1)
+        raise Unfit(f"a value is more than {limits.VALUE_DEPTH} deep")
+    allowance.step()
     match value:
         case None | Undefined():
             return "null"
@@ -126,20 +127,25 @@ def to_json(value: Any, take: Callable[[int], None], depth: int = 0) -> str:
         case int() | float():
             return number(value)
         case str():
-            return json.dumps(value, ensure_ascii=False)
+            return _quoted(value, allowance)
         case list() | tuple():
             items = cast("list[Any]", value)
-            return f"[{','.join(to_json(each, take, depth + 1) for each in items)}]"
+            return f"[{','.join(to_json(each, allowance, depth + 1) for each in items)}]"
         case Mapping():
             fields = cast("Mapping[str, Any]", value)
             inner = (
-                f"{json.dumps(name, ensure_ascii=False)}:{to_json(fields[name], take, depth + 1)}"
+                f"{_quoted(name, allowance)}:{to_json(fields[name], allowance, depth + 1)}"
                 for name in names(fields)
                 if not isinstance(fields[name], Undefined)
             )
             return f"{{{','.join(inner)}}}"
         case _:
-            raise Unusable(f"a value of type {type(value).__name__} is no JSON")
+            raise Unfit(f"a value of type {type(value).__name__} is no JSON")
+
+
+def _quoted(text: str, allowance: Allowance) -> str:
+    allowance.characters(len(text))
+    return json.dumps(text, ensure_ascii=False)
 
 
 def names(fields: Mapping[str, Any]) -> list[str]:
@@ -151,18 +157,18 @@ def equal(left: Any, right: Any, *, strict: bool) -> bool:
     """Equality of texts, numbers, booleans and null; with null and undefined the same unless strict.
 
     Raises:
-        Unusable: a list or an object is compared, or different types that JavaScript would convert.
+        Unfit: a list or an object is compared, or different types that JavaScript would convert.
     """
     nothing = (None, UNDEFINED)
     if left in nothing or right in nothing:
         return left is right if strict else left in nothing and right in nothing
     for each in (left, right):
         if isinstance(each, list | tuple | Mapping):
-            raise Unusable(outside(f"comparing {kind(each)}", "compare its fields or its length"))
+            raise Unfit(outside(f"comparing {kind(each)}", "compare its fields or its length"))
     if kind(left) != kind(right):
         if strict:
             return False
-        raise Unusable(outside(f"comparing {kind(left)} with {kind(right)}", "compare values of one type"))
+        raise Unfit(outside(f"comparing {kind(left)} with {kind(right)}", "compare values of one type"))
     return left == right
 
 
@@ -170,10 +176,10 @@ def ordered(left: Any, operator: str, right: Any) -> bool:
     """Order of two numbers or two texts.
 
     Raises:
-        Unusable: they are anything else.
+        Unfit: they are anything else.
     """
     if kind(left) != kind(right) or kind(left) not in ("a number", "a text"):
-        raise Unusable(outside(f"ordering {kind(left)} and {kind(right)}", "use two numbers or two texts"))
+        raise Unfit(outside(f"ordering {kind(left)} and {kind(right)}", "use two numbers or two texts"))
     if isinstance(left, str):
         left, right = (each.encode("utf-16-be", "surrogatepass") for each in (left, right))
     match operator:
@@ -191,11 +197,11 @@ def total(left: Any, right: Any) -> Any:
     """Sum of two numbers, or one text of texts and numbers.
 
     Raises:
-        Unusable: they are anything else, or the number is too large.
+        Unfit: they are anything else, or the number is too large.
     """
     kinds = {kind(left), kind(right)}
     if not kinds <= {"a number", "a text"}:
-        raise Unusable(outside(f"adding {kind(left)} and {kind(right)}", "use texts and numbers"))
+        raise Unfit(outside(f"adding {kind(left)} and {kind(right)}", "use texts and numbers"))
     if kinds == {"a number"}:
         added = left + right
         number(added)
@@ -207,7 +213,7 @@ def field(value: Any, name: str) -> Any:
     """A field of an object, or the length of a text or list; :data:`UNDEFINED` where an object has none.
 
     Raises:
-        Unusable: the value has no fields.
+        Unfit: the value has no fields.
     """
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value).get(name, UNDEFINED)
@@ -215,21 +221,21 @@ def field(value: Any, name: str) -> Any:
         return length(value)
     if name == "length" and isinstance(value, list | tuple):
         return len(cast("list[Any]", value))
-    raise Unusable(f"{kind(value)} has no field {name!r}")
+    raise Unfit(f"{kind(value)} has no field {name!r}")
 
 
 def item(value: Any, index: Any) -> Any:
     """An entry of a list, or a field of an object.
 
     Raises:
-        Unusable: the value has neither.
+        Unfit: the value has neither.
     """
     if isinstance(value, list | tuple) and isinstance(index, int) and not isinstance(index, bool):
         items = cast("list[Any]", value)
         return items[index] if 0 <= index < len(items) else UNDEFINED
     if isinstance(value, Mapping) and isinstance(index, str) and not inherited(index):
         return field(value, index)
-    raise Unusable(f"{kind(value)} has no entry {str(index)[:60]!r}")
+    raise Unfit(f"{kind(value)} has no entry {str(index)[:60]!r}")
 
 
 def inherited(name: str) -> bool:

@@ -11,7 +11,8 @@ from jinja2.environment import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from contracts.policy.prompts import PromptVersion
-from infra.stores.prompt_values import OwnWord, PromptError, block, own_words
+from contracts.policy.quoting import quote
+from infra.stores.prompt_values import OwnWord, PromptError, own_words, to_json
 
 #: Statements that a template may use; others could print something outside the markers.
 _STATEMENTS: Final = (nodes.Output, nodes.If, nodes.For, nodes.Assign)
@@ -75,6 +76,10 @@ def _printed(value: Any) -> str:
             return str(value)
         case None:
             raise TemplateError("it prints a variable that may be null; put it into {% if … is not none %}")
+        case list() | tuple():
+            return quote("\n".join(f"- {each}" for each in value))
+        case dict():
+            return quote(to_json(value))
         case _:
             # An undefined value raises here and names itself.
-            return block(value)
+            return quote(str(value))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from contracts import poml
 from contracts.policy.prompts import PromptVersion, VariableType
 from contracts.policy.quoting import quote
-from infra.stores.prompt_values import OwnWord, PromptError, block, own_words
+from infra.stores.prompt_values import OwnWord, PromptError, own_words
 
 #: Largest file that may be included, bytes.
 _MOST: Final = 1_048_576
@@ -27,13 +27,13 @@ class PomlPrompt:
             )
         except poml.PomlError as error:
             raise PromptError(str(error)) from None
-        if self._template.tree.schema is not None:
+        if self._template.schema is not None:
             raise PromptError(
                 f"{name}: <output-schema> has no use in a prompt family: the schema is the content kind's, or the "
                 "request's, which is the variable 'schema'; leave it out"
             )
-        self.names = self._template.tree.names
-        self.included = self._template.tree.included
+        self.names = self._template.names
+        self.included = self._template.included
 
     def check(self, version: PromptVersion) -> None:
         """Check that only what has no markers is printed where a block cannot stand.
@@ -41,7 +41,7 @@ class PomlPrompt:
         Raises:
             PromptError: another value is.
         """
-        for use in self._template.tree.inline:
+        for use in self._template.inline:
             variable = version.variables.get(use.expression.name)
             if not use.expression.numeric and (variable is None or variable.type not in _PLAIN):
                 raise PromptError(
@@ -62,7 +62,7 @@ class PomlPrompt:
             raise PromptError(f"{version.id} cannot be rendered: {error}") from error
 
 
-def _printed(value: Any, take: Callable[[int], None]) -> str | poml.Foreign | None:
+def _printed(value: Any, allowance: poml.Allowance) -> str | poml.Foreign | None:
     """Format a value that a document prints."""
     match value:
         case OwnWord():
@@ -70,9 +70,16 @@ def _printed(value: Any, take: Callable[[int], None]) -> str | poml.Foreign | No
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return poml.print_plain(value, take)
-        case str() | list() | tuple() | dict():
-            return poml.Foreign(block(value).removesuffix("\n"))
+            return poml.print_plain(value, allowance)
+        case str():
+            return poml.Foreign(_quoted(value))
+        case list() | tuple():
+            items = cast("Sequence[Any]", value)
+            allowance.characters(sum(3 + len(each) for each in items if isinstance(each, str)))
+            lines = (each if isinstance(each, str) else poml.print_plain(each, allowance) for each in items)
+            return poml.Foreign(_quoted("\n".join(f"- {each}" for each in lines)))
+        case dict():
+            return poml.Foreign(_quoted(poml.print_plain(value, allowance) or ""))
         case _:
             raise ValueError('it prints a value that may be null; put it into an element with if="… != null"')
 

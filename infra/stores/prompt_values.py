@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from contracts.errors import Misconfigured
 from contracts.policy.prompts import PromptVersion, VariableType
-from contracts.policy.quoting import quote
 
 to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -30,14 +29,3 @@ def own_words(version: PromptVersion, values: Mapping[str, Any]) -> dict[str, Ow
         for name, each in version.variables.items()
         if each.type is VariableType.CHOICE and values[name] in each.one_of
     }
-
-
-def block(value: Any) -> str:
-    """A text, a list or an object between markers that it cannot close."""
-    match value:
-        case list() | tuple():
-            return quote("\n".join(f"- {each}" for each in value))
-        case dict():
-            return quote(to_json(value))
-        case _:
-            return quote(str(value))

@@ -33,6 +33,7 @@ PUBLISHED = {
     "layout@2": "c7425e444346",
     "plot@1": "0ce834782755",
     "plot@2": "e96fba719809",
+    "scene-poml@1": "8ccb1fbad088",
     "scene@1": "dfe30e63a09e",
     "scene@2": "e78cb272d133",
     "transition@1": "e50d8f60f434",

@@ -80,13 +80,28 @@ def test_a_released_version_renders_the_same_bytes_for_ever(version, elements, e
     assert (made.version, fingerprint.digest_text(made.text)) == (version, expected)
 
 
-@pytest.mark.parametrize("family", PROMPTS.families())
+@pytest.mark.parametrize("family", [each for each in PROMPTS.families() if len(PROMPTS.versions(each)) > 1])
 @given(wish=NASTY.filter(str.strip), elements=st.booleans())
 def test_the_version_that_tells_the_style_is_the_one_before_where_there_is_none(family, wish, elements):
     before, after = PROMPTS.versions(family)[-2:]
     told = {"wish": wish} | ({"required_elements": ["key"], "avoid_elements": ["gore"]} if elements else {})
     one, other = (PROMPTS.render(each, each.values(full=False) | told) for each in (before, after))
     assert one == other
+
+
+@given(
+    texts=st.lists(NASTY.filter(str.strip), min_size=4, max_size=4),
+    lists=st.lists(st.lists(NASTY, max_size=3), min_size=3, max_size=3),
+    words=st.booleans(),
+)
+def test_the_family_in_poml_is_the_one_in_jinja(texts, lists, words):
+    values = dict(zip(("wish", "mood_from", "mood_to", "duration"), texts, strict=True))
+    values |= dict(zip(("required_elements", "avoid_elements", "content_rules"), lists, strict=True))
+    values |= {"pacing": "fast", "transition_type": "abrupt"} if words else {}
+    one, other = PROMPTS.versions("scene-poml")[0], PROMPTS.versions("scene")[1]
+    for full in (False, True):
+        given_values = one.values(full=full) | (values if words or full else {"wish": texts[0]})
+        assert PROMPTS.render(one, given_values) == PROMPTS.render(other, given_values)
 
 
 @pytest.mark.parametrize(
