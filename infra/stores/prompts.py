@@ -180,8 +180,10 @@ def _files(folder: Path) -> list[Path]:
     found = sorted(path for ending in _FRONT for path in folder.glob(f"*/*{ending}"))
     for path in found:
         if not re.fullmatch(FAMILY, path.parent.name) or not re.fullmatch("[1-9][0-9]{0,5}", path.stem):
+            included = "; a file to include goes into a folder of the family" * (path.suffix == ".poml")
             raise PromptError(
-                f"{_name(path)}: is no <family>/<version>{path.suffix}; a family is {FAMILY}, a version a number from 1"
+                f"{_name(path)}: is no <family>/<version>{path.suffix}; a family is {FAMILY}, a version a number "
+                f"from 1{included}"
             )
     return found
 
