@@ -322,6 +322,28 @@ def stream_subjects(stream: str) -> tuple[str, ...]:
     return tuple(f"gen.{row.event}.>" for row in ROWS if row.stream == stream)
 
 
+def is_foreign(stream: str, subject: str) -> bool:
+    """Whether a message of one of the pipeline's streams has a subject that the stream does not keep.
+
+    Somebody who makes the broker deliver the messages of a stream to a subject of the pipeline has them stored, under
+    their own subjects.  They are no events, whatever they say.
+    """
+    tokens = subject.split(".")
+    if stream == DEAD and tokens[0] != "dead":
+        return not subject.startswith(tuple(each.removesuffix(">") for each in ADVISORIES))
+    if stream == DEAD:
+        return False
+    row = ROW_OF.get(tokens[1]) if tokens[0] == "gen" and len(tokens) > 2 else None  # noqa: PLR2004 - gen.<event>.…
+    return row is None or row.stream != stream
+
+
+def foreign_subjects(stream: str) -> tuple[str, ...]:
+    """Filters for messages of a stream that it does not keep, as far as they come from what the pipeline knows."""
+    others = [f"gen.{row.event}.>" for row in ROWS if row.stream is not None and row.stream != stream]
+    dead = [] if stream == DEAD else ["dead.>", "$JS.>"]
+    return (*others, *dead, "$KV.>", "$O.>")
+
+
 def letter_writer(event: str) -> str | None:
     """The stage that writes the dead letter of an unreadable message of this event."""
     return _LETTER_WRITERS.get(event)

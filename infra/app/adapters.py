@@ -7,6 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cachetools import LRUCache
+
 from infra.app.schema_checks import SchemaWorker
 from infra.nats.accounts import KvAccounts
 from infra.nats.batches import Batches
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from contracts.envelope import Received
     from contracts.ports import OnToken, Provider
     from infra.providers.breaker import Breaker
+    from infra.providers.response_cache import CachedResponse
     from infra.settings.settings import Settings
 
 
@@ -68,6 +71,10 @@ class Adapters:
         )
         self.ledger = KvDriftLedger(
             wire=self.wire, lookup=self.lookup, count=self.cache_stats.count, telemetry=self.telemetry
+        )
+        #: Answers of providers, kept to be used again.
+        self.responses: LRUCache[str, CachedResponse] = LRUCache(
+            maxsize=settings.narrative.response_cache.entries
         )
         self.schema_worker = SchemaWorker()
         #: Providers that were built for this process, and their circuit breakers.

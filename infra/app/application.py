@@ -28,6 +28,7 @@ from infra.runner.ports import RunnerPorts
 from infra.runner.stage_broker import StageBroker
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watchdog import FROZEN, Watchdog
+from infra.stores import cache_store
 from infra.telemetry.broker_events import (
     ConnectionClosed,
     ConnectionLost,
@@ -169,12 +170,18 @@ class Application:
         await self.adapters.wire.open(client)
         if pipeline.INTAKE & set(self.stages):
             await self.adapters.cache.open()
+        await direct.listen(client, cache_store.FORGET, self._forget)
         await topology.require(client, self.settings, self.stages)
         await self.adapters.clock.compare()
         if self._keeps_deadlines:
             for answer in ("result", "shadowed"):
                 await direct.listen(client, f"gen.{answer}.*.*", self._ended)
         self._watchdog.start()
+
+    def _forget(self, _: Msg) -> None:
+        """Somebody's data was purged."""
+        self.adapters.cache.forget()
+        self.adapters.responses.clear()
 
     async def _started(self) -> None:
         # These objects stay: a request of 20,000 lists must not make the collector visit all of them.
@@ -217,7 +224,9 @@ class Application:
             background.keep_running("admission", self.admit)
 
     def _ended(self, msg: Msg) -> None:
-        self.adapters.deadlines.ended(msg.subject.rpartition(".")[2], stored=False)
+        # What came over a subject of results under a subject of its own is none.
+        if not pipeline.is_foreign(pipeline.EVENTS, msg.subject):
+            self.adapters.deadlines.ended(msg.subject.rpartition(".")[2], stored=False)
 
     async def keep_time(self) -> None:
         """Compare this machine's clock with the broker's at intervals."""
@@ -274,7 +283,9 @@ class Application:
         self.telemetry.emit(
             ConnectionRestored(stages=self.stages, broker=self.broker_address(), seconds=seconds)
         )
+        # A purge meanwhile was not heard of.
         self.adapters.cache.forget()
+        self.adapters.responses.clear()
         self.adapters.deadlines.reconnected()
         self.adapters.wire.renew()
         for subscriber in self.subscribers:

@@ -118,7 +118,8 @@ def _log_row(found: Anomalies) -> DoctorCheck:
     if not found.counts:
         return row("log", "ok", "every result answers a request, once")
     fix = (
-        "look at each with 'understudy why ID'; somebody else than the stages can publish: give the broker users "
+        "look at each with 'understudy why ID' (STREAM:NUMBER: a message under a foreign subject, which nothing "
+        "reads); somebody else than the stages can publish: give the broker users "
         "with the permissions of docs/operations.md"
     )
     return row("log", "error", str(found), fix)

@@ -79,6 +79,7 @@ async def read_latest(wire: RequestMultiplexer, *, last_sequence: int) -> list[L
     found = [
         msgspec.structs.replace(dead_letters.read(entry), letter=None, data=None)
         async for entry in log.read(wire, pipeline.DEAD, ">", start=start)
+        if not pipeline.is_foreign(entry.stream, entry.subject)
     ]
     for at in range(0, len(found), _BATCH):
         part = found[at : at + _BATCH]

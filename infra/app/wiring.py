@@ -103,6 +103,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
             on_guarded=adapters.breakers.append,
             telemetry=adapters.telemetry,
             ahead=adapters.reservations,
+            responses=adapters.responses,
         )
         if pipeline.EXPENSIVE & set(stages)
         else None

@@ -21,6 +21,7 @@ from infra.cli import (
     models,
     preview,
     prompts,
+    purge,
     replay,
     request,
     rerun,
@@ -123,6 +124,7 @@ app.add_typer(replay.app, name="replay", rich_help_panel=_KEEP)
 app.add_typer(budgets.app, name="budgets", rich_help_panel=_KEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=_KEEP)
 app.command("stats", rich_help_panel=_KEEP)(stats.stats)
+app.command("purge", rich_help_panel=_KEEP)(purge.purge)
 app.add_typer(cache.app, name="cache", rich_help_panel=_KEEP)
 app.add_typer(checks.samples, name="samples", rich_help_panel=_KEEP)
 checks.topology.command("cluster")(cluster.topology_cluster)

@@ -216,6 +216,8 @@ async def _read_entries(wire: RequestMultiplexer, wanted: RequestFilter) -> Asyn
     one, since_ms = wanted.one_id, wanted.since_ms
     if one is None:
         async for entry in log.read(wire, pipeline.DEAD, ">", since_ms=since_ms):
+            if pipeline.is_foreign(entry.stream, entry.subject):
+                continue
             yield entry
         return
     # Advisories have no request id, and a letter about a message without a valid subject has it in its body alone.

@@ -121,6 +121,8 @@ async def _read_backwards(
         start = max(first, end - _PART)
         part: list[LogEntry] = []
         async for entry in log.read(wire, pipeline.DEAD, ">", start=start):
+            if pipeline.is_foreign(entry.stream, entry.subject):
+                continue
             if entry.sequence >= end:
                 break
             part.append(entry)

@@ -173,7 +173,11 @@ async def of_request(wire: RequestMultiplexer, request_id: str) -> tuple[LogEntr
         (pipeline.EVENTS, subjects.all_events(request_id)),
         (pipeline.DEAD, subjects.dead("*", "*", request_id)),
     ):
-        found += [entry async for entry in read(wire, stream, subject)]
+        found += [
+            entry
+            async for entry in read(wire, stream, subject)
+            if not pipeline.is_foreign(stream, entry.subject)
+        ]
     return tuple(sorted(found, key=lambda entry: entry.time_ns))
 
 

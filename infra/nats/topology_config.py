@@ -89,7 +89,6 @@ def _bucket(bucket: bucket_table.Bucket, replicas: int) -> dict[str, Any]:
         allow_msg_ttl=True,
         # The marks of many replays go in batches.
         allow_atomic=bucket is bucket_table.REPLAYS,
-        deny_delete=True,
     )
 
 

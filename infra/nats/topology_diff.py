@@ -187,11 +187,19 @@ def _stream(name: str, desired: Config, actual: Config) -> list[Difference]:
     for field, default in TERMS.items():
         had, needs = actual.get(field) or default, desired.get(field) or default
         if had != needs:
-            why = "it changes the stream's guarantees; not changed without --force"
-            found.append(
-                change(severity=DifferenceSeverity.UNSAFE, field=field, actual=had, wanted=needs, why=why)
-            )
+            severity, why = _judge_term(name, field)
+            found.append(change(severity=severity, field=field, actual=had, wanted=needs, why=why))
     return found + _noting("stream", name, desired, actual)
+
+
+def _judge_term(name: str, field: str) -> tuple[DifferenceSeverity, str]:
+    if field == "deny_delete" and name.startswith("KV_"):
+        # Earlier releases set it, and the broker does not take it back.
+        return (
+            DifferenceSeverity.INFO,
+            "what a purge deletes stays in the broker's files until it rewrites them",
+        )
+    return DifferenceSeverity.UNSAFE, "it changes the stream's guarantees; not changed without --force"
 
 
 def _subjects(name: str, desired: Config, actual: Config) -> list[Difference]:

@@ -77,6 +77,28 @@ class ResponseStore:
         return None
 
 
+def clear(folder: Path, *, dry_run: bool = False) -> int:
+    """Remove every answer of a folder, to its last byte; how many.  Blocks.
+
+    Args:
+        folder: of the store; one without a store has no answers.
+        dry_run: count them only.
+
+    Raises:
+        sqlite3.Error: the file cannot be used.
+    """
+    path = folder / _NAME
+    if not path.is_file():
+        return 0
+    with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as db:
+        db.execute(_TABLE)
+        (count,) = db.execute("SELECT count(*) FROM responses").fetchone()
+        if not dry_run:
+            db.execute("DELETE FROM responses")
+            db.execute("VACUUM")
+        return int(count)
+
+
 def _get(db: sqlite3.Connection, key: str) -> CachedResponse | None:
     row = db.execute("SELECT entry FROM responses WHERE key = ?", (key,)).fetchone()
     if row is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -156,6 +156,7 @@ def build_providers(
     on_guarded: Callable[[Breaker], object] | None = None,
     ahead: StructuringReservations | None = None,
     telemetry: Telemetry | None = None,
+    responses: MutableMapping[str, CachedResponse] | None = None,
 ) -> ProviderSet:
     """The providers of a process.
 
@@ -169,13 +170,15 @@ def build_providers(
         on_guarded: gets every circuit breaker.
         ahead: keeps what is reserved for the call that follows a draft; none: it comes back with its deadline.
         telemetry: gets what happens to providers.
+        responses: the process's layer of the response cache; none: one of its own.
     """
-    own = _wrapper(settings, accounts, on_guarded, ahead, telemetry or Telemetry())
+    memory = LRUCache(settings.narrative.response_cache.entries) if responses is None else responses
+    own = _wrapper(settings, accounts, on_guarded, ahead, telemetry or Telemetry(), memory)
 
     def wrap(under: Settings, bare: Provider) -> Provider:
         if under is settings:
             return own(bare)
-        return _wrapper(under, accounts, on_guarded, ahead, telemetry or Telemetry())(bare)
+        return _wrapper(under, accounts, on_guarded, ahead, telemetry or Telemetry(), memory)(bare)
 
     return ProviderSet(settings, wrap, on_made)
 
@@ -318,6 +321,7 @@ def _wrapper(
     on_guarded: Callable[[Breaker], object] | None,
     ahead: StructuringReservations | None,
     telemetry: Telemetry,
+    memory: MutableMapping[str, CachedResponse],
 ) -> Callable[[Provider], Provider]:
     """Puts breaker, budgets and cache around a provider.
 
@@ -325,7 +329,7 @@ def _wrapper(
     """
     limits, allowed = settings.narrative.breaker, settings.budgets.limits()
     keep = (
-        _cache(settings.narrative.response_cache, telemetry)
+        _cache(settings.narrative.response_cache, telemetry, memory)
         if settings.narrative.response_cache.enabled
         else None
     )
@@ -375,8 +379,9 @@ def _wrapper(
     return wrap
 
 
-def _cache(cache: ResponseCache, telemetry: Telemetry) -> Callable[[Provider], Provider]:
-    memory: LRUCache[str, CachedResponse] = LRUCache(maxsize=cache.entries)
+def _cache(
+    cache: ResponseCache, telemetry: Telemetry, memory: MutableMapping[str, CachedResponse]
+) -> Callable[[Provider], Provider]:
     store = None
     if cache.directory is not None:
         from infra.providers.response_store import ResponseStore  # noqa: PLC0415 - only with a folder

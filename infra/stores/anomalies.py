@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Engine, and_, exists, func, literal, select, union_all
 
 from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS, reading
+from infra.stores.foreign_messages import FOREIGN
 from stages.audit.fold import UNREQUESTED
 
 #: A result after the first one of its request.
@@ -30,6 +31,7 @@ MEANING: Final = {
     UNREQUESTED: "results without a request",
     "source": "events from a publisher that may not publish them",
     "identity": "events that name another message",
+    FOREIGN: "messages under subjects that their stream does not keep, which nothing reads",
 }
 
 

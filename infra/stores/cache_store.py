@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 BUCKET: Final = bucket_table.CACHE.name
 STREAM: Final = bucket_table.CACHE.stream
 _PREFIX: Final = f"$KV.{BUCKET}."
+#: A message here tells every process to empty its caches: somebody's data was purged.
+FORGET: Final = f"{_PREFIX}forget"
 _decode: Final = msgspec.json.Decoder(CacheEntry).decode
 
 
@@ -117,7 +119,7 @@ class CacheStore:
         self._wire = wire
         self._lookup = lookup
         self._assets = assets
-        self._memory = memory
+        self.memory = memory
         self._count = count
         self._telemetry = telemetry
         #: Number of purges: an entry that was read before a purge is not put into memory after it.
@@ -128,8 +130,9 @@ class CacheStore:
         await self._wire.client.subscribe(f"{_PREFIX}>", cb=self._changed)
 
     def forget(self) -> None:
-        """Empty the memory: purges during a lost connection are unknown."""
-        self._memory.clear()
+        """Empty the memory: purges during a lost connection are unknown, or somebody's data was purged."""
+        self._purges += 1
+        self.memory.clear()
 
     async def get(self, key: CacheKey) -> tuple[CacheEntry, CacheLayer] | None:
         """Find an entry and the layer that held it; ``None``: there is none, or it has expired.
@@ -139,7 +142,7 @@ class CacheStore:
         Raises:
             Unavailable: the broker does not answer.
         """
-        entry = self._decode(key.key, self._memory.get(key.key))
+        entry = self._decode(key.key, self.memory.get(key.key))
         if entry is not None and await self._is_whole(entry):
             return entry, CacheLayer.MEMORY
         for each in (key.key, *key.older):
@@ -185,7 +188,7 @@ class CacheStore:
 
     def _remember(self, key: str, body: bytes, purges: int) -> None:
         if self._purges == purges:
-            self._memory.put(key, body)
+            self.memory.put(key, body)
 
     async def _read(self, key: str) -> bytes | None:
         found = await self._lookup.last(STREAM, _PREFIX + key)
@@ -208,6 +211,6 @@ class CacheStore:
     async def _changed(self, msg: Msg) -> None:
         self._purges += buckets.OPERATION in (msg.headers or {})
         key = msg.subject.removeprefix(_PREFIX)
-        held = self._memory.get(key)
+        held = self.memory.get(key)
         if held is not None and held != msg.data:
-            self._memory.drop(key)
+            self.memory.drop(key)

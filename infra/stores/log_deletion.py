@@ -167,7 +167,8 @@ class LogDeletion:
         async for entry in event_log.read(self._wire, name, ">"):
             if entry.sequence > floor:
                 break
-            page.append(entry)
+            if not pipeline.is_foreign(name, entry.subject):
+                page.append(entry)
             if len(page) >= _PAGE:
                 yield page
                 page = []

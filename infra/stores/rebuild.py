@@ -135,6 +135,8 @@ def record_of(entry: event_log.LogEntry, created_ms: int, *, store_prompts: bool
         created_ms: its stream's creation time, ms since the epoch.
         store_prompts: as the setting of that name.
     """
+    if pipeline.is_foreign(entry.stream, entry.subject):
+        return None
     try:
         if entry.stream == pipeline.DEAD:
             _, _, kind, request_id = entry.subject.split(".")

@@ -135,7 +135,13 @@ def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, 
     )
 
 
-def anomaly_row(record: RequestRecord, anomaly: Anomaly) -> dict[str, Any]:
+def put_anomalies(connection: Connection, found: Iterable[tuple[str, Anomaly]]) -> None:
+    """Write anomalies, each with the id that it is listed under; what is stored already stays."""
+    values = [anomaly_row(named, anomaly) for named, anomaly in found]
+    _write(connection, _insert(connection, ANOMALIES), values, key=_ANOMALY_KEY, changes=None)
+
+
+def anomaly_row(request_id: str, anomaly: Anomaly) -> dict[str, Any]:
     """The ``anomalies`` row of a message that contradicts itself."""
     return _fitting(
         ANOMALIES,
@@ -144,7 +150,7 @@ def anomaly_row(record: RequestRecord, anomaly: Anomaly) -> dict[str, Any]:
             "stream_created_ms": anomaly.created_ms,
             "sequence": anomaly.sequence,
             "kind": anomaly.kind,
-            "request_id": record.request_id,
+            "request_id": request_id,
             "subject": anomaly.subject,
             "at_ms": anomaly.at_ms,
             "detail": anomaly.detail,
@@ -175,7 +181,7 @@ def fold(
         life = record.request_id, record.life_ms
         plain = record
         if record.anomaly is not None:
-            found = anomaly_row(record, record.anomaly)
+            found = anomaly_row(record.request_id, record.anomaly)
             anomalies[found["stream"], found["stream_created_ms"], found["sequence"]] = found
             plain = msgspec.structs.replace(record, anomaly=None)
         known[life] = merge(known[life], plain) if life in known else plain

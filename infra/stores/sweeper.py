@@ -26,9 +26,16 @@ from contracts import pipeline
 from contracts.errors import UnderstudyError
 from infra.stores import anomalies, database
 from infra.stores.done_requests import DoneRequests
+from infra.stores.foreign_messages import ForeignMessages
 from infra.stores.log_deletion import LogDeletion
 from infra.stores.stream_fill import ORDER, START_ABOVE, STOP_BELOW, call_api, fullest_share, read_fill
-from infra.telemetry.store_events import AnomaliesFound, StreamsFilling, StreamsSwept, SweepDelayed
+from infra.telemetry.store_events import (
+    AnomaliesFound,
+    ForeignMessagesFound,
+    StreamsFilling,
+    StreamsSwept,
+    SweepDelayed,
+)
 
 if TYPE_CHECKING:
     from infra.nats.multiplexer import RequestMultiplexer
@@ -109,12 +116,15 @@ async def run(wire: RequestMultiplexer, engine: Engine, settings: Settings, *, t
     # By then a worker whose result came second has noticed, or lost its lease.
     settle_ms = round(settings.ack_wait * 3000)
     reported: dict[str, int] = {}
+    foreign = ForeignMessages()
     while True:
         await asyncio.sleep(settings.audit.sweep_every)
         now_ms = round(time.time() * 1000)
         try:
             async with _exclusive(engine):
                 swept = await sweep_once(wire, engine, settle_ms=settle_ms, now_ms=now_ms)
+                for stream, count in (await foreign.look(wire, engine)).items():
+                    telemetry.emit(ForeignMessagesFound(stream=stream, count=count))
                 found = await look_for_anomalies(wire, engine, now_ms=now_ms)
         except database.DatabaseBusy:
             continue

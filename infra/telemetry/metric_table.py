@@ -123,6 +123,11 @@ PUBLISH_RETRIES: Final = _counter(
     "Publishes that the broker did not take and that are repeated.",
     "stage",
 )
+FOREIGN_MESSAGES: Final = _counter(
+    "understudy_foreign_messages_total",
+    "Messages that audit found under subjects that their stream does not keep; nothing reads them.",
+    "stream",
+)
 DEFECTS: Final = _counter("understudy_defects_total", "Errors that point to a defect in Understudy.")
 BACKGROUND_FAILURES: Final = _counter(
     "understudy_background_failures_total", "Failures of work beside the stages."
@@ -263,6 +268,7 @@ PROCESS_METRICS: Final = (
     DEAD_LETTERS,
     DEAD_LETTERS_LOST,
     PUBLISH_RETRIES,
+    FOREIGN_MESSAGES,
     DEFECTS,
     BACKGROUND_FAILURES,
     QUEUE_WAITING,

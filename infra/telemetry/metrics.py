@@ -24,6 +24,7 @@ from infra.telemetry.events import MessageEnding
 from infra.telemetry.metric_values import Bound, Counts, FirstSeen, MetricValues, one_of
 from infra.telemetry.process_events import BackgroundFailed
 from infra.telemetry.provider_events import ProviderCalled
+from infra.telemetry.store_events import ForeignMessagesFound
 
 if TYPE_CHECKING:
     from infra.telemetry.dispatch import TelemetryEvent
@@ -45,6 +46,7 @@ _COUNTED: Final[Mapping[type[TelemetryEvent], tuple[MetricSpec, tuple[str, ...]]
     ev.LetterLost: (table.DEAD_LETTERS_LOST, ("stage",)),
     ev.PublishDelayed: (table.PUBLISH_RETRIES, ("stage",)),
     ev.DefectFound: (table.DEFECTS, ()),
+    ForeignMessagesFound: (table.FOREIGN_MESSAGES, ("stream",)),
     BackgroundFailed: (table.BACKGROUND_FAILURES, ()),
     ConnectionLost: (table.CONNECTIONS_LOST, ()),
 }
@@ -162,12 +164,17 @@ class ProcessMetrics(MetricValues):
         self._stage_seconds.show((stage,))
         for kind in KINDS if stage in pipeline.DEADLINE_KEEPERS else ():
             self._requests.show((kind,))
+        for stream in (
+            (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD) if stage in pipeline.RECORDERS else ()
+        ):
+            self.counts(table.FOREIGN_MESSAGES).show((stream,))
 
     @staticmethod
     def _counted(counts: Counts, fields: tuple[str, ...], event: TelemetryEvent) -> None:
         if isinstance(event, _OF_REQUESTS) and subjects.is_shadow(event.request_id):
             return
-        counts.add(tuple([str(getattr(event, field)) for field in fields]))
+        labels = tuple([str(getattr(event, field)) for field in fields])
+        counts.add(labels, event.count if isinstance(event, ForeignMessagesFound) else 1)
 
     def _connection_restored(self, event: ConnectionRestored) -> None:
         self.counts(table.DISCONNECTED_SECONDS).add((), event.seconds)

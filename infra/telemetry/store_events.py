@@ -108,6 +108,19 @@ class AnomaliesFound(TelemetryEvent, frozen=True, kw_only=True):
         return f"the log has {counts} (first {', '.join(self.request_ids)}); 'understudy doctor' says more"
 
 
+class ForeignMessagesFound(TelemetryEvent, frozen=True, kw_only=True):
+    """A stream has messages under subjects that it does not keep; nothing reads them."""
+
+    stream: str
+    count: int
+
+    LEVEL: ClassVar[int] = logging.WARNING
+    SENTENCE: ClassVar[str] = (
+        "{stream} has {count} messages under foreign subjects, which nothing reads: somebody has the broker deliver "
+        "another stream to its subjects; 'understudy doctor' says more"
+    )
+
+
 class ResponseCacheFailed(TelemetryEvent, frozen=True, kw_only=True):
     """The folder of the provider response cache cannot be used; calls are made instead."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts import events as ev
-from contracts import outcome, pipeline, request, subjects
+from contracts import outcome, ownership, pipeline, request, subjects
 from contracts.envelope import Received, Requested, Scheduled
 from contracts.errors import ErrorCode
 from contracts.kinds import KINDS
@@ -31,6 +31,8 @@ MAX_TEXT: Final = 16_000
 #: Bytes of canonical parameters that are kept; larger schemas are kept as their hash.
 MAX_PARAMETERS: Final = 16 * 1024
 
+#: Longest label that a request may have, characters.
+_MAX_LABEL: Final = 64
 #: What a body says may be any number.
 _LATEST_MS: Final = 2**63 - 1
 _RANK: Final = {"context_built": 1, "drafted": 2, "structured": 3, "invalid": 4}
@@ -112,7 +114,14 @@ def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> Requ
     except request.RequestError:
         prompt = _legible(body)
         input_hash = fingerprint.digest_text(body.decode("utf-8", "replace"))
-        return RequestFacts(**known, input_hash=input_hash, prompt=_prompt(prompt, keep=store_prompts))
+        owner = _owner(body)
+        return RequestFacts(
+            **known,
+            input_hash=input_hash,
+            prompt=_prompt(prompt, keep=store_prompts),
+            workspace=owner.get("workspace"),
+            parameters=owner,
+        )
     return RequestFacts(
         **known,
         input_hash=asked.input_hash(received.kind),
@@ -121,6 +130,17 @@ def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> Requ
         replay_of=asked.replay_of,
         parameters=_parameters(asked),
     )
+
+
+def _owner(body: bytes) -> dict[str, Any]:
+    """Whose a refused request is, as its parameters would have it: a purge must find it."""
+    claims = ownership.read_claims(body)
+    found: dict[str, Any] = {}
+    if claims.workspace is not None and len(claims.workspace) <= _MAX_LABEL:
+        found["workspace"] = claims.workspace
+    if claims.player is not None and len(claims.player) <= _MAX_LABEL:
+        found["player_context"] = {"player_id": claims.player}
+    return found
 
 
 def _legible(body: bytes) -> str | None:
