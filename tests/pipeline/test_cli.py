@@ -156,8 +156,22 @@ async def test_words_of_strangers_are_shown_and_not_obeyed(shell: Shell) -> None
         ("audit", "show", "trick-2"),
         ("audit", "show", "trick-2", "--json"),
         ("tail", "--no-follow", "--id", "trick-2", "--json"),
+        ("compare", "trick-1", "trick-2"),
+        ("preview", trick, "--kind", "layout"),
+        ("cancel", "trick-2"),
+        ("dead", "ls", "--groups"),
+        ("cache", "ls"),
+        ("cache", "show", trick),
+        ("stats", "--by", trick),
+        ("replay", "ls"),
+        ("tokens", "ls"),
+        ("doctor",),
+        ("purge", "--player", trick, "--dry-run"),
+        ("purge", "--id", "trick-2", "--dry-run"),
+        ("purge", "--id", "trick-2", "--dry-run", "--json"),
     ):
         _, out, err = await shell.run(*command)
+        assert out or err, command
         assert [each for each in out + err if not each.isprintable() and each != "\n"] == [], command
 
 
