@@ -21,7 +21,7 @@ PictureFile = Annotated[
         metavar="FILE",
         help=(
             "Draw the content into a file instead of printing it: FILE.svg, or FILE.png with the extra `pictures`; "
-            "`-` draws a layout as text."
+            "`-` draws it as text."
         ),
     ),
 ]
@@ -54,7 +54,7 @@ class FileOfPicture:
             Usage: the file cannot be written, or the extra is not installed.
         """
         if str(self._path) == TEXT:
-            print_level(content)
+            print_picture(result, content)
             return
         from infra.host.extras import install_command
         from infra.pictures import draw, png
@@ -75,21 +75,17 @@ class FileOfPicture:
         console.note(f"picture: {self._path}")
 
 
-def print_level(content: Any) -> None:
-    """Draw a layout as text on standard output.
-
-    Raises:
-        Usage: the content is no layout with anything in it.
-    """
-    from infra.pictures.text_level import draw_text
+def print_picture(result: ResultBody, content: Any) -> None:
+    """Draw a result's content as text on standard output."""
+    from infra.pictures.label import label_of
+    from infra.pictures.text import draw_text
 
     out = console.people()
     # What the terminal cannot write must not end the command.
     plain = not (out.encoding or "").lower().startswith("utf")
-    lines = draw_text(content, width=out.width - 1, plain=plain)
-    if not lines:
-        raise console.Usage("only a layout can be drawn as text; for other kinds use --picture FILE.svg")
-    for line in lines:
+    for line in draw_text(
+        result.kind, content, label=label_of(result), width=min(out.width - 1, 100), plain=plain
+    ):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from infra.pictures.fields import DocumentField
 from infra.pictures.level import Level, PlacedEntity, read_level
 
-#: Narrowest and widest drawing, characters, and its most lines.
-_NARROW: Final = 20
-_WIDE: Final = 160
+if TYPE_CHECKING:
+    from infra.pictures.fields import DocumentField
+
+#: Most lines of a level.
 _MOST_ROWS: Final = 18
 #: A character is about twice as high as it is wide.
 _ASPECT: Final = 2.0
@@ -42,21 +42,21 @@ _MARKS: Final[dict[str, LevelMark]] = {
 }
 
 
-def draw_text(content: Any, *, width: int = 76, plain: bool = False) -> list[str]:
-    """Draw a layout as lines of text; its last line is the legend.
+def draw_level(document: DocumentField, width: int, *, plain: bool = False) -> list[str]:
+    """Draw a layout as lines of text; the last ones are the legend.
 
     Args:
-        content: the document.
-        width: characters of a line, at most.
+        document: the document.
+        width: characters of a line.
         plain: use ASCII alone.
 
     Returns:
         The lines; none where the document is no layout that can be drawn.
     """
-    level = read_level(DocumentField(content))
+    level = read_level(document)
     if level is None or not level.entities:
         return []
-    return [*_draw(level, max(_NARROW, min(width, _WIDE)), plain=plain), _legend(level, plain=plain)]
+    return [*_draw(level, width, plain=plain), *_legend(level, width, plain=plain)]
 
 
 def _draw(level: Level, width: int, *, plain: bool) -> list[str]:
@@ -93,12 +93,15 @@ def _clamp(value: int, size: int) -> int:
     return max(0, min(size - 1, value))
 
 
-def _legend(level: Level, *, plain: bool) -> str:
+def _legend(level: Level, width: int, *, plain: bool) -> list[str]:
     counts: Counter[str] = Counter()
     for kind, number in level.counts().items():
         if kind in _MARKS:
             counts[kind.removesuffix("_image")] += number
-    return "  ".join(
-        f"{_MARKS[kind].plain if plain else _MARKS[kind].sign} {kind} {number}"
-        for kind, number in counts.items()
-    )
+    lines = [""]
+    for kind, number in counts.items():
+        said = f"{_MARKS[kind].plain if plain else _MARKS[kind].sign} {kind} {number}"
+        if lines[-1] and len(lines[-1]) + 2 + len(said) > width:
+            lines.append("")
+        lines[-1] += f"{'  ' if lines[-1] else ''}{said}"
+    return lines

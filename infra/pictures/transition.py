@@ -33,7 +33,7 @@ def draw_transition(sheet: Sheet, document: DocumentField) -> bool:
     if not (document["mood_from"].text and document["mood_to"].text):
         return False
     steps = [each for each in document["beats"].items(MOST_STEPS) if each.is_object]
-    seconds = _duration(document, steps)
+    seconds = duration_of(document, steps)
     sheet.paragraph(document["purpose"], style=LEAD, colour="soft", most=4)
     sheet.space(10)
     sheet.chips(_facts(document, seconds))
@@ -46,7 +46,8 @@ def draw_transition(sheet: Sheet, document: DocumentField) -> bool:
     return True
 
 
-def _duration(document: DocumentField, steps: list[DocumentField]) -> float:
+def duration_of(document: DocumentField, steps: list[DocumentField]) -> float:
+    """Seconds that a transition takes, as long as its last beat at least."""
     starts = [each["at_s"].number or 0 for each in steps]
     return max([document["duration_s"].number or 0, *starts, 0.001])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -98,11 +99,15 @@ def _advance(character: str) -> int:
 
 
 def cut(text: str, width: float, style: TextStyle) -> str:
-    """A clean line that fits a width; where it does not, it ends in ``…``."""
-    if text_width(text, style) <= width:
+    """A clean line that fits a width in pixels; where it does not, it ends in ``…``."""
+    return cut_by(text, width, _measure(style))
+
+
+def cut_by(text: str, width: float, measure: Callable[[str], float]) -> str:
+    """A clean line that fits a width in any unit; where it does not, it ends in ``…``."""
+    if measure(text) <= width:
         return text
-    room = width - text_width("…", style)
-    return text[: _fitting(text, room, style)].rstrip(" ,;:") + "…"
+    return text[: _fitting(text, width - measure("…"), measure)].rstrip(" ,;:") + "…"
 
 
 def wrap(text: str, width: float, style: TextStyle, *, most: int = 0) -> tuple[str, ...]:
@@ -114,20 +119,36 @@ def wrap(text: str, width: float, style: TextStyle, *, most: int = 0) -> tuple[s
         style: its type.
         most: number of lines; what is beyond it is cut with ``…``.  0: no limit.
     """
+    return wrap_by(text, width, _measure(style), most=most)
+
+
+def wrap_by(text: str, width: float, measure: Callable[[str], float], *, most: int = 0) -> tuple[str, ...]:
+    """The same in any unit.
+
+    Args:
+        text: the text; line feeds end a line.
+        width: in the unit of ``measure``.
+        measure: the width of a clean line.
+        most: as of :func:`wrap`.
+    """
     lines: list[str] = []
     for paragraph in clean(text).split("\n"):
-        lines += _break(paragraph.split(), width, style)
+        lines += _break(paragraph.split(), width, measure)
     if most and len(lines) > most:
-        return (*lines[: most - 1], _with_ellipsis(lines[most - 1], width, style))
+        return (*lines[: most - 1], _with_ellipsis(lines[most - 1], width, measure))
     return tuple(lines)
 
 
-def _break(words: list[str], width: float, style: TextStyle) -> list[str]:
+def _measure(style: TextStyle) -> Callable[[str], float]:
+    return lambda text: text_width(text, style)
+
+
+def _break(words: list[str], width: float, measure: Callable[[str], float]) -> list[str]:
     lines: list[str] = []
     line, used = "", 0.0
-    blank = text_width(" ", style)
+    blank = measure(" ")
     for word in words:
-        wide = text_width(word, style)
+        wide = measure(word)
         if line and used + blank + wide <= width:
             line, used = f"{line} {word}", used + blank + wide
             continue
@@ -135,24 +156,24 @@ def _break(words: list[str], width: float, style: TextStyle) -> list[str]:
             lines.append(line)
         rest = word
         while wide > width and len(rest) > 1:
-            at = max(1, _fitting(rest, width, style))
+            at = max(1, _fitting(rest, width, measure))
             lines.append(rest[:at])
             rest = rest[at:]
-            wide = text_width(rest, style)
+            wide = measure(rest)
         line, used = rest, wide
     return [*lines, line] if line else lines
 
 
-def _with_ellipsis(line: str, width: float, style: TextStyle) -> str:
+def _with_ellipsis(line: str, width: float, measure: Callable[[str], float]) -> str:
     whole = f"{line.rstrip(' ,;:.')}…"
-    return whole if text_width(whole, style) <= width else cut(line + "……", width, style)
+    return whole if measure(whole) <= width else cut_by(line + "……", width, measure)
 
 
-def _fitting(text: str, width: float, style: TextStyle) -> int:
+def _fitting(text: str, width: float, measure: Callable[[str], float]) -> int:
     """How many characters of a text fit."""
     used = 0.0
     for index, each in enumerate(text):
-        used += text_width(each, style)
+        used += measure(each)
         if used > width:
             return index
     return len(text)

@@ -67,6 +67,8 @@ _SCRIPT: Final = {
         {"match": {"request_id": TORN, "stage": "structuring"}, "do": "answer", "text": "no document at all"},
     ]
 }
+#: Kinds that are drawn: a level, a curve, and a way from one mood to another.
+_DRAWN: Final = frozenset({"layout", "plot", "transition"})
 #: Columns of a terminal below which the tail leaves out stage and kind.
 _NARROW: Final = 120
 
@@ -109,10 +111,13 @@ async def _golden(stage: DemoStage, client: PipelineClient) -> None:
         stage.line(text)
     first = results[0]
     stage.say(f"\nThe reason that the first one gives: [italic]{first.reason}[/]\n")
+    stage.say("\nWhat stood in, drawn ([dim]understudy result ID --picture -[/]):\n")
     for result in results:
-        if result.kind == "layout":
-            stage.say("\nWhat stood in for the layout, drawn ([dim]understudy result ID --picture -[/]):\n")
-            stage.draw(result.content)
+        if result.kind in _DRAWN:
+            stage.line(
+                Text(f"{result.kind}: {result.stand_in.name if result.stand_in else ''}", style="bold")
+            )
+            stage.draw(result.kind, result.content)
             stage.say("")
     builtin = [result for result in results if result.kind != "custom"]
     (custom,) = [result for result in results if result.kind == "custom"]

@@ -123,7 +123,7 @@ async def _written(stage: DemoStage, client: PipelineClient) -> None:
     for (_, _, wish, _), result in zip(WISHES, results, strict=True):
         stage.line(Text(f"{result.kind}: {wish}", style="bold"))
         stage.out.print(Syntax(_short(result.content), "json", background_color="default", word_wrap=True))
-        stage.draw(result.content)
+        stage.draw(result.kind, result.content)
     live = [each for each in results if (each.status, each.origin) == (Status.SUCCESS, Origin.LIVE)]
     by = f", by {live[0].meta.provider}/{live[0].meta.model}" if live else ""
     tokens = sum(each.meta.cost.tokens.completion or 0 for each in results)
@@ -172,7 +172,7 @@ async def _bridged(stage: DemoStage, client: PipelineClient) -> None:
     for each in ended.requests:
         result = await client.wait(each.request_id, timeout_s=PATIENCE_S)
         stage.line(Text(each.name, style="bold"))
-        stage.out.print(Syntax(_short(result.content), "json", background_color="default", word_wrap=True))
+        stage.draw(result.kind, result.content)
     again = await warmup.warm(client, orders)
     stage.claim(
         f"both bridges are live, {ended.live} of {len(wanted)}; warmed once more, {again.found} were there already",

@@ -23,7 +23,7 @@ from infra.app.pipeline_client import PipelineClient
 from infra.app.process_plan import BROKER
 from infra.app.supervisor import Supervisor
 from infra.nats import log
-from infra.pictures.text_level import draw_text
+from infra.pictures.text import draw_text
 from infra.settings.settings import Settings
 from infra.telemetry import logging
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 30.0
 #: Seconds in which starting processes must make progress: use CPU time, or become ready.
 _STILL_S: Final = 60.0
+#: Lines of a drawing.
+_DRAWN: Final = 16
 #: Seconds between two checks of them.
 _LOOK_S: Final = 0.2
 
@@ -94,10 +96,11 @@ class DemoStage:
         """Print one line, cut to the terminal's width."""
         self.out.print(text, no_wrap=True, overflow="ellipsis", crop=True)
 
-    def draw(self, content: Any) -> None:
-        """Draw a level as text; nothing where the content is none."""
+    def draw(self, kind: str, content: Any) -> None:
+        """Draw the beginning of a content as text."""
         plain = not (self.out.encoding or "").lower().startswith("utf")
-        for text in draw_text(content, width=min(78, self.out.width - 1), plain=plain):
+        width = min(78, self.out.width - 1)
+        for text in draw_text(kind, content, width=width, plain=plain, most=_DRAWN):
             self.line(Text(text, style="dim"))
 
     def claim(self, text: str, holds: object) -> None:
