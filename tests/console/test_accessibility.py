@@ -88,12 +88,15 @@ def test_a_screen_has_no_fault_in_either_theme(
 @pytest.mark.parametrize(
     ("key", "name"), [("Control+k", "Commands"), ("?", "Keyboard"), ("c", "New request")]
 )
-def test_a_dialog_has_no_fault(console: Page, axe: str, key: str, name: str) -> None:
+def test_a_dialog_has_no_fault_and_gives_the_focus_back(console: Page, axe: str, key: str, name: str) -> None:
     console.emulate_media(reduced_motion="reduce")
     console.goto("/")
     expect(console.get_by_role("heading", name="Board")).to_be_visible()
+    before = console.get_by_role("link", name="Health")
+    before.focus()
     console.keyboard.press(key)
     expect(console.get_by_role("dialog", name=name)).to_be_visible()
     assert find_faults(console, axe) == []
     console.keyboard.press("Escape")
     expect(console.get_by_role("dialog")).to_have_count(0)
+    expect(before).to_be_focused()

@@ -46,8 +46,8 @@ def test_a_test_generates_inside_the_node(console: Page, site: Site) -> None:
     save(site, "tested", SOUND)
     console.goto("/nodes?node=tested&tab=test")
     panel = console.get_by_role("region", name="Node tested")
-    panel.get_by_label("Test with").fill("A phone rings.")
-    panel.get_by_role("button", name="Generate").click()
+    panel.get_by_label("What happens").fill("A phone rings.")
+    panel.get_by_role("button", name="Test the draft").click()
     expect(panel.locator(".test-result .picture svg")).to_be_visible()
     expect(panel.locator(".test-result")).to_contain_text("scripted")
 

@@ -120,6 +120,16 @@ export const router = createRouter({
   // Every value is a text: `seq=7`, without quotation marks.
   parseSearch: (search) => Object.fromEntries(new URLSearchParams(search)),
   stringifySearch: (search) => withQuery("", search as Query),
+  // A screen that fails leaves the others, and says what it was.
+  defaultErrorComponent: ({ error, reset }) => (
+    <div className="note bad" role="alert">
+      <strong>This screen has a fault</strong>
+      <span>{error instanceof Error ? error.message : String(error)}</span>
+      <button type="button" className="button" onClick={reset}>
+        Try again
+      </button>
+    </div>
+  ),
   defaultPreload: "intent",
   scrollRestoration: true,
 });

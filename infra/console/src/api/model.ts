@@ -135,7 +135,8 @@ export interface Explanation {
   kind: Kind;
   status: string;
   origin: Origin | null;
-  reason: string;
+  /** `null` while it runs. */
+  reason: string | null;
   error: ErrorInfo | null;
   attempts: Attempt[];
   stand_in: { name: string; hash: string } | null;

@@ -1,38 +1,20 @@
 // The board: every request on its way through the stages, now or at any past second.
 
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useEffect, useRef, useState } from "react";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useEffect } from "react";
 import { useConnection } from "../api/hooks";
 import { get, type Problem } from "../api/http";
 import { type Accent, accentOf } from "../api/model";
 import { useShortcuts } from "../shell/shortcuts";
-import { clock, count, duration, percent } from "../ui/format";
-import { Empty, ErrorNote, OriginLabel, Time } from "../ui/parts";
-import { type BoardState, LANES, type Lane, progressOf, type Token } from "./boardState";
+import { clock, count, percent } from "../ui/format";
+import { ErrorNote, Time } from "../ui/parts";
+import { type Figures, Latest, Reasons } from "./BoardLists";
+import { LANES } from "./boardState";
+import { LaneRow, type StageLane } from "./Lanes";
 import { NewRequest } from "./NewRequest";
 import { useLiveBoard, usePlayback } from "./useBoard";
 import "./board.css";
-
-interface StageLane {
-  stage: string;
-  waiting: number;
-  ack_pending: number;
-  working: number | null;
-  parked: number | null;
-  redelivered: number;
-  fetching: number;
-  oldest_age_s: number | null;
-  delivered_per_s: number | null;
-  problems: string[];
-}
-
-interface Figures {
-  requests: number;
-  origins: Record<string, number>;
-  stand_in_rate: number | null;
-  stand_ins: { code: string | null; requests: number }[];
-}
 
 interface BoardAnswer {
   at: string;
@@ -42,13 +24,6 @@ interface BoardAnswer {
   last_5m: Figures | null;
 }
 
-const NAMES: Record<Lane, string> = {
-  "context-build": "Context",
-  "freeform-gen": "Draft",
-  structuring: "Structure",
-  "validate-repair": "Check, repair",
-  fallback: "Fallback",
-};
 const SPEEDS = [1, 5, 20];
 
 export function Board() {
@@ -84,9 +59,14 @@ export function Board() {
           </span>
         )}
         <div className="grow" />
-        {(live.held > 0 || missed > 0) && (
+        {past && live.held > 0 && (
+          <button type="button" className="button quiet" onClick={() => goTo(null)}>
+            {count(live.held)} newer, go to now
+          </button>
+        )}
+        {((!past && live.held > 0) || missed > 0) && (
           <span className="dim" role="status">
-            {live.held > 0 && `${count(live.held)} events wait`}
+            {!past && live.held > 0 && `${count(live.held)} events wait`}
             {missed > 0 && ` you missed ${count(missed)}`}
           </span>
         )}
@@ -122,7 +102,7 @@ export function Board() {
         onChoose={goTo}
       />
       <div className="board-columns">
-        <Latest state={shown.state} />
+        <Latest state={shown.state} live={past === null} />
         <Reasons figures={board.data?.last_5m ?? null} />
       </div>
     </>
@@ -161,112 +141,6 @@ function Headline({ board }: { board: BoardAnswer | undefined }) {
         </div>
       ))}
     </section>
-  );
-}
-
-/** Pixels of a request with its name, and between two of them. */
-const CHIP_PX = 104;
-const GAP_PX = 6;
-const ROWS = 2;
-
-function LaneRow({
-  lane,
-  state,
-  now,
-  figures,
-}: {
-  lane: Lane;
-  state: BoardState;
-  now: number;
-  figures: StageLane | undefined;
-}) {
-  const track = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(600);
-  useEffect(() => {
-    const element = track.current;
-    if (element === null) return;
-    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-  const placed = place(
-    [...state.tokens.values()].filter((token) => token.lane === lane),
-    now,
-    width,
-  );
-  const cells: [string, string, string][] = figures
-    ? [
-        ["waiting", count(figures.waiting), ""],
-        ["working", figures.working === null ? count(figures.ack_pending) : count(figures.working), ""],
-        ["parked", figures.parked === null ? "–" : count(figures.parked), figures.parked ? "standin" : ""],
-        ["again", count(figures.redelivered), figures.redelivered > 0 ? "standin" : ""],
-        ["oldest", figures.oldest_age_s === null ? "–" : duration(figures.oldest_age_s * 1000), ""],
-      ]
-    : [];
-  return (
-    <div className="lane">
-      <div className="lane-name">
-        <b>{NAMES[lane]}</b>
-        <span className="faint cut">{lane}</span>
-      </div>
-      <div className="lane-track" ref={track}>
-        {placed.map((each) => (
-          <Chip key={each.token.id} {...each} now={now} />
-        ))}
-      </div>
-      <dl className="lane-facts">
-        {cells.map(([name, value, accent]) => (
-          <div key={name}>
-            <dd className={accent}>{value}</dd>
-            <dt>{name}</dt>
-          </div>
-        ))}
-      </dl>
-      {figures?.problems.map((problem) => (
-        <p key={problem} className="lane-problem nothing">
-          {problem}
-        </p>
-      ))}
-    </div>
-  );
-}
-
-interface Placed {
-  token: Token;
-  /** Pixels from the left. */
-  x: number;
-  /** Row of a request with its name; `null`: there is room for a bar only. */
-  row: number | null;
-}
-
-/** Where requests are on their lane: further right, the less of their time is left. */
-function place(tokens: Token[], now: number, width: number): Placed[] {
-  const ends = new Array<number>(ROWS).fill(0);
-  return tokens
-    .map((token) => ({ token, x: Math.round(progressOf(token, now) * (width - CHIP_PX)) }))
-    .sort((left, right) => left.x - right.x)
-    .map(({ token, x }) => {
-      const row = ends.findIndex((end) => end <= x);
-      if (row >= 0) ends[row] = x + CHIP_PX + GAP_PX;
-      return { token, x, row: row >= 0 ? row : null };
-    });
-}
-
-function Chip({ token, x, row, now }: Placed & { now: number }) {
-  const accent = token.ended?.accent ?? (progressOf(token, now) > 0.9 ? "late" : "");
-  const label = `${token.kind} ${token.id.slice(-3)}`;
-  return (
-    <Link
-      to="/requests/$id"
-      params={{ id: token.id }}
-      className={`chip ${accent}${token.ended ? " ended" : ""}${row === null ? " bar" : ""}`}
-      style={{ left: x, top: row === null ? undefined : 7 + row * 26 }}
-      title={`${token.kind} ${token.id}, ${duration(now - token.asked)} since it was asked`}
-      tabIndex={row === null ? -1 : 0}
-    >
-      {row === null ? <span className="hidden">{label}</span> : label}
-      {row !== null && token.attempt > 1 && <span className="standin"> ×{token.attempt}</span>}
-    </Link>
   );
 }
 
@@ -320,70 +194,6 @@ function TimeMachine({
       <button type="button" className="button" disabled={!past} onClick={() => onChoose(null)}>
         Now
       </button>
-    </section>
-  );
-}
-
-function Latest({ state }: { state: BoardState }) {
-  return (
-    <section className="card" aria-label="Latest results">
-      <div className="card-head">
-        <h2>Latest</h2>
-        <Link className="faint" to="/requests">
-          all requests
-        </Link>
-      </div>
-      {state.latest.length === 0 ? (
-        <Empty
-          title="Nothing ended since this page was opened"
-          command={'understudy request "a forest with three coins"'}
-        />
-      ) : (
-        <ol className="latest">
-          {state.latest.slice(0, 14).map((ended) => (
-            <li key={`${ended.id}.${ended.at}`}>
-              <Time at={ended.at} />
-              <OriginLabel origin={ended.origin} />
-              <Link className="cut" to="/requests/$id" params={{ id: ended.id }}>
-                <b>{ended.kind}</b> {ended.title}{" "}
-                {ended.code && accentOf(ended.origin) !== "live" && (
-                  <code className="faint">{ended.code}</code>
-                )}
-              </Link>
-              <span className="num dim">{duration(ended.took)}</span>
-            </li>
-          ))}
-        </ol>
-      )}
-    </section>
-  );
-}
-
-function Reasons({ figures }: { figures: Figures | null }) {
-  const most = Math.max(1, ...(figures?.stand_ins.map((reason) => reason.requests) ?? []));
-  return (
-    <section className="card" aria-label="Why understudies went on">
-      <div className="card-head">
-        <h2>Why understudies went on</h2>
-        <span className="faint">last 5 min</span>
-      </div>
-      {figures === null || figures.stand_ins.length === 0 ? (
-        <Empty title="No stand-in in the last five minutes" />
-      ) : (
-        <ul className="reasons">
-          {figures.stand_ins.map((reason) => (
-            <li key={reason.code}>
-              <Link to="/requests" search={{ ...(reason.code && { code: reason.code }), since: "5m" }}>
-                <code>{reason.code ?? "no error"}</code>
-              </Link>
-              <span className="num">{count(reason.requests)}</span>
-              <i>
-                <u style={{ width: `${(100 * reason.requests) / most}%` }} />
-              </i>
-            </li>
-          ))}
-        </ul>
-      )}
     </section>
   );
 }

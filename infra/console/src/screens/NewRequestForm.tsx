@@ -4,11 +4,13 @@ import { useNavigate } from "@tanstack/react-router";
 import { Dialog } from "radix-ui";
 import { type FormEvent, useState } from "react";
 import { post } from "../api/http";
+import { useFocusReturn } from "../shell/useFocusReturn";
 import { ErrorNote } from "../ui/parts";
 import { HINTS } from "./filter";
 
 export function NewRequestForm({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
+  const giveBack = useFocusReturn();
   const [kind, setKind] = useState("layout");
   const [prompt, setPrompt] = useState("");
   const [error, setError] = useState<unknown>(null);
@@ -29,7 +31,7 @@ export function NewRequestForm({ onClose }: { onClose: () => void }) {
     <Dialog.Root open onOpenChange={onClose}>
       <Dialog.Portal>
         <Dialog.Overlay className="dialog-veil" />
-        <Dialog.Content className="dialog" aria-describedby={undefined}>
+        <Dialog.Content className="dialog" aria-describedby={undefined} onCloseAutoFocus={giveBack}>
           <div className="card-head">
             <Dialog.Title asChild>
               <h2>New request</h2>

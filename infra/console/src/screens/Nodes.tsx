@@ -6,21 +6,18 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import { put, remove } from "../api/http";
 import { useShortcuts } from "../shell/shortcuts";
 import { ErrorNote } from "../ui/parts";
-import { Canvas, nameEdge } from "./nodes/Canvas";
+import { Canvas } from "./nodes/Canvas";
 import { ConflictCard } from "./nodes/ConflictCard";
 import { applyFix } from "./nodes/fix";
+import * as edits from "./nodes/graphEdits";
 import {
   type Badge,
   type Draft,
   type Finding,
   freshId,
-  type Generation,
   type Graph,
   type NodeConfig,
   nodeOf,
-  type Position,
-  placeAfter,
-  type Scene,
   toId,
 } from "./nodes/model";
 import { kindOf, NodePanel, TABS } from "./nodes/Panel";
@@ -30,6 +27,13 @@ import "./dead.css";
 import "./board.css";
 import "./request.css";
 import "./nodes/nodes.css";
+
+const NEW_NODE: NodeConfig = {
+  generationType: "transition",
+  purpose: "gap_fill",
+  strategy: "once",
+  seedSource: "fixed",
+};
 
 export function Nodes() {
   const search = useSearch({ from: "/nodes" });
@@ -70,6 +74,18 @@ export function Nodes() {
         : null;
   const node = nodeId === null ? undefined : draft.nodes[nodeId];
 
+  const place =
+    graph && element?.type === "generation"
+      ? {
+          request: edits.requestOf(graph, element),
+          onPrompt: (prompt: string) => {
+            const { prompt: _, ...others } = element.request ?? {};
+            const request = prompt === "" ? others : { ...others, prompt };
+            change({ graph: edits.replace(graph, { ...element, request }) }, true);
+          },
+        }
+      : undefined;
+
   const { inspect } = designs;
   const unknown = nodeId !== null && states[nodeId] !== undefined && states[nodeId]?.report === undefined;
   useEffect(() => {
@@ -90,69 +106,34 @@ export function Nodes() {
 
   const addScene = () => {
     if (graph === null) return;
-    const id = freshId(
-      "scene",
-      graph.nodes.map((each) => each.id),
-    );
-    const scene: Scene = { type: "scene", id, title: "New scene", position: placeAfter(graph, picked) };
-    changeGraph({
-      ...graph,
-      nodes: [...graph.nodes, scene],
-      edges: picked ? [...graph.edges, { source: picked, target: id }] : graph.edges,
-    });
+    const [added, id] = edits.addScene(graph, picked);
+    changeGraph(added);
     setPicked(id);
   };
-  const addGeneration = (config: NodeConfig = { generationType: "transition" }, base = "node") => {
-    const name = freshId(base, Object.keys(draft.nodes));
+  const addNode = (config: NodeConfig = NEW_NODE, base?: string) => {
+    const { before, after } = graph ? edits.findGap(graph, picked) : { before: null, after: null };
+    const between = before && after ? toId(`${before.id}_to_${after.id}`) : "node";
+    const name = freshId(base ?? between, Object.keys(draft.nodes));
     const nodes = { ...draft.nodes, [name]: { ...config, id: name } };
-    if (graph === null) {
-      change({ nodes });
-      go({ node: name });
-      return;
+    if (graph === null) change({ nodes });
+    else {
+      const [added, id] = edits.addGeneration(graph, picked, name);
+      change({ nodes, graph: added });
+      setPicked(id);
     }
-    const id = freshId(
-      name,
-      graph.nodes.map((each) => each.id),
-    );
-    const added: Generation = { type: "generation", id, node: name, position: placeAfter(graph, picked) };
-    change({
-      nodes,
-      graph: {
-        ...graph,
-        nodes: [...graph.nodes, added],
-        edges: picked ? [...graph.edges, { source: picked, target: id }] : graph.edges,
-      },
-    });
-    setPicked(id);
     go({ node: name, tab: "purpose" });
   };
   const connect = (source: string, target: string) => {
-    if (graph === null || source === target) return;
-    if (graph.edges.some((edge) => nameEdge(edge) === nameEdge({ source, target }))) return;
-    changeGraph({ ...graph, edges: [...graph.edges, { source, target }] });
+    if (graph !== null) changeGraph(edits.connect(graph, source, target));
   };
   const removeFromGraph = (ids: string[], edges: string[]) => {
     if (graph === null) return;
-    changeGraph({
-      ...graph,
-      nodes: graph.nodes.filter((each) => !ids.includes(each.id)),
-      edges: graph.edges.filter(
-        (edge) => !edges.includes(nameEdge(edge)) && !ids.includes(edge.source) && !ids.includes(edge.target),
-      ),
-    });
+    changeGraph(edits.removeFrom(graph, ids, edges));
     setPicked(null);
-  };
-  const move = (places: Map<string, Position>) => {
-    if (graph === null) return;
-    changeGraph({
-      ...graph,
-      nodes: graph.nodes.map((each) => ({ ...each, position: places.get(each.id) ?? each.position ?? null })),
-    });
   };
   const createGraph = () => {
     const id = freshId("scenes", graphs.data?.map((each) => each.id) ?? []);
     const first: Graph = {
-      title: "New graph",
       nodes: [
         { type: "scene", id: "start", title: "Start", mood: "calm", position: { x: 0, y: 0 } },
         { type: "scene", id: "end", title: "End", mood: "tense", position: { x: 560, y: 0 } },
@@ -243,7 +224,7 @@ export function Nodes() {
           >
             {graphs.data.map((each) => (
               <option key={each.id} value={each.id}>
-                {each.graph?.title ?? each.id}
+                {each.title ?? each.id}
               </option>
             ))}
           </select>
@@ -286,9 +267,11 @@ export function Nodes() {
             Add scene
           </button>
         )}
-        <button type="button" className="button main" onClick={() => addGeneration()}>
-          Add node
-        </button>
+        {(graph || Object.keys(draft.nodes).length > 0) && (
+          <button type="button" className="button main" onClick={() => addNode()}>
+            Add node
+          </button>
+        )}
       </div>
       {designs.error !== null && <ErrorNote error={designs.error} />}
       {graphs.error && <ErrorNote error={graphs.error} />}
@@ -319,11 +302,12 @@ export function Nodes() {
       <div className={node || element?.type === "scene" ? "nodes-columns with-panel" : "nodes-columns"}>
         {graph ? (
           <Canvas
+            key={graphId}
             graph={graph}
             cards={cards}
             selected={picked}
             onSelect={select}
-            onMove={move}
+            onMove={(places) => changeGraph(edits.move(graph, places))}
             onConnect={connect}
             onDelete={removeFromGraph}
           />
@@ -334,6 +318,7 @@ export function Nodes() {
             nodes={draft.nodes}
             figures={figures}
             onOpen={(id) => go({ node: id })}
+            onCreate={createGraph}
             loaded={designs.loaded}
           />
         )}
@@ -342,19 +327,9 @@ export function Nodes() {
             key={element.id}
             scene={element}
             graph={graph}
-            onChange={(scene, merge) =>
-              change(
-                {
-                  graph: {
-                    ...graph,
-                    nodes: graph.nodes.map((each) => (each.id === element.id ? scene : each)),
-                  },
-                },
-                merge,
-              )
-            }
+            onChange={(scene, merge) => change({ graph: edits.replace(graph, scene) }, merge)}
             onConnect={(target) => connect(element.id, target)}
-            onAfter={() => addGeneration()}
+            onAfter={() => addNode()}
             onRemove={() => removeFromGraph([element.id], [])}
           />
         )}
@@ -373,10 +348,12 @@ export function Nodes() {
                   : "purpose"
               }
               onTab={(tab) => go({ tab })}
+              place={place}
               onChange={(next, merge) => change({ nodes: { ...draft.nodes, [nodeId]: next } }, merge)}
               onFix={fix}
-              onAct={(action) => void designs.act(nodeId, action)}
-              onDuplicate={() => addGeneration(node, nodeId)}
+              onAct={(action) => designs.whenSaved(() => void designs.act(nodeId, action))}
+              whenSaved={designs.whenSaved}
+              onDuplicate={() => addNode(node, nodeId)}
               onDelete={() => void deleteNode()}
               onClose={() => {
                 setPicked(null);

@@ -1,10 +1,10 @@
 // One request: who wrote its result and why, what was written, and how it came about.
 
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
 import { lazy, Suspense, useEffect, useState } from "react";
-import { useEvents, useExplanation, useResult } from "../api/hooks";
+import { useResult } from "../api/hooks";
 import { get, type Problem, post } from "../api/http";
 import type { Explanation, Result } from "../api/model";
 import { accentOf, wordOf } from "../api/model";
@@ -15,24 +15,17 @@ import { shell } from "./filter";
 import { Attempts, Facts, Lineage } from "./RequestFacts";
 import { Timeline } from "./Timeline";
 import { times } from "./times";
-import { useTokens } from "./useTokens";
+import { useStory } from "./useStory";
 import "./request.css";
 
 const Rerun = lazy(() => import("./Rerun").then((module) => ({ default: module.Rerun })));
 
 export function Request() {
   const { id } = useParams({ from: "/requests/$id" });
-  const queries = useQueryClient();
-  const why = useExplanation(id);
+  const { why, tokens } = useStory(id);
   const result = useResult(id);
-  const tokens = useTokens(id);
   const [failure, setFailure] = useState<unknown>(null);
   const [rerunning, setRerunning] = useState(false);
-  useEvents((event) => {
-    if (event.request_id === id && event.event !== "progress") {
-      void queries.invalidateQueries({ queryKey: ["generation", id] });
-    }
-  });
 
   const story = why.data;
   const ended = story !== undefined && story.origin !== null;

@@ -23,6 +23,7 @@ interface Group {
   success_rate: number | null;
   stand_in_rate: number | null;
   failure_rate: number | null;
+  statuses: Record<string, number>;
   errors: Record<string, number>;
   latency_ms: Percentiles | null;
   calls: number;
@@ -131,12 +132,16 @@ export function Telemetry() {
 const groupsOf = (window: Window, by: Exclude<Grouping, "stage">): Group[] =>
   ({ kind: window.kinds, provider: window.providers, node: window.nodes })[by];
 
+const rejectedOf = (group: Group): number => group.statuses.rejected ?? 0;
+
 function Total({ group }: { group: Group }) {
   const cells: [string, string, string][] = [
     ["Results", count(group.requests), ""],
     ["Success", percent(group.success_rate), ""],
     ["Stand-ins", percent(group.stand_in_rate), (group.stand_in_rate ?? 0) > 0 ? "standin" : ""],
     ["Failures", percent(group.failure_rate), (group.failure_rate ?? 0) > 0 ? "nothing" : ""],
+    // What was no request has no result to judge: no share counts it.
+    ["Rejected", count(rejectedOf(group)), rejectedOf(group) > 0 ? "nothing" : ""],
     ["p50", duration(group.latency_ms?.p50), ""],
     ["p95", duration(group.latency_ms?.p95), ""],
     ["p99", duration(group.latency_ms?.p99), ""],
@@ -247,6 +252,7 @@ function Groups({
               "Success",
               "Stand-ins",
               "Failures",
+              "Rejected",
               "p50",
               "p95",
               "p99",
@@ -286,6 +292,7 @@ function Groups({
               <td className={`num ${(group.failure_rate ?? 0) > 0 ? "nothing" : ""}`}>
                 {percent(group.failure_rate)}
               </td>
+              <td className={`num ${rejectedOf(group) > 0 ? "nothing" : ""}`}>{count(rejectedOf(group))}</td>
               <td className="num">{duration(group.latency_ms?.p50)}</td>
               <td className="num">{duration(group.latency_ms?.p95)}</td>
               <td className="num">{duration(group.latency_ms?.p99)}</td>

@@ -24,7 +24,7 @@ export interface Board {
   /** The moment that is shown, ms since the epoch. */
   now: number;
   paused: boolean;
-  /** Events that came while the board was paused. */
+  /** Events that came while the board was paused, or showed the past. */
   held: number;
   setPaused: (paused: boolean) => void;
 }
@@ -63,9 +63,14 @@ export function useLiveBoard(active: boolean): Board {
     };
   }, [active]);
   useEffect(() => {
-    if (!active) return;
+    // What was held was held by a pause of another moment.
+    waiting.current = [];
+    setHeld(0);
+    void active;
+  }, [active]);
+  useEffect(() => {
     const timer = setInterval(() => {
-      if (paused) {
+      if (paused || !active) {
         // What is not shown is not kept for ever.
         waiting.current.splice(0, Math.max(0, waiting.current.length - 20_000));
         setHeld(waiting.current.length);

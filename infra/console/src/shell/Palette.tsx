@@ -5,6 +5,7 @@ import { Dialog } from "radix-ui";
 import { type KeyboardEvent, useEffect, useMemo, useState } from "react";
 import { PLACES } from "./places";
 import { setTheme } from "./theme";
+import { useFocusReturn } from "./useFocusReturn";
 
 interface Action {
   name: string;
@@ -14,6 +15,7 @@ interface Action {
 
 export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
   const navigate = useNavigate();
+  const giveBack = useFocusReturn();
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   useEffect(() => {
@@ -66,7 +68,7 @@ export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (
     <Dialog.Root open={open} onOpenChange={onOpenChange}>
       <Dialog.Portal>
         <Dialog.Overlay className="dialog-veil" />
-        <Dialog.Content className="dialog" aria-describedby={undefined}>
+        <Dialog.Content className="dialog" aria-describedby={undefined} onCloseAutoFocus={giveBack}>
           <Dialog.Title className="hidden">Commands</Dialog.Title>
           <input
             className="palette-input"

@@ -2,6 +2,7 @@
 
 import { Dialog } from "radix-ui";
 import { PLACES } from "./places";
+import { useFocusReturn } from "./useFocusReturn";
 
 const GENERAL: [string, string][] = [
   ["Ctrl K", "Commands, screens, ids"],
@@ -14,11 +15,12 @@ const GENERAL: [string, string][] = [
 ];
 
 export function Shortcuts({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
+  const giveBack = useFocusReturn();
   return (
     <Dialog.Root open={open} onOpenChange={onOpenChange}>
       <Dialog.Portal>
         <Dialog.Overlay className="dialog-veil" />
-        <Dialog.Content className="dialog" aria-describedby={undefined}>
+        <Dialog.Content className="dialog" aria-describedby={undefined} onCloseAutoFocus={giveBack}>
           <div className="card-head">
             <Dialog.Title asChild>
               <h2>Keyboard</h2>

@@ -60,16 +60,20 @@ export function Command({ text }: { text: string }) {
 export function Empty({
   title,
   children,
+  action,
   command,
 }: {
   title: string;
   children?: ReactNode;
+  /** A button that makes it so. */
+  action?: ReactNode;
   command?: string;
 }) {
   return (
     <div className="empty">
       <strong>{title}</strong>
       {children && <span>{children}</span>}
+      {action}
       {command && <Command text={command} />}
     </div>
   );

@@ -13,17 +13,16 @@ import {
   type NodeProps,
   type NodeTypes,
   ReactFlow,
+  type ReactFlowInstance,
   Position as Side,
 } from "@xyflow/react";
 import "@xyflow/react/dist/base.css";
-import { memo, useMemo, useState } from "react";
+import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { accentOf } from "../../api/model";
 import { duration, percent } from "../../ui/format";
+import { CARD_SIZE, nameEdge, SCENE_SIZE } from "./graphEdits";
 import type { Badge, Figures, Graph, Position, Scene } from "./model";
 import "./canvas.css";
-
-export const SCENE_SIZE = { width: 190, height: 64 };
-export const CARD_SIZE = { width: 230, height: 112 };
 
 interface SceneData extends Record<string, unknown> {
   scene: Scene;
@@ -115,6 +114,7 @@ const CardNode = memo(function CardNode({ data, selected }: NodeProps<FlowNode<C
 
 const TYPES: NodeTypes = { scene: SceneNode, card: CardNode };
 
+const FIT = { maxZoom: 1, padding: 0.15 };
 const HANDLE_PX = 9;
 const handlesOf = (size: { width: number; height: number }) => {
   const y = (size.height - HANDLE_PX) / 2;
@@ -220,9 +220,26 @@ export function Canvas({
     if (changes.some((each) => each.type === "position")) setMoving(dragged);
     if (dropped.size > 0) onMove(dropped);
   };
+  const box = useRef<HTMLDivElement>(null);
+  const [flow, setFlow] = useState<ReactFlowInstance | null>(null);
+  const shown = graph.nodes.length;
+  // What is new may be out of sight, and a panel that opens takes room.
+  useEffect(() => {
+    if (flow === null || box.current === null) return;
+    const fit = () => void flow.fitView(FIT);
+    const observer = new ResizeObserver(fit);
+    observer.observe(box.current);
+    if (shown > 0) fit();
+    return () => observer.disconnect();
+  }, [flow, shown]);
+  const empty = !graph.nodes.some((node) => node.type === "generation");
   return (
-    <div className="canvas card">
+    <div className="canvas card" ref={box}>
+      {empty && (
+        <p className="canvas-hint">“Add node” puts a node between the scenes: what is generated there.</p>
+      )}
       <ReactFlow
+        onInit={setFlow}
         nodes={nodes}
         edges={edges}
         nodeTypes={TYPES}
@@ -240,7 +257,7 @@ export function Canvas({
         onPaneClick={() => onSelect(null)}
         deleteKeyCode={["Delete", "Backspace"]}
         fitView
-        fitViewOptions={{ maxZoom: 1, padding: 0.15 }}
+        fitViewOptions={FIT}
         minZoom={0.2}
         onlyRenderVisibleElements
         aria-label="Scene graph"
@@ -251,5 +268,3 @@ export function Canvas({
     </div>
   );
 }
-
-export const nameEdge = (edge: { source: string; target: string }): string => `${edge.source}→${edge.target}`;

@@ -1,20 +1,24 @@
 // A node's panel: purpose, style, constraints, fallback, and its test inside the node.
 
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { useQuery } from "@tanstack/react-query";
 import { Tabs } from "radix-ui";
 import { useState } from "react";
-import { useEvents, useExplanation } from "../../api/hooks";
 import { type Problem, post } from "../../api/http";
 import type { Json } from "../../edit/jsonPatch";
-import { Picture, SamplePicture } from "../../ui/Picture";
-import { ErrorNote, Json as JsonText, OriginLabel } from "../../ui/parts";
-import { useTokens } from "../useTokens";
+import { SamplePicture } from "../../ui/Picture";
+import { ErrorNote, Json as JsonText } from "../../ui/parts";
 import { BadgeLabel, Numbers, Strip } from "./Canvas";
 import { ChoiceField, Findings, type FormProps, NumberField, TextField, WordsField } from "./fields";
+import { Generate, type Place } from "./Generate";
 import { allFindings, type Badge, type Figures, type NodeConfig, readField } from "./model";
 import type { NodeState } from "./useDesigns";
 
+const STRATEGY_WORDS = {
+  once: "once, for everybody",
+  per_playthrough: "for each playthrough",
+  per_player: "for each player",
+  always: "for each request",
+};
 const KINDS = ["layout", "plot", "scene", "dialogue", "transition", "custom"] as const;
 const RATINGS = ["sfw", "romantic", "mature_implied", "restricted"] as const;
 const STRATEGIES = ["once", "per_playthrough", "per_player", "always"] as const;
@@ -26,7 +30,7 @@ const TITLES: Record<(typeof TABS)[number], string> = {
   style: "Style",
   rules: "Rules",
   fallback: "Fallback",
-  test: "Test",
+  test: "Generate",
 };
 
 export function NodePanel({
@@ -36,10 +40,12 @@ export function NodePanel({
   badge,
   figures,
   tab,
+  place,
   onTab,
   onChange,
   onFix,
   onAct,
+  whenSaved,
   onDuplicate,
   onDelete,
   onClose,
@@ -50,10 +56,13 @@ export function NodePanel({
   badge: Badge;
   figures: Figures | undefined;
   tab: string;
+  /** Where the node is in the graph that is shown. */
+  place: Place | undefined;
   onTab: (tab: string) => void;
   onChange: FormProps["onChange"];
   onFix: FormProps["onFix"];
   onAct: (action: "publish" | "disable" | "enable") => void;
+  whenSaved: (action: () => void) => void;
   onDuplicate: () => void;
   onDelete: () => void;
   onClose: () => void;
@@ -62,6 +71,8 @@ export function NodePanel({
   const form: FormProps = { node, findings, onChange, onFix };
   const blocked = (state?.report?.errors.length ?? 0) > 0;
   const published = state?.published !== null && state?.published === state?.version;
+  const modes = [readField(node, "fallback.mode"), readField(node, "fallback.then")];
+  const uses = (mode: (typeof MODES)[number]) => modes.includes(mode);
   return (
     <section className="card panel" aria-label={`Node ${id}`}>
       <div className="card-head">
@@ -71,10 +82,12 @@ export function NodePanel({
           ×
         </button>
       </div>
-      <div className="panel-figures">
-        <Numbers figures={figures} />
-        <Strip figures={figures} />
-      </div>
+      {figures && figures.requests > 0 && (
+        <div className="panel-figures">
+          <Numbers figures={figures} />
+          <Strip figures={figures} />
+        </div>
+      )}
       <Tabs.Root value={tab} onValueChange={onTab}>
         <Tabs.List className="tabs content-tabs" aria-label="Parts of the node">
           {TABS.map((each) => (
@@ -91,13 +104,15 @@ export function NodePanel({
             choices={KINDS}
             none="not chosen"
           />
-          <TextField
-            path="purpose"
-            label="Purpose"
+          <TextField path="purpose" label="Purpose" form={form} placeholder="gap_fill, variation…" />
+          <ChoiceField
+            path="strategy"
+            label="Written anew"
             form={form}
-            placeholder="bridge, variation, consequence…"
+            choices={STRATEGIES}
+            words={STRATEGY_WORDS}
+            none="not chosen"
           />
-          <ChoiceField path="strategy" label="A new one" form={form} choices={STRATEGIES} />
           <ChoiceField path="seedSource" label="Seed from" form={form} choices={SEEDS} />
           <NumberField path="budget.tokens" label="Budget" unit="tokens a day" form={form} />
           <NumberField path="budget.cost" label="Budget" unit="money a day" form={form} />
@@ -118,7 +133,7 @@ export function NodePanel({
           <ChoiceField path="style.pacing" label="Pacing" form={form} choices={["slow", "medium", "fast"]} />
           <ChoiceField
             path="style.transitionType"
-            label="Change"
+            label="The mood changes"
             form={form}
             choices={["gradual", "abrupt"]}
           />
@@ -132,25 +147,42 @@ export function NodePanel({
             path="constraints.requiredElements"
             label="Must have"
             form={form}
-            placeholder="phone_ring"
+            placeholder="phone_ring, then Enter"
           />
-          <WordsField path="constraints.avoidElements" label="Must not have" form={form} placeholder="gun" />
+          <WordsField
+            path="constraints.avoidElements"
+            label="Must not have"
+            form={form}
+            placeholder="gun, then Enter"
+          />
           <WordsField
             path="constraints.contentRules"
             label="Rules"
             form={form}
-            placeholder="maintain_character_continuity"
+            placeholder="keep_characters, then Enter"
           />
         </Tabs.Content>
         <Tabs.Content value="fallback" className="panel-form">
           <ChoiceField path="fallback.mode" label="When generation fails" form={form} choices={MODES} />
-          <TextField path="fallback.defaultContentId" label="Default content" form={form} />
-          <NumberField path="fallback.retries" label="Retries" form={form} />
+          {uses("default_content") && (
+            <TextField path="fallback.defaultContentId" label="Default content" form={form} />
+          )}
+          {uses("retry") && <NumberField path="fallback.retries" label="Retries" form={form} />}
+          {uses("retry") && (
+            <ChoiceField path="fallback.then" label="After the retries" form={form} choices={MODES} />
+          )}
           <NumberField path="fallback.timeoutMs" label="Deadline" unit="ms" form={form} />
-          <ChoiceField path="fallback.then" label="After the retries" form={form} choices={MODES} />
           <StandIn id={id} key={JSON.stringify(node)} />
         </Tabs.Content>
         <Tabs.Content value="test" className="panel-form">
+          <Generate
+            id={id}
+            kind={kindOf(node)}
+            blocked={blocked}
+            version={state?.published}
+            place={place}
+            whenSaved={whenSaved}
+          />
           <div>
             <h3>Findings</h3>
             {findings.length === 0 ? (
@@ -159,7 +191,6 @@ export function NodePanel({
               <Findings found={findings} onFix={onFix} named />
             )}
           </div>
-          <Test id={id} blocked={blocked} />
           <details>
             <summary className="dim">As JSON</summary>
             <JsonText value={node} />
@@ -167,50 +198,37 @@ export function NodePanel({
         </Tabs.Content>
       </Tabs.Root>
       <div className="card-foot">
-        <button type="button" className="button danger" onClick={onDelete}>
+        <button type="button" className="button quiet danger" onClick={onDelete}>
           Remove
         </button>
-        <Invalidate id={id} />
-        <button type="button" className="button" onClick={onDuplicate}>
+        <button type="button" className="button quiet" onClick={onDuplicate}>
           Duplicate
         </button>
         <button
           type="button"
-          className="button"
+          className="button quiet"
           onClick={() => onAct(state?.disabled ? "enable" : "disable")}
         >
           {state?.disabled ? "Enable" : "Disable"}
         </button>
         <span className="grow" />
-        <button
-          type="button"
-          className="button main"
-          disabled={blocked || published}
-          title={blocked ? "its errors must be repaired first" : undefined}
-          onClick={() => onAct("publish")}
-        >
-          {published ? "Published" : "Publish"}
-        </button>
+        {published && tab !== "test" ? (
+          <button type="button" className="button main" onClick={() => onTab("test")}>
+            Generate…
+          </button>
+        ) : (
+          <button
+            type="button"
+            className="button main"
+            disabled={blocked || published}
+            title={blocked ? "its errors must be repaired first" : undefined}
+            onClick={() => onAct("publish")}
+          >
+            {published ? "Published" : "Publish"}
+          </button>
+        )}
       </div>
     </section>
-  );
-}
-
-function Invalidate({ id }: { id: string }) {
-  const [said, setSaid] = useState<string | null>(null);
-  return (
-    <button
-      type="button"
-      className="button"
-      onClick={() =>
-        post<{ removed: number }>(`/api/v1/nodes/${encodeURIComponent(id)}/invalidate`, undefined).then(
-          ({ removed }) => setSaid(`${removed} removed`),
-          (failure: unknown) => setSaid(failure instanceof Error ? failure.message : String(failure)),
-        )
-      }
-    >
-      {said ?? "Invalidate cache"}
-    </button>
   );
 }
 
@@ -238,66 +256,6 @@ function StandIn({ id }: { id: string }) {
         </p>
       )}
       {found?.name && <SamplePicture name={found.name} />}
-    </div>
-  );
-}
-
-function Test({ id, blocked }: { id: string; blocked: boolean }) {
-  const [prompt, setPrompt] = useState("");
-  const [request, setRequest] = useState<string | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const run = () => {
-    setError(null);
-    setRequest(null);
-    post<{ request_id: string }>(
-      `/api/v1/nodes/${encodeURIComponent(id)}/test`,
-      prompt === "" ? {} : { prompt },
-    ).then((answer) => setRequest(answer.request_id), setError);
-  };
-  return (
-    <div className="field">
-      <label htmlFor="test-prompt">Test with</label>
-      <textarea
-        id="test-prompt"
-        className="input"
-        rows={2}
-        value={prompt}
-        placeholder="A phone rings."
-        onChange={(event) => setPrompt(event.target.value)}
-      />
-      <div className="form-foot">
-        <span className="faint">no player sees it, and no figure counts it</span>
-        <button type="button" className="button main" disabled={blocked} onClick={run}>
-          Generate
-        </button>
-      </div>
-      {error !== null && <ErrorNote error={error} />}
-      {request !== null && <TestResult id={request} />}
-    </div>
-  );
-}
-
-function TestResult({ id }: { id: string }) {
-  const queries = useQueryClient();
-  const story = useExplanation(id);
-  const tokens = useTokens(id);
-  useEvents((event) => {
-    if (event.request_id === id && event.event !== "progress") {
-      void queries.invalidateQueries({ queryKey: ["generation", id] });
-    }
-  });
-  const ended = story.data?.origin !== null && story.data !== undefined;
-  return (
-    <div className="test-result">
-      <Link className="link" to="/requests/$id" params={{ id }}>
-        <OriginLabel origin={story.data?.origin} />
-      </Link>{" "}
-      <span className="dim">{story.data?.reason}</span>
-      {ended && story.data ? (
-        <Picture id={id} title="Test" version={story.data.events.length} />
-      ) : (
-        <pre className="json prose">{tokens}</pre>
-      )}
     </div>
   );
 }

@@ -2,6 +2,7 @@
 
 import { Empty } from "../../ui/parts";
 import { BadgeLabel, Numbers, Strip } from "./Canvas";
+import { targetsOf } from "./graphEdits";
 import type { Badge, Draft, Graph, Scene } from "./model";
 import { nodeOf } from "./model";
 import { kindOf } from "./Panel";
@@ -22,13 +23,11 @@ export function ConnectTo({
         <option value="" disabled>
           choose
         </option>
-        {graph.nodes
-          .filter((each) => each.id !== from)
-          .map((each) => (
-            <option key={each.id} value={each.id}>
-              {each.type === "scene" ? (each.title ?? each.id) : (nodeOf(graph, each) ?? each.id)}
-            </option>
-          ))}
+        {targetsOf(graph, from).map((each) => (
+          <option key={each.id} value={each.id}>
+            {each.type === "scene" ? (each.title ?? each.id) : (nodeOf(graph, each) ?? each.id)}
+          </option>
+        ))}
       </select>
     </label>
   );
@@ -90,6 +89,7 @@ export function NodeGrid({
   badgeOf,
   figures,
   onOpen,
+  onCreate,
   loaded,
 }: {
   ids: string[];
@@ -97,15 +97,24 @@ export function NodeGrid({
   badgeOf: (id: string) => Badge;
   figures: ReadonlyMap<string, Parameters<typeof Numbers>[0]["figures"]>;
   onOpen: (id: string) => void;
+  onCreate: () => void;
   loaded: boolean;
 }) {
   if (!loaded) return <div className="card" aria-busy="true" />;
   if (ids.length === 0) {
     return (
       <div className="card">
-        <Empty title="No nodes yet">
-          “New graph” begins one with two scenes; “Import” reads a file that <code>understudy warm</code>{" "}
-          reads, such as library/scenarios/three_scenes.yaml.
+        <Empty
+          title="No nodes yet"
+          action={
+            <button type="button" className="button main" onClick={onCreate}>
+              Create a graph
+            </button>
+          }
+        >
+          A graph has the scenes of your game, and nodes between them: what is generated there, in which
+          style, within which bounds. “Import” reads a scenario file instead, as <code>understudy warm</code>{" "}
+          does.
         </Empty>
       </div>
     );

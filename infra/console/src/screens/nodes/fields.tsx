@@ -134,13 +134,16 @@ export function ChoiceField({
   label,
   form,
   choices,
+  words = {},
   none = "as usual",
 }: {
   path: string;
   label: string;
   form: FormProps;
   choices: readonly string[];
-  none?: string | null;
+  /** What a choice is called where its name does not say it. */
+  words?: Record<string, string>;
+  none?: string;
 }) {
   const value = readField(form.node, path);
   return (
@@ -157,11 +160,11 @@ export function ChoiceField({
             )
           }
         >
-          {none !== null && <option value="">{none}</option>}
+          <option value="">{none}</option>
           {typeof value === "string" && !choices.includes(value) && <option>{value}</option>}
           {choices.map((choice) => (
             <option key={choice} value={choice}>
-              {choice.replaceAll("_", " ")}
+              {words[choice] ?? choice.replaceAll("_", " ")}
             </option>
           ))}
         </select>

@@ -70,6 +70,13 @@ export interface StoredGraph {
   graph: Graph;
   missing_nodes?: string[];
 }
+/** A graph as the list has it. */
+export interface GraphRow {
+  id: string;
+  title: string | null;
+  nodes: number;
+  edges: number;
+}
 export interface Figures {
   requests: number;
   stand_in_rate: number | null;

@@ -8,6 +8,7 @@ import { same } from "../../edit/jsonPatch";
 import {
   type Draft,
   type Graph,
+  type GraphRow,
   type NodeConfig,
   type NodeRow,
   type Report,
@@ -67,10 +68,10 @@ export const useNodeRows = () =>
   });
 
 export const useGraphs = () =>
-  useQuery<StoredGraph[], Problem>({
+  useQuery<GraphRow[], Problem>({
     queryKey: ["graphs"],
     queryFn: async ({ signal }) =>
-      (await get<{ items: StoredGraph[] }>("/api/v1/graphs", { limit: 100 }, signal)).items,
+      (await get<{ items: GraphRow[] }>("/api/v1/graphs", { limit: 100 }, signal)).items,
     retry: false,
   });
 
@@ -242,6 +243,18 @@ export function useDesigns(graphId: string | null | undefined) {
       (draft.graph !== null &&
         !same(draft.graph as unknown as Json, saved.current.graph as unknown as Json)));
 
+  const busy = saving || unsaved;
+  const waiting = useRef<(() => void)[]>([]);
+  useEffect(() => {
+    if (error !== null || conflict !== null) waiting.current = [];
+    else if (loaded && !busy) for (const each of waiting.current.splice(0)) each();
+  });
+  /** Do what needs what was typed: now, or as soon as it is saved. */
+  const whenSaved = (action: () => void) => {
+    if (busy) waiting.current.push(action);
+    else action();
+  };
+
   return {
     draft,
     loaded,
@@ -252,7 +265,8 @@ export function useDesigns(graphId: string | null | undefined) {
     decide,
     act,
     inspect,
-    saving: saving || unsaved,
+    whenSaved,
+    saving: busy,
     canUndo: history.past.length > 0,
     canRedo: history.future.length > 0,
     undo: () => step({ kind: "undo" }),
