@@ -38,7 +38,7 @@ def test_a_contradiction_is_shown_at_its_field_and_blocks_until_it_is_repaired(
     expect(shortest).to_have_attribute("aria-invalid", "false")
     expect(shortest).to_have_value("15")
     publish.click()
-    expect(panel.get_by_role("button", name="Published")).to_be_visible()
+    expect(panel.get_by_role("button", name="Generate…")).to_be_visible()
     assert site.call("GET", "/api/v1/nodes/contradictory")["node"]["duration"] == {"min": 15, "max": 45}
 
 
@@ -79,3 +79,26 @@ def test_a_graph_is_edited_with_the_keyboard_alone(console: Page, site: Site) ->
     assert graph["edges"] == [{"source": "start", "target": graph["nodes"][1]["id"]}]
     console.keyboard.press("Control+z")
     expect(console.locator(".react-flow__edge")).to_have_count(0)
+
+
+def test_a_graph_without_places_is_arranged(console: Page, site: Site) -> None:
+    graph = {
+        "nodes": [{"type": "scene", "id": name} for name in ("first", "second", "third")],
+        "edges": [{"source": "first", "target": "second"}, {"source": "second", "target": "third"}],
+    }
+    site.call("PUT", "/api/v1/graphs/placeless", graph, If_None_Match="*")
+    console.goto("/nodes?graph=placeless")
+    expect(console.locator(".react-flow__edge")).to_have_count(2)
+    expect(console.locator(".react-flow__node").last).to_be_in_viewport(ratio=0.95)
+
+    def lefts() -> list[float]:
+        return [
+            box["x"]
+            for name in ("first", "second", "third")
+            if (box := console.locator(f".react-flow__node[data-id='{name}']").bounding_box())
+        ]
+
+    console.wait_for_function(
+        "() => new Set([...document.querySelectorAll('.react-flow__node')].map((each) => each.style.transform)).size === 3"
+    )
+    assert lefts() == sorted(lefts())

@@ -52,7 +52,7 @@ def test_the_first_screen_is_small() -> None:
 
 def test_the_editor_and_the_canvas_are_loaded_apart_and_small() -> None:
     assert 50 * _KB < _compressed(*_needed("JsonEditor")) <= 160 * _KB
-    assert _compressed(*_needed("Nodes") - _needed("Request")) <= 90 * _KB
+    assert _compressed(*_needed("Nodes")) <= 90 * _KB
 
 
 def test_the_files_are_few_megabytes_without_source_maps() -> None:

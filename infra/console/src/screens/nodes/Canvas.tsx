@@ -1,6 +1,5 @@
 // The scene graph: scenes, the generations between them, and their numbers on the nodes.
 
-import dagre from "@dagrejs/dagre";
 import {
   Background,
   type Connection,
@@ -125,24 +124,19 @@ const handlesOf = (size: { width: number; height: number }) => {
   ];
 };
 
-/** Places for nodes that have none. */
-export function arrange(graph: Graph): Map<string, Position> {
-  const layout = new dagre.graphlib.Graph({ directed: true });
-  layout.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 70 });
-  layout.setDefaultEdgeLabel(() => ({}));
-  for (const node of graph.nodes)
-    layout.setNode(node.id, { ...(node.type === "scene" ? SCENE_SIZE : CARD_SIZE) });
-  for (const edge of graph.edges) {
-    if (layout.hasNode(edge.source) && layout.hasNode(edge.target)) layout.setEdge(edge.source, edge.target);
-  }
-  dagre.layout(layout);
-  return new Map(
-    graph.nodes.map((node) => {
-      const { x, y } = layout.node(node.id);
-      const size = node.type === "scene" ? SCENE_SIZE : CARD_SIZE;
-      return [node.id, { x: Math.round(x - size.width / 2), y: Math.round(y - size.height / 2) }];
-    }),
-  );
+/** Places for nodes that have none; `null`: all have one, or they are not there yet. */
+function usePlaces(graph: Graph): ReadonlyMap<string, Position> | null {
+  const [placed, setPlaced] = useState<ReadonlyMap<string, Position> | null>(null);
+  useEffect(() => {
+    let current = true;
+    if (graph.nodes.every((node) => node.position)) setPlaced(null);
+    // Graphs that are drawn here and imported ones have places: few users need what finds them.
+    else void import("./arrange").then(({ arrange }) => current && setPlaced(arrange(graph)));
+    return () => {
+      current = false;
+    };
+  }, [graph]);
+  return placed;
 }
 
 export function Canvas({
@@ -166,7 +160,7 @@ export function Canvas({
   // Places while something is dragged; a drop, and an arrow key, is a change of the graph.
   const [moving, setMoving] = useState<ReadonlyMap<string, Position>>(new Map());
   const [edge, setEdge] = useState<string | null>(null);
-  const placed = useMemo(() => (graph.nodes.some((node) => !node.position) ? arrange(graph) : null), [graph]);
+  const placed = usePlaces(graph);
   const nodes = useMemo(
     (): FlowNode[] =>
       graph.nodes.map((node) => {
@@ -229,9 +223,9 @@ export function Canvas({
     const fit = () => void flow.fitView(FIT);
     const observer = new ResizeObserver(fit);
     observer.observe(box.current);
-    if (shown > 0) fit();
+    if (shown > 0 || placed !== null) fit();
     return () => observer.disconnect();
-  }, [flow, shown]);
+  }, [flow, shown, placed]);
   const empty = !graph.nodes.some((node) => node.type === "generation");
   return (
     <div className="canvas card" ref={box}>
