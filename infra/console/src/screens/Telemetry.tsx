@@ -149,7 +149,7 @@ function Total({ group }: { group: Group }) {
     ["Cost", group.cost === null ? "–" : group.cost.toFixed(2), ""],
   ];
   return (
-    <section className="card headline" aria-label="All requests">
+    <section className="card headline telemetry-total" aria-label="All requests">
       {cells.map(([name, value, accent]) => (
         <div key={name}>
           <small>{name}</small>
