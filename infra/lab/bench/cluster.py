@@ -24,9 +24,11 @@ from infra.lab.bench.outcomes import PROMISED_S, Outage, overdue_ms
 from infra.lab.bench.publisher import PublishPlan
 from infra.lab.bench.trial import LoadStep, Say, Trial, scripted, starting
 from infra.nats import cluster as clusters
+from infra.nats import log as event_log
 from infra.nats.cluster import NODES, LocalCluster, NodePorts, name_of
 
 if TYPE_CHECKING:
+    from infra.nats.multiplexer import RequestMultiplexer
     from infra.settings.settings import Settings
 
 Fault = Literal["kills", "away", "frozen", "cut-node", "cut-stages"]
@@ -43,6 +45,8 @@ _KILLS: Final = 2
 _KILLED_S: Final = 8.0
 #: Seconds in which a publish without an answer is tried again, as a client does.
 _AGAIN_S: Final = 40.0
+#: Milliseconds without a stored event, under load, from which on EVENTS counts as silent.
+_SILENT_MS: Final = 1000
 #: ``ESTABLISHED`` in ``/proc/net/tcp``.
 _ESTABLISHED: Final = "01"
 
@@ -81,6 +85,10 @@ class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     step: LoadStep
     late: tuple[Late, ...]
+    #: Times in which EVENTS stored nothing, seconds from the beginning of the fault; while it has no leader, for one.
+    silent: tuple[tuple[float, float], ...]
+    #: Late ones that are late without those times too.
+    late_beside: int
     #: Dead letters in the end.
     letters: int
     #: Processes of stages that ended meanwhile.
@@ -147,7 +155,8 @@ def _line(found: FaultOutcome) -> str:
     late = found.late
     when = (
         f"{len(late)} late by more than {PROMISED_S:g} s, due {late[0].due_s:.1f} to {late[-1].due_s:.1f} s after "
-        f"the fault, worst {max(each.late_s for each in late):.1f} s"
+        f"the fault, worst {max(each.late_s for each in late):.1f} s; {found.late_beside} of them without the "
+        f"{sum(end - start for start, end in found.silent):.1f} s in which EVENTS stored nothing"
         if late
         else f"none late by more than {PROMISED_S:g} s"
     )
@@ -167,13 +176,17 @@ async def _one(fault: Fault, wanted: ClusterPlan, network: BenchNetwork | None, 
             again_s=_AGAIN_S,
         )
         step = await trial.step(fault, plan, beside=hit, patience_s=wanted.patience_s)
-        late = _late(trial, wanted, hit)
+        silent = await _silent(trial.wire, hit)
+        late = _late(trial, wanted, hit, hit.outages)
+        beside = _late(trial, wanted, hit, [*hit.outages, *silent])
         info = await trial.client.jetstream().stream_info(pipeline.DEAD)
         return FaultOutcome(
             fault=fault,
             what=hit.what,
             step=step,
             late=late,
+            silent=tuple((_since(start, hit), _since(end, hit)) for start, end in silent),
+            late_beside=len(beside),
             letters=info.state.messages,
             restarts=sum(each.restarts for each in trial.supervisor.processes),
         )
@@ -200,7 +213,7 @@ def _configure(url: str, wanted: ClusterPlan) -> Callable[[Path], Settings]:
     def configure(folder: Path) -> Settings:
         settings = scripted(folder, sync_interval=wanted.sync, rules=[rule])
         broker = settings.broker.model_copy(update={"replicas": NODES})
-        return settings.model_copy(update={"nats_url": url, "broker": broker, "log_level": "info"})
+        return settings.model_copy(update={"nats_url": url, "broker": broker})
 
     return configure
 
@@ -306,7 +319,27 @@ def _remote_ends(pid: int) -> set[str]:
     return found
 
 
-def _late(trial: Trial, wanted: ClusterPlan, hit: _Hit) -> tuple[Late, ...]:
+def _since(time_ms: float, hit: _Hit) -> float:
+    return round((time_ms - hit.began_ms) / 1000, 2)
+
+
+async def _silent(wire: RequestMultiplexer, hit: _Hit) -> list[Outage]:
+    """Times in which EVENTS stored nothing although there was work; those of the fault's own outages left out."""
+    found: list[Outage] = []
+    before = 0.0
+    async for entry in event_log.read(wire, pipeline.EVENTS, "gen.>"):
+        stored = entry.time_ns / 1e6
+        if before and stored - before > _SILENT_MS and not _overlaps((before, stored), hit.outages):
+            found.append((before, stored))
+        before = stored
+    return found
+
+
+def _overlaps(one: Outage, others: Sequence[Outage]) -> bool:
+    return any(one[0] < end and start < one[1] for start, end in others)
+
+
+def _late(trial: Trial, wanted: ClusterPlan, hit: _Hit, outages: Sequence[Outage]) -> tuple[Late, ...]:
     found: list[Late] = []
     for request_id, answers in trial.outcomes.answered.items():
         asked = trial.outcomes.asked.get(request_id)
@@ -314,12 +347,12 @@ def _late(trial: Trial, wanted: ClusterPlan, hit: _Hit) -> tuple[Late, ...]:
             continue
         first = min(answers, key=lambda each: each.time_ms)
         due = asked + wanted.deadline_ms
-        late_s = overdue_ms(due, first.time_ms, hit.outages) / 1000
+        late_s = overdue_ms(due, first.time_ms, outages) / 1000
         if late_s > PROMISED_S:
             found.append(
                 Late(
                     request_id=request_id,
-                    due_s=round((due - hit.began_ms) / 1000, 2),
+                    due_s=_since(due, hit),
                     late_s=round(late_s, 2),
                     status=f"{first.status}/{first.origin}",
                 )

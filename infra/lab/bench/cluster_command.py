@@ -1,7 +1,8 @@
-"""`understudy bench cluster`."""
+"""`understudy bench cluster` and `upgrade`."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from typing import Annotated, Any, Final, Literal
@@ -46,7 +47,33 @@ def cluster(
         raise typer.Exit(1)
 
 
-COMMANDS: Final = (cluster,)
+def upgrade(
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="REVISION", help="The earlier version: a tag or commit of this clone."
+        ),
+    ],
+    rate: Annotated[float, typer.Option(min=1, help="Requests per second.")] = 15,
+    pace: Annotated[float, typer.Option(min=1, help="Seconds from one replacement to the next.")] = 10,
+    *,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
+) -> None:
+    """Stages of an earlier version are replaced under load, one by one, and back; exit status 1 if a request suffers."""
+    from infra.lab.bench import upgrade as measured  # noqa: PLC0415 - only what is asked for
+
+    try:
+        found = asyncio.run(measured.run(from_, rate=rate, pace_s=pace, say=_say))
+    except measured.NoVersion as error:
+        _say(f"error: {error}")
+        raise typer.Exit(1) from None
+    figures = {**msgspec.to_builtins(found), "passed": found.passed}
+    sys.stdout.write(json.dumps(figures, indent=None if json_ else 2) + "\n")
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+COMMANDS: Final = (cluster, upgrade)
 
 
 def _say(text: str) -> None:
