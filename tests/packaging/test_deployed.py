@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from typing import Any
 import nkeys
 import pytest
 import yaml
-from understudy_client import Client, Servers
+from understudy_client import Client
 
 from contracts.pipeline import STAGES
 from infra.host import parent_death
@@ -192,7 +193,7 @@ async def test_services_of_compose_answer_a_request(names: tuple[str, ...], depl
     async with _all(deployed, names, ports) as logs:
         for name, port in zip(names, ports, strict=False):
             await until_healthy(port, logs[name])
-        client = Client.connect(Servers(url=deployed.url, nkey=deployed.key("client")))
+        client = Client.connect(deployed.url, nkey=deployed.key("client"))
         async with client as connected:
             answer = await connected.generate("layout", prompt="a forest with three coins", deadline_ms=2000)
         assert answer.result.origin == "golden_sample"
@@ -238,6 +239,13 @@ async def test_a_unit_gives_signs_of_life(deployed: Deployed) -> None:
             assert await asyncio.to_thread(manager.recv, 100) == b"WATCHDOG=1"
 
 
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
 @pytest.mark.long
 def test_the_image_is_built_by_its_commands(tmp_path: Path) -> None:
     text = (DEPLOY / "container" / "Containerfile").read_text()
@@ -252,11 +260,17 @@ def test_the_image_is_built_by_its_commands(tmp_path: Path) -> None:
         if kind == "COPY":
             *files, target = shlex.split(line)
             into = sources / target
-            subprocess.run(["cp", "-r", *(ROOT / each for each in files), into], check=True)
+            for each in files:
+                _copy(ROOT / each, into / each if target in {".", "./"} else into)
             continue
         command = line.replace("/opt/understudy", str(prefix))
         ran = subprocess.run(
-            command, shell=True, cwd=sources, env=environment, capture_output=True, text=True, check=False
+            ["/bin/sh", "-c", command],
+            cwd=sources,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
     understudy = prefix / "bin" / "understudy"

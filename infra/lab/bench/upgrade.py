@@ -25,7 +25,8 @@ import msgspec
 from sqlalchemy import func, select
 
 from contracts import pipeline
-from contracts.errors import UnderstudyError
+from contracts.errors import ErrorCode, UnderstudyError
+from contracts.events import DeadLetter
 from infra.host.parent_death import before_exec
 from infra.lab.bench.outcomes import Outcomes, Tally, tally
 from infra.lab.bench.publisher import TAKEN, PublishPlan, RequestSpec, publish
@@ -68,6 +69,8 @@ _RULES: Final = (
     {"match": {"request_id": "*7", "stage": "freeform-gen", "attempt": 1}, "do": "busy"},
     {"match": {"request_id": "*9", "stage": "structuring"}, "do": "malformed"},
 )
+#: Last characters of the ids whose documents the script makes invalid.
+_INVALID: Final = frozenset("59")
 
 
 class NoVersion(UnderstudyError):  # noqa: N818 - names what is missing
@@ -86,8 +89,8 @@ class Upgraded(msgspec.Struct, frozen=True, kw_only=True):
     #: How many of them were done before the load ended.
     under_load: int
     tally: Tally
-    #: Dead letters by subject.
-    letters: dict[str, int]
+    #: Codes of the dead letters that no rule of the script explains, by subject.
+    letters: dict[str, str]
     #: Requests with a row of the audit.
     rows: int
     #: Processes that ended by themselves, with their last lines.
@@ -163,9 +166,12 @@ async def _replace_all(
     await outcomes.look()
     found = tally("up-", published, outcomes.asked, outcomes.answered)
     rows = await _rows(fleet.data, found.accepted)
-    letters: dict[str, int] = {}
+    letters: dict[str, str] = {}
     async for entry in event_log.read(wire, pipeline.DEAD, "dead.>"):
-        letters[entry.subject] = letters.get(entry.subject, 0) + 1
+        code = msgspec.json.decode(entry.body, type=DeadLetter).code
+        # A document that the script makes invalid each time leaves one by right.
+        if not (code == ErrorCode.GEN_SCHEMA_INVALID and entry.subject[-1] in _INVALID):
+            letters[entry.subject] = code
     return Upgraded(
         earlier=earlier[0],
         commits=earlier[1],
