@@ -29,10 +29,6 @@ SHORT_S: Final = 2.0
 _HEARTBEAT_S: Final = 2.0
 #: Missing heartbeats after which the pull counts as lost.
 _MISSED: Final = 3
-#: How often a consumer must be said not to exist, and seconds between: in a cluster, a server that is behind
-#: says so of one that was made just now.
-_ASKED: Final = 3
-_AGAIN_S: Final = 0.3
 
 
 class ConsumerMissing(UnderstudyError):  # noqa: N818 - names the state of the broker
@@ -216,22 +212,17 @@ class CreditPull:
             await self._listen()
 
     async def _probe(self) -> None:
-        for again in reversed(range(_ASKED)):
-            try:
-                await self._connected.jetstream(timeout=5).consumer_info(self.stream, self.durable)
-            except js_errors.NotFoundError:
-                if again:
-                    await asyncio.sleep(_AGAIN_S)
-                    continue
-            except (TimeoutError, js_errors.Error) as error:
-                raise Unavailable(
-                    f"the broker gives no information about consumer {self.durable!r}: {error_text(error)}"
-                ) from error
-            else:
-                return
-        raise ConsumerMissing(
-            f"consumer {self.durable!r} on stream {self.stream} does not exist; run `understudy topology apply`"
-        )
+        try:
+            await self._connected.jetstream(timeout=5).consumer_info(self.stream, self.durable)
+        except js_errors.NotFoundError:
+            raise ConsumerMissing(
+                f"consumer {self.durable!r} on stream {self.stream} does not exist; "
+                "run `understudy topology apply`"
+            ) from None
+        except (TimeoutError, js_errors.Error) as error:
+            raise Unavailable(
+                f"the broker gives no information about consumer {self.durable!r}: {error_text(error)}"
+            ) from error
 
     def _ask(self) -> None:
         """Ask for as many messages as there are free credits, in halves of the window."""

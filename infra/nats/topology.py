@@ -29,10 +29,6 @@ EXIT_STATUS: Final = 78
 
 _TIMEOUT_S: Final = 10.0
 _NOT_FOUND: Final = 404
-#: How often something must be said not to exist before a stage believes it, and seconds between: in a cluster,
-#: a server that is behind says so of what was made just now.
-_ASKED: Final = 3
-_AGAIN_S: Final = 0.3
 
 
 class TopologyError(UnderstudyError):
@@ -194,25 +190,14 @@ async def require(nc: Client, settings: Settings, stages: Iterable[str]) -> None
         streams=everything.streams,
         consumers={key: config for key, config in everything.consumers.items() if key[1] in names},
     )
-    changes = [change for change in await _confirmed_diff(nc, topology) if _matters(change)]
-    if changes:
-        missing = [str(change) for change in changes]
-        force = any(change.severity is DifferenceSeverity.UNSAFE for change in changes)
+    changes = diff(topology, await actual(nc, topology))
+    missing = [str(change) for change in changes if _matters(change)]
+    if missing:
+        force = any(change.severity is DifferenceSeverity.UNSAFE for change in changes if _matters(change))
         command = "understudy topology apply --force" if force else "understudy topology apply"
         raise TopologyError(
             f"the broker is not set up for {', '.join(sorted(names))}: {'; '.join(missing)}. Run '{command}'"
         )
-
-
-async def _confirmed_diff(nc: Client, topology: Topology) -> tuple[Difference, ...]:
-    """The differences; what is missing was missing each time."""
-    changes = diff(topology, await actual(nc, topology))
-    for _ in range(_ASKED - 1):
-        if not any(change.severity is DifferenceSeverity.CREATE for change in changes):
-            break
-        await asyncio.sleep(_AGAIN_S)
-        changes = diff(topology, await actual(nc, topology))
-    return changes
 
 
 def _matters(change: Difference) -> bool:

@@ -12,7 +12,6 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from infra.nats import pull as pull_module
 from infra.nats.embedded import Embedded
 from infra.nats.pull import ConsumerMissing, CreditPull, Delivery
 
@@ -171,17 +170,3 @@ async def test_a_consumer_that_is_not_there_is_told_with_the_fix(nc: Client) -> 
     )
     with pytest.raises(ConsumerMissing, match="consumer 'worker' on stream WORK does not exist; run"):
         await pull.open(nc)
-
-
-async def test_a_consumer_that_is_made_just_now_is_found(nc: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pull_module, "_AGAIN_S", 5)
-    told = await nc.subscribe(f"$JS.API.CONSUMER.INFO.{_STREAM}.{_DURABLE}")
-    pull = CreditPull(
-        stream=_STREAM, durable=_DURABLE, credits=1, heartbeat_s=1, work=Hands(), lost=lambda _: None
-    )
-    opening = asyncio.create_task(pull.open(nc))
-    # In a cluster, a server that is behind says the same of a consumer that exists.
-    await told.next_msg(timeout=30)
-    await _stream(nc)
-    await opening
-    await pull.stop(grace_s=5)

@@ -87,19 +87,6 @@ async def test_what_the_pipeline_sets_while_it_runs_is_left_alone(
     assert (await _config(nc, "REQUESTS"))["max_msgs"] == 5
 
 
-async def test_a_stage_asks_again_for_what_was_made_just_now(
-    nc: Client, bare_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(topology, "_AGAIN_S", 10)
-    told = await nc.subscribe("$JS.API.STREAM.INFO.EVENTS")
-    requiring = asyncio.create_task(topology.require(nc, settings, ("audit",)))
-    # In a cluster, a server that is behind says the same of streams and consumers that exist.
-    await told.next_msg(timeout=30)
-    await told.unsubscribe()
-    await topology.apply_at(bare_url, settings)
-    await requiring
-
-
 @pytest.mark.parametrize("limit", [{"max_bytes": 300_000}, {"max_msgs": 100}, {"max_age": 3600 * _NS}])
 async def test_a_stage_refuses_a_log_that_drops_deadlines(
     nc: Client, nats_url: str, settings: Settings, limit: dict[str, int]
