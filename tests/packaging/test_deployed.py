@@ -23,6 +23,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import nkeys
 import pytest
 import yaml
@@ -215,6 +216,24 @@ async def _all(
                 }
             await stack.enter_async_context(running(command, environment, logs[name]))
         yield logs
+
+
+def test_the_broker_tells_keda_of_every_consumer(deployed: Deployed) -> None:
+    asked: set[tuple[str, str, str]] = set()
+    for manifest in yaml.safe_load_all((DEPLOY / "kubernetes" / "scaling.yaml").read_text()):
+        for trigger in manifest["spec"]["triggers"]:
+            of = trigger["metadata"]
+            asked.add((of["account"], of["stream"], of["consumer"]))
+    (account,) = {each[0] for each in asked}
+    url = f"http://127.0.0.1:{deployed.monitor}/jsz?acc={account}&consumers=true&config=true"
+    told = httpx2.get(url).json()["account_details"]
+    found = {
+        (each["name"], stream["name"], consumer["name"])
+        for each in told
+        for stream in each["stream_detail"]
+        for consumer in stream.get("consumer_detail") or ()
+    }
+    assert asked == found
 
 
 async def test_a_unit_gives_signs_of_life(deployed: Deployed) -> None:

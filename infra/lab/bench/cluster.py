@@ -11,6 +11,7 @@ import contextlib
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from contracts import pipeline
+from contracts.events import DeadLetter
 from infra.lab.bench import report
 from infra.lab.bench.network import PORTS, BenchNetwork, NoNamespaces, laid
 from infra.lab.bench.outcomes import PROMISED_S, Outage, overdue_ms
@@ -47,6 +49,8 @@ _KILLED_S: Final = 8.0
 _AGAIN_S: Final = 40.0
 #: Milliseconds without a stored event, under load, from which on EVENTS counts as silent.
 _SILENT_MS: Final = 1000
+#: Characters of a dead letter's reason that tell its kind.
+_WORDS: Final = 60
 #: ``ESTABLISHED`` in ``/proc/net/tcp``.
 _ESTABLISHED: Final = "01"
 
@@ -89,8 +93,8 @@ class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
     silent: tuple[tuple[float, float], ...]
     #: Late ones that are late without those times too.
     late_beside: int
-    #: Dead letters in the end.
-    letters: int
+    #: Dead letters in the end, by the first words of their reasons.
+    letters: dict[str, int]
     #: Processes of stages that ended meanwhile.
     restarts: int
 
@@ -160,7 +164,8 @@ def _line(found: FaultOutcome) -> str:
         if late
         else f"none late by more than {PROMISED_S:g} s"
     )
-    return f"{found.fault}: {found.what}; {when}; {found.letters} dead letters, {found.restarts} restarts"
+    letters = ", ".join(f"{count} times {why}" for why, count in found.letters.items())
+    return f"{found.fault}: {found.what}; {when}; {letters or 'no dead letter'}; {found.restarts} restarts"
 
 
 async def _one(fault: Fault, wanted: ClusterPlan, network: BenchNetwork | None, say: Say) -> FaultOutcome:
@@ -179,7 +184,6 @@ async def _one(fault: Fault, wanted: ClusterPlan, network: BenchNetwork | None, 
         silent = await _silent(trial.wire, hit)
         late = _late(trial, wanted, hit, hit.outages)
         beside = _late(trial, wanted, hit, [*hit.outages, *silent])
-        info = await trial.client.jetstream().stream_info(pipeline.DEAD)
         return FaultOutcome(
             fault=fault,
             what=hit.what,
@@ -187,7 +191,7 @@ async def _one(fault: Fault, wanted: ClusterPlan, network: BenchNetwork | None, 
             late=late,
             silent=tuple((_since(start, hit), _since(end, hit)) for start, end in silent),
             late_beside=len(beside),
-            letters=info.state.messages,
+            letters=await _letters(trial.wire),
             restarts=sum(each.restarts for each in trial.supervisor.processes),
         )
 
@@ -321,6 +325,18 @@ def _remote_ends(pid: int) -> set[str]:
 
 def _since(time_ms: float, hit: _Hit) -> float:
     return round((time_ms - hit.began_ms) / 1000, 2)
+
+
+async def _letters(wire: RequestMultiplexer) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    async for entry in event_log.read(wire, pipeline.DEAD, ">"):
+        if entry.subject.startswith("dead."):
+            letter = msgspec.json.decode(entry.body, type=DeadLetter)
+            stage = entry.subject.split(".")[1]
+            found[f"{stage} {letter.code}: {letter.reason[:_WORDS]}"] += 1
+        else:
+            found[entry.subject.rpartition(".")[0]] += 1
+    return dict(found)
 
 
 async def _silent(wire: RequestMultiplexer, hit: _Hit) -> list[Outage]:
