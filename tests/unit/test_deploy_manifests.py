@@ -217,6 +217,16 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     files = sorted(map(str, tmp_path.iterdir()))
     checked = subprocess.run([verify, "verify", *files], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+    # Exposure of 0 to 100; 96 without any restriction.
+    confined = [
+        verify,
+        "security",
+        "--offline=true",
+        "--threshold=25",
+        *(each for each in files if each.endswith(".service")),
+    ]
+    measured = subprocess.run(confined, capture_output=True, text=True, check=False)
+    assert measured.returncode == 0, measured.stdout
     (tmp_path / "understudy-gateway.service").write_text("[Service]\nExecStart=/nowhere\nProtectSystm=yes\n")
     broken = subprocess.run([verify, "verify", *files], capture_output=True, text=True, check=False)
     assert "ProtectSystm" in broken.stderr
