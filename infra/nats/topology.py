@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,9 @@ EXIT_STATUS: Final = 78
 
 _TIMEOUT_S: Final = 10.0
 _NOT_FOUND: Final = 404
+#: ``err_code`` of a cluster that has no leader just now, and seconds until it is asked again.
+_ELECTING: Final = 10008
+_AGAIN_S: Final = 0.25
 
 
 class TopologyError(UnderstudyError):
@@ -274,6 +278,23 @@ async def _call(
     tool has set.
     """
     payload = b"" if body is None else json.dumps(body).encode()
+    give_up = time.monotonic() + _TIMEOUT_S
+    while True:
+        answer = await _ask(nc, subject, payload)
+        error = answer.get("error")
+        if error is None:
+            return answer
+        if error.get("code") == _NOT_FOUND:
+            return None
+        why = f"{error.get('description')} (error {error.get('err_code')})"
+        if error.get("err_code") != _ELECTING:
+            raise TopologyError(f"the broker refuses {label}: {why}")
+        if time.monotonic() > give_up:
+            raise Unavailable(f"the broker does not answer {subject}: {why}")
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def _ask(nc: Client, subject: str, payload: bytes) -> dict[str, Any]:
     try:
         reply = await nc.request(f"$JS.API.{subject}", payload, timeout=_TIMEOUT_S)
     except nats_errors.NoRespondersError:
@@ -285,10 +306,4 @@ async def _call(
             f"the broker does not answer {subject}: {str(error) or type(error).__name__}"
         ) from None
     answer: dict[str, Any] = json.loads(reply.data)
-    error = answer.get("error")
-    if error is None:
-        return answer
-    if error.get("code") == _NOT_FOUND:
-        return None
-    why = f"{error.get('description')} (error {error.get('err_code')})"
-    raise TopologyError(f"the broker refuses {label}: {why}")
+    return answer

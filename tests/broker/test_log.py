@@ -19,6 +19,7 @@ from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
 from infra.nats.log import LogEntry, StreamMissing
 from infra.nats.multiplexer import RequestMultiplexer
+from tests.broker.servers import until_read
 from infra.nats.ordered import LogGap
 from infra.settings.settings import Settings
 
@@ -54,7 +55,12 @@ async def test_reading_yields_every_match_with_body_headers_and_time(wire: Reque
     await _publish(
         wire, ("gen.failed.layout.a", b"1"), ("gen.failed.plot.b", b"2"), ("gen.drafted.plot.a", b"3")
     )
-    found = [entry async for entry in log.read(wire, "EVENTS", "gen.*.*.a")]
+
+    async def both() -> list[LogEntry] | None:
+        entries = [entry async for entry in log.read(wire, "EVENTS", "gen.*.*.a")]
+        return entries if len(entries) == 2 else None
+
+    found = await until_read(both)
     assert [(each.subject, each.body, each.sequence) for each in found] == [
         ("gen.failed.layout.a", b"1", 1),
         ("gen.drafted.plot.a", b"3", 3),

@@ -81,6 +81,14 @@ class Late(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class _Advisory(msgspec.Struct, frozen=True):
+    """What the broker says of a consumer."""
+
+    type: str
+    consumer: str
+    reason: str = ""
+
+
 class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What one fault did."""
 
@@ -93,6 +101,8 @@ class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
     silent: tuple[tuple[float, float], ...]
     #: Late ones that are late without those times too.
     late_beside: int
+    #: What the streams have of requests that were accepted and got no result.
+    lost: dict[str, list[str]]
     #: Dead letters in the end, by the first words of their reasons.
     letters: dict[str, int]
     #: Processes of stages that ended meanwhile.
@@ -191,6 +201,7 @@ async def _one(fault: Fault, wanted: ClusterPlan, network: BenchNetwork | None, 
             late=late,
             silent=tuple((_since(start, hit), _since(end, hit)) for start, end in silent),
             late_beside=len(beside),
+            lost=await _trace_lost(trial, fault) if step.tally.lost else {},
             letters=await _letters(trial.wire),
             restarts=sum(each.restarts for each in trial.supervisor.processes),
         )
@@ -327,6 +338,21 @@ def _since(time_ms: float, hit: _Hit) -> float:
     return round((time_ms - hit.began_ms) / 1000, 2)
 
 
+async def _trace_lost(trial: Trial, fault: Fault) -> dict[str, list[str]]:
+    """What was stored about requests without a result; empty where not even the request is there."""
+    silent = set(trial.outcomes.asked) - set(trial.outcomes.answered)
+    found: dict[str, list[str]] = {each: [] for each in silent}
+    numbers = {each.rpartition("-")[2] for each in (*trial.outcomes.asked, *trial.outcomes.answered)}
+    highest = max(map(int, numbers), default=-1)
+    gone = (f"{fault}-{number}" for number in range(highest + 1) if str(number) not in numbers)
+    found |= {each: [] for each in gone}
+    for request_id, stored in found.items():
+        for stream in (pipeline.REQUESTS, pipeline.EVENTS):
+            async for entry in event_log.read(trial.wire, stream, f"gen.*.*.{request_id}"):
+                stored.append(f"{entry.time_ns / 1e9:.3f} {stream} {entry.sequence} {entry.subject}")
+    return found
+
+
 async def _letters(wire: RequestMultiplexer) -> dict[str, int]:
     found: Counter[str] = Counter()
     async for entry in event_log.read(wire, pipeline.DEAD, ">"):
@@ -335,7 +361,8 @@ async def _letters(wire: RequestMultiplexer) -> dict[str, int]:
             stage = entry.subject.split(".")[1]
             found[f"{stage} {letter.code}: {letter.reason[:_WORDS]}"] += 1
         else:
-            found[entry.subject.rpartition(".")[0]] += 1
+            told = msgspec.json.decode(entry.body, type=_Advisory)
+            found[f"{told.consumer} {told.type.rpartition('.')[2]}: {told.reason}"] += 1
     return dict(found)
 
 
