@@ -19,9 +19,9 @@ from infra.nats.connection import Unreachable, dial
 from infra.nats.embedded import Embedded
 from infra.nats.log import LogEntry, StreamMissing
 from infra.nats.multiplexer import RequestMultiplexer
-from tests.broker.servers import until_read
 from infra.nats.ordered import LogGap
 from infra.settings.settings import Settings
+from tests.broker.servers import until_read
 
 
 @pytest_asyncio.fixture
