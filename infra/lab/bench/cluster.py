@@ -350,6 +350,10 @@ async def _trace_lost(trial: Trial, fault: Fault) -> dict[str, list[str]]:
         for stream in (pipeline.REQUESTS, pipeline.EVENTS):
             async for entry in event_log.read(trial.wire, stream, f"gen.*.*.{request_id}"):
                 stored.append(f"{entry.time_ns / 1e9:.3f} {stream} {entry.sequence} {entry.subject}")
+        # Any server answers what is read above; this one the leader alone.
+        asked = msgspec.json.encode({"last_by_subj": f"gen.result.*.{request_id}"})
+        told = await trial.wire.call(f"$JS.API.STREAM.MSG.GET.{pipeline.EVENTS}", asked)
+        stored.append(f"leader: {told.data[:300].decode(errors='replace')}")
     return found
 
 
