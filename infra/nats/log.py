@@ -14,6 +14,7 @@ from understudy_client.log import nanoseconds
 from contracts import pipeline, subjects, timestamp
 from contracts.errors import Unavailable, UnderstudyError
 from contracts.kinds import KINDS
+from infra.nats.headers import parse
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -25,6 +26,8 @@ _BATCH: Final = 256
 _BATCH_BYTES: Final = 8 * 1024**2
 #: Status codes of a direct get: there is no message, and the end of several.
 _NONE: Final = frozenset({"404", "204"})
+#: ``err_code`` of a get by the leader that finds no message.
+_NO_MESSAGE: Final = 10037
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,24 @@ class StreamMissing(UnderstudyError):  # noqa: N818 - names the state of the bro
         super().__init__(
             f"stream {stream} is missing or does not allow direct gets; run `understudy topology apply`"
         )
+
+
+class _LeaderMessage(msgspec.Struct, frozen=True):
+    subject: str
+    seq: int
+    time: str
+    data: bytes = b""
+    hdrs: bytes = b""
+
+
+class _LeaderError(msgspec.Struct, frozen=True):
+    err_code: int = 0
+    description: str = ""
+
+
+class _LeaderAnswer(msgspec.Struct, frozen=True):
+    message: _LeaderMessage | None = None
+    error: _LeaderError | None = None
 
 
 async def read(
@@ -150,7 +171,7 @@ async def last_of_each(
 
 
 async def owner(wire: RequestMultiplexer, request_id: str) -> LogEntry | None:
-    """The ``requested`` that owns an id: the lowest sequence, whatever its kind; ``None`` without one.
+    """The ``requested`` that owns an id: the lowest sequence, whatever its kind; ``None``: the leader has none either.
 
     Raises:
         StreamMissing: the stream does not exist, or does not allow direct gets.
@@ -159,10 +180,45 @@ async def owner(wire: RequestMultiplexer, request_id: str) -> LogEntry | None:
     if not subjects.addressable(request_id):
         return None
     subject = subjects.any_kind("requested", request_id)
-    found = await first(wire, pipeline.REQUESTS, subject)
-    while found is not None and found.subject.split(".")[2] not in KINDS:
-        found = await first(wire, pipeline.REQUESTS, subject, start=found.sequence + 1)
+    for ask in (first, first_at_leader):
+        found = await ask(wire, pipeline.REQUESTS, subject)
+        while found is not None and found.subject.split(".")[2] not in KINDS:
+            found = await ask(wire, pipeline.REQUESTS, subject, start=found.sequence + 1)
+        if found is not None:
+            break
     return found
+
+
+async def first_at_leader(
+    wire: RequestMultiplexer, stream: str, subject: str, *, start: int = 1
+) -> LogEntry | None:
+    """As :func:`first`, answered by the stream's leader alone: it has everything that was stored.
+
+    In a cluster, a server that was away answers direct gets before it has caught up: what it does not have may exist.
+
+    Raises:
+        Unavailable: no leader answers.
+    """
+    query = msgspec.json.encode({"seq": start, "next_by_subj": subject})
+    answer = await wire.call(f"$JS.API.STREAM.MSG.GET.{stream}", query)
+    if not answer.data:
+        raise Unavailable(f"stream {stream} has no leader")
+    told = msgspec.json.decode(answer.data, type=_LeaderAnswer)
+    if told.message is not None:
+        stored = told.message
+        return LogEntry(
+            stream=stream,
+            sequence=stored.seq,
+            subject=stored.subject,
+            time_ns=nanoseconds(stored.time),
+            headers=parse(stored.hdrs) or {},
+            body=stored.data,
+        )
+    if told.error is not None and told.error.err_code == _NO_MESSAGE:
+        return None
+    raise Unavailable(
+        f"the log cannot be read: {told.error.description if told.error else 'no message in the answer'}"
+    )
 
 
 async def of_request(wire: RequestMultiplexer, request_id: str) -> tuple[LogEntry, ...]:

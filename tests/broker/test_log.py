@@ -280,3 +280,33 @@ async def test_live_lines_come_in_order_with_text_that_is_never_stored(wire: Req
 async def test_an_unreachable_broker_says_where_and_what_to_do() -> None:
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1 .*understudy up"):
         await dial("nats://127.0.0.1:1", name="test")
+
+
+async def test_the_leader_answers_as_any_server_does(wire: RequestMultiplexer) -> None:
+    await _publish(wire, ("gen.failed.layout.a", b"1"), ("gen.failed.plot.a", b"\xff2"))
+    assert await log.first_at_leader(wire, "EVENTS", "gen.*.*.b") is None
+    first = await log.first_at_leader(wire, "EVENTS", "gen.*.*.a", start=2)
+    assert first is not None
+    assert (first.subject, first.sequence, first.body) == ("gen.failed.plot.a", 2, b"\xff2")
+    assert first.headers == {"ce-source": "understudy/test"}
+
+    async def read() -> LogEntry | None:
+        return await log.first(wire, "EVENTS", "gen.*.*.a", start=2)
+
+    assert await until_read(read) == first
+
+
+async def test_a_request_that_a_server_does_not_have_yet_is_asked_for_at_the_leader(
+    wire: RequestMultiplexer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ack = await wire.publish("gen.requested.layout.a", b"{}")
+    assert ack.error is None
+
+    async def behind(*_: object, **__: object) -> None:
+        """What a server of a cluster says that was away."""
+
+    monkeypatch.setattr(log, "first", behind)
+    found = await log.owner(wire, "a")
+    assert found is not None
+    assert (found.subject, found.sequence) == ("gen.requested.layout.a", 1)
+    assert await log.owner(wire, "b") is None
