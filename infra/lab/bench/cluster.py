@@ -21,7 +21,7 @@ import msgspec
 from contracts import pipeline
 from contracts.events import DeadLetter
 from infra.lab.bench import report
-from infra.lab.bench.network import PORTS, BenchNetwork, NoNamespaces, laid
+from infra.lab.bench.network import PORTS, BenchNetwork, NoNamespaces, laid, remote_ends
 from infra.lab.bench.outcomes import PROMISED_S, Outage, overdue_ms
 from infra.lab.bench.publisher import PublishPlan
 from infra.lab.bench.trial import LoadStep, Say, Trial, scripted, starting
@@ -51,8 +51,6 @@ _AGAIN_S: Final = 40.0
 _SILENT_MS: Final = 1000
 #: Characters of a dead letter's reason that tell its kind.
 _WORDS: Final = 60
-#: ``ESTABLISHED`` in ``/proc/net/tcp``.
-_ESTABLISHED: Final = "01"
 
 
 class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -312,26 +310,9 @@ class _Hit:
         pid = next(
             pid for name, pid in self.trial.supervisor.pids.items() if name.partition("#")[0] == "fallback"
         )
-        ports = _remote_ends(pid)
+        ports = remote_ends(pid)
         urls = self.cluster.urls
         return next(node for node, url in enumerate(urls) if url.removeprefix("nats://") in ports)
-
-
-def _remote_ends(pid: int) -> set[str]:
-    """``host:port`` of what a process is connected to, from ``/proc`` (Linux)."""
-    sockets = set()
-    for each in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            sockets.add(str(each.readlink()).removeprefix("socket:[").removesuffix("]"))
-    found: set[str] = set()
-    for line in Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        if fields[3] == _ESTABLISHED and fields[9] in sockets:
-            address, port = fields[2].split(":")
-            # The kernel prints the address as a number of this machine's byte order.
-            host = ".".join(str(part) for part in bytes.fromhex(address)[::-1])
-            found.add(f"{host}:{int(port, 16)}")
-    return found
 
 
 def _since(time_ms: float, hit: _Hit) -> float:

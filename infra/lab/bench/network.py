@@ -25,6 +25,8 @@ _NEW_NETWORK: Final = 0x40000000
 _NETWORK: Final = "10.77.0"
 #: In a namespace of its own every port is free.
 PORTS: Final = NodePorts(client=4222, route=6222)
+#: ``ESTABLISHED`` in ``/proc/net/tcp``.
+_ESTABLISHED: Final = "01"
 #: Seconds for a namespace to come up.
 _UP_S: Final = 10.0
 
@@ -139,3 +141,20 @@ def _address(node: int | None) -> str:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - commands of this module
+
+
+def remote_ends(pid: int) -> set[str]:
+    """``host:port`` of what a process is connected to, from ``/proc`` (Linux)."""
+    sockets = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            sockets.add(str(each.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found: set[str] = set()
+    for line in Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == _ESTABLISHED and fields[9] in sockets:
+            address, port = fields[2].split(":")
+            # The kernel prints the address as a number of this machine's byte order.
+            host = ".".join(str(part) for part in bytes.fromhex(address)[::-1])
+            found.add(f"{host}:{int(port, 16)}")
+    return found
