@@ -134,10 +134,10 @@ def test_time_without_a_broker_is_not_counted_as_late() -> None:
 
 
 def test_an_unknown_section_names_those_there_are() -> None:
-    with pytest.raises(Exception, match="there are faults, cluster, scale"):
+    with pytest.raises(Exception, match="there are faults, full-disk, cluster"):
         proof(["fault"])
 
 
 def test_the_page_says_what_was_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarks, "FIGURES", tmp_path / "none.json")
-    assert "Not measured yet: `faults`, `cluster`" in benchmarks.render()
+    assert "Not measured yet: `faults`, `full-disk`" in benchmarks.render()

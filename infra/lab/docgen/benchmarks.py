@@ -232,6 +232,7 @@ def _readers(found: Figures) -> str:
 
 _RENDER: Final[Mapping[str, Callable[[Figures], str]]] = {
     "faults": _campaign,
+    "full-disk": _campaign,
     "cluster": _campaign,
     "scale": _scale,
     "pipeline": _pipeline,

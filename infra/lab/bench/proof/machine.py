@@ -32,20 +32,21 @@ _ONCE_S: Final = 20.0
 
 
 class Volume:
-    """A file system of its own for a data folder, so that it can be filled.
+    """A small file system in memory for a data folder, so that it can be filled; needs root.
+
+    A file system in a file would be on a real disk, but each of its syncs costs several of the disk below, and the
+    broker syncs every write.
 
     Args:
-        folder: where it is mounted; the caller's, and empty.
-        image: the file that holds it.
+        folder: where it is mounted.
     """
 
-    def __init__(self, folder: Path, image: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._image = image
 
     @contextmanager
     def mounted(self, size: int) -> Generator[None]:
-        """Make and mount it; needs root.
+        """Mount it.
 
         Args:
             size: bytes.
@@ -53,11 +54,8 @@ class Volume:
         Raises:
             subprocess.CalledProcessError: this machine does not let us.
         """
-        with self._image.open("wb") as file:
-            file.truncate(size)
-        _run("mkfs.ext4", "-q", "-m", "0", str(self._image))
         self.folder.mkdir(exist_ok=True)
-        _run("mount", "-o", "loop", str(self._image), str(self.folder))
+        _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(self.folder))
         try:
             yield
         finally:
@@ -85,39 +83,26 @@ class MachineFaults:
     """Faults that hit the machine, not a process.
 
     Args:
-        clock: told when the broker cannot store.
         broker_pid: of the broker now.
-        newest_ms: when the broker last stored a request, milliseconds since the epoch.
         database: the file of the audit.
-        volume: the data folder's; ``None``: its disk is not filled.
         time_file: read by the stages' clocks; ``None``: they are not moved.
     """
 
     def __init__(
         self,
-        clock: ServiceClock,
         *,
         broker_pid: Callable[[], int | None],
-        newest_ms: Callable[[], float],
         database: Path,
-        volume: Volume | None,
         time_file: Path | None,
     ) -> None:
-        self._clock = clock
         self._broker_pid = broker_pid
-        self._newest_ms = newest_ms
         self._database = database
-        self._volume = volume
         self._time_file = time_file
 
     def plans(self) -> tuple[list[FaultPlan], list[str]]:
         """What can be done here, and what can not with the reason."""
         found = [FaultPlan(kind="database locked", target="database", weight=2, strike=self._lock)]
         missing: list[str] = []
-        if self._volume is None:
-            missing.append("full disk: needs root, to mount a file system")
-        else:
-            found.append(FaultPlan(kind="full disk", target="data folder", weight=2, strike=self._fill))
         if shutil.which("strace") is None:
             missing.append("slow disk: needs strace")
         else:
@@ -130,20 +115,6 @@ class MachineFaults:
                 for jump in JUMPS
             )  # fmt: skip
         return found, missing
-
-    async def _fill(self) -> bool:
-        assert self._volume is not None  # noqa: S101 - plans() offers it only then
-        with self._clock.without_broker():
-            await asyncio.to_thread(self._volume.fill)
-            try:
-                await asyncio.sleep(_FULL_S)
-            finally:
-                self._volume.empty()
-            before = self._newest_ms()
-            give_up = time.monotonic() + _STORES_S
-            while self._newest_ms() <= before and time.monotonic() < give_up:  # noqa: ASYNC110 - looks into the stream, no event
-                await asyncio.sleep(0.1)
-        return True
 
     async def _slow(self) -> bool:
         pid = self._broker_pid()
@@ -173,6 +144,38 @@ class MachineFaults:
             await asyncio.sleep(_JUMPED_S)
         finally:
             write_time(self._time_file, "+0")
+        return True
+
+
+class FullDisk:
+    """Fills the volume of a pipeline's data, and waits until its broker stores again.
+
+    Args:
+        clock: told that the broker cannot store.
+        volume: to fill.
+        newest_ms: when the broker last stored a request, milliseconds since the epoch.
+    """
+
+    def __init__(self, clock: ServiceClock, volume: Volume, newest_ms: Callable[[], float]) -> None:
+        self._clock = clock
+        self._volume = volume
+        self._newest_ms = newest_ms
+
+    def plans(self) -> list[FaultPlan]:
+        """The one fault."""
+        return [FaultPlan(kind="full disk", target="data folder", weight=1, strike=self._fill)]
+
+    async def _fill(self) -> bool:
+        with self._clock.without_broker():
+            await asyncio.to_thread(self._volume.fill)
+            try:
+                await asyncio.sleep(_FULL_S)
+            finally:
+                self._volume.empty()
+            before = self._newest_ms()
+            give_up = time.monotonic() + _STORES_S
+            while self._newest_ms() <= before and time.monotonic() < give_up:  # noqa: ASYNC110 - looks into the stream, no event
+                await asyncio.sleep(0.1)
         return True
 
 

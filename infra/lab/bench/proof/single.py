@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -21,7 +19,7 @@ from contracts import pipeline
 from infra.app.process_plan import BROKER
 from infra.app.supervisor import Supervisor
 from infra.lab.bench.proof import campaign, machine, verdicts
-from infra.lab.bench.proof.faults import FaultPlan, ProcessFaults, ServiceClock
+from infra.lab.bench.proof.faults import ProcessFaults, ServiceClock
 from infra.lab.bench.proof.ledger import LabelCheck, Ledger
 from infra.lab.bench.proof.verdicts import Aftermath, Campaign
 from infra.lab.bench.trial import Say, connected, scripted
@@ -35,51 +33,58 @@ if TYPE_CHECKING:
     from infra.settings.settings import Settings
 
 #: Bytes of the file system that gets full.
-_VOLUME: Final = 4 * 1024**3
+_VOLUME: Final = 768 * 1024**2
 #: Seconds that the audit may need to follow.
 _AUDIT_S: Final = 180.0
 
 
-async def run(plan: CampaignPlan, *, say: Say = lambda _: None) -> Campaign:
+async def run(plan: CampaignPlan, *, full_disk: bool = False, say: Say = lambda _: None) -> Campaign:
     """Run a campaign on one node; the broker syncs every write.
 
     Args:
         plan: how much of everything.
+        full_disk: the data is in a small file system in memory, and the one fault is that it gets full.
         say: told what is being done.
+
+    Raises:
+        subprocess.CalledProcessError: ``full_disk``, and this machine does not let us mount one.
     """
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="understudy-proof-") as temporary:
-        folder = Path(temporary)
-        async with _stage(folder) as (data_dir, volume, time_file):
-            settings = settings_of(data_dir)
-            supervisor = Supervisor(settings, split=True, copies={"fallback": 2})
-            async with supervisor, connected(supervisor.nats_url) as (_, wire):
-                clock = ServiceClock(supervisor)
-                dice = random.Random(plan.seed)  # noqa: S311 - a schedule, no secret
-                ledger = Ledger(wire, LabelCheck(samples.load(settings.samples_dir)))
-                broken = machine.MachineFaults(
-                    clock,
+    with tempfile.TemporaryDirectory(prefix="understudy-proof-") as temporary, ExitStack() as stack:
+        data_dir = Path(temporary) / "data"
+        volume = machine.Volume(data_dir)
+        if full_disk:
+            stack.enter_context(volume.mounted(_VOLUME))
+        time_file = stack.enter_context(_movable_clocks(Path(temporary) / "time"))
+        settings = settings_of(data_dir)
+        supervisor = Supervisor(settings, split=True, copies={"fallback": 2})
+        async with supervisor, connected(supervisor.nats_url) as (_, wire):
+            clock = ServiceClock(supervisor)
+            dice = random.Random(plan.seed)  # noqa: S311 - a schedule, no secret
+            ledger = Ledger(wire, LabelCheck(samples.load(settings.samples_dir)))
+            left_out: list[str] = []
+            if full_disk:
+                faults = machine.FullDisk(clock, volume, lambda: ledger.newest_ms).plans()
+            else:
+                more, left_out = machine.MachineFaults(
                     broker_pid=lambda: supervisor.pids.get(BROKER),
-                    newest_ms=lambda: ledger.newest_ms,
                     database=data_dir / "understudy.db",
-                    volume=volume,
                     time_file=time_file,
-                )
-                more, left_out = broken.plans()
-                faults: list[FaultPlan] = [*ProcessFaults(supervisor, clock, dice).plans(), *more]
-                evidence = await campaign.load_and_strike(
-                    plan, url=supervisor.nats_url, wire=wire, ledger=ledger, clock=clock, faults=faults, say=say
-                )  # fmt: skip
-                found = verdicts.judge(evidence, ledger, deadline_ms=plan.deadline_ms)
-                say("waiting for the audit")
-                after = Aftermath(
-                    left_out=tuple(left_out),
-                    rows_wrong=abs(await count_rows(settings.database, len(found)) - len(found)),
-                    letters=await count_letters(wire),
-                )
-                return verdicts.summarise(
-                    plan, evidence, found, ledger, seconds=time.monotonic() - began, after=after
-                )
+                ).plans()
+                faults = [*ProcessFaults(supervisor, clock, dice).plans(), *more]
+            evidence = await campaign.load_and_strike(
+                plan, url=supervisor.nats_url, wire=wire, ledger=ledger, clock=clock, faults=faults, say=say
+            )
+            found = verdicts.judge(evidence, ledger, deadline_ms=plan.deadline_ms)
+            say("waiting for the audit")
+            after = Aftermath(
+                left_out=tuple(left_out),
+                rows_wrong=abs(await count_rows(settings.database, len(found)) - len(found)),
+                letters=await count_letters(wire),
+            )
+            return verdicts.summarise(
+                plan, evidence, found, ledger, seconds=time.monotonic() - began, after=after
+            )
 
 
 def settings_of(data_dir: Path, **more: Any) -> Settings:
@@ -93,25 +98,16 @@ def settings_of(data_dir: Path, **more: Any) -> Settings:
     )
 
 
-@asynccontextmanager
-async def _stage(folder: Path) -> AsyncGenerator[tuple[Path, machine.Volume | None, Path | None]]:
-    """A data folder, on a file system of its own where this machine permits, and clocks that can be moved."""
-    async with AsyncExitStack() as stack:
-        volume = machine.Volume(folder / "data", folder / "volume.img")
-        if os.geteuid() == 0:
-            try:
-                stack.enter_context(volume.mounted(_VOLUME))
-            except (CalledProcessError, FileNotFoundError):
-                volume = None
-        else:
-            volume = None
-        library = machine.find_faketime()
-        time_file = None
-        if library is not None:
-            time_file = folder / "time"
-            machine.write_time(time_file, "+0")
-            stack.enter_context(machine.environment(machine.clock_environment(time_file, library)))
-        yield folder / "data", volume, time_file
+@contextmanager
+def _movable_clocks(file: Path) -> Generator[Path | None]:
+    """What is started inside has a wall clock that follows a file; ``None``: this machine lacks the library."""
+    library = machine.find_faketime()
+    if library is None:
+        yield None
+        return
+    machine.write_time(file, "+0")
+    with machine.environment(machine.clock_environment(file, library)):
+        yield file
 
 
 async def count_rows(url: str, wanted: int) -> int:
