@@ -123,6 +123,7 @@ def to_result(entry: CacheEntry, *, request_id: str, brief: Brief, trail: Trail)
             warnings=trail.warnings,
             replay_of=brief.replay_of,
             patched_by=brief.lineage and brief.lineage.patched_by,
+            experiment=brief.experiment and brief.experiment.counted,
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,
         ),

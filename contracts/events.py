@@ -15,6 +15,7 @@ from contracts.lineage import Lineage
 from contracts.nodes.node import Rating
 from contracts.policy.budget_scope import BillingContext
 from contracts.policy.cache_key import CacheKey
+from contracts.policy.experiments import Treatment
 from contracts.policy.rating import RatingInfo
 from contracts.policy.social import RelationshipEffect
 from contracts.result import ResultBody
@@ -81,6 +82,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     scenes: dict[str, Any] | None = None
     #: Identity that the request's calls are billed to.
     spender: BillingContext | None = None
+    #: What an experiment does with the request; ``None``: it is in none.
+    experiment: Treatment | None = None
 
     @property
     def descent(self) -> Lineage | None:
@@ -97,8 +100,9 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def provider(self) -> str | None:
-        """The provider that an operator chose in place of the routed one; ``None``: the routed one."""
-        return None if self.lineage is None else self.lineage.provider
+        """The provider that an operator or an experiment chose in place of the routed one; ``None``: the routed one."""
+        chosen = None if self.lineage is None else self.lineage.provider
+        return chosen or (None if self.experiment is None else self.experiment.provider)
 
 
 class Trail(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.errors import ErrorCode
+from contracts.policy.experiments import ExperimentArm
 from contracts.policy.rating import RatingInfo
 from contracts.usage import Attempt, Tokens
 
@@ -201,6 +202,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: str | None = None
     #: The replay job that edited the request before it was repeated.
     patched_by: str | None = None
+    #: The arm of the experiment that the request counts for; ``None``: it counts for none.
+    experiment: ExperimentArm | None = None
     #: SHA-256 of the canonical request.
     input_hash: str | None = None
     #: Broker's timestamp of ``requested``, milliseconds since the epoch.

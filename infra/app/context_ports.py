@@ -11,6 +11,7 @@ from contracts import events as ev
 from contracts import pipeline
 from contracts.content.registry import Registry
 from contracts.envelope import Received, Requested
+from contracts.experiments import NO_EXPERIMENTS
 from contracts.kinds import KINDS
 from contracts.policy import fingerprint
 from infra.app.schema_checks import CheckedContents
@@ -24,6 +25,7 @@ from stages.context_build.handle import BriefPorts, build
 from stages.structuring.prompts import structuring_prompt
 
 if TYPE_CHECKING:
+    from contracts.experiments import Experiments
     from contracts.outcome import Outcome
     from contracts.policy.social import Worlds
     from contracts.ports import Contents, Prompts, Samples, Templates
@@ -93,6 +95,7 @@ def brief_ports(
     prompts: Prompts,
     templates: Templates,
     worlds: Worlds,
+    experiments: Experiments = NO_EXPERIMENTS,
 ) -> BriefPorts:
     """What a brief is made from, with the parameters of these settings."""
     defaults = settings.narrative.defaults
@@ -107,6 +110,7 @@ def brief_ports(
         kinds={kind: _limited(defaults, limits) for kind, limits in defaults.kinds.items()},
         default_deadline_ms=settings.deadline_ms,
         routes=_routes(settings, contents),
+        experiments=experiments,
     )
 
 

@@ -27,6 +27,7 @@ _FIXES: Final = {
     "golden samples": "run 'understudy samples check'",
     "templates": "run 'understudy templates check'",
     "worlds": "run 'understudy worlds check'",
+    "experiments": "run 'understudy experiments check'",
     "rating words": "correct the file, docs/ratings.md",
     "prompts": "run 'understudy prompts ls'",
 }

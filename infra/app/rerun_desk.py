@@ -11,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contracts import pipeline
 from contracts.errors import UnderstudyError, error_text
+from contracts.request_edits import parse_edits
 from infra.app.replay_judge import ReplayJudge
 from infra.inspect import comparison, outcomes
 from infra.providers import names, table
 from infra.replay import rerun_estimate, reruns
 from infra.replay.origins import ReplayOrigin, select_requests
-from infra.replay.request_edits import parse_edits
 from infra.replay.reruns import NotRerun, RerunOptions, RerunPlan
 from infra.stores import database, remedies
 
@@ -47,7 +47,7 @@ def read_options(
 
     Args:
         settings: where providers are configured.
-        assignments: as for :func:`infra.replay.request_edits.parse_edits`.
+        assignments: as for :func:`contracts.request_edits.parse_edits`.
         from_stage: the first stage that works; ``None``: all of them.
 
     Raises:

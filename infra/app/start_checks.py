@@ -14,9 +14,10 @@ import msgspec
 
 from contracts.errors import Misconfigured
 from contracts.kinds import KINDS
+from infra.app import experiment_plans
 from infra.extensions.entry_points import Extension, ExtensionError
 from infra.providers import table
-from infra.stores import prompts, samples, templates, word_lists, worlds
+from infra.stores import experiments, prompts, samples, templates, word_lists, worlds
 
 if TYPE_CHECKING:
     from infra.settings.settings import Settings
@@ -56,6 +57,7 @@ def look(settings: Settings) -> tuple[StartCheck, ...]:
         "golden samples": lambda: _samples(settings),
         "templates": lambda: _named(templates.load(settings.templates_dir).ids(), settings.templates_dir),
         "worlds": lambda: _named(worlds.load(settings.worlds_dir).names(), settings.worlds_dir),
+        "experiments": lambda: _experiments(settings),
         "rating words": lambda: _words(settings.rating_words),
         "prompts": lambda: _prompts(settings),
     }
@@ -95,6 +97,13 @@ def _samples(settings: Settings) -> str:
         f"{sum(len(store.of_kind(kind)) for kind in samples.MODELS)} in "
         f"{', '.join(map(str, settings.sample_folders))}"
     )
+
+
+def _experiments(settings: Settings) -> str:
+    plans = experiments.load(settings.experiments_dir)
+    for each in plans:
+        experiment_plans.prepare(settings, each)
+    return _named(tuple(each.name for each in plans), settings.experiments_dir)
 
 
 def _words(path: Path) -> str:

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from contracts import pipeline
 from contracts.content.registry import Registry
+from contracts.errors import Misconfigured
+from contracts.experiments import NO_EXPERIMENTS
 from contracts.kinds import KINDS
 from contracts.policy.explicitness import ExplicitWords
+from infra.app import experiment_plans
 from infra.app.adapters import Adapters
 from infra.app.application import Application
 from infra.app.background import Background
@@ -30,7 +33,7 @@ from infra.stores import templates as template_store
 from infra.stores import vocabulary, word_lists
 from infra.stores import worlds as world_store
 from infra.telemetry import logging as telemetry_logging
-from infra.telemetry.process_events import WorldsLeftOut
+from infra.telemetry.process_events import ExperimentsUnreadable, WorldsLeftOut
 from stages.audit import handle as audit
 from stages.context_build import handle as context_build
 from stages.context_build.layering import overrides
@@ -44,6 +47,7 @@ from stages.validate_repair.quality import QualityGate
 from stages.validate_repair.sense.words import EveryWord
 
 if TYPE_CHECKING:
+    from contracts.experiments import Experiments
     from contracts.policy.social import Worlds
     from contracts.ports import Contents, Explicitness, Prompts, Samples, Templates
     from infra.runner.execution import Handle, Sink
@@ -91,6 +95,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
     # The fallback reports in the result that it cannot read a template.
     templates: Templates = template_store.load(settings.templates_dir, strict=builds)
     worlds = _load_worlds(settings, stages, adapters)
+    experiments = _load_experiments(settings, stages, adapters)
     explicitness: Explicitness = (
         word_lists.load(settings.rating_words) if "validate-repair" in stages else ExplicitWords(())
     )
@@ -120,6 +125,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
                 prompts=prompts,
                 templates=templates,
                 worlds=worlds,
+                experiments=experiments,
             ),
             flights=SingleFlight(
                 cache=adapters.cache,
@@ -174,6 +180,7 @@ def bind_handlers(settings: Settings, stages: tuple[str, ...], adapters: Adapter
                 default_deadline_ms=settings.deadline_ms,
             ),
             replays=adapters.replays,
+            experiments=experiments,
         ),
         "audit": partial(audit.handle, store_prompts=settings.audit.store_prompts),
     }
@@ -188,6 +195,20 @@ def _load_worlds(settings: Settings, stages: tuple[str, ...], adapters: Adapters
         # The fallback answers without worlds, at sfw.
         adapters.telemetry.emit(WorldsLeftOut(stages=stages, problem=str(error)))
         return world_store.WorldStore({})
+
+
+def _load_experiments(settings: Settings, stages: tuple[str, ...], adapters: Adapters) -> Experiments:
+    def tell(problem: str) -> None:
+        adapters.telemetry.emit(ExperimentsUnreadable(problem=problem))
+
+    try:
+        return experiment_plans.open_store(settings, on_problem=tell)
+    except Misconfigured as error:
+        if "context-build" in stages:
+            raise
+        # The fallback answers all the same; results without a brief are in no arm.
+        tell(str(error))
+        return NO_EXPERIMENTS
 
 
 async def run_stages(

@@ -244,9 +244,9 @@ def _print_many(found: list[Comparison], *, json: bool) -> None:
 def _read_options(
     settings: Settings, assignments: list[str], start: StartStage | None, job: str
 ) -> RerunOptions:
+    from contracts.request_edits import EditError
     from infra.app.rerun_desk import read_options
     from infra.providers.names import ModelUnknown
-    from infra.replay.request_edits import EditError
     from infra.replay.reruns import RerunError, check_job
 
     try:

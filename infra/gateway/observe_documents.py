@@ -10,8 +10,10 @@ from infra.app.board import BoardFigures, StageLane
 from infra.app.broker_state import BrokerState
 from infra.app.catalogue import KindEntry, SampleContent, SampleEntry
 from infra.app.doctor_check import DoctorCheck
+from infra.app.experiment_desk import ExperimentRow
 from infra.app.provider_state import ProviderReport
 from infra.app.stand_in import PredictedStandIn
+from infra.inspect.experiments import ExperimentReading
 from infra.inspect.stats_series import StatsSeries
 from infra.stores.cache_listing import CacheStatistics
 
@@ -44,6 +46,9 @@ BOARD: Final = _answer("The board.", _ref("Board"))
 KINDS: Final = _answer("The kinds.", _list("KindEntry"))
 SAMPLES: Final = _answer("The contents' descriptions.", _list("SampleEntry"))
 SAMPLE: Final = _answer("The content.", _ref("SampleContent"))
+EXPERIMENTS: Final = _answer("The experiments.", _list("ExperimentRow"))
+EXPERIMENT: Final = _answer("The reading.", _ref("ExperimentReading"))
+EXPERIMENT_ROW: Final = _answer("The experiment as it is now.", _ref("ExperimentRow"))
 STAND_IN: Final = _answer("What would stand in.", _ref("PredictedStandIn"))
 
 
@@ -62,6 +67,8 @@ def component_schemas() -> dict[str, Any]:
             SampleEntry,
             SampleContent,
             PredictedStandIn,
+            ExperimentRow,
+            ExperimentReading,
         ],
         ref_template=f"{_SCHEMAS}/{{name}}",
     )

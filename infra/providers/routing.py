@@ -193,6 +193,12 @@ def routes(settings: Settings) -> dict[str, str]:
     return {kind: " ".join(_identity(settings, name) for name in names) for kind, names in chains(settings)}
 
 
+def identify(settings: Settings, name: str) -> str:
+    """A provider in words that change when what it writes does; ``server/model`` is another model of a server."""
+    server, _, model = name.partition("/")
+    return f"{name} {_identity(with_model(settings, server, model), server)}"
+
+
 def check(settings: Settings) -> tuple[str, ...]:
     """What is wrong with the providers that the settings name, one sentence each, with the fix.
 

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_snake
 
 from contracts.errors import UnderstudyError
 from contracts.lineage import DESCENT, StartStage
-from infra.replay.request_edits import PROSE
+from contracts.request_edits import PROSE
 
 #: The operations, and the field that each of them needs beside ``path``.
 _OPERATIONS: Final = {

@@ -20,11 +20,11 @@ from understudy_client.tasks import end_tasks
 from contracts import request, scenes, subjects
 from contracts.errors import UnderstudyError
 from contracts.lineage import DESCENT, INPUT_OF, StartStage
+from contracts.request_edits import MODEL, PROSE, EditError, Edits, apply_edits
 from infra.inspect.outcomes import ComparedPair
 from infra.nats.lookup import Lookup
 from infra.nats.steps import LoggedSteps
 from infra.replay import marks
-from infra.replay.request_edits import MODEL, PROSE, EditError, Edits, apply_edits
 from infra.replay.rerun_estimate import RequestUsage, find_usage
 
 if TYPE_CHECKING:

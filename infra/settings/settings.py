@@ -188,6 +188,8 @@ class Settings(BaseSettings):
     prompts_dir: Path | None = None
     #: Worlds: tiers, levels of intimacy, greatest ratings.
     worlds_dir: Path = shipped.WORLDS
+    #: Experiments: one TOML file for each, named for it.
+    experiments_dir: Path = shipped.EXPERIMENTS
     #: Words that need a rating above `sfw` (TOML file).
     rating_words: Path = shipped.RATING_WORDS
     #: What the scripted provider does (JSON file).

@@ -12,6 +12,7 @@ ROOT: Final = _INFRA if (_INFRA / "library").is_dir() else _INFRA.parent
 SAMPLES: Final = ROOT / "golden_samples"
 TEMPLATES: Final = ROOT / "library" / "templates"
 PROMPTS: Final = ROOT / "library" / "prompts"
+EXPERIMENTS: Final = ROOT / "library" / "experiments"
 WORLDS: Final = ROOT / "library" / "worlds"
 RATING_WORDS: Final = ROOT / "library" / "word_lists" / "ratings.toml"
 SCENARIOS: Final = ROOT / "library" / "scenarios"

@@ -131,6 +131,11 @@ GENERATION_LOGS: Final = Table(
     Column("prompt_tokens", Integer),
     Column("completion_tokens", Integer),
     Column("cost", Float),
+    # The arm of an experiment that the request counts for, the pseudonym of its unit, and the version of the split.
+    Column("experiment", String(64)),
+    Column("experiment_arm", String(32)),
+    Column("experiment_unit", String(16)),
+    Column("experiment_revision", String(12)),
     Column("ended_at_ms", BigInteger, nullable=False),
     Column("stream", String(32), nullable=False),
     Column("stream_created_ms", BigInteger, nullable=False),
@@ -144,6 +149,8 @@ GENERATION_LOGS: Final = Table(
     Index("ix_generation_logs_kind", "kind", "status", "ended_at_ms"),
     # The latest results of a node.
     _partial_index("ix_generation_logs_node", "node_id", "ended_at_ms"),
+    # The results of an experiment.
+    _partial_index("ix_generation_logs_experiment", "experiment", "ended_at_ms"),
 )
 
 ANOMALIES: Final = Table(

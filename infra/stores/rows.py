@@ -101,6 +101,7 @@ def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, 
     tokens, time_ms = meta["cost"]["tokens"], meta["cost"]["time_ms"]
     error = result.get("error") or {}
     provider, model = _provider(result)
+    arm: dict[str, Any] = meta.get("experiment") or {}
     began = meta.get("requested_at_ms")
     if began is None and asked is not None:
         began = asked.at_ms
@@ -127,6 +128,10 @@ def log_row(request_id: str, end: End, asked: RequestFacts | None) -> dict[str, 
             "prompt_tokens": tokens.get("prompt"),
             "completion_tokens": tokens.get("completion"),
             "cost": meta["cost"].get("amount"),
+            "experiment": arm.get("name"),
+            "experiment_arm": arm.get("arm"),
+            "experiment_unit": arm.get("unit"),
+            "experiment_revision": arm.get("revision"),
             "ended_at_ms": end.at_ms,
             "stream": end.stream,
             "stream_created_ms": end.created_ms,

@@ -9,6 +9,16 @@ from typing import ClassVar
 from infra.telemetry.dispatch import TelemetryEvent
 
 
+class ExperimentsUnreadable(TelemetryEvent, frozen=True, kw_only=True):
+    """The files of the experiments have changed and cannot be used: the experiments stay as they were read before."""
+
+    #: Which file, what is wrong, and what to do.
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.WARNING
+    SENTENCE: ClassVar[str] = "experiments stay as they were: {problem}"
+
+
 class PipelineStopping(TelemetryEvent, frozen=True, kw_only=True):
     """The supervisor was asked to end, and stops the stages, then the broker."""
 

@@ -30,6 +30,7 @@ NOT_SHAPING: Final = frozenset(
         "scenes",  # such a plot has no key
         "replay_of",
         "lineage",
+        "experiment",  # its arm is in the key
     }
 )
 #: The same for the parameters of a call; the seed follows from other parts of the key, or is in the request.
@@ -138,6 +139,10 @@ def shaping_inputs(brief: Brief, shared: CacheScope, route: str) -> dict[str, An
         "node": shared.node,
         "route": route,
     }
+    if brief.experiment is not None:
+        # No arm gets another one's content, nor what was generated before: the figures of both would be wrong.
+        arm = brief.experiment.given
+        said["experiment"] = [arm.name, arm.arm, brief.experiment.provider, brief.experiment.route]
     for name in ("freeform", "structuring"):
         params = getattr(brief, name)
         said[name] = {

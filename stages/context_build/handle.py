@@ -8,16 +8,18 @@ from typing import Any
 import msgspec
 
 from contracts import events as ev
-from contracts import request, revisions
+from contracts import experiments, request, revisions
 from contracts import scenes as plot_scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
+from contracts.experiments import NO_EXPERIMENTS, Assignment, Experiments
 from contracts.nodes import adjacent_scenes, schema_pins, wording
 from contracts.nodes.node import Constraints, FallbackMode, Node
 from contracts.outcome import Emit, Fail, Outcome, Reject
 from contracts.policy import fingerprint
 from contracts.policy.social import Worlds
 from contracts.ports import Clock, Contents, KnownReplays, Prompts, Samples, SceneLog, Templates
+from contracts.request_edits import EditError
 from contracts.scenes import check_id
 from stages.context_build import cache_scope, repetition, scenes, social
 from stages.context_build.layering import MergedNode, TemplateLost, merge_node
@@ -46,6 +48,7 @@ class BriefPorts(msgspec.Struct, frozen=True, kw_only=True):
     default_deadline_ms: int
     #: By kind, the models that write it; a kind without an entry has no cache key.
     routes: Mapping[str, str] = {}
+    experiments: Experiments = NO_EXPERIMENTS
 
 
 async def handle(
@@ -114,13 +117,74 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
     event = received.event
     if not isinstance(event, Requested):
         raise TypeError(f"no brief is made of {received.name}")
-    contents, samples, worlds = ports.contents, ports.samples, ports.worlds
     try:
         asked = request.read(event.body, received.kind)
         check_id(asked, received.request_id)
+    except request.RequestError as error:
+        return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error), faults=error.faults)
+    assigned = experiments.assign(ports.experiments.current(), asked, received.kind, received.request_id)
+    if assigned.edits.fields:
+        return await _build_edited(received, ports, asked, event.body, assigned)
+    return await _build(received, ports, asked, event.body, assigned, asked.input_hash(received.kind))
+
+
+async def _build_edited(
+    received: Received[Any],
+    ports: BriefPorts,
+    asked: request.GenerationRequest,
+    body: bytes,
+    assigned: Assignment,
+) -> Outcome:
+    """As :func:`build`, with the fields that an experiment's arm sets; seed and hash stay those of the request.
+
+    A request that is in order without them is not rejected because of them: the fallback answers, and the arm has failed.
+    """
+    input_hash = asked.input_hash(received.kind)
+    try:
+        edited = experiments.edit_body(msgspec.json.decode(body), assigned.edits)
+        outcome = await _build(
+            received, ports, request.read(edited, received.kind), edited, assigned, input_hash
+        )
+        fault = outcome.message if isinstance(outcome, Reject) else None
+    except (EditError, request.RequestError) as error:
+        outcome, fault = None, str(error)
+    if outcome is not None and fault is None:
+        return outcome
+    plain = await _build(received, ports, asked, body, Assignment(), input_hash)
+    if isinstance(plain, Reject):
+        return plain
+    arm = assigned.treatment and assigned.treatment.given
+    where = f"experiment {arm.name}, arm {arm.arm}" if arm else "an experiment"
+    return Fail(
+        code=ErrorCode.GEN_INTERNAL,
+        message=f"{where}: its settings do not fit this request: {fault}",
+        trail=ev.Trail(warnings=assigned.warnings),
+    )
+
+
+async def _build(
+    received: Received[Any],
+    ports: BriefPorts,
+    asked: request.GenerationRequest,
+    body: bytes,
+    assigned: Assignment,
+    input_hash: str,
+) -> Outcome:
+    """As :func:`build`, of a request that could be read.
+
+    Args:
+        received: the event.
+        ports: what a brief is made from.
+        asked: the request, with what an experiment sets.
+        body: its bytes.
+        assigned: what the experiments decided.
+        input_hash: of the request without what an experiment sets.
+    """
+    contents, samples, worlds = ports.contents, ports.samples, ports.worlds
+    try:
         noted = await _require_usable(asked, contents, samples, worlds)
         merged = merge_node(
-            asked, event.body, received.kind, samples=samples, templates=ports.templates, worlds=worlds
+            asked, body, received.kind, samples=samples, templates=ports.templates, worlds=worlds
         )
         node = merged.node if merged else _NO_NODE
         given = node.constraints or _NO_CONSTRAINTS
@@ -139,7 +203,6 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         return Reject(code=ErrorCode.GEN_INVALID_REQUEST, message=str(error), faults=error.faults)
     except TemplateLost as lost:
         return Fail(code=ErrorCode.GEN_INTERNAL, message=str(lost))
-    input_hash = asked.input_hash(received.kind)
     shared = cache_scope.decide_scope(
         asked,
         merged,
@@ -148,7 +211,7 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
         # 52 bits: every JSON reader takes them for what they are.
         input_seed=int(input_hash[:13], 16),
     )
-    warnings = (*noted, *instruction.warnings, *shared.warnings)
+    warnings = (*noted, *assigned.warnings, *instruction.warnings, *shared.warnings)
     trail = ev.Trail(warnings=(*(merged.warnings if merged else ()), *warnings))
     refused = _refused(merged, setting)
     if refused is not None:
@@ -191,6 +254,7 @@ async def build(received: Received[Any], ports: BriefPorts) -> Outcome:
             structuring=structuring,
             deadline_at_ms=received.time_ms + plan.deadline_ms,
         ),
+        experiment=assigned.treatment,
     )
     brief = cache_scope.assign_key(brief, shared, route=ports.routes.get(received.kind))
     built = ev.ContextBuilt(attempt=1, brief=brief, trail=trail, decided=merged.decided if merged else ())

@@ -11,6 +11,7 @@ from contracts import request
 from contracts.errors import ErrorCode
 from contracts.nodes.node import FallbackMode, Rating
 from contracts.policy import fingerprint
+from contracts.policy.experiments import ExperimentArm
 from contracts.policy.rating import RatingInfo
 from contracts.ports import Contents, Sample, Samples
 from contracts.result import Cost, ErrorInfo, Meta, Origin, StandIn, Status
@@ -31,6 +32,8 @@ class FailedRequest(msgspec.Struct, frozen=True, kw_only=True):
     input_hash: str | None = None
     #: Why the plan ignores the request's template.
     lost: str | None = None
+    #: The arm of an experiment that the request counts for.
+    experiment: ExperimentArm | None = None
 
     @property
     def rating(self) -> RatingInfo:
@@ -181,6 +184,7 @@ def _result(ending: FailedRequest, status: Status, origin: Origin, reason: str, 
             warnings=(*trail.warnings, *_without_scenes(ending)),
             replay_of=ending.asked.replay_of if ending.asked else None,
             patched_by=brief.lineage.patched_by if brief and brief.lineage else None,
+            experiment=ending.experiment,
             input_hash=ending.input_hash,
             requested_at_ms=ending.requested_at_ms,
         ),

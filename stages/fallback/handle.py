@@ -10,8 +10,10 @@ from contracts import events as ev
 from contracts import request, revisions, scenes
 from contracts.envelope import Received, Requested
 from contracts.errors import ErrorCode
+from contracts.experiments import NO_EXPERIMENTS, Experiments, assign
 from contracts.nodes.node import FallbackMode
 from contracts.outcome import Emit, Outcome, Schedule
+from contracts.policy.experiments import ExperimentArm
 from contracts.ports import Contents, KnownReplays, Log, Samples, SceneLog, StoredRequest
 from contracts.result import ErrorInfo
 from stages.fallback.answer import FailedRequest, answer
@@ -38,6 +40,7 @@ async def handle(
     contents: Contents,
     plan_of: PlanOf,
     replays: KnownReplays,
+    experiments: Experiments = NO_EXPERIMENTS,
 ) -> Outcome:
     """Arm the deadline of a new request; answer one that failed, timed out or was cancelled.
 
@@ -49,6 +52,7 @@ async def handle(
         contents: the content kinds, for placeholders.
         plan_of: plans the fallback for a body and its kind (:func:`stages.fallback.plan.planner`).
         replays: the known replays.
+        experiments: the experiments, for results of requests without a brief.
 
     Returns:
         the deadline's timer, the next attempt, or the result; nothing for an unknown request.  A plot that
@@ -71,7 +75,7 @@ async def handle(
             seen = await scene_log.seen(scenes.ids(plotted))
             outcome = Emit(events=scenes.answers_with(plotted, seen))
             return await revisions.confirm(outcome, request_id=received.request_id, replays=replays)
-    return await _respond(received, owner, planned, samples, contents)
+    return await _respond(received, owner, planned, samples, contents, experiments)
 
 
 def _ends_a_plot(event: Any, owner: StoredRequest) -> bool:
@@ -91,6 +95,7 @@ async def _respond(
     planned: Planned,
     samples: Samples,
     contents: Contents,
+    experiments: Experiments,
 ) -> Outcome:
     plan, event = planned.plan, received.event
     trail, brief = ev.Trail(), None
@@ -126,8 +131,23 @@ async def _respond(
         trail=trail,
         requested_at_ms=owner.time_ms,
         input_hash=planned.asked.input_hash(owner.kind) if planned.asked else None,
+        experiment=None
+        if error.code is ErrorCode.GEN_INVALID_REQUEST
+        else _find_arm(brief, planned, owner, experiments),
     )
     return Emit(events=(await answer(ending, samples=samples, contents=contents),))
+
+
+def _find_arm(
+    brief: ev.Brief | None, planned: Planned, owner: StoredRequest, experiments: Experiments
+) -> ExperimentArm | None:
+    """The arm that a request counts for: a request that no stage has decided about has one too."""
+    if brief is not None:
+        return brief.experiment and brief.experiment.counted
+    if planned.asked is None:
+        return None
+    found = assign(experiments.current(), planned.asked, owner.kind, owner.request_id).treatment
+    return found and found.counted
 
 
 def _next_attempt(event: ev.Failed, plan: request.FallbackPlan, now_ms: int) -> Schedule | None:

@@ -264,6 +264,7 @@ def _succeed(
             ),
             replay_of=brief.replay_of,
             patched_by=brief.lineage and brief.lineage.patched_by,
+            experiment=brief.experiment and brief.experiment.counted,
             input_hash=brief.input_hash,
             requested_at_ms=brief.requested_at_ms,
         ),

@@ -53,10 +53,12 @@ class Reader:
         command = programs / "understudy"
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m infra.cli "$@"\n')
         command.chmod(0o755)
+        (folder / "experiments").mkdir()
         self.env = os.environ | {
             "PATH": f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": IMPORT_PATH,
             "UNDERSTUDY_DATA_DIR": str(folder / "data"),
+            "UNDERSTUDY_EXPERIMENTS_DIR": str(folder / "experiments"),
             "UNDERSTUDY_BROKER__SYNC_INTERVAL": "2m",
             "UNDERSTUDY_BROKER__PORT": str(free_port()),
             "UNDERSTUDY_GATEWAY__PORT": "0",

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from contracts import request
-from infra.replay.request_edits import EditError, apply_edits, parse_edits
+from contracts.request_edits import EditError, apply_edits, parse_edits
 
 BODY: dict[str, Any] = {"prompt": "a forest", "promptConfig": {"family": "layout"}, "params": {"topP": 0.5}}
 

@@ -11,6 +11,7 @@ import pytest
 from contracts import events as ev
 from contracts import request
 from contracts.errors import ErrorCode
+from contracts.request_edits import EditError, parse_edits
 from contracts.result import Cost, Meta
 from contracts.usage import Tokens
 from infra.cli.show_comparison import estimate_text
@@ -18,7 +19,6 @@ from infra.inspect.comparison import RequestOutcome
 from infra.nats.multiplexer import RequestMultiplexer
 from infra.providers.budget import NANOS, Tariff
 from infra.replay import reruns
-from infra.replay.request_edits import EditError, parse_edits
 from infra.replay.rerun_estimate import RequestUsage, estimate, find_usage
 from infra.replay.reruns import RerunError, RerunOptions, RerunPlan, make_shadow_id
 from tests import lives

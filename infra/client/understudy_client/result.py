@@ -167,6 +167,17 @@ class SceneInfo(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class ExperimentArm(msgspec.Struct, frozen=True, kw_only=True):
+    """The arm of an experiment that a request counts for."""
+
+    name: str
+    arm: str
+    #: Pseudonym of the player, playthrough or request that was split: 16 hex digits, unlike in other experiments.
+    unit: str
+    #: Version of the split: 12 hex digits, others as soon as arms, weights, settings or requests of it change.
+    revision: str
+
+
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """How the content was made."""
 
@@ -193,6 +204,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: str | None = None
     #: The replay job that edited the request before it was repeated.
     patched_by: str | None = None
+    #: The arm of the experiment that the request counts for; ``None``: it counts for none.
+    experiment: ExperimentArm | None = None
     #: SHA-256 of the canonical request.
     input_hash: str | None = None
     #: Broker's timestamp of the request, milliseconds since the epoch.

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from contracts.request_edits import EditError
 from infra.app.rerun_desk import NotFound, RerunDesk, read_options
 from infra.gateway import documents, lookup, ops_documents
 from infra.gateway.access import AccessRole, Principal, require
@@ -21,7 +22,6 @@ from infra.gateway.rerun_orders import ManyComparisons, ManyReruns, check_shadow
 from infra.inspect.comparison import Comparison, summarise
 from infra.inspect.outcomes import ComparedPair
 from infra.providers.names import ModelUnknown
-from infra.replay.request_edits import EditError
 from infra.replay.reruns import RerunError, make_job_name
 
 router: Final = APIRouter(prefix="/api/v1", tags=["compare"])

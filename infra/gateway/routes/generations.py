@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from understudy_client import NoResult
 
+from contracts.request_edits import EditError
 from infra.app.rerun_desk import RerunDesk, read_options
 from infra.gateway import answers, documents, listing, lookup
 from infra.gateway.access import AccessRole, Principal, require
@@ -25,7 +26,6 @@ from infra.gateway.routes.generate import answer_order
 from infra.gateway.routes.jobs import Wait, answer_found
 from infra.inspect import audit_listing, explanation
 from infra.providers.names import ModelUnknown
-from infra.replay.request_edits import EditError
 from infra.replay.reruns import RerunError, make_job_name
 
 router: Final = APIRouter(prefix="/api/v1/generations", tags=["generations"])

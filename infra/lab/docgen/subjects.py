@@ -12,7 +12,7 @@ from contracts import bucket_table, envelope, errors, lineage, pipeline, request
 from contracts import events as ev
 from contracts.kinds import KINDS
 from contracts.nodes import adjacent_scenes, node
-from contracts.policy import budget, budget_scope, cache_key, prompts, rating, social
+from contracts.policy import budget, budget_scope, cache_key, experiments, prompts, rating, social
 from contracts.subjects import REQUEST_ID
 from infra.lab.docgen import bodies, comments, markdown, schemas
 from infra.lab.docgen.markdown import code, codes, table
@@ -29,6 +29,7 @@ def page() -> str:
         result,
         errors,
         cache_key,
+        experiments,
         node,
         prompts,
         request,
