@@ -283,9 +283,9 @@ def _with_edits(options: ReplayOptions, assignments: Sequence[str]) -> ReplayOpt
     """
     import msgspec
 
+    from contracts.request_edits import EditError
     from infra.app.rerun_desk import read_options
     from infra.providers.names import ModelUnknown
-    from infra.replay.request_edits import EditError
 
     try:
         changed = read_options(console.settings(), assignments, options.from_stage)

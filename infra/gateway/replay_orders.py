@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from contracts.request_edits import EditError
 from infra.app.replay_source import format_source
 from infra.app.rerun_desk import read_options
 from infra.gateway import listing
@@ -19,7 +20,6 @@ from infra.replay.jobs import JobLimits
 from infra.replay.origins import MOST
 from infra.replay.patching import PatchError
 from infra.replay.plans import ReplayOptions
-from infra.replay.request_edits import EditError
 
 if TYPE_CHECKING:
     from infra.app.replay_desk import Proposal, ReplayDesk

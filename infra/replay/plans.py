@@ -16,11 +16,11 @@ import msgspec
 
 from contracts.errors import ErrorCode, UnderstudyError
 from contracts.lineage import StartStage
+from contracts.request_edits import EditError, Edits, apply_edits
 from infra.replay import patching
 from infra.replay.letters import Unreplayable, decode_fields
 from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import Operations, PatchRefused
-from infra.replay.request_edits import EditError, Edits, apply_edits
 
 #: Characters of a plan's hash.
 _HASH: Final = 16

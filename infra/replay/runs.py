@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contracts import timestamp
 from contracts.errors import error_text
+from contracts.request_edits import EditError
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import NoLetter
 from infra.nats import atomic
@@ -31,7 +32,6 @@ from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchRefused
 from infra.replay.plans import ItemState, PlanChanged
 from infra.replay.publishing import ReadyReplay
-from infra.replay.request_edits import EditError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

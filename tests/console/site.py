@@ -26,6 +26,18 @@ RULES: Final[list[dict[str, Any]]] = [
     {"match": {"stage": "freeform-gen", "request_id": "slow-*"}, "do": "slow", "after_ms": 2500},
     {"match": {"stage": "structuring", "request_id": "odd-*"}, "do": "malformed", "text": "no document"},
 ]
+#: An experiment about one node.
+EXPERIMENT: Final = """\
+says = "Are gates valid more often with less heat?"
+unit = "request"
+nodes = ["tone-gate"]
+minimum = 30
+[[arms]]
+name = "as-is"
+[[arms]]
+name = "cool"
+set = ["params.temperature=0.3"]
+"""
 KINDS: Final = ("layout", "plot", "scene", "dialogue", "transition", "custom")
 #: Seconds within which everything is ready.
 _START_S: Final = 60.0
@@ -116,11 +128,15 @@ def run_site(folder: Path, **variables: str) -> Generator[Site]:
     """Start a pipeline in a folder, and stop it."""
     script = folder / "script.json"
     script.write_text(json.dumps({"rules": RULES}), encoding="utf-8")
+    plans = folder / "experiments"
+    plans.mkdir()
+    (plans / "tone.toml").write_text(EXPERIMENT, encoding="utf-8")
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("UNDERSTUDY_")}
     environment |= {
         "USE_LOCAL_MODEL": "true",
         "UNDERSTUDY_SCRIPT": str(script),
+        "UNDERSTUDY_EXPERIMENTS_DIR": str(plans),
         "UNDERSTUDY_GATEWAY__PORT": str(port),
         "UNDERSTUDY_BROKER__PORT": str(free_port()),
         "UNDERSTUDY_BROKER__SYNC_INTERVAL": "2m",

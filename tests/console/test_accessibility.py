@@ -25,6 +25,7 @@ SCREENS: Final = {
     "letter": ("/dead?id=hot-gate&seq={letter}", ".cm-content"),
     "replays": ("/replays?id=late-gate-*", ".plan"),
     "compare": ("/compare?a=late-gate-1&b=gate-1", ".picture svg"),
+    "experiments": ("/experiments?name=tone", ".experiment-bar"),
     "nodes": ("/nodes", ".react-flow__node"),
     "health": ("/health", "[aria-label='Findings'] :is(table, ul, li)"),
     "telemetry": ("/telemetry?window=1h", ".series"),
@@ -53,6 +54,8 @@ def letter(site: Site) -> int:
     """Something on every screen; the number of a dead letter."""
     if PICTURES:
         pictures.fill(site)
+    for number in range(6):
+        site.ask(f"{('', 'late-')[number % 2]}tone-{number}", "a gate with towers", node={"id": "tone-gate"})
     for request_id, prompt in (("gate-1", "a gate in a snowy wall"), ("late-gate-1", "a gate in a storm")):
         site.ask(request_id, prompt)
         site.wait_for_rows(1, f"&id={request_id}")

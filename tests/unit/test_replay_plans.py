@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from contracts.errors import ErrorCode
 from contracts.lineage import DESCENT, StartStage
+from contracts.request_edits import parse_edits
 from infra.app.replay_desk import compare
 from infra.replay import patching, plans, runs
 from infra.replay.estimates import (
@@ -32,7 +33,6 @@ from infra.replay.origins import ReplayOrigin
 from infra.replay.patching import PatchError, PatchRefused
 from infra.replay.plans import ItemState, PlannedItem, ReplayOptions, ReplayPlan, ReplayVerdict
 from infra.replay.publishing import ReadyReplay
-from infra.replay.request_edits import parse_edits
 
 
 def origin(number: int, **changes: Any) -> ReplayOrigin:

@@ -79,6 +79,13 @@ const compare = createRoute({
   // `rerun`: all pairs of a rerun.
   validateSearch: (search): { a?: string; b?: string; rerun?: string } => only(search, "a", "b", "rerun"),
 });
+const experiments = createRoute({
+  ...under,
+  path: "/experiments",
+  component: lazyRouteComponent(() => import("./screens/Experiments"), "Experiments"),
+  // `name`: the experiment that is read.
+  validateSearch: (search): { name?: string } => only(search, "name"),
+});
 const nodes = createRoute({
   ...under,
   path: "/nodes",
@@ -112,6 +119,7 @@ export const router = createRouter({
     replays,
     replay,
     compare,
+    experiments,
     nodes,
     health,
     telemetry,

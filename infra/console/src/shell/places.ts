@@ -4,6 +4,7 @@ import type { ComponentType } from "react";
 import {
   BoardIcon,
   CompareIcon,
+  ExperimentsIcon,
   HealthIcon,
   LettersIcon,
   NodesIcon,
@@ -27,6 +28,7 @@ export const PLACES: Place[] = [
   { path: "/dead", name: "Dead letters", key: "d", icon: LettersIcon },
   { path: "/replays", name: "Replays", key: "p", icon: ReplaysIcon },
   { path: "/compare", name: "Compare", key: "c", icon: CompareIcon },
+  { path: "/experiments", name: "Experiments", key: "e", icon: ExperimentsIcon },
   { path: "/nodes", name: "Nodes", key: "n", icon: NodesIcon },
   { path: "/health", name: "Health", key: "h", icon: HealthIcon },
   { path: "/telemetry", name: "Telemetry", key: "t", icon: TelemetryIcon },

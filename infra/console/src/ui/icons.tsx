@@ -28,6 +28,9 @@ export const RequestsIcon = icon(<path d="M5.5 4h8.5M5.5 8h8.5M5.5 12h8.5M2.2 4h
 export const LettersIcon = icon(<path d="M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5" />);
 export const ReplaysIcon = icon(<path d="M13.5 8A5.5 5.5 0 1 1 11.6 3.8M13.5 2v3h-3M6.8 5.8v4.4L10 8z" />);
 export const CompareIcon = icon(<path d="M8 2v12M5.5 4H2v8h3.500M10.500 4H14v8h-3.500" />);
+export const ExperimentsIcon = icon(
+  <path d="M8 14V9.500L3.500 5V2M8 9.500L12.500 5V2M2 3.500L3.500 2 5 3.500M11 3.500L12.500 2 14 3.500" />,
+);
 export const NodesIcon = icon(<path d="M2 6h4v4H2zM10 2h4v4h-4zM10 10h4v4h-4zM6 8h2V4h2M8 8v4h2" />);
 export const HealthIcon = icon(<path d="M1.500 8.500h3L6.500 4l3 8 2-4.500h3" />);
 export const TelemetryIcon = icon(<path d="M2 13.500h12M3.500 11V8M7 11V4M10.500 11V6.500M13.500 11V3" />);
