@@ -40,7 +40,8 @@ def ls(json: Json = False) -> None:
 
     from infra.app.experiment_desk import list_experiments
 
-    rows = list_experiments(console.settings().experiments_dir)
+    folder = console.settings().experiments_dir
+    rows = list_experiments(folder)
     if json:
         console.emit(msgspec.to_builtins(rows))
         return
@@ -60,6 +61,9 @@ def ls(json: Json = False) -> None:
         for each in rows
         if each.ok
     ]
+    if not rows:
+        console.note(f"no experiments in {folder}; docs/experiments.md says how to write one")
+        return
     console.listed(aligned(("experiment", "state", "unit", "arms and weights", "goal", "says"), cells))
     unusable = [each.name for each in rows if not each.ok]
     if unusable:

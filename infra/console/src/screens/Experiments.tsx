@@ -46,7 +46,7 @@ export function Experiments() {
         </Empty>
       )}
       {plans.data && plans.data.length > 0 && (
-        <section className="card" aria-label="All experiments">
+        <section className="card experiment-all" aria-label="All experiments">
           <ul className="experiment-list">
             {plans.data.map((each) => (
               <li key={each.name}>
