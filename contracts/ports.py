@@ -97,6 +97,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None = None
     #: The budgets that pay for the call.
     spender: BillingContext | None = None
+    #: Experiment and arm of the request, whose stored answers are its own; empty: none.
+    arm: str = ""
     #: Another provider is asked if this one fails: nothing is waited for that may not come.
     has_alternative: bool = False
 

@@ -37,6 +37,11 @@ class Treatment(msgspec.Struct, frozen=True, kw_only=True):
     counts: bool = True
 
     @property
+    def label(self) -> str:
+        """Experiment and arm, for what is kept apart by them."""
+        return f"{self.given.name}/{self.given.arm}"
+
+    @property
     def counted(self) -> ExperimentArm | None:
         """The arm that the result names; ``None``: the result counts for none."""
         return self.given if self.counts else None

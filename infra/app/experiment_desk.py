@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from contracts.experiments import Experiment
 from infra.inspect import experiments as readings
+from infra.inspect.experiment_results import collect_arms
 from infra.inspect.experiments import ExperimentReading
 from infra.inspect.stats import find_end
 from infra.stores import experiments as store
@@ -91,7 +92,7 @@ def read(engine: Engine, plan: Experiment, *, since_ms: int | None, now_ms: int)
 
 def read_nothing(plan: Experiment, *, now_ms: int) -> ExperimentReading:
     """The reading of an audit that does not exist yet."""
-    return readings.make_reading(plan, readings.collect_arms(plan, ()), until_ms=now_ms)
+    return readings.make_reading(plan, collect_arms(plan, ()), until_ms=now_ms)
 
 
 def describe_end(plan: Experiment) -> str:

@@ -91,9 +91,17 @@ def worth_keeping(done: Completion, schema: Mapping[str, Any] | None) -> bool:
         return False
 
 
-def _text(prompt: Prompt) -> str:
-    """All words that may shape an answer: models with messages of their own read the wish beside the draft."""
-    return prompt.text if prompt.wish in prompt.text else f"{prompt.text}\n{prompt.wish}"
+def _texts(prompt: Prompt) -> tuple[str, ...]:
+    """What stands for a prompt in its keys, the one to write first.
+
+    All words that may shape an answer: models with messages of their own read the wish beside the draft.  Arms of
+    experiments share nothing.
+    """
+    text = prompt.text if prompt.wish in prompt.text else f"{prompt.text}\n{prompt.wish}"
+    if prompt.arm:
+        return (f"{text}\x1f{prompt.arm}",)
+    # Without the wish: entries of the release before, which are read for one release more (E10).
+    return tuple(dict.fromkeys((text, prompt.text)))
 
 
 class CachedProvider:
@@ -136,10 +144,9 @@ class CachedProvider:
         if not allowed(prompt, params):
             return await self._provider.generate(prompt, params, schema, on_token)
         began = time.perf_counter()
-        # Without the wish: entries of the release before, which are read for one release more (E10).
         keys = [
             scheme(self.name, self.model, text, params, schema)
-            for text in dict.fromkeys((_text(prompt), prompt.text))
+            for text in _texts(prompt)
             for scheme in self._schemes
         ]
         entry = await self._find(keys)

@@ -141,8 +141,8 @@ def shaping_inputs(brief: Brief, shared: CacheScope, route: str) -> dict[str, An
     }
     if brief.experiment is not None:
         # No arm gets another one's content, nor what was generated before: the figures of both would be wrong.
-        arm = brief.experiment.given
-        said["experiment"] = [arm.name, arm.arm, brief.experiment.provider, brief.experiment.route]
+        arm = brief.experiment
+        said["experiment"] = [arm.label, arm.provider, arm.route]
     for name in ("freeform", "structuring"):
         params = getattr(brief, name)
         said[name] = {

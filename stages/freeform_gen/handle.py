@@ -103,6 +103,7 @@ async def write(
         request_id=received.request_id,
         attempt=event.attempt,
         repeats=event.brief.regenerates,
+        arm=event.brief.experiment.label if event.brief.experiment else "",
         wish=extract_last_quote(brief.prompt),
         schema=brief.schema,
         spender=brief.spender,

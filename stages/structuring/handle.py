@@ -115,6 +115,7 @@ async def structure(
         request_id=received.request_id,
         attempt=event.attempt,
         repeats=event.brief.regenerates,
+        arm=event.brief.experiment.label if event.brief.experiment else "",
         reask=reask,
         wish=extract_last_quote(brief.prompt),
         schema=brief.schema,

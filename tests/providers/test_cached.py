@@ -49,6 +49,14 @@ async def test_an_equal_call_gets_the_answer_again_and_says_so() -> None:
     assert (made.name, made.model) == ("a", "a-1")
 
 
+async def test_arms_of_experiments_share_no_answer_with_anybody() -> None:
+    inner = Playing(*(done(f"text {number}") for number in range(3)))
+    made = cached(inner)
+    for arm in ("", "tone/a", "tone/b", "tone/a"):
+        await made.generate(msgspec.structs.replace(ask(), arm=arm), params())
+    assert inner.calls == 3
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -15,11 +15,10 @@ from contracts.policy import experiments as policy
 from infra.cli.experiment_table import render
 from infra.inspect import experiment_export
 from infra.inspect import experiment_math as math
+from infra.inspect.experiment_results import ArmResults, collect_arms
 from infra.inspect.experiments import (
     ERROR,
-    ArmResults,
     ExperimentReading,
-    collect_arms,
     make_reading,
 )
 
