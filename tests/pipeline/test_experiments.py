@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import delete, select
 
+from contracts import subjects
 from contracts.result import Origin, Status
 from infra.app import experiment_desk
 from infra.inspect.experiments import ExperimentReading
@@ -47,9 +49,17 @@ def read(settings: Settings) -> ExperimentReading:
 
 
 async def ask_many(client: Observer, number: int, **body: Any) -> list[Any]:
-    return await asyncio.gather(
-        *(client.ask(f"r-{each}", prompt=f"a forest with {each} coins", **body) for each in range(number))
-    )
+    """Ask at once, and wait once for all: each waiter reads the whole log at every message."""
+    ids = [f"r-{each}" for each in range(number)]
+    for each, request_id in enumerate(ids):
+        request = {"prompt": f"a forest with {each} coins", **body}
+        await client.publish(subjects.gen("requested", "layout", request_id), msgspec.json.encode(request))
+
+    def answered() -> bool:
+        return {one.subject.rpartition(".")[2] for one in client.events("result")} >= set(ids)
+
+    await client.until(answered, what=f"{number} results")
+    return [await client.result(request_id) for request_id in ids]
 
 
 async def test_an_arm_whose_model_fails_loses(
