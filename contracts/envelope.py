@@ -25,6 +25,17 @@ EXPECTED_LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 SCHEDULE: Final = "Nats-Schedule"
 SCHEDULE_TARGET: Final = "Nats-Schedule-Target"
 
+#: Marks a message that was read and had been stored as the broker's answer to another read.
+ANSWERED: Final = "Understudy-Answered"
+#: What the broker's answer to a read says of its source; no publisher sends it.
+READ_FROM: Final = "Nats-Stream"
+#: What the broker puts on a message that a schedule publishes.
+SCHEDULER: Final = "Nats-Scheduler"
+#: Events that come by a schedule.
+_SCHEDULED: Final = frozenset(
+    row.event for row in pipeline.ROWS if pipeline.BROKER in row.published_by or "Retry" in row.made_by
+)
+
 #: Bodies and contents above this many bytes go to the object store.
 INLINE_MAX: Final = 512 * 1024
 
@@ -124,9 +135,11 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
         message_headers: the message's headers; a version in ``ce-type`` is heeded.
 
     Raises:
-        Unreadable: the body is not what the event's struct says; the text names the field.
+        Unreadable: the body is not what the event's struct says; the text names the field.  Or the broker wrote the
+            message, which no stage or client did.
         NewerVersion: a later version of a known event.
     """
+    check_author(name, message_headers)
     if name == "timer":
         if SCHEDULE not in message_headers:
             raise Unreadable(f"a timer needs the header {SCHEDULE}", code=_DEFECT)
@@ -141,6 +154,20 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
         return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"the body of {name} cannot be read: {error}", code=_DEFECT) from None
+
+
+def check_author(name: str, message_headers: Mapping[str, str]) -> None:
+    """Refuse what a reply subject or a schedule brought to a subject that its author may not publish on.
+
+    The broker asks for no permission there (docs/threat-model.md).
+
+    Raises:
+        Unreadable: no stage or client published the message.
+    """
+    if ANSWERED in message_headers or READ_FROM in message_headers:
+        raise Unreadable(f"this {name} is the broker's answer to a read, not an event", code=_DEFECT)
+    if SCHEDULER in message_headers and name not in _SCHEDULED:
+        raise Unreadable(f"this {name} came by a schedule, as no {name} does", code=_DEFECT)
 
 
 def encode(value: msgspec.Struct) -> bytes:

@@ -58,6 +58,10 @@ class Unavailable(UnderstudyError):  # noqa: N818 - names the state of an extern
     """A service such as the broker or the database does not answer now; the message must wait."""
 
 
+class Refused(UnderstudyError):  # noqa: N818 - names the state of the role
+    """The broker does not let this user do it, and never will; the text names the role and what it may do."""
+
+
 class Unstorable(UnderstudyError):  # noqa: N818 - names the record's state
     """A record that the store will always refuse; its message becomes a dead letter."""
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from faststream import FastStream
-from understudy_client.connection import servers
+from understudy_client.connection import is_sign_in, refusal, servers
 
-from contracts import pipeline
+from contracts import pipeline, roles
 from contracts.errors import error_text
 from infra.engine.task import EngineError
 from infra.nats import connection, direct, topology
@@ -35,6 +35,7 @@ from infra.telemetry.broker_events import (
     ConnectionRestored,
     ConnectionTrouble,
     ConsumerLost,
+    PermissionRefused,
 )
 from infra.telemetry.process_events import (
     ModelFailed,
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from infra.nats.pull import ConsumerMissing
     from infra.settings.settings import Settings
 
+#: Exit status of a process whose user the broker refuses something (``EX_NOPERM`` of sysexits.h).
+NOT_ALLOWED: Final = 77
 #: Seconds between two tries to reach a lost broker.
 _RECONNECT_S = 0.2
 #: New objects between two runs of the garbage collector, and runs between two that visit older objects.  A stage
@@ -107,12 +110,11 @@ class Application:
             closed_cb=self._closed,
             disconnected_cb=self._disconnected,
             error_cb=self._trouble,
-            # Not the clients' inbox: prompts and drafts are delivered here.
-            inbox_prefix="_INBOX_stages",
             # The stage that arms deadlines knows its own results, and needs those of other processes.
             no_echo=set(stages) <= pipeline.DEADLINE_KEEPERS,
             graceful_timeout=settings.grace,
-            **connection.options(settings.nats),
+            # Not the clients' inbox: prompts and drafts are delivered here.
+            **({"inbox_prefix": "_INBOX_stages"} | connection.options(settings.nats)),
         )
         self._runners = self._build_runners(handles, sink)
         self.subscribers = self._build_subscribers()
@@ -271,6 +273,17 @@ class Application:
     async def _trouble(self, error: Exception) -> None:
         # nats-py's default prints a traceback for every lost connection.
         self.telemetry.emit(ConnectionTrouble(problem=error_text(error)))
+        refused = refusal(error)
+        if refused is None and not is_sign_in(error):
+            return
+        # No other try helps: what stages need, their role allows.
+        problem = "the broker does not know this user any more"
+        if refused is not None:
+            role = roles.of_stages(self.stages) if self.settings.nats.nkey is not None else None
+            problem = roles.explain(role, refused.verb, refused.subject)
+            self.adapters.wire.refuse(refused.subject, problem)
+        self.telemetry.emit(PermissionRefused(stages=self.stages, problem=problem))
+        self._stop_with(NOT_ALLOWED)
 
     async def _disconnected(self) -> None:
         if not self._stopping:

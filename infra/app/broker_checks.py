@@ -52,7 +52,7 @@ async def examine(settings: Settings) -> tuple[DoctorCheck, ...]:
     """Every check of the broker; one that cannot be reached is a row."""
     try:
         url = broker_url(settings)
-        nc = await dial(url, name="understudy doctor", access=settings.nats)
+        nc = await dial(settings, name="understudy doctor")
     except Unreachable as error:
         return (row_of_error("broker", "error", error, otherwise="correct UNDERSTUDY_NATS_URL"),)
     try:

@@ -32,8 +32,8 @@ async def up(
         settings: handed to every stage through its environment.
         split: one process per stage.
         copies: how often a stage runs in all.
-        on_ready: gets ``{"ready": true, "nats_url": ..., "http_url": ..., "metrics_url": ..., "pids": {name: pid}}`` once all
-            are bound.
+        on_ready: gets ``{"ready": true, "nats_url": ..., "nats_nkey": ..., "http_url": ..., "metrics_url": ..., "pids":
+            {name: pid}}`` once all are bound; ``nats_nkey`` is the path of the operator's key.
         command: what runs stages; for tests.
 
     Raises:
@@ -52,6 +52,7 @@ async def up(
             ready = {
                 "ready": True,
                 "nats_url": without_password(supervisor.nats_url),
+                "nats_nkey": supervisor.operator_key and str(supervisor.operator_key),
                 "http_url": supervisor.http_url,
                 "metrics_url": supervisor.metrics_url,
                 "pids": supervisor.pids,

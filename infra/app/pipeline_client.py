@@ -17,6 +17,7 @@ from contracts import request, scenes, subjects
 from contracts.errors import Unreadable
 from contracts.kinds import KINDS
 from contracts.lineage import find_id_fault
+from contracts.pipeline import OPERATOR
 from contracts.request import RequestError
 from infra.app import timeouts
 from infra.nats.connection import broker_url, dial
@@ -33,11 +34,13 @@ class _Dialer:
 
     Args:
         where: the broker's URL, or the settings that say where it is.
+        role: whose key is taken.
         wire: calls of the log.
     """
 
-    def __init__(self, where: str | Settings, wire: RequestMultiplexer) -> None:
+    def __init__(self, where: str | Settings, role: str, wire: RequestMultiplexer) -> None:
         self._where = where
+        self._role = role
         self._wire = wire
 
     async def open(
@@ -59,7 +62,11 @@ class _Dialer:
 
         url = self._where if isinstance(self._where, str) else broker_url(self._where)
         connection = await dial(
-            self._where, name="understudy-client", on_reconnect=reconnected, on_disconnect=disconnected
+            self._where,
+            name="understudy-client",
+            role=self._role,
+            on_reconnect=reconnected,
+            on_disconnect=disconnected,
         )
         await self._wire.open(connection)
         return connection, without_password(url)
@@ -70,6 +77,7 @@ class PipelineClient(understudy_client.Client):
 
     Args:
         where: the broker's URL, or the settings that say where it is.
+        role: whose key is taken, where the settings have a folder of keys.
         on_lost: called with the broker's URL each time that the connection is lost.
         on_back: called with it each time that the connection is back.
         lost_s: seconds without a connection after which a wait ends.
@@ -79,6 +87,7 @@ class PipelineClient(understudy_client.Client):
         self,
         where: str | Settings,
         *,
+        role: str = OPERATOR,
         on_lost: Callable[[str], None] | None = None,
         on_back: Callable[[str], None] | None = None,
         lost_s: float = LOST_S,
@@ -88,7 +97,7 @@ class PipelineClient(understudy_client.Client):
         self._templates = None if isinstance(where, str) else where.templates_dir
         self._default_ms = request.DEFAULT_DEADLINE_MS if isinstance(where, str) else where.deadline_ms
         super().__init__(
-            _Dialer(where, self.wire),
+            _Dialer(where, role, self.wire),
             on_lost=on_lost,
             on_back=on_back,
             lost_s=lost_s,

@@ -23,7 +23,8 @@ from infra.telemetry.process_events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from infra.app.supervised import StartPatience
     from infra.nats.health import Health
@@ -41,6 +42,7 @@ class SupervisedBroker:
 
     Args:
         settings: its folder, port and durability.
+        groups: stages that one process hosts.
         patience: how long to wait.
         stopping: set when the pipeline ends.
         changed: called when it went down or came back.
@@ -51,6 +53,7 @@ class SupervisedBroker:
         self,
         settings: Settings,
         *,
+        groups: Sequence[Sequence[str]],
         patience: StartPatience,
         stopping: asyncio.Event,
         changed: Callable[[], None],
@@ -66,6 +69,7 @@ class SupervisedBroker:
             wanted or embedded.PORT,
             exact=wanted is not None,
             sync_interval=settings.broker.sync_interval,
+            groups=groups if settings.broker.secured else None,
         )
         self._restarts = 0
         #: False while it starts: until then it need not answer.
@@ -77,6 +81,11 @@ class SupervisedBroker:
     def url(self) -> str:
         """Where clients connect."""
         return self._broker.url
+
+    @property
+    def keys(self) -> Path | None:
+        """The folder with the roles' keys; ``None``: it asks for none."""
+        return self._broker.keys
 
     @property
     def running(self) -> Running:

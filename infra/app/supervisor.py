@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from understudy_client.tasks import end_tasks
 
+from contracts import roles
 from contracts.errors import UnderstudyError
 from infra.app.child_process import ChildProcess, StartError
 from infra.app.pipeline_monitor import PipelineMonitor
@@ -29,7 +30,7 @@ from infra.app.process_plan import (
 from infra.app.supervised import STEADY_S, StartPatience, SupervisedMember, pause
 from infra.app.supervised_broker import SupervisedBroker
 from infra.host import runtime_file
-from infra.nats import topology
+from infra.nats import connection, topology
 from infra.telemetry.log_lines import to_log
 from infra.telemetry.process_events import (
     FileNotWritten,
@@ -44,6 +45,7 @@ from infra.telemetry.process_events import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from infra.settings.settings import Settings
@@ -104,6 +106,7 @@ class Supervisor:
         #: Where the gateway listens, as the runtime file has it.
         self._http_url: str | None = None
         self._url = settings.nats_url
+        self._keys = settings.nats.keys
         self._stopping = asyncio.Event()
         self._applying = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,6 +127,22 @@ class Supervisor:
         if self._url is None:
             raise SupervisorError("the broker is not started yet")
         return self._url
+
+    @property
+    def reached(self) -> Settings:
+        """The settings with which others reach this broker, each with its own role's key.
+
+        Raises:
+            SupervisorError: the broker is not started yet.
+        """
+        nats = self._settings.nats.model_copy(update={"keys": self._keys})
+        return self._settings.model_copy(update={"nats_url": self.nats_url, "nats": nats})
+
+    @property
+    def operator_key(self) -> Path | None:
+        """The file with the operator's NKey seed; ``None``: the broker asks for none, or for another one."""
+        access = connection.reach(self.reached)[1]
+        return access.nkey
 
     @property
     def metrics_url(self) -> str | None:
@@ -169,6 +188,7 @@ class Supervisor:
             if self._settings.nats_url is None:
                 self._broker = SupervisedBroker(
                     self._settings,
+                    groups=[each.member.stages for each in self._children if each.member.stages],
                     patience=self._patience,
                     stopping=self._stopping,
                     changed=self._broker_changed,
@@ -176,6 +196,7 @@ class Supervisor:
                 )
                 await self._broker.start()
                 self._url = self._broker.url
+                self._keys = self._broker.keys
                 self._watch(self._broker.keep(), BROKER)
                 self._watch(self._broker.ask(), BROKER)
             await self._apply()
@@ -268,6 +289,7 @@ class Supervisor:
                 started=self._started,
                 metrics_url=self.metrics_url,
                 http_url=self.http_url,
+                nats_keys=self._keys,
             )
         except OSError as error:
             if not self._unwritten:
@@ -288,7 +310,7 @@ class Supervisor:
 
     async def _apply(self) -> None:
         async with self._applying:
-            for change in await topology.apply_at(self.nats_url, self._settings):
+            for change in await topology.apply_at(self.nats_url, self.reached):
                 if change.drift:
                     self.telemetry.emit(TopologyDiffers(change=str(change)))
                 else:
@@ -337,7 +359,7 @@ class Supervisor:
         each.begin()
         life = each.life = await ChildProcess.start(
             self._command(each.member.stages) if each.member.stages else gateway_command(),
-            env=environment(self._settings, self.nats_url, os.environ) | _address_of(each),
+            env=environment(self._signed_in(each), self.nats_url, os.environ) | _address_of(each),
             nice=each.member.nice,
             told=each.hear,
         )
@@ -348,6 +370,14 @@ class Supervisor:
         each.ended(status)
         self._changed.set()
         return status
+
+    def _signed_in(self, each: SupervisedMember) -> Settings:
+        """The settings of a process, with the key of its role alone."""
+        if self._keys is None:
+            return self._settings
+        role = roles.name_of(each.member.stages) if each.member.stages else roles.GATEWAY
+        nats = connection.sign_in(self._settings.nats, self._keys, role)
+        return self._settings.model_copy(update={"nats": nats})
 
     def _refused(self, each: SupervisedMember, error: StartError) -> None:
         """The system does not start a process: it may have no memory or no process left just now."""

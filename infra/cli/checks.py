@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from infra.nats.topology_diff import Difference
+    from infra.security.secured import Made
     from infra.settings.settings import Settings
 
 samples = typer.Typer(no_args_is_help=True, help="Golden samples: answers for when generation fails.")
@@ -67,6 +68,73 @@ def topology_apply(
         )
 
     console.run(work())
+
+
+@topology.command("secure")
+def topology_secure(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for keys and configuration; made if it is not there.")
+    ],
+    client: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--client", metavar="NAME", help="A client with a key and an account of its own; repeatable."
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="STAGE,…", help="Stages that one process hosts; repeatable."),
+    ] = None,
+    rotate: Annotated[
+        list[str] | None,
+        typer.Option("--rotate", metavar="ROLE", help="Make another key for a role; repeatable."),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="The server's certificate, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="Who signs the certificates that clients must then have, PEM.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a key for each role and the server's accounts; again: keys stay, what is missing is added."""
+    from infra.app import process_plan
+    from infra.security import secured
+    from infra.security.server_file import Tls
+    from infra.settings.settings import stage_names
+
+    if (tls_cert is None) != (tls_key is None) or (tls_ca is not None and tls_cert is None):
+        raise console.Usage("TLS needs both --tls-cert and --tls-key; --tls-ca comes beside them")
+    groups = [each.stages for each in process_plan.plan()]
+    groups += (stage_names(tuple(text.split(","))) for text in group or ())
+    made = secured.write(
+        folder.absolute(),
+        groups=groups,
+        clients=client or (),
+        rotate=rotate or (),
+        tls=None
+        if tls_cert is None or tls_key is None
+        else Tls(cert=tls_cert.absolute(), key=tls_key.absolute(), ca=tls_ca and tls_ca.absolute()),
+    )
+    if json:
+        files = {role: str(key.file) for role, key in made.keys.items()}
+        fresh = [role for role, key in made.keys.items() if key.fresh]
+        console.emit({"config": str(made.config), "keys": files, "fresh": fresh, "clients": made.clients})
+        return
+    _print_secured(made)
+
+
+def _print_secured(made: Made) -> None:
+    out = console.people()
+    for role, key in made.keys.items():
+        what = "client" if role in made.clients else "role"
+        out.print(
+            f"{'new ' if key.fresh else 'kept'} {what} {role}: {key.file}", soft_wrap=True, markup=False
+        )
+    out.print(f"configuration: {made.config}", soft_wrap=True, markup=False)
+    if any(key.fresh for key in made.keys.values()):
+        out.print(
+            "let the server read it: nats-server --signal reload, or start it with this file", soft_wrap=True
+        )
 
 
 @topology.command("check")
@@ -129,10 +197,11 @@ async def _with_broker(
 ) -> tuple[Difference, ...]:
     from understudy_client.connection import close
 
+    from contracts import roles
     from infra.nats.connection import dial
 
     settings: Settings = console.settings()
-    nc = await dial(settings, name="understudy-topology")
+    nc = await dial(settings, name="understudy-topology", role=roles.PROVISIONER)
     try:
         return await act(nc, settings)
     finally:

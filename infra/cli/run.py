@@ -74,7 +74,7 @@ def run(
 
 
 def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
-    from contracts import pipeline
+    from contracts import pipeline, roles
     from infra.host import heartbeat
     from infra.settings.settings import stage_names
 
@@ -92,12 +92,12 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
 
     async def live() -> int:
         from infra.app import wiring
-        from infra.nats.connection import broker_url, dial
+        from infra.nats.connection import dial, reach
 
-        url = broker_url(settings)
+        url, access = reach(settings, roles.name_of(names))
         # A stage waits without limit for a lost broker; a broker that was never reached is an error.
-        await (await dial(url, name="understudy-run", access=settings.nats)).close()
-        found = settings.model_copy(update={"nats_url": url})
+        await (await dial(url, name="understudy-run", access=access)).close()
+        found = settings.model_copy(update={"nats_url": url, "nats": access})
         return await wiring.run_stages(
             found,
             names,
@@ -177,6 +177,8 @@ def _say_ready(ready: dict[str, Any], *, settings: Settings) -> None:
     out.print(f"[bold green]ready[/] at {url}, {len(ready.get('pids', {}))} processes; Ctrl-C ends it")
     if settings.nats_url is None and settings.broker.port is None and urlsplit(url).port != embedded.PORT:
         out.print(f"[bold yellow]note[/] {moved(embedded.PORT, url)}", soft_wrap=True)
+    if ready.get("nats_nkey"):
+        out.print(f"key of the operator, for NATS tools: {ready['nats_nkey']}", soft_wrap=True, markup=False)
     if ready.get("http_url"):
         out.print(f"HTTP at {ready['http_url']}", soft_wrap=True)
     if ready.get("metrics_url"):

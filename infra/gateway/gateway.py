@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Self, TypeVar
 from fastapi import Depends
 from starlette.requests import Request
 
+from contracts import roles
 from contracts.errors import Unavailable
 from infra.app.board import LaneReader
 from infra.app.node_desk import NodeDesk
@@ -75,7 +76,7 @@ class Gateway:
         #: What one token, and one workspace, may ask at once and in a second.
         self.limits = AccessLimits(settings.gateway)
         #: The one connection to the broker.
-        self.client = PipelineClient(settings, on_lost=self._lost, on_back=self._back)
+        self.client = PipelineClient(settings, role=roles.GATEWAY, on_lost=self._lost, on_back=self._back)
         #: Hands results to those who wait for them.
         self.results = ResultFeed(self.client, self.telemetry)
         #: Hands the log's new messages to the streams of events.

@@ -50,6 +50,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     metrics_url: str | None = None
     #: Where the HTTP gateway listens; ``None``: nowhere.
     http_url: str | None = None
+    #: Folder with the keys of the broker's roles; ``None``: it asks for none.
+    nats_keys: str | None = None
 
 
 def path(settings: Settings) -> Path:
@@ -65,6 +67,7 @@ def write(
     started: str,
     metrics_url: str | None = None,
     http_url: str | None = None,
+    nats_keys: Path | None = None,
 ) -> Runtime:
     """Write the runtime file of this process's pipeline atomically."""
     runtime = Runtime(
@@ -74,6 +77,7 @@ def write(
         started=started,
         metrics_url=metrics_url,
         http_url=http_url,
+        nats_keys=None if nats_keys is None else str(nats_keys),
     )
     atomic_file.write(path(settings), msgspec.json.format(msgspec.json.encode(runtime)) + b"\n")
     return runtime

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy_client import connection as client_connection
-from understudy_client.connection import close, encrypted, names_tls, servers, without_password
+from understudy_client.connection import close, encrypted, inbox_prefix, names_tls, servers, without_password
+from understudy_client.errors import AccessDenied
 
 from contracts.errors import UnderstudyError
+from contracts.pipeline import OPERATOR
 from infra.host import runtime_file
+from infra.security import keys
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -40,6 +44,46 @@ def broker_url(settings: Settings) -> str:
     return url
 
 
+class NotAllowed(Unreachable):
+    """The broker does not let this user in, or lacks the role that is needed; another try does not help."""
+
+
+def reach(settings: Settings, role: str = OPERATOR) -> tuple[str, NatsAccess]:
+    """Find the broker of these settings, and how a role signs in there.
+
+    Args:
+        settings: a key or credentials that they name come before the role's own.
+        role: whose key to take from the folder of keys, where there is one.
+
+    Raises:
+        Unreachable: as :func:`broker_url`.
+        NotAllowed: the folder has no key for the role.
+    """
+    url, access = broker_url(settings), settings.nats
+    folder = access.keys
+    if folder is None and settings.nats_url is None:
+        found = runtime_file.read(settings)
+        folder = None if found is None or found.nats_keys is None else Path(found.nats_keys)
+    return url, access if folder is None else sign_in(access, folder, role)
+
+
+def sign_in(access: NatsAccess, folder: Path, role: str) -> NatsAccess:
+    """How a role signs in with its key from a folder.
+
+    Raises:
+        NotAllowed: the folder has no key for the role.
+    """
+    if access.nkey is not None or access.creds is not None:
+        return access
+    file = keys.file_of(folder, role)
+    if not file.is_file():
+        raise NotAllowed(
+            f"{folder} has no key for the role {role}; run `understudy topology secure {folder}` "
+            "(for stages in one process with --group), and let the broker read its configuration again"
+        )
+    return access.model_copy(update={"nkey": file, "keys": None})
+
+
 def options(access: NatsAccess | None) -> dict[str, Any]:
     """Arguments of ``nats.connect`` for every connection.
 
@@ -63,6 +107,9 @@ def _access(access: NatsAccess) -> dict[str, Any]:
         if not file.is_file():
             raise Unreachable(f"UNDERSTUDY_NATS__{setting} names {file}, which is not a file; correct it")
         found[name] = str(file)
+    prefix = access.inbox_prefix or inbox_prefix(access.nkey)
+    if prefix is not None:
+        found["inbox_prefix"] = prefix
     if access.tls.wanted:
         try:
             context = ssl.create_default_context(cafile=None if access.tls.ca is None else str(access.tls.ca))
@@ -98,6 +145,7 @@ async def dial(
     where: str | Settings,
     *,
     name: str,
+    role: str = OPERATOR,
     access: NatsAccess | None = None,
     on_reconnect: Callable[[], None] | None = None,
     on_disconnect: Callable[[], None] | None = None,
@@ -109,15 +157,17 @@ async def dial(
     Args:
         where: ``nats://host:port``, several separated by commas, or the settings that name it.
         name: shown in the broker's list of connections.
+        role: whose key is taken, where ``where`` is settings and there is a folder of keys.
         access: credentials and TLS, where ``where`` is a URL.
         on_reconnect: called after each reconnect.
         on_disconnect: called when the connection is lost.
 
     Raises:
         Unreachable: no server answers, or the connection is not encrypted although TLS is required.
+        NotAllowed: the broker does not know this user.
     """
     if not isinstance(where, str):
-        where, access = broker_url(where), where.nats
+        where, access = reach(where, role)
     try:
         client = await client_connection.connect(
             servers(where),
@@ -126,6 +176,10 @@ async def dial(
             on_disconnect=on_disconnect,
             access={} if access is None else _access(access),
         )
+    except AccessDenied as error:
+        raise NotAllowed(
+            f"{error} (at {without_password(where)}); UNDERSTUDY_NATS__NKEY or UNDERSTUDY_NATS__CREDS names the user's key"
+        ) from None
     except ValueError:
         raise Unreachable(
             f"{without_password(where)} is not the URL of a broker; write nats://HOST:PORT into UNDERSTUDY_NATS_URL"

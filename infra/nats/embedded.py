@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 import msgspec
 from nats import errors as nats_errors
 
+from contracts.pipeline import OPERATOR
 from infra.host import parent_death
-from infra.nats import health
-from infra.nats.connection import Unreachable, dial
+from infra.nats import health, server_config
+from infra.nats.connection import NotAllowed, Unreachable, dial, sign_in
 from infra.nats.server_config import (
     DISK_SHARE,
     HOST,
@@ -30,8 +31,12 @@ from infra.nats.server_config import (
     folder_of,
     render_config,
 )
+from infra.security import secured, server_file
+from infra.security.keys import KeyFileError
+from infra.settings.settings import NatsAccess
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from infra.nats.health import Health
@@ -65,6 +70,8 @@ class Embedded:
         port: preferred port; ``None``: any free one.
         exact: refuse to start on another port than ``port``.  Without it :attr:`instead_of` names the port that was in use.
         sync_interval: ``always`` or a Go duration such as ``2m``.
+        groups: stages that one process hosts: everybody signs in as a role, or is a client; ``None``: everybody may do
+            everything.
         ready_s: seconds after which a server that does not answer counts as failed.
         patience_s: seconds to wait until another broker on this folder ends.
     """
@@ -76,6 +83,7 @@ class Embedded:
         *,
         exact: bool = False,
         sync_interval: str = "always",
+        groups: Sequence[Sequence[str]] | None = None,
         ready_s: float = 120.0,
         patience_s: float = 5.0,
     ) -> None:
@@ -83,6 +91,7 @@ class Embedded:
         self._port = port
         self._exact = exact
         self._sync_interval = sync_interval
+        self._groups = groups
         self._ready_s = ready_s
         self._patience_s = patience_s
         self._process: asyncio.subprocess.Process | None = None
@@ -125,6 +134,11 @@ class Embedded:
         if self._port is None:
             raise BrokerError("the embedded broker has no port yet: start it first")
         return f"nats://{HOST}:{self._port}"
+
+    @property
+    def keys(self) -> Path | None:
+        """The folder with the roles' keys; ``None``: the broker asks for none."""
+        return None if self._groups is None else self._folder / "keys"
 
     @property
     def log(self) -> Path:
@@ -218,6 +232,7 @@ class Embedded:
             for file in (config, errors):
                 file.touch(mode=0o600)
             path = f"/{secrets.token_hex(16)}"
+            accounts = self._secure()
             self._reserve = round(shutil.disk_usage(self._folder).free * (1 - DISK_SHARE))
             config.write_text(
                 render_config(
@@ -226,6 +241,7 @@ class Embedded:
                     sync_interval=self._sync_interval,
                     max_store=await asyncio.to_thread(compute_max_store, self._folder),
                     http_path=path,
+                    accounts=accounts,
                 ),
                 encoding="utf-8",
             )
@@ -264,6 +280,22 @@ class Embedded:
             await self.stop()
             raise
 
+    def _secure(self) -> str:
+        """Make the roles' keys; the part of the configuration about them.
+
+        Raises:
+            BrokerError: a key cannot be written, or the store has the streams of two accounts.
+        """
+        server_config.move_account(
+            self._folder, server_file.PIPELINE if self._groups is not None else server_config.OPEN_ACCOUNT
+        )
+        if self.keys is None:
+            return ""
+        try:
+            return secured.embedded(self.keys, self._groups or ())
+        except KeyFileError as error:
+            raise BrokerError(str(error)) from error
+
     async def _lock(self) -> int:
         handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         loop = asyncio.get_running_loop()
@@ -298,10 +330,27 @@ class Embedded:
                     f"nats-server ended with status {self.process.returncode}; {self._last_words()}"
                 )
             ports = self._read_ports()
-            if ports is not None and await _has_jetstream(ports.nats[0]):
+            if ports is not None and await self._has_jetstream(ports.nats[0]):
                 self._http = (_port(ports.monitoring[0]), path)
                 return _port(ports.nats[0])
             await asyncio.sleep(_POLL_S)
+
+    async def _has_jetstream(self, url: str) -> bool:
+        access = NatsAccess() if self.keys is None else sign_in(NatsAccess(), self.keys, OPERATOR)
+        try:
+            nc = await dial(url, name="understudy start", access=access)
+        except NotAllowed:
+            raise
+        except Unreachable:
+            return False
+        try:
+            await nc.request("$JS.API.INFO", timeout=5)
+        except (OSError, nats_errors.Error, TimeoutError):
+            return False
+        else:
+            return True
+        finally:
+            await nc.close()
 
     def _read_ports(self) -> _Ports | None:
         for file in self._folder.glob(f"*_{self.pid}.ports"):
@@ -341,18 +390,3 @@ def _in_use(port: int) -> bool:
         except OSError:
             return True
         return False
-
-
-async def _has_jetstream(url: str) -> bool:
-    try:
-        nc = await dial(url, name="understudy start")
-    except Unreachable:
-        return False
-    try:
-        await nc.request("$JS.API.INFO", timeout=5)
-    except (OSError, nats_errors.Error, TimeoutError):
-        return False
-    else:
-        return True
-    finally:
-        await nc.close()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from nats.js.api import Header
+from understudy_client import protocol
 
 #: Position of the status code in a block's first line, ``NATS/1.0 404 No Messages``, and its digits.
 _STATUS_AT: Final = 9
@@ -52,6 +53,8 @@ def parse(block: bytes) -> dict[str, str] | None:
             if len(_received) < _MOST:
                 _received[name] = key
         found[key] = value.strip(_BLANK)
+    if protocol.is_twice_read(block):
+        found[protocol.ANSWERED] = "true"
     return found or None
 
 

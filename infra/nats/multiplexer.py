@@ -11,9 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from understudy_client.calls import UNSENT, Collector, PubAck, decode_ack
+from understudy_client.connection import Link, Refusal
 
-from contracts import envelope
-from contracts.errors import Unavailable, error_text
+from contracts import envelope, roles
+from contracts.errors import Refused, Unavailable, error_text
 from infra.nats import direct
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class RequestMultiplexer:
         self._nc = nc
         self._inbox = nc.new_inbox()
         self._subscription = await direct.listen(nc, f"{self._inbox}.*", self._answered)
+        if isinstance(nc, Link):
+            nc.on_refusal.append(self._noted)
         self._up.set()
 
     async def close(self) -> None:
@@ -114,6 +117,7 @@ class RequestMultiplexer:
 
         Raises:
             Unavailable: no answer in time, or no connection.
+            Refused: this user may not send it, or not hear the answer.
             nats.errors.MaxPayloadError: the payload is larger than the broker takes.
         """
         loop = asyncio.get_running_loop()
@@ -165,6 +169,22 @@ class RequestMultiplexer:
         if not answer.data:
             raise Unavailable(f"no stream takes {subject}; is the topology applied?")
         return decode_ack(answer.data)
+
+    def refuse(self, subject: str, problem: str) -> None:
+        """Fail the calls on a subject that the broker refuses; without it they would wait for their time-out.
+
+        Args:
+            subject: in lower case, as the broker names it.
+            problem: what the role may do instead.
+        """
+        inbox = subject == f"{self._inbox}.*".lower()
+        for call in self._calls.values():
+            if (inbox or call.subject.lower() == subject) and not call.future.done():
+                call.future.set_exception(Refused(problem))
+
+    def _noted(self, refusal: Refusal) -> None:
+        role = getattr(self.client, "role", None)
+        self.refuse(refusal.subject, roles.explain(roles.find(role), refusal.verb, refusal.subject))
 
     def suspend(self) -> None:
         """Note that the connection is lost: calls in flight get no answer over it."""

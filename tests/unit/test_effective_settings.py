@@ -126,7 +126,7 @@ def test_no_secret_is_printed(config, words) -> None:
 def test_a_part_and_what_differs_from_the_defaults_can_be_chosen(config) -> None:
     listed = json.loads(show(config, "broker", "--json").out)
     assert [each["setting"] for each in listed] == [
-        f"broker.{name}" for name in ("port", "sync_interval", "replicas", "requests_max_bytes")
+        f"broker.{name}" for name in ("port", "sync_interval", "replicas", "secured", "requests_max_bytes")
     ]
     changed = json.loads(show(config, "broker", "--changed", "--json").out)
     assert [(each["variable"], each["value"]) for each in changed] == [("UNDERSTUDY_BROKER__REPLICAS", 3)]

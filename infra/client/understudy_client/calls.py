@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from nats import errors as nats_errors
 
-from understudy_client.errors import Unavailable
+from understudy_client.connection import Link, Refusal
+from understudy_client.errors import AccessDenied, ClientError, Unavailable
 
 if TYPE_CHECKING:
     from nats.aio.client import Client as Connection
@@ -77,9 +78,9 @@ class _Call:
         self.answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self.collect = collect
 
-    def fail(self, why: str) -> None:
+    def fail(self, error: ClientError) -> None:
         if not self.answer.done():
-            self.answer.set_exception(Unavailable(why))
+            self.answer.set_exception(error)
 
 
 class Calls:
@@ -106,12 +107,14 @@ class Calls:
         self._listening = await connection.subscribe(
             f"{self._inbox}.*", cb=self._answered, pending_msgs_limit=0, pending_bytes_limit=0
         )
+        if isinstance(connection, Link):
+            connection.on_refusal.append(self._refused)
         self._up = True
 
     async def close(self) -> None:
         """Stop listening; calls still open raise :class:`Unavailable`."""
         for each in self._open.values():
-            each.fail("the client was closed before the broker answered")
+            each.fail(Unavailable("the client was closed before the broker answered"))
         if self._listening is not None and self._connection is not None and not self._connection.is_closed:
             await self._listening.unsubscribe()
         self._listening = None
@@ -147,6 +150,7 @@ class Calls:
 
         Raises:
             Unavailable: no answer in time.
+            AccessDenied: the broker does not let this user ask.
         """
         self._made += 1
         token = str(self._made)
@@ -186,7 +190,24 @@ class Calls:
             try:
                 await self._send(token, call)
             except (*UNSENT, OSError) as error:
-                call.fail(f"the broker cannot be reached: {error}")
+                call.fail(Unavailable(f"the broker cannot be reached: {error}"))
+
+    def _refused(self, refusal: Refusal) -> None:
+        """End the calls that wait for an answer they cannot get."""
+        inbox = refusal.verb != "publish" and refusal.subject == f"{self._inbox}.*".lower()
+        for call in self._open.values():
+            if inbox or (refusal.verb == "publish" and call.subject.lower() == refusal.subject):
+                call.fail(
+                    AccessDenied(self._explain(refusal.verb, refusal.subject if inbox else call.subject))
+                )
+
+    def _explain(self, verb: str, subject: str) -> str:
+        role = getattr(self._connection, "role", None)
+        who = "this user" if role is None else f"role {role}"
+        return (
+            f"the broker does not let {who} {verb} {subject}; a client publishes gen.requested and gen.cancelled, "
+            "and reads results (docs/roles.md)"
+        )
 
     async def _answered(self, msg: Msg) -> None:
         call = self._open.get(msg.subject[len(self._inbox) + 1 :])

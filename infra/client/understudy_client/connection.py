@@ -9,17 +9,16 @@ import ssl
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
-import nats
 from nats import errors as nats_errors
+from nats.aio.client import Client as Connection
 
-from understudy_client.errors import MissingExtra, Unreachable
-
-if TYPE_CHECKING:
-    from nats.aio.client import Client as Connection
+from understudy_client import protocol
+from understudy_client.errors import AccessDenied, MissingExtra, Unreachable
+from understudy_client.tasks import end_tasks
 
 #: Seconds that the first connection may take, for each server.
 CONNECT_S: Final = 3.0
@@ -31,7 +30,39 @@ _PINGS_LOST: Final = 2
 #: Where the next URL of a list begins.
 _NEXT_URL: Final = re.compile(r"(?=\b[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
 
+#: How the broker names a subject that it refuses, in lower case.
+_REFUSED: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
+#: A key's file as `understudy topology secure` names it.
+_KEY_FILE: Final = re.compile(r"understudy-([A-Za-z0-9_-]+)\.nk")
+
 _log = logging.getLogger(__name__)
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What the broker does not let this user do."""
+
+    #: ``publish`` or ``subscribe to``.
+    verb: str
+    #: In lower case.
+    subject: str
+
+
+class Link(Connection):
+    """A connection that says what the broker refuses, and which stored messages the broker wrote itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Whose key it signs in with, where the file's name says so.
+        self.role: str | None = None
+        #: Called with each refusal.
+        self.on_refusal: list[Callable[[Refusal], None]] = []
+
+    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
+        # A direct get appends its headers: only who sees both of two knows that one of them was stored.
+        found = await super()._process_headers(headers)
+        if found is not None and protocol.is_twice_read(bytes(headers)):
+            found[protocol.ANSWERED] = "true"
+        return found
 
 
 class Connector(Protocol):
@@ -61,6 +92,8 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
     creds: Path | None = None
     #: File with an NKey seed; needs the extra ``nkeys``.
     nkey: Path | None = None
+    #: Prefix of the subjects for answers; default: ``_INBOX_ROLE`` for a key in ``understudy-ROLE.nk``, else nats-py's.
+    inbox_prefix: str | None = None
     #: TLS, also where the URL does not say ``tls://``.
     tls: ssl.SSLContext | None = None
     #: Name in the server's certificate, where it is not the host's.
@@ -72,6 +105,7 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
         """Connect; the first try must succeed, later ones are repeated for ever.
 
         Raises:
+            AccessDenied: the broker does not know this user.
             Unreachable: no server answers, or the connection is not encrypted although TLS is asked for.
             MissingExtra: credentials need an extra.
         """
@@ -85,6 +119,8 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
                 on_disconnect=on_disconnect,
                 access=self._access(),
             )
+        except AccessDenied as error:
+            raise AccessDenied(f"{error} (at {shown})") from None
         except ValueError:
             raise Unreachable(f"{shown} is not the URL of a broker; write nats://HOST:PORT") from None
         except ConnectionError as error:
@@ -109,11 +145,42 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
             if find_spec("nkeys") is None:
                 raise MissingExtra("signing in with credentials", "nkeys", "nats-py[nkeys]")
             found[name] = str(file)
+        prefix = self.inbox_prefix or inbox_prefix(self.nkey)
+        if prefix is not None:
+            found["inbox_prefix"] = prefix
         if self.tls is not None:
             found["tls"] = self.tls
         if self.tls_hostname is not None:
             found["tls_hostname"] = self.tls_hostname
         return found
+
+
+def role_of(nkey: Path | None) -> str | None:
+    """The role whose key a file has, by its name; ``None``: it does not say."""
+    found = None if nkey is None else _KEY_FILE.fullmatch(Path(nkey).name)
+    return None if found is None else found[1]
+
+
+def inbox_prefix(nkey: Path | None) -> str | None:
+    """The prefix of the subjects on which a key's user may get answers; ``None``: not known."""
+    role = role_of(nkey)
+    return None if role is None else f"_INBOX_{role}"
+
+
+def refusal(error: Exception) -> Refusal | None:
+    """What the broker refuses with an error; ``None``: it is another one."""
+    found = _REFUSED.search(str(error))
+    if found is None:
+        return None
+    verb = "publish" if found[1].lower() == "publish" else "subscribe to"
+    return Refusal(verb=verb, subject=found[2].lower())
+
+
+def is_sign_in(error: Exception) -> bool:
+    """Whether the broker does not know the user, or the key."""
+    return (
+        isinstance(error, nats_errors.AuthorizationError) or "authorization violation" in str(error).lower()
+    )
 
 
 def options() -> dict[str, Any]:
@@ -145,14 +212,24 @@ async def connect(
 
     Raises:
         ValueError: a URL is none; its text may hold a part of a password.
+        AccessDenied: the broker does not let this user in; the text names the role.
         ConnectionError: no answer within :data:`CONNECT_S` seconds for each server; the text says why.
     """
     last: list[Exception] = []
+    link = Link()
+    link.role = role_of(Path(access["nkeys_seed"])) if "nkeys_seed" in access else None
+    unknown = asyncio.Event()
 
     async def note(error: Exception) -> None:
         # nats-py's own default prints a traceback for every lost connection.
         last[:] = [error]
         _log.debug("broker: %s", error)
+        if is_sign_in(error):
+            unknown.set()
+        refused = refusal(error)
+        if refused is not None:
+            for each in link.on_refusal:
+                each(refused)
 
     async def reconnected() -> None:
         if on_reconnect is not None:
@@ -162,20 +239,32 @@ async def connect(
         if on_disconnect is not None:
             on_disconnect()
 
+    connecting = asyncio.ensure_future(
+        link.connect(
+            pool,
+            name=name,
+            error_cb=note,
+            reconnected_cb=reconnected,
+            disconnected_cb=disconnected,
+            reconnect_time_wait=_RECONNECT_WAIT_S,
+            **options(),
+            **access,
+        )
+    )
+    # A user that is unknown stays unknown: no other try.
+    refusing = asyncio.ensure_future(unknown.wait())
     try:
         async with asyncio.timeout(CONNECT_S * max(1, len(pool))):
-            return await nats.connect(
-                pool,
-                name=name,
-                error_cb=note,
-                reconnected_cb=reconnected,
-                disconnected_cb=disconnected,
-                reconnect_time_wait=_RECONNECT_WAIT_S,
-                **options(),
-                **access,
-            )
+            await asyncio.wait((connecting, refusing), return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                who = "this user" if link.role is None else f"role {link.role}: its key is not the broker's"
+                raise AccessDenied(f"the broker refuses {who}")
+            await connecting
     except (OSError, TimeoutError, nats_errors.Error) as error:
         raise ConnectionError(str(error) or (str(last[0]) if last else "") or "no answer") from None
+    finally:
+        await end_tasks(connecting, refusing)
+    return link
 
 
 def servers(url: str | Sequence[str]) -> list[str]:

@@ -67,7 +67,7 @@ class Unavailable(ClientError):  # noqa: N818 - names the state of the broker
 
 
 class AccessDenied(ClientError):  # noqa: N818 - names the state of the token
-    """The gateway refuses the token, or the token's role or workspace does not allow this."""
+    """The gateway refuses the token, or the broker the key; or the role or workspace does not allow this."""
 
 
 class Unreachable(ClientError):  # noqa: N818 - names the state of the broker

@@ -66,8 +66,10 @@ def read(stored: StoredMessage) -> Result:
     """The result on its subject in EVENTS.
 
     Raises:
-        Unreadable: it is none, or that of another request.
+        Unreadable: it is none, that of another request, or no stage published it.
     """
+    if protocol.ANSWERED in stored.headers or protocol.SCHEDULER in stored.headers:
+        raise Unreadable(f"the message on {stored.subject} was written by the broker, not by a stage")
     try:
         result = _decode(stored.body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

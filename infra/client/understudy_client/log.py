@@ -48,14 +48,21 @@ class _ObjectInfo(msgspec.Struct, frozen=True):
     deleted: bool = False
 
 
-async def first(calls: Calls, stream: str, subject: str) -> StoredMessage | None:
-    """The first message on a subject, wildcards allowed; ``None``: there is none.
+async def last(calls: Calls, stream: str, subject: str) -> StoredMessage | None:
+    """The last message on a subject, wildcards allowed; ``None``: there is none.
+
+    The broker checks the subject against the client's permissions: a client can ask for nothing else this way.
 
     Raises:
         NotSetUp: the stream does not exist, or does not allow direct gets.
         Unavailable: the broker does not answer.
+        AccessDenied: the broker does not let this user ask.
     """
-    return await _one(calls, stream, {"seq": 1, "next_by_subj": subject})
+    answer = await calls.call(f"$JS.API.DIRECT.GET.{stream}.{subject}")
+    stored = _stored(answer)
+    if stored is None:
+        _check_end(answer, stream)
+    return stored
 
 
 async def fetch_object(calls: Calls, ref: ContentRef) -> bytes:

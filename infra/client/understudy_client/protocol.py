@@ -34,8 +34,18 @@ MAX_BODY: Final = 256 * 1024
 EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_LAST_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 TRACEPARENT: Final = "traceparent"
+#: Marks a message that was stored as an answer of the broker to a read: a reply subject needs no permission.
+ANSWERED: Final = "Understudy-Answered"
+#: The header of an event that a broker's schedule published; no result is one.
+SCHEDULER: Final = "Nats-Scheduler"
+_READ_FROM: Final = b"\r\nNats-Stream:"
 #: An id of zeros is invalid (W3C Trace Context, 3.2.2).
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def is_twice_read(block: bytes) -> bool:
+    """Whether a direct get's header block has the headers of another one: what was read was stored as an answer."""
+    return block.count(_READ_FROM) > 1
 
 
 def new_id() -> str:

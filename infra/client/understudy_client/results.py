@@ -39,10 +39,10 @@ class ResultReader:
 
         Raises:
             IdTaken: it is another request than the one that is meant.
-            NotSetUp, Unavailable: as :func:`understudy_client.log.first`.
+            NotSetUp, Unavailable: as :func:`understudy_client.log.last`.
         """
         subject = protocol.any_kind("requested", expected.request_id)
-        owner = await log.first(self._session.calls, protocol.REQUESTS, subject)
+        owner = await log.last(self._session.calls, protocol.REQUESTS, subject)
         if owner is None:
             return None
         kind = protocol.kind_of(owner.subject)
@@ -56,10 +56,10 @@ class ResultReader:
         Raises:
             IdTaken: it is that of another request than the one that is meant.
             Unreadable: what is stored is no result.
-            NotSetUp, Unavailable: as :func:`understudy_client.log.first`.
+            NotSetUp, Unavailable: as :func:`understudy_client.log.last`.
         """
         subject = protocol.any_answer(expected.request_id)
-        stored = await log.first(self._session.calls, protocol.EVENTS, subject)
+        stored = await log.last(self._session.calls, protocol.EVENTS, subject)
         if stored is None:
             return None
         return await self._judge(expected, stored)

@@ -173,7 +173,7 @@ class Session:
         if not ack.unheard:
             return ack
         try:
-            await log.first(self.calls, protocol.REQUESTS, subject)
+            await log.last(self.calls, protocol.REQUESTS, subject)
         except NotSetUp as error:
             raise Unavailable(f"no stream takes {subject}: {error}") from error
         # The stream exists; it may be younger than the refusal, when a broker starts.

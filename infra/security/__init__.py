@@ -1,0 +1,1 @@
+"""Security of the broker: keys of its users, and the configuration that gives them their permissions."""
