@@ -42,7 +42,7 @@ CLIENT_SERVICES: Final = (
 CLIENT_STREAMS: Final = tuple(f"gen.{row.event}.>" for row in ROWS if CLIENT in row.consumed_by)
 
 
-class Role(msgspec.Struct, frozen=True, kw_only=True):
+class BrokerRole(msgspec.Struct, frozen=True, kw_only=True):
     """What one user of the broker may do; everything else is refused."""
 
     name: str
@@ -81,13 +81,13 @@ def check_name(name: str) -> str:
     return name
 
 
-def client(name: str = CLIENT) -> Role:
+def client(name: str = CLIENT) -> BrokerRole:
     """A client of the pipeline, in an account of its own.
 
     Raises:
         RoleError: the name cannot be one.
     """
-    return Role(name=check_name(name), publish=CLIENT_SERVICES, subscribe=CLIENT_STREAMS)
+    return BrokerRole(name=check_name(name), publish=CLIENT_SERVICES, subscribe=CLIENT_STREAMS)
 
 
 def name_of(stages: Iterable[str]) -> str:
@@ -103,7 +103,7 @@ def group_of(name: str) -> tuple[str, ...]:
     return stages if set(stages) <= set(STAGES) else ()
 
 
-def of_stages(stages: Sequence[str]) -> Role:
+def of_stages(stages: Sequence[str]) -> BrokerRole:
     """The role of a process that hosts some stages: what each of them may do."""
     publish: list[str] = [f"{_API}STREAM.INFO.{stream}" for stream in STREAMS]
     for stage in stages:
@@ -114,7 +114,7 @@ def of_stages(stages: Sequence[str]) -> Role:
     heard = [f"gen.{event}.>" for event in ("result", "shadowed")] if hear else []
     # A copy in memory follows its bucket.
     heard += (each for bucket in BUCKETS if set(stages) & set(bucket.read_by) for each in bucket.subjects)
-    return Role(name=name_of(stages), publish=_unique(publish), subscribe=tuple(heard))
+    return BrokerRole(name=name_of(stages), publish=_unique(publish), subscribe=tuple(heard))
 
 
 def _stage(stage: str) -> Iterator[str]:
@@ -131,6 +131,9 @@ def _stage(stage: str) -> Iterator[str]:
             yield f"$JS.ACK.*.*.{consumer}.>"
     for stream in (REQUESTS, EVENTS):
         yield f"{_API}DIRECT.GET.{stream}"
+    if stage in pipeline.ROW_OF["revised"].published_by:
+        # Is a replay still that of its letter?
+        yield f"{_API}DIRECT.GET.{DEAD}"
     yield from _buckets(stage)
     if row.arms_deadlines:
         # Admission: the bound of open requests.
@@ -181,18 +184,20 @@ def _inspection() -> Iterator[str]:
     yield f"{_API}STREAM.MSG.DELETE.{DEAD}"
 
 
-def gateway() -> Role:
+def gateway() -> BrokerRole:
     """The HTTP gateway."""
-    return Role(name=GATEWAY, publish=_unique(_inspection()), subscribe=("gen.>", "dead.>"))
+    return BrokerRole(name=GATEWAY, publish=_unique(_inspection()), subscribe=("gen.>", "dead.>"))
 
 
-def operator() -> Role:
+def operator() -> BrokerRole:
     """Whoever runs the commands: all that the gateway may do, and deleting what the pipeline stores."""
     deleting = (f"{_API}STREAM.{verb}.{stream}" for verb in ("PURGE", "MSG.DELETE") for stream in STREAMS)
-    return Role(name=OPERATOR, publish=_unique((*_inspection(), *deleting)), subscribe=("gen.>", "dead.>"))
+    return BrokerRole(
+        name=OPERATOR, publish=_unique((*_inspection(), *deleting)), subscribe=("gen.>", "dead.>")
+    )
 
 
-def provisioner() -> Role:
+def provisioner() -> BrokerRole:
     """Whoever creates and changes streams and consumers."""
     publish = [f"{_API}INFO", "gen.cancelled.*.*"]
     for stream in STREAMS:
@@ -201,10 +206,10 @@ def provisioner() -> Role:
         publish += [f"{_API}CONSUMER.{verb}.{stream}.*" for verb in ("INFO", "CREATE", "DELETE", "PAUSE")]
         # nats-py's older form.
         publish += [f"{_API}CONSUMER.DURABLE.CREATE.{stream}.*", f"{_API}DIRECT.GET.{stream}"]
-    return Role(name=PROVISIONER, publish=tuple(publish), subscribe=())
+    return BrokerRole(name=PROVISIONER, publish=tuple(publish), subscribe=())
 
 
-def pipeline_roles(groups: Iterable[Sequence[str]] = ()) -> tuple[Role, ...]:
+def pipeline_roles(groups: Iterable[Sequence[str]] = ()) -> tuple[BrokerRole, ...]:
     """The roles of the pipeline's own account.
 
     Args:
@@ -216,7 +221,7 @@ def pipeline_roles(groups: Iterable[Sequence[str]] = ()) -> tuple[Role, ...]:
     return tuple(by_name.values())
 
 
-def find(name: str | None) -> Role | None:
+def find(name: str | None) -> BrokerRole | None:
     """The role of a name; a name of nobody in the pipeline is a client's.  ``None``: nobody has that name."""
     if name is None or NAME.fullmatch(name) is None:
         return None
@@ -235,15 +240,15 @@ def find(name: str | None) -> Role | None:
 def covers(pattern: str, subject: str) -> bool:
     """Whether a permission allows a subject; a wildcard in the subject needs one as wide in the permission."""
     allowed, wanted = pattern.split("."), subject.split(".")
-    for at, token in enumerate(allowed):
-        if token == ">":
+    for at, part in enumerate(allowed):
+        if part == ">":
             return len(wanted) > at
-        if at >= len(wanted) or wanted[at] == ">" or (token not in {"*", wanted[at]}):
+        if at >= len(wanted) or wanted[at] == ">" or part not in {"*", wanted[at]}:
             return False
     return len(allowed) == len(wanted)
 
 
-def explain(role: Role | None, verb: str, subject: str) -> str:
+def explain(role: BrokerRole | None, verb: str, subject: str) -> str:
     """Say that the broker refused a subject, and what the role may use.
 
     Args:

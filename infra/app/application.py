@@ -7,7 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from faststream import FastStream
 from understudy_client.connection import is_sign_in, refusal, servers
@@ -25,7 +25,7 @@ from infra.runner.cancellation import Cancellation
 from infra.runner.execution import Handle, Runner, Sink
 from infra.runner.isolation import Isolation
 from infra.runner.ports import RunnerPorts
-from infra.runner.stage_broker import StageBroker
+from infra.runner.stage_broker import StageBroker, sign_in
 from infra.runner.subscriber import CreditSubscriber
 from infra.runner.watchdog import FROZEN, Watchdog
 from infra.stores import cache_store
@@ -101,6 +101,11 @@ class Application:
         self._connected_to = ""
         self._lost_at_s = 0.0
         self._watchdog = Watchdog()
+        # Not the clients' inbox: prompts and drafts are delivered here.
+        access: dict[str, Any] = {
+            "inbox_prefix": "_INBOX_stages",
+            **sign_in(connection.options(settings.nats)),
+        }
         self.broker = StageBroker(
             servers(settings.nats_url or "nats://127.0.0.1:4222"),
             apply_types=False,
@@ -113,8 +118,7 @@ class Application:
             # The stage that arms deadlines knows its own results, and needs those of other processes.
             no_echo=set(stages) <= pipeline.DEADLINE_KEEPERS,
             graceful_timeout=settings.grace,
-            # Not the clients' inbox: prompts and drafts are delivered here.
-            **({"inbox_prefix": "_INBOX_stages"} | connection.options(settings.nats)),
+            **access,
         )
         self._runners = self._build_runners(handles, sink)
         self.subscribers = self._build_subscribers()

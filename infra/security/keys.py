@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-import nkeys
+import nkeys  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from contracts.errors import UnderstudyError
 from infra.host import atomic_file
@@ -82,7 +82,8 @@ def _key(file: Path, *, anew: bool) -> Key:
 def _public(file: Path) -> str:
     try:
         pair = nkeys.from_seed(bytearray(file.read_bytes().strip()))
-        return pair.public_key.decode()
+        public: Any = pair.public_key
+        return str(public, "ascii")
     except (nkeys.NkeysError, ValueError, IndexError) as error:
         # Not the error's own text: it may have a part of the seed.
         raise KeyFileError(

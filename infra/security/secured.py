@@ -14,7 +14,7 @@ from contracts.errors import UnderstudyError
 from infra.host import atomic_file
 from infra.security import keys, server_file
 from infra.security.keys import Key, KeyFileError
-from infra.security.server_file import Tls, User
+from infra.security.server_file import BrokerUser, Tls
 
 #: The configuration in a folder.
 FILE: Final = "nats-server.conf"
@@ -73,8 +73,8 @@ def write(
         raise SecuredError(str(error)) from None
     made = keys.ensure(folder, [role.name for role in (*ours, *theirs)], rotate=rotate)
     text = server_file.render(
-        [User(role=role, public=made[role.name].public) for role in ours],
-        [User(role=role, public=made[role.name].public) for role in theirs],
+        [BrokerUser(role=role, public=made[role.name].public) for role in ours],
+        [BrokerUser(role=role, public=made[role.name].public) for role in theirs],
         tls=tls,
     )
     config = folder / FILE
@@ -108,7 +108,8 @@ def embedded(folder: Path, groups: Iterable[Sequence[str]]) -> str:
     # Clients sign in with nothing, so they share nats-py's own inbox.
     anonymous = msgspec.structs.replace(anybody, subscribe=("_INBOX.>", *anybody.subscribe))
     return server_file.render(
-        [User(role=role, public=made[role.name].public) for role in ours], [User(role=anonymous, public=None)]
+        [BrokerUser(role=role, public=made[role.name].public) for role in ours],
+        [BrokerUser(role=anonymous, public=None)],
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from contracts import roles
-from contracts.roles import Role
+from contracts.roles import BrokerRole
 
 #: The account of the pipeline; the streams are its own.
 PIPELINE: Final = "PIPELINE"
@@ -18,10 +18,10 @@ PIPELINE: Final = "PIPELINE"
 CLIENTS: Final = "CLIENTS"
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True):
+class BrokerUser(msgspec.Struct, frozen=True, kw_only=True):
     """A role and how it signs in."""
 
-    role: Role
+    role: BrokerRole
     #: Public NKey; ``None``: the one user that signs in with nothing.
     public: str | None
 
@@ -40,7 +40,7 @@ def account_of(client: str) -> str:
     return CLIENTS if client == roles.CLIENT else f"CLIENT_{client}"
 
 
-def render(pipeline: Sequence[User], clients: Sequence[User], *, tls: Tls | None = None) -> str:
+def render(pipeline: Sequence[BrokerUser], clients: Sequence[BrokerUser], *, tls: Tls | None = None) -> str:
     """Write the accounts, and TLS.
 
     Args:
@@ -50,15 +50,13 @@ def render(pipeline: Sequence[User], clients: Sequence[User], *, tls: Tls | None
     """
     exports = [f"{{ service: {_text(each)}, response_type: stream }}" for each in roles.CLIENT_SERVICES]
     exports += [f"{{ stream: {_text(each)} }}" for each in roles.CLIENT_STREAMS]
-    by_account: dict[str, list[User]] = {}
+    by_account: dict[str, list[BrokerUser]] = {}
     for user in clients:
         by_account.setdefault(account_of(user.role.name), []).append(user)
     blocks = [_account(PIPELINE, pipeline, "exports", exports, ("jetstream: enabled",))]
     blocks += [_account(name, users, "imports", _imports()) for name, users in sorted(by_account.items())]
     lines = ["accounts {", *blocks, "}"]
-    for user in clients:
-        if user.public is None:
-            lines.append(f"no_auth_user: {_text(user.role.name)}")
+    lines += (f"no_auth_user: {_text(user.role.name)}" for user in clients if user.public is None)
     if tls is not None:
         lines += _tls(tls)
     return "\n".join(lines) + "\n"
@@ -72,7 +70,7 @@ def _imports() -> list[str]:
 
 
 def _account(
-    name: str, users: Sequence[User], crossing: str, subjects: Iterable[str], first: Iterable[str] = ()
+    name: str, users: Sequence[BrokerUser], crossing: str, subjects: Iterable[str], first: Iterable[str] = ()
 ) -> str:
     lines = [f"  {_text(name)}: {{", *(f"    {line}" for line in first), "    users: ["]
     for user in users:
@@ -81,7 +79,7 @@ def _account(
     return "\n".join(lines)
 
 
-def _user(user: User) -> list[str]:
+def _user(user: BrokerUser) -> list[str]:
     role = user.role
     signs_in = f"nkey: {user.public}"
     if user.public is None:

@@ -113,6 +113,11 @@ class Site:
         """Address of its broker."""
         return str(self._runtime()["nats_url"])
 
+    @property
+    def nats_keys(self) -> str:
+        """Folder with the keys of its broker's roles."""
+        return str(self._runtime()["nats_keys"])
+
     def pids(self) -> Mapping[str, int]:
         """Processes by name."""
         return dict(self._runtime()["pids"])

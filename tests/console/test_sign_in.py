@@ -40,6 +40,7 @@ def serve(site: Site, folder: Path) -> Generator[tuple[str, Engine]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("UNDERSTUDY_")}
     environment |= {
         "UNDERSTUDY_NATS_URL": site.nats_url,
+        "UNDERSTUDY_NATS__KEYS": site.nats_keys,
         "UNDERSTUDY_DATABASE_URL": url,
         "UNDERSTUDY_DATA_DIR": str(folder),
         "UNDERSTUDY_GATEWAY__TOKENS": "required",

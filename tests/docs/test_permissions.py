@@ -1,99 +1,113 @@
-"""Does the server configuration in docs/operations.md keep results for stages alone?"""
+"""Does the command in docs/operations.md give a broker on which everything works, and results are of stages alone?"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats
 import pytest
 import pytest_asyncio
+import trustme
+from nats import errors as nats_errors
+from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig
-from nats.js.errors import APIError, NoStreamResponseError
-from understudy_client import Client
+from nats.js.errors import NoStreamResponseError
+from understudy_client import AccessDenied, Client
 from understudy_client.connection import flushed
 from understudy_client.result import ContentRef, Result
 
-from contracts import pipeline
+from contracts import pipeline, roles
 from contracts.result import Status
 from infra.app.wiring import assemble
-from infra.nats import server_config, topology
-from infra.nats.connection import dial
+from infra.nats import topology
+from infra.nats.connection import dial, reach
 from infra.nats.multiplexer import RequestMultiplexer
+from infra.security import keys
 from infra.settings.settings import Settings, load
 from infra.stores.assets import Assets
+from tests.command_line import understudy
 from tests.docs.pages import fences
+from tests.security.servers import start_server
 
 _WAIT_S = 60.0
 
 
 class Server:
-    """A nats-server as the page configures it, with the topology."""
+    """A nats-server as the page configures it."""
 
-    def __init__(self, port: int) -> None:
-        self.stages = f"nats://understudy:for-stages@127.0.0.1:{port}"
-        self.client = f"nats://client:for-clients@127.0.0.1:{port}"
+    def __init__(self, port: int, folder: Path) -> None:
+        self.url = f"tls://127.0.0.1:{port}"
+        self.keys = folder / "nats"
+        self.ca = folder / "ca.pem"
+        self.client_key = keys.file_of(self.keys, "shop")
+        self.tls = ssl.create_default_context(cafile=str(self.ca))
 
 
 @pytest_asyncio.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    (said,) = fences("nats-server.conf")
-    text = said.text.replace("$UNDERSTUDY_PASSWORD", "for-stages").replace("$CLIENT_PASSWORD", "for-clients")
-    config = tmp_path / "nats-server.conf"
-    config.write_text(
-        f"{text}\nhost: 127.0.0.1\nport: -1\nports_file_dir: '{tmp_path}'\njetstream {{ store_dir: '{tmp_path}' }}\n"
-    )
-    process = await asyncio.create_subprocess_exec(
-        server_config.find_binary(),
-        "-c",
-        config,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Server(await _port(process))
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.wait(), _WAIT_S)
-
-
-async def _port(process: asyncio.subprocess.Process) -> int:
-    """Read the port from the server's log, once it is ready."""
-    assert process.stderr is not None
-    port = 0
-    async with asyncio.timeout(_WAIT_S):
-        async for line in process.stderr:
-            if b"Listening for client connections on" in line:
-                port = int(line.rpartition(b":")[2])
-            if b"Server is ready" in line:
-                return port
-    pytest.fail("the server ended")
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    (said,) = fences("secure")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "server.key")
+    monkeypatch.chdir(tmp_path)
+    program, *command = shlex.split(said.text)
+    done = understudy(*command, environment=dict(os.environ))
+    assert (program, done.status) == ("understudy", 0), done.err
+    async with start_server(tmp_path, tmp_path / "nats" / "nats-server.conf") as port:
+        yield Server(port, tmp_path)
 
 
 @pytest_asyncio.fixture
 async def settings(server: Server, tmp_path: Path) -> Settings:
-    found = load(nats_url=server.stages, data_dir=tmp_path / "data")
-    await topology.apply_at(server.stages, found)
+    found = load(
+        nats_url=server.url, data_dir=tmp_path / "data", nats={"keys": server.keys, "tls": {"ca": server.ca}}
+    )
+    await topology.apply_at(server.url, found)
     return found
 
 
+def _as_role(settings: Settings, role: str) -> Settings:
+    return settings.model_copy(update={"nats": reach(settings, role)[1]})
+
+
 async def test_a_client_gets_its_result_and_stages_need_no_more(server: Server, settings: Settings) -> None:
-    stages = tuple(stage for stage in pipeline.STAGES if stage != "audit")
-    application = assemble(settings, stages)
-    life = asyncio.create_task(application.run())
-    await asyncio.wait_for(application.ready.wait(), _WAIT_S)
+    groups = [("freeform-gen", "structuring"), ("context-build", "validate-repair"), ("fallback",)]
+    applications = [assemble(_as_role(settings, roles.name_of(group)), group) for group in groups]
+    lives = [asyncio.create_task(each.run()) for each in applications]
+    for each in applications:
+        await asyncio.wait_for(each.ready.wait(), _WAIT_S)
     try:
-        async with Client.connect(server.client) as client:
+        async with Client.connect(server.url, nkey=server.client_key, tls=server.tls) as client:
             answer = await client.generate("layout", prompt="a forest with three coins", timeout_s=_WAIT_S)
             cancelled = await client.cancel(answer.result.request_id)
     finally:
-        application.app.exit()
-        status = await asyncio.wait_for(life, _WAIT_S)
+        for each in applications:
+            each.app.exit()
+        statuses = await asyncio.wait_for(asyncio.gather(*lives), _WAIT_S)
     assert answer.result.status == Status.CACHED_FALLBACK
     assert cancelled is not None
-    assert status == 0
+    assert set(statuses) == {0}
+
+
+async def _plain(server: Server, refused: asyncio.Queue[Exception] | None = None) -> Connection:
+    async def note(error: Exception) -> None:
+        if refused is not None:
+            await refused.put(error)
+
+    return await nats.connect(
+        server.url,
+        nkeys_seed=str(server.client_key),
+        inbox_prefix="_INBOX_shop",
+        tls=server.tls,
+        error_cb=note,
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,8 +116,8 @@ async def test_a_client_gets_its_result_and_stages_need_no_more(server: Server, 
 @pytest.mark.usefixtures("settings")
 async def test_a_client_cannot_publish_what_stages_publish(server: Server, event: str) -> None:
     refused: asyncio.Queue[Exception] = asyncio.Queue()
-    nc = await nats.connect(server.client, error_cb=refused.put)
-    with pytest.raises((NoStreamResponseError, TimeoutError, nats.errors.Error)):
+    nc = await _plain(server, refused)
+    with pytest.raises((NoStreamResponseError, TimeoutError, nats_errors.Error)):
         await nc.jetstream().publish(f"gen.{event}.layout.forged-1", b"{}", timeout=1)
     error = await asyncio.wait_for(refused.get(), _WAIT_S)
     await nc.close()
@@ -112,36 +126,16 @@ async def test_a_client_cannot_publish_what_stages_publish(server: Server, event
 
 async def test_a_client_reads_large_content(server: Server, settings: Settings) -> None:
     body = b'"' + b"x" * 700_000 + b'"'
-    stages = await dial(settings.nats_url or "", name="test")
+    stage = await dial(settings, name="test", role="validate-repair")
     wire = RequestMultiplexer()
-    await wire.open(stages)
+    await wire.open(stage)
     reference = await Assets(wire).put(body)
     large = ContentRef(object=reference.object, sha256=reference.sha256, size=reference.size)
     result = Result(request_id="x", kind="custom", status="success", origin="live", content_ref=large)
-    async with Client.connect(server.client) as client:
+    async with Client.connect(server.url, nkey=server.client_key, tls=server.tls) as client:
         assert await client.document(result) == "x" * 700_000
     await wire.close()
-    await stages.close()
-
-
-@pytest.mark.parametrize("event", ["requested", "cancelled"])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Nats-Schedule": "@at 2020-01-01T00:00:00Z", "Nats-Schedule-Target": "gen.result.layout.victim"},
-        {"Nats-Rollup": "all"},
-        {"Nats-Rollup": "sub"},
-        {"Nats-TTL": "1s"},
-    ],
-)
-@pytest.mark.usefixtures("settings")
-async def test_a_client_has_the_broker_do_nothing_for_it(
-    server: Server, event: str, headers: dict[str, str]
-) -> None:
-    nc = await nats.connect(server.client)
-    with pytest.raises(APIError):
-        await nc.jetstream().publish(f"gen.{event}.layout.x", b"{}", headers=headers)
-    await nc.close()
+    await stage.close()
 
 
 @pytest.mark.parametrize(
@@ -149,60 +143,46 @@ async def test_a_client_has_the_broker_do_nothing_for_it(
     [
         ("gen.requested.layout.asking-1", b'{"prompt": "a wood"}'),
         ("$JS.API.DIRECT.GET.REQUESTS.gen.requested.layout.stored-1", b""),
-        ("$JS.API.DIRECT.GET.REQUESTS", b'{"last_by_subj": "gen.requested.layout.stored-1"}'),
-        ("$JS.API.STREAM.INFO.REQUESTS", b""),
+        ("$JS.API.DIRECT.GET.OBJ_assets", b'{"seq": 1}'),
     ],
 )
-@pytest.mark.parametrize("reply", ["gen.result.layout.victim", "gen.deadline.layout.victim"])
+@pytest.mark.parametrize("reply", ["gen.result.layout.victim", "$JS.API.STREAM.PURGE.REQUESTS"])
 async def test_what_the_broker_answers_a_client_is_never_an_event(
     server: Server, settings: Settings, subject: str, body: bytes, reply: str
 ) -> None:
     """Nobody's permission is asked for a reply subject: only the border of two accounts keeps it out."""
-    nc = await nats.connect(server.client)
+    nc = await _plain(server)
     await nc.jetstream().publish("gen.requested.layout.stored-1", b'{"status": "success"}')
     await nc.publish(subject, body, reply=reply)
-    await nc.publish(
-        "$JS.API.DIRECT.GET.REQUESTS.gen.requested.layout.stored-1",
-        b"",
-        reply="$JS.API.STREAM.PURGE.REQUESTS",
-    )
-    # Answered behind both of them.
+    # Answered behind it.
     await nc.jetstream().publish("gen.requested.layout.last-1", b"{}")
     await nc.close()
-    stages = await dial(settings.nats_url or "", name="test")
-    events, requests = [await topology.stream(stages, name) for name in ("EVENTS", "REQUESTS")]
-    await stages.close()
+    operator = await dial(settings, name="test")
+    events, requests = [await topology.stream(operator, name) for name in ("EVENTS", "REQUESTS")]
+    await operator.close()
     assert events is not None
     assert events["state"]["messages"] == 0
     assert requests is not None
     assert requests["state"]["first_seq"] == 1
 
 
-@pytest.mark.usefixtures("settings")
-async def test_a_client_cannot_have_a_consumer_deliver_for_it(server: Server) -> None:
-    nc = await nats.connect(server.client, error_cb=_quiet)
-    js = nc.jetstream(timeout=1)
-    for stream in ("OBJ_assets", "REQUESTS", "EVENTS"):
-        config = ConsumerConfig(deliver_subject="gen.result.layout.victim", ack_policy=AckPolicy.NONE)
-        with pytest.raises((TimeoutError, nats.errors.Error)):
-            await js.add_consumer(stream, config)
-    await nc.close()
-
-
 async def test_a_client_does_not_hear_what_stages_are_given(server: Server, settings: Settings) -> None:
-    application = assemble(settings, ("context-build", "freeform-gen", "fallback"))
+    application = assemble(
+        _as_role(settings, roles.ALL_STAGES), ("context-build", "freeform-gen", "fallback")
+    )
     life = asyncio.create_task(application.run())
     await asyncio.wait_for(application.ready.wait(), _WAIT_S)
     heard: list[str] = []
-    spy = await nats.connect(server.client)
+    spy = await _plain(server)
 
     async def hear(msg: Msg) -> None:
         heard.append(msg.subject + msg.data.decode(errors="replace"))
 
-    await spy.subscribe("_INBOX.>", cb=hear)
+    for subject in ("_INBOX.>", "_INBOX_shop.>", "gen.result.>"):
+        await spy.subscribe(subject, cb=hear)
     await flushed(spy)
     try:
-        async with Client.connect(server.client) as client:
+        async with Client.connect(server.url, nkey=server.client_key, tls=server.tls) as client:
             await client.generate(
                 "layout", prompt="a secret forest", timeout_s=_WAIT_S, request_id="secret-1"
             )
@@ -210,8 +190,12 @@ async def test_a_client_does_not_hear_what_stages_are_given(server: Server, sett
         application.app.exit()
         await asyncio.wait_for(life, _WAIT_S)
     await spy.close()
+    assert heard != []
     assert not [each for each in heard if "context_built" in each or '"brief"' in each]
 
 
-async def _quiet(_: Exception) -> None:
-    """Refusals are expected."""
+async def test_the_key_of_another_server_is_refused_at_once(server: Server, tmp_path: Path) -> None:
+    other = keys.ensure(tmp_path / "other", ["shop"])["shop"]
+    with pytest.raises(AccessDenied, match="role shop: its key is not the broker's"):
+        async with Client.connect(server.url, nkey=other.file, tls=server.tls):
+            pass

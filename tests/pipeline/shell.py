@@ -16,6 +16,7 @@ from typing import Any
 import nats
 import pytest
 import pytest_asyncio
+from nats.aio.client import Client
 
 from tests.command_line import understudy
 from tests.import_path import IMPORT_PATH
@@ -39,6 +40,8 @@ class Shell:
             "PYTHONPATH": IMPORT_PATH,
         }
         self.nats_url = ""
+        #: File with the operator's key.
+        self.nats_nkey = ""
 
     async def start(self, *args: str, program: Sequence[str] = ("-m", "infra.cli")) -> Process:
         """A process of its own, which Ctrl-C reaches also where a shell runs the tests in the background."""
@@ -86,7 +89,7 @@ async def shell(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell
     async with asyncio.timeout(60):
         ready = json.loads(await process.stdout.readline())
     assert ready["ready"] is True
-    shell.nats_url = ready["nats_url"]
+    shell.nats_url, shell.nats_nkey = ready["nats_url"], ready["nats_nkey"]
     assert json.loads((folder / "runtime.json").read_bytes())["nats_url"] == shell.nats_url
     yield shell
     process.send_signal(signal.SIGTERM)
@@ -107,9 +110,14 @@ async def ask_plainly(url: str, subject: str, body: bytes) -> dict[str, Any]:
     return json.loads(result.data)
 
 
+async def operate(shell: Shell) -> Client:
+    """A plain connection with the operator's key, for what a client may not see."""
+    return await nats.connect(shell.nats_url, nkeys_seed=shell.nats_nkey, inbox_prefix="_INBOX_operator")
+
+
 async def letter_of(shell: Shell, request_id: str) -> dict[str, Any]:
     """The letter of a request, when it is there."""
-    nc = await nats.connect(shell.nats_url)
+    nc = await operate(shell)
     letters = await nc.jetstream().subscribe(f"dead.*.*.{request_id}", stream="DEAD", ordered_consumer=True)
     await letters.next_msg(timeout=30)
     await nc.close()
@@ -119,7 +127,7 @@ async def letter_of(shell: Shell, request_id: str) -> dict[str, Any]:
 
 async def audited(shell: Shell, request_id: str) -> dict[str, Any]:
     """The audit's row once it is complete: audit has acknowledged all there is."""
-    nc = await nats.connect(shell.nats_url)
+    nc = await operate(shell)
     js = nc.jetstream()
     async with asyncio.timeout(60):
         for stream in ("REQUESTS", "EVENTS"):

@@ -263,7 +263,7 @@ async def test_a_broker_that_is_gone_for_good_ends_the_wait(tmp_path: Path) -> N
         shell.env["UNDERSTUDY_NATS_URL"] = broker.url.replace("//", "//somebody:s3cret@")
         nc = await nats.connect(broker.url)
         # Each of them looks into the log from time to time: who has done so twice is waiting.
-        looks = await nc.subscribe("$JS.API.DIRECT.GET.EVENTS")
+        looks = await nc.subscribe("$JS.API.DIRECT.GET.EVENTS.>")
         asking = await shell.start(
             *("request", "a forest", "--id", "lost-1", "--wait", "--deadline-ms", "1", "--json"),
             program=_IMPATIENT,

@@ -12,7 +12,6 @@ import pytest
 from nats.aio.client import Client
 
 from contracts import roles
-from contracts.bucket_table import BUCKETS
 from infra.nats import server_config
 from infra.security import keys, secured
 from infra.security.server_file import Tls
@@ -57,9 +56,16 @@ async def secured_server(
 ) -> AsyncGenerator[SecuredServer]:
     """Start one on a free port, without any stream."""
     made = secured.write(folder / "keys", groups=GROUPS, clients=clients, tls=tls)
+    async with start_server(folder, made.config) as port:
+        yield SecuredServer(f"{'tls' if tls else 'nats'}://127.0.0.1:{port}", made.config.parent)
+
+
+@asynccontextmanager
+async def start_server(folder: Path, accounts: Path) -> AsyncGenerator[int]:
+    """Start a server that includes a file with accounts; its port."""
     config = folder / "server.conf"
     config.write_text(
-        f"include keys/{secured.FILE}\nhost: 127.0.0.1\nport: -1\n"
+        f"include {accounts.relative_to(folder)}\nhost: 127.0.0.1\nport: -1\n"
         f"jetstream {{ store_dir: '{folder / 'store'}' }}\n"
     )
     process = await asyncio.create_subprocess_exec(
@@ -74,7 +80,7 @@ async def secured_server(
         port = await _port(process)
         # A full pipe would stop the server.
         log = asyncio.create_task(_drain(process))
-        yield SecuredServer(f"{'tls' if tls else 'nats'}://127.0.0.1:{port}", made.config.parent)
+        yield port
     finally:
         process.terminate()
         await asyncio.wait_for(process.wait(), WAIT_S)
@@ -101,9 +107,6 @@ async def _drain(process: asyncio.subprocess.Process) -> None:
         pass
 
 
-def all_roles() -> tuple[roles.Role, ...]:
+def all_roles() -> tuple[roles.BrokerRole, ...]:
     """Every role of the server above."""
     return (*roles.pipeline_roles(GROUPS), roles.client(), *map(roles.client, CLIENTS))
-
-
-BUCKET_OF = {bucket.name: bucket for bucket in BUCKETS}

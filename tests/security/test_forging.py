@@ -10,6 +10,7 @@ from pathlib import Path
 import nats
 import pytest
 import pytest_asyncio
+from nats import errors as nats_errors
 from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
@@ -303,5 +304,5 @@ async def test_what_a_client_directs_at_another_ones_inbox_stays_with_it(
 
 
 async def test_the_broker_refuses_a_key_that_it_does_not_know(server: SecuredServer) -> None:
-    with pytest.raises(nats.errors.Error):
+    with pytest.raises(nats_errors.Error):
         await nats.connect(server.url, allow_reconnect=False, max_reconnect_attempts=0)

@@ -61,6 +61,7 @@ class Client:
         *,
         creds: Path | None = None,
         nkey: Path | None = None,
+        inbox_prefix: str | None = None,
         tls: ssl.SSLContext | None = None,
         tls_hostname: str | None = None,
         on_lost: Callable[[str], None] | None = None,
@@ -74,6 +75,7 @@ class Client:
             url: ``nats://host:port`` or ``tls://host:port``; several servers as a list, or with commas between them.
             creds: credentials file; needs the extra ``nkeys``.
             nkey: file with an NKey seed; needs the extra ``nkeys``.
+            inbox_prefix: prefix of the subjects for answers; default: that of the role which the key's file names.
             tls: TLS context, for a certificate authority or a client certificate of your own.
             tls_hostname: name in the server's certificate, where it is not the host's.
             on_lost: called with the broker's URL each time that the connection is lost.
@@ -81,7 +83,9 @@ class Client:
             lost_s: seconds without a connection after which a wait raises :class:`BrokerLost`.
             deadline_ms: deadline of requests that name none: the pipeline's setting of that name.
         """
-        servers = Servers(url=url, creds=creds, nkey=nkey, tls=tls, tls_hostname=tls_hostname)
+        servers = Servers(
+            url=url, creds=creds, nkey=nkey, inbox_prefix=inbox_prefix, tls=tls, tls_hostname=tls_hostname
+        )
         return cls(servers, on_lost=on_lost, on_back=on_back, lost_s=lost_s, deadline_ms=deadline_ms)
 
     async def __aenter__(self) -> Self:

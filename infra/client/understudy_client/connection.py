@@ -57,6 +57,13 @@ class Link(Connection):
         #: Called with each refusal.
         self.on_refusal: list[Callable[[Refusal], None]] = []
 
+    def refused(self, error: Exception) -> None:
+        """Pass on what the broker refuses, if that is what an error says."""
+        found = refusal(error)
+        if found is not None:
+            for each in self.on_refusal:
+                each(found)
+
     async def _process_headers(self, headers: Any) -> dict[str, str] | None:
         # A direct get appends its headers: only who sees both of two knows that one of them was stored.
         found = await super()._process_headers(headers)
@@ -215,9 +222,9 @@ async def connect(
         AccessDenied: the broker does not let this user in; the text names the role.
         ConnectionError: no answer within :data:`CONNECT_S` seconds for each server; the text says why.
     """
-    last: list[Exception] = []
     link = Link()
     link.role = role_of(Path(access["nkeys_seed"])) if "nkeys_seed" in access else None
+    last: list[Exception] = []
     unknown = asyncio.Event()
 
     async def note(error: Exception) -> None:
@@ -226,10 +233,7 @@ async def connect(
         _log.debug("broker: %s", error)
         if is_sign_in(error):
             unknown.set()
-        refused = refusal(error)
-        if refused is not None:
-            for each in link.on_refusal:
-                each(refused)
+        link.refused(error)
 
     async def reconnected() -> None:
         if on_reconnect is not None:
@@ -246,25 +250,36 @@ async def connect(
             error_cb=note,
             reconnected_cb=reconnected,
             disconnected_cb=disconnected,
-            reconnect_time_wait=_RECONNECT_WAIT_S,
+            reconnect_time_wait=_RECONNECT_WAIT_S,  # pyright: ignore[reportArgumentType] - seconds, fractions too
             **options(),
             **access,
         )
     )
-    # A user that is unknown stays unknown: no other try.
-    refusing = asyncio.ensure_future(unknown.wait())
     try:
         async with asyncio.timeout(CONNECT_S * max(1, len(pool))):
-            await asyncio.wait((connecting, refusing), return_when=asyncio.FIRST_COMPLETED)
-            if not connecting.done():
-                who = "this user" if link.role is None else f"role {link.role}: its key is not the broker's"
-                raise AccessDenied(f"the broker refuses {who}")
-            await connecting
+            await _until_known(link, connecting, unknown)
     except (OSError, TimeoutError, nats_errors.Error) as error:
         raise ConnectionError(str(error) or (str(last[0]) if last else "") or "no answer") from None
     finally:
-        await end_tasks(connecting, refusing)
+        await end_tasks(connecting)
     return link
+
+
+async def _until_known(link: Link, connecting: asyncio.Task[None], unknown: asyncio.Event) -> None:
+    """Wait for the connection; a user that the broker does not know is not tried again.
+
+    Raises:
+        AccessDenied: the broker does not know the user.
+    """
+    refusing = asyncio.ensure_future(unknown.wait())
+    try:
+        await asyncio.wait((connecting, refusing), return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            who = "this user" if link.role is None else f"role {link.role}: its key is not the broker's"
+            raise AccessDenied(f"the broker refuses {who}")
+        await connecting
+    finally:
+        await end_tasks(refusing)
 
 
 def servers(url: str | Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ import typer
 
 from infra.app import doctor
 from infra.host import extras
-from infra.lab.bench import replay_command, scenario_commands, telemetry_command
+from infra.lab.bench import replay_command, scenario_commands, security_command, telemetry_command
 from infra.lab.bench.proof import command as proof_command
 from infra.settings import settings as settings_module
 from infra.telemetry import logging as telemetry_logging
@@ -25,6 +25,7 @@ from infra.telemetry import logging as telemetry_logging
 app = typer.Typer(no_args_is_help=True)
 for _command in (
     telemetry_command.telemetry,
+    security_command.security,
     replay_command.replay,
     *scenario_commands.COMMANDS,
     proof_command.proof,

@@ -103,7 +103,7 @@ async def run(
     settings = scripted(folder, sync_interval="always", gateway={"port": 0}, admission={"enabled": False})
     async with (
         Supervisor(settings) as supervisor,
-        connected(supervisor.nats_url) as (_, wire),
+        connected(supervisor.reached) as (_, wire),
     ):
         load = _Load(supervisor, random.Random(seed))  # noqa: S311 - a schedule, not a secret
         outcomes = Outcomes(wire)

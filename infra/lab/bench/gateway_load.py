@@ -45,7 +45,7 @@ async def connect(trial: Trial, connections: int) -> AsyncGenerator[dict[str, As
     if url is None:
         raise RuntimeError("the gateway has not started")
     with keeping(url, connections) as kept:
-        async with PipelineClient(trial.supervisor.nats_url) as client:
+        async with PipelineClient(trial.supervisor.reached) as client:
 
             async def by_nats(_: int, request_id: str) -> None:
                 await client.ask(_KIND, body=_body(request_id), request_id=request_id)

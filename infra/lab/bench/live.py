@@ -257,7 +257,7 @@ async def run(*, model: str, requests: int, schemas: int, in_flight: int, seed: 
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
         path = str(_untrained(Path(folder) / "untrained", seed)) if model == RANDOM else model
         settings = _settings(Path(folder), path, prose=_UNTRAINED_PROSE if model == RANDOM else None)
-        async with Supervisor(settings) as supervisor, PipelineClient(supervisor.nats_url) as client:
+        async with Supervisor(settings) as supervisor, PipelineClient(supervisor.reached) as client:
             say("first answer, while the model loads")
             name = await _first(client)
             say(f"{len(wanted)} requests to {name}, {in_flight} at a time")

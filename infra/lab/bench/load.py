@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
+    from infra.settings.settings import Settings
+
 
 class Load:
     """Publishes requests of kind ``layout`` and takes the time of their results.
 
     Args:
-        url: of the broker.
+        where: the broker's URL, for a client without a key; or the settings of its operator.
         deadline_ms: of every request; long by default, so that a loaded machine causes no failures.
     """
 
-    def __init__(self, url: str, *, deadline_ms: int = 600_000) -> None:
-        self._url = url
+    def __init__(self, where: str | Settings, *, deadline_ms: int = 600_000) -> None:
+        self._where = where
         self._deadline_ms = deadline_ms
         self._wire = RequestMultiplexer()
         self.client: Client | None = None
@@ -39,7 +41,7 @@ class Load:
         self._heard = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self.client = await dial(self._url, name="understudy-bench")
+        self.client = await dial(self._where, name="understudy-bench")
         await self._wire.open(self.client)
         await self.client.subscribe("gen.result.>", cb=self._result)
         await self.client.subscribe("gen.failed.>", cb=self._failed)

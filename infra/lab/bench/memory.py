@@ -27,7 +27,7 @@ async def run(*, first: int, last: int, say: Say) -> dict[str, Any]:
     """
     async with (
         starting(partial(scripted, sync_interval="2m"), split=True) as trial,
-        Load(trial.supervisor.nats_url, deadline_ms=_DEADLINE_MS) as load,
+        Load(trial.supervisor.reached, deadline_ms=_DEADLINE_MS) as load,
     ):
         points: list[tuple[dict[str, int], int, int]] = []
         done = 0

@@ -78,9 +78,9 @@ async def run(
     began = time.monotonic()
     async with (
         Supervisor(settings, split=True, copies=dict.fromkeys(pipeline.STAGES, copies)) as supervisor,
-        connected(supervisor.nats_url) as (_, wire),
+        connected(supervisor.reached) as (_, wire),
     ):
-        async with Load(supervisor.nats_url) as load:
+        async with Load(supervisor.reached) as load:
             burst = asyncio.create_task(load.burst(ids))
             killed = await _kill(supervisor, dice, kills, say)
             say(f"{kills} kills done, {len(load.answered)} results heard; waiting for the rest")

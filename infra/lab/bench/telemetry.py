@@ -16,18 +16,15 @@ load share the pipeline's cores, so their work lowers the throughput, but it is 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import random
 import statistics
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from infra.lab.bench import cpu
+from infra.lab.bench import cpu, paired
 from infra.lab.bench.collector import collecting
 from infra.lab.bench.load import Load
 from infra.lab.bench.report import columns
@@ -35,18 +32,12 @@ from infra.lab.bench.trial import scripted, starting
 from infra.telemetry.exporter import OFF
 
 if TYPE_CHECKING:
-    from infra.app.supervisor import Supervisor
     from infra.lab.bench.collector import Collected
     from infra.lab.bench.trial import Say
     from infra.settings.settings import Settings
 
-#: Figures of bursts.
-_Rows = list[dict[str, float]]
-
 #: Throughput with telemetry on, as a share of that with everything off, that is promised.
 PROMISED: Final = 0.95
-#: Seconds after a burst whose CPU time counts, too: the last spans are sent, and the audit follows.
-_SETTLE_S: Final = 2.2
 #: Seconds over which the CPU time of idle pipelines is taken.
 _IDLE_S: Final = 10.0
 #: Modules that the extra ``otel`` brings.
@@ -54,9 +45,6 @@ _EXTRA: Final = ("opentelemetry.sdk", "requests")
 _WARM_UP: Final = 500
 _REFERENCE: Final = "off"
 _DETAILS: Final = ("metrics", "every trace")
-#: Resamples for an interval, and the share of them that it holds.
-_RESAMPLES: Final = 10_000
-_SHARE: Final = 0.95
 
 
 async def run(*, requests: int, starts: int, rounds: int, detail: bool, say: Say) -> dict[str, Any]:
@@ -82,16 +70,16 @@ async def run(*, requests: int, starts: int, rounds: int, detail: bool, say: Say
     idle: dict[str, float] = {}
     async with collecting() as collector:
         modes = _modes(collector.url if traced else None, detail=detail)
-        rows: dict[str, list[_Rows]] = {mode: [] for mode in modes}
+        rows: dict[str, list[paired.Rows]] = {mode: [] for mode in modes}
         for start in range(starts):
             async with AsyncExitStack() as stack:
-                pipelines: dict[str, _Pipeline] = {}
-                for mode in _in_turn(tuple(modes), start):
+                pipelines: dict[str, paired.MeasuredPipeline] = {}
+                for mode in paired.in_turn(tuple(modes), start):
                     say(f"start {start + 1} of {starts}: telemetry {mode}")
                     configure = partial(_configure, folders=folders, mode=mode, settings=modes[mode])
                     trial = await stack.enter_async_context(starting(configure))
-                    load = await stack.enter_async_context(Load(trial.supervisor.nats_url))
-                    pipelines[mode] = _Pipeline(trial.supervisor, load)
+                    load = await stack.enter_async_context(Load(trial.supervisor.reached))
+                    pipelines[mode] = paired.MeasuredPipeline(trial.supervisor, load)
                     await load.burst([f"w-{number}" for number in range(_WARM_UP)])
                     if mode != _REFERENCE:
                         collector.scrape(next(reversed(folders)))
@@ -100,10 +88,10 @@ async def run(*, requests: int, starts: int, rounds: int, detail: bool, say: Say
                     say("idle")
                     idle = await _measure_idle(pipelines)
                 for number in range(rounds):
-                    for mode in _in_turn(tuple(modes), start + number):
+                    for mode in paired.in_turn(tuple(modes), start + number):
                         row = await pipelines[mode].measure(f"b-{number}", requests)
                         rows[mode][-1].append(row)
-                        say(f"round {number + 1} of {rounds}: telemetry {mode}: {_summarize(row)}")
+                        say(f"round {number + 1} of {rounds}: telemetry {mode}: {paired.summarize(row)}")
         collected = await collector.end()
     counts = {mode: _count(collected, mode, folders) for mode in modes}
     for mode in modes.keys() - {_REFERENCE}:
@@ -112,11 +100,11 @@ async def run(*, requests: int, starts: int, rounds: int, detail: bool, say: Say
                 raise RuntimeError(f"with telemetry {mode} there were no {what}")
     figures = {
         mode: {
-            **{name: round(statistics.median(_values(taken, name)), 3) for name in taken[0][0]},
+            **{name: round(statistics.median(paired.values(taken, name)), 3) for name in taken[0][0]},
             "idle_cpu_percent": round(idle[mode], 1),
             **counts[mode],
-            **_compare("throughput", taken, rows[_REFERENCE], "requests_per_s"),
-            **_compare("cpu", taken, rows[_REFERENCE], "cpu_ms_per_request"),
+            **paired.compare("throughput", taken, rows[_REFERENCE], "requests_per_s"),
+            **paired.compare("cpu", taken, rows[_REFERENCE], "cpu_ms_per_request"),
         }
         for mode, taken in rows.items()
     }
@@ -164,49 +152,11 @@ def _configure(
     return scripted(data_dir, sync_interval="2m", **settings)
 
 
-def _in_turn(modes: Sequence[str], number: int) -> Sequence[str]:
-    """The modes in their order, another one first each time."""
-    first = number % len(modes)
-    return (*modes[first:], *modes[:first])
-
-
 def _count(collected: Collected, mode: str, folders: Mapping[Path, str]) -> dict[str, int]:
     return {
         "scrapes": sum(collected.scrapes.get(str(each), 0) for each, its in folders.items() if its == mode),
         "span_batches": collected.batches.get(_path(mode), 0),
     }
-
-
-def _values(taken: Iterable[_Rows], name: str) -> list[float]:
-    """A figure of all rounds of all starts."""
-    return [row[name] for rows in taken for row in rows]
-
-
-def _compare(what: str, taken: Sequence[_Rows], reference: Sequence[_Rows], name: str) -> dict[str, Any]:
-    """The median ratio of a figure to that of the reference in the same round, and its interval."""
-    ratios = [
-        [row[name] / other[name] for row, other in zip(rows, others, strict=True)]
-        for rows, others in zip(taken, reference, strict=True)
-    ]
-    return {
-        f"{what}_ratio": round(statistics.median(itertools.chain(*ratios)), 3),
-        f"{what}_interval": [round(each, 3) for each in bootstrap(ratios)],
-    }
-
-
-def bootstrap(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """The 95 % interval of the median of all values, whose groups differ: the medians of resampled groups of values.
-
-    Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application" (1997), 3.8, hierarchical data.
-    """
-    dice = random.Random(1)  # noqa: S311 - the same figures give the same interval
-    medians: list[float] = []
-    for _ in range(_RESAMPLES):
-        resampled = (dice.choices(each, k=len(each)) for each in dice.choices(groups, k=len(groups)))
-        medians.append(statistics.median(itertools.chain(*resampled)))
-    medians.sort()
-    beyond = round(_RESAMPLES * (1 - _SHARE) / 2)
-    return medians[beyond], medians[-1 - beyond]
 
 
 def _has_extra() -> bool:
@@ -216,37 +166,7 @@ def _has_extra() -> bool:
         return False
 
 
-class _Pipeline:
-    """A running pipeline of one mode.
-
-    Args:
-        supervisor: its.
-        load: connected to its broker.
-    """
-
-    def __init__(self, supervisor: Supervisor, load: Load) -> None:
-        self.supervisor = supervisor
-        self._load = load
-
-    async def measure(self, name: str, requests: int) -> dict[str, float]:
-        """Send a burst.
-
-        Args:
-            name: beginning of its requests' ids.
-            requests: its size.
-        """
-        before, own_s = cpu.used_by(self.supervisor.pids), time.process_time()
-        taken = await self._load.burst([f"{name}-{number}" for number in range(requests)])
-        await asyncio.sleep(_SETTLE_S)
-        spent = cpu.per_request_ms(before, cpu.used_by(self.supervisor.pids), requests)
-        return {
-            "requests_per_s": requests / taken,
-            "cpu_ms_per_request": spent["total"],
-            "bench_cpu_ms_per_request": (time.process_time() - own_s) * 1000 / requests,
-        }
-
-
-async def _measure_idle(pipelines: Mapping[str, _Pipeline]) -> dict[str, float]:
+async def _measure_idle(pipelines: Mapping[str, paired.MeasuredPipeline]) -> dict[str, float]:
     """CPU time of each pipeline's processes while there are no requests, percent of one core."""
     before = {mode: cpu.used_by(each.supervisor.pids) for mode, each in pipelines.items()}
     await asyncio.sleep(_IDLE_S)
@@ -255,10 +175,6 @@ async def _measure_idle(pipelines: Mapping[str, _Pipeline]) -> dict[str, float]:
         mode: sum(after[mode][name] - used for name, used in before[mode].items()) * 100 / _IDLE_S
         for mode in pipelines
     }
-
-
-def _summarize(row: Mapping[str, float]) -> str:
-    return f"{row['requests_per_s']:.0f} requests/s, CPU {row['cpu_ms_per_request']:.2f} ms/request"
 
 
 def table(figures: Mapping[str, Any]) -> str:

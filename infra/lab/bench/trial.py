@@ -203,9 +203,9 @@ async def _together(
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str) -> AsyncGenerator[tuple[Client, RequestMultiplexer]]:
+async def connected(where: str | Settings) -> AsyncGenerator[tuple[Client, RequestMultiplexer]]:
     """A connection of a bench, which waits longer for answers than a stage does."""
-    client = await dial(url, name="understudy-bench")
+    client = await dial(where, name="understudy-bench")
     wire = RequestMultiplexer(timeout_s=_CALL_S)
     await wire.open(client)
     try:
@@ -226,6 +226,6 @@ async def starting(configure: Callable[[Path], Settings], **supervised: Any) -> 
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
         async with (
             Supervisor(configure(Path(folder)), **supervised) as supervisor,
-            connected(supervisor.nats_url) as (client, wire),
+            connected(supervisor.reached) as (client, wire),
         ):
             yield Trial(supervisor, client, wire)

@@ -22,6 +22,7 @@ from infra.app.pipeline_client import PipelineClient
 from infra.host.parent_death import before_exec
 from infra.nats import log, topology
 from infra.nats.connection import dial
+from infra.settings.settings import load
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -227,8 +228,9 @@ async def working(**settings: str) -> AsyncGenerator[User]:
                 ready = json.loads(await process.stdout.readline() or b"{}")
             if not ready.get("ready"):
                 raise CheckFailed(f"the pipeline does not start: {(Path(folder) / 'up.err').read_text()}")
-            async with PipelineClient(ready["nats_url"]) as client:
-                nats = await dial(ready["nats_url"], name="plain-subscriber")
+            where = load(nats_url=ready["nats_url"], nats={"nkey": ready["nats_nkey"]})
+            async with PipelineClient(where) as client:
+                nats = await dial(where, name="plain-subscriber")
                 try:
                     yield User(env, client, nats)
                 finally:

@@ -180,7 +180,7 @@ async def pipeline_of(
         names = ", ".join(each.name for each in supervisor.processes if each.name != BROKER)
         seconds = time.perf_counter() - began
         stage.say(f"\n[dim]broker at {supervisor.nats_url}, processes {names}: up in {seconds:.1f} s[/]")
-        async with PipelineClient(supervisor.nats_url) as client:
+        async with PipelineClient(supervisor.reached) as client:
             yield client
     finally:
         with stage.out.status("stopping"):

@@ -103,7 +103,7 @@ async def run(examples: Sequence[Example], gguf: Gguf, narrative: Narrative) -> 
         supervisor = Supervisor(settings)
         await supervisor.start()
         try:
-            async with PipelineClient(supervisor.nats_url) as client:
+            async with PipelineClient(supervisor.reached) as client:
                 found = [await _ask(client, number, each) for number, each in enumerate(examples)]
         finally:
             await supervisor.stop()

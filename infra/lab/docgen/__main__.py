@@ -25,6 +25,7 @@ from infra.lab.docgen import (
     metrics,
     nodes,
     openapi,
+    roles,
     settings,
     subjects,
     telemetry,
@@ -39,6 +40,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 #: Page below the project's root, and what writes it.
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/subjects.md": subjects.page,
+    "docs/roles.md": roles.page,
     "docs/asyncapi.json": asyncapi.page,
     "docs/schemas/openapi.json": openapi.page,
     "docs/settings.md": settings.page,

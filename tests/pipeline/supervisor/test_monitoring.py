@@ -34,7 +34,7 @@ async def test_a_frozen_stage_is_noticed_and_its_work_moves_on_once(tmp_path: Pa
     settings = scripted(tmp_path, rules=rules, ack_wait=2.0)
     async with (
         Supervisor(settings, copies=_COPIES, patience=_PATIENT) as supervised,
-        Load(supervised.nats_url) as load,
+        Load(supervised.reached) as load,
     ):
         url = supervised.metrics_url
         await until(lambda: page(url, "/readyz"), "the pipeline is ready")

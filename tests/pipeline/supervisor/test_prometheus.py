@@ -122,7 +122,7 @@ async def value(url: str, expression: str) -> float | None:
 async def test_a_real_prometheus_scrapes_the_running_pipeline(tools: Path, tmp_path: Path) -> None:
     rules = [{"match": {"request_id": "fb-*"}, "do": "refuse"}]
     settings = scripted(tmp_path, rules=rules)
-    async with Supervisor(settings) as supervised, Load(supervised.nats_url) as load:
+    async with Supervisor(settings) as supervised, Load(supervised.reached) as load:
         await until(lambda: page(supervised.metrics_url, "/readyz"), "the pipeline is ready")
         await load.burst([*(f"r-{number}" for number in range(20)), *(f"fb-{number}" for number in range(5))])
         async with scraping(tools, tmp_path, settings.data_dir) as url:

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from infra.app.process_plan import BROKER
+from infra.nats.connection import dial
 from infra.nats.embedded import Embedded
 from infra.nats.health import Health
 from tests.pipeline.supervisor.conftest import (
@@ -40,15 +40,13 @@ async def test_a_killed_stage_comes_back(make: Start) -> None:
 async def test_a_killed_broker_comes_back_on_its_port_with_its_data(make: Start) -> None:
     async with make() as supervised:
         url, pid = supervised.nats_url, supervised.pids[BROKER]
-        nc = Client()
-        await nc.connect(url, allow_reconnect=False)
+        nc = await dial(supervised.reached, name="test")
         await nc.jetstream().publish("gen.requested.layout.r1", b"{}")
         await nc.close()
         os.kill(pid, signal.SIGKILL)
         after = await wait_for_restart(supervised, BROKER)
-        again = Client()
-        await again.connect(url, allow_reconnect=False)
-        kept = await again.jetstream().get_msg("REQUESTS", 1)
+        again = await dial(supervised.reached, name="test")
+        kept = await again.jetstream().get_msg("REQUESTS", 1, direct=True)
         await again.close()
         stages = [each.restarts for each in supervised.processes if each.name != BROKER]
     assert (kept.subject, after.pid != pid, supervised.nats_url) == ("gen.requested.layout.r1", True, url)
@@ -57,8 +55,7 @@ async def test_a_killed_broker_comes_back_on_its_port_with_its_data(make: Start)
 
 async def test_a_stage_without_its_topology_gets_it(make: Start, tmp_path: Path) -> None:
     async with make() as supervised:
-        nc = Client()
-        await nc.connect(supervised.nats_url, allow_reconnect=False)
+        nc = await dial(supervised.reached, name="test")
         await nc.jetstream().delete_consumer("EVENTS", "audit")
         (tmp_path / "exit-78").touch()
         victim = "audit"
@@ -97,15 +94,13 @@ async def test_a_frozen_process_is_replaced(make: Start) -> None:
 async def test_a_frozen_broker_is_replaced_on_its_port_with_its_data(make: Start) -> None:
     async with make(patience=SHORT) as supervised:
         url = supervised.nats_url
-        nc = Client()
-        await nc.connect(url, allow_reconnect=False)
+        nc = await dial(supervised.reached, name="test")
         await nc.jetstream().publish("gen.requested.layout.r1", b"{}")
         await nc.close()
         os.kill(supervised.pids[BROKER], signal.SIGSTOP)
         await wait_for_restart(supervised, BROKER)
-        again = Client()
-        await again.connect(url, allow_reconnect=False)
-        kept = await again.jetstream().get_msg("REQUESTS", 1)
+        again = await dial(supervised.reached, name="test")
+        kept = await again.jetstream().get_msg("REQUESTS", 1, direct=True)
         await again.close()
     assert (kept.subject, supervised.nats_url) == ("gen.requested.layout.r1", url)
 

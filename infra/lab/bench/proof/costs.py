@@ -61,7 +61,7 @@ async def by_stored_events(points: Sequence[int], *, say: Say) -> dict[str, Any]
     rows: list[dict[str, Any]] = []
     async with (
         starting(partial(scripted, sync_interval="2m")) as trial,
-        Load(trial.supervisor.nats_url) as load,
+        Load(trial.supervisor.reached) as load,
     ):
         sent = 0
         for point in points:
@@ -112,7 +112,7 @@ async def by_stage(*, say: Say) -> dict[str, Any]:
     say("latency by stage")
     async with (
         starting(partial(scripted, sync_interval="always")) as trial,
-        Load(trial.supervisor.nats_url) as load,
+        Load(trial.supervisor.reached) as load,
     ):
         await load.burst([f"w-{number}" for number in range(_SINGLES)])
         ids = [f"s-{number}" for number in range(_SINGLES)]
@@ -163,7 +163,7 @@ async def with_two_workers(*, say: Say) -> dict[str, Any]:
             say(f"round {number + 1} of {_ROUNDS}: {workers} workers of freeform-gen")
             async with (
                 starting(_slow_model, split=True, copies={"freeform-gen": workers}) as trial,
-                Load(trial.supervisor.nats_url) as load,
+                Load(trial.supervisor.reached) as load,
             ):
                 await load.burst([f"w-{one}" for one in range(_AT_ONCE * workers)])
                 took = await load.burst([f"b-{one}" for one in range(_WORKER_REQUESTS)])
@@ -194,7 +194,7 @@ async def readers(*, say: Say) -> dict[str, Any]:
     say("audit and log rates")
     async with (
         starting(partial(scripted, sync_interval="always")) as trial,
-        Load(trial.supervisor.nats_url) as load,
+        Load(trial.supervisor.reached) as load,
     ):
         await load.burst([f"w-{number}" for number in range(200)])
         await wait_quiet(load.connected)

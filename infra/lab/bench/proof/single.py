@@ -58,7 +58,7 @@ async def run(plan: CampaignPlan, *, full_disk: bool = False, say: Say = lambda 
         time_file = stack.enter_context(_movable_clocks(Path(temporary) / "time"))
         settings = settings_of(data_dir)
         supervisor = Supervisor(settings, split=True, copies={"fallback": 2})
-        async with supervisor, connected(supervisor.nats_url) as (_, wire):
+        async with supervisor, connected(supervisor.reached) as (_, wire):
             clock = ServiceClock(supervisor)
             dice = random.Random(plan.seed)  # noqa: S311 - a schedule, no secret
             ledger = Ledger(wire, LabelCheck(samples.load(settings.samples_dir)))
