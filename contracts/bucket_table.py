@@ -42,6 +42,8 @@ CACHE: Final = Bucket(
     read_by=("context-build", "validate-repair", OPERATOR),
     says="result-cache entries, and how often they were hit",
 )
+#: Its key on which a purge tells every process of stages to forget what it has in memory.
+FORGET: Final = f"$KV.{CACHE.name}.forget"
 FLIGHTS: Final = Bucket(
     name="flights",
     written_by=("context-build",),

@@ -156,6 +156,15 @@ def decode(name: str, body: bytes, message_headers: Mapping[str, str]) -> Event 
         raise Unreadable(f"the body of {name} cannot be read: {error}", code=_DEFECT) from None
 
 
+def has_author(name: str, message_headers: Mapping[str, str]) -> bool:
+    """Whether a client or a stage published a message, as :func:`check_author` finds it."""
+    try:
+        check_author(name, message_headers)
+    except Unreadable:
+        return False
+    return True
+
+
 def check_author(name: str, message_headers: Mapping[str, str]) -> None:
     """Refuse what a reply subject or a schedule brought to a subject that its author may not publish on.
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from contracts import pipeline
-from contracts.bucket_table import ASSETS, BUCKETS
+from contracts.bucket_table import ASSETS, BUCKETS, FORGET
 from contracts.pipeline import CLIENT, DEAD, EVENTS, OPERATOR, REQUESTS, ROWS, STAGES
 
 #: Makes streams and consumers; for ``understudy topology apply``.
@@ -112,6 +112,7 @@ def of_stages(stages: Sequence[str]) -> BrokerRole:
     # Work whose request has its answer is stopped (rule 7), and deadlines that are met are forgotten.
     hear = any(row.expensive or row.arms_deadlines for row in rows)
     heard = [f"gen.{event}.>" for event in ("result", "shadowed")] if hear else []
+    heard.append(FORGET)
     # A copy in memory follows its bucket.
     heard += (each for bucket in BUCKETS if set(stages) & set(bucket.read_by) for each in bucket.subjects)
     return BrokerRole(name=name_of(stages), publish=_unique(publish), subscribe=tuple(heard))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from nats import errors as nats_errors
 
+from contracts import envelope, pipeline, subjects
 from contracts import events as ev
-from contracts import pipeline, subjects
 from contracts.errors import Unavailable
 from contracts.ports import StoredResult
 
@@ -31,13 +31,15 @@ class LoggedResults:
         self._lookup = lookup
 
     async def find(self, request_id: str) -> StoredResult | None:
-        """Find a request's result; ``None``: it has none yet.
+        """Find a request's result; ``None``: it has none yet, or none that a stage published.
 
         Raises:
             Unavailable: the broker does not answer.
         """
         found = await self._lookup.last(pipeline.EVENTS, subjects.any_answer(request_id))
-        return None if found is None else StoredResult(result=_decode(found.body), at_ms=found.time_ms)
+        if found is None or not envelope.has_author("result", found.headers):
+            return None
+        return StoredResult(result=_decode(found.body), at_ms=found.time_ms)
 
     async def exists(self, request_id: str) -> bool:
         """Whether a request has a result; calls at the same time share one question to the broker.

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 BUCKET: Final = bucket_table.CACHE.name
 STREAM: Final = bucket_table.CACHE.stream
 _PREFIX: Final = f"$KV.{BUCKET}."
-#: A message here tells every process to empty its caches: somebody's data was purged.
-FORGET: Final = f"{_PREFIX}forget"
+FORGET: Final = bucket_table.FORGET
 _decode: Final = msgspec.json.Decoder(CacheEntry).decode
 
 

@@ -9,7 +9,7 @@ import pytest
 from understudy_client.connection import Refusal, flushed, refusal
 
 from contracts import pipeline, roles
-from contracts.bucket_table import ASSETS, BUCKETS
+from contracts.bucket_table import ASSETS, BUCKETS, FORGET
 from contracts.pipeline import CLIENT, DEAD, EVENTS, OPERATOR, REQUESTS, ROWS, STAGE_OF, STAGES
 from tests.security.servers import CLIENTS, GROUPS, SecuredServer, all_roles, secured_server
 
@@ -126,6 +126,7 @@ def _hearing(role: str) -> Iterator[tuple[str, bool]]:
     for row in ROWS:
         heard = inspects or (who == {CLIENT} and CLIENT in row.consumed_by)
         yield f"gen.{row.event}.>", heard or (stops and row.event in {"result", "shadowed"})
+    yield FORGET, bool(stages)
     yield "gen.>", inspects
     yield "dead.>", inspects
     for bucket in BUCKETS:

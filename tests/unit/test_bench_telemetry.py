@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.host import target_file
 from infra.lab.bench.collector import collecting
-from infra.lab.bench.telemetry import bootstrap
+from infra.lab.bench.paired import bootstrap
 
 
 def test_starts_that_differ_widen_the_interval() -> None:

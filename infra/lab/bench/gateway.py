@@ -27,9 +27,9 @@ from infra.lab.bench import cpu
 from infra.lab.bench.gateway_load import Ask, TimedRequest, connect, pace, post, saturate
 from infra.lab.bench.http_load import keeping
 from infra.lab.bench.outcomes import percentile
+from infra.lab.bench.paired import bootstrap
 from infra.lab.bench.pipeline import wait_quiet
 from infra.lab.bench.report import columns
-from infra.lab.bench.telemetry import bootstrap
 from infra.lab.bench.trial import scripted, starting
 
 if TYPE_CHECKING:

@@ -76,7 +76,9 @@ async def run(*, requests: int, starts: int, rounds: int, say: Say) -> dict[str,
 
 
 def _configure(data_dir: Path, *, mode: str) -> Settings:
-    return scripted(data_dir, sync_interval="2m", broker={"sync_interval": "2m", "secured": mode == "secured"})
+    return scripted(
+        data_dir, sync_interval="2m", broker={"sync_interval": "2m", "secured": mode == "secured"}
+    )
 
 
 def table(figures: Mapping[str, Any]) -> str:
