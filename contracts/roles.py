@@ -132,6 +132,8 @@ def _stage(stage: str) -> Iterator[str]:
             yield f"$JS.ACK.*.*.{consumer}.>"
     for stream in (REQUESTS, EVENTS):
         yield f"{_API}DIRECT.GET.{stream}"
+    # Of the leader: what a server that was away has not caught up with.
+    yield f"{_API}STREAM.MSG.GET.{REQUESTS}"
     if stage in pipeline.ROW_OF["revised"].published_by:
         # Is a replay still that of its letter?
         yield f"{_API}DIRECT.GET.{DEAD}"
@@ -171,6 +173,7 @@ def _inspection() -> Iterator[str]:
     yield from _events(OPERATOR)
     yield from _buckets(OPERATOR)
     yield f"{_API}INFO"
+    yield f"{_API}STREAM.MSG.GET.{REQUESTS}"
     for stream in STREAMS:
         yield f"{_API}STREAM.INFO.{stream}"
         yield f"{_API}DIRECT.GET.{stream}"

@@ -92,7 +92,8 @@ def _api(role: str, who: set[str], stages: set[str], *, outside: bool) -> Iterat
         yield f"$JS.API.DIRECT.GET.{stream}", reads or (outside and stream == ASSETS.stream)
         yield f"$JS.API.DIRECT.GET.{stream}.any.thing", inspects or (uses and not outside)
         objects = bucket is not None and bucket.store == "OBJ" and bool(who & set(bucket.written_by))
-        yield f"$JS.API.STREAM.MSG.GET.{stream}", objects and not outside
+        leader = stream == REQUESTS and bool(stages or inspects)
+        yield f"$JS.API.STREAM.MSG.GET.{stream}", leader or (objects and not outside)
         for call, allowed in _ADMIN.items():
             may = any(stream in on for party, on in allowed.items() if party in administers)
             yield f"$JS.API.{call}.{stream}", may or (call == "STREAM.PURGE" and objects and not outside)
