@@ -45,7 +45,7 @@ class Adapters:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.telemetry = to_log()
+        self.telemetry = to_log(words=settings.audit.store_prompts)
         self.wire = RequestMultiplexer()
         self.lookup = Lookup(self.wire)
         self.assets = Assets(self.wire)

@@ -12,8 +12,10 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from contracts.errors import error_text
+from contracts.redaction import redact_reason
 from infra.app.replay_judge import ReplayJudge
 from infra.inspect import dead_letters
+from infra.inspect.filter_conditions import check_text
 from infra.nats import submissions
 from infra.replay import (
     earlier,
@@ -71,6 +73,17 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[JobItem, ...]
 
 
+def _redact(plan: ReplayPlan) -> ReplayPlan:
+    """The plan with hashes of what may quote its requests: why they are refused."""
+    items = (
+        msgspec.structs.replace(each, reason=redact_reason(each.reason))
+        if each.reason and each.state is ItemState.REFUSED and each.reason not in origins.FIXED
+        else each
+        for each in plan.items
+    )
+    return msgspec.structs.replace(plan, items=tuple(items))
+
+
 def read_view(engine: Engine, *, job: int) -> JobView:
     """One job without its requests; blocks.
 
@@ -122,12 +135,14 @@ class ReplayDesk:
             ids: only these requests; none: all.
 
         Raises:
+            FilterError: it has a text, and the audit keeps none.
             TooManyOrigins: more match than one job may have.
             PatchError: the patch has no effect, or no `test` although it is for many.
             UnderstudyError: samples, prompts or settings that cannot be used.
             StreamMissing, Unavailable: the broker does not answer.
             sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
         """
+        check_text(where, stored=self._settings.audit.store_prompts)
         found = await asyncio.to_thread(origins.select_requests, self._engine, where, limit=limit, ids=ids)
         read = await origins.read_requests(self._wire, found)
         return await self._propose(read, options, source, workspace=where.workspace)
@@ -224,7 +239,7 @@ class ReplayDesk:
         return await asyncio.to_thread(
             job_creation.create,
             self._engine,
-            proposal.plan,
+            proposal.plan if self._settings.audit.store_prompts else _redact(proposal.plan),
             source=proposal.source,
             limits=limits,
             estimate=proposal.estimate,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from contracts import timestamp
+from contracts.redaction import redact_text
 
 if TYPE_CHECKING:
     from infra.inspect.request_filter import RequestFilter
@@ -18,7 +19,12 @@ _NAMED: Final = 20
 
 
 def format_source(
-    wanted: RequestFilter, limit: int | None, *, ids: Sequence[str] = (), what: str = "requests"
+    wanted: RequestFilter,
+    limit: int | None,
+    *,
+    ids: Sequence[str] = (),
+    what: str = "requests",
+    words: bool = True,
 ) -> str:
     """A selection in words.
 
@@ -27,8 +33,11 @@ def format_source(
         limit: at most as many; none: all.
         ids: only these; none: all.
         what: what is selected.
+        words: with the text that is searched for; otherwise its hash and length.
     """
     given: dict[str, Any] = msgspec.to_builtins(wanted)
+    if wanted.text is not None and not words:
+        given["text"] = redact_text(wanted.text)
     for name in ("since_ms", "until_ms"):
         if name in given:
             given[name.removesuffix("_ms")] = timestamp.format_ms(given.pop(name))

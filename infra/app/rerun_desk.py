@@ -14,6 +14,7 @@ from contracts.errors import UnderstudyError, error_text
 from contracts.request_edits import parse_edits
 from infra.app.replay_judge import ReplayJudge
 from infra.inspect import comparison, outcomes
+from infra.inspect.filter_conditions import check_text
 from infra.providers import names, table
 from infra.replay import rerun_estimate, reruns
 from infra.replay.origins import ReplayOrigin, select_requests
@@ -76,8 +77,10 @@ class RerunDesk:
         """The ids of the past requests that match a filter, the oldest first; replays and shadows only by their id.
 
         Raises:
+            FilterError: it has a text, and the audit keeps none.
             UnderstudyError: the audit cannot be read.
         """
+        check_text(where, stored=self._settings.audit.store_prompts)
         found = await self._query(lambda engine: select_requests(engine, where, limit=limit), missing=[])
         return list(dict.fromkeys(request_id for request_id, _ in found))
 

@@ -87,7 +87,7 @@ class Supervisor:
         patience: StartPatience | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self.telemetry = telemetry or to_log(component="supervisor")
+        self.telemetry = telemetry or to_log(words=settings.audit.store_prompts, component="supervisor")
         self._settings = settings
         self._command = command
         self._patience = patience or StartPatience()

@@ -27,11 +27,12 @@ def ls(
 
     --stage is the stage that failed; --text is searched in prompts and error messages.
     """
-    from infra.inspect import audit_listing
+    from infra.inspect import audit_listing, filter_conditions
 
     if wanted.text is not None and not console.settings().audit.store_prompts:
         console.note(
-            "prompts are not stored (audit.store_prompts): --text is searched in error messages alone"
+            f"{filter_conditions.NO_WORDS}: --text finds rows from before that alone; `understudy tail --text` and "
+            "`understudy dead ls --text` search the event log"
         )
     if json:
         audit_database.read(lambda engine: _emit(audit_listing.iterate(engine, where=wanted, limit=limit)))
@@ -105,6 +106,7 @@ def rebuild(json: Json = False) -> None:
         else:
             console.people().print(
                 f"{done.requests:,} requests from {done.events:,} events; {done.kept:,} older rows kept"
+                + (f"; words of {done.redacted:,} requests replaced by hashes" if done.redacted else "")
             )
         return console.DONE
 

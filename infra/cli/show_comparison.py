@@ -43,7 +43,12 @@ def show_one(out: Console, found: Comparison) -> None:
         _print_differences(out, found.asked)
     out.print(_side_by_side(found.a, found.b))
     if found.equal is None:
-        out.print(Text("the contents cannot be compared: one of the two has none", style="yellow"))
+        out.print(
+            Text(
+                "the contents cannot be compared: one of the two has none, or is in the audit alone, without its content",
+                style="yellow",
+            )
+        )
     elif found.equal:
         out.print(Text("the contents are equal", style="green"))
     else:

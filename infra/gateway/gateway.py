@@ -65,7 +65,7 @@ class Gateway:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self.telemetry = telemetry or to_log(component=NAME)
+        self.telemetry = telemetry or to_log(words=settings.audit.store_prompts, component=NAME)
         self.clock = clock
         self.database = GatewayDatabase(settings.database)
         #: Tokens and sessions.

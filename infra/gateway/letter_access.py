@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from contracts.redaction import redact_reason, redact_text
 from infra.gateway.problems import FieldProblem, Problem, not_found
+from infra.gateway.roles import AccessRole
 from infra.inspect import dead_letters
 from infra.inspect.dead_letters import LetterFilter, NoLetter
 from infra.inspect.request_filter import RequestFilter
@@ -16,10 +20,14 @@ from infra.replay.patching import PatchError
 if TYPE_CHECKING:
     from typing import Any
 
+    from infra.app.letter_desk import LetterVerdict
     from infra.gateway.access import Principal
     from infra.gateway.gateway import Gateway
     from infra.inspect.dead_letters import Letter
     from infra.replay.patching import Operations
+
+#: In place of a letter's message, for those who may not replay it.
+HIDDEN: Final = "only operators see it: words of requests are not kept (audit.store_prompts is off)"
 
 
 async def find_letter(gateway: Gateway, principal: Principal, sequence: int) -> Letter:
@@ -40,6 +48,32 @@ async def find_letter(gateway: Gateway, principal: Principal, sequence: int) -> 
         if not await own.passes(letter):
             raise not_found(f"dead letter {sequence}")
     return letter
+
+
+def may_read_words(gateway: Gateway, principal: Principal) -> bool:
+    """Whether words of letters are shown to who asks: where words are kept, else to those who may replay letters."""
+    return gateway.settings.audit.store_prompts or principal.role >= AccessRole.OPERATOR
+
+
+def hide_words(letter: Letter) -> Letter:
+    """A letter without its message and evidence, and with hashes of what quotes them."""
+    reason = redact_reason(letter.reason)
+    own = letter.letter and msgspec.structs.replace(
+        letter.letter, reason=reason, body=None, body_ref=None, evidence=None
+    )
+    return msgspec.structs.replace(letter, reason=reason, letter=own, data=own and msgspec.to_builtins(own))
+
+
+def hide_verdict(verdict: LetterVerdict) -> LetterVerdict:
+    """A verdict without the message, and with hashes of what quotes it."""
+    return msgspec.structs.replace(
+        verdict,
+        body=None,
+        reason=verdict.reason and redact_reason(verdict.reason),
+        violations=tuple(
+            msgspec.structs.replace(each, detail=redact_text(each.detail)) for each in verdict.violations
+        ),
+    )
 
 
 def read_patch(given: list[dict[str, Any]] | None) -> Operations | None:

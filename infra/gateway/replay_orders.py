@@ -170,7 +170,13 @@ async def _propose_letters(
     sequences = [each for each in dict.fromkeys(order.ids or ()) if isinstance(each, int)]
     for each in sequences:
         await find_letter(gateway, principal, each)
-    source = format_source(where, order.limit, ids=[str(each) for each in sequences], what="letters")
+    source = format_source(
+        where,
+        order.limit,
+        ids=[str(each) for each in sequences],
+        what="letters",
+        words=gateway.settings.audit.store_prompts,
+    )
     return await desk.propose_letters(where, options, sequences=sequences, limit=order.limit, source=source)
 
 

@@ -16,7 +16,7 @@ from stages.audit.fold import REPEATED
 
 
 class ContentGone(UnderstudyError):  # noqa: N818 - names what is missing
-    """A result whose content was too large for the audit."""
+    """A result whose content the audit does not have."""
 
 
 def find_result(engine: Engine, request_id: str) -> Result | None:
@@ -34,7 +34,8 @@ def find_result(engine: Engine, request_id: str) -> Result | None:
     plain = end["result"]
     if plain.get("content_left_out"):
         raise ContentGone(
-            f"the result of {request_id} is no longer in the event log, and its content was too large for the audit; "
+            f"the result of {request_id} is no longer in the event log, and the audit has it without its content, which "
+            "was too large or not to be stored (audit.store_prompts); "
             f"`understudy audit show {request_id}` has the rest"
         )
     try:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, func
 
-from infra.inspect.request_filter import RequestFilter, has_wildcards
+from infra.inspect.request_filter import FilterError, RequestFilter, has_wildcards
 from infra.stores.database import GENERATIONS
 from stages.audit.fold import REPEATED
 
@@ -26,6 +26,27 @@ _EQUAL: Final = {
     "workspace": GENERATIONS.c.workspace,
     "node": GENERATIONS.c.node_id,
 }
+
+
+#: Why the audit has no texts.
+NO_WORDS: Final = "the audit keeps no words of requests (audit.store_prompts is off)"
+
+
+def check_text(where: RequestFilter, *, stored: bool) -> None:
+    """Refuse to select requests by a text that the audit does not have.
+
+    Args:
+        where: the filter.
+        stored: whether the audit keeps texts.
+
+    Raises:
+        FilterError: it has a text, and the audit keeps none.
+    """
+    if where.text is not None and not stored:
+        raise FilterError(
+            f"text cannot be searched: {NO_WORDS}; leave it out, or search the event log (`understudy tail --text`, "
+            "`understudy dead ls --text`)"
+        )
 
 
 def build_conditions(where: RequestFilter, *, dialect: str) -> list[ColumnElement[bool]]:

@@ -43,6 +43,8 @@ GONE: Final = "its request is no longer in the log, which keeps requests for 7 d
 
 #: The same of an id that the audit knows from other events alone.
 UNASKED: Final = "the audit has seen no request with this id, only other events"
+#: Those that quote nothing.
+FIXED: Final = frozenset({GONE, UNASKED, letters.SHADOW})
 
 
 class TooManyOrigins(UnderstudyError):  # noqa: N818 - names the state of the selection

@@ -20,6 +20,7 @@ from understudy_client.tasks import end_tasks
 from contracts import request, scenes, subjects
 from contracts.errors import UnderstudyError
 from contracts.lineage import DESCENT, INPUT_OF, StartStage
+from contracts.redaction import is_redacted
 from contracts.request_edits import MODEL, PROSE, EditError, Edits, apply_edits
 from infra.inspect.outcomes import ComparedPair
 from infra.nats.lookup import Lookup
@@ -260,8 +261,11 @@ def _plan_one(
 ) -> Rerun | NotRerun:
     if outcome is None or outcome.body is None:
         return NotRerun(original=original, reason="neither the log nor the audit has its body (any more)")
-    if str(outcome.body.get("prompt", "")).startswith("sha256:"):
-        return NotRerun(original=original, reason="the audit keeps no prompts, and the log has forgotten it")
+    if is_redacted(str(outcome.body.get("prompt", ""))):
+        return NotRerun(
+            original=original,
+            reason="the audit keeps no words (audit.store_prompts is off), and the log has forgotten it",
+        )
     if options.from_stage is not None and step is None:
         event = INPUT_OF[options.from_stage]
         return NotRerun(original=original, reason=f"its {event} is not in the log (any more)")

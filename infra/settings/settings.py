@@ -150,7 +150,8 @@ class Concurrency(_Part):
 class Audit(_Part):
     """What the audit keeps."""
 
-    #: Keep prompts in the database; otherwise their hashes alone.
+    #: Keep what people and models have written about requests, in the database and in log lines; otherwise hashes and
+    #: lengths stand for it. Streams keep it either way while their messages last; see docs/privacy.md.
     store_prompts: bool = True
     #: Events folded in one transaction.
     batch: int = Field(default=2000, ge=1, le=10_000)

@@ -8,7 +8,7 @@ Audit may fold any of these events again afterwards without effect.  docs/adr/00
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ from contracts.outcome import Record as Recorded
 from infra.nats import log as event_log
 from infra.stores import database, rows
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
+from infra.stores.row_redaction import redact_rows
 from stages.audit import handle as audit
 from stages.audit.fold import RequestRecord, merge
 
@@ -49,6 +50,8 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
     #: Rows that the log no longer covers.
     kept: int
+    #: Requests whose words were replaced by hashes, because none are to be kept (any more).
+    redacted: int = 0
 
 
 async def rebuild(
@@ -59,6 +62,8 @@ async def rebuild(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Rebuilt:
     """Fold the log into new tables and swap them in.
+
+    Where no words are to be kept, those of rows that the log does not cover are replaced, too.
 
     Args:
         wire: calls to the broker.
@@ -83,7 +88,8 @@ async def rebuild(
         async for records in reader.batches():
             await asyncio.to_thread(_fold, connection, new, records)
         requests, changed, kept = await asyncio.to_thread(_swap, connection, new)
-    return Rebuilt(events=reader.events, requests=requests, changed=changed, kept=kept)
+    redacted = 0 if store_prompts else await asyncio.to_thread(redact_rows, engine)
+    return Rebuilt(events=reader.events, requests=requests, changed=changed, kept=kept, redacted=redacted)
 
 
 class _Reader:
@@ -213,7 +219,8 @@ def _swap(connection: Connection, new: tuple[Table, Table]) -> tuple[int, int, i
     current, rebuilt = GENERATIONS.c, new[0].c
     same = exists().where(rebuilt.request_id == current.request_id, rebuilt.life_ms == current.life_ms)
     kept = int(connection.execute(select(func.count()).select_from(GENERATIONS).where(~same)).scalar_one())
-    for ids in _pages(connection, new[0]):
+    ids: list[str] = []
+    while ids := rows.page_of_ids(connection, new[0], after=ids[-1] if ids else ""):
         seen += len(ids)
         stored = {
             (one.request_id, one.life_ms): one for one in rows.stored_records(connection, ids, GENERATIONS)
@@ -249,14 +256,3 @@ def covers(fresh: RequestRecord, stored: RequestRecord) -> bool:
     Requests are deleted from the log before their events: where the request is there, its events are too.
     """
     return fresh.asked is not None and (stored.end is None or fresh.end is not None)
-
-
-def _pages(connection: Connection, table: Table) -> Iterator[list[str]]:
-    key, last = table.c.request_id, ""
-    while True:
-        query = select(key).where(key > last).distinct().order_by(key).limit(rows.CHUNK)
-        ids = [found[0] for found in connection.execute(query)]
-        if not ids:
-            return
-        yield ids
-        last = ids[-1]

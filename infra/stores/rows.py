@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
@@ -15,6 +14,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
 from contracts import pipeline, revisions, subjects
+from contracts.redaction import is_redacted
 from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS
 from stages.audit.fold import (
     NO_LIFE,
@@ -41,8 +41,6 @@ _FILLED: Final = ("node_id", "shadow", "prompt", "prompt_hash", "input_hash", "l
 STAGE_COLUMNS: Final = {
     stage: f"{stage.replace('-', '_')}_ms" for stage, row in pipeline.STAGE_OF.items() if not row.records
 }
-#: What is stored in place of a prompt (``audit.store_prompts``).
-_HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _INT_MAX: Final = 2**31 - 1
 _BIGINT_MAX: Final = 2**63 - 1
 _decode: Final = msgspec.json.Decoder(RequestRecord).decode
@@ -266,6 +264,13 @@ def stored_records(connection: Connection, ids: Sequence[str], generations: Tabl
             yield record if same else msgspec.structs.replace(record, life_ms=row[1])
 
 
+def page_of_ids(connection: Connection, table: Table, *, after: str = "") -> list[str]:
+    """The next :data:`CHUNK` ids of a table, in their order; none: there are no more."""
+    key = table.c.request_id
+    query = select(key).where(key > after).distinct().order_by(key).limit(CHUNK)
+    return [found[0] for found in connection.execute(query)]
+
+
 def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
@@ -320,8 +325,8 @@ def _is_shadow(request_id: str, asked: RequestFacts | None) -> bool:
 
 
 def _searched(*texts: str | None) -> str | None:
-    """Texts as searches compare them: case-folded, one below the other, without the hash of a prompt that is not kept."""
-    kept = [each.casefold() for each in texts if each and not _HASH.fullmatch(each)]
+    """Texts as searches compare them: case-folded, one below the other, without what stands in for one."""
+    kept = [each.casefold() for each in texts if each and not is_redacted(each)]
     return "\n".join(kept) or None
 
 

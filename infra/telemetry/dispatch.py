@@ -32,6 +32,8 @@ class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True):
     SENTENCE: ClassVar[str] = ""
     #: Fields in which equal events agree, but for ids and numbers in ``problem``; none: each one is written.
     FOLDS_BY: ClassVar[tuple[str, ...]] = ()
+    #: Fields that may quote a request, a document or a server; each is a text.
+    QUOTES: ClassVar[tuple[str, ...]] = ()
 
     def __str__(self) -> str:
         return self.SENTENCE.format_map(msgspec.structs.asdict(self))
@@ -53,6 +55,11 @@ class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True):
     def error(self) -> BaseException | None:
         """The error whose traceback belongs to the line."""
         return None
+
+    @property
+    def quotes(self) -> tuple[str, ...]:
+        """Fields that may quote somebody; events in which that depends on other fields override it."""
+        return self.QUOTES
 
     def fields(self) -> dict[str, Any]:
         """Its fields for machines; what is not set is left out."""

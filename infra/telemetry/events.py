@@ -85,6 +85,11 @@ class MessageHandled(TelemetryEvent, frozen=True, kw_only=True):
         return level_of(self.ending, self.problem)
 
     @property
+    def quotes(self) -> tuple[str, ...]:
+        # What it waits for is broker, database or server.
+        return () if self.ending is MessageEnding.WAITS else ("problem",)
+
+    @property
     def folds_as(self) -> Hashable | None:
         return (self.stage, self.ending, alike(self.problem)) if self.level > logging.DEBUG else None
 
@@ -133,6 +138,7 @@ class ResultPublished(TelemetryEvent, frozen=True, kw_only=True):
     latency_ms: float | None = None
 
     WRITTEN: ClassVar[int] = 20
+    QUOTES: ClassVar[tuple[str, ...]] = ("problem",)
 
     @property
     def shadow(self) -> bool:
@@ -201,6 +207,7 @@ class LetterWritten(TelemetryEvent, frozen=True, kw_only=True):
 
     WRITTEN: ClassVar[int] = 20
     FOLDS_BY: ClassVar[tuple[str, ...]] = ("stage", "code", "answered")
+    QUOTES: ClassVar[tuple[str, ...]] = ("problem",)
 
     @property
     def level(self) -> int:

@@ -91,6 +91,8 @@ class ReplayRunEnded(TelemetryEvent, frozen=True, kw_only=True):
     #: Why it waits, where it does.
     note: str = ""
 
+    QUOTES: ClassVar[tuple[str, ...]] = ("note",)
+
     def __str__(self) -> str:
         why = f": {self.note}" if self.note else ""
         return f"replay job {self.job} is {self.state}{why}; this run published {self.published:,}"
@@ -103,6 +105,8 @@ class RerunEnded(TelemetryEvent, frozen=True, kw_only=True):
     job: str
     #: Why it ended early; empty: it did not.
     problem: str = ""
+
+    QUOTES: ClassVar[tuple[str, ...]] = ("problem",)
 
     def __str__(self) -> str:
         return (

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import structlog
 
+from contracts.redaction import redact_reason
 from infra.telemetry.dispatch import Telemetry, TelemetryEvent, name_of
 
 if TYPE_CHECKING:
@@ -37,11 +39,13 @@ class LogLines:
 
     Args:
         later: calls something in so many seconds; none: the running loop does, and without one nothing is folded.
+        words: also write what people and models have written, where a line quotes it; otherwise its hash and length.
         fields: further fields of every line.
     """
 
-    def __init__(self, *, later: Later | None = None, **fields: Any) -> None:
+    def __init__(self, *, later: Later | None = None, words: bool = True, **fields: Any) -> None:
         self._fields = fields
+        self._words = words
         #: Bound at the first line: by then the log is configured.
         self._log: FilteringBoundLogger | None = None
         self._later = later
@@ -102,6 +106,7 @@ class LogLines:
             self._write(folded.last, folded.last.level, more=folded.more - 1)
 
     def _write(self, event: TelemetryEvent, level: int, *, more: int = 0) -> None:
+        event = event if self._words else _redact(event)
         sentence = " ".join(str(event).split())
         fields = event.fields()
         if more:
@@ -113,9 +118,14 @@ class LogLines:
             self._log.log(level, name_of(type(event)), message=sentence, **fields)
 
 
-def to_log(**fields: Any) -> Telemetry:
-    """A dispatcher whose only subscriber is the log."""
-    return Telemetry(LogLines(**fields))
+def to_log(*, words: bool = True, **fields: Any) -> Telemetry:
+    """A dispatcher whose only subscriber is the log; as :class:`LogLines`."""
+    return Telemetry(LogLines(words=words, **fields))
+
+
+def _redact(event: TelemetryEvent) -> TelemetryEvent:
+    told = {name: redact_reason(text) for name in event.quotes if (text := getattr(event, name))}
+    return msgspec.structs.replace(event, **told) if told else event
 
 
 def _later() -> Later | None:

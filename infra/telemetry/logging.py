@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from contracts.printable import printable
+from contracts.redaction import redact_text
 
 if TYPE_CHECKING:
     from infra.settings.settings import Settings
@@ -65,7 +66,9 @@ def configure(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             stamp,
-            structlog.processors.ExceptionRenderer(lambda exc_info: traceback(exc_info[1])),
+            structlog.processors.ExceptionRenderer(
+                lambda exc_info: traceback(exc_info[1], words=settings.audit.store_prompts)
+            ),
             _bounded,
             renderer,
         ],
@@ -87,16 +90,21 @@ def _sentence(_logger: Any, _method: str, event: structlog.typing.EventDict) -> 
     return "\n".join((line, printable(trace, keep="\n"))) if trace else line
 
 
-def traceback(error: BaseException | None) -> str:
-    """Where an error was raised, and what it came from; a bounded text without the values of any name."""
-    return "\n".join(_told(error))
+def traceback(error: BaseException | None, *, words: bool = True) -> str:
+    """Where an error was raised, and what it came from; a bounded text without the values of any name.
+
+    Args:
+        error: the error.
+        words: also what the errors say themselves, which may quote a request.
+    """
+    return "\n".join(_told(error, words=words))
 
 
-def _told(error: BaseException | None) -> Iterator[str]:
+def _told(error: BaseException | None, *, words: bool) -> Iterator[str]:
     for number in range(_MAX_CHAIN):
         if error is None:
             return
-        said = " ".join(str(error)[:_MAX_SAID].split())
+        said = " ".join(str(error)[:_MAX_SAID].split()) if words else redact_text(str(error))
         yield f"{'caused by ' if number else ''}{type(error).__qualname__}: {said}"
         # The innermost ones say what happened.
         for frame, line in deque(walk_tb(error.__traceback__), maxlen=_MAX_FRAMES):

@@ -45,6 +45,8 @@ class CircuitChanged(TelemetryEvent, frozen=True, kw_only=True):
     state: str
     problem: str = ""
 
+    QUOTES: ClassVar[tuple[str, ...]] = ("problem",)
+
     @property
     def level(self) -> int:
         return logging.WARNING if self.state == "open" else logging.INFO

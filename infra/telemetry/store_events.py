@@ -29,6 +29,7 @@ class EntryUnreadable(TelemetryEvent, frozen=True, kw_only=True):
 
     LEVEL: ClassVar[int] = logging.WARNING
     FOLDS_BY: ClassVar[tuple[str, ...]] = ("bucket", "problem")
+    QUOTES: ClassVar[tuple[str, ...]] = ("problem",)
     SENTENCE: ClassVar[str] = "bucket {bucket} has an entry that cannot be read, {key}: {problem}"
 
 

@@ -38,7 +38,7 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     at_ms: int
     input_hash: str
-    #: The prompt, or its hash as ``sha256:…``; ``None`` where none could be read.
+    #: The prompt, or its hash and length as ``sha256:… (12 characters)``; ``None`` where none could be read.
     prompt: str | None = None
     workspace: str | None = None
     replay_of: str | None = None
@@ -121,7 +121,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
     sequence: int
     at_ms: int
-    #: The result as it was published; large contents are left out, their hash stays.
+    #: The result as it was published; large contents are left out, their hash stays.  Without words where these
+    #: are not kept.
     result: dict[str, Any]
 
     @property

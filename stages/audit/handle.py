@@ -23,6 +23,7 @@ from stages.audit.fold import (
     StageFacts,
     Trouble,
 )
+from stages.audit.redact import redact
 
 #: Results above this many bytes are kept without their content.
 MAX_RESULT: Final = 64 * 1024
@@ -44,7 +45,8 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
 
     Args:
         received: any stored event, or a dead letter.
-        store_prompts: keep prompts; otherwise their hashes alone.
+        store_prompts: keep what people and models have written; otherwise hashes and lengths of it, as
+            :mod:`stages.audit.redact` has it.
 
     Returns:
         the record to be merged; nothing for events that say nothing the result does not say again
@@ -58,7 +60,7 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
         case Requested():
             changes = {
                 "life_ms": received.time_ms,
-                "asked": _asked(received, event.body, store_prompts=store_prompts),
+                "asked": _asked(received, event.body),
             }
         case ev.ContextBuilt() | ev.Drafted() | ev.Structured():
             changes = {"life_ms": event.brief.requested_at_ms, "step": _step(received, event)}
@@ -104,28 +106,45 @@ def handle(received: Received[Any], *, store_prompts: bool) -> outcome.Outcome:
     record = RequestRecord(
         request_id=received.request_id, kind=received.kind, anomaly=trust.anomaly(received), **changes
     )
-    return outcome.Record(row=record)
+    return outcome.Record(row=_cut(record) if store_prompts else redact(record))
 
 
-def _asked(received: Received[Any], body: bytes, *, store_prompts: bool) -> RequestFacts:
+def _cut(record: RequestRecord) -> RequestRecord:
+    """The record with its texts cut to what is kept of them."""
+    replace = msgspec.structs.replace
+    asked, step, trouble, evidence = record.asked, record.step, record.trouble, record.evidence
+    return replace(
+        record,
+        asked=asked and replace(asked, prompt=asked.prompt and asked.prompt[: request.MAX_PROMPT]),
+        step=step
+        and replace(
+            step,
+            draft=step.draft and step.draft[:MAX_TEXT],
+            document=step.document and step.document[:MAX_TEXT],
+        ),
+        trouble=trouble and replace(trouble, message=trouble.message[:MAX_TEXT]),
+        evidence=evidence and replace(evidence, text=evidence.text[:MAX_TEXT]),
+    )
+
+
+def _asked(received: Received[Any], body: bytes) -> RequestFacts:
     known: dict[str, Any] = {"sequence": received.sequence, "kind": received.kind, "at_ms": received.time_ms}
     try:
         asked = request.read(body, received.kind)
     except request.RequestError:
-        prompt = _legible(body)
         input_hash = fingerprint.digest_text(body.decode("utf-8", "replace"))
         owner = _owner(body)
         return RequestFacts(
             **known,
             input_hash=input_hash,
-            prompt=_prompt(prompt, keep=store_prompts),
+            prompt=_legible(body),
             workspace=owner.get("workspace"),
             parameters=owner,
         )
     return RequestFacts(
         **known,
         input_hash=asked.input_hash(received.kind),
-        prompt=_prompt(asked.prompt, keep=store_prompts),
+        prompt=asked.prompt,
         workspace=asked.workspace,
         replay_of=asked.replay_of,
         parameters=_parameters(asked),
@@ -150,12 +169,6 @@ def _legible(body: bytes) -> str | None:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
     return said if isinstance(said, str) else None
-
-
-def _prompt(prompt: str | None, *, keep: bool) -> str | None:
-    if prompt is None:
-        return None
-    return prompt[: request.MAX_PROMPT] if keep else f"sha256:{fingerprint.digest_text(prompt)}"
 
 
 def _parameters(asked: request.GenerationRequest) -> dict[str, Any]:
@@ -204,8 +217,8 @@ def _step(
         },
         provider=last.provider if last else None,
         model=last.model if last else None,
-        draft=draft.text[:MAX_TEXT] if draft else None,
-        document=document.text[:MAX_TEXT] if document else None,
+        draft=draft.text if draft else None,
+        document=document.text if document else None,
     )
 
 
@@ -216,16 +229,14 @@ def _trouble(received: Received[Any], code: ErrorCode, stage: str, message: str)
         at_ms=received.time_ms,
         code=code,
         stage=stage,
-        message=message[:MAX_TEXT],
+        message=message,
     )
 
 
 def _evidence(received: Received[Any], text: str | None) -> Evidence | None:
     if not text:
         return None
-    return Evidence(
-        stream=received.stream, sequence=received.sequence, at_ms=received.time_ms, text=text[:MAX_TEXT]
-    )
+    return Evidence(stream=received.stream, sequence=received.sequence, at_ms=received.time_ms, text=text)
 
 
 def _ending(received: Received[Any], result: ev.Result) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from contracts import events as ev
 from contracts import request
 from contracts.errors import ErrorCode
+from contracts.redaction import redact_text
 from contracts.request_edits import EditError, parse_edits
 from contracts.result import Cost, Meta
 from contracts.usage import Tokens
@@ -73,13 +74,13 @@ def test_the_descent_of_the_original_is_not_inherited() -> None:
 
 
 def test_what_cannot_run_again_is_left_out_with_the_reason() -> None:
-    hashed = outcome("r-2", prompt="sha256:abc")
+    hashed = outcome("r-2", prompt=redact_text("a forest"))
     unknown = msgspec.structs.replace(outcome("r-3"), body=None)
     found = planned(outcome("r-1"), hashed, unknown, given=("deadline_ms=0",))
     assert found.items == ()
     reasons = {each.original: each.reason for each in found.refused}
     assert "deadline_ms" in reasons["r-1"]
-    assert "keeps no prompts" in reasons["r-2"]
+    assert "keeps no words" in reasons["r-2"]
     assert "neither the log nor the audit" in reasons["r-3"]
 
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
+import msgspec
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.redaction import redact_reason
 from infra.app import letter_desk
 from infra.gateway import documents, listing, ops_documents
 from infra.gateway.access import AccessRole, Principal, require
 from infra.gateway.answers import json_answer
 from infra.gateway.changes import record_change
 from infra.gateway.gateway import Here
-from infra.gateway.letter_access import check_own, find_letter, read_patch
-from infra.gateway.problems import not_found
+from infra.gateway.letter_access import (
+    HIDDEN,
+    check_own,
+    find_letter,
+    hide_verdict,
+    hide_words,
+    may_read_words,
+    read_patch,
+)
+from infra.gateway.problems import Problem, not_found
 from infra.inspect import dead_letters, letter_listing
 from infra.inspect.dead_letters import NoLetter
 from infra.inspect.letter_faults import read_faults
@@ -77,6 +87,8 @@ async def list_letters(
         found, following = await letter_listing.read_page(
             gateway.wire, where, limit=limit, before=cursor, field=field
         )
+    if not may_read_words(gateway, principal):
+        found = [hide_words(each) for each in found]
     token = None if following is None else str(following)
     headers = {} if token is None else {"Link": listing.link_next(_PATH, query, token)}
     return json_answer(
@@ -98,6 +110,8 @@ async def group_letters(request: Request, gateway: Here, principal: _Viewer) -> 
     async with gateway.wait():
         await gateway.require_broker()
         found = await letter_listing.count_groups(gateway.wire, where)
+    if not may_read_words(gateway, principal):
+        found = [msgspec.structs.replace(each, reason=redact_reason(each.reason)) for each in found]
     return json_answer({"items": found})
 
 
@@ -107,12 +121,19 @@ async def group_letters(request: Request, gateway: Here, principal: _Viewer) -> 
     responses=ops_documents.LETTER | documents.problems(404, 409, 422, 503),
 )
 async def show(sequence: _Sequence, gateway: Here, principal: _Viewer) -> Response:
-    """The letter as it is stored; `violations` are those of its reason, `verdict` is today's."""
+    """The letter as it is stored; `violations` are those of its reason, `verdict` is today's.
+
+    With `audit.store_prompts` off only operators see the message and what quotes it.
+    """
     async with gateway.wait():
         await gateway.require_broker()
         letter = await find_letter(gateway, principal, sequence)
         verdict = await letter_desk.judge(gateway.settings, gateway.wire, letter)
-    found = letter_listing.to_full_json(letter)
+    if may_read_words(gateway, principal):
+        found = letter_listing.to_full_json(letter)
+    else:
+        letter, verdict = hide_words(letter), hide_verdict(verdict)
+        found = letter_listing.to_full_json(letter) | {"payload": HIDDEN}
     return json_answer(found | {"violations": read_faults(letter), "verdict": verdict})
 
 
@@ -128,6 +149,8 @@ async def validate(
     sequence: _Sequence, gateway: Here, principal: _Viewer, edit: LetterEdit | None = None
 ) -> Response:
     """The verdict of a replay's dry run, and the body that it would publish; nothing is published or stored."""
+    if not may_read_words(gateway, principal):
+        raise Problem(403, "forbidden", HIDDEN)
     patch = read_patch(None if edit is None else edit.patch)
     async with gateway.wait():
         await gateway.require_broker()

@@ -25,6 +25,7 @@ from infra.gateway.rerun_orders import check_shadows
 from infra.gateway.routes.generate import answer_order
 from infra.gateway.routes.jobs import Wait, answer_found
 from infra.inspect import audit_listing, explanation
+from infra.inspect.filter_conditions import check_text
 from infra.providers.names import ModelUnknown
 from infra.replay.reruns import RerunError, make_job_name
 
@@ -102,6 +103,7 @@ async def list_generations(
     """A page of the audit, which is some hundred milliseconds behind the pipeline; `Link` has the next one."""
     query = request.query_params
     where = listing.read_filter(query, principal, now_ms=gateway.now_ms())
+    check_text(where, stored=gateway.settings.audit.store_prompts)
     after = None if cursor is None else listing.read_cursor(cursor)
     rows, following = await gateway.query(
         lambda engine: audit_listing.read_page(engine, where=where, limit=limit, after=after),
