@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from contracts.redaction import redact_reason, redact_text
+from contracts.redaction import redact_reason
 from infra.gateway.problems import FieldProblem, Problem, not_found
 from infra.gateway.roles import AccessRole
 from infra.inspect import dead_letters
@@ -18,6 +18,7 @@ from infra.replay import patching
 from infra.replay.patching import PatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from infra.app.letter_desk import LetterVerdict
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from infra.replay.patching import Operations
 
 #: In place of a letter's message, for those who may not replay it.
-HIDDEN: Final = "only operators see it: words of requests are not kept (audit.store_prompts is off)"
+HIDDEN: Final = "only operators see the messages of letters: words are not kept (audit.store_prompts is off)"
 
 
 async def find_letter(gateway: Gateway, principal: Principal, sequence: int) -> Letter:
@@ -55,6 +56,19 @@ def may_read_words(gateway: Gateway, principal: Principal) -> bool:
     return gateway.settings.audit.store_prompts or principal.role >= AccessRole.OPERATOR
 
 
+def choose_view(gateway: Gateway, principal: Principal, where: RequestFilter) -> Callable[[Letter], Letter]:
+    """What of letters is listed for who asks.
+
+    Raises:
+        Problem: 403, a search in words that are not shown.
+    """
+    if may_read_words(gateway, principal):
+        return lambda letter: letter
+    if where.text is not None:
+        raise Problem(403, "forbidden", f"text cannot be searched: {HIDDEN}")
+    return hide_words
+
+
 def hide_words(letter: Letter) -> Letter:
     """A letter without its message and evidence, and with hashes of what quotes them."""
     reason = redact_reason(letter.reason)
@@ -67,12 +81,7 @@ def hide_words(letter: Letter) -> Letter:
 def hide_verdict(verdict: LetterVerdict) -> LetterVerdict:
     """A verdict without the message, and with hashes of what quotes it."""
     return msgspec.structs.replace(
-        verdict,
-        body=None,
-        reason=verdict.reason and redact_reason(verdict.reason),
-        violations=tuple(
-            msgspec.structs.replace(each, detail=redact_text(each.detail)) for each in verdict.violations
-        ),
+        verdict, body=None, reason=verdict.reason and redact_reason(verdict.reason), violations=()
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,10 @@ _PART: Final = 200
 _SHOWN: Final = 1200
 
 
+def _whole(letter: Letter) -> Letter:
+    return letter
+
+
 class LetterGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Dead letters of one stage, code and field."""
 
@@ -53,6 +57,7 @@ async def read_page(
     limit: int,
     before: int | None = None,
     field: str | None = None,
+    view: Callable[[Letter], Letter] = _whole,
 ) -> tuple[list[Letter], int | None]:
     """A page of the letters that match, newest first, and the number that the next page comes before.
 
@@ -62,12 +67,14 @@ async def read_page(
         limit: letters at most.
         before: only letters with a lower number; none: the first page.
         field: only letters whose reason names this field first, as :class:`LetterGroup` has it.
+        view: what of each letter is shown.
 
     Raises:
         StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
     """
     found: list[Letter] = []
-    async for letter in _read_backwards(wire, where, before):
+    async for each in _read_backwards(wire, where, before):
+        letter = view(each)
         if field is not None and find_field(letter) != field:
             continue
         if len(found) == limit:
@@ -76,8 +83,15 @@ async def read_page(
     return found, None
 
 
-async def count_groups(wire: RequestMultiplexer, where: RequestFilter) -> list[LetterGroup]:
+async def count_groups(
+    wire: RequestMultiplexer, where: RequestFilter, *, view: Callable[[Letter], Letter] = _whole
+) -> list[LetterGroup]:
     """The letters that match by stage, code and field, the largest groups first.
+
+    Args:
+        wire: an open wire.
+        where: the filter.
+        view: what of each letter is shown.
 
     Raises:
         StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
@@ -85,7 +99,8 @@ async def count_groups(wire: RequestMultiplexer, where: RequestFilter) -> list[L
     newest: dict[tuple[str | None, ErrorCode | None, str | None], Letter] = {}
     oldest: dict[tuple[str | None, ErrorCode | None, str | None], Letter] = {}
     counts: dict[tuple[str | None, ErrorCode | None, str | None], int] = {}
-    async for letter in dead_letters.find(wire, where):
+    async for each in dead_letters.find(wire, where):
+        letter = view(each)
         key = (letter.stage, letter.code, find_field(letter))
         oldest.setdefault(key, letter)
         newest[key] = letter

@@ -258,3 +258,74 @@ def test_a_report_reaches_whoever_takes_it(shown: Shown, ending: MessageEnding, 
     assert [sample.labels for sample in handled.samples] == (
         [{"stage": "audit", "name": "result", "ending": str(ending)}] if counted else []
     )
+
+
+def test_without_words_a_line_has_hashes_where_it_may_quote(timers: Timers, shown: Shown) -> None:
+    lines = LogLines(later=timers, words=False)
+    lines(
+        ResultPublished(
+            stage="context-build",
+            kind="layout",
+            request_id="r-1",
+            status="rejected",
+            origin="none",
+            code="GEN_INVALID_REQUEST",
+            failed_in="context-build",
+            problem="prompt: 'sunflower' is too short",
+        )
+    )
+    lines(waits("r-2", "the database is locked"))
+    refused, waiting = said(shown)
+    assert refused["problem"].startswith("prompt: sha256:")
+    assert refused["message"].startswith("rejected r-1 (layout): prompt: sha256:")
+    assert waiting["problem"] == "the database is locked"
+
+
+#: Texts that name this pipeline's own parts, files, addresses and settings, and quote no request.
+_OF_THE_PIPELINE = {
+    *(
+        "AccessUnread",
+        "AdmissionStuck",
+        "BrokerMoved",
+        "BrokerNotStarted",
+        "BrokerUnread",
+        "ConnectionTrouble",
+    ),
+    *(
+        "ConsumerLost",
+        "EntryNotStored",
+        "ExporterFailed",
+        "FileNotWritten",
+        "FolderExposed",
+        "HandBackFailed",
+    ),
+    *("LetterLost", "ModelFailed", "PublishDelayed", "ResponseCacheFailed", "SpanLinksLost", "StagesEnded"),
+    *(
+        "StagesKilled",
+        "StartRefused",
+        "SweepDelayed",
+        "TopologyNotApplied",
+        "WindowTooSmall",
+        "WorldsLeftOut",
+    ),
+}
+
+
+def test_every_event_with_a_text_says_whether_it_may_quote() -> None:
+    with_text = {
+        type_.__name__ for type_ in catalogue() if {"problem", "note"} & set(type_.__struct_fields__)
+    }
+    quoting = {type_.__name__ for type_ in catalogue() if type_.QUOTES or "quotes" in vars(type_)}
+    assert with_text == quoting | _OF_THE_PIPELINE
+    assert not quoting & _OF_THE_PIPELINE
+
+
+def test_a_traceback_without_words_has_no_text_of_the_error(shown: Shown) -> None:
+    error = ValueError("sunflower")
+    assert "sunflower" in log_format.traceback(error)
+    told = log_format.traceback(error, words=False)
+    assert told.startswith("ValueError: sha256:")
+    log_format.configure(load(log_format="json", audit={"store_prompts": False}))
+    structlog.get_logger().error("defect", exc_info=error)
+    (line,) = said(shown)
+    assert line["exception"] == told

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contracts.redaction import redact_reason
 from infra.app import letter_desk
 from infra.gateway import documents, listing, ops_documents
 from infra.gateway.access import AccessRole, Principal, require
@@ -20,6 +18,7 @@ from infra.gateway.gateway import Here
 from infra.gateway.letter_access import (
     HIDDEN,
     check_own,
+    choose_view,
     find_letter,
     hide_verdict,
     hide_words,
@@ -66,7 +65,7 @@ class LetterDropOrder(BaseModel):
 @router.get(
     "",
     summary="List dead letters, newest first",
-    responses=ops_documents.LETTERS | documents.problems(422, 503),
+    responses=ops_documents.LETTERS | documents.problems(403, 422, 503),
     openapi_extra=_FILTER,
 )
 async def list_letters(
@@ -82,13 +81,12 @@ async def list_letters(
     """A page of what `understudy dead ls --json` prints; letters that come meanwhile move nothing to another page."""
     query = request.query_params
     where = listing.read_letter_filter(query, principal, now_ms=gateway.now_ms(), beside=_BESIDE)
+    view = choose_view(gateway, principal, where)
     async with gateway.wait():
         await gateway.require_broker()
         found, following = await letter_listing.read_page(
-            gateway.wire, where, limit=limit, before=cursor, field=field
+            gateway.wire, where, limit=limit, before=cursor, field=field, view=view
         )
-    if not may_read_words(gateway, principal):
-        found = [hide_words(each) for each in found]
     token = None if following is None else str(following)
     headers = {} if token is None else {"Link": listing.link_next(_PATH, query, token)}
     return json_answer(
@@ -99,7 +97,7 @@ async def list_letters(
 @router.get(
     "/groups",
     summary="Count dead letters by stage, code and field",
-    responses=ops_documents.LETTER_GROUPS | documents.problems(422, 503),
+    responses=ops_documents.LETTER_GROUPS | documents.problems(403, 422, 503),
     openapi_extra=_FILTER,
 )
 async def group_letters(request: Request, gateway: Here, principal: _Viewer) -> Response:
@@ -107,11 +105,10 @@ async def group_letters(request: Request, gateway: Here, principal: _Viewer) -> 
     where = listing.read_letter_filter(
         request.query_params, principal, now_ms=gateway.now_ms(), beside=frozenset()
     )
+    view = choose_view(gateway, principal, where)
     async with gateway.wait():
         await gateway.require_broker()
-        found = await letter_listing.count_groups(gateway.wire, where)
-    if not may_read_words(gateway, principal):
-        found = [msgspec.structs.replace(each, reason=redact_reason(each.reason)) for each in found]
+        found = await letter_listing.count_groups(gateway.wire, where, view=view)
     return json_answer({"items": found})
 
 

@@ -147,3 +147,35 @@ async def test_a_workspace_sees_and_edits_its_own_letters_alone(
     )
     assert own.status_code == 200
     assert (moved.status_code, moved.json()["errors"][0]["pointer"]) == (403, "/patch")
+
+
+async def test_where_no_words_are_kept_only_operators_see_those_of_letters(
+    client: Observer, configure: Configure, start: Start, open_door: Open
+) -> None:
+    settings = configure(rules=[], AUDIT__STORE_PROMPTS="false")
+    seen: dict[AccessRole, dict[str, Any]] = {}
+    judged: dict[AccessRole, tuple[int, int]] = {}
+    async with start(settings):
+        await refuse(client, "hot-1", sunflower=1)
+        for role in (AccessRole.VIEWER, AccessRole.OPERATOR):
+            async with open_door(settings, authenticate=somebody(role=role)) as door:
+                paths = (PATH, f"{PATH}/groups", f"{PATH}/1")
+                seen[role] = {path: (await door.http.get(path)).json() for path in paths}
+                searched = await door.http.get(PATH, params={"text": "sunflower"})
+                judged[role] = (
+                    (await door.http.post(f"{PATH}/1/validate", json={})).status_code,
+                    searched.status_code,
+                )
+    hidden, shown = seen[AccessRole.VIEWER], seen[AccessRole.OPERATOR]
+    assert ["sunflower" in str(each) for each in shown.values()] == [True] * 3
+    assert shown[f"{PATH}/1"]["payload"]["prompt"] == "a forest"
+    letter = hidden[f"{PATH}/1"]
+    assert ("sunflower" in str(letter), "a forest" in str(letter)) == (False, False)
+    assert "only operators see" in letter["payload"]
+    assert [each["pointer"] for each in letter["violations"]] == ["/params/temperature"]
+    assert (letter["letter"]["body"], letter["verdict"]["body"]) == (None, None)
+    assert letter["code"] == "GEN_INVALID_REQUEST"
+    assert "sunflower" not in str(hidden)
+    (group,) = hidden[f"{PATH}/groups"]["items"]
+    assert group["field"] == "/params/temperature"
+    assert judged == {AccessRole.VIEWER: (403, 403), AccessRole.OPERATOR: (200, 200)}
