@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def started(folder: Path, **more: str) -> AsyncIterator[Pipeline]:
+async def started(folder: Path, **more: str) -> AsyncGenerator[Pipeline]:
     shell = Shell(folder / "data")
     script = folder / "script.json"
     script.write_text(json.dumps({"rules": RULES}), encoding="utf-8")

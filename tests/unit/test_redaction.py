@@ -46,11 +46,13 @@ def filled(part: dict[str, Any], path: str) -> Any:
         if "properties" in each:
             names = each["properties"].items()
             return {name: filled(inner, f"{path}.{name}".strip(".")) for name, inner in names}
-    kinds = {each.get("type") for each in found}
+    kinds = {str(each.get("type")) for each in found}
     if kinds & {"integer", "number", "boolean"}:
         return 1
     text = f"{path} {MARKER}"
-    return {"object": {MARKER: text}, "array": [text]}.get(next(iter(kinds - {None, "null"}), ""), text)
+    if "object" in kinds:
+        return {MARKER: text}
+    return [text] if "array" in kinds else text
 
 
 def told(value: Any) -> list[str]:
