@@ -66,8 +66,14 @@ def show(
         raise typer.Exit(console.FAILED)
     if json:
         console.emit(row)
-    else:
-        _print_one(row)
+        return
+    _print_one(row)
+    if not console.settings().audit.store_prompts:
+        from infra.inspect.filter_conditions import NO_WORDS
+
+        console.note(
+            f"{NO_WORDS}: `understudy why {request_id}` reads them from the event log while it has them"
+        )
 
 
 @app.command("rebuild")

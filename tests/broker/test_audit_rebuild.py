@@ -117,6 +117,24 @@ async def test_rows_that_the_log_has_forgotten_are_kept(wire: RequestMultiplexer
     assert (done.requests, done.kept) == (1, 1)
 
 
+async def test_without_words_a_rebuild_replaces_those_that_were_kept(
+    wire: RequestMultiplexer, engine: Engine
+) -> None:
+    await _live(wire, "old", "half", "new")
+    await _fold_log(wire, engine)
+    for stream in (pipeline.REQUESTS, pipeline.EVENTS):
+        await _purge(wire, stream, "gen.*.*.old")
+    await _purge(wire, pipeline.REQUESTS, "gen.*.*.half")
+    done = await rebuild(wire, engine, store_prompts=False)
+    assert done.redacted >= 1
+    kept = str(everything(engine))
+    assert [word for word in ("three coins", "Forest", "cut off", "a test double") if word in kept] == []
+    assert {row["status"] for row in rows_of(engine, GENERATION_LOGS)} == {"success"}
+    again = await rebuild(wire, engine, store_prompts=False)
+    assert (again.redacted, again.changed) == (0, 0)
+    assert str(everything(engine)) == kept
+
+
 @pytest.mark.parametrize("left", [pipeline.REQUESTS, pipeline.EVENTS])
 async def test_half_a_life_takes_nothing_away(wire: RequestMultiplexer, engine: Engine, left: str) -> None:
     await _live(wire, "half")

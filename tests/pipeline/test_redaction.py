@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sqlite3
 import uuid
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,14 @@ def databases(folder: Path) -> dict[str, bytes]:
     return found
 
 
+def refusals(folder: Path) -> list[str]:
+    """Why requests of replay plans are refused, as stored."""
+    (file,) = folder.rglob("understudy.db")
+    with closing(sqlite3.connect(file)) as connection:
+        query = "SELECT reason FROM replay_items WHERE state = 'refused' AND reason IS NOT NULL"
+        return [row[0] for row in connection.execute(query)]
+
+
 def marked(texts: dict[str, bytes]) -> list[str]:
     return [where for where, text in texts.items() if MARKER.encode() in text]
 
@@ -180,6 +189,7 @@ async def test_no_words_are_kept(tmp_path: Path, sink: OtlpSink) -> None:
     assert asked["parameters"]["scene_from"]["id"] == "s1"
     assert good["record"]["end"]["result"]["content_left_out"] is True
     assert hot["error_message"].startswith("params.temperature: sha256:")
+    assert [each for each in refusals(tmp_path) if "sha256:" in each]
     # A replay needs the message itself: the stream has it.
     assert planned[0] == 0
     assert MARKER in planned[1]
