@@ -50,7 +50,7 @@ _PARAMETERS: Final[_Kept] = {
 #: Texts of a result that may name a request's fields.
 _REASONS: Final = frozenset({"message", "reason", "why"})
 #: Of a result.
-_RESULT: Final[_Kept] = {
+RESULT: Final[_Kept] = {
     **dict.fromkeys(
         (
             *("request_id", "kind", "status", "origin", "content_ref", "content_hash", "stand_in"),
@@ -66,7 +66,7 @@ _RESULT: Final[_Kept] = {
             (
                 *("provider", "model", "seed", "deterministic", "drift", "prompt_version", "prompt_hash"),
                 *("cache_key", "generated_for", "rating", "cost", "quality_score", "replay_of", "patched_by"),
-                *("input_hash", "requested_at_ms"),
+                *("input_hash", "requested_at_ms", "experiment"),
             ),
             _WHOLE,
         ),
@@ -106,7 +106,7 @@ def _text(text: str | None) -> str | None:
 
 def _result(result: Mapping[str, Any]) -> dict[str, Any]:
     """A result without its content: its hash is beside it."""
-    found = _fields({name: value for name, value in result.items() if name != "content"}, _RESULT)
+    found = _fields({name: value for name, value in result.items() if name != "content"}, RESULT)
     if result.get("content") is not None:
         found["content_left_out"] = True
     return found | {"content": None}

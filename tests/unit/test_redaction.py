@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
+from contracts.policy.experiments import ExperimentArm
 from contracts.redaction import is_redacted, redact_reason, redact_text, redact_value
 from contracts.request import GenerationRequest
 from contracts.result import (
@@ -29,7 +30,7 @@ from infra.inspect.outcomes import read_audited
 from infra.stores import database, rows
 from infra.stores.database import METADATA
 from infra.stores.row_redaction import redact_rows
-from stages.audit.redact import redact
+from stages.audit.redact import RESULT, redact
 from tests.lives import BODY, life, received, records
 
 MARKER = "zqmarker"
@@ -82,6 +83,7 @@ def ended() -> ev.Result:
         scenes=(SceneInfo(request_id="r-1-1", beat=1, name=MARKER, status="failed", reason=MARKER),),
         meta=Meta(
             warnings=(MARKER, "plain"),
+            experiment=ExperimentArm(name="e", arm="a", unit="u", revision="1"),
             quality_score=0.5,
             quality_reasons=(MARKER,),
             receipt=Receipt(level=RepairLevel.REPAIRED, reasks=2, changes=(MARKER,), filled=(MARKER,)),
@@ -132,7 +134,30 @@ def test_of_a_result_ids_codes_and_figures_are_kept() -> None:
     assert (kept["scenes"][0]["request_id"], kept["scenes"][0]["beat"]) == ("r-1-1", 1)
     assert (kept["meta"]["receipt"]["level"], kept["meta"]["receipt"]["reasks"]) == ("repaired", 2)
     assert [is_redacted(each) for each in kept["meta"]["warnings"]] == [True, True]
+    assert kept["meta"]["experiment"]["arm"] == "a"
     assert redact(record) == record
+
+
+def test_every_field_of_a_result_is_listed_or_has_words() -> None:
+    """A field that is new must be told here: whether it may have somebody's words."""
+    words = {
+        ResultBody: {"content", "reason"},
+        Meta: {"warnings", "quality_reasons"},
+        Receipt: {"changes", "filled"},
+        Attempt: {"why"},
+        SceneInfo: {"name", "reason"},
+        ErrorInfo: {"message"},
+    }
+    kept = {
+        ResultBody: RESULT,
+        Meta: RESULT["meta"],
+        Receipt: RESULT["meta"]["receipt"],
+        Attempt: RESULT["attempts"],
+        SceneInfo: RESULT["scenes"],
+        ErrorInfo: RESULT["error"],
+    }
+    for part, fields in words.items():
+        assert set(part.__struct_fields__) - set(kept[part]) == fields, part
 
 
 def test_every_text_of_a_request_is_hashed_unless_it_is_listed() -> None:
