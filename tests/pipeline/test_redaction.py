@@ -18,7 +18,7 @@ import nats
 import pytest
 
 from tests.otlp_sink import OtlpSink
-from tests.pipeline.shell import Shell, ask_plainly, audited
+from tests.pipeline.shell import Shell, ask_plainly, audited, operate
 
 MARKER = f"zq{uuid.uuid4().hex}"
 WORDS = f"a forest where {MARKER} lives"
@@ -61,6 +61,7 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("bad-failed", "layout", {"prompt": WORDS, "fallback": {"mode": "none"}}, "fail_validation"),
     ("down", "layout", {"prompt": WORDS}, "fail_fallback"),
     ("hot", "layout", {"prompt": WORDS, "params": {"temperature": MARKER}, MARKER: 1}, "rejected"),
+    ("warm", "layout", {"prompt": WORDS, "params": {"temperature": 9}}, "rejected"),
     ("ruled", "layout", {"prompt": WORDS, "rules": MARKER}, "rejected"),
 )
 RULES = [
@@ -97,7 +98,6 @@ class Pipeline:
             assert found["status"] == status, (request_id, found["reason"])
         nc = await nats.connect(self.ready["nats_url"])
         await nc.jetstream().publish("gen.requested.layout.junk", f'{{"prompt": "{MARKER}'.encode())
-        await nc.jetstream().publish("gen.drafted.layout.good", f'{{"draft": "{MARKER}"}}'.encode())
         await nc.close()
 
 
@@ -120,7 +120,7 @@ async def started(folder: Path, **more: str) -> AsyncGenerator[Pipeline]:
     said = asyncio.create_task(process.stderr.read())
     line = await asyncio.wait_for(process.stdout.readline(), 90)
     pipeline = Pipeline(shell, json.loads(line))
-    shell.nats_url = pipeline.ready["nats_url"]
+    shell.nats_url, shell.nats_nkey = pipeline.ready["nats_url"], pipeline.ready["nats_nkey"]
     try:
         yield pipeline
     finally:
@@ -156,7 +156,8 @@ async def test_no_words_are_kept(tmp_path: Path, sink: OtlpSink) -> None:
         await pipeline.live()
         good = await audited(shell, "good")
         hot = await shell.json("audit", "show", "hot")
-        planned = await shell.run("dead", "replay", "--all", "--dry-run", "--json")
+        cooler = ("--set", "params.temperature=0.5")
+        planned = await shell.run("dead", "replay", "--all", *cooler, "--dry-run", "--json")
         await shell.json("replay", "--id", "good", "--dry-run")
         letters = await shell.json("dead", "ls")
         async with httpx.AsyncClient() as http:
@@ -208,7 +209,7 @@ async def test_a_rebuild_replaces_words_that_were_kept(tmp_path: Path) -> None:
         await pipeline.live()
         await audited(shell, "good")
         assert marked(databases(tmp_path))
-        nc = await nats.connect(shell.nats_url)
+        nc = await operate(shell)
         # Some rows are older than the log.
         await nc.jetstream().purge_stream("REQUESTS", subject="gen.requested.layout.good")
         await nc.jetstream().purge_stream("EVENTS", subject="gen.*.layout.good")
