@@ -261,7 +261,10 @@ def explain(role: BrokerRole | None, verb: str, subject: str) -> str:
         subject: as the broker named it.
     """
     if role is None:
-        return f"the broker does not let this user {verb} {subject}; docs/roles.md says which role may"
+        return (
+            f"the broker does not let this user {verb} {subject}; UNDERSTUDY_NATS__KEYS or UNDERSTUDY_NATS__NKEY "
+            "names the key of a role that may (docs/roles.md)"
+        )
     table = role.publish if verb == "publish" else role.hears
     rows = ", ".join(each for each in table if not each.startswith("$")) or "nothing"
     return (

@@ -63,7 +63,7 @@ class Reader:
             "UNDERSTUDY_BROKER__PORT": str(free_port()),
             "UNDERSTUDY_GATEWAY__PORT": "0",
         }
-        self.url = self.http_url = ""
+        self.url = self.http_url = self.keys = ""
 
     async def does(self, fence: Fence) -> tuple[int, str]:
         """Exit status, and what was printed."""
@@ -93,6 +93,7 @@ async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Read
         async with asyncio.timeout(_RUN_S):
             ready = json.loads(await up.stdout.readline())
         reader.url, reader.http_url = ready["nats_url"], ready["http_url"]
+        reader.keys = str(Path(ready["nats_nkey"]).parent)
         yield reader
     finally:
         up.terminate()
@@ -106,6 +107,7 @@ async def guarded(reader: Reader, tmp_path_factory: pytest.TempPathFactory) -> A
     found.url = reader.url
     found.env |= {
         "UNDERSTUDY_NATS_URL": reader.url,
+        "UNDERSTUDY_NATS__KEYS": reader.keys,
         "UNDERSTUDY_DATABASE_URL": f"sqlite:///{found.folder}/tokens.db",
         "UNDERSTUDY_METRICS": "off",
     }

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import nkeys
 import pytest
 import yaml
 from understudy_client import Client
@@ -33,6 +32,7 @@ from contracts.pipeline import STAGES
 from infra.host import parent_death
 from infra.lab.docgen.deploy import facts
 from infra.nats.server_config import find_binary
+from infra.security import secured
 from tests.import_path import IMPORT_PATH
 from tests.ports import free_ports
 
@@ -60,15 +60,9 @@ class Deployed:
         return self.folder / facts.key_file(role)
 
     def write_keys(self) -> None:
-        """What ``understudy topology secure`` makes, with every right for every role."""
-        users: list[str] = []
-        for role in ROLES:
-            seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
-            self.key(role).write_bytes(seed)
-            self.key(role).chmod(0o600)
-            users.append(f"{{ nkey: {nkeys.from_seed(bytearray(seed)).public_key.decode()} }}")
-        account = f"accounts {{ PIPELINE {{ jetstream: enabled, users: [ {', '.join(users)} ] }} }}"
-        (self.folder / "users.conf").write_text(account)
+        """As the page says, with the name under which the broker's file includes the users."""
+        made = secured.write(self.folder, groups=())
+        made.config.rename(self.folder / "users.conf")
 
     @contextmanager
     def broker(self) -> Iterator[None]:

@@ -53,7 +53,12 @@ def test_the_list_of_secrets_is_complete() -> None:
         if SECRET_NAME.search(row.setting) or row.setting.endswith(("url", "servers", "endpoint"))
     }
     # Files with keys, which settings only name, and another form of the first one.
-    holds -= {"UNDERSTUDY_NATS__NKEY", "UNDERSTUDY_NATS__TLS__KEY", "UNDERSTUDY_NATS__SERVERS"}
+    holds -= {
+        "UNDERSTUDY_NATS__NKEY",
+        "UNDERSTUDY_NATS__KEYS",
+        "UNDERSTUDY_NATS__TLS__KEY",
+        "UNDERSTUDY_NATS__SERVERS",
+    }
     assert holds == set(SECRETS)
 
 
