@@ -6,6 +6,7 @@ import { lazy, Suspense, useEffect } from "react";
 import { useExplanation, useResult } from "../api/hooks";
 import { get, type Problem } from "../api/http";
 import type { Explanation } from "../api/model";
+import { refresh } from "../api/refresh";
 import { count, duration } from "../ui/format";
 import { Picture } from "../ui/Picture";
 import { Empty, ErrorNote, OriginLabel } from "../ui/parts";
@@ -32,7 +33,7 @@ export function Pair({ a, b }: { a: string; b: string }) {
   const ended = `${pair.data?.a.status} ${pair.data?.b.status}`;
   useEffect(() => {
     if (ended !== "") {
-      for (const id of [a, b]) void queries.invalidateQueries({ queryKey: ["generation", id] });
+      for (const id of [a, b]) void refresh(queries, ["generation", id]);
     }
   }, [ended, a, b, queries]);
   const left = useResult(a);

@@ -4,6 +4,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { get, type Problem, post } from "../api/http";
+import { refresh } from "../api/refresh";
 import { readEvents } from "../api/sse";
 import { count, duration } from "../ui/format";
 import { Command, ErrorNote } from "../ui/parts";
@@ -52,7 +53,7 @@ function useJob(id: string) {
   // Rows change with the counts.
   const counts = JSON.stringify([job.data?.counts, job.data?.spent]);
   useEffect(() => {
-    if (counts !== "") void queries.invalidateQueries({ queryKey: ["replay-items", id] });
+    if (counts !== "") void refresh(queries, ["replay-items", id]);
   }, [counts, id, queries]);
   return job;
 }

@@ -4,6 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { useEvents, useExplanation } from "../api/hooks";
 import type { PipelineEvent } from "../api/model";
+import { refresh } from "../api/refresh";
 import { readEvents } from "../api/sse";
 
 /** Characters that are shown at most. */
@@ -27,7 +28,7 @@ export function useStory(id: string) {
       return;
     }
     if (event.event === "context_built") setTokens("");
-    void queries.invalidateQueries({ queryKey: ["generation", id] });
+    void refresh(queries, ["generation", id]);
   };
   useEvents((event) => {
     if (event.request_id === id) take(event);

@@ -1,0 +1,1 @@
+async function e(e,t){let n=e.getQueryCache().findAll({queryKey:t,fetchStatus:`fetching`}).filter(e=>e.state.data===void 0);await Promise.allSettled(n.map(e=>e.promise)),await e.invalidateQueries({queryKey:t})}export{e as t};
