@@ -5,7 +5,7 @@ Two parts, each in pairs of a burst by NATS clients and one over HTTP.
 *Saturated*: a closed loop, with the same number of requests in flight, as fast as the pipeline answers them.  It gives
 throughput.  Its latencies are that number divided by the throughput (Little's law), whatever adds to a single request.
 
-*Held*: at half of that rate nothing queues; the model takes so long that as many requests are in flight.  It gives what
+*Held*: at a quarter of that rate nothing queues; the model takes so long that as many requests are in flight.  It gives what
 the gateway adds to a request.
 
 A FastAPI endpoint without a pipeline, under the same uvicorn, is the limit.
@@ -42,7 +42,7 @@ PROMISED_P99_MS: Final = 15.0
 PROMISED_RATIO: Final = 0.9
 _WARM_UP: Final = 400
 #: Share of the pipeline's rate at which the held part sends.
-_PACE: Final = 0.5
+_PACE: Final = 0.25
 #: Connections and places in the held part, for one request that is meant to be in flight: a late answer delays none.
 _SPARE: Final = 2
 #: Bytes of an answer of the bare endpoint, about those of a result.

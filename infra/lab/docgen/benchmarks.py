@@ -205,7 +205,7 @@ def _gateway(found: Figures) -> str:
     ]
     return page(
         f"{found['in_flight']} requests in flight: *saturated*, as fast as there are answers, where latency follows from throughput; "
-        f"*held*, at half of that rate with a model that takes {found['held_ms'] / 1000:.1f} s, where nothing queues. HTTP has "
+        f"*held*, at a quarter of that rate with a model that takes {found['held_ms'] / 1000:.1f} s, where nothing queues. HTTP has "
         f"{found['throughput_ratio']:.2f} of the throughput, and adds {found['added_p50_ms']:.1f} ms (p50) and "
         f"{found['added_p99_ms']:.1f} ms (p99) to a held request. A bare FastAPI endpoint answers {bare['requests_per_s']:,.0f}/s here.",
         table(
