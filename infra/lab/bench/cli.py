@@ -17,19 +17,12 @@ import typer
 
 from infra.app import doctor
 from infra.host import extras
-from infra.lab.bench import replay_command, scenario_commands, security_command, telemetry_command
-from infra.lab.bench.proof import command as proof_command
+from infra.lab.bench import scenario_commands
 from infra.settings import settings as settings_module
 from infra.telemetry import logging as telemetry_logging
 
 app = typer.Typer(no_args_is_help=True)
-for _command in (
-    telemetry_command.telemetry,
-    security_command.security,
-    replay_command.replay,
-    *scenario_commands.COMMANDS,
-    proof_command.proof,
-):
+for _command in scenario_commands.COMMANDS:
     app.command()(_command)
 #: Random documents that grammar and validator are held against.
 _AGREEING = 20_000

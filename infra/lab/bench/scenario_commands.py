@@ -1,4 +1,4 @@
-"""`understudy bench outage`, `letters` and `dry-run`: scenarios of replay jobs, as a user goes through them; and the gateway's."""
+"""Commands of `understudy bench` beside those of `cli`; here those of replay jobs, as a user goes through them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from infra.lab.bench import cluster_command, gateway_command
+from infra.lab.bench import (
+    cluster_command,
+    gateway_command,
+    replay_command,
+    security_command,
+    telemetry_command,
+)
+from infra.lab.bench.proof import command as proof_command
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
@@ -48,7 +55,17 @@ def dry_run(
     _end(asyncio.run(scenario.run(items=items, say=_say)), as_json=json_)
 
 
-COMMANDS: Final = (outage, letters, dry_run, *gateway_command.COMMANDS, *cluster_command.COMMANDS)
+COMMANDS: Final = (
+    telemetry_command.telemetry,
+    security_command.security,
+    replay_command.replay,
+    outage,
+    letters,
+    dry_run,
+    *gateway_command.COMMANDS,
+    *cluster_command.COMMANDS,
+    proof_command.proof,
+)
 
 
 def _end(figures: dict[str, Any], *, as_json: bool) -> None:

@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from nats import errors as nats_errors
+from nats.js import errors as js_errors
+
 from contracts import pipeline
 from infra.app.supervisor import Supervisor
 from infra.lab.bench.network import PORTS, BenchNetwork
@@ -160,7 +163,8 @@ class NodeFaults:
                         await client.jetstream(timeout=5).stream_info(stream)
                         for stream in (pipeline.REQUESTS, pipeline.EVENTS, pipeline.DEAD)
                     ]
-                except Exception:  # noqa: BLE001, S112 - whatever a cluster without leader says: asked again
+                except (TimeoutError, nats_errors.Error, js_errors.Error):
+                    # A cluster without a leader says so in many ways: it is asked again.
                     continue
                 copies = [peer for info in infos if info.cluster for peer in info.cluster.replicas or ()]
                 if len(copies) == (NODES - 1) * len(infos) and all(
