@@ -19,11 +19,11 @@ from nats.js import errors as js_errors
 from contracts import pipeline
 from infra.app.supervisor import Supervisor
 from infra.lab.bench.network import PORTS, BenchNetwork
-from infra.lab.bench.proof import campaign, verdicts
+from infra.lab.bench.proof import campaign
 from infra.lab.bench.proof.faults import FaultPlan, ProcessFaults, ServiceClock
 from infra.lab.bench.proof.ledger import LabelCheck, Ledger
-from infra.lab.bench.proof.single import count_letters, count_rows, settings_of
-from infra.lab.bench.proof.verdicts import Aftermath, Campaign
+from infra.lab.bench.proof.single import conclude, settings_of
+from infra.lab.bench.proof.verdicts import Campaign
 from infra.lab.bench.trial import Say, connected
 from infra.nats.cluster import NODES, LocalCluster, leader_of
 from infra.nats.server_config import BrokerError
@@ -66,15 +66,16 @@ async def run(plan: CampaignPlan, network: BenchNetwork | str, *, say: Say = lam
                 evidence = await campaign.load_and_strike(
                     plan, url=servers.url, wire=wire, ledger=ledger, clock=clock, faults=faults, say=say
                 )  # fmt: skip
-                found = verdicts.judge(evidence, ledger, deadline_ms=plan.deadline_ms)
-                say("waiting for the audit")
-                after = Aftermath(
-                    left_out=(f"node cut off: {network}",) if isinstance(network, str) else (),
-                    rows_wrong=abs(await count_rows(settings.database, len(found)) - len(found)),
-                    letters=await count_letters(wire),
-                )
-                return verdicts.summarise(
-                    plan, evidence, found, ledger, seconds=time.monotonic() - began, after=after
+                left_out = (f"node cut off: {network}",) if isinstance(network, str) else ()
+                return await conclude(
+                    plan,
+                    evidence,
+                    ledger,
+                    wire=wire,
+                    settings=settings,
+                    left_out=left_out,
+                    began=began,
+                    say=say,
                 )
 
 

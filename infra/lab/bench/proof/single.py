@@ -7,7 +7,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +28,7 @@ from infra.stores import database, samples
 from infra.stores.database import GENERATION_LOGS
 
 if TYPE_CHECKING:
-    from infra.lab.bench.proof.campaign import CampaignPlan
+    from infra.lab.bench.proof.campaign import CampaignEvidence, CampaignPlan
     from infra.nats.multiplexer import RequestMultiplexer
     from infra.settings.settings import Settings
 
@@ -75,16 +75,42 @@ async def run(plan: CampaignPlan, *, full_disk: bool = False, say: Say = lambda 
             evidence = await campaign.load_and_strike(
                 plan, url=supervisor.nats_url, wire=wire, ledger=ledger, clock=clock, faults=faults, say=say
             )
-            found = verdicts.judge(evidence, ledger, deadline_ms=plan.deadline_ms)
-            say("waiting for the audit")
-            after = Aftermath(
-                left_out=tuple(left_out),
-                rows_wrong=abs(await count_rows(settings.database, len(found)) - len(found)),
-                letters=await count_letters(wire),
+            return await conclude(
+                plan, evidence, ledger, wire=wire, settings=settings, left_out=left_out, began=began, say=say
             )
-            return verdicts.summarise(
-                plan, evidence, found, ledger, seconds=time.monotonic() - began, after=after
-            )
+
+
+async def conclude(
+    plan: CampaignPlan,
+    evidence: CampaignEvidence,
+    ledger: Ledger,
+    *,
+    wire: RequestMultiplexer,
+    settings: Settings,
+    left_out: Sequence[str],
+    began: float,
+    say: Say,
+) -> Campaign:
+    """Judge a campaign whose requests have ended, once the audit has followed.
+
+    Args:
+        plan: of the campaign.
+        evidence: of the campaign.
+        ledger: what the broker stored.
+        wire: reads dead letters.
+        settings: of the pipeline.
+        left_out: faults that could not be caused here, with the reason.
+        began: seconds on the monotonic clock.
+        say: told what is being done.
+    """
+    found = verdicts.judge(evidence, ledger, deadline_ms=plan.deadline_ms)
+    say("waiting for the audit")
+    after = Aftermath(
+        left_out=tuple(left_out),
+        rows_wrong=abs(await count_rows(settings.database, len(found)) - len(found)),
+        letters=await count_letters(wire),
+    )
+    return verdicts.summarise(plan, evidence, found, ledger, seconds=time.monotonic() - began, after=after)
 
 
 def settings_of(data_dir: Path, **more: Any) -> Settings:
