@@ -23,10 +23,25 @@ if TYPE_CHECKING:
 
 #: Seconds after which an unanswered call is given up (rule 11).
 TIMEOUT_S: Final = 5.0
+#: Seconds of silence before a call is sent again, doubled each time: a server that dies takes what it has not
+#: stored with it, and the next leader of a stream was never asked.
+_SILENT_S: Final = 1.0
 
 
 class _Call:
-    __slots__ = ("collect", "due", "future", "headers", "lost", "payload", "repeat", "sent", "subject")
+    __slots__ = (
+        "collect",
+        "due",
+        "future",
+        "headers",
+        "lost",
+        "patience",
+        "payload",
+        "repeat",
+        "sent",
+        "sent_at",
+        "subject",
+    )
 
     def __init__(
         self,
@@ -46,6 +61,9 @@ class _Call:
         self.collect = collect
         self.repeat = repeat
         self.sent = False
+        self.sent_at = 0.0
+        #: Seconds of silence that it stands.
+        self.patience = _SILENT_S
         #: It was sent over a connection that is lost.
         self.lost = False
 
@@ -107,13 +125,14 @@ class RequestMultiplexer:
         """Send one message and wait for its answer.
 
         While the connection is lost, the call waits for the next one; a call that was in flight is sent again at once.
+        A call with one answer is also sent again after 1 s of silence, and after 2 s more.
 
         Args:
             subject: where to.
             payload: bytes.
             headers: NATS headers.
             collect: takes each of several answers; true on the last.
-            repeat: send it again after a lost connection; otherwise ``Unavailable`` is raised.
+            repeat: send it again after silence or a lost connection, which otherwise raises ``Unavailable``.
 
         Raises:
             Unavailable: no answer in time, or no connection.
@@ -140,6 +159,7 @@ class RequestMultiplexer:
 
     async def _send(self, token: str, call: _Call) -> None:
         call.sent = True
+        call.sent_at = asyncio.get_running_loop().time()
         reply = f"{self._inbox}.{token}"
         await direct.publish(self.client, call.subject, call.payload, reply=reply, headers=call.headers)
 
@@ -195,18 +215,26 @@ class RequestMultiplexer:
     def renew(self) -> None:
         """Note that there is a connection again: send unanswered calls again (rule 16)."""
         self._up.set()
-        task = asyncio.get_running_loop().create_task(self._repeat())
-        self._repeats.add(task)
-        task.add_done_callback(self._repeats.discard)
-
-    async def _repeat(self) -> None:
-        for token, call in list(self._calls.items()):
+        again: list[tuple[str, _Call]] = []
+        for token, call in self._calls.items():
             if not call.lost or call.future.done():
                 continue
             if call.sent and not call.repeat:
                 call.future.set_exception(Unavailable("the connection was lost before the broker answered"))
                 continue
             call.lost = False
+            again.append((token, call))
+        self._send_again(again)
+
+    def _send_again(self, calls: list[tuple[str, _Call]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._repeat(calls))
+        self._repeats.add(task)
+        task.add_done_callback(self._repeats.discard)
+
+    async def _repeat(self, calls: list[tuple[str, _Call]]) -> None:
+        for token, call in calls:
+            if call.future.done():
+                continue
             try:
                 await self._send(token, call)
             except (*UNSENT, OSError) as error:
@@ -224,7 +252,18 @@ class RequestMultiplexer:
 
     def _overdue(self) -> None:
         loop = asyncio.get_running_loop()
-        self._give_up(loop.time())
+        now = loop.time()
+        self._give_up(now)
+        silent = [
+            (token, call)
+            for token, call in self._calls.items()
+            if call.repeat and call.collect is None and call.sent and not call.lost
+            and now - call.sent_at >= call.patience and not call.future.done()
+        ]  # fmt: skip
+        for _, call in silent:
+            call.patience *= 2
+        if silent:
+            self._send_again(silent)
         self._sweep = loop.call_later(self._timeout / 5, self._overdue) if self._calls else None
 
     def _give_up(self, now: float) -> None:
