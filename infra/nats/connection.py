@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy_client import connection as client_connection
+from understudy_client import key_files
 from understudy_client.connection import close, encrypted, inbox_prefix, names_tls, servers, without_password
 from understudy_client.errors import AccessDenied
 
@@ -98,14 +99,14 @@ def options(access: NatsAccess | None) -> dict[str, Any]:
 
 def _access(access: NatsAccess) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, setting, file in (
-        ("user_credentials", "CREDS", access.creds),
-        ("nkeys_seed", "NKEY", access.nkey),
+    for name, setting, file, fault_of in (
+        ("user_credentials", "CREDS", access.creds, key_files.fault_of_creds),
+        ("nkeys_seed", "NKEY", access.nkey, key_files.fault_of_seed),
     ):
         if file is None:
             continue
-        if not file.is_file():
-            raise Unreachable(f"UNDERSTUDY_NATS__{setting} names {file}, which is not a file; correct it")
+        if fault := fault_of(file):
+            raise Unreachable(f"UNDERSTUDY_NATS__{setting}: {fault}")
         found[name] = str(file)
     prefix = access.inbox_prefix or inbox_prefix(access.nkey)
     if prefix is not None:

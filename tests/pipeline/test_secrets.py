@@ -27,12 +27,6 @@ SECRETS = {
     "USE_LOCAL_MODEL": "true",
     "UNDERSTUDY_LOG_LEVEL": "debug",
 }
-#: Errors of each kind that only a connection meets; tests/unit/test_secrets.py has the settings that are wrong.
-WRONG = {
-    ("topology", "check"): {"UNDERSTUDY_NATS_URL": f"nats://{NOWHERE}"},
-    ("tail", "--no-follow"): {"UNDERSTUDY_NATS_URL": f"tls://{MARKER}@127.0.0.1:1"},
-    ("audit", "ls"): {"UNDERSTUDY_DATABASE_URL": f"postgresql://{NOWHERE}/x"},
-}
 COMMANDS = (
     ("doctor", "--json"),
     ("config", "show", "--json"),
@@ -72,10 +66,10 @@ async def test_a_running_pipeline_keeps_its_secrets(tmp_path: Path) -> None:
             _, out, err = await shell.run(*words)
             assert out or err
             shown[" ".join(words)] = out + err
-        for words, variables in WRONG.items():
-            status, out, err = await shell.run(*words, **variables)
+        for words, name, value in _wrong(tmp_path, ready["nats_url"]):
+            status, out, err = await shell.run(*words.split(), **{name: value})
             assert status
-            shown[f"wrong: {' '.join(words)}"] = out + err
+            shown[f"{words} with a wrong {name} {len(shown)}"] = out + err
         async with httpx.AsyncClient(
             base_url=ready["http_url"], headers={"Authorization": f"Bearer {token}"}
         ) as http:
@@ -105,3 +99,28 @@ async def test_a_running_pipeline_keeps_its_secrets(tmp_path: Path) -> None:
     assert kept == []
     secret = token.encode()
     assert [str(file) for file in _files(folder) if secret in file.read_bytes()] == []
+    _check_seeds(folder, shown)
+
+
+def _wrong(folder: Path, url: str) -> Iterator[tuple[str, str, str]]:
+    """Commands and a variable that only a connection finds wrong; tests/unit/test_secrets.py has the others."""
+    broker = url.removeprefix("nats://")
+    for address in (f"nats://{NOWHERE}", f"nats://me:{MARKER}@{broker}", f"nats://{MARKER}@{broker}"):
+        yield "topology check", "UNDERSTUDY_NATS_URL", address
+    yield "tail --no-follow", "UNDERSTUDY_NATS_URL", f"tls://{MARKER}@127.0.0.1:1"
+    yield "audit ls", "UNDERSTUDY_DATABASE_URL", f"postgresql://{NOWHERE}/x"
+    for content in (MARKER, f"-----BEGIN NATS USER JWT-----\n{MARKER}\n------END NATS USER JWT------\n"):
+        file = folder / f"{len(content)}.creds"
+        file.write_text(content)
+        yield "dead ls", "UNDERSTUDY_NATS__CREDS", str(file)
+
+
+def _check_seeds(folder: Path, shown: dict[str, str]) -> None:
+    """No seed of the broker's users is anywhere but in its own file."""
+    seeds = {file.read_text().strip(): file for file in _files(folder) if file.suffix == ".nk"}
+    assert seeds
+    for seed, own in seeds.items():
+        assert seed.startswith("SU")
+        assert stat.S_IMODE(own.stat().st_mode) == 0o600
+        assert [where for where, text in shown.items() if seed in text] == []
+        assert [file for file in _files(folder) if file != own and seed.encode() in file.read_bytes()] == []

@@ -16,7 +16,7 @@ import msgspec
 from nats import errors as nats_errors
 from nats.aio.client import Client as Connection
 
-from understudy_client import protocol
+from understudy_client import key_files, protocol
 from understudy_client.errors import AccessDenied, MissingExtra, Unreachable
 from understudy_client.tasks import end_tasks
 
@@ -144,13 +144,16 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
 
     def _access(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for name, file in (("user_credentials", self.creds), ("nkeys_seed", self.nkey)):
+        for name, file, fault_of in (
+            ("user_credentials", self.creds, key_files.fault_of_creds),
+            ("nkeys_seed", self.nkey, key_files.fault_of_seed),
+        ):
             if file is None:
                 continue
-            if not Path(file).is_file():
-                raise Unreachable(f"the credentials {file} are not a file")
             if find_spec("nkeys") is None:
                 raise MissingExtra("signing in with credentials", "nkeys", "nats-py[nkeys]")
+            if fault := fault_of(Path(file)):
+                raise Unreachable(fault)
             found[name] = str(file)
         prefix = self.inbox_prefix or inbox_prefix(self.nkey)
         if prefix is not None:
