@@ -58,9 +58,6 @@ if TYPE_CHECKING:
 NOT_ALLOWED: Final = 77
 #: Seconds between two tries to reach a lost broker.
 _RECONNECT_S = 0.2
-#: New objects between two runs of the garbage collector, and runs between two that visit older objects.  A stage
-#: makes hardly any cycles, and with Python's own 700 the collector takes a fifth of the time of a stage under load.
-_COLLECT: Final = (50_000, 20, 100)
 
 
 class Application:
@@ -193,7 +190,6 @@ class Application:
         # These objects stay: a request of 20,000 lists must not make the collector visit all of them.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*_COLLECT)
         if self._keeps_deadlines:
             # A deadline leaves no time for the start of a process.
             self.adapters.schema_worker.start()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from faststream.nats import NatsBroker
 from faststream.nats.security import NatsCredentials, NatsNKey, NatsSecurity
 from nats import errors
+from understudy_client.connection import close
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,4 +41,4 @@ class StageBroker(NatsBroker):
             await super().stop(exc_type, exc_val, exc_tb)
         except (errors.ConnectionReconnectingError, errors.ConnectionClosedError):
             if connection is not None:
-                await connection.close()
+                await close(connection)

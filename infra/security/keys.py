@@ -73,7 +73,6 @@ def stored(folder: Path) -> tuple[str, ...]:
 def _key(file: Path, *, anew: bool) -> Key:
     fresh = anew or not file.exists()
     if fresh:
-        # No line end: nats-py takes the file's whole text for the seed.
         atomic_file.write(file, nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER).strip())
     file.chmod(0o600)
     return Key(file=file, public=_public(file), fresh=fresh)
