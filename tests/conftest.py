@@ -27,6 +27,9 @@ _TESTS: Final = Path(__file__).parent
 for _name in [name for name in os.environ if name.startswith(_OURS) and not name.startswith(_TESTS_OWN)]:
     del os.environ[_name]
 
+# Threads of torch that spin while they wait take five times the processor where workers share the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 def _leave_postgres_out() -> bool:
     """Whether its tests cannot run here; a value of the variable, 0 too, is somebody's decision."""

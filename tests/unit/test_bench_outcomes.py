@@ -143,3 +143,10 @@ def test_arrivals_come_at_the_rate(poisson) -> None:
 
 def test_without_a_rate_everything_is_sent_at_once() -> None:
     assert set(moments(PublishPlan(url="", prefix="", requests=5, rate=None))) == {0.0}
+
+
+def test_a_load_that_goes_on_keeps_the_place_of_each_request() -> None:
+    both = _published(TAKEN, SILENT, sent_ms=T0).followed_by(_published(UNSENT, sent_ms=T0 + 1))
+    assert both.codes == (TAKEN, SILENT, UNSENT)
+    assert both.sent_ms == (T0, T0, T0 + 1)
+    assert len(both.taken_ms) == len(both.deadlines_ms) == 3

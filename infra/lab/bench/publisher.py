@@ -45,6 +45,8 @@ class PublishPlan(msgspec.Struct, frozen=True, kw_only=True):
     #: Of the request ids; a number follows.
     prefix: str
     requests: int
+    #: Number of the first one.
+    first: int = 0
     #: Per second; ``None``: as fast as the broker takes them.
     rate: float | None
     #: Publishes that the broker has not answered; beyond it a request of a rate is not sent.
@@ -78,6 +80,18 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     taking_s: float
     #: Milliseconds that the worst publish was sent behind its moment.
     behind_ms: float
+
+    def followed_by(self, later: Published) -> Published:
+        """Both as one."""
+        return Published(
+            sent_ms=self.sent_ms + later.sent_ms,
+            taken_ms=self.taken_ms + later.taken_ms,
+            codes=self.codes + later.codes,
+            deadlines_ms=self.deadlines_ms + later.deadlines_ms,
+            sending_s=self.sending_s + later.sending_s,
+            taking_s=self.taking_s + later.taking_s,
+            behind_ms=max(self.behind_ms, later.behind_ms),
+        )
 
 
 def moments(plan: PublishPlan) -> Iterator[float]:
@@ -139,19 +153,20 @@ class _Publisher:
 
     async def _publish(self, number: int) -> None:
         plan = self._plan
-        ask = plan.asks[number % len(plan.asks)]
+        request_id = f"{plan.prefix}{plan.first + number}"
+        ask = plan.asks[(plan.first + number) % len(plan.asks)]
         now = time.time()
         if plan.due is not None:
             self._deadlines[number] = max(1, round((plan.due - now) * 1000))
         body = msgspec.json.encode(
             {
                 # No two alike, so that no cache answers.
-                "prompt": f"a forest with three coins, number {plan.prefix}{number}",
+                "prompt": f"a forest with three coins, number {request_id}",
                 "deadline_ms": self._deadlines[number],
                 **ask.fields,
             }
         )
-        subject = subjects.gen("requested", ask.kind, f"{plan.prefix}{number}")
+        subject = subjects.gen("requested", ask.kind, request_id)
         self._sent[number] = now * 1000
         while True:
             began = time.monotonic()

@@ -35,6 +35,8 @@ RULES: Final = (
 _CANCEL_EACH_S: Final = 2.0
 #: Seconds in which a client tries a publish again.
 _AGAIN_S: Final = 120.0
+#: Seconds of load beyond the plan's, until the last fault is over.
+_MORE_S: Final = 20.0
 #: Seconds beyond the last deadline after which a result counts as lost.
 _LOST_S: Final = 600.0
 
@@ -45,7 +47,7 @@ class CampaignPlan(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     #: Per second.
     rate: float
-    #: Spread evenly over the load.
+    #: Spread evenly over the load, which goes on until all of them are over.
     faults: int
     deadline_ms: int = 3000
     seed: int = 1
@@ -87,49 +89,56 @@ async def load_and_strike(
         say: told what is being done.
     """
     happened: list[CausedFault] = []
-    publishing = asyncio.create_task(
-        publish(
-            PublishPlan(
-                url=url,
-                prefix=PREFIX,
-                requests=plan.requests,
-                rate=plan.rate,
-                asks=ASKS,
-                deadline_ms=plan.deadline_ms,
-                again_s=_AGAIN_S,
-            )
-        )
-    )
+    striking = asyncio.create_task(_strike(plan, faults, happened, say))
+    publishing = asyncio.create_task(_keep_publishing(plan, url, striking))
     watching = asyncio.create_task(clock.keep_looking())
     cancelling = asyncio.create_task(_cancel_some(plan, wire, ledger))
     async with looking(ledger):
         try:
-            await _strike(plan, faults, happened, publishing, say)
-            published = await publishing
+            await asyncio.wait((striking, publishing), return_when=asyncio.FIRST_EXCEPTION)
+            if striking.done():
+                striking.result()
+            published = publishing.result()
             ids = [f"{PREFIX}{number}" for number, code in enumerate(published.codes) if code == TAKEN]
             await ledger.until_answered(ids, timeout_s=plan.deadline_ms / 1000 + _LOST_S)
         finally:
-            for task in (publishing, watching, cancelling):
+            tasks = (publishing, striking, watching, cancelling)
+            for task in tasks:
                 task.cancel()
-            ended = await asyncio.gather(publishing, watching, cancelling, return_exceptions=True)
+            *_, cancelled = await asyncio.gather(*tasks, return_exceptions=True)
     await ledger.look()
-    cancelled = ended[2]
     if isinstance(cancelled, Exception):
         raise cancelled
     return CampaignEvidence(published=published, faults=tuple(happened), absences=tuple(clock.absences()))
 
 
+async def _keep_publishing(plan: CampaignPlan, url: str, striking: asyncio.Task[None]) -> Published:
+    """The requests of the plan, and more of them until the last fault is over."""
+    load = PublishPlan(
+        url=url,
+        prefix=PREFIX,
+        requests=plan.requests,
+        rate=plan.rate,
+        asks=ASKS,
+        deadline_ms=plan.deadline_ms,
+        again_s=_AGAIN_S,
+    )
+    published = await publish(load)
+    while not striking.done():
+        more = msgspec.structs.replace(
+            load, first=len(published.codes), requests=max(1, round(plan.rate * _MORE_S))
+        )
+        published = published.followed_by(await publish(more))
+    return published
+
+
 async def _strike(
-    plan: CampaignPlan,
-    faults: Sequence[FaultPlan],
-    happened: list[CausedFault],
-    publishing: asyncio.Task[Published],
-    say: Say,
+    plan: CampaignPlan, faults: Sequence[FaultPlan], happened: list[CausedFault], say: Say
 ) -> None:
     dice = random.Random(plan.seed)  # noqa: S311 - a schedule, no secret
     began = time.monotonic()
     deck: list[FaultPlan] = []
-    while len(happened) < plan.faults and not publishing.done():
+    while len(happened) < plan.faults:
         due = began + plan.seconds * (len(happened) + 0.5) / plan.faults
         await asyncio.sleep(max(0.1, due - time.monotonic()))
         if not deck:

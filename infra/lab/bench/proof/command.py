@@ -15,10 +15,10 @@ def proof(
     sections: Annotated[
         list[str] | None, typer.Argument(metavar="[SECTION]...", help="Sections; all by default.")
     ] = None,
-    requests: Annotated[int, typer.Option(min=100, help="Requests of each fault campaign.")] = 52_000,
+    requests: Annotated[int, typer.Option(min=100, help="Least requests of each fault campaign.")] = 52_000,
     faults: Annotated[int, typer.Option(min=0, help="Faults of each campaign.")] = 210,
-    rate: Annotated[float, typer.Option(min=1, help="Requests per second on one node.")] = 70,
-    cluster_rate: Annotated[float, typer.Option(min=1, help="Requests per second on three nodes.")] = 50,
+    rate: Annotated[float, typer.Option(min=1, help="Requests per second on one node.")] = 65,
+    cluster_rate: Annotated[float, typer.Option(min=1, help="Requests per second on three nodes.")] = 40,
     events: Annotated[
         int, typer.Option(min=2_000, help="Most stored events of section `scale`.")
     ] = 1_000_000,
