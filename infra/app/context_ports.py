@@ -12,9 +12,9 @@ from contracts import pipeline
 from contracts.content.registry import Registry
 from contracts.envelope import Received, Requested
 from contracts.experiments import NO_EXPERIMENTS
-from contracts.kinds import KINDS
 from contracts.policy import fingerprint
 from infra.app.schema_checks import CheckedContents
+from infra.app.schema_forms import schema_forms
 from infra.providers.routing import refused_schemas, routes
 from infra.stores import prompts as prompt_store
 from infra.stores import samples as sample_store
@@ -22,7 +22,6 @@ from infra.stores import templates as template_store
 from infra.stores import word_lists
 from infra.stores import worlds as world_store
 from stages.context_build.handle import BriefPorts, build
-from stages.structuring.prompts import structuring_prompt
 
 if TYPE_CHECKING:
     from contracts.experiments import Experiments
@@ -122,15 +121,6 @@ def _routes(settings: Settings, contents: Contents) -> dict[str, str]:
     words = fingerprint.digest_text(str(word_lists.load(settings.rating_words).rules))
     form = schema_forms(contents)
     return {kind: f"{route} {words} {form[kind]}" for kind, route in routes(settings).items()}
-
-
-def schema_forms(contents: Contents) -> dict[str, str]:
-    """By kind, a digest of its structuring prompt and schema."""
-    found: dict[str, str] = {}
-    for kind in KINDS:
-        schema = "" if kind == "custom" else msgspec.json.encode(contents.schema(kind, None)).decode()
-        found[kind] = fingerprint.digest_text(structuring_prompt(kind, "", schema, ()))
-    return found
 
 
 def _limited(defaults: Defaults, limits: KindLimits) -> tuple[ev.Params, ev.Params]:

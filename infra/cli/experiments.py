@@ -81,7 +81,7 @@ def check(
     """Check experiments, also that prompts, models and values of every arm exist; exit status 1 if one cannot be used."""
     import msgspec
 
-    from infra.app import experiment_desk, experiment_plans
+    from infra.app import experiment_desk, experiment_plans, experiment_trials
     from infra.stores import experiments as store
 
     settings = console.settings()
@@ -94,7 +94,7 @@ def check(
     rows: list[ExperimentRow] = []
     for each in found:
         row = experiment_desk.to_row(each)
-        problems = experiment_plans.find_problems(settings, each.plan) if each.plan else []
+        problems = experiment_trials.find_problems(settings, each.plan) if each.plan else []
         if problems:
             row = msgspec.structs.replace(row, ok=False, error="; ".join(problems))
         rows.append(row)

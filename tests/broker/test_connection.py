@@ -89,8 +89,8 @@ async def test_tls_means_tls(bare_url: str) -> None:
 @pytest.mark.parametrize(
     ("said", "fields"),
     [
-        ("UNDERSTUDY_NATS__CREDS names /none.creds", {"creds": "/none.creds"}),
-        ("UNDERSTUDY_NATS__NKEY names /none.nk", {"nkey": "/none.nk"}),
+        ("UNDERSTUDY_NATS__CREDS: /none.creds is not a file", {"creds": "/none.creds"}),
+        ("UNDERSTUDY_NATS__NKEY: /none.nk is not a file", {"nkey": "/none.nk"}),
         ("UNDERSTUDY_NATS__TLS", {"tls": {"ca": "/none.pem"}}),
         ("does not speak TLS", {"tls": {"required": True}}),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from infra.app import wiring
+from infra.app import stage_ports, wiring
 from infra.nats import topology
 from infra.runner.watchdog import FROZEN
 from infra.settings.settings import Settings
@@ -45,7 +45,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[N
             on_made(_Model(load))
             return SimpleNamespace(by_kind={})
 
-        monkeypatch.setattr(wiring, "build_providers", build_providers)
+        monkeypatch.setattr(stage_ports, "build_providers", build_providers)
         # The log is this test process' own.
         monkeypatch.setattr(logging, "configure", lambda _: None)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contracts.experiments import Experiment
-from infra.app import experiment_plans
+from infra.app import experiment_plans, experiment_trials
 from infra.settings.settings import load as load_settings
 from infra.stores import experiments
 from infra.stores.experiments import ExperimentError, ExperimentStore, ExperimentUnknown
@@ -142,14 +142,14 @@ def planned(**fields: Any) -> Experiment:
 
 def test_a_check_tries_every_arm() -> None:
     settings = load_settings()
-    assert experiment_plans.find_problems(settings, planned()) == []
+    assert experiment_trials.find_problems(settings, planned()) == []
     for assignment, said in (
         ("prompt=layout@99", "arm warm: kind layout: "),
         ("params.temperature=9", "arm warm: kind layout: params.temperature: "),
         ("model=nobody", "arm warm: no provider or model is called 'nobody'"),
     ):
         wrong = planned(arms=[{"name": "as-is"}, {"name": "warm", "set": [assignment]}])
-        (found,) = experiment_plans.find_problems(settings, wrong)
+        (found,) = experiment_trials.find_problems(settings, wrong)
         assert said in found
 
 
