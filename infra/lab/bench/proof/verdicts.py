@@ -69,7 +69,7 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
     without_service_s: float
     endings: dict[str, int]
     by_fault: tuple[FaultCount, ...]
-    #: The first wrong requests, one line each.
+    #: Wrong requests, one line each, the worst ones first.
     wrong: tuple[str, ...]
     after: Aftermath
 
@@ -181,6 +181,7 @@ def summarise(
     """Put the figures of a campaign together."""
     endings = Counter(f"{results[0].status}/{results[0].origin}" for results in ledger.answered.values())
     wrong = [each for each in verdicts if each.results != 1 or each.label_fault or each.late]
+    wrong.sort(key=lambda each: (each.results == 1 and each.label_fault is None, -(each.overdue_s or 0.0)))
     ordered = sorted(evidence.faults, key=lambda each: each.began_ms)
     return Campaign(
         plan=plan,
