@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from contracts.events import Brief, Result, Trail
+from contracts.helper_tasks import EnhancementInfo, EvaluationInfo
 from contracts.result import SCRIPTED, ContentRef, Cost, Meta, Origin, Receipt, ResultBody, Status
 from contracts.usage import Tokens
 
@@ -50,6 +51,9 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     prompt_hash: str | None = None
     quality_score: float | None = None
     quality_reasons: tuple[str, ...] = ()
+    #: The judgement of its content, where it has a score.
+    evaluation: EvaluationInfo | None = None
+    enhancement: EnhancementInfo | None = None
     receipt: Receipt | None = None
     #: ms since the epoch; the store sets both.
     created_at_ms: int = 0
@@ -83,6 +87,8 @@ def from_result(result: ResultBody, *, request_id: str, node: str | None = None)
         prompt_hash=meta.prompt_hash,
         quality_score=meta.quality_score,
         quality_reasons=meta.quality_reasons,
+        evaluation=meta.evaluation if meta.evaluation and meta.evaluation.score is not None else None,
+        enhancement=meta.enhancement,
         receipt=meta.receipt,
     )
 
@@ -119,6 +125,8 @@ def to_result(entry: CacheEntry, *, request_id: str, brief: Brief, trail: Trail)
             cost=Cost(tokens=Tokens(prompt=0, completion=0), time_ms=trail.time_ms, amount=0.0),
             quality_score=entry.quality_score,
             quality_reasons=entry.quality_reasons,
+            evaluation=entry.evaluation,
+            enhancement=entry.enhancement,
             receipt=entry.receipt,
             warnings=trail.warnings,
             replay_of=brief.replay_of,

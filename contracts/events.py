@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from contracts.errors import ErrorCode
+from contracts.helper_tasks import EnhancementInfo
 from contracts.lineage import Lineage
 from contracts.nodes.node import Rating
 from contracts.policy.budget_scope import BillingContext
@@ -118,6 +119,8 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True):
     redrafts: int = 0
     #: Those of them that were asked for because of the rating.
     rating_redrafts: int = 0
+    #: What became of the rewriting of the wish or the draft; ``None``: enhancement is off.
+    enhancement: EnhancementInfo | None = None
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +138,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """Prose from a provider, unchanged."""
+    """Prose from a provider, unchanged unless ``original`` says otherwise."""
 
     text: str
     provider: str
@@ -147,6 +150,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     cached: bool = False
     #: Software that computed the answer; with another one, the same seed can give another text.
     engine: str = ""
+    #: The text as the provider wrote it, where enhancement rewrote it; empty: it did not.
+    original: str = ""
 
 
 class ContextBuilt(Event, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.errors import ErrorCode
+from contracts.helper_tasks import EnhancementInfo, EvaluationInfo
 from contracts.policy.experiments import ExperimentArm
 from contracts.policy.rating import RatingInfo
 from contracts.usage import Attempt, Tokens
@@ -196,6 +197,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     quality_score: float | None = None
     #: What takes from the score, one short line each, with the path of the text.
     quality_reasons: tuple[str, ...] = ()
+    #: A model's judgement of the content; ``None``: evaluation is off, or there is nothing to judge.
+    evaluation: EvaluationInfo | None = None
+    #: What became of the rewriting of the wish or the draft; ``None``: enhancement is off.
+    enhancement: EnhancementInfo | None = None
     #: ``None`` if nothing was generated.
     receipt: Receipt | None = None
     warnings: tuple[str, ...] = ()

@@ -71,6 +71,19 @@ RESULT: Final[_Kept] = {
             _WHOLE,
         ),
         "receipt": {"level": _WHOLE, "reasks": _WHOLE},
+        "evaluation": {
+            **dict.fromkeys(
+                ("state", "score", "rubric", "rubric_hash", "provider", "model", "time_ms", "code"), _WHOLE
+            ),
+            "criteria": {"name": _WHOLE, "score": _WHOLE},
+        },
+        "enhancement": dict.fromkeys(
+            (
+                *("state", "of", "provider", "model", "time_ms", "code", "before_hash", "after_hash"),
+                *("instructions_hash", "engine"),
+            ),
+            _WHOLE,
+        ),
     },
 }
 

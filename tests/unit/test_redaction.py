@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts import events as ev
 from contracts.errors import ErrorCode
 from contracts.policy.experiments import ExperimentArm
+from contracts.helper_tasks import CriterionScore, EnhancementInfo, EvaluationInfo
 from contracts.redaction import is_redacted, redact_reason, redact_text, redact_value
 from contracts.request import GenerationRequest
 from contracts.result import (
@@ -144,6 +145,9 @@ def test_every_field_of_a_result_is_listed_or_has_words() -> None:
         ResultBody: {"content", "reason"},
         Meta: {"warnings", "quality_reasons"},
         Receipt: {"changes", "filled"},
+        EvaluationInfo: {"reason"},
+        CriterionScore: {"reason"},
+        EnhancementInfo: {"reason"},
         Attempt: {"why"},
         SceneInfo: {"name", "reason"},
         ErrorInfo: {"message"},
@@ -152,6 +156,9 @@ def test_every_field_of_a_result_is_listed_or_has_words() -> None:
         ResultBody: RESULT,
         Meta: RESULT["meta"],
         Receipt: RESULT["meta"]["receipt"],
+        EvaluationInfo: RESULT["meta"]["evaluation"],
+        CriterionScore: RESULT["meta"]["evaluation"]["criteria"],
+        EnhancementInfo: RESULT["meta"]["enhancement"],
         Attempt: RESULT["attempts"],
         SceneInfo: RESULT["scenes"],
         ErrorInfo: RESULT["error"],

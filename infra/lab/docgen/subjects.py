@@ -8,7 +8,18 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from contracts import bucket_table, envelope, errors, lineage, pipeline, request, result, timestamp, usage
+from contracts import (
+    bucket_table,
+    envelope,
+    errors,
+    helper_tasks,
+    lineage,
+    pipeline,
+    request,
+    result,
+    timestamp,
+    usage,
+)
 from contracts import events as ev
 from contracts.kinds import KINDS
 from contracts.nodes import adjacent_scenes, node
@@ -39,6 +50,7 @@ def page() -> str:
         budget_scope,
         rating,
         usage,
+        helper_tasks,
         lineage,
     )
     own = [row.body for row in pipeline.ROWS if row.body is not None]
