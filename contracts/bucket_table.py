@@ -52,8 +52,9 @@ FLIGHTS: Final = Bucket(
 )
 BUDGETS: Final = Bucket(
     name="budgets",
-    written_by=("freeform-gen", "structuring"),
-    read_by=("freeform-gen", "structuring", OPERATOR),
+    # Validate-repair: what evaluation costs.
+    written_by=("freeform-gen", "structuring", "validate-repair"),
+    read_by=("freeform-gen", "structuring", "validate-repair", OPERATOR),
     says="reservations and totals of budgets",
 )
 STRIKES: Final = Bucket(

@@ -59,6 +59,8 @@ class Received(msgspec.Struct, Generic[E_co], frozen=True, kw_only=True):
     #: The stream's creation time, ms since the epoch; with ``sequence`` it names the message.
     stream_created_ms: int = 0
     headers: Mapping[str, str] = {}
+    #: Times that the broker has delivered it, this one included.
+    deliveries: int = 1
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):

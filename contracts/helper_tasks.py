@@ -6,16 +6,15 @@ what it could not do is in its record.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from contracts.errors import ErrorCode
+from contracts.kinds import HELPER_TASKS
 
-EVALUATION: Final = "evaluation"
-ENHANCEMENT: Final = "enhancement"
-#: Names of the tasks, as routes and reports of provider calls have them.
-HELPER_TASKS: Final = (EVALUATION, ENHANCEMENT)
+#: The tasks, as routes and reports of provider calls name them.
+EVALUATION, ENHANCEMENT = HELPER_TASKS
 
 
 class CriterionScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,3 +67,12 @@ class EnhancementInfo(msgspec.Struct, frozen=True, kw_only=True):
     instructions_hash: str | None = None
     #: Software that computed the answer.
     engine: str = ""
+    #: The same seed gives the same answer, bit for bit.
+    deterministic: bool = False
+    #: An earlier call's answer, from the response cache.
+    cached: bool = False
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether the content was made from the rewritten text."""
+        return self.state == "rewritten"

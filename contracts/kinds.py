@@ -11,6 +11,8 @@ from pydantic_core import PydanticKnownError
 
 #: The built-in content kinds plus ``custom`` (the request brings its own JSON Schema).
 BUILT_IN: Final = ("layout", "plot", "scene", "dialogue", "transition", "custom")
+#: Tasks that routes name providers for, like kinds (contracts/helper_tasks.py).
+HELPER_TASKS: Final = ("evaluation", "enhancement")
 #: A kind's name is a token of subjects and a part of settings' names.
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST: Final = 32
@@ -46,10 +48,14 @@ class KindNames(Sequence[str]):
         """Add a name; one that is there already has no effect.
 
         Raises:
-            ValueError: it is not fit to be a token of subjects and a part of settings' names.
+            ValueError: it is not fit to be a token of subjects and a part of settings' names, or it is taken.
         """
         if name in self._names:
             return
+        if name in HELPER_TASKS:
+            raise ValueError(
+                f"a kind cannot be called {name!r}: routes have a task of this name; choose another"
+            )
         if len(name) > _LONGEST or not _NAME.fullmatch(name):
             raise ValueError(
                 f"a kind cannot be called {name!r}: use at most {_LONGEST} small letters, digits and single "

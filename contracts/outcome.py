@@ -20,6 +20,8 @@ class Emit(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     events: tuple[Event, ...] = ()
+    #: Milliseconds of it that a helper task took, which a request with less time is spared.
+    aside_ms: float = 0.0
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):

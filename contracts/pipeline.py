@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from contracts import events as ev
+from contracts.helper_tasks import ENHANCEMENT, EVALUATION
 from contracts.kinds import KINDS
 
 CLIENT: Final = "client"
@@ -40,6 +41,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     guards: tuple[Guard, ...] = ()
     #: Events whose unreadable messages it makes dead letters of; one stage for each stored event.
     writes_letters_for: tuple[str, ...] = ()
+    #: Helper task that it has a provider for where a route names one.
+    helper: str = ""
     #: It calls a provider: its work stops when the request gets a result, and its usual duration is known.
     expensive: bool = False
     #: It never emits ``failed`` (rule 13), and heeds requests of every version.
@@ -62,6 +65,7 @@ STAGE_ROWS: Final = (
         name="freeform-gen",
         guards=(Guard.WORTH_A_CALL,),
         writes_letters_for=("context_built",),
+        helper=ENHANCEMENT,
         expensive=True,
     ),
     Stage(
@@ -70,7 +74,7 @@ STAGE_ROWS: Final = (
         writes_letters_for=("drafted", "invalid"),
         expensive=True,
     ),
-    Stage(name="validate-repair", writes_letters_for=("structured",)),
+    Stage(name="validate-repair", writes_letters_for=("structured",), helper=EVALUATION),
     Stage(
         name="fallback",
         guards=(Guard.OPEN_DEADLINE,),

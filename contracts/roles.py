@@ -110,7 +110,7 @@ def of_stages(stages: Sequence[str]) -> BrokerRole:
         publish += _stage(stage)
     rows = [pipeline.STAGE_OF[stage] for stage in stages]
     # Work whose request has its answer is stopped (rule 7), and deadlines that are met are forgotten.
-    hear = any(row.expensive or row.arms_deadlines for row in rows)
+    hear = any(row.expensive or row.helper or row.arms_deadlines for row in rows)
     heard = [f"gen.{event}.>" for event in ("result", "shadowed")] if hear else []
     heard.append(FORGET)
     # A copy in memory follows its bucket.

@@ -70,6 +70,7 @@ def _received(delivery: Delivery, event: Any, address: Subject, stream_created_m
         time_ms=delivery.time_ms,
         stream_created_ms=stream_created_ms,
         headers=delivery.msg.headers or {},
+        deliveries=delivery.deliveries,
     )
 
 

@@ -249,7 +249,7 @@ class Runner:
     def _note_pace(self, kind: str, outcome: Outcome, began_s: float) -> None:
         if isinstance(outcome, Emit) and outcome.events:
             now_s = time.perf_counter()
-            self._pace.took(kind, (now_s - began_s) * 1000, now_s=now_s)
+            self._pace.took(kind, (now_s - began_s) * 1000 - outcome.aside_ms, now_s=now_s)
 
     # -- publish, settle, report ---------------------------------------------------------------
 

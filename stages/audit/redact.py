@@ -80,7 +80,7 @@ RESULT: Final[_Kept] = {
         "enhancement": dict.fromkeys(
             (
                 *("state", "of", "provider", "model", "time_ms", "code", "before_hash", "after_hash"),
-                *("instructions_hash", "engine"),
+                *("instructions_hash", "engine", "deterministic", "cached"),
             ),
             _WHOLE,
         ),

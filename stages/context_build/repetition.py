@@ -101,7 +101,9 @@ def start(outcome: Outcome, step: ev.Drafted | ev.Structured | None) -> Outcome:
             code=ErrorCode.GEN_INVALID_REQUEST, message=f"from_stage: {missing}; repeat the whole request"
         )
     note = f"starts at {lineage.from_stage}, from what {lineage.replay_of} had stored"
-    trail = msgspec.structs.replace(built.trail, warnings=(*built.trail.warnings, note))
+    trail = msgspec.structs.replace(
+        built.trail, warnings=(*built.trail.warnings, note), enhancement=step.trail.enhancement
+    )
     brief = _written_by(built.brief, step.brief)
     if isinstance(step, ev.Drafted):
         begun: ev.Event = ev.Drafted(attempt=1, brief=brief, draft=step.draft, trail=trail)

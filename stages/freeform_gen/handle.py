@@ -25,6 +25,7 @@ from contracts.ports import (
 )
 from contracts.usage import Attempt
 from stages.freeform_gen.compact import compact_prompt
+from stages.freeform_gen.enhancer import Enhancer
 
 STAGE = "freeform-gen"
 #: Characters of a draft that are kept.
@@ -44,6 +45,7 @@ async def handle(
     named: Callable[[str], Provider] | None = None,
     announce: Announce,
     release: ReleaseTokens,
+    enhancer: Enhancer | None = None,
 ) -> Outcome:
     """Have the routed provider write the draft.
 
@@ -51,14 +53,20 @@ async def handle(
         received: a ``context_built`` event.
         providers: provider by kind; a kind without one has no model.
         named: finds the provider that a brief names in place of the routed one; ``None``: model calls are off.
-        announce: publishes progress while the model writes.
+        announce: publishes progress while the model writes the draft.
         release: returns the tokens reserved for structuring; called if there is no draft.
+        enhancer: rewrites wishes or drafts; ``None``: enhancement is off.
 
     Returns:
         ``drafted``, a retry, or a failure with the provider's code.
     """
+    aside_ms = 0.0
+    if enhancer is not None:
+        received, aside_ms = await enhancer.enhance_wish(received)
     with announce(received, stage=STAGE) as on_token:
         outcome = await write(received, providers=providers, named=named, on_token=on_token)
+    if enhancer is not None:
+        outcome = await enhancer.enhance_draft(received, outcome, aside_ms=aside_ms)
     if not isinstance(outcome, Emit):
         release(received.request_id)
     return outcome

@@ -163,7 +163,8 @@ async def structure(
     structured = ev.Structured(
         attempt=event.attempt,
         brief=event.brief,
-        draft=event.draft,
+        # The text before enhancement stays in the event of the draft.
+        draft=msgspec.structs.replace(event.draft, original=""),
         document=document,
         reask=reask,
         trail=trail,

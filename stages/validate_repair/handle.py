@@ -11,6 +11,7 @@ from contracts import events as ev
 from contracts import revisions, scenes
 from contracts.envelope import Received
 from contracts.errors import ErrorCode
+from contracts.helper_tasks import EvaluationInfo
 from contracts.nodes import required_terms, schema_pins
 from contracts.outcome import Emit, Fail, Outcome
 from contracts.policy import fingerprint
@@ -18,6 +19,7 @@ from contracts.ports import GRAMMAR, Contents, DriftLedger, Explicitness, KnownR
 from contracts.result import SCRIPTED, Cost, Meta, Origin, Receipt, RepairLevel, Status
 from stages.validate_repair import redraft, repair, seed_drift
 from stages.validate_repair.cache_write import cache_write
+from stages.validate_repair.judge import DocumentJudge
 from stages.validate_repair.parse import MAX_TOLD, Parsed, UnparsableText, parse
 from stages.validate_repair.quality import Quality, QualityGate
 
@@ -40,6 +42,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
     ledger: DriftLedger,
     cache: ResultCache | None,
     replays: KnownReplays,
+    judge: DocumentJudge | None = None,
 ) -> Outcome:
     """Check one document, compare it with what its seed gave before, and keep it for equal requests.
 
@@ -54,6 +57,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         ledger: the first output of each repeatable generation.
         cache: the result cache; ``None``: it is disabled.
         replays: the known replays.
+        judge: scores valid documents; ``None``: evaluation is off.
 
     Returns:
         ``result``, for a known replay also ``revised``; ``plotted`` for a plot that requests its scenes;
@@ -69,6 +73,7 @@ async def handle(  # noqa: PLR0913 - its ports, one by one
         gate=gate,
         max_reasks=max_reasks,
         accept_filled=accept_filled,
+        judge=judge,
     )
     outcome = await seed_drift.check(received, outcome, form=forms[received.kind], ledger=ledger)
     write = None if cache is None else cache_write(received, outcome)
@@ -86,6 +91,7 @@ async def validate(
     gate: QualityGate = QualityGate(),  # noqa: B008 - frozen: nothing is below no bar
     max_reasks: int,
     accept_filled: bool,
+    judge: DocumentJudge | None = None,
 ) -> Outcome:
     """Check one document: parse, repair, validate, measure; ask again, or give up.
 
@@ -96,6 +102,7 @@ async def validate(
         gate: the measure of quality, and the bar of each kind.
         max_reasks: how often structuring may be asked again.
         accept_filled: accept a document in which a missing value was filled with an empty text.
+        judge: scores the document if it is accepted.
 
     Returns:
         ``result`` and ``revised``, ``plotted``, ``invalid``, ``context_built``, or a failure.
@@ -111,7 +118,11 @@ async def validate(
         quality = gate.assess(parsed.document, kind=received.kind, event=event, level=receipt.level)
         if quality.score < (bar := gate.bar(received.kind)):
             return redraft.decide(event, quality.below(bar), ErrorCode.GEN_QUALITY)
-        return _succeed(received, event, parsed, receipt, quality)
+        evaluation, trail = (
+            (None, event.trail) if judge is None else await judge.judge(received, event, parsed.document)
+        )
+        event = msgspec.structs.replace(event, trail=trail)
+        return _succeed(received, event, parsed, receipt, quality, evaluation)
     faults = faults[:MAX_FAULTS]
     if event.reask < max_reasks:
         return Emit(
@@ -223,10 +234,16 @@ async def _repair(
 
 
 def _succeed(
-    received: Received[Any], event: ev.Structured, parsed: Parsed, receipt: Receipt, quality: Quality
+    received: Received[Any],
+    event: ev.Structured,
+    parsed: Parsed,
+    receipt: Receipt,
+    quality: Quality,
+    evaluation: EvaluationInfo | None,
 ) -> Emit:
     brief, trail, document = event.brief, event.trail, parsed.document
-    scripted = SCRIPTED in (event.document.provider, event.draft.provider)
+    enhanced = trail.enhancement if trail.enhancement and trail.enhancement.rewritten else None
+    scripted = SCRIPTED in (event.document.provider, event.draft.provider, enhanced and enhanced.provider)
     provider, model = (
         (SCRIPTED, event.document.model) if scripted else (event.document.provider, event.document.model)
     )
@@ -248,7 +265,9 @@ def _succeed(
             provider=provider,
             model=model,
             seed=brief.freeform.seed,
-            deterministic=event.draft.deterministic and event.document.deterministic,
+            deterministic=event.draft.deterministic
+            and event.document.deterministic
+            and (enhanced is None or enhanced.deterministic),
             prompt_version=brief.prompt_version,
             prompt_hash=brief.prompt_hash,
             cache_key=brief.cache_key,
@@ -256,6 +275,8 @@ def _succeed(
             cost=Cost(tokens=trail.tokens, time_ms=trail.time_ms, amount=trail.amount),
             quality_score=quality.score,
             quality_reasons=quality.reasons,
+            evaluation=evaluation,
+            enhancement=trail.enhancement,
             receipt=receipt,
             warnings=(
                 *trail.warnings,

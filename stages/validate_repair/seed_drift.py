@@ -102,9 +102,10 @@ def _mark_event(event: ev.Event, drift: Drift) -> ev.Event:
 
 
 def _made_by_one_call_each(event: ev.Structured, result: ev.Result) -> bool:
-    receipt = result.meta.receipt
+    receipt, enhanced = result.meta.receipt, event.trail.enhancement
     return (
         event.attempt == 1
+        and not (enhanced is not None and enhanced.cached)
         and not event.draft.cached
         and not event.document.cached
         and all(attempt.code is None for attempt in event.trail.attempts)
@@ -115,7 +116,7 @@ def _made_by_one_call_each(event: ev.Structured, result: ev.Result) -> bool:
 
 def _inputs(event: ev.Structured, form: str) -> dict[str, Any]:
     brief = event.brief
-    return {
+    said = {
         "form": form,
         "prompt": brief.prompt_hash,
         "schema": brief.schema,
@@ -124,6 +125,11 @@ def _inputs(event: ev.Structured, form: str) -> dict[str, Any]:
         "structuring": _params(brief.structuring),
         "by": [[by.provider, by.model, by.engine] for by in (event.draft, event.document)],
     }
+    enhanced = event.trail.enhancement
+    if enhanced is None or not enhanced.rewritten:
+        return said
+    by = [enhanced.of, enhanced.instructions_hash, enhanced.provider, enhanced.model, enhanced.engine]
+    return {**said, "enhanced": by}
 
 
 def _params(params: ev.Params) -> dict[str, Any]:
