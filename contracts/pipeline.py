@@ -6,6 +6,7 @@ permissions and docs/subjects.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -105,6 +106,12 @@ INTAKE: Final = frozenset(row.name for row in STAGE_ROWS if Guard.INTAKE in row.
 DEADLINE_KEEPERS: Final = frozenset(row.name for row in STAGE_ROWS if row.arms_deadlines)
 #: Stages that write rows to the database.
 RECORDERS: Final = frozenset(row.name for row in STAGE_ROWS if row.records)
+
+
+def helpers(stages: Iterable[str]) -> frozenset[str]:
+    """The helper tasks of some stages."""
+    return frozenset(helper for stage in stages if (helper := STAGE_OF[stage].helper))
+
 
 REQUESTS: Final = "REQUESTS"
 EVENTS: Final = "EVENTS"

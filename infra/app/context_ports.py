@@ -13,6 +13,7 @@ from contracts.content.registry import Registry
 from contracts.envelope import Received, Requested
 from contracts.experiments import NO_EXPERIMENTS
 from contracts.policy import fingerprint
+from infra.app.helper_ports import enhancement_form
 from infra.app.schema_checks import CheckedContents
 from infra.app.schema_forms import schema_forms
 from infra.providers.routing import refused_schemas, routes
@@ -119,8 +120,8 @@ def _routes(settings: Settings, contents: Contents) -> dict[str, str]:
         return {}
     # The rules as Python shows them: their class name is part of every cache key.
     words = fingerprint.digest_text(str(word_lists.load(settings.rating_words).rules))
-    form = schema_forms(contents)
-    return {kind: f"{route} {words} {form[kind]}" for kind, route in routes(settings).items()}
+    form, enhanced = schema_forms(contents), enhancement_form(settings)
+    return {kind: f"{route} {words} {form[kind]}{enhanced}" for kind, route in routes(settings).items()}
 
 
 def _limited(defaults: Defaults, limits: KindLimits) -> tuple[ev.Params, ev.Params]:

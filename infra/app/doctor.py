@@ -13,7 +13,7 @@ from contracts.nodes.node import Rating
 from infra.app import broker_checks, host_checks, model_checks
 from infra.app.doctor_check import DoctorCheck, Severity, order, row, row_of_error
 from infra.host import extras
-from infra.providers import routing
+from infra.providers import route_checks, routing
 from infra.providers.local_model import model_folder
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _FIXES: Final = {
     "experiments": "run 'understudy experiments check'",
     "rating words": "correct the file, docs/ratings.md",
     "prompts": "run 'understudy prompts ls'",
+    "rubric": "run 'understudy rubrics check'",
+    "enhancement": "correct narrative.enhancement in the settings, docs/evaluation.md",
 }
 
 
@@ -59,7 +61,8 @@ async def examine(settings: Settings, *, ask: bool = False) -> tuple[DoctorCheck
 
 
 def _model(settings: Settings) -> DoctorCheck:
-    routed = any("local" in names for _, names in routing.chains(settings))
+    routes = (*routing.chains(settings), *routing.helper_chains(settings))
+    routed = any("local" in names for _, names in routes)
     return model(
         wanted=settings.use_local_model and routed,
         missing=[name for name in MODEL_MODULES if find_spec(name) is None],
@@ -72,7 +75,7 @@ async def _providers(settings: Settings, *, ask: bool) -> tuple[DoctorCheck, ...
     if not settings.use_local_model:
         off = "model calls are turned off: golden samples answer; USE_LOCAL_MODEL=true turns them on"
         return (row("providers", "info", off),)
-    mistakes = routing.check(settings)
+    mistakes = route_checks.check(settings)
     if mistakes:
         fix = "correct the route in the settings (docs/models.md); until then 'understudy up' does not start"
         return tuple(row_of_error("providers", "error", why, otherwise=fix) for why in mistakes)

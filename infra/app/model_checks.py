@@ -19,7 +19,7 @@ from contracts.policy.budget import NANOS
 from contracts.ports import Prompt, ProviderError
 from infra.extensions.entry_points import ExtensionError
 from infra.host import parent_death, runtime_file
-from infra.providers import routing, table
+from infra.providers import route_checks, routing, table
 from infra.providers.answer_limits import FREEFORM, STRUCTURING, limit_answer
 from infra.providers.servers import server_of, variable, window_of
 from infra.providers.spec import ContextWindow, ModelInfo
@@ -198,7 +198,7 @@ async def _probe(settings: Settings) -> dict[str, ProbeResult]:
     usable = {
         name: where
         for name, where in routing.servers(settings).items()
-        if routing.problem(settings, name) is None
+        if route_checks.problem(settings, name) is None
     }
     if not usable:
         return {}
@@ -214,12 +214,17 @@ def _report(settings: Settings, probed: Mapping[str, ProbeResult]) -> ModelRepor
 
 
 def _names(settings: Settings) -> Iterable[str]:
-    return dict.fromkeys(name for _, names in routing.chains(settings) for name in names)
+    return dict.fromkeys(name for _, names in _routes(settings) for name in names)
+
+
+def _routes(settings: Settings) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The providers of kinds and of helper tasks."""
+    return (*routing.chains(settings), *routing.helper_chains(settings))
 
 
 def _model(settings: Settings, name: str, probed: ProbeResult | None) -> ModelRow:
-    kinds = tuple(kind for kind, names in routing.chains(settings) if name in names)
-    problem = routing.problem(settings, name)
+    kinds = tuple(kind for kind, names in _routes(settings) if name in names)
+    problem = route_checks.problem(settings, name)
     try:
         spec = table.spec_of(settings, name)
     except (KeyError, ExtensionError):

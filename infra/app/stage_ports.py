@@ -11,6 +11,7 @@ from contracts.errors import Misconfigured
 from contracts.experiments import NO_EXPERIMENTS
 from infra.app import experiment_plans
 from infra.app.schema_checks import CheckedContents
+from infra.providers.names import helper_chains
 from infra.providers.routing import build_providers, refused_schemas
 from infra.stores import samples as sample_store
 from infra.stores import templates as template_store
@@ -92,7 +93,7 @@ class StagePorts:
     @cached_property
     def routed(self) -> ProviderSet | None:
         """The providers; ``None``: no stage of this process calls one."""
-        if not pipeline.EXPENSIVE & set(self._stages):
+        if not pipeline.EXPENSIVE & set(self._stages) and not self._helping:
             return None
         adapters = self.adapters
         return build_providers(
@@ -103,7 +104,18 @@ class StagePorts:
             telemetry=adapters.telemetry,
             ahead=adapters.reservations,
             responses=adapters.responses,
+            stages=self._stages,
         )
+
+    @property
+    def _helping(self) -> bool:
+        """Whether a stage of this process has a helper task that is on."""
+        return any(task in pipeline.helpers(self._stages) for task, _ in helper_chains(self.settings))
+
+    @property
+    def by_task(self) -> Mapping[str, Provider]:
+        """The provider of each helper task; without those that are off."""
+        return {} if self.routed is None else self.routed.by_task
 
     @property
     def by_kind(self) -> Mapping[str, Provider]:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from contracts.errors import Misconfigured
+from contracts.helper_tasks import ENHANCEMENT, EVALUATION
 from contracts.kinds import KINDS
 from infra.app import experiment_plans
+from infra.app.helper_ports import enhancer_limits
 from infra.extensions.entry_points import Extension, ExtensionError
 from infra.providers import table
-from infra.stores import experiments, prompts, samples, templates, word_lists, worlds
+from infra.providers.names import helper_chains
+from infra.stores import experiments, prompts, rubrics, samples, templates, word_lists, worlds
 
 if TYPE_CHECKING:
     from infra.settings.settings import Settings
@@ -61,6 +64,11 @@ def look(settings: Settings) -> tuple[StartCheck, ...]:
         "rating words": lambda: _words(settings.rating_words),
         "prompts": lambda: _prompts(settings),
     }
+    helping = dict(helper_chains(settings))
+    if EVALUATION in helping:
+        parts["rubric"] = lambda: _rubric(settings)
+    if ENHANCEMENT in helping:
+        parts["enhancement"] = lambda: f"of the {enhancer_limits(settings).of}"
     parts |= {
         f"{_EXTENSION}{each.title}": partial(_extension, each, problems) for each in settings.extensions.found
     }
@@ -104,6 +112,11 @@ def _experiments(settings: Settings) -> str:
     for each in plans:
         experiment_plans.prepare(settings, each)
     return _named(tuple(each.name for each in plans), settings.experiments_dir)
+
+
+def _rubric(settings: Settings) -> str:
+    rubric = rubrics.load(settings.narrative.evaluation.rubric)
+    return f"{rubric.name}: {', '.join(each.name for each in rubric.criteria)}"
 
 
 def _words(path: Path) -> str:

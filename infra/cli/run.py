@@ -28,10 +28,10 @@ def up(
     """Run the whole pipeline: broker, topology and all stages, until Ctrl-C."""
     wanted = parse_copies(copies or [])
     settings = console.settings()
-    from infra.providers import routing
+    from infra.providers import route_checks
     from infra.telemetry import logging
 
-    routing.require(settings)
+    route_checks.require(settings)
     logging.configure(settings)
 
     async def work() -> int:
@@ -81,10 +81,10 @@ def _run(stages: tuple[str, ...], *, json: bool, beats_to: int | None) -> None:
     names = stage_names(stages)
     settings = console.settings()
     settings.extensions.require()
-    if pipeline.EXPENSIVE & set(names):
-        from infra.providers import routing
+    if pipeline.EXPENSIVE & set(names) or pipeline.helpers(names):
+        from infra.providers import route_checks
 
-        routing.require(settings)
+        route_checks.require(settings, names)
 
     async def work() -> int:
         async with heartbeat.beating(beats_to):

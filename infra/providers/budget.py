@@ -85,6 +85,7 @@ class Budgeted:
         tariff: what the provider takes.
         clock: seconds since the epoch.
         ahead: takes note of what stays reserved for the next call.
+        task: helper task that the calls are for, whose reservations are apart from the request's own; empty: none.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Budgeted:
         limits: Limits,
         tariff: Tariff = FREE,
         ahead: StructuringReservations | None = None,
+        task: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = provider.name
@@ -104,6 +106,7 @@ class Budgeted:
         self._limits = limits
         self._tariff = tariff
         self._ahead = ahead
+        self._suffix = f":{task}" if task else ""
         self._clock = clock
 
     async def generate(
@@ -133,7 +136,7 @@ class Budgeted:
         params = msgspec.structs.replace(params, timeout_s=min(params.timeout_s, left_ms / 1000))
         call = _Call(
             accounts=self._accounts,
-            key=f"{prompt.request_id}:{prompt.attempt}",
+            key=f"{prompt.request_id}:{prompt.attempt}{self._suffix}",
             paid=paid,
             until_ms=now_ms + left_ms + _SETTLING_MS,
             patient=left_ms >= _PATIENT_MS,

@@ -120,11 +120,26 @@ def _schema_limit(settings: Settings, name: str) -> SchemaLimit | None:
     return local.SPEC.schema_limit(settings, name)
 
 
+def _helper_problem(settings: Settings, name: str) -> str | None:
+    del name
+    try:
+        tuned_model = model_of(settings.gguf).tuned
+    except Unloadable:
+        return None
+    if not tuned_model:
+        return None
+    return (
+        "its model was tuned to write documents, and gets no other instructions; choose a server, or another "
+        "model (UNDERSTUDY_GGUF__MODEL)"
+    )
+
+
 SPEC: Final = ProviderSpec(
     make=_make,
     problem=_problem,
     identity=_identity,
     schema_limit=_schema_limit,
+    helper_problem=_helper_problem,
     window=_window,
     answer_limit=_answer_limit,
     describe=_describe,

@@ -293,6 +293,16 @@ def _identity(settings: Settings, name: str) -> str:
     return f"{name}:{model_name(settings.local)}"
 
 
+def _helper_problem(settings: Settings, name: str) -> str | None:
+    del name
+    if settings.local.model != HOUSE:
+        return None
+    return (
+        "the house model has learned to write documents, and nothing else; choose a server, or another model "
+        "(UNDERSTUDY_LOCAL__MODEL)"
+    )
+
+
 def _schema_limit(settings: Settings, name: str) -> SchemaLimit | None:
     """A grammar keeps this model to a schema; what it leaves to the validator is in the result's warnings."""
     del settings, name
@@ -307,6 +317,7 @@ SPEC: Final = ProviderSpec(
     make=_make,
     identity=_identity,
     schema_limit=_schema_limit,
+    helper_problem=_helper_problem,
     window=window,
     answer_limit=answer_limit,
     describe=describe,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from contracts.errors import UnderstudyError
+from contracts.kinds import HELPER_TASKS
 from infra.extensions.entry_points import ExtensionError
 from infra.providers import table
 from infra.providers.servers import OPENAI, server_of
@@ -22,8 +23,21 @@ class ModelUnknown(UnderstudyError):  # noqa: N818 - names what is missing
 def chains(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each kind with the names of its providers."""
     for kind, own in settings.narrative.providers:
-        route = settings.narrative.provider if own == LOCAL else own
-        yield kind, (route,) if isinstance(route, str) else route
+        if kind not in HELPER_TASKS:
+            yield kind, _links(settings, own)
+
+
+def helper_chains(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each helper task that is on with the names of its providers."""
+    for task in HELPER_TASKS:
+        own = getattr(settings.narrative.providers, task)
+        if own is not None:
+            yield task, _links(settings, own)
+
+
+def _links(settings: Settings, own: str | tuple[str, ...]) -> tuple[str, ...]:
+    route = settings.narrative.provider if own == LOCAL else own
+    return (route,) if isinstance(route, str) else route
 
 
 def choose(settings: Settings, text: str) -> str:

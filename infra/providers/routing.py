@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cachetools import LRUCache
 
+from contracts import pipeline
 from contracts.errors import ErrorCode
+from contracts.helper_tasks import ENHANCEMENT
 from contracts.ports import ProviderError
 from infra.extensions.entry_points import ExtensionError
 from infra.providers import table
@@ -16,12 +17,12 @@ from infra.providers.answer_limits import FREEFORM, STRUCTURING, AnswerLimited
 from infra.providers.breaker import Breaker, CircuitChange
 from infra.providers.budget import Budgeted
 from infra.providers.chain import Chain
-from infra.providers.names import chains, unnamed, with_model
+from infra.providers.names import chains, helper_chains, unnamed, with_model
 from infra.providers.observed import Observed
 from infra.providers.port_guard import Guarded
 from infra.providers.response_cache import CachedProvider, CachedResponse
+from infra.providers.route_checks import problem
 from infra.providers.servers import server_of, variable
-from infra.settings.settings import SettingsError
 from infra.telemetry.dispatch import Telemetry
 from infra.telemetry.events import DefectFound
 from infra.telemetry.provider_events import CircuitChanged
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from infra.providers.spec import SchemaLimit
     from infra.settings.narrative import OpenAIServer, ResponseCache
     from infra.settings.settings import Settings
-
-_VARIABLE: Final = "UNDERSTUDY_NARRATIVE__"
 
 
 @runtime_checkable
@@ -100,30 +99,40 @@ def providers(
 
 
 class ProviderSet:
-    """The providers of one process: by kind as they are routed, and by name for what an operator runs again.
+    """The providers of one process: by kind and helper task as they are routed, and by name for reruns.
 
     Args:
         settings: this process's settings.
-        wrap: puts breaker, budgets and cache around a provider, under some settings.
+        wrap: puts breaker, budgets and cache around a provider, under some settings and for a helper task or none.
         on_made: gets every provider, without what is around it.
+        stages: the stages of this process.
     """
 
     def __init__(
         self,
         settings: Settings,
-        wrap: Callable[[Settings, Provider], Provider],
+        wrap: Callable[[Settings, Provider, str], Provider],
         on_made: Callable[[Provider], object] | None,
+        *,
+        stages: Collection[str] = pipeline.STAGES,
     ) -> None:
         self._settings = settings
         self._wrap = wrap
         self._on_made = on_made
+        self._bare: dict[str, Provider] = {}
         self._made: dict[str, Provider] = {}
         #: Empty when models are off.
         self.by_kind: dict[str, Provider] = {}
-        if settings.use_local_model:
+        #: Without the tasks that are off.
+        self.by_task: dict[str, Provider] = {}
+        if settings.use_local_model and pipeline.EXPENSIVE & set(stages):
             for kind, names in chains(settings):
-                links = tuple(self._make(settings, name, key=name) for name in names)
-                self.by_kind[kind] = links[0] if len(links) == 1 else Chain(links)
+                self.by_kind[kind] = _chain(self._make(settings, name, key=name) for name in names)
+        if settings.use_local_model:
+            tasks = pipeline.helpers(stages)
+            for task, names in helper_chains(settings):
+                if task in tasks:
+                    self.by_task[task] = _chain(self._make_helper(name, task) for name in names)
 
     def find(self, name: str) -> Provider:
         """The provider of a name; one that refuses every call where it cannot be used.
@@ -141,11 +150,23 @@ class ProviderSet:
 
     def _make(self, settings: Settings, name: str, *, key: str) -> Provider:
         if key not in self._made:
-            bare = _make(settings, name)
-            self._made[key] = _limited(self._wrap(settings, bare), settings, name)
-            if self._on_made is not None:
-                self._on_made(bare)
+            bare = self._make_bare(settings, name, key=key)
+            self._made[key] = _limited(self._wrap(settings, bare, ""), settings, name)
         return self._made[key]
+
+    def _make_helper(self, name: str, task: str) -> Provider:
+        """A provider for a helper task, with a breaker of its own.
+
+        Its short time-outs say nothing about the long calls that write.
+        """
+        return self._wrap(self._settings, self._make_bare(self._settings, name, key=name), task)
+
+    def _make_bare(self, settings: Settings, name: str, *, key: str) -> Provider:
+        if key not in self._bare:
+            self._bare[key] = _make(settings, name)
+            if self._on_made is not None:
+                self._on_made(self._bare[key])
+        return self._bare[key]
 
 
 def build_providers(
@@ -157,6 +178,7 @@ def build_providers(
     ahead: StructuringReservations | None = None,
     telemetry: Telemetry | None = None,
     responses: MutableMapping[str, CachedResponse] | None = None,
+    stages: Collection[str] = pipeline.STAGES,
 ) -> ProviderSet:
     """The providers of a process.
 
@@ -171,26 +193,33 @@ def build_providers(
         ahead: keeps what is reserved for the call that follows a draft; none: it comes back with its deadline.
         telemetry: gets what happens to providers.
         responses: the process's layer of the response cache; none: one of its own.
+        stages: the stages of this process, which decide what it needs a provider for.
     """
     memory = LRUCache(settings.narrative.response_cache.entries) if responses is None else responses
     own = _wrapper(settings, accounts, on_guarded, ahead, telemetry or Telemetry(), memory)
 
-    def wrap(under: Settings, bare: Provider) -> Provider:
+    def wrap(under: Settings, bare: Provider, task: str) -> Provider:
         if under is settings:
-            return own(bare)
-        return _wrapper(under, accounts, on_guarded, ahead, telemetry or Telemetry(), memory)(bare)
+            return own(bare, task)
+        return _wrapper(under, accounts, on_guarded, ahead, telemetry or Telemetry(), memory)(bare, task)
 
-    return ProviderSet(settings, wrap, on_made)
+    return ProviderSet(settings, wrap, on_made, stages=stages)
 
 
 def routes(settings: Settings) -> dict[str, str]:
     """What writes each kind, in words that change when it does; empty when models are off.
 
-    Part of every key in the result cache: another model's content is not what was asked for.
+    Part of every key in the result cache: another model's content is not what was asked for.  A judge changes no
+    content, and is left out.
     """
     if not settings.use_local_model:
         return {}
-    return {kind: " ".join(_identity(settings, name) for name in names) for kind, names in chains(settings)}
+    rewriting = dict(helper_chains(settings)).get(ENHANCEMENT, ())
+    also = ["then", *(_identity(settings, name) for name in rewriting)] if rewriting else []
+    return {
+        kind: " ".join([*(_identity(settings, name) for name in names), *also])
+        for kind, names in chains(settings)
+    }
 
 
 def identify(settings: Settings, name: str) -> str:
@@ -199,29 +228,10 @@ def identify(settings: Settings, name: str) -> str:
     return f"{name} {_identity(with_model(settings, server, model), server)}"
 
 
-def check(settings: Settings) -> tuple[str, ...]:
-    """What is wrong with the providers that the settings name, one sentence each, with the fix.
-
-    A name that no provider has is a mistake also while models are off; what a provider lacks is not.
-    Whether a server answers, and whether a model can be loaded, is not known before it is tried.
-    """
-    return tuple(dict.fromkeys(_mistakes(settings)))
-
-
-def require(settings: Settings) -> None:
-    """Refuse settings whose providers cannot be asked.
-
-    Raises:
-        SettingsError: naming each setting, its value and what is allowed.
-    """
-    mistakes = check(settings)
-    if mistakes:
-        raise SettingsError("; ".join(mistakes))
-
-
 def servers(settings: Settings) -> dict[str, tuple[OpenAIServer, str]]:
     """The servers that routes name: their settings, and the prefix of the variables of these."""
-    named = dict.fromkeys(name for _, names in chains(settings) for name in names)
+    routes = (*chains(settings), *helper_chains(settings))
+    named = dict.fromkeys(name for _, names in routes for name in names)
     return {
         name: (server_of(settings, name), variable(name)) for name in named if table.is_server(settings, name)
     }
@@ -238,36 +248,6 @@ def refused_schemas(settings: Settings) -> SchemaLimit | None:
             return None
 
 
-def _mistakes(settings: Settings) -> Iterator[str]:
-    narrative = settings.narrative
-    for name in table.BUILT_IN:
-        if name in narrative.servers:
-            yield (
-                f"setting {_VARIABLE}SERVERS names a server {name!r}, which is a built-in provider; "
-                "choose another name"
-            )
-    kinds = tuple(kind for kind, _ in chains(settings))
-    for kind in narrative.defaults.kinds:
-        if kind not in kinds:
-            yield f"setting {_VARIABLE}DEFAULTS__KINDS names {kind!r}, which is no content kind; known are {', '.join(kinds)}"
-    known = table.known(settings)
-    named: dict[str, list[str]] = {}
-    for kind, names in chains(settings):
-        for name in names:
-            named.setdefault(name, []).append(kind.upper())
-    for name, (first, *others) in named.items():
-        also = f" (and {', '.join(others)})" if others else ""
-        where = f"setting {_VARIABLE}PROVIDERS__{first}{also}"
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            yield (
-                f"{where} is {name!r}: no such provider"
-                f"{f', did you mean {near[0]!r}?' if near else ''}; known are {', '.join(known)}"
-            )
-        elif settings.use_local_model and (why := problem(settings, name)):
-            yield f"{where} is {name!r}: {why}"
-
-
 def answer_limits(settings: Settings, name: str) -> dict[tuple[str, str], int]:
     """The longest answers of a provider's model, in tokens by content kind and stage, where it has limits of its own."""
     try:
@@ -278,19 +258,14 @@ def answer_limits(settings: Settings, name: str) -> dict[tuple[str, str], int]:
     return {call: tokens for call in calls if (tokens := limit(settings, name, *call)) is not None}
 
 
+def _chain(links: Iterable[Provider]) -> Provider:
+    asked = tuple(links)
+    return asked[0] if len(asked) == 1 else Chain(asked)
+
+
 def _limited(provider: Provider, settings: Settings, name: str) -> Provider:
     limits = answer_limits(settings, name)
     return AnswerLimited(provider, limits=limits) if limits else provider
-
-
-def problem(settings: Settings, name: str) -> str | None:
-    """Why a provider cannot be asked; ``None`` where it can."""
-    try:
-        return table.spec_of(settings, name).problem(settings, name)
-    except KeyError:
-        return f"no such provider; known are {', '.join(table.known(settings))}"
-    except ExtensionError as error:
-        return str(error)
 
 
 def _identity(settings: Settings, name: str) -> str:
@@ -328,8 +303,8 @@ def _wrapper(
     ahead: StructuringReservations | None,
     telemetry: Telemetry,
     memory: MutableMapping[str, CachedResponse],
-) -> Callable[[Provider], Provider]:
-    """Puts breaker, budgets and cache around a provider.
+) -> Callable[[Provider, str], Provider]:
+    """Puts breaker, budgets and cache around a provider, for a helper task or none.
 
     A test double gets every call; a missing provider has nothing to protect.
     """
@@ -354,7 +329,7 @@ def _wrapper(
     def emit_defect(provider: Provider, error: Exception) -> None:
         telemetry.emit(DefectFound(part=f"provider {provider.name} ({provider.model})", raised=error))
 
-    def budgeted(provider: Provider) -> Provider:
+    def budgeted(provider: Provider, task: str) -> Provider:
         if accounts is None:
             return provider
         return Budgeted(
@@ -362,14 +337,15 @@ def _wrapper(
             accounts=accounts,
             limits=allowed,
             tariff=table.spec_of(settings, provider.name).tariff(settings, provider.name),
-            ahead=ahead,
+            ahead=None if task else ahead,
+            task=task,
         )
 
-    def wrap(provider: Provider) -> Provider:
+    def wrap(provider: Provider, task: str) -> Provider:
         if isinstance(provider, Missing):
             return provider
         if table.spec_of(settings, provider.name).double:
-            return budgeted(Observed(provider, telemetry))
+            return budgeted(Observed(provider, telemetry), task)
         guarded = Guarded(provider, on_defect=lambda error: emit_defect(provider, error))
         breaker = Breaker(
             Observed(guarded, telemetry),
@@ -379,7 +355,7 @@ def _wrapper(
         )
         if on_guarded is not None:
             on_guarded(breaker)
-        paid = budgeted(breaker)
+        paid = budgeted(breaker, task)
         return paid if keep is None else keep(paid)
 
     return wrap

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import ErrorCode, UnderstudyError
+from contracts.helper_tasks import EVALUATION
 from contracts.kinds import KindName
 from contracts.policy import fingerprint
 from contracts.ports import Completion, ProviderError
 from contracts.result import SCRIPTED
 from contracts.usage import Tokens
-from infra.providers.scripted_text import document, prose
+from infra.providers.scripted_text import document, judgement, prose
 from infra.providers.spec import ProviderSpec
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Match(_Part):
     """Which calls a rule is for; what is left out matches all."""
 
     kind: KindName | None = None
-    stage: Literal["freeform-gen", "structuring"] | None = None
+    #: A helper task has its own name.
+    stage: Literal["freeform-gen", "structuring", "evaluation", "enhancement"] | None = None
     #: Shell pattern, such as ``slow-*``.
     request_id: str | None = None
     #: Part of the prompt.
@@ -223,6 +225,8 @@ def _key(prompt: Prompt, params: Params) -> str:
 
 def _good(prompt: Prompt, params: Params, schema: Mapping[str, Any] | None) -> str:
     key = _key(prompt, params)
+    if prompt.stage == EVALUATION:
+        return json.dumps(judgement(schema or {}, key))
     if prompt.stage != "structuring":
         return prose(prompt.kind, prompt.text, key)
     return json.dumps(document(prompt.kind, prompt.text, key, schema), ensure_ascii=False)

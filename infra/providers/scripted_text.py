@@ -44,6 +44,14 @@ def prose(kind: str, text: str, key: str) -> str:
     )
 
 
+def judgement(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A judge's answer; equal arguments, equal scores."""
+    return {
+        name: {"reason": "This is a scripted judgement.", "score": 3 + fingerprint.pick(3, key, name)}
+        for name in schema.get("properties", {})
+    }
+
+
 def document(kind: str, text: str, key: str, schema: Mapping[str, Any] | None) -> Any:
     """A valid document about the wish; an empty one where a custom schema allows none.
 

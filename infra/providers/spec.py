@@ -85,5 +85,7 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     answer_limit: Callable[[Settings, str, str, str], int | None] = _no_limit
     #: What is known of the model.
     describe: Callable[[Settings, str], ModelInfo | None] = _nothing
+    #: Why its model can neither judge nor rewrite, with the fix; ``None``: it can.
+    helper_problem: Callable[[Settings, str], str | None] = _nothing
     #: A test double: no circuit breaker and no response cache around it, so that every call reaches it.
     double: bool = False

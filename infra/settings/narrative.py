@@ -77,7 +77,7 @@ LOCAL: Final = "local"
 class Providers(_Part):
     """Which provider writes which kind: local, openai, scripted, a server, an extension, or a chain ``[a, b]``.
 
-    The kind of an installed extension is a field here too (:func:`narrative_with`).
+    The kind of an installed extension is a field here too (:func:`narrative_with`); helper tasks are no kinds.
     """
 
     layout: Route = "local"
@@ -86,6 +86,10 @@ class Providers(_Part):
     dialogue: Route = "local"
     transition: Route = "local"
     custom: Route = "local"
+    #: Who judges documents, see ``narrative.evaluation``; none: nobody does.
+    evaluation: Route | None = None
+    #: Who rewrites drafts or adds to wishes, see ``narrative.enhancement``; none: nobody does.
+    enhancement: Route | None = None
 
 
 class OpenAIServer(_Part):
@@ -132,6 +136,34 @@ class ResponseCache(_Part):
     max_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024)
 
 
+class EvaluationSettings(_Part):
+    """How documents are judged (docs/evaluation.md); off without a provider in ``narrative.providers``."""
+
+    #: A rubric that ships, by its name, or the path of a TOML file.
+    rubric: str = Field(default="default", min_length=1)
+    #: Seconds for one judgement; less where the deadline is near.
+    timeout: float = Field(default=5.0, gt=0, le=600)
+    #: Longest answer of the judge, tokens.
+    max_tokens: int = Field(default=1500, ge=64, le=32_000)
+    #: Share of the requests that are judged, chosen by their ids.
+    share: float = Field(default=1.0, ge=0, le=1)
+    #: Documents that one process has judged at once; the others are not.
+    max_at_once: int = Field(default=8, ge=1, le=10_000)
+
+
+class EnhancementSettings(_Part):
+    """What is rewritten before a document is made of it (docs/evaluation.md); off without a provider."""
+
+    #: ``draft``: the draft is rewritten.  ``wish``: the wish gets more words, and keeps its own.
+    of: Literal["draft", "wish"] = "draft"
+    #: Seconds for one rewriting; less where the deadline is near.
+    timeout: float = Field(default=10.0, gt=0, le=600)
+    #: Longest answer, tokens.
+    max_tokens: int = Field(default=1500, ge=64, le=32_000)
+    #: Text file with what the model is told; none: the instructions that ship.
+    instructions: Path | None = None
+
+
 class Narrative(_Part):
     """Routing and defaults of generation."""
 
@@ -145,6 +177,8 @@ class Narrative(_Part):
     breaker: BreakerSettings = BreakerSettings()
     response_cache: ResponseCache = ResponseCache()
     defaults: Defaults = Defaults()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    enhancement: EnhancementSettings = EnhancementSettings()
 
 
 class Local(_Part):

@@ -16,7 +16,7 @@ from contracts.ports import ProviderError
 from infra.extensions.entry_points import CHECKS, PROVIDERS, ExtensionError
 from infra.extensions.entry_points import KINDS as KIND_GROUP
 from infra.extensions.installed import Extensions, install
-from infra.providers import routing, table
+from infra.providers import route_checks, routing, table
 from infra.settings.settings import Settings
 from tests.extending.conftest import Installed, Write, reader
 from tests.providers.openai_server import ask, params
@@ -173,13 +173,13 @@ def test_a_provider_that_is_none_is_refused_where_a_route_names_it(routed) -> No
         "provider mine of broken-thing 2.0 (broken_provider:NUMBER) cannot be used: "
         "it is of type int, not ProviderSpec; correct the package or uninstall it"
     )
-    assert routing.check(settings) == (f"setting UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT is 'mine': {why}",)
+    assert route_checks.check(settings) == (f"setting UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT is 'mine': {why}",)
     assert tuple(table.extension_problems(settings).values()) == (why,)
 
 
 async def test_a_provider_that_lacks_something_says_what_to_do(routed) -> None:
     settings = routed("mine", "LACKS")
-    (why,) = routing.check(settings)
+    (why,) = route_checks.check(settings)
     assert why.endswith("PLOT is 'mine': needs a GPU: pip install 'thing[gpu]'")
     with pytest.raises(ProviderError, match="needs a GPU") as found:
         await routing.providers(settings)["plot"].generate(ask(), params())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from infra.providers import routing
+from infra.providers import route_checks, routing
 from infra.providers.answer_limits import (
     FREEFORM,
     STRUCTURING,
@@ -128,4 +128,4 @@ async def test_a_servers_window_limits_the_answer_to_what_the_prompt_leaves() ->
 
 def test_limits_of_a_kind_that_does_not_exist_are_a_mistake() -> None:
     settings = load(narrative={"defaults": {"kinds": {"quest": {"freeform": {"max_tokens": 5}}}}})
-    assert "names 'quest', which is no content kind; known are layout" in routing.check(settings)[0]
+    assert "names 'quest', which is no content kind; known are layout" in route_checks.check(settings)[0]

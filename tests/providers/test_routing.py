@@ -18,7 +18,9 @@ from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.chain import Chain
 from infra.providers.observed import Observed
 from infra.providers.response_cache import CachedProvider
-from infra.providers.routing import Missing, build_providers, chains, check, providers, require, routes
+from infra.providers.names import chains
+from infra.providers.route_checks import check, require
+from infra.providers.routing import Missing, build_providers, providers, routes
 from infra.settings.settings import SettingsError, load
 from tests.providers.openai_server import FakeServer, answer, ask, params, refusal
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from contracts.policy.experiments import ExperimentArm
 from contracts.helper_tasks import CriterionScore, EnhancementInfo, EvaluationInfo
+from contracts.policy.experiments import ExperimentArm
 from contracts.redaction import is_redacted, redact_reason, redact_text, redact_value
 from contracts.request import GenerationRequest
 from contracts.result import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from infra.app.helper_ports import enhancer
 from stages.freeform_gen.handle import handle
 
 if TYPE_CHECKING:
@@ -24,4 +25,5 @@ def bind(ports: StagePorts) -> Handle:
         named=ports.named,
         announce=ports.adapters.announce,
         release=ports.adapters.reservations.release,
+        enhancer=enhancer(ports.settings, ports.adapters, ports.routed),
     )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from contracts.kinds import KINDS
+from infra.app.helper_ports import judge
 from infra.app.schema_forms import schema_forms
 from infra.stores import vocabulary, word_lists
 from stages.validate_repair.handle import handle
@@ -34,4 +35,5 @@ def bind(ports: StagePorts) -> Handle:
         ledger=adapters.ledger,
         cache=adapters.cache if settings.result_cache.enabled else None,
         replays=adapters.replays,
+        judge=judge(settings, adapters, ports.routed),
     )
