@@ -120,8 +120,12 @@ def print_result(
         console.emit(found)
         return
     from infra.cli import show
+    from infra.cli.show_helpers import helper_lines
 
-    show.result(label(), found)
+    out = label()
+    show.result(out, found)
+    for line in helper_lines(found.meta.evaluation, found.meta.enhancement):
+        out.print(line, soft_wrap=True)
     if content is not None:
         console.raw(content)
 

@@ -16,6 +16,7 @@ from contracts.events import Result
 from contracts.printable import printable
 from infra.cli import console
 from infra.cli.show import aligned, event_style, milliseconds, moment, status_style
+from infra.cli.show_helpers import helper_lines
 from infra.inspect import record as lines
 from infra.inspect.record import gist, named, preview
 
@@ -122,6 +123,8 @@ def _head(timeline: Timeline, follows: str | None) -> Panel:
         text.append(f"\na scene of {printable(timeline.scene_of)}")
     if timeline.revised_by is not None:
         text.append(f"\nreal content came later, by {printable(timeline.revised_by)}", style="green")
+    for line in helper_lines(timeline.evaluation, timeline.enhancement):
+        text.append("\n").append(line)
     # A plain string would be markup.
     title = Text(printable(f"{timeline.kind or '?'} {timeline.request_id}"))
     return Panel(text, title=title, title_align="left", border_style=status_style(timeline.status))

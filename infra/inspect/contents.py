@@ -35,8 +35,16 @@ def _contents(line: LogRecord) -> list[tuple[str, Any]]:
     match line.body:
         case ev.ContextBuilt(attempt=attempt, brief=brief):
             return [(f"rendered prompt, attempt {attempt}", brief.prompt)]
-        case ev.Drafted(attempt=attempt, draft=draft):
-            return [(f"draft, attempt {attempt}", draft.text)]
+        case ev.Drafted(attempt=attempt, draft=draft, brief=brief):
+            before = (
+                [(f"draft before enhancement, attempt {attempt}", draft.original)] if draft.original else []
+            )
+            # Unlike the prompt of the event before, if more was said about the wish.
+            return [
+                (f"rendered prompt, attempt {attempt}", brief.prompt),
+                *before,
+                (f"draft, attempt {attempt}", draft.text),
+            ]
         case ev.Structured(attempt=attempt, document=document, reask=reask):
             asked = f", re-ask {reask}" if reask else ""
             return [(f"document, attempt {attempt}{asked}", document.text)]

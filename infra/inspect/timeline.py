@@ -12,6 +12,7 @@ import msgspec
 
 from contracts import events as ev
 from contracts import pipeline, revisions, scenes, subjects
+from contracts.helper_tasks import EnhancementInfo, EvaluationInfo
 from contracts.ports import RequestProgress
 from contracts.result import ErrorInfo, Origin, SceneInfo, StandIn, Status
 from contracts.usage import Attempt
@@ -56,6 +57,10 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     attempts: tuple[Attempt, ...] = ()
     stand_in: StandIn | None = None
+    #: A model's judgement of its content; ``None``: evaluation is off, or it has not ended.
+    evaluation: EvaluationInfo | None = None
+    #: What became of the rewriting of its wish or draft; ``None``: likewise.
+    enhancement: EnhancementInfo | None = None
     replay_of: str | None = None
     #: A replay for comparison: no subscriber, cache or statistic sees its content.
     shadow: bool = False
@@ -116,6 +121,8 @@ def build(
         # A result at the deadline does not know the calls of the stages before it.
         attempts=max((result.attempts if result else (), _attempts(lines)), key=len),
         stand_in=result.stand_in if result else None,
+        evaluation=result.meta.evaluation if result else None,
+        enhancement=result.meta.enhancement if result else None,
         replay_of=_replay_of(request, result),
         shadow=_field(request, "shadow") is True,
         from_stage=_text_field(request, "from_stage", "fromStage"),

@@ -181,7 +181,7 @@ class Enhancer:
         )
         text = replace_surrogates(done.text).strip()
         if limits.of == WISH:
-            text = f"{before}\n{text}"
+            text = extract_last_quote(quote(f"{before}\n{text}"))
         code, fault = _fault(event.brief, done, before, text, of=limits.of)
         trail = helper_call.add_to_trail(event.trail, answer, why=why, code=code)
         if fault:

@@ -173,7 +173,9 @@ def test_a_provider_that_is_none_is_refused_where_a_route_names_it(routed) -> No
         "provider mine of broken-thing 2.0 (broken_provider:NUMBER) cannot be used: "
         "it is of type int, not ProviderSpec; correct the package or uninstall it"
     )
-    assert route_checks.check(settings) == (f"setting UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT is 'mine': {why}",)
+    assert route_checks.check(settings) == (
+        f"setting UNDERSTUDY_NARRATIVE__PROVIDERS__PLOT is 'mine': {why}",
+    )
     assert tuple(table.extension_problems(settings).values()) == (why,)
 
 

@@ -41,7 +41,7 @@ def test_a_limit_replaces_the_default_and_nothing_that_was_chosen(
 
 
 def test_every_kind_has_limits_and_those_of_extensions_have_none() -> None:
-    kinds = load().narrative.providers
+    kinds = routing.chains(load())
     assert all(small_model_limit(kind, stage) for kind, _ in kinds for stage in (FREEFORM, STRUCTURING))
     assert small_model_limit("quest", FREEFORM) is None
 

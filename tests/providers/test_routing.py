@@ -16,9 +16,9 @@ from infra.host.extras import install_command
 from infra.providers import names, table
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.chain import Chain
+from infra.providers.names import chains
 from infra.providers.observed import Observed
 from infra.providers.response_cache import CachedProvider
-from infra.providers.names import chains
 from infra.providers.route_checks import check, require
 from infra.providers.routing import Missing, build_providers, providers, routes
 from infra.settings.settings import SettingsError, load

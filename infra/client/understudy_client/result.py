@@ -178,6 +178,53 @@ class ExperimentArm(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
 
 
+class CriterionScore(msgspec.Struct, frozen=True, kw_only=True):
+    """What a judge says about one criterion of its rubric."""
+
+    name: str
+    #: 1 to 5.
+    score: int
+    reason: str = ""
+
+
+class EvaluationInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgement of a model about the content, or why there is none."""
+
+    #: ``scored``, ``skipped`` or ``failed``.
+    state: str = "skipped"
+    #: Mean of the criteria by their weights, 1 to 5; ``None`` unless scored.
+    score: float | None = None
+    criteria: tuple[CriterionScore, ...] = ()
+    #: Name of the rubric, and the SHA-256 of its content.
+    rubric: str | None = None
+    rubric_hash: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    time_ms: float = 0.0
+    code: str | None = None
+    #: Why there is no score.
+    reason: str = ""
+
+
+class EnhancementInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the rewriting of the wish or the draft."""
+
+    #: ``rewritten``, ``kept``, ``skipped`` or ``failed``.
+    state: str = "skipped"
+    #: ``draft`` or ``wish``.
+    of: str = "draft"
+    provider: str | None = None
+    model: str | None = None
+    time_ms: float = 0.0
+    code: str | None = None
+    #: Why the text was not rewritten.
+    reason: str = ""
+    #: SHA-256 of the text before, of the text that replaced it, and of the instructions.
+    before_hash: str | None = None
+    after_hash: str | None = None
+    instructions_hash: str | None = None
+
+
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """How the content was made."""
 
@@ -199,6 +246,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     quality_score: float | None = None
     #: What takes from the score, one short line each, with the path of the text.
     quality_reasons: tuple[str, ...] = ()
+    #: ``None``: evaluation is off, or nothing was generated.
+    evaluation: EvaluationInfo | None = None
+    #: ``None``: enhancement is off, or nothing was generated.
+    enhancement: EnhancementInfo | None = None
     receipt: Receipt | None = None
     warnings: tuple[str, ...] = ()
     replay_of: str | None = None
