@@ -15,6 +15,7 @@ from contracts.errors import Unavailable, error_text
 from infra.nats import accounts
 from infra.nats.log import StreamMissing
 from infra.providers.circuit_metrics import Circuits
+from infra.providers.names import helper_chains
 from infra.stores import cache_stats, stream_fill
 from infra.telemetry import metric_table as table
 from infra.telemetry.exporter import OFF, exporter
@@ -63,8 +64,14 @@ class ProcessMonitor:
         self._exporter: Exporter | None = None
         for event in cache_stats.COUNTS:
             self.metrics.counts(table.CACHE_EVENTS).show((event,))
+        tasks = pipeline.helpers(application.stages)
         for provider in self._adapters.providers:
             called_by = [stage for stage in application.stages if stage in pipeline.EXPENSIVE]
+            called_by += [
+                task
+                for task, names in helper_chains(application.settings)
+                if task in tasks and provider.name in names
+            ]
             self.metrics.show_provider(provider.name, provider.model, called_by)
         self.metrics.before_scrape.append(self._refresh)
 

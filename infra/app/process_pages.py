@@ -34,6 +34,8 @@ class ProcessCircuit(msgspec.Struct, frozen=True, kw_only=True):
     process: str
     provider: str
     model: str
+    #: Helper task that it is for; empty: it is for the calls that write content.
+    task: str = ""
     #: ``closed``, ``open`` or ``half_open``.
     state: str
     #: Calls in a row that found the provider away.
@@ -78,6 +80,7 @@ def read_circuits(pages: Mapping[str, str]) -> tuple[ProcessCircuit, ...]:
                 process=process,
                 provider=sample.labels["provider"],
                 model=sample.labels["model"],
+                task=sample.labels.get("task", ""),
                 state=sample.labels["state"],
                 failures=failures.get(_named(sample), 0),
             )
@@ -93,5 +96,5 @@ def _samples(page: str, name: str) -> Iterator[Sample]:
         yield from family.samples
 
 
-def _named(sample: Sample) -> tuple[str, str]:
-    return sample.labels["provider"], sample.labels["model"]
+def _named(sample: Sample) -> tuple[str, str, str]:
+    return sample.labels["provider"], sample.labels["model"], sample.labels.get("task", "")

@@ -115,6 +115,7 @@ class Breaker:
         cooldown_s: seconds that it stays open.
         clock: seconds, never going back.
         on_change: called at once with every change of state.
+        task: helper task that its calls are for; empty: they write content.
     """
 
     def __init__(
@@ -125,8 +126,10 @@ class Breaker:
         cooldown_s: float,
         clock: Callable[[], float] = time.monotonic,
         on_change: OnChange | None = None,
+        task: str = "",
     ) -> None:
         self.name = provider.name
+        self.task = task
         self.model = provider.model
         self._provider = provider
         self._limit = failures

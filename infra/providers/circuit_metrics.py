@@ -18,7 +18,7 @@ class Circuits(Collector):
     """The state of circuit breakers, read whenever somebody asks.
 
     Args:
-        breakers: one per provider; more may come.
+        breakers: one per provider, and one per provider of a helper task; more may come.
     """
 
     def __init__(self, breakers: Sequence[Breaker]) -> None:
@@ -33,8 +33,8 @@ class Circuits(Collector):
         states, failures = self._families()
         for each in self._breakers:
             for state in CircuitState:
-                states.add_metric((each.name, each.model, str(state)), float(each.state is state))
-            failures.add_metric((each.name, each.model), each.failures)
+                states.add_metric((each.name, each.model, each.task, str(state)), float(each.state is state))
+            failures.add_metric((each.name, each.model, each.task), each.failures)
         yield states
         yield failures
 
@@ -44,11 +44,11 @@ class Circuits(Collector):
             GaugeMetricFamily(
                 "understudy_provider_circuit_state",
                 "1 for the state that a provider's circuit breaker is in, else 0.",
-                labels=("provider", "model", "state"),
+                labels=("provider", "model", "task", "state"),
             ),
             GaugeMetricFamily(
                 "understudy_provider_circuit_failures",
                 "Calls in a row that found a provider away.",
-                labels=("provider", "model"),
+                labels=("provider", "model", "task"),
             ),
         )

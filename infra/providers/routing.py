@@ -352,6 +352,7 @@ def _wrapper(
             failures=limits.failures,
             cooldown_s=limits.cooldown,
             on_change=emit_change,
+            task=task,
         )
         if on_guarded is not None:
             on_guarded(breaker)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contracts import pipeline, subjects
 from contracts.errors import ErrorCode
-from contracts.kinds import KINDS
+from contracts.kinds import HELPER_TASKS, KINDS
 from contracts.result import ORIGINS_OF, Origin, Status
 from infra.host.extras import installed_version
 from infra.telemetry import events as ev
@@ -72,7 +72,7 @@ _STATUSES: Final[Mapping[str, tuple[Status, ...]]] = {
 def label_bounds() -> dict[str, Bound]:
     """The bound of every label of the table."""
     return {
-        "stage": one_of(pipeline.STAGES),
+        "stage": one_of(pipeline.STAGES, HELPER_TASKS),
         "kind": one_of(KINDS),
         "name": one_of(pipeline.ROW_OF, (_DEAD,)),
         "ending": one_of(tuple(MessageEnding)),

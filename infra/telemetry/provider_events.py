@@ -11,7 +11,7 @@ from infra.telemetry.dispatch import TelemetryEvent
 class ProviderCalled(TelemetryEvent, frozen=True, kw_only=True):
     """A provider call has ended; one that a circuit breaker, a budget or the response cache spared is none."""
 
-    #: The stage that called.
+    #: The stage that called, or the helper task.
     stage: str
     kind: str
     request_id: str

@@ -13,7 +13,7 @@ from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 
-from contracts.kinds import KINDS
+from contracts.kinds import HELPER_TASKS, KINDS
 from infra.telemetry import otlp
 from infra.telemetry.events import MessageEnding
 from infra.telemetry.otlp import RequestEncoder, encode_attributes, encode_head, encode_link, encode_span
@@ -47,6 +47,8 @@ GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 REQUEST_ID: Final = "understudy.request_id"
 KIND: Final = "understudy.kind"
 STAGE: Final = "understudy.stage"
+#: Of a call for a helper task.
+TASK: Final = "understudy.task"
 ENDING: Final = "understudy.ending"
 DELIVERIES: Final = "understudy.deliveries"
 STATUS: Final = "understudy.status"
@@ -160,6 +162,7 @@ def _call(call: CallFacts, trace_id: bytes, parent_id: bytes, request: bytes) ->
                 GEN_AI_RESPONSE_FINISH_REASONS: (call.finish_reason,) if call.finish_reason else None,
                 GEN_AI_USAGE_INPUT_TOKENS: called.prompt_tokens,
                 GEN_AI_USAGE_OUTPUT_TOKENS: called.completion_tokens,
+                TASK: called.stage if called.stage in HELPER_TASKS else None,
                 ERROR_TYPE: called.code or None,
             },
             number=_OF_SPAN,

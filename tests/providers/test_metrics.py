@@ -24,7 +24,10 @@ def told(served: Exporter) -> dict[tuple[str, ...], float]:
     with urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     return {
-        (sample.name.rpartition("_")[2], *(value for _, value in sorted(sample.labels.items()))): sample.value
+        (
+            sample.name.rpartition("_")[2],
+            *(each for _, each in sorted(sample.labels.items()) if each),
+        ): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }

@@ -87,6 +87,36 @@ export interface Attempt {
   why?: string;
 }
 
+/** What a judge says about one criterion. */
+export interface CriterionScore {
+  name: string;
+  score: number;
+  reason: string;
+}
+
+/** The judgement of a model about the content, or why there is none. */
+export interface Evaluation {
+  state: "scored" | "skipped" | "failed";
+  score: number | null;
+  criteria: CriterionScore[];
+  rubric: string | null;
+  provider: string | null;
+  model: string | null;
+  time_ms: number;
+  code: string | null;
+  reason: string;
+}
+
+/** What became of the rewriting of the wish or the draft. */
+export interface Enhancement {
+  state: "rewritten" | "kept" | "skipped" | "failed";
+  of: string;
+  provider: string | null;
+  model: string | null;
+  time_ms: number;
+  reason: string;
+}
+
 /** A request's result. */
 export interface Result {
   request_id: string;
@@ -140,6 +170,8 @@ export interface Explanation {
   error: ErrorInfo | null;
   attempts: Attempt[];
   stand_in: { name: string; hash: string } | null;
+  evaluation: Evaluation | null;
+  enhancement: Enhancement | null;
   replay_of: string | null;
   shadow: boolean;
   from_stage: string | null;

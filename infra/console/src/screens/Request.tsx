@@ -12,7 +12,7 @@ import { duration, sentence } from "../ui/format";
 import { Picture } from "../ui/Picture";
 import { Copy, ErrorNote, Json, OriginLabel, Ring } from "../ui/parts";
 import { shell } from "./filter";
-import { Attempts, Facts, Lineage } from "./RequestFacts";
+import { Attempts, Facts, Helpers, Lineage } from "./RequestFacts";
 import { Timeline } from "./Timeline";
 import { times } from "./times";
 import { useStory } from "./useStory";
@@ -84,6 +84,7 @@ export function Request() {
             </div>
             <div className="stack">
               <Facts story={story} result={result.data} />
+              <Helpers story={story} />
               <Attempts attempts={story.attempts} />
               <Lineage story={story} />
             </div>

@@ -98,6 +98,64 @@ export function Attempts({ attempts }: { attempts: Attempt[] }) {
   );
 }
 
+/** How a model judged the content, and what became of the rewriting; nothing where both are off. */
+export function Helpers({ story }: { story: Explanation }) {
+  const { evaluation, enhancement } = story;
+  if (!evaluation && !enhancement) return null;
+  return (
+    <section className="card" aria-label="Evaluation">
+      <div className="card-head">
+        <h2>Evaluation</h2>
+        {evaluation && (
+          <span className={evaluation.score === null ? "faint" : "num"}>
+            {evaluation.score === null ? evaluation.state : `${evaluation.score} of 5`}
+          </span>
+        )}
+      </div>
+      <dl className="facts card-body">
+        {evaluation?.criteria.map((each) => (
+          <div key={each.name} style={{ display: "contents" }}>
+            <dt>{each.name.replaceAll("_", " ")}</dt>
+            <dd>
+              <strong>{each.score}</strong> <span className="dim">{each.reason}</span>
+            </dd>
+          </div>
+        ))}
+        {evaluation?.score === null && (
+          <>
+            <dt>Not scored</dt>
+            <dd>{evaluation.reason}</dd>
+          </>
+        )}
+        {evaluation?.provider && (
+          <>
+            <dt>Judge</dt>
+            <dd>
+              {evaluation.model} <span className="faint">{evaluation.provider}</span>,{" "}
+              {duration(evaluation.time_ms)}, rubric {evaluation.rubric}
+            </dd>
+          </>
+        )}
+        {enhancement && (
+          <>
+            <dt>Enhancement</dt>
+            <dd>
+              {enhancement.of} {enhancement.state}
+              {enhancement.reason && <span className="dim">: {enhancement.reason}</span>}
+              {enhancement.provider && (
+                <span className="faint">
+                  {" "}
+                  {enhancement.model}, {duration(enhancement.time_ms)}
+                </span>
+              )}
+            </dd>
+          </>
+        )}
+      </dl>
+    </section>
+  );
+}
+
 export function Lineage({ story }: { story: Explanation }) {
   const relatives: [string, string[]][] = [
     ["Replay of", story.replay_of ? [story.replay_of] : []],
