@@ -83,8 +83,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     stage: str
     request_id: str
-    #: The same with a sketch in place of the JSON Schema, for a provider that enforces the schema itself, and for a
-    #: small context window; empty: there is none.
+    #: The same with a sketch of the JSON Schema, for whoever enforces the schema, and for small windows; may be empty.
     compact: str = ""
     attempt: int = 1
     #: It repeats an earlier call to see what is generated today: no stored answer is used.
@@ -99,6 +98,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     spender: BillingContext | None = None
     #: Experiment and arm of the request, whose stored answers are its own; empty: none.
     arm: str = ""
+    #: An answer to a part of the text is of no use: a provider refuses what does not fit, and shortens nothing.
+    whole: bool = False
     #: Another provider is asked if this one fails: nothing is waited for that may not come.
     has_alternative: bool = False
 

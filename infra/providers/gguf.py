@@ -231,6 +231,11 @@ class GgufProvider(OpenAIProvider):
         used = await self._count(running, sent)
         if used <= room:
             return prompt, ""
+        if prompt.whole:
+            raise CallRefused(
+                ErrorCode.GEN_CONSTRAINT_FAIL,
+                f"the prompt has {used} tokens, and the context window has room for {room}",
+            )
         block = replace_surrogates(extract_last_quote(prompt.text))
         each_b = len(sent.encode()) / used
 

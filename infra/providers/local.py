@@ -132,6 +132,8 @@ class LocalProvider:
         # The answer has at least half of the window.
         room = engine.max_len - min(params.max_tokens, engine.max_len // 2)
         note = ""
+        if len(words) > room and prompt.whole:
+            raise TooLong(f"the prompt has {len(words)} tokens, and the context window has room for {room}")
         if len(words) > room:
             words, note = self._shortened(engine, prompt, text, len(words) - room)
         aim = None

@@ -273,6 +273,7 @@ def _prompt(
         request_id=received.request_id,
         attempt=event.attempt,
         repeats=brief.regenerates,
+        whole=True,
         arm=brief.experiment.label if brief.experiment else "",
         wish=wish,
         spender=brief.spender and brief.spender.structuring(),

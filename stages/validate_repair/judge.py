@@ -152,7 +152,7 @@ class DocumentJudge:
             ),
             (
                 left_s < LEAST_S,
-                f"too little time is left: a dead worker's document goes to another one after {limits.lease_s:g} s",
+                f"the deadline is too near: another worker takes over after {limits.lease_s:g} s (ack_wait)",
             ),
             (
                 self._judging >= limits.at_once,
@@ -265,6 +265,7 @@ def _prompt(
         request_id=received.request_id,
         attempt=event.attempt,
         repeats=brief.regenerates,
+        whole=True,
         spender=brief.spender and brief.spender.structuring(),
     )
 

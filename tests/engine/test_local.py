@@ -128,6 +128,14 @@ async def test_a_long_wish_is_shortened_to_whole_sentences_and_the_record_says_s
     assert (await provider.generate(long, params(max_tokens=100))).note == note
 
 
+async def test_what_is_of_use_as_a_whole_alone_is_not_shortened(provider) -> None:
+    text = f"Judge it.\n{quote('A coin lies on the ice. ' * 60)}"
+    long = Prompt(text=text, kind="layout", stage="evaluation", request_id="r", whole=True)
+    with pytest.raises(ProviderError, match="the context window has room for 412") as told:
+        await provider.generate(long, params(max_tokens=100))
+    assert told.value.code is ErrorCode.GEN_CONSTRAINT_FAIL
+
+
 async def test_a_model_on_this_machine_gets_the_compact_prompt(provider) -> None:
     both = Prompt(
         text=f"{'x ' * 2000}{quote('Coins.')}",

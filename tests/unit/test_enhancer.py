@@ -33,7 +33,8 @@ def enhancer(model: Model, limits: EnhancerLimits = LIMITS) -> Enhancer:
 
 
 def built(**brief: Any) -> ev.ContextBuilt:
-    return ev.ContextBuilt(attempt=1, brief=lives.brief(**{"prompt": PROMPT} | brief))
+    fields: dict[str, Any] = {"prompt": PROMPT, **brief}
+    return ev.ContextBuilt(attempt=1, brief=lives.brief(**fields))
 
 
 async def rewritten(

@@ -131,8 +131,8 @@ async def test_words_of_a_document_stay_in_their_block() -> None:
     [
         ({"cached": True}, {}, "response cache"),
         ({}, {"deliveries": 2}, "delivered again"),
-        ({"left_ms": 11_100}, {}, "too little time"),
-        ({"left_ms": -5}, {}, "too little time"),
+        ({"left_ms": 11_100}, {}, "the deadline is too near"),
+        ({"left_ms": -5}, {}, "the deadline is too near"),
     ],
 )
 async def test_what_is_not_judged_says_why(

@@ -179,7 +179,7 @@ function Content({
   tokens: string;
 }) {
   const drafted = story.events.findLast((event) => event.event === "drafted")?.data as
-    | { text?: string; draft?: { text?: string } }
+    | { text?: string; draft?: { text?: string; original?: string } }
     | undefined;
   const prose = drafted?.text ?? drafted?.draft?.text;
   const brief = story.events.find((event) => event.event === "context_built")?.data.brief as
@@ -217,6 +217,12 @@ function Content({
         </Tabs.Content>
         <Tabs.Content value="prose">
           <pre className="json prose">{prose}</pre>
+          {drafted?.draft?.original && (
+            <details className="card-body">
+              <summary>Before enhancement</summary>
+              <pre className="json prose">{drafted.draft.original}</pre>
+            </details>
+          )}
         </Tabs.Content>
         <Tabs.Content value="prompt">
           <pre className="json prose">{brief?.prompt}</pre>

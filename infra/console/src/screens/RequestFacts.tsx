@@ -102,10 +102,11 @@ export function Attempts({ attempts }: { attempts: Attempt[] }) {
 export function Helpers({ story }: { story: Explanation }) {
   const { evaluation, enhancement } = story;
   if (!evaluation && !enhancement) return null;
+  const title = evaluation ? "Evaluation" : "Enhancement";
   return (
-    <section className="card" aria-label="Evaluation">
+    <section className="card" aria-label={title}>
       <div className="card-head">
-        <h2>Evaluation</h2>
+        <h2>{title}</h2>
         {evaluation && (
           <span className={evaluation.score === null ? "faint" : "num"}>
             {evaluation.score === null ? evaluation.state : `${evaluation.score} of 5`}
