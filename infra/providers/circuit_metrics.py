@@ -43,7 +43,7 @@ class Circuits(Collector):
         return (
             GaugeMetricFamily(
                 "understudy_provider_circuit_state",
-                "1 for the state that a provider's circuit breaker is in, else 0.",
+                "1 for the state that a provider's circuit breaker is in, else 0; task: the helper task that it is for, or empty.",
                 labels=("provider", "model", "task", "state"),
             ),
             GaugeMetricFamily(

@@ -96,7 +96,7 @@ async def test_no_trouble_of_a_judge_makes_a_result_late(
     deadline_ms = 5000
     async with FakeServer(lambda _: replies[trouble]) as server:
         url = f"http://127.0.0.1:{free_port()}/v1" if trouble == "away" else server.url
-        async with start(configure(rules=[], **judge(url, NARRATIVE__EVALUATION__TIMEOUT="1")), STAGES):
+        async with start(configure(rules=[], **judge(url, NARRATIVE__EVALUATION__TIMEOUT="0.4")), STAGES):
             result = await client.ask("late-1", "scene", deadline_ms=deadline_ms)
             tight = await client.ask("tight-1", "scene", deadline_ms=1900)
     on_time(client, result, deadline_ms)
@@ -139,14 +139,18 @@ async def test_a_budget_that_is_used_up_keeps_the_judge_away_and_not_the_result(
     assert server.asked == []
 
 
-async def test_a_judge_that_kills_its_process_is_not_asked_again(
-    client: Observer, configure: Configure, start: Start
+@pytest.mark.parametrize(
+    ("task", "stage"), [("evaluation", "validate-repair"), ("enhancement", "freeform-gen")]
+)
+async def test_a_helper_that_kills_its_process_is_not_asked_again(
+    task: str, stage: str, client: Observer, configure: Configure, start: Start
 ) -> None:
-    killing = [{"match": {"stage": "evaluation"}, "do": "exit"}]
-    settings = configure(rules=killing, NARRATIVE__PROVIDERS__EVALUATION="scripted", **QUICK)
-    async with start(settings, tuple(each for each in STAGES if each != "validate-repair")):
+    killing = [{"match": {"stage": task}, "do": "exit"}]
+    helped = {f"NARRATIVE__PROVIDERS__{task.upper()}": "scripted"}
+    settings = configure(rules=killing, **helped, **QUICK)
+    async with start(settings, tuple(each for each in STAGES if each != stage)):
         worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "infra.cli", "run", "validate-repair", "--json"),
+            *(sys.executable, "-m", "infra.cli", "run", stage, "--json"),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=DEVNULL,
@@ -156,13 +160,31 @@ async def test_a_judge_that_kills_its_process_is_not_asked_again(
         await asyncio.wait_for(worker.stdout.readline(), PATIENCE_S)
         asked = asyncio.create_task(client.ask("killed-1", "scene", deadline_ms=20_000))
         assert await asyncio.wait_for(worker.wait(), PATIENCE_S) == KILLED
-        async with start(settings, ("validate-repair",)):
+        async with start(settings, (stage,)):
             result = await asked
     on_time(client, result, 20_000)
-    info = result.meta.evaluation
+    info = result.meta.evaluation or result.meta.enhancement
     assert info is not None
     assert (result.status, info.state) == (Status.SUCCESS, "skipped")
     assert "delivered again" in info.reason
+
+
+async def test_a_plot_and_its_scenes_are_judged_each(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    def reply(asked: Asked) -> Reply:
+        names = asked.body["response_format"]["json_schema"]["schema"]["properties"]
+        return answer(json.dumps({name: {"reason": "fine", "score": 3} for name in names}))
+
+    async with (
+        FakeServer(reply) as server,
+        start(configure(rules=[], **judge(server.url)), STAGES),
+    ):
+        plot = await client.ask("plot-1", "plot", scenes=True)
+        scene = await client.result(plot.scenes[0].request_id)
+    found = [each.meta.evaluation and each.meta.evaluation.score for each in (plot, scene)]
+    assert found == [3.0, 3.0]
+    assert len(server.asked) == 1 + len(plot.scenes)
 
 
 async def test_a_draft_is_rewritten_and_the_content_is_made_of_it(
@@ -204,7 +226,7 @@ async def test_no_trouble_of_an_enhancer_makes_a_result_late(
 
     async with FakeServer(reply) as server:
         url = f"http://127.0.0.1:{free_port()}/v1" if trouble == "away" else server.url
-        async with start(configure(rules=[], **enhancer(url)), STAGES):
+        async with start(configure(rules=[], **enhancer(url, NARRATIVE__ENHANCEMENT__TIMEOUT="0.4")), STAGES):
             result = await client.ask("slow-1", "scene", deadline_ms=3000)
             equal = await client.ask("slow-2", "scene", deadline_ms=3000)
     on_time(client, result, 3000)

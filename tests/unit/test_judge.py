@@ -12,13 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import cache_entry
 from contracts import events as ev
+from contracts.content.registry import Registry
 from contracts.envelope import Received
 from contracts.errors import ErrorCode, Unavailable
-from contracts.helper_tasks import CriterionScore, EvaluationInfo
+from contracts.helper_tasks import CriterionScore, EnhancementInfo, EvaluationInfo
+from contracts.outcome import Emit
+from contracts.policy.explicitness import ExplicitWords
 from contracts.policy.rubric import Rubric, answer_schema
 from contracts.ports import Completion, Prompt, ProviderError
+from contracts.result import Origin
 from contracts.usage import Attempt, Tokens
+from infra.app.schema_checks import CheckedContents
+from stages.validate_repair.handle import validate
 from stages.validate_repair.judge import (
     MAX_DOCUMENT,
     RESERVE_S,
@@ -317,3 +324,59 @@ def test_a_judgement_is_read_as_it_is_written(first: int, second: int, reason: s
         assert len(text) > 20_000 or any("\ud800" <= each <= "\udfff" for each in reason)
         return
     assert [each.score for each in scores] == [first, second]
+
+
+def accepted(event: ev.Structured, judge: DocumentJudge | None) -> ev.Result:
+    outcome = asyncio.run(
+        validate(
+            lives.received(event, sequence=5, kind="custom"),
+            contents=CheckedContents(Registry()),
+            explicitness=ExplicitWords(()),
+            max_reasks=0,
+            accept_filled=False,
+            judge=judge,
+        )
+    )
+    assert isinstance(outcome, Emit)
+    (result,) = outcome.events
+    assert isinstance(result, ev.Result)
+    return result
+
+
+def by_models(**changes: Any) -> ev.Structured:
+    schema = {"type": "object", "properties": {"scene_name": {"type": "string"}}}
+    written = lives.prose(json.dumps(DOCUMENT), provider="openai")
+    brief = lives.brief(schema=schema)
+    return ev.Structured(**{"attempt": 1, "brief": brief, "draft": written, "document": written, **changes})
+
+
+def test_a_score_is_in_the_result_and_stays_with_its_content_in_the_cache() -> None:
+    judge = DocumentJudge(
+        provider=Model(lambda: json.dumps(GOOD)), rubric=RUBRIC, limits=LIMITS, clock=lambda: lives.START_MS
+    )
+    result = accepted(by_models(), judge)
+    assert result.meta.evaluation is not None
+    assert (result.meta.evaluation.score, result.attempts[-1].why) == (4.25, "judged the document")
+    assert result.meta.cost.amount == 0.5
+    entry = cache_entry.from_result(result, request_id="r-1")
+    assert entry is not None
+    again = cache_entry.to_result(entry, request_id="r-2", brief=lives.brief(), trail=ev.Trail())
+    assert again.meta.evaluation == result.meta.evaluation
+    assert (again.meta.cost.amount, again.attempts) == (0.0, ())
+    unscored = msgspec.structs.replace(
+        result, meta=msgspec.structs.replace(result.meta, evaluation=EvaluationInfo(reason="no time"))
+    )
+    entry = cache_entry.from_result(unscored, request_id="r-1")
+    assert entry is not None
+    assert entry.evaluation is None
+
+
+def test_without_a_judge_a_result_says_nothing_about_one() -> None:
+    assert accepted(by_models(), None).meta.evaluation is None
+
+
+@pytest.mark.parametrize(("state", "origin"), [("rewritten", Origin.SCRIPTED), ("kept", Origin.LIVE)])
+def test_words_of_a_test_double_are_never_live(state: Any, origin: Origin) -> None:
+    trail = ev.Trail(enhancement=EnhancementInfo(state=state, provider="scripted"))
+    result = accepted(by_models(trail=trail), None)
+    assert (result.origin, result.meta.enhancement) == (origin, trail.enhancement)

@@ -10,6 +10,7 @@ import pytest
 from contracts import events as ev
 from contracts.content.registry import Registry
 from contracts.errors import ErrorCode
+from contracts.helper_tasks import EnhancementInfo
 from contracts.outcome import Emit
 from contracts.policy.explicitness import ExplicitWords
 from contracts.ports import SeedOutput
@@ -147,3 +148,15 @@ def test_a_claim_is_taken_back_in_the_result_and_in_the_revision() -> None:
         assert not event.meta.deterministic
         assert event.meta.drift is not None
         assert (event.meta.drift.first_hash, event.meta.drift.first_request) == ("e" * 64, "r-0")
+
+
+def test_what_was_rewritten_is_compared_with_what_was_rewritten_alike() -> None:
+    def told(**changes: Any) -> ev.Trail:
+        info = EnhancementInfo(state="rewritten", provider="p", model="m", deterministic=True)
+        return ev.Trail(enhancement=msgspec.structs.replace(info, **changes))
+
+    keys = [key(), key(trail=told()), key(trail=told(model="n")), key(trail=told(instructions_hash="i"))]
+    assert len(set(keys)) == len(keys)
+    assert key(trail=told(state="kept")) == key()
+    assert claimed(trail=told(deterministic=False)) is None
+    assert claimed(trail=told(cached=True)) is None

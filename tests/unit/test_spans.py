@@ -370,3 +370,11 @@ def _timed(act: Callable[[], None]) -> float:
     began = time.monotonic()
     act()
     return time.monotonic() - began
+
+
+def test_a_call_of_a_helper_task_names_the_task(sink: OtlpSink) -> None:
+    call = called(100, 200, provider="judge", model="j-1")
+    judging = msgspec.structs.replace(call, called=msgspec.structs.replace(call.called, stage="evaluation"))
+    _, plain, judged, *_ = collected(sink, traced(calls=(call, judging)))
+    assert "understudy.task" not in plain.attributes
+    assert judged.attributes["understudy.task"] == "evaluation"

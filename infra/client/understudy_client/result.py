@@ -223,6 +223,11 @@ class EnhancementInfo(msgspec.Struct, frozen=True, kw_only=True):
     before_hash: str | None = None
     after_hash: str | None = None
     instructions_hash: str | None = None
+    engine: str = ""
+    #: The same seed gives the same answer, bit for bit.
+    deterministic: bool = False
+    #: An earlier call's answer, from the response cache.
+    cached: bool = False
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True):

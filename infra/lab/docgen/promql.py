@@ -28,7 +28,9 @@ _SHARED: Final = frozenset(
 CIRCUIT_STATE, CIRCUIT_FAILURES = (
     MetricSpec(name=family.name, type=MetricType.GAUGE, help=family.documentation, labels=labels)
     for family, labels in zip(
-        Circuits(()).describe(), (("provider", "model", "state"), ("provider", "model")), strict=True
+        Circuits(()).describe(),
+        (("provider", "model", "task", "state"), ("provider", "model", "task")),
+        strict=True,
     )
 )
 #: Every metric of Understudy.
