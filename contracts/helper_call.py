@@ -88,18 +88,21 @@ async def ask(
     return HelperAnswer(code=ErrorCode.GEN_TIMEOUT, reason=why, attempts=(lost,), time_ms=time_ms)
 
 
-def add_to_trail(trail: Trail, answer: HelperAnswer, *, why: str, code: ErrorCode | None = None) -> Trail:
+def add_to_trail(
+    trail: Trail, answer: HelperAnswer, *, task: str, why: str, code: ErrorCode | None = None
+) -> Trail:
     """The trail with the calls of a helper task and what they cost.
 
     Args:
         trail: before it.
         answer: what became of the call.
-        why: why the call was made.
+        task: what the calls without an answer were for.
+        why: what the call with the answer did.
         code: what is wrong with an answer that cannot be used.
     """
     done = answer.done
     calls = answer.attempts if done is None else done.attempts
-    failed = tuple(msgspec.structs.replace(each, why=f"{why}: {each.why}") for each in calls)
+    failed = tuple(msgspec.structs.replace(each, why=f"{task}: {each.why}") for each in calls)
     if done is None:
         return msgspec.structs.replace(trail, attempts=(*trail.attempts, *failed))
     attempt = Attempt(

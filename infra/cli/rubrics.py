@@ -65,11 +65,13 @@ def _checked(path: Path | None) -> list[CheckedRubric]:
     from infra.settings import shipped
     from infra.stores import rubrics
 
+    # Criteria may be for kinds of extensions, which the settings bring.
+    wanted = console.settings().narrative.evaluation.rubric
     if path is not None:
         if not path.exists():
             raise console.Usage(f"{path} does not exist; give the file of a rubric, or a folder of them")
         return rubrics.check(path)
-    own = rubrics.path_of(console.settings().narrative.evaluation.rubric)
+    own = rubrics.path_of(wanted)
     rows = rubrics.check(shipped.RUBRICS)
     return rows if own.parent == shipped.RUBRICS and own.is_file() else [*rubrics.check(own), *rows]
 

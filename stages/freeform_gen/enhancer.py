@@ -168,7 +168,7 @@ class Enhancer:
         )
         info = msgspec.structs.replace(info, time_ms=answer.time_ms)
         if answer.done is None:
-            trail = helper_call.add_to_trail(event.trail, answer, why=why)
+            trail = helper_call.add_to_trail(event.trail, answer, task=ENHANCEMENT, why=why)
             return None, _record(trail, self._without(info, answer))
         done = answer.done
         info = msgspec.structs.replace(
@@ -183,7 +183,7 @@ class Enhancer:
         if limits.of == WISH:
             text = extract_last_quote(quote(f"{before}\n{text}"))
         code, fault = _fault(event.brief, done, before, text, of=limits.of)
-        trail = helper_call.add_to_trail(event.trail, answer, why=why, code=code)
+        trail = helper_call.add_to_trail(event.trail, answer, task=ENHANCEMENT, why=why, code=code)
         if fault:
             return None, _record(trail, info, state="kept", code=code, reason=fault)
         return text, _record(trail, info, state="rewritten", after_hash=fingerprint.digest_text(text))

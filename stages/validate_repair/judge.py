@@ -173,7 +173,7 @@ class DocumentJudge:
                 provider=self._provider.name,
                 model=self._provider.model,
             )
-            return info, helper_call.add_to_trail(trail, answer, why=_WHY)
+            return info, helper_call.add_to_trail(trail, answer, task=EVALUATION, why=_WHY)
         done = answer.done
         by: dict[str, Any] = {"provider": done.provider, "model": done.model, "time_ms": answer.time_ms}
         try:
@@ -181,9 +181,9 @@ class DocumentJudge:
         except UnreadableJudgement as error:
             code = ErrorCode.GEN_SCHEMA_INVALID
             info = self._info(state="failed", code=code, reason=str(error), **by)
-            return info, helper_call.add_to_trail(trail, answer, why=_WHY, code=code)
+            return info, helper_call.add_to_trail(trail, answer, task=EVALUATION, why=_WHY, code=code)
         info = self._info(state="scored", score=_mean(scores, criteria), criteria=scores, **by)
-        return info, helper_call.add_to_trail(trail, answer, why=_WHY)
+        return info, helper_call.add_to_trail(trail, answer, task=EVALUATION, why=_WHY)
 
     def _info(self, **fields: Any) -> EvaluationInfo:
         return EvaluationInfo(rubric=self._rubric.name, rubric_hash=self._rubric_hash, **fields)
