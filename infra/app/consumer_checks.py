@@ -176,9 +176,7 @@ def ack_waits(
         wait_ms, again = info["config"].get("ack_wait", 0) / 1e6, int(info.get("num_redelivered", 0))
         took = f"{p99_ms[stage] / 1000:.3g} s"
         shown.append(f"{stage} {took}")
-        row_of = pipeline.STAGE_OF[stage]
-        # Work that takes long extends its lease.
-        if p99_ms[stage] <= wait_ms or ((row_of.expensive or row_of.helper) and not again):
+        if p99_ms[stage] <= wait_ms or (stage in pipeline.EXPENSIVE and not again):
             continue
         detail = (
             f"1 of 100 requests takes longer than {took}, and the broker gives a message to another worker after "
