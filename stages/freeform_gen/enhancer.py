@@ -124,7 +124,7 @@ class Enhancer:
             outcome: with ``drafted``; any other stays as it is.
             aside_ms: milliseconds that enhancement took before the draft.
         """
-        drafted = outcome.events[0] if isinstance(outcome, Emit) else None
+        drafted = outcome.events[0] if isinstance(outcome, Emit) and outcome.events else None
         if not isinstance(drafted, ev.Drafted):
             return outcome
         if self._limits.of == DRAFT:
