@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class ProviderState(ModelRow, frozen=True, kw_only=True):
     """A provider that routes name."""
 
-    #: One for each process that calls it.
+    #: One for each process and task that calls it, those of writing first.
     circuits: tuple[ProcessCircuit, ...] = ()
     #: The last request of a day that ended with an error after a call of this provider.
     last_error: ProviderFailure | None = None
@@ -48,7 +48,11 @@ async def read_providers(settings: Settings, errors: Mapping[str, ProviderFailur
     models = tuple(
         ProviderState(
             **msgspec.structs.asdict(row),
-            circuits=tuple(each for each in circuits if each.provider == row.provider),
+            circuits=tuple(
+                sorted(
+                    (each for each in circuits if each.provider == row.provider), key=lambda each: each.task
+                )
+            ),
             last_error=errors.get(row.provider),
         )
         for row in report.models
