@@ -123,7 +123,8 @@ def _hearing(role: str) -> Iterator[tuple[str, bool]]:
     who = _parties(role)
     stages = who & set(STAGES)
     inspects = role in {OPERATOR, "gateway"}
-    stops = any(STAGE_OF[stage].expensive or STAGE_OF[stage].arms_deadlines for stage in stages)
+    rows = [STAGE_OF[stage] for stage in stages]
+    stops = any(row.expensive or row.helper or row.arms_deadlines for row in rows)
     for row in ROWS:
         heard = inspects or (who == {CLIENT} and CLIENT in row.consumed_by)
         yield f"gen.{row.event}.>", heard or (stops and row.event in {"result", "shadowed"})
