@@ -12,6 +12,7 @@ from contracts.kinds import KindNames
 from contracts.policy.budget import Reserve
 from contracts.ports import ProviderError
 from infra.app.context_ports import load_ports
+from infra.app.helper_ports import enhancement_form
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.budget import Budgeted
 from infra.providers.names import chains, helper_chains
@@ -122,24 +123,20 @@ def test_a_mistake_is_told_where_the_task_is_done() -> None:
 
 
 def test_enhancement_is_part_of_cache_keys_and_evaluation_is_not() -> None:
-    def routed(**providers: str) -> str:
-        return load_ports(
-            settings({"provider": "scripted", "providers": providers, "openai": OPENAI})
-        ).routes["plot"]
+    def route(**providers: str) -> str:
+        narrative = {"provider": "scripted", "providers": providers, "openai": OPENAI}
+        return routes(settings(narrative))["plot"]
 
-    def told(**enhancement: Any) -> str:
-        narrative = {
-            "provider": "scripted",
-            "providers": {"enhancement": "scripted"},
-            "enhancement": enhancement,
-        }
-        return load_ports(settings(narrative)).routes["plot"]
+    def enhanced(**enhancement: Any) -> Settings:
+        providers = {"enhancement": "scripted"}
+        return settings({"provider": "scripted", "providers": providers, "enhancement": enhancement})
 
-    assert routed(evaluation="scripted") == routed()
-    keys = [routed(), routed(enhancement="scripted"), routed(enhancement="openai"), told(of="wish")]
-    assert len(set(keys)) == len(keys)
-    assert told(timeout=3) == told()
-    assert routes(load()) == {}
+    assert route(evaluation="scripted") == route()
+    assert len({route(), route(enhancement="scripted"), route(enhancement="openai")}) == 3
+    form = enhancement_form(enhanced())
+    assert form == enhancement_form(enhanced(timeout=3)) != enhancement_form(enhanced(of="wish"))
+    assert enhancement_form(load()) == ""
+    assert load_ports(enhanced()).routes["plot"].endswith(form)
 
 
 def test_a_route_may_be_a_chain_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
