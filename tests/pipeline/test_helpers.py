@@ -118,6 +118,24 @@ async def test_no_trouble_of_a_judge_makes_a_result_late(
     assert (spared.state, spared.reason[:24]) == ("skipped", "the deadline is too near")
 
 
+async def test_a_request_that_is_cancelled_is_not_judged_to_the_end(
+    client: Observer, configure: Configure, start: Start
+) -> None:
+    async with (
+        FakeServer(lambda _: Streamed(events=(chunk("{"),), hang=True)) as server,
+        start(configure(rules=[], **judge(server.url, NARRATIVE__EVALUATION__TIMEOUT="25")), STAGES),
+    ):
+        asked = asyncio.create_task(client.ask("stop-1", "scene"))
+        await asyncio.wait_for(server.begun.wait(), PATIENCE_S)
+        await client.publish("gen.cancelled.scene.stop-1", b"{}")
+        result = await asked
+        # Its connection is closed long before the judge's time is up.
+        await asyncio.wait_for(server.left.wait(), 10)
+        await client.settled(STAGES)
+    assert (result.status, result.meta.evaluation) == (Status.CANCELLED, None)
+    assert len(client.events("result", "stop-1")) == 1
+
+
 async def test_a_budget_that_is_used_up_keeps_the_judge_away_and_not_the_result(
     client: Observer, configure: Configure, start: Start
 ) -> None:
