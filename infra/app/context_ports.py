@@ -13,7 +13,7 @@ from contracts.content.registry import Registry
 from contracts.envelope import Received, Requested
 from contracts.experiments import NO_EXPERIMENTS
 from contracts.policy import fingerprint
-from infra.app.helper_ports import enhancement_form
+from infra.app.enhancement import enhancement_form
 from infra.app.schema_checks import CheckedContents
 from infra.app.schema_forms import schema_forms
 from infra.providers.routing import refused_schemas, routes

@@ -16,7 +16,7 @@ from contracts.errors import Misconfigured
 from contracts.helper_tasks import ENHANCEMENT, EVALUATION
 from contracts.kinds import KINDS
 from infra.app import experiment_plans
-from infra.app.helper_ports import enhancer_limits
+from infra.app.enhancement import enhancer_limits
 from infra.extensions.entry_points import Extension, ExtensionError
 from infra.providers import table
 from infra.providers.names import helper_chains

@@ -12,7 +12,7 @@ from contracts.kinds import KindNames
 from contracts.policy.budget import Reserve
 from contracts.ports import ProviderError
 from infra.app.context_ports import load_ports
-from infra.app.helper_ports import enhancement_form
+from infra.app.enhancement import enhancement_form
 from infra.providers.breaker import Breaker, CircuitState
 from infra.providers.budget import Budgeted
 from infra.providers.names import chains, helper_chains

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.kinds import BUILT_IN
 from infra.app import start_checks
-from infra.app.helper_ports import InstructionsError, enhancer_limits, read_instructions
+from infra.app.enhancement import InstructionsError, enhancer_limits, read_instructions
 from infra.settings.settings import load
 from infra.stores import rubrics
 from stages.freeform_gen.enhancer import INSTRUCTIONS

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from contracts.helper_tasks import EVALUATION
 from contracts.kinds import KINDS
-from infra.app.helper_ports import judge
 from infra.app.schema_forms import schema_forms
-from infra.stores import vocabulary, word_lists
+from infra.stores import rubrics, vocabulary, word_lists
 from stages.validate_repair.handle import handle
+from stages.validate_repair.judge import DocumentJudge, JudgeLimits
 from stages.validate_repair.quality import QualityGate
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def bind(ports: StagePorts) -> Handle:
     """The handler with its ports.
 
     Raises:
-        UnderstudyError: word lists that cannot be used.
+        UnderstudyError: word lists, or a rubric, that cannot be used.
     """
     settings, adapters = ports.settings, ports.adapters
     return partial(
@@ -35,5 +36,27 @@ def bind(ports: StagePorts) -> Handle:
         ledger=adapters.ledger,
         cache=adapters.cache if settings.result_cache.enabled else None,
         replays=adapters.replays,
-        judge=judge(settings, adapters, ports.routed),
+        judge=_judge(ports),
+    )
+
+
+def _judge(ports: StagePorts) -> DocumentJudge | None:
+    """Scores valid documents; ``None``: evaluation is off."""
+    settings, adapters = ports.settings, ports.adapters
+    provider = ports.by_task.get(EVALUATION)
+    if provider is None:
+        return None
+    wanted = settings.narrative.evaluation
+    return DocumentJudge(
+        provider=provider,
+        rubric=rubrics.load(wanted.rubric),
+        limits=JudgeLimits(
+            timeout_s=wanted.timeout,
+            max_tokens=wanted.max_tokens,
+            share=wanted.share,
+            at_once=wanted.max_at_once,
+            lease_s=settings.ack_wait_of("validate-repair"),
+        ),
+        clock=adapters.clock.now_ms,
+        ended=adapters.results.wait,
     )

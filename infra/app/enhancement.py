@@ -1,21 +1,17 @@
-"""Judge and enhancer of a process, built from its settings; their files."""
+"""Enhancement as the settings have it, with its file of instructions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from contracts.errors import Misconfigured
-from contracts.helper_tasks import ENHANCEMENT, EVALUATION
+from contracts.helper_tasks import ENHANCEMENT
 from infra.providers.names import helper_chains
-from infra.stores import rubrics
-from stages.freeform_gen.enhancer import Enhancer, EnhancerLimits
-from stages.validate_repair.judge import DocumentJudge, JudgeLimits
+from stages.freeform_gen.enhancer import EnhancerLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.app.adapters import Adapters
-    from infra.providers.routing import ProviderSet
     from infra.settings.settings import Settings
 
 #: Characters of instructions that a file may have.
@@ -25,43 +21,6 @@ _NAME: Final = "UNDERSTUDY_NARRATIVE__ENHANCEMENT__INSTRUCTIONS"
 
 class InstructionsError(Misconfigured):
     """A file of instructions that cannot be used; the text names the file and the fix."""
-
-
-def judge(settings: Settings, adapters: Adapters, providers: ProviderSet | None) -> DocumentJudge | None:
-    """The judge of this process; ``None``: evaluation is off, or another process has it.
-
-    Raises:
-        RubricError: the rubric cannot be used.
-    """
-    provider = None if providers is None else providers.by_task.get(EVALUATION)
-    if provider is None:
-        return None
-    wanted = settings.narrative.evaluation
-    return DocumentJudge(
-        provider=provider,
-        rubric=rubrics.load(wanted.rubric),
-        limits=JudgeLimits(
-            timeout_s=wanted.timeout,
-            max_tokens=wanted.max_tokens,
-            share=wanted.share,
-            at_once=wanted.max_at_once,
-            lease_s=settings.ack_wait_of("validate-repair"),
-        ),
-        clock=adapters.clock.now_ms,
-        ended=adapters.results.wait,
-    )
-
-
-def enhancer(settings: Settings, adapters: Adapters, providers: ProviderSet | None) -> Enhancer | None:
-    """The enhancer of this process; ``None``: enhancement is off, or another process has it.
-
-    Raises:
-        InstructionsError: the file of instructions cannot be used.
-    """
-    provider = None if providers is None else providers.by_task.get(ENHANCEMENT)
-    if provider is None:
-        return None
-    return Enhancer(provider=provider, limits=enhancer_limits(settings), clock=adapters.clock.now_ms)
 
 
 def enhancer_limits(settings: Settings) -> EnhancerLimits:
