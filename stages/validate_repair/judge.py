@@ -27,7 +27,7 @@ MAX_DOCUMENT: Final = 60_000
 #: Longest answer that is read, and longest reason that is kept, characters.
 MAX_ANSWER: Final = 20_000
 MAX_REASON: Final = 400
-#: Seconds for what comes after a judgement: the check of the document once more, by another worker, and its result.
+#: Seconds that are kept for what comes after a judgement: cache write and result.
 RESERVE_S: Final = 1.0
 #: Shortest time that is worth a call, seconds.
 LEAST_S: Final = 0.2
@@ -46,8 +46,6 @@ class JudgeLimits(msgspec.Struct, frozen=True, kw_only=True):
     share: float = 1.0
     #: Documents of this process that are judged at once.
     at_once: int = 8
-    #: Seconds after which the broker gives the message of a dead worker to another one.
-    lease_s: float = 10.0
 
 
 class UnreadableJudgement(ValueError):  # noqa: N818 - names the answer's state
@@ -122,8 +120,8 @@ class DocumentJudge:
         return self._judged(answer, criteria, event.trail)
 
     def _seconds_left(self, brief: ev.Brief) -> float:
-        """Seconds after which a worker that dies could not be replaced before the deadline."""
-        return (brief.deadline_at_ms - self._clock()) / 1000 - self._limits.lease_s - RESERVE_S
+        """Seconds that a judgement may take at most."""
+        return (brief.deadline_at_ms - self._clock()) / 1000 - RESERVE_S
 
     def _spared(
         self,
@@ -150,10 +148,7 @@ class DocumentJudge:
                 len(text) > MAX_DOCUMENT,
                 f"the document has {len(text)} characters; at most {MAX_DOCUMENT} are judged",
             ),
-            (
-                left_s < LEAST_S,
-                f"the deadline is too near: another worker takes over after {limits.lease_s:g} s (ack_wait)",
-            ),
+            (left_s < LEAST_S, f"the deadline is too near: {RESERVE_S:g} s are kept for what follows"),
             (
                 self._judging >= limits.at_once,
                 f"{self._judging} documents are being judged (narrative.evaluation.max_at_once)",

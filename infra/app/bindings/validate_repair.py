@@ -55,7 +55,6 @@ def _judge(ports: StagePorts) -> DocumentJudge | None:
             max_tokens=wanted.max_tokens,
             share=wanted.share,
             at_once=wanted.max_at_once,
-            lease_s=settings.ack_wait_of("validate-repair"),
         ),
         clock=adapters.clock.now_ms,
         ended=adapters.results.wait,
