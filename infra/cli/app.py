@@ -27,6 +27,7 @@ from infra.cli import (
     request,
     rerun,
     result,
+    review,
     rubrics,
     rules,
     run,
@@ -122,6 +123,7 @@ app.add_typer(prompts.app, name="prompts", rich_help_panel=_DESIGN)
 app.add_typer(worlds.app, name="worlds", rich_help_panel=_DESIGN)
 app.add_typer(rubrics.app, name="rubrics", rich_help_panel=_DESIGN)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=_DESIGN)
+app.add_typer(review.app, name="review", rich_help_panel=_DESIGN)
 app.command("seed", rich_help_panel=_DESIGN)(seed.seed)
 app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
 app.add_typer(replay.app, name="replay", rich_help_panel=_KEEP)

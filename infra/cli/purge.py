@@ -81,7 +81,14 @@ async def _run(scope: PurgeScope, *, dry_run: bool) -> Purged:
     try:
         async with console.connect(settings) as client:
             answers = settings.narrative.response_cache.directory
-            return await remove(client.wire, engine, scope, answers=answers, dry_run=dry_run)
+            return await remove(
+                client.wire,
+                engine,
+                scope,
+                answers=answers,
+                samples=settings.sample_folders,
+                dry_run=dry_run,
+            )
     except SQLAlchemyError as error:
         raise audit_database.unreadable(settings, error) from None
     finally:
@@ -109,6 +116,16 @@ def _print(done: Purged, *, json: bool) -> None:
     if done.shared:
         console.note(
             f"{done.shared:,} equal requests of others were answered with content generated for these; they are kept"
+        )
+    if done.samples:
+        console.note(
+            f"golden samples that were made from these requests are kept: {', '.join(done.samples)}; look at them, and "
+            "remove those that are about the person, each with its .toml"
+        )
+    if done.unread_samples:
+        console.note(
+            f"may name these requests, but cannot be read: {', '.join(done.unread_samples)}; "
+            "`understudy samples check` says why"
         )
     if done.not_erased:
         console.note(

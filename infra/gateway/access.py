@@ -21,6 +21,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     role: AccessRole
     #: The token's id; ``None``: this machine's user, without a token.
     token_id: str | None = None
+    #: The token's name; empty: this machine's user.
+    name: str = ""
     #: The only workspace that it sees; ``None``: all.
     workspace: str | None = None
     #: How it is known.

@@ -205,6 +205,7 @@ class Authenticator:
         return Principal(
             role=_role_of(token),
             token_id=token.token_id,
+            name=token.name,
             workspace=token.workspace,
             require_live=token.require_live,
             via="token" if session is None else "session",

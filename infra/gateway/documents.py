@@ -7,7 +7,13 @@ from typing import Any, Final, cast
 
 from contracts.kinds import KINDS
 from contracts.request import GenerationRequest
-from infra.gateway import answer_schemas, node_documents, observe_documents, ops_documents
+from infra.gateway import (
+    answer_schemas,
+    node_documents,
+    observe_documents,
+    ops_documents,
+    review_documents,
+)
 from infra.gateway.openai_api import documents as openai_documents
 from infra.gateway.problems import MEDIA_TYPE
 from infra.gateway.roles import ROLES
@@ -274,6 +280,7 @@ def component_schemas() -> dict[str, Any]:
         {"Order": order},
         _OWN,
         answer_schemas.complete(observe_documents.component_schemas()),
+        answer_schemas.complete(review_documents.component_schemas()),
         answer_schemas.complete(ops_documents.component_schemas(), sparse=ops_documents.SPARSE),
         node_documents.component_schemas(),
         answer_schemas.SCHEMAS,

@@ -12,9 +12,9 @@ class AccessRole(IntEnum):
     CLIENT = 1
     #: Read everything of its workspace.
     VIEWER = 2
-    #: Change nodes and test them.
+    #: Change nodes and test them, review results.
     DESIGNER = 3
-    #: Cancel, replay, drop.
+    #: Cancel, replay, drop, promote reviewed results.
     OPERATOR = 4
     #: Tokens.
     ADMIN = 5

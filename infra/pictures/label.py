@@ -17,6 +17,8 @@ class OriginGroup(StrEnum):
     CACHE = "cache"
     STAND_IN = "stand-in"
     NOTHING = "nothing"
+    #: Not told: no accent.
+    HIDDEN = "soft"
 
 
 _GROUPS: Final = {
@@ -54,6 +56,11 @@ def label_of(result: ResultBody) -> PictureLabel:
 def label_sample(name: str) -> PictureLabel:
     """The label of a golden sample that is drawn for itself."""
     return PictureLabel(group=OriginGroup.STAND_IN, text=f"golden sample {name}")
+
+
+def label_review() -> PictureLabel:
+    """The label of a content under review, which does not tell what wrote it."""
+    return PictureLabel(group=OriginGroup.HIDDEN, text="under review: its writer is shown with the score")
 
 
 def _source(result: ResultBody) -> str:  # noqa: PLR0911 - one sentence for each origin

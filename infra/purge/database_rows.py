@@ -18,6 +18,7 @@ from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS
 from infra.stores.design_tables import DESIGN_VERSIONS, DESIGNS
 from infra.stores.foreign_messages import FOREIGN
 from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
+from infra.stores.review_tables import REVIEWS
 from infra.stores.rows import CHUNK
 from stages.audit.fold import NO_LIFE, RequestRecord
 
@@ -35,6 +36,7 @@ _TABLES: Final = (
     ANOMALIES,
     REPLAY_JOBS,
     REPLAY_ITEMS,
+    REVIEWS,
     CHANGES,
     DESIGNS,
     DESIGN_VERSIONS,
@@ -171,7 +173,7 @@ class _Removal:
 
     def run(self) -> dict[str, int]:
         selection = _Selection(self._connection, self._found)
-        for table in (GENERATION_LOGS, GENERATIONS):
+        for table in (REVIEWS, GENERATION_LOGS, GENERATIONS):
             for condition in selection.of_lives(table):
                 self._delete(table, condition)
         for ids in _chunks(selection.whole):

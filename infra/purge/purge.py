@@ -23,6 +23,7 @@ from infra.purge.log_entries import StoredMessage
 from infra.purge.persons_requests import PersonsRequests
 from infra.purge.search import find_requests
 from infra.stores import database
+from infra.stores import samples as sample_store
 from infra.stores.changes import RecordedChange, add_change
 from infra.stores.stream_fill import call_api
 
@@ -63,6 +64,10 @@ class Purged(msgspec.Struct, frozen=True, kw_only=True):
     shared: int
     #: Buckets whose files keep the deleted bytes until the broker rewrites them.
     not_erased: tuple[str, ...] = ()
+    #: Golden samples that were made from results of these requests (`understudy review promote`); they are kept.
+    samples: tuple[str, ...] = ()
+    #: Sidecars of golden samples that cannot be read, and so may name such a request.
+    unread_samples: tuple[str, ...] = ()
 
 
 async def purge(
@@ -71,6 +76,7 @@ async def purge(
     scope: PurgeScope,
     *,
     answers: Path | None = None,
+    samples: Sequence[Path] = (),
     dry_run: bool = False,
     answer_s: float = _ANSWER_S,
 ) -> Purged:
@@ -81,6 +87,7 @@ async def purge(
         engine: the audit's database; ``None``: there is none.
         scope: whose data.
         answers: folder of the response cache, whose answers name nobody and go all; ``None``: there is none.
+        samples: folders of golden samples, to say which ones were made from these requests.
         dry_run: count; change nothing.
         answer_s: seconds within which what is cancelled must have its result.
 
@@ -115,6 +122,7 @@ async def purge(
     if answers is not None:
         count = await asyncio.to_thread(response_store.clear, answers, dry_run=dry_run)
         removal.counts["response cache"] += count
+    promoted, unread = await asyncio.to_thread(sample_store.find_promoted, *samples)
     done = Purged(
         scope=scope,
         dry_run=dry_run,
@@ -123,6 +131,12 @@ async def purge(
         removed={store: count for store, count in sorted(removal.counts.items()) if count},
         shared=shared,
         not_erased=tuple(sorted(removal.not_erased)),
+        samples=tuple(
+            each.name
+            for each in promoted
+            if not {each.source.request, each.source.generated_for}.isdisjoint(found.every_id)
+        ),
+        unread_samples=unread,
     )
     if engine is not None and not dry_run:
         await asyncio.to_thread(database_rows.rewrite, engine)

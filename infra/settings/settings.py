@@ -39,6 +39,7 @@ from infra.settings.gateway import GatewaySettings
 from infra.settings.narrative import Gguf, Local, Narrative, narrative_with
 from infra.settings.quality import QualitySettings
 from infra.settings.redaction import SECRET_NAME, redact
+from infra.settings.review import ReviewSettings
 from infra.settings.telemetry import TelemetrySettings
 
 #: Most unknown names in one message.
@@ -212,6 +213,7 @@ class Settings(BaseSettings):
     audit: Audit = Audit()
     budgets: Budgets = Budgets()
     quality: QualitySettings = QualitySettings()
+    review: ReviewSettings = ReviewSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     gateway: GatewaySettings = GatewaySettings()
     #: Deadline of requests that name none, ms.

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from contracts.redaction import is_redacted, redact_text
 from infra.stores import database, rows
 from infra.stores.database import GENERATION_LOGS, GENERATIONS
+from infra.stores.review_tables import REVIEWS
 from stages.audit.redact import redact
 
 _logs: Final = GENERATION_LOGS.c
@@ -21,12 +22,17 @@ _PATIENCE_MS: Final = 5_000
 def redact_rows(engine: Engine) -> int:
     """Replace the words in all rows of requests by hashes and lengths; how many requests had some.  Blocks.
 
+    Reviewers' notes go.
+
     Audit may continue meanwhile: each page is one transaction.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database does not answer; what is replaced stays so.
     """
     changed, after = 0, ""
+    with database.writing(engine) as connection:
+        # They may quote what people and models have written.
+        connection.execute(update(REVIEWS).where(REVIEWS.c.note.is_not(None)).values(note=None))
     while True:
         with database.writing(engine) as connection:
             if connection.dialect.name == "sqlite":

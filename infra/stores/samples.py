@@ -33,6 +33,21 @@ class SampleError(Misconfigured):
     """A sample that cannot be used; the text names the file and the field."""
 
 
+class PromotedFrom(BaseModel):
+    """The reviewed result that a sample is made from (docs/review.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request: Label
+    #: The request that the content was generated for, where it came from the cache.
+    generated_for: Label | None = None
+    #: What wrote it, as ``provider/model``.
+    writer: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    #: Mean of the scores, and how many reviewers gave them.
+    mean_score: float = Field(ge=1, le=5)
+    reviewers: int = Field(ge=1)
+
+
 class Sidecar(BaseModel):
     """Facts about a sample beside its content; each field has a default, and so has the whole file."""
 
@@ -43,6 +58,19 @@ class Sidecar(BaseModel):
     rating: Rating = Rating.SFW
     author: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     last_resort: bool = False
+    #: ``None``: it is hand-made.
+    promoted_from: PromotedFrom | None = None
+
+
+_FIELDS: Final = ", ".join(Sidecar.model_fields)
+
+
+class PromotedSample(msgspec.Struct, frozen=True, kw_only=True):
+    """A sample that was made from a reviewed result."""
+
+    #: File name.
+    name: str
+    source: PromotedFrom
 
 
 class CheckedSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +126,9 @@ def load(folder: Path, *more: Path) -> SampleStore:
         if not files:
             raise SampleError(f"no {PATTERN} in {each}; the fallback needs golden samples: add one")
         for path in _orphans(each):
-            raise SampleError(_lonely(path))
+            # A promotion that was interrupted must not keep the stages from starting.
+            if read_sidecar(path).promoted_from is None:
+                raise SampleError(_lonely(path))
         samples += map(_read, files)
         named = {path.stem: _read_default(path) for path in defaults} | named
     return SampleStore(tuple(samples), named)
@@ -107,6 +137,20 @@ def load(folder: Path, *more: Path) -> SampleStore:
 def default_ids(folders: tuple[Path, ...]) -> frozenset[str]:
     """Ids of the default contents that exist; no file is read."""
     return frozenset(path.stem for folder in folders for path in _files(folder)[1])
+
+
+def find_promoted(*folders: Path) -> tuple[tuple[PromotedSample, ...], tuple[str, ...]]:
+    """The samples that were made from reviewed results, and the names of sidecars that cannot be read."""
+    found: list[PromotedSample] = []
+    unread: list[str] = []
+    for path in (each for folder in folders for each in _files(folder)[0]):
+        try:
+            source = read_sidecar(path.with_suffix(SIDECAR)).promoted_from
+        except SampleError:
+            unread.append(path.with_suffix(SIDECAR).name)
+        else:
+            found += [] if source is None else [PromotedSample(name=path.name, source=source)]
+    return tuple(found), tuple(unread)
 
 
 def check(folder: Path) -> list[CheckedSample]:
@@ -162,7 +206,7 @@ def _read(path: Path) -> Sample:
     if not kinds:
         closest = min(faults, key=lambda kind: _distance(faults[kind]))
         raise SampleError(f"{path.name}: matches no kind; the closest is {closest}: {faults[closest][0]}")
-    sidecar = _sidecar(path.with_suffix(SIDECAR))
+    sidecar = read_sidecar(path.with_suffix(SIDECAR))
     return Sample(
         name=path.name,
         kind=kinds[0],
@@ -180,7 +224,12 @@ def _distance(lines: tuple[str, ...]) -> tuple[int, int]:
     return sum("." not in line.partition(":")[0] for line in lines), len(lines)
 
 
-def _sidecar(path: Path) -> Sidecar:
+def read_sidecar(path: Path) -> Sidecar:
+    """The facts beside a sample; the defaults where there is no such file.
+
+    Raises:
+        SampleError: it cannot be used.
+    """
     if not path.is_file():
         return Sidecar()
     try:
@@ -189,7 +238,7 @@ def _sidecar(path: Path) -> Sidecar:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
-        problem = "unknown field; known are tags, rating, author and last_resort" if unknown else first["msg"]
+        problem = f"unknown field; known are {_FIELDS}" if unknown else first["msg"]
         raise SampleError(f"{path.name}: {where}: {problem}") from None
     except ValueError as error:
         raise SampleError(f"{path.name}: is not TOML: {error}") from None

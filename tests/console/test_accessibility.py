@@ -26,6 +26,7 @@ SCREENS: Final = {
     "replays": ("/replays?id=late-gate-*", ".plan"),
     "compare": ("/compare?a=late-gate-1&b=gate-1", ".picture svg"),
     "experiments": ("/experiments?name=tone", ".experiment-bar"),
+    "review": ("/review?kind=layout&mode=pair", ".review-sides .picture svg"),
     "nodes": ("/nodes", ".react-flow__node"),
     "health": ("/health", "[aria-label='Findings'] :is(table, ul, li)"),
     "telemetry": ("/telemetry?window=1h", ".series"),

@@ -197,7 +197,7 @@ def test_no_sample_at_all_is_told(tmp_path, exists):
         (
             "sample_simple_geometry.toml",
             b"mood = 'x'",
-            "mood: unknown field; known are tags, rating, author and last_resort",
+            "mood: unknown field; known are tags, rating, author, last_resort, promoted_from",
         ),
         ("sample_simple_geometry.toml", b"rating = 'PG'", "sample_simple_geometry.toml: rating: "),
         ("sample_simple_geometry.toml", b"tags = 'x'", "sample_simple_geometry.toml: tags: "),

@@ -86,6 +86,16 @@ const experiments = createRoute({
   // `name`: the experiment that is read.
   validateSearch: (search): { name?: string } => only(search, "name"),
 });
+const review = createRoute({
+  ...under,
+  path: "/review",
+  component: lazyRouteComponent(() => import("./screens/Review"), "Review"),
+  // `mode`: `pair`, or one at a time.
+  validateSearch: (search): Filter & { mode?: string } => ({
+    ...readFilter(search),
+    ...only(search, "mode"),
+  }),
+});
 const nodes = createRoute({
   ...under,
   path: "/nodes",
@@ -120,6 +130,7 @@ export const router = createRouter({
     replay,
     compare,
     experiments,
+    review,
     nodes,
     health,
     telemetry,

@@ -25,6 +25,7 @@ from infra.gateway.routes import (
     pictures,
     problem_pages,
     replays,
+    reviews,
     session,
     tokens,
 )
@@ -40,6 +41,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     replays.router,
     compare.router,
     experiments.router,
+    reviews.router,
     authoring.router,
     observe.router,
     catalogue.router,

@@ -23,11 +23,13 @@ from infra.pictures.theme import PictureTheme
 router: Final = APIRouter(prefix="/api/v1", tags=["generations"])
 _Client = Annotated[Principal, require(AccessRole.CLIENT)]
 _Viewer = Annotated[Principal, require(AccessRole.VIEWER)]
-_Theme = Annotated[PictureTheme, Query(description="Its colours; `auto`: those of the reader's system.")]
+#: Parameter of a route that draws.
+Theme = Annotated[PictureTheme, Query(description="Its colours; `auto`: those of the reader's system.")]
 _MEDIA: Final = "image/svg+xml"
 #: A drawing that is opened by itself loads and runs nothing.
 _ALONE: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
-_PICTURE: Final[documents.Responses] = {
+#: What OpenAPI says of a drawing.
+PICTURE: Final[documents.Responses] = {
     200: {
         "description": "The drawing, as SVG.",
         "content": {_MEDIA: {"schema": {"type": "string"}}},
@@ -39,14 +41,14 @@ _PICTURE: Final[documents.Responses] = {
 @router.get(
     "/generations/{request_id}/picture",
     summary="The content of a request, drawn",
-    responses=_PICTURE | documents.problems(404, 410, 422, 503),
+    responses=PICTURE | documents.problems(404, 410, 422, 503),
 )
 async def draw_result(
     request_id: str,
     request: Request,
     gateway: Here,
     principal: _Client,
-    theme: _Theme = PictureTheme.AUTO,
+    theme: Theme = PictureTheme.AUTO,
 ) -> Response:
     """As `understudy result --picture`; a result without content is drawn with the reason."""
     found = await lookup.find(gateway, principal, request_id)
@@ -60,13 +62,13 @@ async def draw_result(
             headers={"Retry-After": "1"},
         )
     content = await gateway.client.document(ended)
-    return await _answer(request, ended.kind, content, label_of(checked(ended)), theme)
+    return await answer_picture(request, ended.kind, content, label_of(checked(ended)), theme)
 
 
 @router.get(
     "/samples/{name}/picture",
     summary="A prepared content, drawn",
-    responses=_PICTURE | documents.problems(404, 422, 503),
+    responses=PICTURE | documents.problems(404, 422, 503),
 )
 async def draw_sample(
     name: Annotated[
@@ -79,18 +81,19 @@ async def draw_sample(
     request: Request,
     gateway: Here,
     _: _Viewer,
-    theme: _Theme = PictureTheme.AUTO,
+    theme: Theme = PictureTheme.AUTO,
 ) -> Response:
     """What would be seen if it stood in."""
     found = (await read_catalogue(gateway)).find_sample(name)
     if found is None:
         raise not_found(f"prepared content {name!r}")
-    return await _answer(request, found.kind, found.content, label_sample(name), theme)
+    return await answer_picture(request, found.kind, found.content, label_sample(name), theme)
 
 
-async def _answer(
+async def answer_picture(
     request: Request, kind: str, content: Any, label: PictureLabel, theme: PictureTheme
 ) -> Response:
+    """A content as a drawing; 304 where the reader has it."""
     # A document of a megabyte takes a while to draw.
     svg = await asyncio.to_thread(draw, kind, content, label=label, theme=theme)
     tag = f'"{hashlib.sha256(svg.encode()).hexdigest()[:32]}"'

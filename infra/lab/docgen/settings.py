@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel
 from infra.lab.docgen import comments, schemas
 from infra.lab.docgen.markdown import code, notice, table
 from infra.lab.docgen.markdown import page as joined
-from infra.settings import budgets, gateway, narrative, quality, telemetry
+from infra.settings import budgets, gateway, narrative, quality, review, telemetry
 from infra.settings import settings as module
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
@@ -49,13 +49,13 @@ class SettingDoc(msgspec.Struct, frozen=True, kw_only=True):
 def every() -> tuple[SettingDoc, ...]:
     """All settings, in the order of the source."""
     schema = module.Settings.model_json_schema(by_alias=False)
-    said = comments.of(module, budgets, narrative, quality, telemetry, gateway)
+    said = comments.of(module, budgets, narrative, quality, review, telemetry, gateway)
     return tuple(_below(module.Settings, None, "", schema, schema.get("$defs", {}), said))
 
 
 def page() -> str:
     """The page."""
-    said = comments.of(module, budgets, narrative, quality, telemetry, gateway)
+    said = comments.of(module, budgets, narrative, quality, review, telemetry, gateway)
     parts: list[str] = []
     for group, settings in _groups().items():
         if group:

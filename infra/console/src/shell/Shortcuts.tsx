@@ -13,6 +13,14 @@ const GENERAL: [string, string][] = [
   ["space", "Pause the board"],
   ["?", "This list"],
 ];
+const REVIEW: [string, string][] = [
+  ["1  2  3  4  5", "Review: score the content, or the side that is marked"],
+  ["←  →", "Review: mark the left side, the right one"],
+  ["t", "Review: tags of that side"],
+  ["n", "Review: save and go on, as Enter"],
+  ["s", "Review: skip"],
+  ["u", "Review: undo the last one"],
+];
 
 export function Shortcuts({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
   const giveBack = useFocusReturn();
@@ -28,16 +36,18 @@ export function Shortcuts({ open, onOpenChange }: { open: boolean; onOpenChange:
           </div>
           <div className="card-body">
             <dl className="facts">
-              {[...GENERAL, ...PLACES.map(({ key, name }): [string, string] => [`g ${key}`, name])].map(
-                ([key, what]) => (
-                  <div key={key} style={{ display: "contents" }}>
-                    <dt>
-                      <span className="kbd">{key}</span>
-                    </dt>
-                    <dd>{what}</dd>
-                  </div>
-                ),
-              )}
+              {[
+                ...GENERAL,
+                ...PLACES.map(({ key, name }): [string, string] => [`g ${key}`, name]),
+                ...REVIEW,
+              ].map(([key, what]) => (
+                <div key={key} style={{ display: "contents" }}>
+                  <dt>
+                    <span className="kbd">{key}</span>
+                  </dt>
+                  <dd>{what}</dd>
+                </div>
+              ))}
             </dl>
           </div>
         </Dialog.Content>

@@ -10,6 +10,7 @@ import {
   NodesIcon,
   ReplaysIcon,
   RequestsIcon,
+  ReviewIcon,
   SettingsIcon,
   TelemetryIcon,
 } from "../ui/icons";
@@ -29,6 +30,7 @@ export const PLACES: Place[] = [
   { path: "/replays", name: "Replays", key: "p", icon: ReplaysIcon },
   { path: "/compare", name: "Compare", key: "c", icon: CompareIcon },
   { path: "/experiments", name: "Experiments", key: "e", icon: ExperimentsIcon },
+  { path: "/review", name: "Review", key: "v", icon: ReviewIcon },
   { path: "/nodes", name: "Nodes", key: "n", icon: NodesIcon },
   { path: "/health", name: "Health", key: "h", icon: HealthIcon },
   { path: "/telemetry", name: "Telemetry", key: "t", icon: TelemetryIcon },

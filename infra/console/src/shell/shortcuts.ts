@@ -4,6 +4,8 @@ import { useEffect, useRef } from "react";
 
 /** Milliseconds within which the second key of a sequence must come. */
 const SEQUENCE_MS = 900;
+/** Begins the sequences that open screens. */
+const GO = "g";
 
 const isTyping = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
@@ -23,8 +25,10 @@ export function useShortcuts(keys: Record<string, (event: KeyboardEvent) => void
       if (!mod && isTyping(event.target)) return;
       const key = event.key === " " ? "space" : event.key.length > 1 ? event.key.toLowerCase() : event.key;
       const name = mod ? `mod+${key}` : key;
-      const pair = performance.now() - at < SEQUENCE_MS ? `${first} ${name}` : name;
-      const found = current.current[pair] ?? current.current[name];
+      const follows = performance.now() - at < SEQUENCE_MS;
+      // The second key of a sequence is no key by itself: `g s` must not skip what `s` skips.
+      const alone = follows && first === GO ? undefined : current.current[name];
+      const found = (follows ? current.current[`${first} ${name}`] : undefined) ?? alone;
       first = name;
       at = performance.now();
       if (found) {

@@ -1,7 +1,7 @@
 // Contents as the gateway draws them.
 
 import { useQuery } from "@tanstack/react-query";
-import { call, type Problem } from "../api/http";
+import { call, type Problem, type Query } from "../api/http";
 import { ErrorNote } from "./parts";
 
 /** A result's content; drawn anew with each version of it. */
@@ -14,14 +14,34 @@ export const SamplePicture = ({ name }: { name: string }) => (
   <Drawing path={`/api/v1/samples/${encodeURIComponent(name)}/picture`} title={name} version={0} />
 );
 
-function Drawing({ path, title, version }: { path: string; title: string; version: number }) {
+/** A content under review, without what wrote it. */
+export const ReviewPicture = ({ item, side, title }: { item: string; side: number; title: string }) => (
+  <Drawing
+    path={`/api/v1/reviews/items/${encodeURIComponent(item)}/picture`}
+    query={{ side }}
+    title={title}
+    version={0}
+  />
+);
+
+function Drawing({
+  path,
+  query,
+  title,
+  version,
+}: {
+  path: string;
+  query?: Query;
+  title: string;
+  version: number;
+}) {
   const picture = useQuery<string, Problem>({
-    queryKey: ["picture", path, version],
+    queryKey: ["picture", path, query, version],
     queryFn: async ({ signal }) => {
       const response = await call("GET", path, {
         signal,
         // The page's own colours replace those of the drawing.
-        query: { theme: "light" },
+        query: { theme: "light", ...query },
         headers: { Accept: "image/svg+xml" },
       });
       return response.text();

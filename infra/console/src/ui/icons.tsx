@@ -31,6 +31,9 @@ export const CompareIcon = icon(<path d="M8 2v12M5.5 4H2v8h3.500M10.500 4H14v8h-
 export const ExperimentsIcon = icon(
   <path d="M8 14V9.500L3.500 5V2M8 9.500L12.500 5V2M2 3.500L3.500 2 5 3.500M11 3.500L12.500 2 14 3.500" />,
 );
+export const ReviewIcon = icon(
+  <path d="M8 2l1.800 3.700 4 .6-2.900 2.800.7 4L8 11.200 4.400 13.100l.7-4L2.200 6.300l4-.6z" />,
+);
 export const NodesIcon = icon(<path d="M2 6h4v4H2zM10 2h4v4h-4zM10 10h4v4h-4zM6 8h2V4h2M8 8v4h2" />);
 export const HealthIcon = icon(<path d="M1.500 8.500h3L6.500 4l3 8 2-4.500h3" />);
 export const TelemetryIcon = icon(<path d="M2 13.500h12M3.500 11V8M7 11V4M10.500 11V6.500M13.500 11V3" />);
