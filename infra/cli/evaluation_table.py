@@ -27,7 +27,8 @@ def render(found: StoredRun, totals: RunTotals, comparison: RunComparison | None
     lines = [_sentence(found, totals, comparison)]
     if not found.results:
         return lines
-    lines += [Text(), *_figures(totals, comparison), Text()]
+    figures = _figures(totals) if comparison is None else _compared_figures(totals, comparison)
+    lines += [Text(), *figures, Text()]
     lines += _causes(totals)
     if comparison is None:
         lines += _unmet(found.results)
@@ -38,31 +39,37 @@ def render(found: StoredRun, totals: RunTotals, comparison: RunComparison | None
 
 
 def _sentence(found: StoredRun, totals: RunTotals, comparison: RunComparison | None) -> Text:
-    run = found.run
-    whole = run.cases * run.repeat
+    run, whole = found.run, found.run.cases * found.run.repeat
     head = f"Run {run.run} of {run.name}: {totals.results:,} results"
     if totals.results < whole:
-        head = f"Run {run.run} of {run.name}, interrupted: {totals.results:,} of {whole:,} results"
+        head = f"Run {run.run} of {run.name}, not whole: {totals.results:,} of {whole:,} results"
     if comparison is None:
-        return Text(f"{head}. No earlier run is compared with it.", style="bold")
+        return Text(f"{head}. It is not compared with an earlier run.", style="bold")
     style = "bold red" if comparison.regressed else "bold green" if comparison.improved else "bold"
     return Text(f"{head}. {comparison.sentence}", style=style)
 
 
-def _figures(totals: RunTotals, comparison: RunComparison | None) -> list[Text]:
-    against = {each.name: each for each in comparison.measures} if comparison else {}
+def _figures(totals: RunTotals) -> list[Text]:
+    rows = [
+        (label, _interval(getattr(totals, name), show))
+        for name, label, show, _ in _ROWS
+        if getattr(totals, name) is not None or name in _ALWAYS
+    ]
+    return aligned(None, rows)
+
+
+def _compared_figures(totals: RunTotals, comparison: RunComparison) -> list[Text]:
+    """Both runs' figures of the results that are compared; of the others, this run's alone."""
+    against = {each.name: each for each in comparison.measures}
     rows: list[tuple[Text | str, ...]] = []
-    for name, label, show, more in _ROWS:
-        value: Interval | None = getattr(totals, name)
-        if value is None and name not in _ALWAYS:
-            continue
-        cells: list[Text | str] = [label, _interval(value, show)]
-        if comparison is not None:
-            each = against.get(name)
-            cells += ["-", "-"] if each is None else [show(each.before), _verdict(each, more)]
-        rows.append(tuple(cells))
-    head = ("", "this run")
-    return aligned((*head, f"run {comparison.before.run}", "verdict") if comparison else head, rows)
+    for name, label, show, signed in _ROWS:
+        own, each = getattr(totals, name), against.get(name)
+        if each is not None:
+            rows.append((label, show(each.after), show(each.before), *_verdict(each, signed)))
+        elif own is not None or name in _ALWAYS:
+            rows.append((label, "-" if own is None else show(own.value), "-", "-", ""))
+    runs = (f"run {run.run}" for run in (comparison.after, comparison.before))
+    return aligned(("", *runs, "difference", "verdict"), rows)
 
 
 def _causes(totals: RunTotals) -> list[Text]:
@@ -130,20 +137,16 @@ def _unmet(results: tuple[CaseResult, ...]) -> list[Text]:
 
 
 def _notes(comparison: RunComparison | None) -> str:
-    told = "intervals 95 %; what is no model's content keeps no facts, and has no quality and no latency"
+    told = "what is no model's content keeps no facts, and has no quality and no latency"
     if comparison is None:
-        return told
-    return (
-        f"{told}; runs of an unchanged pipeline are called worse in at most {comparison.error:.0%} of comparisons; "
-        f"{comparison.compared:,} cases compared"
-    )
+        return f"intervals 95 %; {told}"
+    return f"{comparison.compared:,} cases compared; {told}; runs of an unchanged pipeline are called worse in at most {100 * comparison.error:.0f} % of comparisons"
 
 
-def _verdict(each: MeasureComparison, more: Callable[[float], str]) -> Text:
-    said = each.verdict.replace("_", " ")
-    if each.difference is not None and each.verdict != "not_enough":
-        said += f" ({more(each.difference.low)} to {more(each.difference.high)})"
-    return Text(said, style=_STYLES.get(each.verdict, ""))
+def _verdict(each: MeasureComparison, signed: Callable[[float], str]) -> tuple[str, Text]:
+    difference = each.difference
+    told = "-" if difference is None else f"{signed(difference.low)} to {signed(difference.high)}"
+    return told, Text(each.verdict.replace("_", " "), style=_STYLES.get(each.verdict, ""))
 
 
 def _interval(found: Interval | None, show: Callable[[float], str]) -> str:

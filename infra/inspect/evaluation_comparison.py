@@ -37,6 +37,8 @@ class _Measure(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = True
     rate: bool = False
     statistic: Statistic = math.mean
+    #: What the test compares instead: swaps hardly move a median, so the mean of the logarithms tells better.
+    tested: Statistic | None = None
     tolerance: float = 0.0
     least: int = LEAST_CASES
 
@@ -48,7 +50,14 @@ _MEASURES: Final = (
     _Measure(name="in_time", of="in_time", rate=True),
     _Measure(name="quality", of="quality"),
     _Measure(name="judge", of="judge"),
-    _Measure(name="p50_ms", of="latency", more=False, statistic=math.percentile_of(0.5), tolerance=TOLERANCE),
+    _Measure(
+        name="p50_ms",
+        of="latency",
+        more=False,
+        statistic=math.percentile_of(0.5),
+        tested=math.log_mean,
+        tolerance=TOLERANCE,
+    ),
     _Measure(
         name="p95_ms",
         of="latency",
@@ -74,9 +83,9 @@ class MeasureComparison(msgspec.Struct, frozen=True, kw_only=True):
     #: Later less earlier; the interval misses with probability :attr:`error`. ``None``: too few cases.
     difference: Interval | None = None
     error: float | None = None
-    #: One-sided, of the worse direction and of the better one; ``None``: too few cases.
-    p_worse: float | None = None
-    p_better: float | None = None
+    #: Probability, if nothing has changed, of a difference at least as large in its direction; ``None``: the interval
+    #: says already that none is shown.
+    p: float | None = None
     verdict: MeasureVerdict
 
 
@@ -178,35 +187,27 @@ def _share(measure: _Measure, enough: Sequence[_Measure]) -> float:
 
 
 def _compare(measure: _Measure, pairs: Pairs, *, error: float, seed: str) -> MeasureComparison:
-    before = measure.statistic([value for pair in pairs for value in pair[0]])
     bare = MeasureComparison(
         name=measure.name,
         cases=len(pairs),
         pairs=sum(len(pair[0]) for pair in pairs),
-        before=before,
+        before=measure.statistic([value for pair in pairs for value in pair[0]]),
         after=measure.statistic([value for pair in pairs for value in pair[1]]),
         verdict="not_enough",
     )
     if len(pairs) < measure.least:
         return bare
     interval = math.enclose_difference(pairs, measure.statistic, seed=seed, error=2 * error)
-    test = _test(measure, pairs, seed=seed)
-    p_worse, p_better = (test.lower, test.higher) if measure.more else (test.higher, test.lower)
-    slack = measure.tolerance * abs(before)
+    found = msgspec.structs.replace(bare, difference=interval, error=2 * error, verdict="no_difference")
+    slack = measure.tolerance * abs(bare.before)
     fell, rose = interval.high < -slack, interval.low > slack
-    worse, better = (fell, rose) if measure.more else (rose, fell)
-    return msgspec.structs.replace(
-        bare,
-        difference=interval,
-        error=2 * error,
-        p_worse=p_worse,
-        p_better=p_better,
-        verdict="worse"
-        if worse and p_worse <= error
-        else "better"
-        if better and p_better <= error
-        else "no_difference",
-    )
+    if not fell and not rose:
+        return found
+    test = _test(measure, pairs, seed=seed)
+    p = test.lower if fell else test.higher
+    if p <= error:
+        found = msgspec.structs.replace(found, verdict="better" if rose is measure.more else "worse")
+    return msgspec.structs.replace(found, p=p)
 
 
 def _test(measure: _Measure, pairs: Pairs, *, seed: str) -> math.PairedTest:
@@ -214,7 +215,7 @@ def _test(measure: _Measure, pairs: Pairs, *, seed: str) -> math.PairedTest:
         return math.mcnemar(
             lost=sum(a[0] > b[0] for a, b in pairs), gained=sum(a[0] < b[0] for a, b in pairs)
         )
-    return math.compare_paired(pairs, measure.statistic, seed=seed)
+    return math.compare_paired(pairs, measure.tested or measure.statistic, seed=seed)
 
 
 def _say(before: EvaluationRun, measures: Sequence[MeasureComparison], cases: int) -> str:

@@ -6,8 +6,8 @@ two runs within a case.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import ceil, comb, fsum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import ceil, comb, fsum, log1p
 from random import Random
 from typing import Final
 
@@ -37,6 +37,11 @@ class PairedTest(msgspec.Struct, frozen=True, kw_only=True):
 def mean(values: Sequence[float]) -> float:
     """The mean of at least one value."""
     return fsum(values) / len(values)
+
+
+def log_mean(values: Sequence[float]) -> float:
+    """The mean of the logarithms of at least one value, none of them negative."""
+    return fsum(map(log1p, values)) / len(values)
 
 
 def percentile_of(share: float) -> Statistic:
@@ -85,13 +90,18 @@ def enclose_difference(pairs: Pairs, statistic: Statistic, *, seed: str, error: 
     """The difference of two runs with its interval, by a bootstrap that draws cases.
 
     Args:
-        pairs: at least one case.
+        pairs: at least one case; both runs have as many results of it.
         statistic: the figure.
         seed: any text.
         error: probability that the interval misses.
     """
     random = Random(seed)  # noqa: S311 - a simulation
-    drawn = [difference(random.choices(pairs, k=len(pairs)), statistic) for _ in range(SAMPLES)]
+    if statistic is mean:
+        gains = [(fsum(after) - fsum(before), len(before)) for before, after in pairs]
+        samples = (random.choices(gains, k=len(gains)) for _ in range(SAMPLES))
+        drawn = [sum(gain for gain, _ in each) / sum(number for _, number in each) for each in samples]
+    else:
+        drawn = [difference(random.choices(pairs, k=len(pairs)), statistic) for _ in range(SAMPLES)]
     return enclose(difference(pairs, statistic), drawn, error)
 
 
@@ -99,16 +109,14 @@ def compare_paired(pairs: Pairs, statistic: Statistic, *, seed: str) -> PairedTe
     """Test whether two runs differ, by swapping them within each case: exact for any statistic.
 
     Args:
-        pairs: at least one case.
+        pairs: at least one case; both runs have as many results of it.
         statistic: the figure.
         seed: any text.
     """
     observed = difference(pairs, statistic)
     differing = [at for at, (before, after) in enumerate(pairs) if list(before) != list(after)]
     lower = higher = tried = 0
-    for swapped in _swaps(differing, seed=seed):
-        exchanged = [(b, a) if at in swapped else (a, b) for at, (a, b) in enumerate(pairs)]
-        found = difference(exchanged, statistic)
+    for found in _swapped_differences(pairs, statistic, _swaps(differing, seed=seed)):
         lower += found <= observed + _EPSILON
         higher += found >= observed - _EPSILON
         tried += 1
@@ -116,6 +124,20 @@ def compare_paired(pairs: Pairs, statistic: Statistic, *, seed: str) -> PairedTe
         # What was observed is one of the swaps.
         lower, higher, tried = lower + 1, higher + 1, tried + 1
     return PairedTest(lower=lower / tried, higher=higher / tried)
+
+
+def _swapped_differences(
+    pairs: Pairs, statistic: Statistic, swaps: Sequence[frozenset[int]]
+) -> Iterator[float]:
+    if statistic is mean:
+        gains = [fsum(after) - fsum(before) for before, after in pairs]
+        whole, number = fsum(gains), sum(len(before) for before, _ in pairs)
+        for swapped in swaps:
+            yield (whole - 2 * sum(gains[at] for at in swapped)) / number
+        return
+    for swapped in swaps:
+        exchanged = [(b, a) if at in swapped else (a, b) for at, (a, b) in enumerate(pairs)]
+        yield difference(exchanged, statistic)
 
 
 def _swaps(differing: Sequence[int], *, seed: str) -> Sequence[frozenset[int]]:
