@@ -51,8 +51,8 @@ def evaluate(
 ) -> None:
     """Run a set of wishes against the current routes, score them, and compare with the last stored run.
 
-    The requests are shadows: no subscriber, cache or statistic sees them, and none is answered from a cache. Their
-    tokens are real, and count in the budgets. Stand-ins count as failures.
+    No subscriber, cache or statistic sees the requests, and no cache answers them; their tokens count in the budgets.
+    Stand-ins count as failures.
     """
     from infra.app import evaluation_plan
     from infra.stores import evaluation_sets
