@@ -76,6 +76,8 @@ def evaluate(
         return
 
     async def work() -> int:
+        import asyncio
+
         from infra.app.evaluation_desk import EvaluationDesk, check_running, describe_run
         from infra.app.replay_desk import open_database
         from infra.stores import evaluations
@@ -85,7 +87,8 @@ def evaluate(
             async with open_database(settings, needed_by="evaluation runs") as engine:
                 baseline = _find_baseline(engine, evaluated, against)
                 desk = EvaluationDesk(settings, client, engine)
-                run = evaluations.begin(engine, describe_run(settings, evaluated, repeat=repeat))
+                begun = await asyncio.to_thread(describe_run, settings, evaluated, repeat=repeat)
+                run = evaluations.begin(engine, begun)
                 await _run(desk, run, planned, at_once=at_once)
                 found = evaluations.find(engine, run.run)
         comparison = _compare(baseline, found)

@@ -83,12 +83,5 @@ def to_json(found: StoredRun, totals: RunTotals, comparison: RunComparison | Non
             "regressed": comparison.regressed,
             "improved": comparison.improved,
         },
-        "results": [{**_whole(each), "tokens": each.tokens} for each in found.results],
+        "results": [{**msgspec.structs.asdict(each), "tokens": each.tokens} for each in found.results],
     }
-
-
-def _whole(each: Any) -> dict[str, Any]:
-    """All fields, those with their default included."""
-    import msgspec
-
-    return msgspec.structs.asdict(each)

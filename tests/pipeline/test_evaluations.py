@@ -26,11 +26,14 @@ from infra.settings.settings import Settings
 from infra.stores import database, evaluation_sets, evaluations
 from infra.stores.evaluation_sets import EvaluationSet
 from infra.stores.evaluations import CaseResult, EvaluationRun, RunState
+from tests.broker.audit_fixtures import database_url, postgres
 from tests.command_line import Ended, understudy
 from tests.import_path import IMPORT_PATH
 from tests.pipeline.conftest import Configure, Observer, Start
 from tests.pipeline.shell import accept_interrupts
 from tests.pipeline.test_reruns import Subscriber, count, written
+
+__all__ = ["database_url", "postgres"]
 
 #: Ten cases of all kinds, so that rates have a verdict.
 CASES: Final = "\n".join(
@@ -220,10 +223,10 @@ async def test_a_purge_removes_the_results_of_a_workspaces_cases(
     assert "plot-2" not in {each.case for each in left}
 
 
-def test_old_runs_of_a_set_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_runs_of_a_set_are_deleted(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluations, "KEPT_OF_SET", 3)
     monkeypatch.setattr(evaluations, "KEPT", 5)
-    engine = database.engine_of(f"sqlite:///{tmp_path}/audit.db")
+    engine = database.engine_of(database_url)
     database.migrate(engine)
     for number, name in enumerate("aaaabbb", start=1):
         started = EvaluationRun(name=name, set_hash="h", started_ms=1, cases=1, repeat=1, version="1")
