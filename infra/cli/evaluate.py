@@ -58,6 +58,8 @@ def evaluate(
     from infra.stores import evaluation_sets
     from infra.stores.evaluation_sets import EvaluationSetError
 
+    if output is not None and not output.parent.is_dir():
+        raise console.Usage(f"--output {output}: {output.parent} is not a folder; make it first")
     settings = console.settings()
     try:
         evaluated = evaluation_sets.read(file)
@@ -140,7 +142,7 @@ def _status(found: StoredRun, comparison: RunComparison | None, *, fail_on_regre
     if found.run.state is not RunState.DONE:
         return console.FAILED
     if not any(each.valid for each in found.results):
-        # A run without any content says nothing about the routes.
+        console.complain("no result has a model's content, so the run says nothing about the routes")
         return console.FAILED
     regressed = comparison is not None and comparison.regressed
     return console.FAILED if fail_on_regression and regressed else console.DONE
