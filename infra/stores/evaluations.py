@@ -183,7 +183,7 @@ def find(engine: Engine, number: int) -> StoredRun:
 
 
 def find_last(engine: Engine, name: str, *, before: int | None = None) -> StoredRun | None:
-    """The last run of a set that was not interrupted; ``None``: there is none.
+    """The last run of a set that was not interrupted and has valid content; ``None``: there is none.
 
     Args:
         engine: the database.
@@ -194,10 +194,11 @@ def find_last(engine: Engine, name: str, *, before: int | None = None) -> Stored
     if before is not None:
         query = query.where(_runs.run < before)
     with reading(engine) as connection:
-        row = connection.execute(query.order_by(_runs.run.desc()).limit(1)).mappings().first()
-        if row is None:
-            return None
-        return StoredRun(run=_read(row), results=_read_results(connection, row["run"]))
+        for row in connection.execute(query.order_by(_runs.run.desc())).mappings().all():
+            results = _read_results(connection, row["run"])
+            if any(each.valid for each in results):
+                return StoredRun(run=_read(row), results=results)
+    return None
 
 
 def list_runs(engine: Engine, *, name: str | None = None, limit: int | None = None) -> list[StoredRun]:

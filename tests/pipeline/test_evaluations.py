@@ -223,7 +223,9 @@ async def test_a_purge_removes_the_results_of_a_workspaces_cases(
     assert "plot-2" not in {each.case for each in left}
 
 
-def test_old_runs_of_a_set_are_deleted(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_runs_are_deleted_and_one_without_content_is_no_baseline(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(evaluations, "KEPT_OF_SET", 3)
     monkeypatch.setattr(evaluations, "KEPT", 5)
     engine = database.engine_of(database_url)
@@ -231,10 +233,12 @@ def test_old_runs_of_a_set_are_deleted(database_url: str, monkeypatch: pytest.Mo
     for number, name in enumerate("aaaabbb", start=1):
         started = EvaluationRun(name=name, set_hash="h", started_ms=1, cases=1, repeat=1, version="1")
         assert evaluations.begin(engine, started).run == number
-        result = CaseResult(
-            case="c", case_hash="h", repeat=1, request_id=f"r{number}", kind="plot", status="success"
-        )
+        valid, fields = number != 7, {"case_hash": "h", "kind": "plot", "status": "success"}
+        result = CaseResult(case="c", repeat=1, request_id=f"r{number}", valid=valid, **fields)
         evaluations.add(engine, number, [(1, result)])
-    found = evaluations.list_runs(engine)
+        evaluations.end(engine, number, RunState.DONE, ended_ms=2)
+    found, baseline = evaluations.list_runs(engine), evaluations.find_last(engine, "b")
     engine.dispose()
     assert [(each.run.run, len(each.results)) for each in found] == [(7, 1), (6, 1), (5, 1), (4, 1), (3, 1)]
+    assert baseline is not None
+    assert baseline.run.run == 6
