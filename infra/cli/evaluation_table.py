@@ -140,7 +140,10 @@ def _notes(comparison: RunComparison | None) -> str:
     told = "what is no model's content keeps no facts, and has no quality and no latency"
     if comparison is None:
         return f"intervals 95 %; {told}"
-    return f"{comparison.compared:,} cases compared; {told}; runs of an unchanged pipeline are called worse in at most {100 * comparison.error:.0f} % of comparisons"
+    return (
+        f"{comparison.compared:,} cases compared; {told}; runs of an unchanged pipeline are called worse in at most "
+        f"{100 * comparison.error:.0f} % of comparisons"
+    )
 
 
 def _verdict(each: MeasureComparison, signed: Callable[[float], str]) -> tuple[str, Text]:

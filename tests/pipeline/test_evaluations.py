@@ -200,6 +200,25 @@ async def test_every_case_ends_where_the_pipeline_does_not_answer(
     assert [(each.status, each.valid) for each in seen] == [("no_result", False)] * 10
 
 
+def test_without_words_in_the_database_missing_facts_are_hashed(configure: Configure, tmp_path: Path) -> None:
+    settings = configure(rules=[], AUDIT__STORE_PROMPTS="false")
+    engine = database.engine_of(f"sqlite:///{tmp_path}/audit.db")
+    desk = EvaluationDesk(settings, PipelineClient(settings), engine)
+    given = CaseResult(
+        case="c",
+        case_hash="h",
+        repeat=1,
+        request_id="r",
+        kind="plot",
+        status="success",
+        missing=("Ada",),
+        found=("gun",),
+    )
+    kept = desk._redact(given)
+    engine.dispose()
+    assert all(each.startswith("sha256:") for each in (*kept.missing, *kept.found))
+
+
 async def test_a_purge_removes_the_results_of_a_workspaces_cases(
     client: Observer, configure: Configure, start: Start, nightly: Path
 ) -> None:
