@@ -342,8 +342,12 @@ class ReplayDesk:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncGenerator[Engine]:
-    """The database of replay jobs, with its tables.
+async def open_database(settings: Settings, *, needed_by: str = "replay jobs") -> AsyncGenerator[Engine]:
+    """The database that keeps jobs and runs, with its tables.
+
+    Args:
+        settings: where it is.
+        needed_by: what needs it, for the error.
 
     Raises:
         DatabaseError: it cannot be used; the text says why and what to do.
@@ -355,7 +359,7 @@ async def open_database(settings: Settings) -> AsyncGenerator[Engine]:
             yield engine
         except SQLAlchemyError as error:
             raise DatabaseError(
-                f"replay jobs need the database, which cannot be used: {error_text(error)}; "
+                f"{needed_by} need the database, which cannot be used: {error_text(error)}; "
                 f"{remedies.remedy(settings.database, error)}"
             ) from None
     finally:

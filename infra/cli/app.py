@@ -18,6 +18,8 @@ from infra.cli import (
     config,
     console,
     dead,
+    evaluate,
+    evaluations,
     experiments,
     models,
     preview,
@@ -124,6 +126,8 @@ app.add_typer(worlds.app, name="worlds", rich_help_panel=_DESIGN)
 app.add_typer(rubrics.app, name="rubrics", rich_help_panel=_DESIGN)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=_DESIGN)
 app.add_typer(review.app, name="review", rich_help_panel=_DESIGN)
+app.command("evaluate", rich_help_panel=_DESIGN)(evaluate.evaluate)
+app.add_typer(evaluations.app, name="evaluations", rich_help_panel=_DESIGN)
 app.command("seed", rich_help_panel=_DESIGN)(seed.seed)
 app.add_typer(dead.app, name="dead", rich_help_panel=_KEEP)
 app.add_typer(replay.app, name="replay", rich_help_panel=_KEEP)

@@ -10,8 +10,8 @@ from contracts.printable import printable
 from infra.inspect.experiments import ArmReading, ExperimentReading
 
 #: promptfoo's numbers for why a test failed: it did not, or an assertion of it did.
-_NO_FAILURE: Final = 0
-_ASSERTION: Final = 1
+NO_FAILURE: Final = 0
+ASSERTION: Final = 1
 
 
 def to_promptfoo(found: ExperimentReading) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def to_promptfoo(found: ExperimentReading) -> dict[str, Any]:
                 "successes": passed,
                 "failures": len(results) - passed,
                 "errors": 0,
-                "tokenUsage": _usage(sum(each.tokens or 0 for each in found.arms)),
+                "tokenUsage": token_usage(sum(each.tokens or 0 for each in found.arms)),
             },
         },
         "config": {"description": found.sentence},
@@ -42,17 +42,22 @@ def to_junit(found: ExperimentReading) -> str:
     suite = ET.Element("testsuite", name=f"experiment {found.name}")
     split = ET.SubElement(suite, "testcase", classname=found.name, name="split")
     if found.split.ok is False:
-        _fail(split, found.sentence)
+        add_failure(split, found.sentence)
     elif found.split.ok is None:
-        _skip(split, "too few units to test the split")
+        add_skip(split, "too few units to test the split")
     for each in found.arms:
         if each.standing == "control":
             continue
         case = ET.SubElement(suite, "testcase", classname=found.name, name=f"{each.name}: {found.goal}")
         if each.standing == "worse":
-            _fail(case, _explain(found, each))
+            add_failure(case, _explain(found, each))
         elif each.standing in ("too_few", "not_read"):
-            _skip(case, found.sentence)
+            add_skip(case, found.sentence)
+    return count_tests(suite)
+
+
+def count_tests(suite: ET.Element) -> str:
+    """The text of a suite whose tests are all there."""
     for name in ("failure", "skipped"):
         suite.set("failures" if name == "failure" else name, str(len(suite.findall(f"testcase/{name}"))))
     suite.set("tests", str(len(suite.findall("testcase"))))
@@ -70,7 +75,7 @@ def _promptfoo_prompt(arm: ArmReading) -> dict[str, Any]:
             "testPassCount": successes,
             "testFailCount": arm.results - successes,
             "testErrorCount": 0,
-            "tokenUsage": _usage(arm.tokens or 0),
+            "tokenUsage": token_usage(arm.tokens or 0),
             "cost": arm.spent or 0,
             "namedScores": {"p95_ms": arm.p95_ms.value} if arm.p95_ms else {},
         },
@@ -87,7 +92,7 @@ def _promptfoo_result(found: ExperimentReading, index: int, arm: ArmReading) -> 
         "provider": {"id": "understudy", "label": arm.name},
         "vars": {"experiment": found.name},
         "success": passed,
-        "failureReason": _NO_FAILURE if passed else _ASSERTION,
+        "failureReason": NO_FAILURE if passed else ASSERTION,
         "score": arm.success.value if arm.success else 0,
         "latencyMs": arm.p95_ms.value if arm.p95_ms else 0,
         "cost": arm.cost.value if arm.cost else 0,
@@ -95,7 +100,8 @@ def _promptfoo_result(found: ExperimentReading, index: int, arm: ArmReading) -> 
     }
 
 
-def _usage(tokens: int) -> dict[str, int]:
+def token_usage(tokens: int) -> dict[str, int]:
+    """Tokens as promptfoo counts them."""
     return {"total": tokens, "prompt": 0, "completion": 0, "cached": 0}
 
 
@@ -107,9 +113,11 @@ def _explain(found: ExperimentReading, arm: ArmReading) -> str:
     return f"{said}; {found.goal} differs by {difference.value:.4g} ({difference.low:.4g} to {difference.high:.4g})"
 
 
-def _fail(case: ET.Element, text: str) -> None:
-    ET.SubElement(case, "failure", message=printable(text))
+def add_failure(case: ET.Element, text: str, *, detail: str = "") -> None:
+    """Let a test of JUnit fail."""
+    ET.SubElement(case, "failure", message=printable(text)).text = printable(detail, keep="\n") or None
 
 
-def _skip(case: ET.Element, text: str) -> None:
+def add_skip(case: ET.Element, text: str) -> None:
+    """Let a test of JUnit be skipped."""
     ET.SubElement(case, "skipped", message=printable(text))

@@ -16,6 +16,7 @@ from infra.stores import database
 from infra.stores.access_tables import ACCESS_SESSIONS, ACCESS_TOKENS, CHANGES
 from infra.stores.database import ANOMALIES, GENERATION_LOGS, GENERATIONS
 from infra.stores.design_tables import DESIGN_VERSIONS, DESIGNS
+from infra.stores.evaluation_tables import EVALUATION_RESULTS
 from infra.stores.foreign_messages import FOREIGN
 from infra.stores.replay_tables import REPLAY_ITEMS, REPLAY_JOBS
 from infra.stores.review_tables import REVIEWS
@@ -37,6 +38,7 @@ _TABLES: Final = (
     REPLAY_JOBS,
     REPLAY_ITEMS,
     REVIEWS,
+    EVALUATION_RESULTS,
     CHANGES,
     DESIGNS,
     DESIGN_VERSIONS,
@@ -178,6 +180,7 @@ class _Removal:
                 self._delete(table, condition)
         for ids in _chunks(selection.whole):
             self._delete(ANOMALIES, ANOMALIES.c.request_id.in_(ids))
+            self._delete(EVALUATION_RESULTS, EVALUATION_RESULTS.c.request_id.in_(ids))
             self._overwrite(CHANGES, CHANGES.c.target.in_(ids), target=REMOVED)
             item = REPLAY_ITEMS.c
             self._delete(

@@ -45,10 +45,11 @@ def read(path: Path, model: type[Model], error: type[UnderstudyError], **more: A
     try:
         return model.model_validate(given | more)
     except ValidationError as problem:
-        raise error(f"{path.name}: {_fault(problem, model)}") from None
+        raise error(f"{path.name}: {find_fault(problem, model)}") from None
 
 
-def _fault(problem: ValidationError, model: type[BaseModel]) -> str:
+def find_fault(problem: ValidationError, model: type[BaseModel]) -> str:
+    """The first fault: the field, what is wrong with it, and the fix."""
     first = problem.errors(include_url=False)[0]
     where = [str(part) for part in first["loc"] if part != "[key]"]
     text = first["msg"].removeprefix("Value error, ")

@@ -22,7 +22,8 @@ from tests.command_line import understudy
 from tests.import_path import IMPORT_PATH
 
 
-def _accept_interrupts() -> None:
+def accept_interrupts() -> None:
+    """Let Ctrl-C reach a process also where a shell runs the tests in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -51,7 +52,7 @@ class Shell:
             stdout=PIPE,
             stderr=PIPE,
             env=self.env,
-            preexec_fn=_accept_interrupts,
+            preexec_fn=accept_interrupts,
         )
 
     async def run(self, *args: str, stdin: str = "", **environment: str) -> tuple[int, str, str]:
