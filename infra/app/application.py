@@ -22,6 +22,7 @@ from infra.providers.answer_limits import STRUCTURING
 from infra.providers.routing import Loading
 from infra.runner.admission import Admission
 from infra.runner.cancellation import Cancellation
+from infra.runner.earlier_deadlines import EarlierDeadlines
 from infra.runner.execution import Handle, Runner, Sink
 from infra.runner.isolation import Isolation
 from infra.runner.ports import RunnerPorts
@@ -205,6 +206,12 @@ class Application:
         (runner,) = (self._runners[stage] for stage in self.stages if stage in pipeline.DEADLINE_KEEPERS)
         await self.adapters.deadlines.watch(runner)
 
+    async def answer_missed(self) -> None:
+        """Answer requests whose deadlines an earlier life armed and the broker missed; as above."""
+        await self.ready.wait()
+        adapters = self.adapters
+        await EarlierDeadlines(wire=adapters.wire, clock=adapters.clock, deadlines=adapters.deadlines).run()
+
     async def admit(self) -> None:
         """Limit the requests that the broker accepts to those that can be answered; for the stage that arms deadlines."""
         # A call from before the connection would wait for its time-out.
@@ -223,6 +230,7 @@ class Application:
             background.keep_running("windows", self.check_windows)
         if self._keeps_deadlines:
             background.keep_running("overdue", self.answer_overdue)
+            background.keep_running("missed deadlines", self.answer_missed)
             background.keep_running("admission", self.admit)
 
     def _ended(self, msg: Msg) -> None:
