@@ -118,8 +118,10 @@ def _scale(found: Figures) -> str:
         "stored events", "requests/s", "p50 ms", "p99 ms", "CPU ms/request", *names, "broker MiB", "all MiB",
     )  # fmt: skip
     return page(
-        f"A request costs **{found['ratio']:.2f}** times as much at the most stored events as at the fewest "
-        f"(bar: {COST_LIMIT:g}). Medians of three bursts; the columns after the sum are CPU milliseconds by process.",
+        f"A request costs **{found['ratio']:.2f}** times as much at the most stored events as in a pipeline beside it with "
+        f"the fewest (bar: {COST_LIMIT:g}; {len(found['pairs'])} pairs of bursts in turn: "
+        f"{', '.join(f'{each:.2f}' for each in sorted(found['pairs']))}). In the table, medians of three bursts; the columns "
+        "after the sum are CPU milliseconds by process.",
         table(head, rows),
     )
 

@@ -7,7 +7,8 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,10 @@ _BURST: Final = 2_000
 _MEASURED: Final = 1_000
 _ROUNDS: Final = 3
 _SINGLES: Final = 200
+#: Pairs of bursts: in the pipeline with few stored events, and in that with most.
+_PAIRS: Final = 5
+#: Of the requests that fill the log: their timers are over soon.
+_DEADLINE_MS: Final = 20_000
 #: Seconds that the audit may need to follow a long run.
 _FOLLOW_S: Final = 900.0
 #: Milliseconds of a model call, and calls at once of each worker.
@@ -48,6 +53,54 @@ _PATH: Final = ("requested", "context_built", "drafted", "structured", "result")
 _STAGE_OF_STEP: Final = ("context-build", "freeform-gen", "structuring", "validate-repair")
 
 
+class _Filled:
+    """A pipeline whose log gets longer, and who asks it.
+
+    Args:
+        trial: the pipeline.
+        load: asks it.
+    """
+
+    def __init__(self, trial: Trial, load: Load) -> None:
+        self.trial = trial
+        self.load = load
+        self._running = {each.name: each.pid for each in trial.supervisor.processes if each.pid is not None}
+        self._sent = 0
+
+    async def fill(self, point: int, say: Say) -> int:
+        """Ask until so many events are stored, and wait until they cost nothing any more; how many there are."""
+        while (stored := await _stored(self.trial.client)) < point:
+            size = min(_BURST, max(100, (point - stored) // 8))
+            await self.burst(size)
+            say(f"{stored} of {point} events stored")
+        await _followed(self.trial)
+        await _timers_fired(self.trial)
+        return stored
+
+    async def burst(self, size: int) -> float:
+        """Ask so many requests at once; the seconds until all are answered."""
+        took = await self.load.burst([f"f-{number}" for number in range(self._sent, self._sent + size)])
+        self.load.answered.clear()
+        self._sent += size
+        return took
+
+    async def cost(self) -> tuple[dict[str, float], float]:
+        """CPU milliseconds of a request by process, and requests per second."""
+        before = cpu.used_by(self._running)
+        took = await self.burst(_MEASURED)
+        await wait_quiet(self.load.connected)
+        return cpu.per_request_ms(before, cpu.used_by(self._running), _MEASURED), _MEASURED / took
+
+
+@asynccontextmanager
+async def _filled() -> AsyncGenerator[_Filled]:
+    async with (
+        starting(partial(scripted, sync_interval="2m")) as trial,
+        Load(trial.supervisor.reached, deadline_ms=_DEADLINE_MS) as load,
+    ):
+        yield _Filled(trial, load)
+
+
 async def by_stored_events(points: Sequence[int], *, say: Say) -> dict[str, Any]:
     """CPU, memory and latency of a request once so many events are stored.
 
@@ -56,51 +109,45 @@ async def by_stored_events(points: Sequence[int], *, say: Say) -> dict[str, Any]
         say: told what is being done.
 
     Returns:
-        a row for each point; ``ratio`` is the cost at the last over that at the first.
+        a row for each point; ``ratio`` is the cost at the last over that of a pipeline beside it which has as many
+        events as the first point: the median of pairs of bursts, one after the other; ``pairs`` has all of them.
     """
     rows: list[dict[str, Any]] = []
-    async with (
-        starting(partial(scripted, sync_interval="2m")) as trial,
-        Load(trial.supervisor.reached) as load,
-    ):
-        sent = 0
+    async with _filled() as many:
         for point in points:
-            while (stored := await _stored(trial.client)) < point:
-                size = min(_BURST, max(100, (point - stored) // 8))
-                await load.burst([f"f-{number}" for number in range(sent, sent + size)])
-                load.answered.clear()
-                sent += size
-                say(f"{stored} of {point} events stored")
-            await _followed(trial)
-            rows.append(await _cost(trial, load, f"c{point}", stored))
+            stored = await many.fill(point, say)
+            rows.append(await _row(many, stored))
             say(f"{rows[-1]}")
-    return {
-        "points": rows,
-        "ratio": round(rows[-1]["cpu_ms"]["total"] / rows[0]["cpu_ms"]["total"], 3),
-    }
+        async with _filled() as few:
+            await few.fill(points[0], say)
+            pairs = [await _pair(few, many) for _ in range(_PAIRS)]
+    say(f"cost of a request in pairs: {pairs}")
+    return {"points": rows, "pairs": pairs, "ratio": round(statistics.median(pairs), 3)}
 
 
-async def _cost(trial: Trial, load: Load, prefix: str, stored: int) -> dict[str, Any]:
-    running = {each.name: each.pid for each in trial.supervisor.processes if each.pid is not None}
-    rates: list[float] = []
-    costs: list[dict[str, float]] = []
-    for number in range(_ROUNDS):
-        before = cpu.used_by(running)
-        took = await load.burst([f"{prefix}-{number}-{one}" for one in range(_MEASURED)])
-        await wait_quiet(load.connected)
-        costs.append(cpu.per_request_ms(before, cpu.used_by(running), _MEASURED))
-        rates.append(_MEASURED / took)
-    single = await load.latencies([f"{prefix}-s{one}" for one in range(_SINGLES)])
-    load.answered.clear()
+async def _pair(few: _Filled, many: _Filled) -> float:
+    """The cost of a request where many events are stored, over that where few are."""
+    for each in (few, many):
+        await _timers_fired(each.trial)
+    (least, _), (most, _) = await few.cost(), await many.cost()
+    return round(most["total"] / least["total"], 3)
+
+
+async def _row(filled: _Filled, stored: int) -> dict[str, Any]:
+    measured = [await filled.cost() for _ in range(_ROUNDS)]
+    single = await filled.load.latencies([f"s{stored}-{one}" for one in range(_SINGLES)])
+    filled.load.answered.clear()
     return {
         "events": stored,
-        "requests_per_s": round(statistics.median(rates), 1),
+        "requests_per_s": round(statistics.median(rate for _, rate in measured), 1),
         "p50_ms": round(percentile(single, 0.5), 2),
         "p99_ms": round(percentile(single, 0.99), 2),
         "cpu_ms": {
-            name: round(statistics.median(each[name] for each in costs), 3) for name in costs[0]
+            name: round(statistics.median(each[name] for each, _ in measured), 3) for name in measured[0][0]
         },
-        "memory_mib": {name: round(size / _MIB, 1) for name, size in trial.sampler.sizes().items()},
+        "memory_mib": {
+            name: round(size / _MIB, 1) for name, size in filled.trial.sampler.sizes().items()
+        },
     }  # fmt: skip
 
 
@@ -231,6 +278,20 @@ async def _followed(trial: Trial) -> None:
         if time.monotonic() > give_up:
             raise TimeoutError(f"the audit is {left} events behind after {_FOLLOW_S:g} s")
         await asyncio.sleep(0.05)
+
+
+async def _timers_fired(trial: Trial) -> None:
+    """Wait until the deadlines of earlier requests are over: what their timers cost is not the cost of the next ones.
+
+    Raises:
+        TimeoutError: they are not within a quarter of an hour.
+    """
+    give_up = time.monotonic() + _FOLLOW_S
+    jetstream = trial.client.jetstream(timeout=10)
+    while (await jetstream.stream_info(pipeline.EVENTS, subjects_filter="gen.timer.>")).state.subjects:
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"timers of earlier requests are open after {_FOLLOW_S:g} s")
+        await asyncio.sleep(1)
 
 
 async def _audit_waiting(client: Client) -> int:
