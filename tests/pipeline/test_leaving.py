@@ -43,7 +43,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[N
     def use(load: Callable[[], Awaitable[None]]) -> None:
         def build_providers(_: Settings, *, on_made: Callable[[Any], None], **_rest: Any) -> SimpleNamespace:
             on_made(_Model(load))
-            return SimpleNamespace(by_kind={})
+            return SimpleNamespace(by_kind={}, by_task={})
 
         monkeypatch.setattr(stage_ports, "build_providers", build_providers)
         # The log is this test process' own.

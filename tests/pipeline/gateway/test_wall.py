@@ -93,9 +93,10 @@ async def test_no_route_shows_or_changes_what_is_another_workspaces(
         letter = str(await letter_about(client, "theirs", "layout"))
         await client.settled()
         job = await stopped_job(door, blue)
+        queue = (await door.http.get("/api/v1/reviews/queue", headers=blue)).json()
         # The id of each resource, by the name of the parameter in paths.
         theirs = {"request_id": "theirs", "job_id": "theirs", "token_id": blue_id, "sequence": letter}
-        theirs |= {"node_id": "bridge", "graph_id": "night", "job": job}
+        theirs |= {"node_id": "bridge", "graph_id": "night", "job": job, "item": queue["item"]["item"]}
         new = blue | {"If-None-Match": "*"}
         await door.http.put("/api/v1/nodes/bridge", json={"generationType": "transition"}, headers=new)
         await door.http.put("/api/v1/graphs/night", json=GRAPH, headers=new)

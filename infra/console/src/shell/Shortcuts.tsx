@@ -28,7 +28,12 @@ export function Shortcuts({ open, onOpenChange }: { open: boolean; onOpenChange:
     <Dialog.Root open={open} onOpenChange={onOpenChange}>
       <Dialog.Portal>
         <Dialog.Overlay className="dialog-veil" />
-        <Dialog.Content className="dialog" aria-describedby={undefined} onCloseAutoFocus={giveBack}>
+        <Dialog.Content
+          className="dialog"
+          tabIndex={0}
+          aria-describedby={undefined}
+          onCloseAutoFocus={giveBack}
+        >
           <div className="card-head">
             <Dialog.Title asChild>
               <h2>Keyboard</h2>
