@@ -144,7 +144,8 @@ async def _caught(
 async def _watched(ended: Ended, request_id: str, limit_s: float) -> bool:
     try:
         return await ended(request_id, limit_s)
-    except Exception:  # noqa: BLE001 - whoever cannot hear of a result lets the call go on
+    except Unavailable:
+        # Whoever cannot hear of a result lets the call go on.
         return False
 
 

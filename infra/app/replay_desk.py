@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
 
-from contracts.errors import error_text
 from contracts.redaction import redact_reason
 from infra.app.replay_judge import ReplayJudge
 from infra.inspect import dead_letters
@@ -34,12 +31,8 @@ from infra.replay.estimates import ReplayEstimate
 from infra.replay.jobs import JobError, JobItem, JobLimits, JobState, ReplayJob
 from infra.replay.plans import ItemState, PlanChanged, PlannedItem, ReplayOptions, ReplayPlan
 from infra.replay.spending import JobSpending
-from infra.stores import database, remedies
-from infra.stores.database import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from sqlalchemy import Engine
 
     from infra.inspect.request_filter import RequestFilter
@@ -339,31 +332,6 @@ class ReplayDesk:
     async def undo(self, job: int, *, dry_run: bool = False) -> UndoReport:
         """Undo a job, as far as that is possible; as :func:`infra.replay.undo.undo`."""
         return await undo.undo(self._wire, self._engine, job, dry_run=dry_run)
-
-
-@asynccontextmanager
-async def open_database(settings: Settings, *, needed_by: str = "replay jobs") -> AsyncGenerator[Engine]:
-    """The database that keeps jobs and runs, with its tables.
-
-    Args:
-        settings: where it is.
-        needed_by: what needs it, for the error.
-
-    Raises:
-        DatabaseError: it cannot be used; the text says why and what to do.
-    """
-    engine = database.engine_of(settings.database)
-    try:
-        try:
-            await asyncio.to_thread(database.migrate, engine)
-            yield engine
-        except SQLAlchemyError as error:
-            raise DatabaseError(
-                f"{needed_by} need the database, which cannot be used: {error_text(error)}; "
-                f"{remedies.remedy(settings.database, error)}"
-            ) from None
-    finally:
-        engine.dispose()
 
 
 def _belongs(item: PlannedItem, workspace: str | None) -> bool:

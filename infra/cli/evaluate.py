@@ -81,8 +81,8 @@ def evaluate(
         import asyncio
 
         from infra.app.evaluation_desk import EvaluationDesk, check_running, describe_run
-        from infra.app.replay_desk import open_database
         from infra.stores import evaluations
+        from infra.stores.job_database import open_database
 
         async with console.connect(settings, waits=True) as client:
             await check_running(settings, client)

@@ -224,11 +224,11 @@ def with_desk(work: Callable[[ReplayDesk], Awaitable[int]], *, broker: bool = Tr
     settings = console.settings()
 
     async def run() -> int:
-        from infra.app import replay_desk
         from infra.app.replay_desk import ReplayDesk
         from infra.nats.multiplexer import RequestMultiplexer
+        from infra.stores.job_database import open_database
 
-        async with replay_desk.open_database(settings) as engine:
+        async with open_database(settings, needed_by="replay jobs") as engine:
             if not broker:
                 return await work(ReplayDesk(settings, RequestMultiplexer(), engine))
             async with console.connect(settings) as client:

@@ -89,16 +89,6 @@ def _row(checked: CheckedRubric) -> dict[str, Any]:
 
 
 def _print(rows: list[CheckedRubric]) -> None:
-    from rich.text import Text
+    from infra.cli.show import checked_files
 
-    from infra.cli.show import aligned
-
-    lines = [
-        (
-            Text("ok", style="green") if each.ok else Text("wrong", style="bold red"),
-            Text(each.name, style="bold"),
-            each.file if each.ok else Text(each.error, style="red"),
-        )
-        for each in rows
-    ]
-    console.listed(aligned(("", "rubric", "file"), lines))
+    console.listed(checked_files("rubric", rows))

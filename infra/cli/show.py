@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from infra.inspect.letter_listing import LetterGroup
     from infra.inspect.record import LogRecord
     from infra.inspect.tail_fold import Folded
+    from infra.stores.rubrics import CheckedRubric
+    from infra.stores.worlds import CheckedWorld
 
 _STYLES: Final = {
     "requested": "bold cyan",
@@ -198,6 +200,19 @@ def scenes(found: Sequence[SceneInfo]) -> list[Text]:
             (Text(f"{branch} {each.request_id}", style="bold"), each.name, ended, (each.reason or ""))
         )
     return aligned(("scene", "beat", "status", "reason"), rows)
+
+
+def checked_files(what: str, files: Sequence[CheckedRubric | CheckedWorld]) -> list[Text]:
+    """Files of a library as lines: whether each can be used, and where it is or why not."""
+    lines = [
+        (
+            Text("ok", style="green") if each.ok else Text("wrong", style="bold red"),
+            Text(each.name, style="bold"),
+            each.file if each.ok else Text(each.error, style="red"),
+        )
+        for each in files
+    ]
+    return aligned(("", what, "file"), lines)
 
 
 def aligned(head: Sequence[str] | None, rows: Sequence[Sequence[Text | str]]) -> list[Text]:

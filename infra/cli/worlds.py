@@ -82,16 +82,6 @@ def _row(checked: CheckedWorld) -> dict[str, Any]:
 
 
 def _print(rows: list[CheckedWorld]) -> None:
-    from rich.text import Text
+    from infra.cli.show import checked_files
 
-    from infra.cli.show import aligned
-
-    lines = [
-        (
-            Text("ok", style="green") if each.ok else Text("wrong", style="bold red"),
-            Text(each.name, style="bold"),
-            each.file if each.ok else Text(each.error, style="red"),
-        )
-        for each in rows
-    ]
-    console.listed(aligned(("", "world", "file"), lines))
+    console.listed(checked_files("world", rows))

@@ -124,7 +124,9 @@ class Enhancer:
             outcome: with ``drafted``; any other stays as it is.
             aside_ms: milliseconds that enhancement took before the draft.
         """
-        drafted = outcome.events[0] if isinstance(outcome, Emit) and outcome.events else None
+        if not isinstance(outcome, Emit) or not outcome.events:
+            return outcome
+        drafted = outcome.events[0]
         if not isinstance(drafted, ev.Drafted):
             return outcome
         if self._limits.of == DRAFT:
@@ -140,7 +142,7 @@ class Enhancer:
                 draft = msgspec.structs.replace(draft, text=text, original=draft.text)
             drafted = msgspec.structs.replace(drafted, draft=draft, trail=trail)
             aside_ms += _time_ms(trail)
-        return Emit(events=(drafted,), aside_ms=aside_ms)
+        return msgspec.structs.replace(outcome, events=(drafted,), aside_ms=aside_ms)
 
     async def _rewritten(
         self,

@@ -16,7 +16,6 @@ from contracts import events as ev
 from contracts.cache_entry import CacheEntry
 from contracts.lineage import StartStage
 from contracts.result import Origin, Status
-from infra.app import replay_desk
 from infra.app.replay_desk import Proposal, ReplayDesk
 from infra.inspect.request_filter import RequestFilter
 from infra.nats import log
@@ -26,6 +25,7 @@ from infra.replay.plans import ReplayOptions
 from infra.settings.settings import Settings
 from infra.stores import cache_store
 from infra.stores.database import GENERATIONS
+from infra.stores.job_database import open_database
 from tests.command_line import understudy
 from tests.pipeline.conftest import Configure, Observer, Start, rows
 
@@ -39,7 +39,7 @@ MANY = 6
 async def opened(client: Observer, settings: Settings) -> AsyncIterator[ReplayDesk]:
     wire = RequestMultiplexer()
     await wire.open(client.nc)
-    async with replay_desk.open_database(settings) as engine:
+    async with open_database(settings, needed_by="replay jobs") as engine:
         yield ReplayDesk(settings, wire, engine)
     await wire.close()
 

@@ -16,7 +16,6 @@ from nats.aio.msg import Msg
 
 from contracts import events as ev
 from contracts.errors import ErrorCode, Unavailable
-from infra.app import replay_desk
 from infra.app.replay_desk import Proposal, ReplayDesk
 from infra.inspect import dead_letters
 from infra.inspect.request_filter import RequestFilter
@@ -27,6 +26,7 @@ from infra.replay import jobs, publishing
 from infra.replay.jobs import JobError, JobLimits, JobState
 from infra.replay.plans import ItemState, PlanChanged, ReplayOptions
 from infra.settings.settings import Settings
+from infra.stores.job_database import open_database
 from tests.pipeline.conftest import PATIENCE_S, Configure, Observer
 
 MANY = 300
@@ -42,7 +42,7 @@ async def desk_with_letters(
     await wire.open(client.nc)
     for each in (letter(number) for number in range(1, count + 1)):
         await wire.publish(each.subject, each.body)
-    async with replay_desk.open_database(settings) as engine:
+    async with open_database(settings, needed_by="replay jobs") as engine:
         yield ReplayDesk(settings, wire, engine), wire
     await wire.close()
 

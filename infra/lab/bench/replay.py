@@ -16,7 +16,6 @@ import msgspec
 
 from contracts import events as ev
 from contracts.errors import ErrorCode
-from infra.app import replay_desk
 from infra.app.replay_desk import ReplayDesk
 from infra.inspect.request_filter import RequestFilter
 from infra.nats import topology
@@ -27,6 +26,7 @@ from infra.nats.multiplexer import RequestMultiplexer
 from infra.replay.jobs import JobLimits
 from infra.replay.plans import ReplayOptions
 from infra.settings import settings as settings_module
+from infra.stores.job_database import open_database
 
 #: What the figures must keep: seconds to plan 10,000 letters, requests per second, and the share by which a rate may be missed.
 PLAN_S: Final = 10.0
@@ -69,7 +69,7 @@ async def _measure(folder: Path, sync: str, letters: int, rate: float, rated: in
             some = [_letter(number) for number in range(start, min(start + _AT_ONCE, letters + 1))]
             await asyncio.gather(*(wire.publish(each.subject, each.body) for each in some))
         try:
-            async with replay_desk.open_database(settings) as engine:
+            async with open_database(settings, needed_by="replay jobs") as engine:
                 return {
                     "sync": sync,
                     **await _run_jobs(ReplayDesk(settings, wire, engine), letters, rate, rated),
