@@ -51,7 +51,7 @@ def add_sample(
             draft.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
             draft.with_suffix(SIDECAR).write_text(write_sidecar(sidecar), encoding="utf-8")
             checked = _check(Path(scratch), kind)
-            _clear(target)
+            _refuse_taken(target)
             if not dry_run:
                 _put(draft, target)
     except FileExistsError:
@@ -74,14 +74,10 @@ def _check(scratch: Path, kind: str) -> CheckedSample:
     return checked
 
 
-def _clear(target: Path) -> None:
-    """Refuse a name that is taken; what an interrupted promotion left is removed."""
+def _refuse_taken(target: Path) -> None:
+    """Refuse a name that is taken; what an interrupted promotion left takes none."""
     sidecar = target.with_suffix(SIDECAR)
-    if target.exists():
-        raise FileExistsError
-    if _is_leftover(sidecar):
-        sidecar.unlink()
-    if sidecar.exists():
+    if target.exists() or (sidecar.exists() and not _is_leftover(sidecar)):
         raise FileExistsError
 
 
@@ -90,6 +86,8 @@ def _put(draft: Path, target: Path) -> None:
     sidecar = target.with_suffix(SIDECAR)
     _sync(draft)
     _sync(draft.with_suffix(SIDECAR))
+    if _is_leftover(sidecar):
+        sidecar.unlink()
     os.link(draft.with_suffix(SIDECAR), sidecar)
     try:
         os.link(draft, target)

@@ -83,7 +83,7 @@ class DocumentJudge:
     async def judge(
         self, received: Received[Any], event: ev.Structured, document: Any
     ) -> tuple[EvaluationInfo, ev.Trail]:
-        """DocumentJudge a valid document; never raises for what a provider does.
+        """Judge a valid document; never raises for what a provider does.
 
         Args:
             received: the message of the document.
