@@ -182,6 +182,8 @@ def test_an_interrupted_promotion_keeps_nothing_from_starting_and_can_be_repeate
     assert not (folder / "sample_gate.json").exists()
     assert len(samples.load(folder).of_kind("dialogue")) == 1
     assert [each.file for each in samples.check(folder) if not each.ok] == ["sample_gate.toml"]
+    promote(engine, folder, name="gate", dry_run=True)
+    assert (folder / "sample_gate.toml").exists(), "a dry run changes nothing"
     promote(engine, folder, name="gate")
     assert len(samples.load(folder).of_kind("dialogue")) == 2
     assert all(each.ok for each in samples.check(folder))
