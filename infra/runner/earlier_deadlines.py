@@ -7,6 +7,7 @@ missed until the broker starts again.
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,8 @@ _GRACE_MS: Final = 1000
 _LOOK_S: Final = 0.5
 #: Requests of one question for their results.
 _BATCH: Final = 256
+#: Timers that are kept in memory; of twice as many the later ones are read again once these are over.
+_MOST: Final = 20_000
 _AT: Final = "@at "
 
 
@@ -56,12 +59,28 @@ class EarlierDeadlines:
         Raises:
             StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
         """
-        timers = log.read(self._wire, pipeline.EVENTS, subjects.gen("timer", "*", "*"))
-        found = [armed async for entry in timers if (armed := read_timer(entry)) is not None]
-        self._open = deque(sorted(found, key=lambda each: each.due_ms))
-        while self._open:
-            await self._look()
-            await asyncio.sleep(_LOOK_S)
+        whole = False
+        while not whole:
+            self._open, whole = await self.read()
+            while self._open:
+                await self._look()
+                await asyncio.sleep(_LOOK_S)
+
+    async def read(self) -> tuple[deque[Armed], bool]:
+        """The timers that are due first, and whether these are all.
+
+        Raises:
+            StreamMissing, Unavailable: as :func:`infra.nats.log.read`.
+        """
+        found: list[Armed] = []
+        whole = True
+        async for entry in log.read(self._wire, pipeline.EVENTS, subjects.gen("timer", "*", "*")):
+            armed = read_timer(entry)
+            if armed is not None:
+                found.append(armed)
+            if len(found) == 2 * _MOST:
+                found, whole = heapq.nsmallest(_MOST, found, key=_due), False
+        return deque(sorted(found, key=_due)), whole
 
     async def _look(self) -> None:
         until_ms = self._clock.now_ms() - _GRACE_MS
@@ -75,6 +94,10 @@ class EarlierDeadlines:
             for each in some:
                 if each.request_id not in answered:
                     self._deadlines.armed(each)
+
+
+def _due(armed: Armed) -> int:
+    return armed.due_ms
 
 
 def read_timer(entry: LogEntry) -> Armed | None:

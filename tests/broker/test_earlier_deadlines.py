@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
 from contracts import events as ev
 from contracts.outcome import Schedule
 from infra.nats.multiplexer import RequestMultiplexer
-from infra.runner import messages
+from infra.runner import earlier_deadlines, messages
 from infra.runner.deadlines import Armed, Deadlines
 from infra.runner.earlier_deadlines import EarlierDeadlines
 from infra.runner.messages import Sender
@@ -78,3 +79,20 @@ async def test_what_is_due_and_has_no_result_is_answered_from_memory(wire: Reque
     assert (found.request_id, found.kind, found.request_seq) == ("open-1", "layout", 7)
     assert (found.deadline_ms, found.traceparent) == (1000, TRACE)
     assert abs(found.due_ms - due_ms) < 2
+
+
+async def test_of_more_than_fit_in_memory_those_that_are_due_first_are_kept(
+    wire: RequestMultiplexer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(earlier_deadlines, "_MOST", 2)
+    due_ms = round(time.time() * 1000) + HOUR_MS
+    for number in range(5):
+        await _arm(wire, f"many-{number}", due_ms - number * 1000)
+    clock = Clock(2 * HOUR_MS)
+    deadlines = Deadlines(clock)  # type: ignore[arg-type]
+    earlier = EarlierDeadlines(wire=wire, clock=clock, deadlines=deadlines)  # type: ignore[arg-type]
+    first, whole = await earlier.read()
+    assert ([each.request_id for each in first], whole) == (["many-4", "many-3", "many-2"], False)
+    monkeypatch.setattr(earlier_deadlines, "_MOST", 3)
+    every, whole = await earlier.read()
+    assert (len(every), whole) == (5, True)
